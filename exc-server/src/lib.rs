@@ -1,0 +1,3 @@
+//! See the README.
+#![cfg_attr(not(feature = "std"), no_std)]
+#![deny(unsafe_code)]

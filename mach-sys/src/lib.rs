@@ -1,0 +1,19 @@
+//! The Mach surface that exception handling needs, on every host.
+#![cfg_attr(not(feature = "std"), no_std)]
+#![deny(unsafe_code)]
+
+pub mod darwin;
+pub mod exception;
+pub mod kern_return;
+pub mod message;
+pub mod mig;
+pub mod thread_state;
+pub mod types;
+
+#[cfg(any(target_vendor = "apple", feature = "std"))]
+pub mod kernel;
+#[cfg(any(target_vendor = "apple", feature = "std"))]
+pub mod rights;
+
+#[cfg(all(not(target_vendor = "apple"), feature = "std"))]
+pub mod emulated;

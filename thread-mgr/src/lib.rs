@@ -1,0 +1,2 @@
+//! See the README.
+#![deny(unsafe_code)]
