@@ -1,1 +1,306 @@
-//! Being built.
+//! `kern_return_t`: what kernel calls, `mach_msg` and MIG routines answer
+//! (`mach/kern_return.h`, `mach/message.h`, `mach/mig_errors.h`, `mach/error.h`).
+
+use crate::names::{ParseNameError, open_set, raw_constants};
+use crate::types::kern_return_t;
+
+open_set! {
+    /// A `kern_return_t`, `mach_msg_return_t` or MIG `RetCode`: the three share one number space.
+    ///
+    /// A newtype rather than an enum: the kernel and servers may answer anything.
+    #[must_use]
+    pub struct KernReturn(kern_return_t);
+    /// No error.
+    ///
+    SUCCESS = KERN_SUCCESS = 0;
+    /// The address is not mapped.
+    ///
+    INVALID_ADDRESS = KERN_INVALID_ADDRESS = 1;
+    /// The address is mapped, the access is not permitted.
+    ///
+    PROTECTION_FAILURE = KERN_PROTECTION_FAILURE = 2;
+    /// No room in the address or name space.
+    ///
+    NO_SPACE = KERN_NO_SPACE = 3;
+    /// An argument is not valid.
+    ///
+    INVALID_ARGUMENT = KERN_INVALID_ARGUMENT = 4;
+    /// The call could not be done; nothing more is said.
+    ///
+    FAILURE = KERN_FAILURE = 5;
+    /// The kernel is out of a resource.
+    ///
+    RESOURCE_SHORTAGE = KERN_RESOURCE_SHORTAGE = 6;
+    NOT_RECEIVER = KERN_NOT_RECEIVER = 7;
+    NO_ACCESS = KERN_NO_ACCESS = 8;
+    MEMORY_FAILURE = KERN_MEMORY_FAILURE = 9;
+    MEMORY_ERROR = KERN_MEMORY_ERROR = 10;
+    ALREADY_IN_SET = KERN_ALREADY_IN_SET = 11;
+    NOT_IN_SET = KERN_NOT_IN_SET = 12;
+    NAME_EXISTS = KERN_NAME_EXISTS = 13;
+    /// The call was interrupted.
+    ///
+    ABORTED = KERN_ABORTED = 14;
+    /// The name denotes no right.
+    ///
+    INVALID_NAME = KERN_INVALID_NAME = 15;
+    INVALID_TASK = KERN_INVALID_TASK = 16;
+    /// The name denotes a right, but not of the kind needed.
+    ///
+    INVALID_RIGHT = KERN_INVALID_RIGHT = 17;
+    INVALID_VALUE = KERN_INVALID_VALUE = 18;
+    /// The user references would exceed their maximum.
+    ///
+    UREFS_OVERFLOW = KERN_UREFS_OVERFLOW = 19;
+    INVALID_CAPABILITY = KERN_INVALID_CAPABILITY = 20;
+    RIGHT_EXISTS = KERN_RIGHT_EXISTS = 21;
+    INVALID_HOST = KERN_INVALID_HOST = 22;
+    MEMORY_PRESENT = KERN_MEMORY_PRESENT = 23;
+    MEMORY_DATA_MOVED = KERN_MEMORY_DATA_MOVED = 24;
+    MEMORY_RESTART_COPY = KERN_MEMORY_RESTART_COPY = 25;
+    INVALID_PROCESSOR_SET = KERN_INVALID_PROCESSOR_SET = 26;
+    POLICY_LIMIT = KERN_POLICY_LIMIT = 27;
+    INVALID_POLICY = KERN_INVALID_POLICY = 28;
+    INVALID_OBJECT = KERN_INVALID_OBJECT = 29;
+    ALREADY_WAITING = KERN_ALREADY_WAITING = 30;
+    DEFAULT_SET = KERN_DEFAULT_SET = 31;
+    EXCEPTION_PROTECTED = KERN_EXCEPTION_PROTECTED = 32;
+    INVALID_LEDGER = KERN_INVALID_LEDGER = 33;
+    INVALID_MEMORY_CONTROL = KERN_INVALID_MEMORY_CONTROL = 34;
+    INVALID_SECURITY = KERN_INVALID_SECURITY = 35;
+    NOT_DEPRESSED = KERN_NOT_DEPRESSED = 36;
+    /// The object has been terminated.
+    ///
+    TERMINATED = KERN_TERMINATED = 37;
+    LOCK_SET_DESTROYED = KERN_LOCK_SET_DESTROYED = 38;
+    LOCK_UNSTABLE = KERN_LOCK_UNSTABLE = 39;
+    LOCK_OWNED = KERN_LOCK_OWNED = 40;
+    LOCK_OWNED_SELF = KERN_LOCK_OWNED_SELF = 41;
+    SEMAPHORE_DESTROYED = KERN_SEMAPHORE_DESTROYED = 42;
+    RPC_SERVER_TERMINATED = KERN_RPC_SERVER_TERMINATED = 43;
+    RPC_TERMINATE_ORPHAN = KERN_RPC_TERMINATE_ORPHAN = 44;
+    RPC_CONTINUE_ORPHAN = KERN_RPC_CONTINUE_ORPHAN = 45;
+    NOT_SUPPORTED = KERN_NOT_SUPPORTED = 46;
+    NODE_DOWN = KERN_NODE_DOWN = 47;
+    NOT_WAITING = KERN_NOT_WAITING = 48;
+    OPERATION_TIMED_OUT = KERN_OPERATION_TIMED_OUT = 49;
+    CODESIGN_ERROR = KERN_CODESIGN_ERROR = 50;
+    POLICY_STATIC = KERN_POLICY_STATIC = 51;
+    INSUFFICIENT_BUFFER_SIZE = KERN_INSUFFICIENT_BUFFER_SIZE = 52;
+    /// Refused by a policy.
+    ///
+    DENIED = KERN_DENIED = 53;
+    MISSING_KC = KERN_MISSING_KC = 54;
+    INVALID_KC = KERN_INVALID_KC = 55;
+    NOT_FOUND = KERN_NOT_FOUND = 56;
+    /// Since macOS 26.
+    ///
+    INVALID_GUARD_OBJECT_SLOT = KERN_INVALID_GUARD_OBJECT_SLOT = 57;
+    RETURN_MAX = KERN_RETURN_MAX = 256;
+    MSG_SUCCESS = MACH_MSG_SUCCESS = 0;
+    SEND_IN_PROGRESS = MACH_SEND_IN_PROGRESS = 0x1000_0001;
+    SEND_INVALID_DATA = MACH_SEND_INVALID_DATA = 0x1000_0002;
+    /// The destination is not a send or send-once right, or is dead.
+    ///
+    SEND_INVALID_DEST = MACH_SEND_INVALID_DEST = 0x1000_0003;
+    SEND_TIMED_OUT = MACH_SEND_TIMED_OUT = 0x1000_0004;
+    SEND_INVALID_VOUCHER = MACH_SEND_INVALID_VOUCHER = 0x1000_0005;
+    SEND_INTERRUPTED = MACH_SEND_INTERRUPTED = 0x1000_0007;
+    SEND_MSG_TOO_SMALL = MACH_SEND_MSG_TOO_SMALL = 0x1000_0008;
+    SEND_INVALID_REPLY = MACH_SEND_INVALID_REPLY = 0x1000_0009;
+    SEND_INVALID_RIGHT = MACH_SEND_INVALID_RIGHT = 0x1000_000a;
+    SEND_INVALID_NOTIFY = MACH_SEND_INVALID_NOTIFY = 0x1000_000b;
+    SEND_INVALID_MEMORY = MACH_SEND_INVALID_MEMORY = 0x1000_000c;
+    SEND_NO_BUFFER = MACH_SEND_NO_BUFFER = 0x1000_000d;
+    SEND_TOO_LARGE = MACH_SEND_TOO_LARGE = 0x1000_000e;
+    SEND_INVALID_TYPE = MACH_SEND_INVALID_TYPE = 0x1000_000f;
+    SEND_INVALID_HEADER = MACH_SEND_INVALID_HEADER = 0x1000_0010;
+    SEND_INVALID_TRAILER = MACH_SEND_INVALID_TRAILER = 0x1000_0011;
+    SEND_INVALID_CONTEXT = MACH_SEND_INVALID_CONTEXT = 0x1000_0012;
+    SEND_INVALID_OPTIONS = MACH_SEND_INVALID_OPTIONS = 0x1000_0013;
+    SEND_INVALID_RT_OOL_SIZE = MACH_SEND_INVALID_RT_OOL_SIZE = 0x1000_0015;
+    SEND_NO_GRANT_DEST = MACH_SEND_NO_GRANT_DEST = 0x1000_0016;
+    SEND_MSG_FILTERED = MACH_SEND_MSG_FILTERED = 0x1000_0017;
+    SEND_AUX_TOO_SMALL = MACH_SEND_AUX_TOO_SMALL = 0x1000_0018;
+    SEND_AUX_TOO_LARGE = MACH_SEND_AUX_TOO_LARGE = 0x1000_0019;
+    RCV_IN_PROGRESS = MACH_RCV_IN_PROGRESS = 0x1000_4001;
+    RCV_INVALID_NAME = MACH_RCV_INVALID_NAME = 0x1000_4002;
+    /// No message arrived in time.
+    ///
+    RCV_TIMED_OUT = MACH_RCV_TIMED_OUT = 0x1000_4003;
+    /// The message is larger than the receiver's buffer.
+    ///
+    RCV_TOO_LARGE = MACH_RCV_TOO_LARGE = 0x1000_4004;
+    RCV_INTERRUPTED = MACH_RCV_INTERRUPTED = 0x1000_4005;
+    RCV_PORT_CHANGED = MACH_RCV_PORT_CHANGED = 0x1000_4006;
+    RCV_INVALID_NOTIFY = MACH_RCV_INVALID_NOTIFY = 0x1000_4007;
+    RCV_INVALID_DATA = MACH_RCV_INVALID_DATA = 0x1000_4008;
+    /// The port was destroyed while its owner waited; as a server's RetCode it ends the walk of levels without a new state (A6.5).
+    ///
+    RCV_PORT_DIED = MACH_RCV_PORT_DIED = 0x1000_4009;
+    RCV_IN_SET = MACH_RCV_IN_SET = 0x1000_400a;
+    RCV_HEADER_ERROR = MACH_RCV_HEADER_ERROR = 0x1000_400b;
+    RCV_BODY_ERROR = MACH_RCV_BODY_ERROR = 0x1000_400c;
+    RCV_INVALID_TYPE = MACH_RCV_INVALID_TYPE = 0x1000_400d;
+    RCV_SCATTER_SMALL = MACH_RCV_SCATTER_SMALL = 0x1000_400e;
+    RCV_INVALID_TRAILER = MACH_RCV_INVALID_TRAILER = 0x1000_400f;
+    RCV_IN_PROGRESS_TIMED = MACH_RCV_IN_PROGRESS_TIMED = 0x1000_4011;
+    RCV_INVALID_REPLY = MACH_RCV_INVALID_REPLY = 0x1000_4012;
+    RCV_INVALID_ARGUMENTS = MACH_RCV_INVALID_ARGUMENTS = 0x1000_4013;
+    /// A descriptor or the reply does not have the declared type.
+    ///
+    MIG_TYPE_ERROR = MIG_TYPE_ERROR = -300;
+    /// The reply is the reply to another message.
+    ///
+    MIG_REPLY_MISMATCH = MIG_REPLY_MISMATCH = -301;
+    MIG_REMOTE_ERROR = MIG_REMOTE_ERROR = -302;
+    /// The subsystem has no routine of this id.
+    ///
+    MIG_BAD_ID = MIG_BAD_ID = -303;
+    /// The request does not have the declared shape.
+    ///
+    MIG_BAD_ARGUMENTS = MIG_BAD_ARGUMENTS = -304;
+    /// The server keeps the request and will reply itself, later.
+    ///
+    MIG_NO_REPLY = MIG_NO_REPLY = -305;
+    MIG_EXCEPTION = MIG_EXCEPTION = -306;
+    /// A variable array does not fit the caller's.
+    ///
+    MIG_ARRAY_TOO_LARGE = MIG_ARRAY_TOO_LARGE = -307;
+    /// The reply right was destroyed without a reply.
+    ///
+    MIG_SERVER_DIED = MIG_SERVER_DIED = -308;
+    /// The trailer is not of the format needed.
+    ///
+    MIG_TRAILER_ERROR = MIG_TRAILER_ERROR = -309;
+}
+
+impl KernReturn {
+    /// `Ok` for `KERN_SUCCESS`, else the error.
+    pub const fn check(raw: kern_return_t) -> Result<(), Self> {
+        match raw {
+            KERN_SUCCESS => Ok(()),
+            raw => Err(Self::new(raw)),
+        }
+    }
+
+    /// Whether this is `KERN_SUCCESS`.
+    pub const fn is_success(self) -> bool {
+        self.0 == KERN_SUCCESS
+    }
+
+    /// `Ok` for `KERN_SUCCESS`, else itself as the error.
+    pub const fn ok(self) -> Result<(), Self> {
+        Self::check(self.0)
+    }
+
+    /// The answer of `mach_msg` without the bits that say where its copy of a body's right or memory failed
+    /// (`MACH_MSG_IPC_SPACE` and its like).
+    pub const fn without_space_bits(self) -> Self {
+        // Only mach_msg's own errors (system err_mach_ipc) carry these bits.
+        if self.0 & system_emask == err_mach_ipc {
+            Self(self.0 & !MACH_MSG_MASK)
+        } else {
+            self
+        }
+    }
+}
+
+impl core::fmt::Display for KernReturn {
+    /// The C name, with `|MACH_MSG_…` for each space bit; a number where no name is known.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        if let Some(name) = self.name() {
+            return f.pad(name);
+        }
+        let base = self.without_space_bits();
+        match base.name() {
+            Some(name) if base != *self => {
+                f.write_str(name)?;
+                for &(bit_name, bit) in SPACE_BITS {
+                    if bit != MACH_MSG_MASK && self.0 & bit != 0 {
+                        write!(f, "|{bit_name}")?;
+                    }
+                }
+                Ok(())
+            }
+            _ if self.0 & system_emask == err_mach_ipc => write!(f, "{:#x}", self.0),
+            _ => write!(f, "{}", self.0),
+        }
+    }
+}
+
+impl core::str::FromStr for KernReturn {
+    type Err = ParseNameError;
+
+    /// Accepts what `Display` prints: C names, numbers, and space bits joined to an error of `mach_msg`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refused = ParseNameError::new("KernReturn");
+        let mut parts = text.split('|').map(str::trim);
+        let base = parts.next().and_then(Self::parse).ok_or(refused)?;
+        let mut raw = base.raw();
+        for part in parts {
+            let bit = SPACE_BITS.iter().find(|(name, _)| *name == part);
+            raw |= bit.ok_or(refused)?.1;
+        }
+        Ok(Self(raw))
+    }
+}
+
+impl core::error::Error for KernReturn {}
+
+impl From<KernReturn> for kern_return_t {
+    fn from(value: KernReturn) -> Self {
+        value.raw()
+    }
+}
+
+impl From<kern_return_t> for KernReturn {
+    fn from(raw: kern_return_t) -> Self {
+        Self::new(raw)
+    }
+}
+
+raw_constants! {
+    kern_return_t; SPACE_BITS;
+    /// All bits that `mach_msg` may or into an error of its body's copy.
+    ///
+    MACH_MSG_MASK = 0x3e00;
+    /// No room in the IPC name space.
+    ///
+    MACH_MSG_IPC_SPACE = 0x2000;
+    /// No room in the address space.
+    ///
+    MACH_MSG_VM_SPACE = 0x1000;
+    /// The kernel ran out of memory for IPC.
+    ///
+    MACH_MSG_IPC_KERNEL = 0x0800;
+    /// The kernel ran out of memory for the copy.
+    ///
+    MACH_MSG_VM_KERNEL = 0x0400;
+}
+
+/// The parts of a `mach_error_t`: system (6 bits), subsystem (12), code (14).
+#[allow(non_upper_case_globals)]
+mod parts {
+    use super::{kern_return_t, raw_constants};
+
+    raw_constants! {
+        kern_return_t; ERROR_PARTS;
+        err_none = 0;
+        ERR_SUCCESS = 0;
+        system_emask = 0x3f << 26;
+        sub_emask = 0xfff << 14;
+        code_emask = 0x3fff;
+        err_kern = 0;
+        err_us = 1 << 26;
+        err_server = 2 << 26;
+        err_ipc = 3 << 26;
+        err_mach_ipc = 4 << 26;
+        err_dipc = 7 << 26;
+        err_vm = 8 << 26;
+        err_local = 0x3e << 26;
+        err_ipc_compat = 0x3f << 26;
+        err_max_system = 0x3f;
+    }
+}
+pub use parts::*;

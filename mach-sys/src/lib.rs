@@ -7,8 +7,13 @@ pub mod exception;
 pub mod kern_return;
 pub mod message;
 pub mod mig;
+pub(crate) mod names;
+pub mod pod;
+pub mod port;
 pub mod thread_state;
 pub mod types;
+
+pub use names::ParseNameError;
 
 #[cfg(any(target_vendor = "apple", feature = "std"))]
 pub mod kernel;

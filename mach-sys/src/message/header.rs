@@ -1,0 +1,55 @@
+//! Header and body of a message (`mach/message.h`).
+
+use crate::pod::plain_struct;
+use crate::types::{mach_msg_bits_t, mach_msg_id_t, mach_msg_size_t, mach_port_t};
+
+use super::trailer::mach_msg_trailer_t;
+
+plain_struct! {
+    /// What every message starts with.
+    ///
+    /// A receiver finds the reply right in `msgh_remote_port`, and the name of its own receive right, which is not his to
+    /// release, in `msgh_local_port`.
+    pub struct mach_msg_header_t: 24, align 4, packed 4 {
+        /// Dispositions and flags.
+        ///
+        0 msgh_bits: mach_msg_bits_t,
+        /// Bytes of the message without its trailer.
+        ///
+        4 msgh_size: mach_msg_size_t,
+        8 msgh_remote_port: mach_port_t,
+        12 msgh_local_port: mach_port_t,
+        16 msgh_voucher_port: mach_port_t,
+        20 msgh_id: mach_msg_id_t,
+    }
+}
+
+plain_struct! {
+    /// What follows the header of a complex message, before its descriptors.
+    pub struct mach_msg_body_t: 4, align 4, packed 4 {
+        0 msgh_descriptor_count: mach_msg_size_t,
+    }
+}
+
+plain_struct! {
+    /// Header and body of a complex message.
+    pub struct mach_msg_base_t: 28, align 4, packed 4 {
+        0 header: mach_msg_header_t,
+        24 body: mach_msg_body_t,
+    }
+}
+
+plain_struct! {
+    /// The smallest message to send.
+    pub struct mach_msg_empty_send_t: 24, align 4, packed 4 {
+        0 header: mach_msg_header_t,
+    }
+}
+
+plain_struct! {
+    /// The smallest message as received, with the trailer that nobody asked for.
+    pub struct mach_msg_empty_rcv_t: 32, align 4, packed 4 {
+        0 header: mach_msg_header_t,
+        24 trailer: mach_msg_trailer_t,
+    }
+}

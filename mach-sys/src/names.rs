@@ -1,0 +1,231 @@
+//! Constants with their C names: one list declares the C constant, the typed constant, and what `Display` and `FromStr` say.
+//!
+//! Open sets of the kernel are newtypes, never enums: a value this crate has not heard of is kept and printed as a number.
+
+/// Parses a number as C would write it: decimal or `0x…`, with an optional sign.
+pub(crate) fn parse_number(text: &str) -> Option<i128> {
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let magnitude = match digits
+        .strip_prefix("0x")
+        .or_else(|| digits.strip_prefix("0X"))
+    {
+        Some(hex) => u64::from_str_radix(hex, 16).ok()?,
+        None => digits.parse::<u64>().ok()?,
+    };
+    let value = i128::from(magnitude);
+    Some(if negative { -value } else { value })
+}
+
+/// A name that is none of the set's, and no number either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a {set}")]
+pub struct ParseNameError {
+    set: &'static str,
+}
+
+impl ParseNameError {
+    pub(crate) const fn new(set: &'static str) -> Self {
+        Self { set }
+    }
+
+    /// The set in which the name was looked up, such as `"KernReturn"`.
+    pub const fn set(&self) -> &'static str {
+        self.set
+    }
+}
+
+/// Declares raw C constants of one type, and a table of their names.
+macro_rules! raw_constants {
+    ($raw:ty; $table:ident; $($(#[$doc:meta])* $c:ident = $value:expr;)*) => {
+        $(
+            $(#[$doc])*
+            #[doc = concat!("`", stringify!($c), "`")]
+            pub const $c: $raw = $value;
+        )*
+        /// Every constant of this list with its C name.
+        pub const $table: &[(&str, $raw)] = &[$((stringify!($c), $c)),*];
+    };
+}
+
+/// Declares an open set of values: the raw C constants, and a newtype whose `Display` is the C name, else the number.
+macro_rules! open_set {
+    (
+        $(#[$meta:meta])*
+        pub struct $name:ident($raw:ty);
+        $($(#[$doc:meta])* $short:ident = $c:ident = $value:expr;)*
+    ) => {
+        $(
+            $(#[$doc])*
+            #[doc = concat!("`", stringify!($c), "`")]
+            pub const $c: $raw = $value;
+        )*
+
+        $(#[$meta])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(transparent)]
+        pub struct $name($raw);
+
+        impl $name {
+            $(
+                $(#[$doc])*
+                #[doc = concat!("`", stringify!($c), "`")]
+                pub const $short: Self = Self($c);
+            )*
+
+            /// Every named value with its C name, in the header's order.
+            pub const NAMES: &[(&str, $raw)] = &[$((stringify!($c), $c)),*];
+
+            /// Any value, known or not.
+            pub const fn new(raw: $raw) -> Self {
+                Self(raw)
+            }
+
+            /// The C value.
+            pub const fn raw(self) -> $raw {
+                self.0
+            }
+
+            /// The C name, when the value has one; the first in the header's order when it has several.
+            pub const fn name(self) -> Option<&'static str> {
+                let mut at = 0;
+                while at < Self::NAMES.len() {
+                    if Self::NAMES[at].1 == self.0 {
+                        return Some(Self::NAMES[at].0);
+                    }
+                    at += 1;
+                }
+                None
+            }
+
+            fn parse(text: &str) -> Option<Self> {
+                const SHORT: &[(&str, $raw)] = &[$((stringify!($short), $c)),*];
+                let mut known = Self::NAMES.iter().chain(SHORT);
+                if let Some(&(_, raw)) = known.find(|(name, _)| *name == text) {
+                    return Some(Self(raw));
+                }
+                let number = $crate::names::parse_number(text)?;
+                <$raw>::try_from(number).ok().map(Self)
+            }
+        }
+
+        impl core::fmt::Debug for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+    };
+}
+
+/// `Display` and `FromStr` of an [`open_set!`] whose values are plain: the C name, else the number.
+macro_rules! display_by_name {
+    ($name:ident) => {
+        impl core::str::FromStr for $name {
+            type Err = $crate::names::ParseNameError;
+
+            /// Accepts the C name, the constant's name here, and a number.
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Self::parse(text.trim())
+                    .ok_or($crate::names::ParseNameError::new(stringify!($name)))
+            }
+        }
+
+        impl core::fmt::Display for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                match self.name() {
+                    Some(name) => f.pad(name),
+                    None => core::fmt::Display::fmt(&self.raw(), f),
+                }
+            }
+        }
+    };
+}
+
+/// Declares a set of flags: the raw C constants, and bitflags that keep unknown bits.
+///
+/// `show c` prints C names, `show short` the constants' names here; both are parsed.
+macro_rules! flag_set {
+    (
+        $(#[$($meta:tt)*])*
+        pub struct $name:ident($raw:ty), show $show:ident;
+        $($(#[$($doc:tt)*])* $short:ident = $c:ident = $value:expr;)*
+    ) => {
+        $(
+            $(#[$($doc)*])*
+            #[doc = concat!("`", stringify!($c), "`")]
+            pub const $c: $raw = $value;
+        )*
+
+        bitflags::bitflags! {
+            $(#[$($meta)*])*
+            #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+            #[repr(transparent)]
+            pub struct $name: $raw {
+                $(
+                    $(#[$($doc)*])*
+                    #[doc = concat!("`", stringify!($c), "`")]
+                    const $short = $c;
+                )*
+                const _ = !0;
+            }
+        }
+
+        impl $name {
+            /// Every named flag or combination with its C name, in the header's order.
+            pub const NAMES: &[(&str, $raw)] = &[$((stringify!($c), $c)),*];
+            const SHORT: &[(&str, $raw)] = &[$((stringify!($short), $c)),*];
+        }
+
+        impl core::fmt::Display for $name {
+            /// Names joined by `|`, what no name covers as one hexadecimal number, `0` for no bit.
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                let names = $crate::names::flag_set!(@names $show);
+                let mut rest = self.bits();
+                let mut first = true;
+                for &(name, bits) in names {
+                    // Only single flags: a combination such as EXC_MASK_ALL is printed by its parts.
+                    if bits.count_ones() == 1 && rest & bits == bits {
+                        if !first {
+                            f.write_str("|")?;
+                        }
+                        f.write_str(name)?;
+                        first = false;
+                        rest &= !bits;
+                    }
+                }
+                match (rest, first) {
+                    (0, true) => f.write_str("0"),
+                    (0, false) => Ok(()),
+                    (_, true) => write!(f, "{rest:#x}"),
+                    (_, false) => write!(f, "|{rest:#x}"),
+                }
+            }
+        }
+
+        impl core::str::FromStr for $name {
+            type Err = $crate::names::ParseNameError;
+
+            /// Accepts C names, the constants' names here and numbers, joined by `|`.
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let refused = $crate::names::ParseNameError::new(stringify!($name));
+                let mut bits = 0;
+                for part in text.split('|').map(str::trim) {
+                    let mut known = Self::NAMES.iter().chain(Self::SHORT);
+                    bits |= match known.find(|(name, _)| *name == part) {
+                        Some(&(_, value)) => value,
+                        None => $crate::names::parse_number(part)
+                            .and_then(|number| <$raw>::try_from(number).ok())
+                            .ok_or(refused)?,
+                    };
+                }
+                Ok(Self::from_bits_retain(bits))
+            }
+        }
+    };
+    (@names c) => { Self::NAMES };
+    (@names short) => { Self::SHORT };
+}
+
+pub(crate) use {display_by_name, flag_set, open_set, raw_constants};

@@ -1,0 +1,208 @@
+//! Plain data with a layout that is known, checked and readable.
+//!
+//! Every C structure of this crate is declared with its size, its alignment and the offset of each field; the compiler
+//! refuses a declaration that differs from what it lays out. [`Pod::LAYOUT`] gives the same numbers as data, for tests,
+//! debuggers and generators of foreign declarations.
+#![allow(unsafe_code)]
+
+use core::mem::{MaybeUninit, align_of, size_of};
+
+/// The layout of a type: sizes and offsets in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// The name of the type; of an array, of its element.
+    pub name: &'static str,
+    /// Size.
+    pub size: usize,
+    /// Alignment.
+    pub align: usize,
+    /// Fields in order; empty for integers and arrays.
+    pub fields: &'static [Field],
+    /// Element and count, of an array.
+    pub element: Option<(&'static Layout, usize)>,
+}
+
+/// A field of a structure, or a member of an overlay (a C union), which all lie at 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// C name without leading underscores.
+    pub name: &'static str,
+    /// Offset from the start of the structure.
+    pub offset: usize,
+    /// Layout of the field's type.
+    pub layout: &'static Layout,
+}
+
+/// Plain old data.
+///
+/// # Safety
+/// Every bit pattern is a valid value, there is no padding, and the layout does not depend on the compiler (`repr(C)`,
+/// an integer, or an array of such).
+pub unsafe trait Pod: Copy + 'static {
+    /// Sizes and offsets.
+    const LAYOUT: &'static Layout;
+}
+
+macro_rules! integers {
+    ($($int:ident)*) => {$(
+        // SAFETY: an integer has no padding and every bit pattern is a value.
+        unsafe impl Pod for $int {
+            const LAYOUT: &'static Layout = &Layout {
+                name: stringify!($int),
+                size: size_of::<$int>(),
+                align: align_of::<$int>(),
+                fields: &[],
+                element: None,
+            };
+        }
+    )*};
+}
+integers!(u8 i8 u16 i16 u32 i32 u64 i64 u128);
+
+// SAFETY: an array is its elements one after the other, without padding between them.
+unsafe impl<T: Pod, const N: usize> Pod for [T; N] {
+    const LAYOUT: &'static Layout = &Layout {
+        name: T::LAYOUT.name,
+        size: size_of::<Self>(),
+        align: align_of::<Self>(),
+        fields: &[],
+        element: Some((T::LAYOUT, N)),
+    };
+}
+
+/// The value whose bytes are all 0.
+pub const fn zeroed<T: Pod>() -> T {
+    // SAFETY: `T: Pod`, so every bit pattern is a value, the zero one too.
+    unsafe { MaybeUninit::zeroed().assume_init() }
+}
+
+/// The bytes of a value.
+pub const fn bytes_of<T: Pod>(value: &T) -> &[u8] {
+    // SAFETY: the pointer and length describe exactly `value`, borrowed as long as the result; `T: Pod` has no padding, so
+    // every byte is initialised; `u8` needs no alignment.
+    unsafe { core::slice::from_raw_parts(core::ptr::from_ref(value).cast(), size_of::<T>()) }
+}
+
+/// The bytes of a value, writable.
+pub const fn bytes_of_mut<T: Pod>(value: &mut T) -> &mut [u8] {
+    // SAFETY: as in `bytes_of`, borrowed uniquely; whatever is written is a value of `T: Pod`.
+    unsafe { core::slice::from_raw_parts_mut(core::ptr::from_mut(value).cast(), size_of::<T>()) }
+}
+
+/// The value at the start of `bytes`, which need not be aligned; `None` if there are too few.
+pub const fn read<T: Pod>(bytes: &[u8]) -> Option<T> {
+    if bytes.len() < size_of::<T>() {
+        return None;
+    }
+    // SAFETY: `size_of::<T>()` bytes are readable (checked above), `read_unaligned` needs no alignment, and `T: Pod` takes
+    // every bit pattern.
+    Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
+
+/// The words of a value that is made of them.
+pub const fn words_of<T: Pod>(value: &T) -> &[u32] {
+    const { assert!(align_of::<T>() >= 4 && size_of::<T>() % 4 == 0) };
+    // SAFETY: the pointer is aligned for `u32` and the length covers exactly `value` (asserted above); `T: Pod` has no
+    // padding, so every word is initialised; borrowed as long as the result.
+    unsafe { core::slice::from_raw_parts(core::ptr::from_ref(value).cast(), size_of::<T>() / 4) }
+}
+
+/// The words of a value that is made of them, writable.
+pub const fn words_of_mut<T: Pod>(value: &mut T) -> &mut [u32] {
+    const { assert!(align_of::<T>() >= 4 && size_of::<T>() % 4 == 0) };
+    // SAFETY: as in `words_of`, borrowed uniquely; whatever is written is a value of `T: Pod`.
+    unsafe {
+        core::slice::from_raw_parts_mut(core::ptr::from_mut(value).cast(), size_of::<T>() / 4)
+    }
+}
+
+/// The bytes of words.
+pub const fn word_bytes(words: &[u32]) -> &[u8] {
+    // SAFETY: the same memory, seen as bytes: initialised, and `u8` needs no alignment.
+    unsafe { core::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) }
+}
+
+/// The bytes of words, writable.
+pub const fn word_bytes_mut(words: &mut [u32]) -> &mut [u8] {
+    // SAFETY: the same memory, borrowed uniquely; whatever is written are words.
+    unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), size_of_val(words)) }
+}
+
+/// Declares a C structure with its size, alignment and offsets, checked by the compiler.
+///
+/// Padding of C is declared as a `reserved` field, so that there is none in Rust's sense.
+macro_rules! plain_struct {
+    (
+        $(#[$meta:meta])*
+        pub struct $name:ident: $size:literal, align $align:literal $(, packed $pack:tt)? {
+            $($(#[$field_meta:meta])* $offset:literal $field:ident: $type:ty,)*
+        }
+    ) => {
+        $(#[$meta])*
+        #[doc = ""]
+        #[doc = concat!("Layout: ", stringify!($size), " bytes, aligned to ", stringify!($align), ".")]
+        #[allow(non_camel_case_types)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(C $(, packed($pack))?)]
+        pub struct $name {
+            $(
+                $(#[$field_meta])*
+                #[doc = concat!("`", stringify!($field), "` at byte ", stringify!($offset), ".")]
+                pub $field: $type,
+            )*
+        }
+
+        const _: () = {
+            assert!(core::mem::size_of::<$name>() == $size, "size");
+            assert!(core::mem::align_of::<$name>() == $align, "alignment");
+            $(assert!(core::mem::offset_of!($name, $field) == $offset, stringify!($field));)*
+            // Without padding the fields fill the structure.
+            assert!(0 $(+ core::mem::size_of::<$type>())* == $size, "padding");
+        };
+
+        #[allow(unsafe_code)]
+        // SAFETY: `repr(C)`; every field is `Pod` (its layout is taken from there), and there is no padding (asserted above).
+        unsafe impl $crate::pod::Pod for $name {
+            const LAYOUT: &'static $crate::pod::Layout = &$crate::pod::Layout {
+                name: stringify!($name),
+                size: $size,
+                align: $align,
+                fields: &[$($crate::pod::Field {
+                    name: stringify!($field),
+                    offset: $offset,
+                    layout: <$type as $crate::pod::Pod>::LAYOUT,
+                }),*],
+                element: None,
+            };
+        }
+
+        impl Default for $name {
+            /// All zero.
+            fn default() -> Self {
+                $crate::pod::zeroed()
+            }
+        }
+    };
+}
+
+pub(crate) use plain_struct;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_needs_no_alignment_and_refuses_too_few_bytes() {
+        let bytes = [0xff, 1, 0, 0, 0, 2];
+        assert_eq!(read::<u32>(&bytes[1..]), Some(1u32.to_le()));
+        assert_eq!(read::<u32>(&bytes[3..]), None);
+    }
+
+    #[test]
+    fn words_and_bytes_are_the_same_memory() {
+        let mut words = [0u32; 2];
+        word_bytes_mut(&mut words)[4] = 7;
+        assert_eq!(u32::from_le(words[1]), 7);
+        assert_eq!(word_bytes(&words), bytes_of(&words));
+    }
+}

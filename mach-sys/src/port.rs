@@ -1,0 +1,155 @@
+//! Rights, types, limits and attributes of ports (`mach/port.h`).
+
+use crate::names::{display_by_name, flag_set, open_set, raw_constants};
+use crate::types::{
+    mach_msg_type_number_t, mach_port_flavor_t, mach_port_right_t, mach_port_type_t, natural_t,
+};
+
+open_set! {
+    /// A kind of right.
+    pub struct PortRight(mach_port_right_t);
+    SEND = MACH_PORT_RIGHT_SEND = 0;
+    RECEIVE = MACH_PORT_RIGHT_RECEIVE = 1;
+    SEND_ONCE = MACH_PORT_RIGHT_SEND_ONCE = 2;
+    PORT_SET = MACH_PORT_RIGHT_PORT_SET = 3;
+    DEAD_NAME = MACH_PORT_RIGHT_DEAD_NAME = 4;
+    LABELH = MACH_PORT_RIGHT_LABELH = 5;
+    NUMBER = MACH_PORT_RIGHT_NUMBER = 6;
+}
+display_by_name!(PortRight);
+
+impl PortRight {
+    /// The bit of this kind in [`PortType`].
+    pub const fn port_type(self) -> PortType {
+        match 1u32.checked_shl(self.raw().saturating_add(16)) {
+            Some(bit) => PortType::from_bits_retain(bit),
+            None => PortType::empty(),
+        }
+    }
+}
+
+flag_set! {
+    /// The rights and pending notification requests that a name holds.
+    pub struct PortType(mach_port_type_t), show c;
+    SEND = MACH_PORT_TYPE_SEND = 0x0001_0000;
+    RECEIVE = MACH_PORT_TYPE_RECEIVE = 0x0002_0000;
+    SEND_ONCE = MACH_PORT_TYPE_SEND_ONCE = 0x0004_0000;
+    PORT_SET = MACH_PORT_TYPE_PORT_SET = 0x0008_0000;
+    DEAD_NAME = MACH_PORT_TYPE_DEAD_NAME = 0x0010_0000;
+    LABELH = MACH_PORT_TYPE_LABELH = 0x0020_0000;
+    DNREQUEST = MACH_PORT_TYPE_DNREQUEST = 0x8000_0000;
+    SPREQUEST = MACH_PORT_TYPE_SPREQUEST = 0x4000_0000;
+    SPREQUEST_DELAYED = MACH_PORT_TYPE_SPREQUEST_DELAYED = 0x2000_0000;
+    SEND_RECEIVE = MACH_PORT_TYPE_SEND_RECEIVE = 0x0003_0000;
+    SEND_RIGHTS = MACH_PORT_TYPE_SEND_RIGHTS = 0x0005_0000;
+    PORT_RIGHTS = MACH_PORT_TYPE_PORT_RIGHTS = 0x0007_0000;
+    PORT_OR_DEAD = MACH_PORT_TYPE_PORT_OR_DEAD = 0x0017_0000;
+    ALL_RIGHTS = MACH_PORT_TYPE_ALL_RIGHTS = 0x001f_0000;
+}
+/// `MACH_PORT_TYPE_NONE`: the name is unused.
+pub const MACH_PORT_TYPE_NONE: mach_port_type_t = 0;
+
+flag_set! {
+    /// Flags in a port's status.
+    pub struct PortStatusFlags(natural_t), show c;
+    TEMPOWNER = MACH_PORT_STATUS_FLAG_TEMPOWNER = 0x1;
+    GUARDED = MACH_PORT_STATUS_FLAG_GUARDED = 0x2;
+    STRICT_GUARD = MACH_PORT_STATUS_FLAG_STRICT_GUARD = 0x4;
+    IMP_DONATION = MACH_PORT_STATUS_FLAG_IMP_DONATION = 0x8;
+    REVIVE = MACH_PORT_STATUS_FLAG_REVIVE = 0x10;
+    TASKPTR = MACH_PORT_STATUS_FLAG_TASKPTR = 0x20;
+    GUARD_IMMOVABLE_RECEIVE = MACH_PORT_STATUS_FLAG_GUARD_IMMOVABLE_RECEIVE = 0x40;
+    NO_GRANT = MACH_PORT_STATUS_FLAG_NO_GRANT = 0x80;
+}
+
+open_set! {
+    /// An attribute of a port that can be read or set.
+    pub struct PortFlavor(mach_port_flavor_t);
+    LIMITS_INFO = MACH_PORT_LIMITS_INFO = 1;
+    RECEIVE_STATUS = MACH_PORT_RECEIVE_STATUS = 2;
+    DNREQUESTS_SIZE = MACH_PORT_DNREQUESTS_SIZE = 3;
+    TEMPOWNER = MACH_PORT_TEMPOWNER = 4;
+    IMPORTANCE_RECEIVER = MACH_PORT_IMPORTANCE_RECEIVER = 5;
+    DENAP_RECEIVER = MACH_PORT_DENAP_RECEIVER = 6;
+    INFO_EXT = MACH_PORT_INFO_EXT = 7;
+    GUARD_INFO = MACH_PORT_GUARD_INFO = 8;
+    SERVICE_THROTTLED = MACH_PORT_SERVICE_THROTTLED = 9;
+}
+display_by_name!(PortFlavor);
+
+raw_constants! {
+    mach_msg_type_number_t; PORT_INFO_COUNTS;
+    MACH_PORT_LIMITS_INFO_COUNT = 1;
+    MACH_PORT_RECEIVE_STATUS_COUNT = 10;
+    MACH_PORT_DNREQUESTS_SIZE_COUNT = 1;
+    MACH_PORT_INFO_EXT_COUNT = 17;
+    MACH_PORT_GUARD_INFO_COUNT = 2;
+    MACH_PORT_SERVICE_THROTTLED_COUNT = 1;
+    MACH_SERVICE_PORT_INFO_STRING_NAME_MAX_BUF_LEN = 255;
+    MACH_SERVICE_PORT_INFO_COUNT = 0;
+}
+
+raw_constants! {
+    natural_t; PORT_LIMITS;
+    MACH_PORT_SRIGHTS_NONE = 0;
+    MACH_PORT_SRIGHTS_PRESENT = 1;
+    MACH_PORT_QLIMIT_ZERO = 0;
+    MACH_PORT_QLIMIT_BASIC = 5;
+    MACH_PORT_QLIMIT_SMALL = 16;
+    MACH_PORT_QLIMIT_LARGE = 1024;
+    MACH_PORT_QLIMIT_KERNEL = 65534;
+    MACH_PORT_QLIMIT_MIN = 0;
+    MACH_PORT_QLIMIT_DEFAULT = 5;
+    MACH_PORT_QLIMIT_MAX = 1024;
+}
+
+flag_set! {
+    /// How `mach_port_construct` makes a port.
+    pub struct PortOptionFlags(u32), show c;
+    CONTEXT_AS_GUARD = MPO_CONTEXT_AS_GUARD = 0x1;
+    QLIMIT = MPO_QLIMIT = 0x2;
+    TEMPOWNER = MPO_TEMPOWNER = 0x4;
+    IMPORTANCE_RECEIVER = MPO_IMPORTANCE_RECEIVER = 0x8;
+    INSERT_SEND_RIGHT = MPO_INSERT_SEND_RIGHT = 0x10;
+    STRICT = MPO_STRICT = 0x20;
+    DENAP_RECEIVER = MPO_DENAP_RECEIVER = 0x40;
+    IMMOVABLE_RECEIVE = MPO_IMMOVABLE_RECEIVE = 0x80;
+    FILTER_MSG = MPO_FILTER_MSG = 0x100;
+    TG_BLOCK_TRACKING = MPO_TG_BLOCK_TRACKING = 0x200;
+    SERVICE_PORT = MPO_SERVICE_PORT = 0x400;
+    CONNECTION_PORT = MPO_CONNECTION_PORT = 0x800;
+    REPLY_PORT = MPO_REPLY_PORT = 0x1000;
+    ENFORCE_REPLY_PORT_SEMANTICS = MPO_ENFORCE_REPLY_PORT_SEMANTICS = 0x2000;
+    PROVISIONAL_REPLY_PORT = MPO_PROVISIONAL_REPLY_PORT = 0x4000;
+    EXCEPTION_PORT = MPO_EXCEPTION_PORT = 0x8000;
+}
+
+flag_set! {
+    /// How a port is guarded (`mach_port_guard_with_flags`).
+    pub struct GuardFlags(u64), show c;
+    STRICT = MPG_STRICT = 1;
+    IMMOVABLE_RECEIVE = MPG_IMMOVABLE_RECEIVE = 2;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_right_has_its_bit_of_the_type() {
+        assert_eq!(PortRight::SEND.port_type(), PortType::SEND);
+        assert_eq!(PortRight::DEAD_NAME.port_type(), PortType::DEAD_NAME);
+        assert_eq!(PortRight::new(77).port_type(), PortType::empty());
+    }
+
+    #[test]
+    fn a_type_prints_single_bits_and_parses_combinations() {
+        let both = PortType::SEND | PortType::RECEIVE;
+        assert_eq!(
+            both.to_string(),
+            "MACH_PORT_TYPE_SEND|MACH_PORT_TYPE_RECEIVE"
+        );
+        assert_eq!("MACH_PORT_TYPE_SEND_RECEIVE".parse(), Ok(both));
+        assert_eq!("0x30000".parse(), Ok(both));
+    }
+}
