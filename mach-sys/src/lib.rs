@@ -5,6 +5,7 @@
 pub mod darwin;
 pub mod exception;
 pub mod kern_return;
+pub mod machine;
 pub mod message;
 pub mod mig;
 pub(crate) mod names;

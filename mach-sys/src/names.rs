@@ -215,8 +215,10 @@ macro_rules! flag_set {
                     let mut known = Self::NAMES.iter().chain(Self::SHORT);
                     bits |= match known.find(|(name, _)| *name == part) {
                         Some(&(_, value)) => value,
+                        // A bit pattern: what does not fit a signed type is taken as its unsigned twin.
                         None => $crate::names::parse_number(part)
-                            .and_then(|number| <$raw>::try_from(number).ok())
+                            .filter(|number| (0..1_i128 << <$raw>::BITS).contains(number))
+                            .map(|number| number as $raw)
                             .ok_or(refused)?,
                     };
                 }

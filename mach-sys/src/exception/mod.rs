@@ -1,1 +1,11 @@
-//! Being built.
+//! Exceptions: kinds, masks, behaviors and codes (`mach/exception_types.h` and the machines' `exception.h`).
+
+mod behavior;
+mod codes;
+mod kind;
+mod mask;
+
+pub use behavior::*;
+pub use codes::*;
+pub use kind::*;
+pub use mask::*;

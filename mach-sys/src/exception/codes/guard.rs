@@ -1,0 +1,176 @@
+//! Codes of `EXC_GUARD` (`kern/exc_guard.h`, `mach/port.h`; rules A13.1, A13.3).
+
+use crate::names::{display_by_name, open_set, raw_constants};
+
+open_set! {
+    /// What kind of resource was guarded.
+    pub struct GuardType(u32);
+    NONE = GUARD_TYPE_NONE = 0;
+    MACH_PORT = GUARD_TYPE_MACH_PORT = 1;
+    FD = GUARD_TYPE_FD = 2;
+    USER = GUARD_TYPE_USER = 3;
+    VN = GUARD_TYPE_VN = 4;
+    VIRT_MEMORY = GUARD_TYPE_VIRT_MEMORY = 5;
+    REJECTED_SC = GUARD_TYPE_REJECTED_SC = 6;
+}
+display_by_name!(GuardType);
+
+/// Names of C that are not in capitals.
+#[allow(non_upper_case_globals)]
+mod flavors {
+    use super::{display_by_name, open_set, raw_constants};
+
+    open_set! {
+        /// What was done to a guarded port.
+        pub struct PortGuardFlavor(u32);
+        DESTROY = kGUARD_EXC_DESTROY = 1;
+        MOD_REFS = kGUARD_EXC_MOD_REFS = 2;
+        INVALID_OPTIONS = kGUARD_EXC_INVALID_OPTIONS = 3;
+        SET_CONTEXT = kGUARD_EXC_SET_CONTEXT = 4;
+        THREAD_SET_STATE = kGUARD_EXC_THREAD_SET_STATE = 5;
+        EXCEPTION_BEHAVIOR_ENFORCE = kGUARD_EXC_EXCEPTION_BEHAVIOR_ENFORCE = 6;
+        SERVICE_PORT_VIOLATION_FATAL = kGUARD_EXC_SERVICE_PORT_VIOLATION_FATAL = 7;
+        UNGUARDED = kGUARD_EXC_UNGUARDED = 8;
+        INCORRECT_GUARD = kGUARD_EXC_INCORRECT_GUARD = 16;
+        IMMOVABLE = kGUARD_EXC_IMMOVABLE = 32;
+        STRICT_REPLY = kGUARD_EXC_STRICT_REPLY = 64;
+        MSG_FILTERED = kGUARD_EXC_MSG_FILTERED = 128;
+        INVALID_RIGHT = kGUARD_EXC_INVALID_RIGHT = 256;
+        INVALID_NAME = kGUARD_EXC_INVALID_NAME = 512;
+        INVALID_VALUE = kGUARD_EXC_INVALID_VALUE = 1024;
+        INVALID_ARGUMENT = kGUARD_EXC_INVALID_ARGUMENT = 2048;
+        RIGHT_EXISTS = kGUARD_EXC_RIGHT_EXISTS = 4096;
+        KERN_NO_SPACE = kGUARD_EXC_KERN_NO_SPACE = 8192;
+        KERN_FAILURE = kGUARD_EXC_KERN_FAILURE = 16384;
+        KERN_RESOURCE = kGUARD_EXC_KERN_RESOURCE = 32768;
+        SEND_INVALID_REPLY = kGUARD_EXC_SEND_INVALID_REPLY = 65536;
+        SEND_INVALID_VOUCHER = kGUARD_EXC_SEND_INVALID_VOUCHER = 131072;
+        SEND_INVALID_RIGHT = kGUARD_EXC_SEND_INVALID_RIGHT = 262144;
+        RCV_INVALID_NAME = kGUARD_EXC_RCV_INVALID_NAME = 524288;
+        RCV_GUARDED_DESC = kGUARD_EXC_RCV_GUARDED_DESC = 1048576;
+        SERVICE_PORT_VIOLATION_NON_FATAL = kGUARD_EXC_SERVICE_PORT_VIOLATION_NON_FATAL = 1048577;
+        PROVISIONAL_REPLY_PORT = kGUARD_EXC_PROVISIONAL_REPLY_PORT = 1048578;
+        MOD_REFS_NON_FATAL = kGUARD_EXC_MOD_REFS_NON_FATAL = 2097152;
+        IMMOVABLE_NON_FATAL = kGUARD_EXC_IMMOVABLE_NON_FATAL = 4194304;
+        REQUIRE_REPLY_PORT_SEMANTICS = kGUARD_EXC_REQUIRE_REPLY_PORT_SEMANTICS = 8388608;
+    }
+    display_by_name!(PortGuardFlavor);
+
+    raw_constants! {
+        u32; GUARD_FLAVOR_LIMITS;
+        /// The last flavor that is fatal to every process.
+        ///
+        MAX_FATAL_kGUARD_EXC_CODE = 128;
+        /// The last flavor that a policy may make fatal.
+        ///
+        MAX_OPTIONAL_kGUARD_EXC_CODE = 0x8_0000;
+    }
+}
+pub use flavors::*;
+
+raw_constants! {
+    u64; GUARD_PAYLOADS;
+    MPG_FLAGS_NONE = 0x0000_0000_0000_0000;
+    MPG_FLAGS_STRICT_REPLY_INVALID_REPLY_DISP = 0x0100_0000_0000_0000;
+    MPG_FLAGS_STRICT_REPLY_INVALID_REPLY_PORT = 0x0200_0000_0000_0000;
+    MPG_FLAGS_STRICT_REPLY_INVALID_VOUCHER = 0x0400_0000_0000_0000;
+    MPG_FLAGS_STRICT_REPLY_NO_BANK_ATTR = 0x0800_0000_0000_0000;
+    MPG_FLAGS_STRICT_REPLY_MISMATCHED_PERSONA = 0x1000_0000_0000_0000;
+    MPG_FLAGS_STRICT_REPLY_MASK = 0xff00_0000_0000_0000;
+    MPG_FLAGS_MOD_REFS_PINNED_DEALLOC = 0x0100_0000_0000_0000;
+    MPG_FLAGS_MOD_REFS_PINNED_DESTROY = 0x0200_0000_0000_0000;
+    MPG_FLAGS_MOD_REFS_PINNED_COPYIN = 0x0400_0000_0000_0000;
+    MPG_FLAGS_IMMOVABLE_PINNED = 0x0100_0000_0000_0000;
+}
+
+/// The codes of an `EXC_GUARD`, taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct GuardCode {
+    /// The kind of resource (bits 61 to 63 of the code).
+    pub kind: GuardType,
+    /// What was done to it (bits 32 to 60); of a port, a [`PortGuardFlavor`].
+    pub flavor: u32,
+    /// The resource: a port's name, a descriptor (bits 0 to 31).
+    pub target: u32,
+    /// The subcode: the guard, or what the flavor says (A13.9).
+    pub payload: u64,
+}
+
+impl GuardCode {
+    /// From code and subcode.
+    pub const fn decode(code: i64, subcode: i64) -> Self {
+        let code = code as u64;
+        Self {
+            kind: GuardType::new((code >> 61) as u32),
+            flavor: (code >> 32) as u32 & 0x1fff_ffff,
+            target: code as u32,
+            payload: subcode as u64,
+        }
+    }
+
+    /// To code and subcode. Bits of the kind above 3 and of the flavor above 29 are lost.
+    pub const fn encode(self) -> [i64; 2] {
+        let kind = (self.kind.raw() as u64) << 61;
+        let flavor = ((self.flavor & 0x1fff_ffff) as u64) << 32;
+        [
+            (kind | flavor | self.target as u64) as i64,
+            self.payload as i64,
+        ]
+    }
+
+    /// The flavor, when a port was guarded.
+    pub const fn port_flavor(self) -> Option<PortGuardFlavor> {
+        match self.kind {
+            GuardType::MACH_PORT => Some(PortGuardFlavor::new(self.flavor)),
+            _ => None,
+        }
+    }
+}
+
+impl PortGuardFlavor {
+    /// Whether it ends every process, whatever the handler answers (A13.5).
+    pub const fn is_always_fatal(self) -> bool {
+        self.raw() <= MAX_FATAL_kGUARD_EXC_CODE
+    }
+}
+
+impl core::fmt::Display for GuardCode {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.port_flavor() {
+            Some(flavor) => write!(
+                f,
+                "{flavor} on port {:#x}, payload {:#x}",
+                self.target, self.payload
+            ),
+            None => write!(
+                f,
+                "{} flavor {} on {:#x}, payload {:#x}",
+                self.kind, self.flavor, self.target, self.payload
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a13_1_type_flavor_and_name_share_the_code() {
+        let code = GuardCode {
+            kind: GuardType::MACH_PORT,
+            flavor: PortGuardFlavor::MOD_REFS.raw(),
+            target: 0x1403,
+            payload: 0x0100_0000_0000_0000,
+        };
+        let [first, second] = code.encode();
+        assert_eq!(first as u64, 1 << 61 | 2 << 32 | 0x1403);
+        assert_eq!(GuardCode::decode(first, second), code);
+        assert_eq!(
+            code.to_string(),
+            "kGUARD_EXC_MOD_REFS on port 0x1403, payload 0x100000000000000"
+        );
+        assert!(PortGuardFlavor::MOD_REFS.is_always_fatal());
+        assert!(!PortGuardFlavor::INVALID_NAME.is_always_fatal());
+    }
+}

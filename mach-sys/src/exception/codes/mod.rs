@@ -1,0 +1,13 @@
+//! The codes of an exception: their numbers, and what they say.
+
+mod crash;
+mod guard;
+mod meaning;
+mod numbers;
+mod resource;
+
+pub use crash::CrashCode;
+pub use guard::*;
+pub use meaning::Meaning;
+pub use numbers::*;
+pub use resource::*;

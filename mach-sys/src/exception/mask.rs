@@ -1,0 +1,78 @@
+//! Sets of kinds of exceptions (`mach/exception_types.h`).
+
+use crate::names::flag_set;
+use crate::types::{exception_mask_t, exception_type_t};
+
+use super::kind::{EXC_TYPES_COUNT, ExceptionType};
+
+flag_set! {
+    /// A set of kinds of exceptions, as ports are registered for.
+    ///
+    /// Prints as `BAD_ACCESS|ARITHMETIC`; C's spelling `EXC_MASK_BAD_ACCESS` is parsed too.
+    pub struct ExceptionMask(exception_mask_t), show short;
+    BAD_ACCESS = EXC_MASK_BAD_ACCESS = 0x2;
+    BAD_INSTRUCTION = EXC_MASK_BAD_INSTRUCTION = 0x4;
+    ARITHMETIC = EXC_MASK_ARITHMETIC = 0x8;
+    EMULATION = EXC_MASK_EMULATION = 0x10;
+    SOFTWARE = EXC_MASK_SOFTWARE = 0x20;
+    BREAKPOINT = EXC_MASK_BREAKPOINT = 0x40;
+    SYSCALL = EXC_MASK_SYSCALL = 0x80;
+    MACH_SYSCALL = EXC_MASK_MACH_SYSCALL = 0x100;
+    RPC_ALERT = EXC_MASK_RPC_ALERT = 0x200;
+    CRASH = EXC_MASK_CRASH = 0x400;
+    RESOURCE = EXC_MASK_RESOURCE = 0x800;
+    GUARD = EXC_MASK_GUARD = 0x1000;
+    CORPSE_NOTIFY = EXC_MASK_CORPSE_NOTIFY = 0x2000;
+    /// All kinds that a task handles itself: neither `CRASH` nor `CORPSE_NOTIFY`.
+    ///
+    ALL = EXC_MASK_ALL = 0x1bfe;
+    /// All kinds that exist.
+    ///
+    VALID = EXC_MASK_VALID = 0x3ffe;
+}
+
+/// Kinds of the machine, of which there are none (`EXC_MASK_MACHINE`).
+pub const EXC_MASK_MACHINE: exception_mask_t = 0;
+
+impl ExceptionMask {
+    /// Whether a kind is in the set.
+    pub const fn has(self, kind: ExceptionType) -> bool {
+        let bit = kind.mask();
+        !bit.is_empty() && self.contains(bit)
+    }
+
+    /// The kinds in the set, in ascending order; bits without a kind are left out.
+    pub fn kinds(self) -> impl Iterator<Item = ExceptionType> {
+        (1..EXC_TYPES_COUNT as exception_type_t)
+            .map(ExceptionType::new)
+            .filter(move |kind| self.has(*kind))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mask_prints_the_short_names_and_keeps_unknown_bits() {
+        let mask = ExceptionMask::BAD_ACCESS | ExceptionMask::ARITHMETIC;
+        assert_eq!(mask.to_string(), "BAD_ACCESS|ARITHMETIC");
+        assert_eq!("BAD_ACCESS|ARITHMETIC".parse(), Ok(mask));
+        assert_eq!("EXC_MASK_ARITHMETIC | BAD_ACCESS".parse(), Ok(mask));
+        let odd = ExceptionMask::from_bits_retain(0x8000_0002);
+        assert_eq!(odd.to_string(), "BAD_ACCESS|0x80000000");
+        assert_eq!(odd.to_string().parse(), Ok(odd));
+        assert_eq!(ExceptionMask::empty().to_string(), "0");
+        assert_eq!("0".parse(), Ok(ExceptionMask::empty()));
+        assert!("BAD_ACCES".parse::<ExceptionMask>().is_err());
+        assert!("".parse::<ExceptionMask>().is_err());
+    }
+
+    #[test]
+    fn h1_1_all_is_neither_crash_nor_corpse() {
+        assert!(!ExceptionMask::ALL.has(ExceptionType::CRASH));
+        assert!(!ExceptionMask::ALL.has(ExceptionType::CORPSE_NOTIFY));
+        assert_eq!(ExceptionMask::VALID.kinds().count(), 13);
+        assert_eq!("ALL".parse(), Ok(ExceptionMask::ALL));
+    }
+}

@@ -1,0 +1,28 @@
+//! The two machines whose states and codes this crate knows.
+
+/// A machine that Darwin runs on. Everything about both is there on every host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Machine {
+    /// Intel, 64 bits.
+    X86_64,
+    /// Apple silicon; arm64e has the same layouts.
+    Arm64,
+}
+
+impl Machine {
+    /// The machine that this was compiled for.
+    #[cfg(not(target_arch = "aarch64"))]
+    pub const NATIVE: Self = Self::X86_64;
+    /// The machine that this was compiled for.
+    #[cfg(target_arch = "aarch64")]
+    pub const NATIVE: Self = Self::Arm64;
+}
+
+impl core::fmt::Display for Machine {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(match self {
+            Self::X86_64 => "x86_64",
+            Self::Arm64 => "arm64",
+        })
+    }
+}
