@@ -130,11 +130,12 @@ pub const fn word_bytes_mut(words: &mut [u32]) -> &mut [u8] {
 
 /// Declares a C structure with its size, alignment and offsets, checked by the compiler.
 ///
-/// Padding of C is declared as a `reserved` field, so that there is none in Rust's sense.
+/// Padding of C is declared as a `reserved` field, so that there is none in Rust's sense. `packed` and `raised` are for
+/// what C packs or aligns beyond its fields.
 macro_rules! plain_struct {
     (
         $(#[$meta:meta])*
-        pub struct $name:ident: $size:literal, align $align:literal $(, packed $pack:tt)? {
+        pub struct $name:ident: $size:literal, align $align:literal $(, packed $pack:tt)? $(, raised $raised:tt)? {
             $($(#[$field_meta:meta])* $offset:literal $field:ident: $type:ty,)*
         }
     ) => {
@@ -143,7 +144,7 @@ macro_rules! plain_struct {
         #[doc = concat!("Layout: ", stringify!($size), " bytes, aligned to ", stringify!($align), ".")]
         #[allow(non_camel_case_types)]
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        #[repr(C $(, packed($pack))?)]
+        #[repr(C $(, packed($pack))? $(, align($raised))?)]
         pub struct $name {
             $(
                 $(#[$field_meta])*

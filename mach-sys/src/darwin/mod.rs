@@ -1,1 +1,11 @@
-//! Being built.
+//! Darwin's signals and the structures that its signal handlers are given, of both machines on every host.
+
+mod mcontext;
+mod siginfo;
+mod signal;
+mod ucontext;
+
+pub use mcontext::*;
+pub use siginfo::*;
+pub use signal::*;
+pub use ucontext::*;

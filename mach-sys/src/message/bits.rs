@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn the_first_word_comes_apart_as_it_was_put_together() {
-        let bits = MACH_MSGH_BITS_SET(18, 17, 19, MACH_MSGH_BITS_COMPLEX | 0xff);
+        let bits = MACH_MSGH_BITS_SET(18, 17, 19, MACH_MSGH_BITS_COMPLEX | 0x1f);
         assert_eq!(bits, 0x8013_1112);
         assert_eq!(MACH_MSGH_BITS_REMOTE(bits), 18);
         assert_eq!(MACH_MSGH_BITS_LOCAL(bits), 17);

@@ -1,1 +1,218 @@
-//! Being built.
+//! Thread states: the registers of a thread, by flavor, of both machines on every host.
+//!
+//! A message carries a state as a flavor, a count of 32-bit words, and the words. [`ThreadState`] ties a structure to its
+//! flavor and count; [`Registers`] reads and writes what every machine has.
+
+mod arm;
+mod flavor;
+mod registers;
+mod x86;
+
+pub use arm::*;
+pub use flavor::*;
+pub use registers::Registers;
+pub use x86::*;
+
+use crate::machine::Machine;
+use crate::pod::{self, Pod};
+use crate::types::{mach_msg_type_number_t, thread_state_flavor_t};
+
+/// A thread state with its flavor.
+pub trait ThreadState: Pod {
+    /// The machine whose flavor it is.
+    const MACHINE: Machine;
+    /// The flavor, as in a message.
+    const FLAVOR: thread_state_flavor_t;
+    /// Words, as in a message.
+    const COUNT: mach_msg_type_number_t;
+
+    /// The words, as they go into a message.
+    fn as_words(&self) -> &[u32] {
+        pod::words_of(self)
+    }
+
+    /// The words, writable.
+    fn as_words_mut(&mut self) -> &mut [u32] {
+        pod::words_of_mut(self)
+    }
+
+    /// The state with these words.
+    fn from_words(words: &[u32]) -> Result<Self, StateError> {
+        let mut state: Self = pod::zeroed();
+        if words.len() != Self::COUNT as usize {
+            return Err(StateError::Count {
+                flavor: Flavor::new(Self::MACHINE, Self::FLAVOR),
+                found: words.len(),
+                wanted: Self::COUNT,
+            });
+        }
+        state.as_words_mut().copy_from_slice(words);
+        Ok(state)
+    }
+}
+
+/// Words that are not the state they were taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StateError {
+    /// Another flavor.
+    #[error("thread state of flavor {found} instead of {wanted}")]
+    Flavor {
+        /// The flavor of the words.
+        found: Flavor,
+        /// The flavor of the structure.
+        wanted: Flavor,
+    },
+    /// Too few or too many words.
+    #[error("thread state {flavor} of {found} words instead of {wanted}")]
+    Count {
+        /// The flavor.
+        flavor: Flavor,
+        /// The number of words.
+        found: usize,
+        /// The words of the structure.
+        wanted: mach_msg_type_number_t,
+    },
+}
+
+/// The general registers of the machine this is compiled for.
+#[cfg(not(target_arch = "aarch64"))]
+pub type NativeState = x86_thread_state64_t;
+/// The general registers of the machine this is compiled for.
+#[cfg(target_arch = "aarch64")]
+pub type NativeState = arm_thread_state64_t;
+
+/// Ties a structure to machine, flavor and count; the compiler checks the count.
+macro_rules! thread_state {
+    ($name:ident: $machine:expr, $flavor:expr, $count:literal) => {
+        const _: () = assert!(core::mem::size_of::<$name>() == 4 * $count, "count");
+        impl $crate::thread_state::ThreadState for $name {
+            const MACHINE: $crate::machine::Machine = $machine;
+            const FLAVOR: $crate::types::thread_state_flavor_t = $flavor;
+            const COUNT: $crate::types::mach_msg_type_number_t = $count;
+        }
+    };
+}
+use thread_state;
+
+/// Declares a state that is a header and one of two widths.
+///
+/// C's union is storage here, read and written through methods: a Rust union half written would have bytes that are not
+/// initialised, and a state must be words throughout.
+macro_rules! unified_state {
+    (
+        $(#[$meta:meta])*
+        pub struct $name:ident: $size:literal, align $align:literal {
+            0 $header:ident: $header_type:ty,
+            8 $overlay:ident: $overlay_type:ident [$element:ty; $elements:literal] {
+                $narrow:ident: $narrow_type:ty, $wide:ident: $wide_type:ty
+            },
+        }
+    ) => {
+        #[doc = concat!("The overlaid widths of [`", stringify!($name), "`].")]
+        #[allow(non_camel_case_types)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(transparent)]
+        pub struct $overlay_type([$element; $elements]);
+
+        impl $overlay_type {
+            #[doc = concat!("The start of the storage as `", stringify!($narrow), "`.")]
+            pub fn $narrow(&self) -> $narrow_type {
+                $crate::thread_state::read_overlay(&self.0)
+            }
+
+            #[doc = concat!("The storage as `", stringify!($wide), "`.")]
+            pub fn $wide(&self) -> $wide_type {
+                $crate::thread_state::read_overlay(&self.0)
+            }
+        }
+
+        const _: () = {
+            assert!(core::mem::size_of::<$narrow_type>() <= core::mem::size_of::<$overlay_type>());
+            assert!(core::mem::size_of::<$wide_type>() == core::mem::size_of::<$overlay_type>());
+        };
+
+        #[allow(unsafe_code)]
+        // SAFETY: transparent over an array of integers, which is `Pod`.
+        unsafe impl $crate::pod::Pod for $overlay_type {
+            const LAYOUT: &'static $crate::pod::Layout = &$crate::pod::Layout {
+                name: stringify!($overlay_type),
+                size: core::mem::size_of::<$overlay_type>(),
+                align: core::mem::align_of::<$overlay_type>(),
+                fields: &[
+                    $crate::pod::Field {
+                        name: stringify!($narrow),
+                        offset: 0,
+                        layout: <$narrow_type as $crate::pod::Pod>::LAYOUT,
+                    },
+                    $crate::pod::Field {
+                        name: stringify!($wide),
+                        offset: 0,
+                        layout: <$wide_type as $crate::pod::Pod>::LAYOUT,
+                    },
+                ],
+                element: None,
+            };
+        }
+
+        plain_struct! {
+            $(#[$meta])*
+            pub struct $name: $size, align $align {
+                0 $header: $header_type,
+                8 $overlay: $overlay_type,
+            }
+        }
+
+        impl From<$narrow_type> for $name {
+            fn from(state: $narrow_type) -> Self {
+                Self::with_width(&state)
+            }
+        }
+
+        impl From<$wide_type> for $name {
+            fn from(state: $wide_type) -> Self {
+                Self::with_width(&state)
+            }
+        }
+
+        impl $name {
+            fn with_width<S: $crate::thread_state::ThreadState>(state: &S) -> Self {
+                let mut unified = Self::default();
+                unified.$header.flavor = S::FLAVOR as u32;
+                unified.$header.count = S::COUNT;
+                $crate::thread_state::write_overlay(&mut unified.$overlay.0, state);
+                unified
+            }
+
+            #[doc = concat!("The state as `", stringify!($narrow), "`, if the header says so.")]
+            pub fn narrow(&self) -> Option<$narrow_type> {
+                self.is_width::<$narrow_type>().then(|| self.$overlay.$narrow())
+            }
+
+            #[doc = concat!("The state as `", stringify!($wide), "`, if the header says so.")]
+            pub fn wide(&self) -> Option<$wide_type> {
+                self.is_width::<$wide_type>().then(|| self.$overlay.$wide())
+            }
+
+            fn is_width<S: $crate::thread_state::ThreadState>(&self) -> bool {
+                self.$header.flavor == S::FLAVOR as u32 && self.$header.count == S::COUNT
+            }
+        }
+    };
+}
+use unified_state;
+
+/// The structure at the start of an overlay's storage, which is never smaller (asserted where it is declared).
+fn read_overlay<T: Pod + Default>(storage: &impl Pod) -> T {
+    pod::read(pod::bytes_of(storage)).unwrap_or_default()
+}
+
+/// Writes a structure to the start of an overlay's storage.
+fn write_overlay<T: Pod>(storage: &mut impl Pod, value: &T) {
+    for (to, from) in pod::bytes_of_mut(storage)
+        .iter_mut()
+        .zip(pod::bytes_of(value))
+    {
+        *to = *from;
+    }
+}

@@ -1,0 +1,27 @@
+//! `siginfo_t` (`sys/signal.h`).
+
+use crate::pod::plain_struct;
+
+plain_struct! {
+    /// What a three-argument signal handler is told of its signal.
+    pub struct siginfo_t: 104, align 8 {
+        /// The signal, by Darwin's number.
+        ///
+        0 si_signo: i32,
+        4 si_errno: i32,
+        /// Why: `SEGV_MAPERR`, …
+        ///
+        8 si_code: i32,
+        12 si_pid: i32,
+        16 si_uid: u32,
+        20 si_status: i32,
+        /// The address of a fault; for SIGILL and SIGFPE that of the instruction.
+        ///
+        24 si_addr: u64,
+        /// A `union sigval`.
+        ///
+        32 si_value: u64,
+        40 si_band: i64,
+        48 pad: [u64; 7],
+    }
+}
