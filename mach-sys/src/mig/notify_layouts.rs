@@ -1,0 +1,120 @@
+//! The messages of `notify.defs` as MIG declares them, and as `mach/notify.h` does, with a trailer of format 0.
+#![allow(non_snake_case)]
+
+use crate::message::{
+    mach_msg_body_t, mach_msg_format_0_trailer_t, mach_msg_header_t, mach_msg_port_descriptor_t,
+};
+use crate::pod::plain_struct;
+use crate::types::{mach_msg_type_number_t, mach_port_mscount_t, mach_port_name_t};
+
+use super::ndr::NDR_record_t;
+
+plain_struct! {
+    /// Message 65. A send right whose dead name was asked about was deleted.
+    pub struct __Request__mach_notify_port_deleted_t: 36, align 4, packed 4 {
+        0 Head: mach_msg_header_t,
+        24 NDR: NDR_record_t,
+        32 name: mach_port_name_t,
+    }
+}
+
+plain_struct! {
+    /// Message 65 as received, with a trailer. A send right whose dead name was asked about was deleted.
+    pub struct mach_port_deleted_notification_t: 56, align 4, packed 4 {
+        0 not_header: mach_msg_header_t,
+        24 NDR: NDR_record_t,
+        32 not_port: mach_port_name_t,
+        36 trailer: mach_msg_format_0_trailer_t,
+    }
+}
+
+plain_struct! {
+    /// Message 66. A message can be sent again.
+    pub struct __Request__mach_notify_send_possible_t: 36, align 4, packed 4 {
+        0 Head: mach_msg_header_t,
+        24 NDR: NDR_record_t,
+        32 name: mach_port_name_t,
+    }
+}
+
+plain_struct! {
+    /// Message 66 as received, with a trailer. A message can be sent again.
+    pub struct mach_send_possible_notification_t: 56, align 4, packed 4 {
+        0 not_header: mach_msg_header_t,
+        24 NDR: NDR_record_t,
+        32 not_port: mach_port_name_t,
+        36 trailer: mach_msg_format_0_trailer_t,
+    }
+}
+
+plain_struct! {
+    /// Message 69. A receive right comes back instead of dying.
+    pub struct __Request__mach_notify_port_destroyed_t: 40, align 4, packed 4 {
+        0 Head: mach_msg_header_t,
+        24 msgh_body: mach_msg_body_t,
+        28 rights: mach_msg_port_descriptor_t,
+    }
+}
+
+plain_struct! {
+    /// Message 69 as received, with a trailer. A receive right comes back instead of dying.
+    pub struct mach_port_destroyed_notification_t: 60, align 4, packed 4 {
+        0 not_header: mach_msg_header_t,
+        24 not_body: mach_msg_body_t,
+        28 not_port: mach_msg_port_descriptor_t,
+        40 trailer: mach_msg_format_0_trailer_t,
+    }
+}
+
+plain_struct! {
+    /// Message 70. The last send right is gone.
+    pub struct __Request__mach_notify_no_senders_t: 36, align 4, packed 4 {
+        0 Head: mach_msg_header_t,
+        24 NDR: NDR_record_t,
+        32 mscount: mach_port_mscount_t,
+    }
+}
+
+plain_struct! {
+    /// Message 70 as received, with a trailer. The last send right is gone.
+    pub struct mach_no_senders_notification_t: 56, align 4, packed 4 {
+        0 not_header: mach_msg_header_t,
+        24 NDR: NDR_record_t,
+        32 not_count: mach_msg_type_number_t,
+        36 trailer: mach_msg_format_0_trailer_t,
+    }
+}
+
+plain_struct! {
+    /// Message 71. A send-once right was destroyed unused.
+    pub struct __Request__mach_notify_send_once_t: 24, align 4, packed 4 {
+        0 Head: mach_msg_header_t,
+    }
+}
+
+plain_struct! {
+    /// Message 71 as received, with a trailer. A send-once right was destroyed unused.
+    pub struct mach_send_once_notification_t: 44, align 4, packed 4 {
+        0 not_header: mach_msg_header_t,
+        24 trailer: mach_msg_format_0_trailer_t,
+    }
+}
+
+plain_struct! {
+    /// Message 72. The port of a send right died; the name has one more reference.
+    pub struct __Request__mach_notify_dead_name_t: 36, align 4, packed 4 {
+        0 Head: mach_msg_header_t,
+        24 NDR: NDR_record_t,
+        32 name: mach_port_name_t,
+    }
+}
+
+plain_struct! {
+    /// Message 72 as received, with a trailer. The port of a send right died; the name has one more reference.
+    pub struct mach_dead_name_notification_t: 56, align 4, packed 4 {
+        0 not_header: mach_msg_header_t,
+        24 NDR: NDR_record_t,
+        32 not_port: mach_port_name_t,
+        36 trailer: mach_msg_format_0_trailer_t,
+    }
+}

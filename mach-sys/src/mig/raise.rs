@@ -1,0 +1,179 @@
+//! Requests to bytes: what the kernel, or a forwarder, sends.
+
+use crate::exception::ExceptionType;
+use crate::message::{
+    Disposition, MACH_MSGH_BITS_SET, MessageFlags, mach_msg_header_t, mach_msg_port_descriptor_t,
+};
+use crate::pod::{self, Pod};
+use crate::thread_state::THREAD_STATE_MAX;
+use crate::types::{MACH_PORT_NULL, mach_port_t, natural_t, thread_state_flavor_t};
+
+use super::error::EncodeError;
+use super::ndr::NDR_record_t;
+use super::routine::{CODES_MAX, Routine};
+use super::view::Identity;
+
+/// A port in a header, with what happens to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeaderPort {
+    /// The name.
+    pub name: mach_port_t,
+    /// The disposition.
+    pub disposition: Disposition,
+}
+
+impl HeaderPort {
+    /// No port.
+    pub const NONE: Self = Self {
+        name: MACH_PORT_NULL,
+        disposition: Disposition::PORT_NONE,
+    };
+
+    /// A port with its disposition.
+    pub const fn new(name: mach_port_t, disposition: Disposition) -> Self {
+        Self { name, disposition }
+    }
+}
+
+/// The parts of a request.
+///
+/// A sender's `remote` is the exception port and `local` the reply port; a receiver finds them the other way round. The
+/// same encoding serves both: an emulated kernel writes what arrives.
+#[derive(Debug, Clone, Copy)]
+pub struct Raise<'a> {
+    /// The routine.
+    pub routine: Routine,
+    /// `msgh_remote_port`.
+    pub remote: HeaderPort,
+    /// `msgh_local_port`.
+    pub local: HeaderPort,
+    /// `msgh_voucher_port`.
+    pub voucher: HeaderPort,
+    /// Who the exception is about, in the routine's kind.
+    pub identity: Identity,
+    /// What the descriptors do to the rights: `COPY_SEND` as sent, `MOVE_SEND` as received.
+    pub disposition: Disposition,
+    /// The kind of exception.
+    pub exception: ExceptionType,
+    /// At most two codes; of `exc` the low 32 bits of each.
+    pub codes: &'a [i64],
+    /// The flavor of the state; not sent by a routine without state.
+    pub flavor: thread_state_flavor_t,
+    /// The words of the state; must be empty for a routine without state.
+    pub state: &'a [natural_t],
+}
+
+impl Raise<'_> {
+    /// Size of the message.
+    pub fn size(&self) -> usize {
+        self.routine
+            .request_size(self.codes.len(), self.state.len())
+    }
+
+    /// Writes the message and returns its size. `msgh_size` is filled in; padding is zero.
+    pub fn encode(&self, to: &mut [u8]) -> Result<usize, EncodeError> {
+        let shape = self.routine.shape();
+        if self.codes.len() > CODES_MAX {
+            return Err(EncodeError::CodeCount {
+                found: self.codes.len(),
+            });
+        }
+        let maximum = if shape.state { THREAD_STATE_MAX } else { 0 };
+        if self.state.len() > maximum {
+            return Err(EncodeError::StateCount {
+                found: self.state.len(),
+                maximum,
+            });
+        }
+        if self.identity.kind() != shape.identity {
+            return Err(EncodeError::Identity);
+        }
+        let size = self.size();
+        let length = to.len();
+        let to = to.get_mut(..size).ok_or(EncodeError::Buffer {
+            needed: size,
+            length,
+        })?;
+        let mut writer = Writer { rest: to };
+        writer.put(&self.header(size));
+        self.put_identity(&mut writer);
+        writer.put(&self.exception.raw());
+        writer.put(&(self.codes.len() as u32));
+        for code in self.codes {
+            match shape.code_size {
+                8 => writer.put(code),
+                // What the kernel does without MACH_EXCEPTION_CODES: the low half.
+                _ => writer.put(&(*code as i32)),
+            }
+        }
+        if shape.state {
+            writer.put(&self.flavor);
+            writer.put(&(self.state.len() as u32));
+            writer.put_bytes(pod::word_bytes(self.state));
+        }
+        Ok(size)
+    }
+
+    fn header(&self, size: usize) -> mach_msg_header_t {
+        let complex = match self.routine.identity().descriptors() {
+            0 => MessageFlags::empty(),
+            _ => MessageFlags::COMPLEX,
+        };
+        mach_msg_header_t {
+            msgh_bits: MACH_MSGH_BITS_SET(
+                self.remote.disposition.raw(),
+                self.local.disposition.raw(),
+                self.voucher.disposition.raw(),
+                complex.bits(),
+            ),
+            // At most 5276 bytes.
+            msgh_size: size as u32,
+            msgh_remote_port: self.remote.name,
+            msgh_local_port: self.local.name,
+            msgh_voucher_port: self.voucher.name,
+            msgh_id: self.routine.id(),
+        }
+    }
+
+    /// Body and descriptors, NDR, and the thread's id, which follows it although it is the earlier argument.
+    fn put_identity(&self, writer: &mut Writer<'_>) {
+        let right = |name| mach_msg_port_descriptor_t::new(name, self.disposition);
+        let count = self.identity.kind().descriptors();
+        if count != 0 {
+            writer.put(&count);
+        }
+        match self.identity {
+            Identity::None => {}
+            Identity::ThreadAndTask { thread, task } => {
+                writer.put(&right(thread));
+                writer.put(&right(task));
+            }
+            Identity::Token { token: name, .. } | Identity::Kcdata { object: name } => {
+                writer.put(&right(name));
+            }
+        }
+        writer.put(&NDR_record_t::RECORD);
+        if let Identity::Token { thread_id, .. } = self.identity {
+            writer.put(&thread_id);
+        }
+    }
+}
+
+/// Fills a buffer from its start; what is past its end is dropped, where no caller writes: sizes are checked before.
+struct Writer<'a> {
+    rest: &'a mut [u8],
+}
+
+impl Writer<'_> {
+    fn put(&mut self, value: &impl Pod) {
+        self.put_bytes(pod::bytes_of(value));
+    }
+
+    fn put_bytes(&mut self, bytes: &[u8]) {
+        let rest = core::mem::take(&mut self.rest);
+        if let Some((to, rest)) = rest.split_at_mut_checked(bytes.len()) {
+            to.copy_from_slice(bytes);
+            self.rest = rest;
+        }
+    }
+}

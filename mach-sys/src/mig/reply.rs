@@ -1,0 +1,284 @@
+//! Replies: written as Apple's generated servers write them, with the state's count bounded; and checked as MIG's client
+//! code, and so the kernel, checks them.
+
+use crate::kern_return::KernReturn;
+use crate::message::{
+    Disposition, MACH_MSGH_BITS_COMPLEX, MACH_MSGH_BITS_REMOTE, mach_msg_header_t,
+};
+use crate::pod;
+use crate::thread_state::{THREAD_STATE_MAX, ThreadState};
+use crate::types::{MACH_PORT_NULL, mach_msg_id_t, mach_port_t, natural_t, thread_state_flavor_t};
+
+use super::error::{EncodeError, ReplyError};
+use super::ndr::{NDR_record_t, mig_reply_error_t};
+use super::notify::MACH_NOTIFY_SEND_ONCE;
+use super::routine::{COUNT_AT, FLAVOR_AT, REPLY_ID_OFFSET, RET_CODE_AT, Routine, STATE_AT};
+use super::view::{Request, Words, word};
+
+/// Size of a reply without state.
+pub const STATUS_REPLY_SIZE: usize = size_of::<mig_reply_error_t>();
+
+/// Where a reply goes: what is needed of a request to answer it later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ReplyTo {
+    /// The reply right's disposition; it moves into the reply.
+    pub disposition: Disposition,
+    /// The reply right.
+    pub port: mach_port_t,
+    /// The reply's id.
+    pub id: mach_msg_id_t,
+}
+
+impl ReplyTo {
+    /// From the header of a request, whatever its id.
+    pub const fn header(request: &mach_msg_header_t) -> Self {
+        Self {
+            disposition: Disposition::new(MACH_MSGH_BITS_REMOTE(request.msgh_bits)),
+            port: request.msgh_remote_port,
+            id: request.msgh_id.wrapping_add(REPLY_ID_OFFSET),
+        }
+    }
+
+    /// From a request.
+    pub fn request(request: &Request<'_>) -> Self {
+        Self::header(&request.header())
+    }
+
+    /// Writes a reply without state and returns its size. Of a state routine it means anything but success.
+    pub fn encode_status(self, to: &mut [u8], code: KernReturn) -> Result<usize, EncodeError> {
+        self.encode_start(to, STATUS_REPLY_SIZE, code)?;
+        Ok(STATUS_REPLY_SIZE)
+    }
+
+    /// Writes a reply of success with a new state and returns its size. At most [`THREAD_STATE_MAX`] words.
+    pub fn encode_state(
+        self,
+        to: &mut [u8],
+        flavor: thread_state_flavor_t,
+        words: &[natural_t],
+    ) -> Result<usize, EncodeError> {
+        let mut state = NewState::new(to, flavor)?;
+        state.set_words(flavor, words)?;
+        let count = state.count;
+        self.encode_around_state(to, flavor, count)
+    }
+
+    /// Writes everything but the words of the state, which are in place.
+    pub(super) fn encode_around_state(
+        self,
+        to: &mut [u8],
+        flavor: thread_state_flavor_t,
+        count: usize,
+    ) -> Result<usize, EncodeError> {
+        let size = STATE_AT + 4 * count;
+        self.encode_start(to, size, KernReturn::SUCCESS)?;
+        let shape = to.first_chunk_mut::<STATE_AT>();
+        if let Some(start) = shape {
+            put(start, FLAVOR_AT, flavor as u32);
+            put(start, COUNT_AT, count as u32);
+        }
+        Ok(size)
+    }
+
+    /// Writes what all replies start with.
+    fn encode_start(self, to: &mut [u8], size: usize, code: KernReturn) -> Result<(), EncodeError> {
+        let length = to.len();
+        if length < size {
+            return Err(EncodeError::Buffer {
+                needed: size,
+                length,
+            });
+        }
+        let start = mig_reply_error_t {
+            Head: mach_msg_header_t {
+                msgh_bits: self.disposition.raw(),
+                // A reply is at most 5228 bytes.
+                msgh_size: size as u32,
+                msgh_remote_port: self.port,
+                msgh_local_port: MACH_PORT_NULL,
+                msgh_voucher_port: MACH_PORT_NULL,
+                msgh_id: self.id,
+            },
+            NDR: NDR_record_t::RECORD,
+            RetCode: code.raw(),
+        };
+        if let Some(to) = to.first_chunk_mut::<STATUS_REPLY_SIZE>() {
+            to.copy_from_slice(pod::bytes_of(&start));
+        }
+        Ok(())
+    }
+}
+
+/// Writes a word at an offset that lies within the array.
+fn put<const N: usize>(to: &mut [u8; N], at: usize, value: u32) {
+    if let Some(to) = to.get_mut(at..at + 4) {
+        to.copy_from_slice(&value.to_ne_bytes());
+    }
+}
+
+/// The new state of a reply that is being written: its words lie in the reply's buffer.
+///
+/// As long as none is set the state has no words, which the kernel refuses for almost every flavor (A4.6). (Apple's
+/// servers would send 1296 words of whatever the buffer holds.)
+#[derive(Debug)]
+pub struct NewState<'a> {
+    bytes: &'a mut [u8],
+    pub(super) flavor: thread_state_flavor_t,
+    /// Never more than fits into `bytes`, nor more than [`THREAD_STATE_MAX`].
+    pub(super) count: usize,
+}
+
+impl<'a> NewState<'a> {
+    /// For a reply in `to`, of no word yet.
+    pub(super) fn new(
+        to: &'a mut [u8],
+        flavor: thread_state_flavor_t,
+    ) -> Result<Self, EncodeError> {
+        let length = to.len();
+        let bytes = to.get_mut(STATE_AT..).ok_or(EncodeError::Buffer {
+            needed: STATE_AT,
+            length,
+        })?;
+        Ok(Self {
+            bytes,
+            flavor,
+            count: 0,
+        })
+    }
+
+    /// For a routine that takes no state.
+    pub(super) const fn none() -> Self {
+        Self {
+            bytes: &mut [],
+            flavor: 0,
+            count: 0,
+        }
+    }
+
+    /// The most words that can be set.
+    pub fn capacity(&self) -> usize {
+        (self.bytes.len() / 4).min(THREAD_STATE_MAX)
+    }
+
+    /// The flavor; the request's, until another is set.
+    pub const fn flavor(&self) -> thread_state_flavor_t {
+        self.flavor
+    }
+
+    /// The number of words.
+    pub const fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether no word is set.
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Sets the state.
+    pub fn set<S: ThreadState>(&mut self, state: &S) -> Result<(), EncodeError> {
+        self.set_words(S::FLAVOR, state.as_words())
+    }
+
+    /// Sets flavor and words; no flavor is refused here, the kernel does that.
+    pub fn set_words(
+        &mut self,
+        flavor: thread_state_flavor_t,
+        words: &[natural_t],
+    ) -> Result<(), EncodeError> {
+        self.set_bytes(flavor, pod::word_bytes(words))
+    }
+
+    /// Sets the words of a message, usually those of the request.
+    pub fn copy(
+        &mut self,
+        flavor: thread_state_flavor_t,
+        words: Words<'_>,
+    ) -> Result<(), EncodeError> {
+        self.set_bytes(flavor, words.as_bytes())
+    }
+
+    fn set_bytes(
+        &mut self,
+        flavor: thread_state_flavor_t,
+        words: &[u8],
+    ) -> Result<(), EncodeError> {
+        let found = words.len() / 4;
+        let room = match self.bytes.get_mut(..words.len()) {
+            Some(room) if found <= THREAD_STATE_MAX => room,
+            _ => {
+                return Err(EncodeError::StateCount {
+                    found,
+                    maximum: self.capacity(),
+                });
+            }
+        };
+        room.copy_from_slice(words);
+        self.flavor = flavor;
+        self.count = found;
+        Ok(())
+    }
+}
+
+/// A reply that means "handled", borrowed from its bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Reply<'a> {
+    /// The new state's flavor; `None` of a routine without state.
+    pub flavor: Option<thread_state_flavor_t>,
+    /// The new state's words.
+    pub new_state: Words<'a>,
+}
+
+/// Checks a reply as the kernel does, in its order (A6.12).
+///
+/// `bytes` is the reply *as received*: the reply right's place is `msgh_remote_port` on arrival, and must be null, where the
+/// server wrote `msgh_local_port`. `limit` is the size of the buffer that it was awaited in:
+/// [`Routine::reply_buffer_size`] up to macOS 15.
+pub fn check_reply(routine: Routine, bytes: &[u8], limit: usize) -> Result<Reply<'_>, ReplyError> {
+    let header: mach_msg_header_t =
+        pod::read(bytes).ok_or(ReplyError::Size { found: bytes.len() })?;
+    let found = header.msgh_size as usize;
+    if found > limit {
+        return Err(ReplyError::TooLarge { found, limit });
+    }
+    let (found_id, wanted) = (header.msgh_id, routine.reply_id());
+    if found_id != wanted {
+        return Err(match found_id {
+            MACH_NOTIFY_SEND_ONCE => ReplyError::ServerDied,
+            found => ReplyError::Id { found, wanted },
+        });
+    }
+    if header.msgh_bits & MACH_MSGH_BITS_COMPLEX != 0 {
+        return Err(ReplyError::Complex);
+    }
+    let message = bytes.get(..found).ok_or(ReplyError::Size { found })?;
+    let code = KernReturn::new(word(message, RET_CODE_AT) as i32);
+    let status_only = found == STATUS_REPLY_SIZE;
+    let smallest = routine.reply_size(0);
+    let largest = routine.reply_size(THREAD_STATE_MAX);
+    if !(smallest..=largest).contains(&found) && !(status_only && !code.is_success()) {
+        return Err(ReplyError::Size { found });
+    }
+    let port = header.msgh_remote_port;
+    if port != MACH_PORT_NULL {
+        return Err(ReplyError::ReplyPort { port });
+    }
+    code.ok().map_err(ReplyError::Refused)?;
+    if !routine.has_state() {
+        return Ok(Reply {
+            flavor: None,
+            new_state: Words::new(&[]),
+        });
+    }
+    let count = word(message, COUNT_AT);
+    if count as usize > THREAD_STATE_MAX {
+        return Err(ReplyError::StateCount { found: count });
+    }
+    match message.get(STATE_AT..) {
+        Some(words) if words.len() == 4 * count as usize => Ok(Reply {
+            flavor: Some(word(message, FLAVOR_AT) as thread_state_flavor_t),
+            new_state: Words::new(words),
+        }),
+        _ => Err(ReplyError::Size { found }),
+    }
+}
