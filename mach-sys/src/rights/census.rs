@@ -1,0 +1,138 @@
+//! What the task's name space holds: the figures a leak check compares.
+
+use super::{check, user_references};
+use crate::kern_return::KernReturn;
+use crate::kernel;
+use crate::message::{
+    MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND, MACH_PORT_TYPE_DEAD_NAME, MACH_PORT_TYPE_SEND,
+};
+use crate::types::{mach_port_name_t, mach_port_type_t};
+use core::fmt;
+
+/// Counts of the calling task's port names at one moment.
+///
+/// Compare two of them with each other, never one with absolute numbers: the main thread's and the task's own names may start
+/// with two references (D1.3), and the system's libraries hold names of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Census {
+    /// Names of any kind.
+    pub names: u32,
+    /// Names that hold a send right.
+    pub send_names: u32,
+    /// User references on send rights, of all names together.
+    pub send_references: u64,
+    /// Dead names.
+    pub dead_names: u32,
+    /// User references on dead names, of all names together.
+    pub dead_references: u64,
+}
+
+/// The census could not be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("listing the task's port names: {0}")]
+pub struct CensusError(#[source] pub KernReturn);
+
+impl Census {
+    /// Counts now. Other threads may make and release names meanwhile: a name that is gone when it is looked at counts nothing.
+    ///
+    /// # Errors
+    /// The kernel's answer when it could not list the names (no memory for the arrays).
+    pub fn take() -> Result<Self, CensusError> {
+        let listing = Listing::take().map_err(CensusError)?;
+        let mut census = Self::default();
+        for (&name, &kind) in listing.names().iter().zip(listing.types()) {
+            census.names += 1;
+            if kind & MACH_PORT_TYPE_SEND != 0 {
+                census.send_names += 1;
+                census.send_references +=
+                    u64::from(user_references(name, MACH_PORT_RIGHT_SEND).unwrap_or(0));
+            }
+            if kind & MACH_PORT_TYPE_DEAD_NAME != 0 {
+                census.dead_names += 1;
+                census.dead_references +=
+                    u64::from(user_references(name, MACH_PORT_RIGHT_DEAD_NAME).unwrap_or(0));
+            }
+        }
+        Ok(census)
+    }
+}
+
+impl fmt::Display for Census {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} names: {} send rights with {} user references, {} dead names with {}",
+            self.names,
+            self.send_names,
+            self.send_references,
+            self.dead_names,
+            self.dead_references
+        )
+    }
+}
+
+/// The two arrays of `mach_port_names`, which are the caller's to release.
+struct Listing {
+    names: *mut mach_port_name_t,
+    names_count: u32,
+    types: *mut mach_port_type_t,
+    types_count: u32,
+}
+
+impl Listing {
+    fn take() -> Result<Self, KernReturn> {
+        let mut listing = Self {
+            names: core::ptr::null_mut(),
+            names_count: 0,
+            types: core::ptr::null_mut(),
+            types_count: 0,
+        };
+        // SAFETY: the results go to fields of a local variable.
+        let raw = unsafe {
+            kernel::mach_port_names(
+                kernel::system::task_self(),
+                &mut listing.names,
+                &mut listing.names_count,
+                &mut listing.types,
+                &mut listing.types_count,
+            )
+        };
+        check(raw).map(|()| listing)
+    }
+
+    fn names(&self) -> &[mach_port_name_t] {
+        // SAFETY: the kernel gave an array of this many names at this address, ours until it is released.
+        unsafe { slice(self.names, self.names_count) }
+    }
+
+    fn types(&self) -> &[mach_port_type_t] {
+        // SAFETY: as for the names.
+        unsafe { slice(self.types, self.types_count) }
+    }
+}
+
+impl Drop for Listing {
+    fn drop(&mut self) {
+        let size = |count: u32| u64::from(count) * 4;
+        for (address, size) in [
+            (self.names as u64, size(self.names_count)),
+            (self.types as u64, size(self.types_count)),
+        ] {
+            // SAFETY: the array belongs to this value, and nobody reads it any more.
+            unsafe { kernel::mach_vm_deallocate(kernel::system::task_self(), address, size) };
+        }
+    }
+}
+
+/// An array that the kernel gave out; empty when it gave none.
+///
+/// # Safety
+/// `address` is null with a count of 0, or the start of `count` initialised words that live as long as `'a`.
+unsafe fn slice<'a>(address: *const u32, count: u32) -> &'a [u32] {
+    if address.is_null() || count == 0 {
+        return &[];
+    }
+    // SAFETY: the caller vouches for address, count and lifetime.
+    unsafe { core::slice::from_raw_parts(address, count as usize) }
+}

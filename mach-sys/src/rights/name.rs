@@ -1,0 +1,63 @@
+//! Names, and what all rights have in common.
+
+use crate::types::{MACH_PORT_DEAD, MACH_PORT_NULL, mach_port_name_t};
+use core::fmt;
+use core::num::NonZeroU32;
+
+/// A port name that is neither `MACH_PORT_NULL` nor `MACH_PORT_DEAD`. Only a number: it owns nothing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct Name(NonZeroU32);
+
+impl Name {
+    /// `None` for `MACH_PORT_NULL` and `MACH_PORT_DEAD`.
+    #[must_use]
+    pub const fn new(raw: mach_port_name_t) -> Option<Self> {
+        match NonZeroU32::new(raw) {
+            Some(name) if raw != MACH_PORT_DEAD => Some(Self(name)),
+            _ => None,
+        }
+    }
+
+    /// As the kernel calls take it.
+    #[must_use]
+    pub const fn raw(self) -> mach_port_name_t {
+        self.0.get()
+    }
+
+    /// The raw form of an optional name: `MACH_PORT_NULL` for none.
+    #[must_use]
+    pub const fn raw_or_null(name: Option<Self>) -> mach_port_name_t {
+        match name {
+            Some(name) => name.raw(),
+            None => MACH_PORT_NULL,
+        }
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.raw())
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// Common to every owned right.
+pub trait Right: Sized {
+    /// The name it is held under.
+    fn name(&self) -> Name;
+
+    /// Takes ownership of one user reference.
+    ///
+    /// # Safety
+    /// The task owns a reference of this kind on `name`, and nobody else will release it.
+    unsafe fn from_name(name: Name) -> Self;
+
+    /// Gives ownership up without releasing anything.
+    fn into_name(self) -> Name;
+}

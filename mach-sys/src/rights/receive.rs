@@ -1,0 +1,130 @@
+//! Receive rights.
+
+use super::{Name, Right, SendOnceRight, SendRight, check, modify_references};
+use crate::kern_return::KernReturn;
+use crate::kernel;
+use crate::message::{
+    MACH_MSG_TYPE_MAKE_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE, MACH_PORT_RIGHT_RECEIVE,
+};
+use crate::types::mach_port_context_t;
+use core::mem::ManuallyDrop;
+
+/// The receive right of a port. Dropping it destroys the port: what is queued is destroyed (each reply right in it tells its
+/// receiver), send rights become dead names (C1.6).
+///
+/// The port is not guarded: in XNU the guard and the context are one field, and a strict guard hides the context that tells
+/// routes apart.
+#[must_use = "dropping the receive right destroys the port"]
+#[derive(Debug)]
+pub struct ReceiveRight {
+    name: Name,
+}
+
+impl ReceiveRight {
+    /// A new port: empty, no send rights, queue limit 5 (C2.1).
+    ///
+    /// # Errors
+    /// `KERN_NO_SPACE`, `KERN_RESOURCE_SHORTAGE`: no name, or no memory.
+    pub fn new() -> Result<Self, KernReturn> {
+        let name = super::port_set::allocate(MACH_PORT_RIGHT_RECEIVE)?;
+        Ok(Self { name })
+    }
+
+    /// A new send right to the port, under the port's own name (C6.1).
+    ///
+    /// # Errors
+    /// `KERN_INVALID_CAPABILITY`, `KERN_INVALID_NAME`: somebody destroyed the port behind this value's back.
+    pub fn make_send(&self) -> Result<SendRight, KernReturn> {
+        let name = self.name.raw();
+        // SAFETY: no pointers; the right that is made belongs to the returned value.
+        check(unsafe {
+            kernel::mach_port_insert_right(
+                kernel::system::task_self(),
+                name,
+                name,
+                MACH_MSG_TYPE_MAKE_SEND,
+            )
+        })?;
+        Ok(SendRight::held(self.name))
+    }
+
+    /// A new send-once right to the port, under a name of its own (C6.5).
+    ///
+    /// # Errors
+    /// As [`make_send`](Self::make_send); `KERN_NO_SPACE`: no name.
+    pub fn make_send_once(&self) -> Result<SendOnceRight, KernReturn> {
+        let (mut right, mut kind) = (0, 0);
+        // SAFETY: the results go to local variables.
+        check(unsafe {
+            kernel::mach_port_extract_right(
+                kernel::system::task_self(),
+                self.name.raw(),
+                MACH_MSG_TYPE_MAKE_SEND_ONCE,
+                &mut right,
+                &mut kind,
+            )
+        })?;
+        let name = Name::new(right).ok_or(KernReturn::NO_SPACE)?;
+        // SAFETY: the kernel just gave this task a send-once right under `name`, and nobody else knows it.
+        Ok(unsafe { SendOnceRight::from_name(name) })
+    }
+
+    /// Sets the port's context, which every message received from it can carry in its trailer (C5.5, C11.9).
+    ///
+    /// # Errors
+    /// `KERN_INVALID_NAME`, `KERN_INVALID_RIGHT`: somebody destroyed the port behind this value's back.
+    pub fn set_context(&self, context: mach_port_context_t) -> Result<(), KernReturn> {
+        // SAFETY: no pointers; the context of this value's own port is its owner's to set.
+        check(unsafe {
+            kernel::mach_port_set_context(kernel::system::task_self(), self.name.raw(), context)
+        })
+    }
+
+    /// The port's context; 0 at first.
+    ///
+    /// # Errors
+    /// As [`set_context`](Self::set_context).
+    pub fn context(&self) -> Result<mach_port_context_t, KernReturn> {
+        let mut context = 0;
+        // SAFETY: the result goes to a local variable.
+        check(unsafe {
+            kernel::mach_port_get_context(
+                kernel::system::task_self(),
+                self.name.raw(),
+                &mut context,
+            )
+        })?;
+        Ok(context)
+    }
+
+    /// Destroys the port. `Drop` does the same and ignores the error.
+    ///
+    /// # Errors
+    /// `KERN_INVALID_NAME`, `KERN_INVALID_RIGHT`: somebody destroyed the port before.
+    pub fn destroy(self) -> Result<(), KernReturn> {
+        let name = self.into_name();
+        // SAFETY: the receive right was this value's.
+        unsafe { modify_references(name.raw(), MACH_PORT_RIGHT_RECEIVE, -1) }
+    }
+}
+
+impl Right for ReceiveRight {
+    fn name(&self) -> Name {
+        self.name
+    }
+
+    unsafe fn from_name(name: Name) -> Self {
+        Self { name }
+    }
+
+    fn into_name(self) -> Name {
+        ManuallyDrop::new(self).name
+    }
+}
+
+impl Drop for ReceiveRight {
+    fn drop(&mut self) {
+        // SAFETY: the receive right is this value's. An error means that it is gone already.
+        let _ = unsafe { modify_references(self.name.raw(), MACH_PORT_RIGHT_RECEIVE, -1) };
+    }
+}

@@ -1,0 +1,150 @@
+//! Send rights.
+
+use super::{Borrowed, Name, Right, check, modify_references, user_references};
+use crate::kern_return::KernReturn;
+use crate::kernel;
+use crate::message::{MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND};
+use crate::types::mach_port_urefs_t;
+use core::fmt;
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// What a send right leads to. It decides which calls the right offers, nothing else.
+pub trait Object: sealed::Sealed + 'static {
+    /// For messages: "send right for a …".
+    const NAME: &'static str;
+}
+
+macro_rules! objects {
+    ($($(#[$meta:meta])* $name:ident = $text:literal;)*) => {$(
+        $(#[$meta])*
+        #[derive(Debug)]
+        pub enum $name {}
+        impl sealed::Sealed for $name {}
+        impl Object for $name {
+            const NAME: &'static str = $text;
+        }
+    )*};
+}
+
+objects! {
+    /// An ordinary message queue.
+    Queue = "port";
+    /// A thread's control port.
+    Thread = "thread";
+    /// A task's control port.
+    Task = "task";
+    /// A task identity token: what `EXCEPTION_*_IDENTITY_PROTECTED` sends in place of the task (A3.4).
+    TaskIdToken = "task identity token";
+}
+
+/// One user reference of a send right. Dropping it releases that reference: also when the port died meanwhile and the name
+/// became a dead name, which keeps its references (C1.1).
+#[must_use = "dropping a right releases it"]
+pub struct SendRight<O: Object = Queue> {
+    name: Name,
+    object: PhantomData<fn() -> O>,
+}
+
+/// One reference on a thread's control port.
+pub type ThreadRight = SendRight<Thread>;
+/// One reference on a task's control port.
+pub type TaskRight = SendRight<Task>;
+
+impl<O: Object> SendRight<O> {
+    /// One more user reference under the same name.
+    ///
+    /// # Errors
+    /// `KERN_INVALID_RIGHT`: the port died.
+    pub fn try_clone(&self) -> Result<Self, KernReturn> {
+        // SAFETY: adding a reference takes nothing from anybody.
+        unsafe { modify_references(self.name.raw(), MACH_PORT_RIGHT_SEND, 1)? };
+        Ok(Self::held(self.name))
+    }
+
+    /// All user references that this task holds on the port's send right, whoever took them. 0 when the port died.
+    ///
+    /// # Errors
+    /// `KERN_INVALID_NAME`: somebody released a reference that was not his, and the name is gone.
+    pub fn user_references(&self) -> Result<mach_port_urefs_t, KernReturn> {
+        user_references(self.name.raw(), MACH_PORT_RIGHT_SEND)
+    }
+
+    /// Whether the port died: the name is a dead name now.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        user_references(self.name.raw(), MACH_PORT_RIGHT_DEAD_NAME)
+            .is_ok_and(|references| references > 0)
+    }
+
+    /// The same reference, without what is known about its object.
+    pub fn into_queue(self) -> SendRight<Queue> {
+        SendRight::held(self.into_name())
+    }
+
+    pub(super) const fn held(name: Name) -> Self {
+        Self {
+            name,
+            object: PhantomData,
+        }
+    }
+}
+
+impl SendRight<Thread> {
+    /// The calling thread: `mach_thread_self`, whose new reference this value releases (D1.1).
+    ///
+    /// # Errors
+    /// `KERN_RESOURCE_SHORTAGE`: the kernel could not make a name for it (it answers `MACH_PORT_NULL`).
+    pub fn current() -> Result<Self, KernReturn> {
+        // SAFETY: no arguments.
+        let raw = unsafe { kernel::mach_thread_self() };
+        Name::new(raw)
+            .map(Self::held)
+            .ok_or(KernReturn::RESOURCE_SHORTAGE)
+    }
+}
+
+impl SendRight<Task> {
+    /// The calling task. `mach_task_self` takes no reference, so none is released.
+    #[must_use]
+    pub fn current() -> Borrowed<'static, Self> {
+        let name = Name::new(kernel::system::task_self());
+        // The kernel gives every task its own name before its first instruction; the fallback is never a name it gives out.
+        let name = name.unwrap_or(const { Name::new(1).unwrap() });
+        // SAFETY: the task's own name is held by the system's library for as long as the process lives.
+        unsafe { Borrowed::from_name(name) }
+    }
+}
+
+impl<O: Object> Right for SendRight<O> {
+    fn name(&self) -> Name {
+        self.name
+    }
+
+    unsafe fn from_name(name: Name) -> Self {
+        Self::held(name)
+    }
+
+    fn into_name(self) -> Name {
+        ManuallyDrop::new(self).name
+    }
+}
+
+impl<O: Object> Drop for SendRight<O> {
+    fn drop(&mut self) {
+        // SAFETY: this value owns the reference that goes. A refusal (a pinned last reference, D5.3) leaves it where it was.
+        let _ = check(unsafe {
+            kernel::mach_port_deallocate(kernel::system::task_self(), self.name.raw())
+        });
+    }
+}
+
+impl<O: Object> fmt::Debug for SendRight<O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SendRight({} {})", O::NAME, self.name)
+    }
+}
