@@ -1,9 +1,9 @@
 //! What the task's name space holds: the figures a leak check compares.
 
-use super::{check, user_references};
+use super::user_references;
 use crate::kern_return::KernReturn;
 use crate::kernel;
-use crate::message::{
+use crate::port::{
     MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND, MACH_PORT_TYPE_DEAD_NAME, MACH_PORT_TYPE_SEND,
 };
 use crate::types::{mach_port_name_t, mach_port_type_t};
@@ -98,7 +98,7 @@ impl Listing {
                 &mut listing.types_count,
             )
         };
-        check(raw).map(|()| listing)
+        KernReturn::check(raw).map(|()| listing)
     }
 
     fn names(&self) -> &[mach_port_name_t] {

@@ -33,11 +33,6 @@ use crate::kern_return::KernReturn;
 use crate::kernel;
 use crate::types::{mach_port_delta_t, mach_port_name_t, mach_port_right_t, mach_port_urefs_t};
 
-/// `Ok` for `KERN_SUCCESS`.
-pub(crate) fn check(raw: i32) -> Result<(), KernReturn> {
-    KernReturn(raw).check()
-}
-
 /// The user references that this task holds on `name` of the kind `right` (`MACH_PORT_RIGHT_*`). A name that is there but does
 /// not hold that right has 0 (C4.1).
 ///
@@ -52,7 +47,7 @@ pub fn user_references(
     let raw = unsafe {
         kernel::mach_port_get_refs(kernel::system::task_self(), name, right, &mut references)
     };
-    check(raw).map(|()| references)
+    KernReturn::check(raw).map(|()| references)
 }
 
 /// Changes the user references under `name` by `delta` (C4.2). On a count that reached 65535 small changes succeed and do
@@ -72,5 +67,5 @@ pub unsafe fn modify_references(
     // SAFETY: no pointers; ownership of what is released is the caller's promise.
     let raw =
         unsafe { kernel::mach_port_mod_refs(kernel::system::task_self(), name, right, delta) };
-    check(raw)
+    KernReturn::check(raw)
 }

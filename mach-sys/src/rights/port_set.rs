@@ -1,9 +1,9 @@
 //! Port sets.
 
-use super::{Name, ReceiveRight, Right, check, modify_references};
+use super::{Name, ReceiveRight, Right, modify_references};
 use crate::kern_return::KernReturn;
 use crate::kernel;
-use crate::message::MACH_PORT_RIGHT_PORT_SET;
+use crate::port::MACH_PORT_RIGHT_PORT_SET;
 use crate::types::mach_port_right_t;
 use core::mem::ManuallyDrop;
 
@@ -31,7 +31,7 @@ impl PortSet {
     /// `KERN_ALREADY_IN_SET`; `KERN_INVALID_RIGHT`, `KERN_INVALID_NAME`: one of the two was destroyed behind its owner's back.
     pub fn insert(&self, port: &ReceiveRight) -> Result<(), KernReturn> {
         // SAFETY: no pointers; both rights are borrowed for the call.
-        check(unsafe {
+        KernReturn::check(unsafe {
             kernel::mach_port_insert_member(
                 kernel::system::task_self(),
                 port.name().raw(),
@@ -46,7 +46,7 @@ impl PortSet {
     /// `KERN_NOT_IN_SET`; otherwise as [`insert`](Self::insert).
     pub fn remove(&self, port: &ReceiveRight) -> Result<(), KernReturn> {
         // SAFETY: no pointers; both rights are borrowed for the call.
-        check(unsafe {
+        KernReturn::check(unsafe {
             kernel::mach_port_extract_member(
                 kernel::system::task_self(),
                 port.name().raw(),
@@ -81,6 +81,8 @@ impl Drop for PortSet {
 pub(super) fn allocate(right: mach_port_right_t) -> Result<Name, KernReturn> {
     let mut name = 0;
     // SAFETY: the result goes to a local variable.
-    check(unsafe { kernel::mach_port_allocate(kernel::system::task_self(), right, &mut name) })?;
+    KernReturn::check(unsafe {
+        kernel::mach_port_allocate(kernel::system::task_self(), right, &mut name)
+    })?;
     Name::new(name).ok_or(KernReturn::NO_SPACE)
 }

@@ -1,11 +1,10 @@
 //! Receive rights.
 
-use super::{Name, Right, SendOnceRight, SendRight, check, modify_references};
+use super::{Name, Right, SendOnceRight, SendRight, modify_references};
 use crate::kern_return::KernReturn;
 use crate::kernel;
-use crate::message::{
-    MACH_MSG_TYPE_MAKE_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE, MACH_PORT_RIGHT_RECEIVE,
-};
+use crate::message::{MACH_MSG_TYPE_MAKE_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE};
+use crate::port::MACH_PORT_RIGHT_RECEIVE;
 use crate::types::mach_port_context_t;
 use core::mem::ManuallyDrop;
 
@@ -37,7 +36,7 @@ impl ReceiveRight {
     pub fn make_send(&self) -> Result<SendRight, KernReturn> {
         let name = self.name.raw();
         // SAFETY: no pointers; the right that is made belongs to the returned value.
-        check(unsafe {
+        KernReturn::check(unsafe {
             kernel::mach_port_insert_right(
                 kernel::system::task_self(),
                 name,
@@ -55,7 +54,7 @@ impl ReceiveRight {
     pub fn make_send_once(&self) -> Result<SendOnceRight, KernReturn> {
         let (mut right, mut kind) = (0, 0);
         // SAFETY: the results go to local variables.
-        check(unsafe {
+        KernReturn::check(unsafe {
             kernel::mach_port_extract_right(
                 kernel::system::task_self(),
                 self.name.raw(),
@@ -75,7 +74,7 @@ impl ReceiveRight {
     /// `KERN_INVALID_NAME`, `KERN_INVALID_RIGHT`: somebody destroyed the port behind this value's back.
     pub fn set_context(&self, context: mach_port_context_t) -> Result<(), KernReturn> {
         // SAFETY: no pointers; the context of this value's own port is its owner's to set.
-        check(unsafe {
+        KernReturn::check(unsafe {
             kernel::mach_port_set_context(kernel::system::task_self(), self.name.raw(), context)
         })
     }
@@ -87,7 +86,7 @@ impl ReceiveRight {
     pub fn context(&self) -> Result<mach_port_context_t, KernReturn> {
         let mut context = 0;
         // SAFETY: the result goes to a local variable.
-        check(unsafe {
+        KernReturn::check(unsafe {
             kernel::mach_port_get_context(
                 kernel::system::task_self(),
                 self.name.raw(),

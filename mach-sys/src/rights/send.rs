@@ -1,9 +1,9 @@
 //! Send rights.
 
-use super::{Borrowed, Name, Right, check, modify_references, user_references};
+use super::{Borrowed, Name, Right, modify_references, user_references};
 use crate::kern_return::KernReturn;
 use crate::kernel;
-use crate::message::{MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND};
+use crate::port::{MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND};
 use crate::types::mach_port_urefs_t;
 use core::fmt;
 use core::marker::PhantomData;
@@ -137,7 +137,7 @@ impl<O: Object> Right for SendRight<O> {
 impl<O: Object> Drop for SendRight<O> {
     fn drop(&mut self) {
         // SAFETY: this value owns the reference that goes. A refusal (a pinned last reference, D5.3) leaves it where it was.
-        let _ = check(unsafe {
+        let _ = KernReturn::check(unsafe {
             kernel::mach_port_deallocate(kernel::system::task_self(), self.name.raw())
         });
     }

@@ -1,6 +1,7 @@
 //! Send-once rights.
 
-use super::{Name, Right, check};
+use super::{Name, Right};
+use crate::kern_return::KernReturn;
 use crate::kernel;
 use core::mem::ManuallyDrop;
 
@@ -29,7 +30,7 @@ impl Right for SendOnceRight {
 impl Drop for SendOnceRight {
     fn drop(&mut self) {
         // SAFETY: this value owns the right that goes.
-        let _ = check(unsafe {
+        let _ = KernReturn::check(unsafe {
             kernel::mach_port_deallocate(kernel::system::task_self(), self.name.raw())
         });
     }

@@ -1,0 +1,123 @@
+//! The process's own kernel: one, with one task, over the host's real threads and faults.
+
+use super::exception::deliver;
+use super::host::fault::{Trap, Verdict};
+use super::host::slot::{self, SlotId};
+use super::host::start::{self as host_start, Config, Hooks};
+use super::ipc::arena::ReserveError;
+use super::ipc::mach::{Limits, Mach, TaskId};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// The emulated Mach could not be set up in this process.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// No address space for the kernel's tables.
+    #[error(transparent)]
+    Memory(#[from] ReserveError),
+    /// The kernel's tables hold no task.
+    #[error("the emulated kernel has no room for a task")]
+    Full,
+    /// The host refused a signal handler, a key or a thread.
+    #[error(transparent)]
+    Host(#[from] host_start::StartError),
+}
+
+/// What the process has one of.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) mach: Mach,
+    pub(super) task: TaskId,
+    /// The kernel's thread object of each host thread, by its slot; 0 for none.
+    threads: Box<[AtomicU32]>,
+}
+
+static PROCESS: OnceLock<Result<Process, StartError>> = OnceLock::new();
+
+/// Sets the emulated Mach up: memory, signal handlers, the watching thread. The first kernel call does it if nobody did; calling
+/// it again changes nothing.
+///
+/// # Errors
+/// What the host refused. Every later kernel call then fails with `KERN_RESOURCE_SHORTAGE`.
+pub fn start() -> Result<(), &'static StartError> {
+    current().map(|_| ())
+}
+
+/// The process's kernel, set up if it was not.
+pub(super) fn current() -> Result<&'static Process, &'static StartError> {
+    PROCESS.get_or_init(Process::new).as_ref()
+}
+
+/// The process's kernel, if it was set up. For the fault handler and the watching thread.
+fn running() -> Option<&'static Process> {
+    PROCESS.get().and_then(|process| process.as_ref().ok())
+}
+
+impl Process {
+    fn new() -> Result<Self, StartError> {
+        let mach = Mach::new(Limits::PROCESS)?;
+        let task = mach.create_task()?.ok_or(StartError::Full)?;
+        let config = Config::default();
+        let threads = (0..config.slots).map(|_| AtomicU32::new(0)).collect();
+        host_start::start(&config, Hooks { trap, ended })?;
+        Ok(Self {
+            mach,
+            task,
+            threads,
+        })
+    }
+
+    /// The thread object of a host thread, made if there is none. `None` when the kernel is full.
+    pub(super) fn thread(&self, slot: SlotId) -> Option<u32> {
+        let place = self.threads.get(slot.index())?;
+        // Only the thread itself makes its object, so that nobody else writes here between the look and the store.
+        match place.load(Ordering::Acquire) {
+            0 => {
+                let main = slot::tid(slot) == std::process::id();
+                let thread = self.mach.lock().create_thread(self.task, main)?;
+                place.store(thread, Ordering::Release);
+                Some(thread)
+            }
+            thread => Some(thread),
+        }
+    }
+
+    /// The calling thread's object; the thread is registered with the host layer if it was not.
+    pub(super) fn this_thread(&self) -> Option<u32> {
+        self.thread(slot::register().ok()?)
+    }
+
+    /// The object of a thread that is known already.
+    pub(super) fn known_thread(&self, slot: SlotId) -> Option<u32> {
+        match self.threads.get(slot.index())?.load(Ordering::Acquire) {
+            0 => None,
+            thread => Some(thread),
+        }
+    }
+}
+
+/// A thread faulted: called on that thread, in the fault handler.
+fn trap(trap: &mut Trap<'_>) -> Verdict {
+    let Some(process) = running() else {
+        return Verdict::HostLevel;
+    };
+    match process.thread(trap.slot) {
+        Some(thread) => deliver::walk(&process.mach, thread, trap),
+        None => Verdict::HostLevel,
+    }
+}
+
+/// A thread is gone: called by the watching thread.
+fn ended(slot: SlotId) {
+    let Some(process) = running() else {
+        return;
+    };
+    let Some(place) = process.threads.get(slot.index()) else {
+        return;
+    };
+    match place.swap(0, Ordering::AcqRel) {
+        0 => {}
+        thread => process.mach.lock_with_signals_blocked().end_thread(thread),
+    }
+}
