@@ -135,6 +135,7 @@ pub(crate) struct Arena<T> {
     slots: Table<Slot<T>>,
     used: u32,
     free: u32,
+    #[cfg(test)]
     live: u32,
 }
 
@@ -153,6 +154,7 @@ impl<T: Zeroed> Arena<T> {
             slots: Table::new(capacity as usize)?,
             used: 0,
             free: 0,
+            #[cfg(test)]
             live: 0,
         })
     }
@@ -169,7 +171,10 @@ impl<T: Zeroed> Arena<T> {
         } else {
             return None;
         };
-        self.live += 1;
+        #[cfg(test)]
+        {
+            self.live += 1;
+        }
         self[id] = value;
         Some(id)
     }
@@ -178,10 +183,14 @@ impl<T: Zeroed> Arena<T> {
     pub(crate) fn remove(&mut self, id: u32) {
         self.slots.as_mut_slice()[id as usize - 1].next_free = self.free;
         self.free = id;
-        self.live -= 1;
+        #[cfg(test)]
+        {
+            self.live -= 1;
+        }
     }
 
     /// Slots in use.
+    #[cfg(test)]
     pub(crate) fn live(&self) -> u32 {
         self.live
     }

@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 use super::arena::{ReserveError, Table, Zeroed};
+use crate::pod;
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
@@ -37,7 +38,17 @@ pub(crate) struct Content {
     pub(crate) from_kernel: bool,
     /// Header, descriptors and body as the receiver will see them, and room for the trailer; port descriptors hold object
     /// identifiers in place of names.
-    pub(crate) bytes: [u8; CAPACITY + TRAILER],
+    pub(crate) words: [u32; (CAPACITY + TRAILER) / 4],
+}
+
+impl Content {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        pod::word_bytes(&self.words)
+    }
+
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        pod::word_bytes_mut(&mut self.words)
+    }
 }
 
 struct Cell {

@@ -20,6 +20,8 @@ pub(crate) enum Kind {
     Task,
     /// The port on which the kernel waits for the answer to a thread's exception; `owner` is the thread.
     Reply,
+    /// A task identity token: a new one for each delivery (A7.10).
+    Token,
 }
 
 /// One object. Which fields mean something depends on its kind.
@@ -82,6 +84,10 @@ impl Object {
 
     pub(super) fn task(task: TaskId) -> Self {
         Self::of_task(Kind::Task, task)
+    }
+
+    pub(crate) fn token(task: TaskId) -> Self {
+        Self::of_task(Kind::Token, task)
     }
 
     pub(crate) fn of_thread(kind: Kind, thread: u32) -> Self {
@@ -250,7 +256,7 @@ impl<'m> Locked<'m> {
                     self.destroy_message(message);
                 }
             }
-            Kind::Set | Kind::Thread | Kind::Task => {}
+            Kind::Set | Kind::Thread | Kind::Task | Kind::Token => {}
         }
     }
 
@@ -277,13 +283,11 @@ const COMPLEX: u32 = 1 << 31;
 impl Content {
     /// The 32-bit word at an offset of the message.
     pub(crate) fn word(&self, offset: usize) -> u32 {
-        let mut word = [0; 4];
-        word.copy_from_slice(&self.bytes[offset..offset + 4]);
-        u32::from_le_bytes(word)
+        self.words[offset / 4]
     }
 
     pub(crate) fn set_word(&mut self, offset: usize, word: u32) {
-        self.bytes[offset..offset + 4].copy_from_slice(&word.to_le_bytes());
+        self.words[offset / 4] = word;
     }
 
     /// A header whose names are filled in when the message is received.

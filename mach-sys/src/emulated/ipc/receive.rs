@@ -115,7 +115,7 @@ pub(crate) fn receive(
         }
         length = length.min(room);
     }
-    mach.copy_to_user(request.address, &message.bytes[..length])
+    mach.copy_to_user(request.address, &message.bytes()[..length])
         .map_err(|_| KernReturn::RCV_INVALID_DATA)?;
     outcome
 }
@@ -180,8 +180,8 @@ impl<'m> Locked<'m> {
             bare.set_word(8, u32::MAX);
         }
         bare.set_word(12, name);
-        bare.bytes[24..24 + trailer_size]
-            .copy_from_slice(&message.bytes[trailer_at..trailer_at + trailer_size]);
+        bare.bytes_mut()[24..24 + trailer_size]
+            .copy_from_slice(&message.bytes()[trailer_at..trailer_at + trailer_size]);
         message.size = trailer_at.min(CAPACITY) as u32;
         self.destroy_message(message);
         Found::Destroyed(bare)
@@ -210,7 +210,7 @@ impl<'m> Locked<'m> {
         let context = object.context;
         let at = message.size as usize;
         let size = request.trailer_size() as usize;
-        message.bytes[at..at + size].fill(0);
+        message.bytes_mut()[at..at + size].fill(0);
         message.set_word(at + 4, size as u32);
         if size >= 12 {
             message.set_word(at + 8, sequence);

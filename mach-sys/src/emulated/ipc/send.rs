@@ -37,8 +37,11 @@ pub(crate) fn send(mach: &Mach, task: TaskId, request: SendRequest) -> Result<()
         return Err(KernReturn::SEND_TOO_LARGE);
     }
     let mut message = mach.pool().take().ok_or(KernReturn::SEND_NO_BUFFER)?;
-    mach.copy_from_user(request.address, &mut message.bytes[..request.size as usize])
-        .map_err(|_| KernReturn::SEND_INVALID_DATA)?;
+    mach.copy_from_user(
+        request.address,
+        &mut message.bytes_mut()[..request.size as usize],
+    )
+    .map_err(|_| KernReturn::SEND_INVALID_DATA)?;
     message.size = request.size;
     message.set_word(4, request.size);
     check_descriptors(&message)?;
@@ -139,7 +142,7 @@ fn give_back<'m>(
     drop(kernel);
     let size = message.size as usize;
     // A caller whose buffer went away meanwhile keeps the rights under names that it was not told.
-    let _ = mach.copy_to_user(request.address, &message.bytes[..size]);
+    let _ = mach.copy_to_user(request.address, &message.bytes()[..size]);
     Err(refusal)
 }
 
@@ -284,7 +287,7 @@ impl<'m> Locked<'m> {
                 self.reply_arrived(thread, message);
                 Ok(())
             }
-            Kind::Thread | Kind::Task if object.alive => {
+            Kind::Thread | Kind::Task | Kind::Token if object.alive => {
                 self.refuse_kernel_call(message);
                 Ok(())
             }

@@ -21,7 +21,6 @@ impl Rights {
     pub(crate) const NONE: Self = Self(0);
     pub(crate) const SEND: Self = Self(1);
     pub(crate) const RECEIVE: Self = Self(2);
-    pub(crate) const SEND_RECEIVE: Self = Self(3);
     pub(crate) const SEND_ONCE: Self = Self(4);
     pub(crate) const PORT_SET: Self = Self(8);
     pub(crate) const DEAD_NAME: Self = Self(16);
@@ -32,10 +31,6 @@ impl Rights {
 
     pub(crate) const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
-    }
-
-    pub(crate) const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
     }
 
     /// As `MACH_PORT_TYPE_*`.
