@@ -18,8 +18,21 @@ pub struct Layout {
     pub align: usize,
     /// Fields in order; empty for integers and arrays.
     pub fields: &'static [Field],
+    /// Parts of the type's one word that C declares as bit-fields.
+    pub parts: &'static [BitField],
     /// Element and count, of an array.
     pub element: Option<(&'static Layout, usize)>,
+}
+
+/// A part of a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BitField {
+    /// C name without leading underscores.
+    pub name: &'static str,
+    /// The lowest bit.
+    pub low: u32,
+    /// The number of bits.
+    pub width: u32,
 }
 
 /// A field of a structure, or a member of an overlay (a C union), which all lie at 0.
@@ -52,6 +65,7 @@ macro_rules! integers {
                 size: size_of::<$int>(),
                 align: align_of::<$int>(),
                 fields: &[],
+                parts: &[],
                 element: None,
             };
         }
@@ -66,6 +80,7 @@ unsafe impl<T: Pod, const N: usize> Pod for [T; N] {
         size: size_of::<Self>(),
         align: align_of::<Self>(),
         fields: &[],
+        parts: &[],
         element: Some((T::LAYOUT, N)),
     };
 }
@@ -173,6 +188,7 @@ macro_rules! plain_struct {
                     offset: $offset,
                     layout: <$type as $crate::pod::Pod>::LAYOUT,
                 }),*],
+                parts: &[],
                 element: None,
             };
         }
@@ -186,7 +202,122 @@ macro_rules! plain_struct {
     };
 }
 
-pub(crate) use plain_struct;
+/// Declares a word that C declares as bit-fields, with a getter and a setter for each.
+macro_rules! bit_struct {
+    (
+        $(#[$meta:meta])*
+        pub struct $name:ident: $word:ty {
+            $($(#[$part_meta:meta])* $low:literal $part:ident $set:ident: $width:literal,)*
+        }
+    ) => {
+        $(#[$meta])*
+        #[allow(non_camel_case_types)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+        #[repr(transparent)]
+        pub struct $name(pub $word);
+
+        const _: () = {
+            $(assert!($low + $width <= <$word>::BITS && $width > 0, stringify!($part));)*
+        };
+
+        impl $name {
+            $(
+                $(#[$part_meta])*
+                #[doc = concat!("`", stringify!($part), "`: ", stringify!($width), " bits from bit ", stringify!($low), ".")]
+                pub const fn $part(self) -> $word {
+                    self.0 >> $low & (<$word>::MAX >> (<$word>::BITS - $width))
+                }
+
+                #[doc = concat!("Sets `", stringify!($part), "`; bits of `value` that do not fit are dropped.")]
+                pub const fn $set(&mut self, value: $word) {
+                    let mask = (<$word>::MAX >> (<$word>::BITS - $width)) << $low;
+                    self.0 = self.0 & !mask | value << $low & mask;
+                }
+            )*
+        }
+
+        #[allow(unsafe_code)]
+        // SAFETY: transparent over an integer, which is `Pod`.
+        unsafe impl $crate::pod::Pod for $name {
+            const LAYOUT: &'static $crate::pod::Layout = &$crate::pod::Layout {
+                name: stringify!($name),
+                size: core::mem::size_of::<$word>(),
+                align: core::mem::align_of::<$word>(),
+                fields: &[],
+                parts: &[$($crate::pod::BitField {
+                    name: stringify!($part),
+                    low: $low,
+                    width: $width,
+                }),*],
+                element: None,
+            };
+        }
+    };
+}
+
+/// Declares storage that C declares as a union of structures, each with a getter.
+///
+/// A Rust union half written has bytes that are not initialised; storage of integers has none.
+macro_rules! overlay {
+    (
+        $(#[$meta:meta])*
+        pub struct $name:ident [$element:ty; $elements:literal] { $($member:ident: $type:ty),* $(,)? }
+    ) => {
+        $(#[$meta])*
+        #[allow(non_camel_case_types)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(transparent)]
+        pub struct $name(pub(crate) [$element; $elements]);
+
+        const _: () = {
+            $(assert!(core::mem::size_of::<$type>() <= core::mem::size_of::<$name>());)*
+        };
+
+        impl $name {
+            $(
+                #[doc = concat!("The start of the storage as `", stringify!($type), "`.")]
+                pub fn $member(&self) -> $type {
+                    // The storage is never smaller, as asserted above.
+                    $crate::pod::read($crate::pod::bytes_of(&self.0)).unwrap_or_default()
+                }
+            )*
+
+            /// Writes a structure to the start of the storage; what does not fit is dropped.
+            pub fn put<T: $crate::pod::Pod>(&mut self, value: &T) {
+                let to = $crate::pod::bytes_of_mut(&mut self.0).iter_mut();
+                for (to, from) in to.zip($crate::pod::bytes_of(value)) {
+                    *to = *from;
+                }
+            }
+        }
+
+        #[allow(unsafe_code)]
+        // SAFETY: transparent over an array of integers, which is `Pod`.
+        unsafe impl $crate::pod::Pod for $name {
+            const LAYOUT: &'static $crate::pod::Layout = &$crate::pod::Layout {
+                name: stringify!($name),
+                size: core::mem::size_of::<$name>(),
+                align: core::mem::align_of::<$name>(),
+                fields: &[$($crate::pod::Field {
+                    name: stringify!($member),
+                    offset: 0,
+                    layout: <$type as $crate::pod::Pod>::LAYOUT,
+                }),*],
+                parts: &[],
+                element: None,
+            };
+        }
+
+        impl Default for $name {
+            /// All zero.
+            fn default() -> Self {
+                $crate::pod::zeroed()
+            }
+        }
+    };
+}
+
+pub(crate) use {bit_struct, overlay, plain_struct};
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,7 @@
 //! C declares the small members as bit-fields; on the little-endian machines of Darwin they are bytes and half words.
 
 use crate::names::{display_by_name, open_set, raw_constants};
-use crate::pod::plain_struct;
+use crate::pod::{overlay, plain_struct};
 use crate::types::{
     mach_msg_copy_options_t, mach_msg_descriptor_type_t, mach_msg_guard_flags_t, mach_msg_size_t,
     mach_port_context_t, mach_port_name_t, mach_port_t, natural_t,
@@ -152,5 +152,23 @@ plain_struct! {
         8 flags: u16,
         10 disposition: u8,
         11 type_: u8,
+    }
+}
+
+overlay! {
+    /// Any descriptor of a 64-bit task. In a message each takes its own size, not this.
+    pub struct mach_msg_descriptor_t [u32; 4] {
+        port: mach_msg_port_descriptor_t,
+        out_of_line: mach_msg_ool_descriptor_t,
+        ool_ports: mach_msg_ool_ports_descriptor_t,
+        type_: mach_msg_type_descriptor_t,
+        guarded_port: mach_msg_guarded_port_descriptor_t,
+    }
+}
+
+impl mach_msg_descriptor_t {
+    /// What kind it is, which stands at the same place in all.
+    pub fn kind(&self) -> DescriptorKind {
+        DescriptorKind::new(u32::from(self.type_().type_))
     }
 }

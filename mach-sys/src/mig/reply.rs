@@ -253,10 +253,9 @@ pub fn check_reply(routine: Routine, bytes: &[u8], limit: usize) -> Result<Reply
     }
     let message = bytes.get(..found).ok_or(ReplyError::Size { found })?;
     let code = KernReturn::new(word(message, RET_CODE_AT) as i32);
-    let status_only = found == STATUS_REPLY_SIZE;
-    let smallest = routine.reply_size(0);
-    let largest = routine.reply_size(THREAD_STATE_MAX);
-    if !(smallest..=largest).contains(&found) && !(status_only && !code.is_success()) {
+    let success_sizes = routine.reply_size(0)..=routine.reply_size(THREAD_STATE_MAX);
+    let is_refusal = found == STATUS_REPLY_SIZE && !code.is_success();
+    if !success_sizes.contains(&found) && !is_refusal {
         return Err(ReplyError::Size { found });
     }
     let port = header.msgh_remote_port;

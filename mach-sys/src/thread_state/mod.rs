@@ -97,8 +97,7 @@ use thread_state;
 
 /// Declares a state that is a header and one of two widths.
 ///
-/// C's union is storage here, read and written through methods: a Rust union half written would have bytes that are not
-/// initialised, and a state must be words throughout.
+/// C's union of the two is an overlay here: a state must be words throughout.
 macro_rules! unified_state {
     (
         $(#[$meta:meta])*
@@ -109,51 +108,14 @@ macro_rules! unified_state {
             },
         }
     ) => {
-        #[doc = concat!("The overlaid widths of [`", stringify!($name), "`].")]
-        #[allow(non_camel_case_types)]
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        #[repr(transparent)]
-        pub struct $overlay_type([$element; $elements]);
-
-        impl $overlay_type {
-            #[doc = concat!("The start of the storage as `", stringify!($narrow), "`.")]
-            pub fn $narrow(&self) -> $narrow_type {
-                $crate::thread_state::read_overlay(&self.0)
-            }
-
-            #[doc = concat!("The storage as `", stringify!($wide), "`.")]
-            pub fn $wide(&self) -> $wide_type {
-                $crate::thread_state::read_overlay(&self.0)
-            }
+        overlay! {
+            #[doc = concat!("The overlaid widths of [`", stringify!($name), "`].")]
+            pub struct $overlay_type [$element; $elements] { $narrow: $narrow_type, $wide: $wide_type }
         }
 
         const _: () = {
-            assert!(core::mem::size_of::<$narrow_type>() <= core::mem::size_of::<$overlay_type>());
             assert!(core::mem::size_of::<$wide_type>() == core::mem::size_of::<$overlay_type>());
         };
-
-        #[allow(unsafe_code)]
-        // SAFETY: transparent over an array of integers, which is `Pod`.
-        unsafe impl $crate::pod::Pod for $overlay_type {
-            const LAYOUT: &'static $crate::pod::Layout = &$crate::pod::Layout {
-                name: stringify!($overlay_type),
-                size: core::mem::size_of::<$overlay_type>(),
-                align: core::mem::align_of::<$overlay_type>(),
-                fields: &[
-                    $crate::pod::Field {
-                        name: stringify!($narrow),
-                        offset: 0,
-                        layout: <$narrow_type as $crate::pod::Pod>::LAYOUT,
-                    },
-                    $crate::pod::Field {
-                        name: stringify!($wide),
-                        offset: 0,
-                        layout: <$wide_type as $crate::pod::Pod>::LAYOUT,
-                    },
-                ],
-                element: None,
-            };
-        }
 
         plain_struct! {
             $(#[$meta])*
@@ -180,7 +142,7 @@ macro_rules! unified_state {
                 let mut unified = Self::default();
                 unified.$header.flavor = S::FLAVOR as u32;
                 unified.$header.count = S::COUNT;
-                $crate::thread_state::write_overlay(&mut unified.$overlay.0, state);
+                unified.$overlay.put(state);
                 unified
             }
 
@@ -201,18 +163,3 @@ macro_rules! unified_state {
     };
 }
 use unified_state;
-
-/// The structure at the start of an overlay's storage, which is never smaller (asserted where it is declared).
-fn read_overlay<T: Pod + Default>(storage: &impl Pod) -> T {
-    pod::read(pod::bytes_of(storage)).unwrap_or_default()
-}
-
-/// Writes a structure to the start of an overlay's storage.
-fn write_overlay<T: Pod>(storage: &mut impl Pod, value: &T) {
-    for (to, from) in pod::bytes_of_mut(storage)
-        .iter_mut()
-        .zip(pod::bytes_of(value))
-    {
-        *to = *from;
-    }
-}

@@ -1,7 +1,7 @@
 //! General registers of arm (`mach/arm/_structs.h`).
 
 use crate::machine::Machine;
-use crate::pod::plain_struct;
+use crate::pod::{overlay, plain_struct};
 use crate::thread_state::{thread_state, unified_state};
 
 plain_struct! {

@@ -4,64 +4,74 @@
 //! is 524 bytes, the processor's FXSAVE image of 512 after eight bytes and before four.
 
 use crate::machine::Machine;
-use crate::pod::plain_struct;
+use crate::pod::{bit_struct, plain_struct};
 use crate::thread_state::thread_state;
 
-plain_struct! {
+bit_struct! {
     /// The x87 control word.
-    pub struct fp_control_t: 2, align 2 {
-        0 bits: u16,
+    pub struct fp_control_t: u16 {
+        /// Invalid operation is masked.
+        ///
+        0 invalid set_invalid: 1,
+        /// Denormal operand is masked.
+        ///
+        1 denorm set_denorm: 1,
+        /// Division by zero is masked.
+        ///
+        2 zdiv set_zdiv: 1,
+        /// Overflow is masked.
+        ///
+        3 ovrfl set_ovrfl: 1,
+        /// Underflow is masked.
+        ///
+        4 undfl set_undfl: 1,
+        /// Precision lost is masked.
+        ///
+        5 precis set_precis: 1,
+        /// Precision: 0 is 24 bits, 2 is 53, 3 is 64.
+        ///
+        8 pc set_pc: 2,
+        /// Rounding: 0 nearest, 1 down, 2 up, 3 to zero.
+        ///
+        10 rc set_rc: 2,
     }
 }
 
-plain_struct! {
+bit_struct! {
     /// The x87 status word.
-    pub struct fp_status_t: 2, align 2 {
-        0 bits: u16,
-    }
-}
-
-/// A part of a word: lowest bit and width.
-const fn part(word: u16, low: u16, width: u16) -> u16 {
-    word >> low & ((1 << width) - 1)
-}
-
-impl fp_control_t {
-    /// Which exceptions are masked: the six lowest bits, as in the status word.
-    pub const fn masked(self) -> u16 {
-        part(self.bits, 0, 6)
-    }
-
-    /// Precision control (0 is 24 bits, 2 is 53, 3 is 64).
-    pub const fn pc(self) -> u16 {
-        part(self.bits, 8, 2)
-    }
-
-    /// Rounding control (0 nearest, 1 down, 2 up, 3 to zero).
-    pub const fn rc(self) -> u16 {
-        part(self.bits, 10, 2)
-    }
-}
-
-impl fp_status_t {
-    /// Exceptions raised: invalid, denormal, zero divide, overflow, underflow, precision (bits 0 to 5).
-    pub const fn raised(self) -> u16 {
-        part(self.bits, 0, 6)
-    }
-
-    /// Stack fault (bit 6).
-    pub const fn stkflt(self) -> bool {
-        part(self.bits, 6, 1) != 0
-    }
-
-    /// An exception that is not masked is pending (bit 7).
-    pub const fn errsumm(self) -> bool {
-        part(self.bits, 7, 1) != 0
-    }
-
-    /// The register on top of the stack (bits 11 to 13).
-    pub const fn tos(self) -> u16 {
-        part(self.bits, 11, 3)
+    pub struct fp_status_t: u16 {
+        /// Invalid operation was raised.
+        ///
+        0 invalid set_invalid: 1,
+        /// Denormal operand was raised.
+        ///
+        1 denorm set_denorm: 1,
+        /// Division by zero was raised.
+        ///
+        2 zdiv set_zdiv: 1,
+        /// Overflow was raised.
+        ///
+        3 ovrfl set_ovrfl: 1,
+        /// Underflow was raised.
+        ///
+        4 undfl set_undfl: 1,
+        /// Precision lost was raised.
+        ///
+        5 precis set_precis: 1,
+        /// Stack fault.
+        ///
+        6 stkflt set_stkflt: 1,
+        /// An exception that is not masked is pending.
+        ///
+        7 errsumm set_errsumm: 1,
+        8 c0 set_c0: 1,
+        9 c1 set_c1: 1,
+        10 c2 set_c2: 1,
+        /// The register on top of the stack.
+        ///
+        11 tos set_tos: 3,
+        14 c3 set_c3: 1,
+        15 busy set_busy: 1,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Exception, debug and page-in states of x86 (`mach/i386/_structs.h`).
 
 use crate::machine::Machine;
-use crate::pod::plain_struct;
+use crate::pod::{bit_struct, plain_struct};
 use crate::thread_state::thread_state;
 
 plain_struct! {
@@ -76,15 +76,32 @@ plain_struct! {
 }
 thread_state!(x86_instruction_state_t: Machine::X86_64, super::super::x86_INSTRUCTION_STATE, 614);
 
+bit_struct! {
+    /// What a branch record says beside its addresses.
+    pub struct last_branch_info_t: u32 {
+        0 mispredict set_mispredict: 1,
+        1 tsx_abort set_tsx_abort: 1,
+        2 in_tsx set_in_tsx: 1,
+        3 cycle_count set_cycle_count: 16,
+    }
+}
+
 plain_struct! {
     /// A branch that was taken.
     pub struct last_branch_record_t: 24, align 8 {
         0 from_ip: u64,
         8 to_ip: u64,
-        /// Mispredicted (bit 0), TSX abort (1), in TSX (2), cycles (3 to 18).
-        ///
-        16 info: u32,
+        16 info: last_branch_info_t,
         20 reserved: u32,
+    }
+}
+
+bit_struct! {
+    /// What branch records hold on this processor.
+    pub struct last_branch_support_t: u32 {
+        0 lbr_supported_tsx set_lbr_supported_tsx: 1,
+        1 lbr_supported_cycle_count set_lbr_supported_cycle_count: 1,
+        2 reserved set_reserved: 30,
     }
 }
 
@@ -92,9 +109,7 @@ plain_struct! {
     /// The last branches, where they are recorded.
     pub struct last_branch_state_t: 776, align 8 {
         0 lbr_count: i32,
-        /// TSX (bit 0) and cycle counts (bit 1) are supported.
-        ///
-        4 lbr_supported: u32,
+        4 lbr_supported: last_branch_support_t,
         8 lbrs: [last_branch_record_t; 32],
     }
 }

@@ -1,7 +1,7 @@
 //! The unified states of x86: a header that says which of the two widths follows (`mach/i386/thread_status.h`, A4.14).
 
 use crate::machine::Machine;
-use crate::pod::plain_struct;
+use crate::pod::{overlay, plain_struct};
 use crate::thread_state::{thread_state, unified_state};
 
 use super::super::flavor::*;
