@@ -86,12 +86,14 @@ unsafe impl<T: Pod, const N: usize> Pod for [T; N] {
 }
 
 /// The value whose bytes are all 0.
+#[inline]
 pub const fn zeroed<T: Pod>() -> T {
     // SAFETY: `T: Pod`, so every bit pattern is a value, the zero one too.
     unsafe { MaybeUninit::zeroed().assume_init() }
 }
 
 /// The bytes of a value.
+#[inline]
 pub const fn bytes_of<T: Pod>(value: &T) -> &[u8] {
     // SAFETY: the pointer and length describe exactly `value`, borrowed as long as the result; `T: Pod` has no padding, so
     // every byte is initialised; `u8` needs no alignment.
@@ -99,12 +101,14 @@ pub const fn bytes_of<T: Pod>(value: &T) -> &[u8] {
 }
 
 /// The bytes of a value, writable.
+#[inline]
 pub const fn bytes_of_mut<T: Pod>(value: &mut T) -> &mut [u8] {
     // SAFETY: as in `bytes_of`, borrowed uniquely; whatever is written is a value of `T: Pod`.
     unsafe { core::slice::from_raw_parts_mut(core::ptr::from_mut(value).cast(), size_of::<T>()) }
 }
 
 /// The value at the start of `bytes`, which need not be aligned; `None` if there are too few.
+#[inline]
 pub const fn read<T: Pod>(bytes: &[u8]) -> Option<T> {
     if bytes.len() < size_of::<T>() {
         return None;
@@ -115,6 +119,7 @@ pub const fn read<T: Pod>(bytes: &[u8]) -> Option<T> {
 }
 
 /// The words of a value that is made of them.
+#[inline]
 pub const fn words_of<T: Pod>(value: &T) -> &[u32] {
     const { assert!(align_of::<T>() >= 4 && size_of::<T>() % 4 == 0) };
     // SAFETY: the pointer is aligned for `u32` and the length covers exactly `value` (asserted above); `T: Pod` has no
@@ -123,6 +128,7 @@ pub const fn words_of<T: Pod>(value: &T) -> &[u32] {
 }
 
 /// The words of a value that is made of them, writable.
+#[inline]
 pub const fn words_of_mut<T: Pod>(value: &mut T) -> &mut [u32] {
     const { assert!(align_of::<T>() >= 4 && size_of::<T>() % 4 == 0) };
     // SAFETY: as in `words_of`, borrowed uniquely; whatever is written is a value of `T: Pod`.
@@ -132,12 +138,14 @@ pub const fn words_of_mut<T: Pod>(value: &mut T) -> &mut [u32] {
 }
 
 /// The bytes of words.
+#[inline]
 pub const fn word_bytes(words: &[u32]) -> &[u8] {
     // SAFETY: the same memory, seen as bytes: initialised, and `u8` needs no alignment.
     unsafe { core::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) }
 }
 
 /// The bytes of words, writable.
+#[inline]
 pub const fn word_bytes_mut(words: &mut [u32]) -> &mut [u8] {
     // SAFETY: the same memory, borrowed uniquely; whatever is written are words.
     unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), size_of_val(words)) }

@@ -120,7 +120,7 @@ fn assert_saw(name: &str, request: &Request<'_>, saw: &Saw<'_>) {
     assert_eq!(identity, wanted, "{name}");
     let exception = ExceptionType::new(saw.int("exception") as i32);
     assert_eq!(request.exception(), exception, "{name}");
-    let codes: Vec<i64> = request.codes().iter().collect();
+    let codes = request.codes().to_vec();
     let count = usize::try_from(saw.int("codeCnt")).expect("a count");
     let wanted = saw.0["code"].as_array().expect("codes").iter();
     let wanted: Vec<i64> = wanted
@@ -144,7 +144,7 @@ fn assert_saw(name: &str, request: &Request<'_>, saw: &Saw<'_>) {
     let last = state.iter().last().unwrap_or(0);
     assert_eq!(i64::from(last), saw.int("old_state_last"), "{name}");
     let code_at = usize::try_from(saw.int("code_offset")).expect("an offset");
-    if let Some(code) = request.codes().get(0) {
+    if let Some(code) = request.codes().first() {
         let raw = &request.message()[code_at..code_at + request.routine().code_size()];
         assert_eq!(raw, &code.to_le_bytes()[..raw.len()], "{name}");
     }
@@ -271,7 +271,7 @@ fn every_request_is_encoded_to_the_same_bytes() {
         let name = vector.name();
         let received = vector.request();
         let request = decode(&received, Accept::Both).unwrap_or_else(|why| panic!("{name}: {why}"));
-        let codes: Vec<i64> = request.codes().iter().collect();
+        let codes = request.codes().to_vec();
         let state: Vec<u32> = request.old_state().iter().collect();
         let header = request.header();
         let mut raise = Raise {

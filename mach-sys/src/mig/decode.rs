@@ -4,17 +4,20 @@
 //! values of exception, codes, flavor and thread id. One thing is done differently: a length is checked before anything
 //! is read. Apple's code reads the descriptor count first; the answer is the same.
 
+use crate::exception::ExceptionType;
 use crate::message::{
     MACH_MSG_PORT_DESCRIPTOR, MACH_MSG_TYPE_MOVE_SEND, MACH_MSGH_BITS_COMPLEX, mach_msg_header_t,
     mach_msg_port_descriptor_t,
 };
 use crate::pod;
 use crate::thread_state::THREAD_STATE_MAX;
-use crate::types::mach_msg_bits_t;
+use crate::types::{
+    MACH_PORT_NULL, exception_type_t, mach_msg_id_t, mach_port_t, thread_state_flavor_t,
+};
 
 use super::error::DecodeError;
-use super::routine::{CODES_MAX, Routine, Shape, Subsystem};
-use super::view::{Request, descriptor_at, word};
+use super::routine::{CODES_MAX, Routine, STATE_HEADER, Shape, Subsystem};
+use super::view::{Request, Words, descriptor_at, word};
 
 /// Which ids a server takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,16 +31,12 @@ pub enum Accept {
 }
 
 impl Accept {
-    const fn routine(self, id: i32) -> Option<Routine> {
-        match (self, Routine::from_id(id)) {
-            (Self::Both, routine) => routine,
-            (Self::Exc, Some(routine)) if matches!(routine.subsystem(), Subsystem::Exc) => {
-                Some(routine)
-            }
-            (Self::MachExc, Some(routine)) if matches!(routine.subsystem(), Subsystem::MachExc) => {
-                Some(routine)
-            }
-            _ => None,
+    #[inline(always)]
+    const fn routine(self, id: mach_msg_id_t) -> Option<Routine> {
+        match self {
+            Self::Exc => Subsystem::Exc.routine(id),
+            Self::MachExc => Subsystem::MachExc.routine(id),
+            Self::Both => Routine::from_id(id),
         }
     }
 }
@@ -49,34 +48,140 @@ pub fn decode(bytes: &[u8], accept: Accept) -> Result<Request<'_>, DecodeError> 
 }
 
 /// The header, if there are bytes enough for one.
+#[inline(always)]
 pub(super) fn decode_header(bytes: &[u8]) -> Result<mach_msg_header_t, DecodeError> {
     pod::read(bytes).ok_or(DecodeError::NoHeader {
         length: bytes.len(),
     })
 }
 
+/// Decodes what follows the header, by routine: with its shape constant, offsets are too, and one check of the size covers
+/// all reads before the arrays.
+#[inline(always)]
 pub(super) fn decode_body<'a>(
     bytes: &'a [u8],
     header: &mach_msg_header_t,
     accept: Accept,
 ) -> Result<Request<'a>, DecodeError> {
+    macro_rules! by_routine {
+        ($routine:expr => $($name:ident)*) => {
+            match $routine {
+                $(Routine::$name => decode_as(bytes, header, const { Routine::$name.shape() }),)*
+            }
+        };
+    }
     let id = header.msgh_id;
     let routine = accept.routine(id).ok_or(DecodeError::UnknownId { id })?;
-    let shape = routine.shape();
+    by_routine!(routine =>
+        ExceptionRaise
+        ExceptionRaiseState
+        ExceptionRaiseStateIdentity
+        MachExceptionRaise
+        MachExceptionRaiseState
+        MachExceptionRaiseStateIdentity
+        MachExceptionRaiseIdentityProtected
+        MachExceptionRaiseBacktrace
+        MachExceptionRaiseStateIdentityProtected
+    )
+}
+
+#[inline(always)]
+fn decode_as<'a>(
+    bytes: &'a [u8],
+    header: &mach_msg_header_t,
+    shape: &'static Shape,
+) -> Result<Request<'a>, DecodeError> {
     let message = whole_message(bytes, header, shape.minimum, shape.maximum)?;
-    check_descriptors(message, header.msgh_bits, shape)?;
-    let codes = check_codes(message, shape)?;
-    if shape.state {
-        check_state(message, shape, codes)?;
-    }
-    Ok(Request {
+    let is_complex = header.msgh_bits & MACH_MSGH_BITS_COMPLEX != 0;
+    let names = match (shape.identity.descriptors(), is_complex) {
+        (0, false) => [MACH_PORT_NULL; 2],
+        (0, true) => return Err(DecodeError::Complex),
+        (_, false) => return Err(DecodeError::NotComplex),
+        (wanted, true) => port_descriptors(message, wanted, MACH_MSG_TYPE_MOVE_SEND as u8)?,
+    };
+    let exception = word(message, shape.code_at - 8) as exception_type_t;
+    let front = Front {
+        header,
         message,
-        routine,
-        codes,
-    })
+        shape,
+        names,
+        exception: ExceptionType::new(exception),
+    };
+    // Two codes are the rule: with their number constant the offsets after them are too.
+    match word(message, shape.code_at - 4) {
+        2 => decode_arrays(front, 2),
+        found if found as usize > CODES_MAX => Err(DecodeError::CodeCount { found }),
+        found => decode_arrays(front, found as usize),
+    }
+}
+
+/// What stands before a request's arrays.
+struct Front<'h, 'a> {
+    header: &'h mach_msg_header_t,
+    message: &'a [u8],
+    shape: &'static Shape,
+    names: [mach_port_t; 2],
+    exception: ExceptionType,
+}
+
+#[inline(always)]
+fn decode_arrays<'a>(front: Front<'_, 'a>, count: usize) -> Result<Request<'a>, DecodeError> {
+    let Front {
+        header,
+        message,
+        shape,
+        names,
+        exception,
+    } = front;
+    let size_error = |wanted: usize| DecodeError::Size {
+        found: header.msgh_size,
+        wanted: wanted as u32,
+    };
+    let state_at = shape.minimum + count * shape.code_size;
+    if message.len() < state_at {
+        return Err(size_error(state_at));
+    }
+    let code = |index: usize| {
+        let bytes = message.get(shape.code_at + index * shape.code_size..);
+        let code = match shape.code_size {
+            8 => bytes.and_then(pod::read::<i64>),
+            _ => bytes.and_then(pod::read::<i32>).map(i64::from),
+        };
+        code.unwrap_or(0)
+    };
+    let codes = match count {
+        0 => [0, 0],
+        1 => [code(0), 0],
+        _ => [code(0), code(1)],
+    };
+    let mut wanted = state_at;
+    let mut flavor = None;
+    if shape.state {
+        let words = word(message, state_at - 4);
+        if words as usize > THREAD_STATE_MAX {
+            return Err(DecodeError::StateCount { found: words });
+        }
+        flavor = Some(word(message, state_at - STATE_HEADER) as thread_state_flavor_t);
+        wanted += 4 * words as usize;
+    }
+    match message.get(state_at..) {
+        Some(old_state) if message.len() == wanted => Ok(Request {
+            message,
+            shape,
+            exception_port: header.msgh_local_port,
+            names,
+            exception,
+            codes,
+            code_count: count,
+            flavor,
+            old_state: Words::new(old_state),
+        }),
+        _ => Err(size_error(wanted)),
+    }
 }
 
 /// The message's bytes, if they are all there and as many as its id can have.
+#[inline(always)]
 pub(super) fn whole_message<'a>(
     bytes: &'a [u8],
     header: &mach_msg_header_t,
@@ -97,89 +202,41 @@ pub(super) fn whole_message<'a>(
     })
 }
 
-fn check_descriptors(
-    message: &[u8],
-    bits: mach_msg_bits_t,
-    shape: &Shape,
-) -> Result<(), DecodeError> {
-    let wanted = shape.identity.descriptors();
-    match (bits & MACH_MSGH_BITS_COMPLEX != 0, wanted) {
-        (false, 0) => return Ok(()),
-        (true, 0) => return Err(DecodeError::Complex),
-        (false, _) => return Err(DecodeError::NotComplex),
-        (true, _) => {}
-    }
-    check_port_descriptors(message, wanted, MACH_MSG_TYPE_MOVE_SEND as u8)
-}
-
-/// Checks number, kind and disposition of the descriptors of a complex message.
-pub(super) fn check_port_descriptors(
+/// Checks number, kind and disposition of the descriptors of a complex message: one or two, each of a port. Their names.
+#[inline(always)]
+pub(super) fn port_descriptors(
     message: &[u8],
     wanted: u32,
     disposition: u8,
-) -> Result<(), DecodeError> {
+) -> Result<[mach_port_t; 2], DecodeError> {
     let found = word(message, size_of::<mach_msg_header_t>());
     if found != wanted {
         return Err(DecodeError::DescriptorCount { found, wanted });
     }
-    for index in 0..wanted {
-        let descriptor: mach_msg_port_descriptor_t = message
-            .get(descriptor_at(index as usize)..)
-            .and_then(pod::read)
-            .unwrap_or_default();
-        if u32::from(descriptor.type_) != MACH_MSG_PORT_DESCRIPTOR {
-            return Err(DecodeError::DescriptorKind {
-                index,
-                found: descriptor.type_,
-            });
-        }
-        if descriptor.disposition != disposition {
-            return Err(DecodeError::Disposition {
-                index,
-                found: descriptor.disposition,
-                wanted: disposition,
-            });
-        }
-    }
-    Ok(())
-}
-
-/// The number of codes, if the message has room for them, and, without a state, for nothing else.
-fn check_codes(message: &[u8], shape: &Shape) -> Result<usize, DecodeError> {
-    let found = word(message, shape.code_at - 4);
-    let codes = found as usize;
-    if codes > CODES_MAX {
-        return Err(DecodeError::CodeCount { found });
-    }
-    let wanted = shape.minimum + codes * shape.code_size;
-    let fits = match shape.state {
-        true => message.len() >= wanted,
-        false => message.len() == wanted,
+    let first = port_descriptor(message, 0, disposition)?;
+    let second = match wanted {
+        2 => port_descriptor(message, 1, disposition)?,
+        _ => MACH_PORT_NULL,
     };
-    if fits {
-        Ok(codes)
-    } else {
-        Err(size_error(message, wanted))
-    }
+    Ok([first, second])
 }
 
-fn check_state(message: &[u8], shape: &Shape, codes: usize) -> Result<(), DecodeError> {
-    let start = shape.minimum + codes * shape.code_size;
-    let found = word(message, start - 4);
-    if found as usize > THREAD_STATE_MAX {
-        return Err(DecodeError::StateCount { found });
+#[inline(always)]
+fn port_descriptor(message: &[u8], index: u32, wanted: u8) -> Result<mach_port_t, DecodeError> {
+    // The size was checked: no message of this id is too short for its descriptors.
+    let bytes = message.get(descriptor_at(index as usize)..);
+    let descriptor: mach_msg_port_descriptor_t = bytes.and_then(pod::read).unwrap_or_default();
+    // Both in one comparison; which of them it was matters only for the error.
+    let kind = [descriptor.disposition, descriptor.type_];
+    if u16::from_ne_bytes(kind) == u16::from_ne_bytes([wanted, MACH_MSG_PORT_DESCRIPTOR as u8]) {
+        return Ok(descriptor.name);
     }
-    let wanted = start + 4 * found as usize;
-    if message.len() == wanted {
-        Ok(())
-    } else {
-        Err(size_error(message, wanted))
-    }
-}
-
-fn size_error(message: &[u8], wanted: usize) -> DecodeError {
-    DecodeError::Size {
-        found: message.len() as u32,
-        wanted: wanted as u32,
-    }
+    Err(match kind {
+        [found, 0] => DecodeError::Disposition {
+            index,
+            found,
+            wanted,
+        },
+        [_, found] => DecodeError::DescriptorKind { index, found },
+    })
 }

@@ -28,4 +28,4 @@ pub use routine::{
     CODES_MAX, IdentityKind, REPLY_ID_OFFSET, REPLY_SIZE_MAX, REQUEST_SIZE_MAX, Routine, Subsystem,
 };
 pub use server::{ServeError, Served, exc_server, mach_exc_server, serve};
-pub use view::{Codes, Identity, Request, Words};
+pub use view::{Identity, Request, Words};

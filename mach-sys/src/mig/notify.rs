@@ -11,7 +11,7 @@ use crate::types::{
     MACH_PORT_NULL, mach_msg_id_t, mach_port_mscount_t, mach_port_name_t, mach_port_t,
 };
 
-use super::decode::{check_port_descriptors, decode_header, whole_message};
+use super::decode::{decode_header, port_descriptors, whole_message};
 use super::error::{DecodeError, EncodeError};
 use super::ndr::NDR_record_t;
 use super::notify_layouts::*;
@@ -91,7 +91,7 @@ impl Notification {
         let message = whole_message(bytes, &header, size, size)?;
         match (id, header.msgh_bits & MACH_MSGH_BITS_COMPLEX != 0) {
             (MACH_NOTIFY_PORT_DESTROYED, true) => {
-                check_port_descriptors(message, 1, MACH_MSG_TYPE_MOVE_RECEIVE as u8)?;
+                port_descriptors(message, 1, MACH_MSG_TYPE_MOVE_RECEIVE as u8)?;
             }
             (MACH_NOTIFY_PORT_DESTROYED, false) => return Err(DecodeError::NotComplex),
             (_, true) => return Err(DecodeError::Complex),

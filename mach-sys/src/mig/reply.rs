@@ -31,6 +31,7 @@ pub struct ReplyTo {
 
 impl ReplyTo {
     /// From the header of a request, whatever its id.
+    #[inline]
     pub const fn header(request: &mach_msg_header_t) -> Self {
         Self {
             disposition: Disposition::new(MACH_MSGH_BITS_REMOTE(request.msgh_bits)),
@@ -40,17 +41,20 @@ impl ReplyTo {
     }
 
     /// From a request.
+    #[inline]
     pub fn request(request: &Request<'_>) -> Self {
         Self::header(&request.header())
     }
 
     /// Writes a reply without state and returns its size. Of a state routine it means anything but success.
+    #[inline]
     pub fn encode_status(self, to: &mut [u8], code: KernReturn) -> Result<usize, EncodeError> {
         self.encode_start(to, STATUS_REPLY_SIZE, code)?;
         Ok(STATUS_REPLY_SIZE)
     }
 
     /// Writes a reply of success with a new state and returns its size. At most [`THREAD_STATE_MAX`] words.
+    #[inline]
     pub fn encode_state(
         self,
         to: &mut [u8],
@@ -64,6 +68,7 @@ impl ReplyTo {
     }
 
     /// Writes everything but the words of the state, which are in place.
+    #[inline]
     pub(super) fn encode_around_state(
         self,
         to: &mut [u8],
@@ -72,8 +77,7 @@ impl ReplyTo {
     ) -> Result<usize, EncodeError> {
         let size = STATE_AT + 4 * count;
         self.encode_start(to, size, KernReturn::SUCCESS)?;
-        let shape = to.first_chunk_mut::<STATE_AT>();
-        if let Some(start) = shape {
+        if let Some(start) = to.first_chunk_mut::<STATE_AT>() {
             put(start, FLAVOR_AT, flavor as u32);
             put(start, COUNT_AT, count as u32);
         }
@@ -81,6 +85,7 @@ impl ReplyTo {
     }
 
     /// Writes what all replies start with.
+    #[inline]
     fn encode_start(self, to: &mut [u8], size: usize, code: KernReturn) -> Result<(), EncodeError> {
         let length = to.len();
         if length < size {
@@ -110,6 +115,7 @@ impl ReplyTo {
 }
 
 /// Writes a word at an offset that lies within the array.
+#[inline]
 fn put<const N: usize>(to: &mut [u8; N], at: usize, value: u32) {
     if let Some(to) = to.get_mut(at..at + 4) {
         to.copy_from_slice(&value.to_ne_bytes());
@@ -130,6 +136,7 @@ pub struct NewState<'a> {
 
 impl<'a> NewState<'a> {
     /// For a reply in `to`, of no word yet.
+    #[inline]
     pub(super) fn new(
         to: &'a mut [u8],
         flavor: thread_state_flavor_t,
@@ -147,6 +154,7 @@ impl<'a> NewState<'a> {
     }
 
     /// For a routine that takes no state.
+    #[inline]
     pub(super) const fn none() -> Self {
         Self {
             bytes: &mut [],
@@ -156,31 +164,37 @@ impl<'a> NewState<'a> {
     }
 
     /// The most words that can be set.
+    #[inline]
     pub fn capacity(&self) -> usize {
         (self.bytes.len() / 4).min(THREAD_STATE_MAX)
     }
 
     /// The flavor; the request's, until another is set.
+    #[inline]
     pub const fn flavor(&self) -> thread_state_flavor_t {
         self.flavor
     }
 
     /// The number of words.
+    #[inline]
     pub const fn len(&self) -> usize {
         self.count
     }
 
     /// Whether no word is set.
+    #[inline]
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
     /// Sets the state.
+    #[inline]
     pub fn set<S: ThreadState>(&mut self, state: &S) -> Result<(), EncodeError> {
         self.set_words(S::FLAVOR, state.as_words())
     }
 
     /// Sets flavor and words; no flavor is refused here, the kernel does that.
+    #[inline]
     pub fn set_words(
         &mut self,
         flavor: thread_state_flavor_t,
@@ -190,6 +204,7 @@ impl<'a> NewState<'a> {
     }
 
     /// Sets the words of a message, usually those of the request.
+    #[inline]
     pub fn copy(
         &mut self,
         flavor: thread_state_flavor_t,
@@ -198,6 +213,7 @@ impl<'a> NewState<'a> {
         self.set_bytes(flavor, words.as_bytes())
     }
 
+    #[inline]
     fn set_bytes(
         &mut self,
         flavor: thread_state_flavor_t,

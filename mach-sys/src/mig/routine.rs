@@ -31,6 +31,7 @@ pub enum Subsystem {
 
 /// A routine of `exc` or `mach_exc`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub enum Routine {
     /// 2401
     ExceptionRaise,
@@ -79,12 +80,12 @@ impl IdentityKind {
 /// Where the parts of a request stand. Offsets and sizes are in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
+    pub(super) routine: Routine,
     pub(super) identity: IdentityKind,
     /// Size of a code.
     pub(super) code_size: usize,
     pub(super) state: bool,
     pub(super) thread_id_at: usize,
-    pub(super) exception_at: usize,
     /// The codes; their count is the word before, the exception the word before that.
     pub(super) code_at: usize,
     /// Size without codes and state.
@@ -93,33 +94,68 @@ pub(super) struct Shape {
     pub(super) maximum: usize,
 }
 
-/// Takes a shape from the structure that MIG declares.
-macro_rules! shape {
-    ($type:path, $identity:ident, $code:ty, state $state:literal, thread id $thread_id:expr) => {{
-        const CODE_AT: usize = offset_of!($type, code);
-        const STATE_HEADER: usize = if $state { 8 } else { 0 };
-        const _: () = assert!(offset_of!($type, codeCnt) == CODE_AT - 4);
-        const _: () = assert!(offset_of!($type, exception) == CODE_AT - 8);
-        const MAXIMUM: usize = size_of::<$type>();
-        const _: () = assert!(
-            MAXIMUM
-                == CODE_AT
-                    + CODES_MAX * size_of::<$code>()
-                    + STATE_HEADER
-                    + if $state { THREAD_STATE_MAX * 4 } else { 0 }
-        );
-        Shape {
-            identity: IdentityKind::$identity,
-            code_size: size_of::<$code>(),
-            state: $state,
-            thread_id_at: $thread_id,
-            exception_at: CODE_AT - 8,
-            code_at: CODE_AT,
-            minimum: CODE_AT + STATE_HEADER,
-            maximum: MAXIMUM,
+impl Shape {
+    /// Takes a shape from the structure that MIG declares.
+    const fn new<Code>(
+        routine: Routine,
+        identity: IdentityKind,
+        code_at: usize,
+        state: bool,
+        thread_id_at: usize,
+        maximum: usize,
+    ) -> Self {
+        let minimum = code_at + if state { STATE_HEADER } else { 0 };
+        let arrays = CODES_MAX * size_of::<Code>() + if state { 4 * THREAD_STATE_MAX } else { 0 };
+        assert!(maximum == minimum + arrays);
+        Self {
+            routine,
+            identity,
+            code_size: size_of::<Code>(),
+            state,
+            thread_id_at,
+            code_at,
+            minimum,
+            maximum,
         }
+    }
+}
+
+/// Flavor and count, before the words of a state.
+pub(super) const STATE_HEADER: usize = 8;
+
+macro_rules! shape {
+    ($routine:ident, $type:path, $identity:ident, $code:ty, state $state:literal) => {
+        shape!($routine, $type, $identity, $code, state $state, thread id 0)
+    };
+    ($routine:ident, $type:path, $identity:ident, $code:ty, state $state:literal, thread id) => {
+        shape!($routine, $type, $identity, $code, state $state, thread id offset_of!($type, thread_id))
+    };
+    ($routine:ident, $type:path, $identity:ident, $code:ty, state $state:literal, thread id $at:expr) => {{
+        assert!(offset_of!($type, codeCnt) == offset_of!($type, code) - 4);
+        assert!(offset_of!($type, exception) == offset_of!($type, code) - 8);
+        Shape::new::<$code>(
+            Routine::$routine,
+            IdentityKind::$identity,
+            offset_of!($type, code),
+            $state,
+            $at,
+            size_of::<$type>(),
+        )
     }};
 }
+
+/// The shapes, in the order of [`Routine`] and of ids.
+pub(super) const SHAPES: [Shape; 9] = [
+    shape!(ExceptionRaise, exc::__Request__exception_raise_t, ThreadAndTask, i32, state false),
+    shape!(ExceptionRaiseState, exc::__Request__exception_raise_state_t, None, i32, state true),
+    shape!(ExceptionRaiseStateIdentity, exc::__Request__exception_raise_state_identity_t, ThreadAndTask, i32, state true),
+    shape!(MachExceptionRaise, mach_exc::__Request__mach_exception_raise_t, ThreadAndTask, i64, state false),
+    shape!(MachExceptionRaiseState, mach_exc::__Request__mach_exception_raise_state_t, None, i64, state true),
+    shape!(MachExceptionRaiseStateIdentity, mach_exc::__Request__mach_exception_raise_state_identity_t, ThreadAndTask, i64, state true),
+    shape!(MachExceptionRaiseIdentityProtected, mach_exc::__Request__mach_exception_raise_identity_protected_t, Token, i64, state false, thread id),
+    shape!(MachExceptionRaiseBacktrace, mach_exc::__Request__mach_exception_raise_backtrace_t, Kcdata, i64, state false),
+    shape!(MachExceptionRaiseStateIdentityProtected, mach_exc::__Request__mach_exception_raise_state_identity_protected_t, Token, i64, state true, thread id),
+];
 
 impl Routine {
     /// All routines, by id.
@@ -136,33 +172,20 @@ impl Routine {
     ];
 
     /// The routine of a request's id.
+    #[inline]
     pub const fn from_id(id: mach_msg_id_t) -> Option<Self> {
-        Some(match id {
-            2401 => Self::ExceptionRaise,
-            2402 => Self::ExceptionRaiseState,
-            2403 => Self::ExceptionRaiseStateIdentity,
-            2405 => Self::MachExceptionRaise,
-            2406 => Self::MachExceptionRaiseState,
-            2407 => Self::MachExceptionRaiseStateIdentity,
-            2408 => Self::MachExceptionRaiseIdentityProtected,
-            2409 => Self::MachExceptionRaiseBacktrace,
-            2410 => Self::MachExceptionRaiseStateIdentityProtected,
-            _ => return None,
-        })
+        match Subsystem::MachExc.routine(id) {
+            None => Subsystem::Exc.routine(id),
+            found => found,
+        }
     }
 
     /// The id of the request.
     pub const fn id(self) -> mach_msg_id_t {
-        match self {
-            Self::ExceptionRaise => 2401,
-            Self::ExceptionRaiseState => 2402,
-            Self::ExceptionRaiseStateIdentity => 2403,
-            Self::MachExceptionRaise => 2405,
-            Self::MachExceptionRaiseState => 2406,
-            Self::MachExceptionRaiseStateIdentity => 2407,
-            Self::MachExceptionRaiseIdentityProtected => 2408,
-            Self::MachExceptionRaiseBacktrace => 2409,
-            Self::MachExceptionRaiseStateIdentityProtected => 2410,
+        // 2404, between the subsystems, is nobody's.
+        match self.subsystem() {
+            Subsystem::Exc => 2401 + self as mach_msg_id_t,
+            Subsystem::MachExc => 2402 + self as mach_msg_id_t,
         }
     }
 
@@ -265,59 +288,28 @@ impl Routine {
         self.reply_size(THREAD_STATE_MAX) + MACH_MSG_TRAILER_MINIMUM_SIZE as usize
     }
 
+    #[inline]
     pub(super) const fn shape(self) -> &'static Shape {
-        match self {
-            Self::ExceptionRaise => {
-                &const {
-                    shape!(exc::__Request__exception_raise_t, ThreadAndTask, i32, state false, thread id 0)
-                }
-            }
-            Self::ExceptionRaiseState => {
-                &const {
-                    shape!(exc::__Request__exception_raise_state_t, None, i32, state true, thread id 0)
-                }
-            }
-            Self::ExceptionRaiseStateIdentity => {
-                &const {
-                    shape!(exc::__Request__exception_raise_state_identity_t, ThreadAndTask, i32, state true, thread id 0)
-                }
-            }
-            Self::MachExceptionRaise => {
-                &const {
-                    shape!(mach_exc::__Request__mach_exception_raise_t, ThreadAndTask, i64, state false, thread id 0)
-                }
-            }
-            Self::MachExceptionRaiseState => {
-                &const {
-                    shape!(mach_exc::__Request__mach_exception_raise_state_t, None, i64, state true, thread id 0)
-                }
-            }
-            Self::MachExceptionRaiseStateIdentity => {
-                &const {
-                    shape!(mach_exc::__Request__mach_exception_raise_state_identity_t, ThreadAndTask, i64, state true, thread id 0)
-                }
-            }
-            Self::MachExceptionRaiseIdentityProtected => {
-                &const {
-                    shape!(
-                        mach_exc::__Request__mach_exception_raise_identity_protected_t, Token, i64, state false,
-                        thread id offset_of!(mach_exc::__Request__mach_exception_raise_identity_protected_t, thread_id)
-                    )
-                }
-            }
-            Self::MachExceptionRaiseBacktrace => {
-                &const {
-                    shape!(mach_exc::__Request__mach_exception_raise_backtrace_t, Kcdata, i64, state false, thread id 0)
-                }
-            }
-            Self::MachExceptionRaiseStateIdentityProtected => {
-                &const {
-                    shape!(
-                        mach_exc::__Request__mach_exception_raise_state_identity_protected_t, Token, i64, state true,
-                        thread id offset_of!(mach_exc::__Request__mach_exception_raise_state_identity_protected_t, thread_id)
-                    )
-                }
-            }
+        const TABLE: &[Shape; 9] = &SHAPES;
+        &TABLE[self as usize]
+    }
+}
+
+impl Subsystem {
+    /// The routine of a request's id, if it is one of the subsystem's.
+    #[inline]
+    pub const fn routine(self, id: mach_msg_id_t) -> Option<Routine> {
+        match (self, id) {
+            (Self::Exc, 2401) => Some(Routine::ExceptionRaise),
+            (Self::Exc, 2402) => Some(Routine::ExceptionRaiseState),
+            (Self::Exc, 2403) => Some(Routine::ExceptionRaiseStateIdentity),
+            (Self::MachExc, 2405) => Some(Routine::MachExceptionRaise),
+            (Self::MachExc, 2406) => Some(Routine::MachExceptionRaiseState),
+            (Self::MachExc, 2407) => Some(Routine::MachExceptionRaiseStateIdentity),
+            (Self::MachExc, 2408) => Some(Routine::MachExceptionRaiseIdentityProtected),
+            (Self::MachExc, 2409) => Some(Routine::MachExceptionRaiseBacktrace),
+            (Self::MachExc, 2410) => Some(Routine::MachExceptionRaiseStateIdentityProtected),
+            _ => None,
         }
     }
 }

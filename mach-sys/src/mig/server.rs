@@ -21,6 +21,7 @@ pub struct Served {
 
 impl Served {
     /// What C's demultiplexer returns: whether the id is one of the server's, even if the message was malformed.
+    #[inline]
     pub const fn is_known(&self) -> bool {
         !matches!(self.malformed, Some(DecodeError::UnknownId { .. }))
     }
@@ -55,7 +56,7 @@ pub fn exc_server(
     reply: &mut [u8],
     handler: impl FnOnce(&Request<'_>, &mut NewState<'_>) -> KernReturn,
 ) -> Result<Served, ServeError> {
-    serve(Accept::Exc, request, reply, handler)
+    serve_inline(Accept::Exc, request, reply, handler)
 }
 
 /// Serves messages 2405 to 2410.
@@ -64,7 +65,7 @@ pub fn mach_exc_server(
     reply: &mut [u8],
     handler: impl FnOnce(&Request<'_>, &mut NewState<'_>) -> KernReturn,
 ) -> Result<Served, ServeError> {
-    serve(Accept::MachExc, request, reply, handler)
+    serve_inline(Accept::MachExc, request, reply, handler)
 }
 
 /// Serves a message and writes its reply into `reply`: 36 bytes, or for a state routine 44 and the words of the new state.
@@ -72,8 +73,18 @@ pub fn mach_exc_server(
 /// The handler sets the new state of a state routine in [`NewState`] and returns the code. It is called only for a
 /// well-formed message of an accepted id. With [`REPLY_SIZE_MAX`](super::REPLY_SIZE_MAX) bytes of buffer every state fits; with less,
 /// a handler that sets a longer one is told.
-#[inline]
 pub fn serve(
+    accept: Accept,
+    request: &[u8],
+    reply: &mut [u8],
+    handler: impl FnOnce(&Request<'_>, &mut NewState<'_>) -> KernReturn,
+) -> Result<Served, ServeError> {
+    serve_inline(accept, request, reply, handler)
+}
+
+/// One copy for each demultiplexer, so that its ids are constants.
+#[inline(always)]
+fn serve_inline(
     accept: Accept,
     request: &[u8],
     reply: &mut [u8],

@@ -2,71 +2,19 @@
 //!
 //! A message is aligned to 4 at best and a 64-bit code lies where it falls, so elements are copied out, never referred to.
 
-use crate::exception::ExceptionType;
+use crate::exception::{ExceptionType, Meaning};
+use crate::machine::Machine;
 use crate::message::{Disposition, mach_msg_header_t};
 use crate::pod;
 use crate::thread_state::{Flavor, StateError, ThreadState};
-use crate::types::{mach_port_t, thread_state_flavor_t};
+use crate::types::{mach_exception_data_type_t, mach_port_t, thread_state_flavor_t};
 
-use super::routine::{IdentityKind, Routine};
+use super::routine::{CODES_MAX, IdentityKind, Routine, Shape};
 
 /// The word at an offset; 0 past the end, where no caller reads: sizes were checked when the message was decoded.
+#[inline]
 pub(super) fn word(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..).and_then(pod::read).unwrap_or(0)
-}
-
-/// The codes of an exception: 0, 1 or 2.
-#[derive(Clone, Copy)]
-pub struct Codes<'a> {
-    bytes: &'a [u8],
-    wide: bool,
-}
-
-impl<'a> Codes<'a> {
-    pub(super) const fn new(bytes: &'a [u8], wide: bool) -> Self {
-        Self { bytes, wide }
-    }
-
-    const fn element(self) -> usize {
-        if self.wide { 8 } else { 4 }
-    }
-
-    /// How many there are.
-    pub const fn len(self) -> usize {
-        self.bytes.len() / self.element()
-    }
-
-    /// Whether there is none.
-    pub const fn is_empty(self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    /// A code; one of 32 bits is extended with its sign.
-    pub fn get(self, index: usize) -> Option<i64> {
-        let bytes = self.bytes.get(index.checked_mul(self.element())?..)?;
-        if self.wide {
-            pod::read(bytes)
-        } else {
-            pod::read::<i32>(bytes).map(i64::from)
-        }
-    }
-
-    /// All codes.
-    pub fn iter(self) -> impl Iterator<Item = i64> + 'a {
-        (0..self.len()).filter_map(move |index| self.get(index))
-    }
-
-    /// Both codes, 0 for what is missing, and how many there are.
-    pub fn to_array(self) -> ([i64; 2], usize) {
-        let code = |index| self.get(index).unwrap_or(0);
-        ([code(0), code(1)], self.len())
-    }
-}
-
-impl core::fmt::Debug for Codes<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_list().entries(self.iter()).finish()
-    }
 }
 
 /// The words of a thread state.
@@ -76,36 +24,43 @@ pub struct Words<'a> {
 }
 
 impl<'a> Words<'a> {
+    #[inline]
     pub(super) const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
     /// How many there are.
+    #[inline]
     pub const fn len(self) -> usize {
         self.bytes.len() / 4
     }
 
     /// Whether there is none.
+    #[inline]
     pub const fn is_empty(self) -> bool {
         self.bytes.is_empty()
     }
 
     /// A word.
+    #[inline]
     pub fn get(self, index: usize) -> Option<u32> {
         pod::read(self.bytes.get(index.checked_mul(4)?..)?)
     }
 
     /// All words.
+    #[inline]
     pub fn iter(self) -> impl Iterator<Item = u32> + 'a {
         self.bytes.chunks_exact(4).filter_map(pod::read)
     }
 
     /// The words as they lie in the message.
+    #[inline]
     pub const fn as_bytes(self) -> &'a [u8] {
         self.bytes
     }
 
     /// Copies all words to the start of `to` and returns them; `None` if they do not fit.
+    #[inline]
     pub fn copy_to(self, to: &mut [u32]) -> Option<&mut [u32]> {
         let to = to.get_mut(..self.len())?;
         pod::word_bytes_mut(to).copy_from_slice(self.bytes);
@@ -113,6 +68,7 @@ impl<'a> Words<'a> {
     }
 
     /// The state that these words are, if their number is the structure's.
+    #[inline]
     pub fn to_state<S: ThreadState>(self) -> Result<S, StateError> {
         // The number of bytes is a multiple of 4, as decoding checked.
         match pod::read(self.bytes) {
@@ -160,6 +116,7 @@ pub enum Identity {
 
 impl Identity {
     /// What kind it is.
+    #[inline]
     pub const fn kind(self) -> IdentityKind {
         match self {
             Self::None => IdentityKind::None,
@@ -178,35 +135,45 @@ impl Identity {
 pub struct Request<'a> {
     /// Exactly `msgh_size` bytes.
     pub(super) message: &'a [u8],
-    pub(super) routine: Routine,
-    pub(super) codes: usize,
+    pub(super) shape: &'static Shape,
+    pub(super) exception_port: mach_port_t,
+    /// The names in the descriptors.
+    pub(super) names: [mach_port_t; 2],
+    pub(super) exception: ExceptionType,
+    /// The codes; 0 where there is none.
+    pub(super) codes: [mach_exception_data_type_t; CODES_MAX],
+    pub(super) code_count: usize,
+    pub(super) flavor: Option<thread_state_flavor_t>,
+    pub(super) old_state: Words<'a>,
 }
 
 impl<'a> Request<'a> {
     /// The routine.
+    #[inline]
     pub const fn routine(&self) -> Routine {
-        self.routine
+        self.shape.routine
     }
 
     /// The header.
+    #[inline]
     pub fn header(&self) -> mach_msg_header_t {
         pod::read(self.message).unwrap_or_default()
     }
 
     /// The whole message without its trailer.
+    #[inline]
     pub const fn message(&self) -> &'a [u8] {
         self.message
     }
 
     /// The receiver's name of the exception port; not his to release.
-    pub fn exception_port(&self) -> mach_port_t {
-        word(
-            self.message,
-            core::mem::offset_of!(mach_msg_header_t, msgh_local_port),
-        )
+    #[inline]
+    pub const fn exception_port(&self) -> mach_port_t {
+        self.exception_port
     }
 
     /// The reply right.
+    #[inline]
     pub fn reply_port(&self) -> mach_port_t {
         word(
             self.message,
@@ -215,65 +182,63 @@ impl<'a> Request<'a> {
     }
 
     /// What the reply right is: send-once from the kernel.
+    #[inline]
     pub fn reply_disposition(&self) -> Disposition {
         Disposition::new(crate::message::MACH_MSGH_BITS_REMOTE(word(self.message, 0)))
     }
 
     /// Who the exception is about.
+    #[inline]
     pub fn identity(&self) -> Identity {
-        let shape = self.routine.shape();
-        let name = |index| word(self.message, descriptor_at(index));
-        match shape.identity {
+        let [first, second] = self.names;
+        match self.shape.identity {
             IdentityKind::None => Identity::None,
             IdentityKind::ThreadAndTask => Identity::ThreadAndTask {
-                thread: name(0),
-                task: name(1),
+                thread: first,
+                task: second,
             },
             IdentityKind::Token => {
-                let at = self.message.get(shape.thread_id_at..);
+                let thread_id = self.message.get(self.shape.thread_id_at..);
                 Identity::Token {
-                    token: name(0),
-                    thread_id: at.and_then(pod::read).unwrap_or(0),
+                    token: first,
+                    thread_id: thread_id.and_then(pod::read).unwrap_or(0),
                 }
             }
-            IdentityKind::Kcdata => Identity::Kcdata { object: name(0) },
+            IdentityKind::Kcdata => Identity::Kcdata { object: first },
         }
     }
 
     /// The kind of exception.
-    pub fn exception(&self) -> ExceptionType {
-        ExceptionType::new(word(self.message, self.routine.shape().exception_at) as i32)
+    #[inline]
+    pub const fn exception(&self) -> ExceptionType {
+        self.exception
     }
 
-    /// The codes.
-    pub fn codes(&self) -> Codes<'a> {
-        let shape = self.routine.shape();
-        let bytes = self.message.get(shape.code_at..self.codes_end());
-        Codes::new(bytes.unwrap_or(&[]), shape.code_size == 8)
+    /// The codes: 0, 1 or 2. Those of 32 bits are extended with their sign.
+    #[inline]
+    pub fn codes(&self) -> &[mach_exception_data_type_t] {
+        self.codes.get(..self.code_count).unwrap_or(&self.codes)
     }
 
-    /// Where the codes end, and a state's flavor stands.
-    fn codes_end(&self) -> usize {
-        let shape = self.routine.shape();
-        shape.code_at + self.codes * shape.code_size
+    /// What the codes say.
+    pub fn meaning(&self, machine: Machine) -> Meaning {
+        Meaning::decode(machine, self.exception, self.codes())
     }
 
     /// The flavor of the state, if the routine carries one.
-    pub fn flavor(&self) -> Option<thread_state_flavor_t> {
-        let has_state = self.routine.has_state();
-        has_state.then(|| word(self.message, self.codes_end()) as thread_state_flavor_t)
+    #[inline]
+    pub const fn flavor(&self) -> Option<thread_state_flavor_t> {
+        self.flavor
     }
 
     /// The words of the state; none if the routine carries none.
-    pub fn old_state(&self) -> Words<'a> {
-        let bytes = match self.routine.has_state() {
-            true => self.message.get(self.codes_end() + 8..),
-            false => None,
-        };
-        Words::new(bytes.unwrap_or(&[]))
+    #[inline]
+    pub const fn old_state(&self) -> Words<'a> {
+        self.old_state
     }
 
     /// The state as a structure, if it is of that flavor and count.
+    #[inline]
     pub fn state<S: ThreadState>(&self) -> Result<S, StateError> {
         let found = self.flavor().unwrap_or(S::MACHINE.thread_state_none());
         if found != S::FLAVOR {
@@ -289,7 +254,7 @@ impl<'a> Request<'a> {
 impl core::fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Request")
-            .field("routine", &self.routine)
+            .field("routine", &self.routine())
             .field("header", &self.header())
             .field("identity", &self.identity())
             .field("exception", &self.exception())
@@ -301,6 +266,7 @@ impl core::fmt::Debug for Request<'_> {
 }
 
 /// Where a descriptor starts: they follow the body one after the other.
+#[inline]
 pub(super) const fn descriptor_at(index: usize) -> usize {
     size_of::<crate::message::mach_msg_base_t>()
         + index * size_of::<crate::message::mach_msg_port_descriptor_t>()
