@@ -225,7 +225,7 @@ macro_rules! bit_struct {
         pub struct $name(pub $word);
 
         const _: () = {
-            $(assert!($low + $width <= <$word>::BITS && $width > 0, stringify!($part));)*
+            $(assert!(<$word>::BITS - $low >= $width && $width > 0, stringify!($part));)*
         };
 
         impl $name {
