@@ -1,0 +1,70 @@
+//! What a redirect costs its server, without the kernel: writing the frame, and checking it on the way back.
+//!
+//! `cargo bench -p signal-redirect`; both machines' rewriters run on every host.
+
+use mach_sys::exception::ExceptionType;
+use mach_sys::thread_state::Registers;
+use signal_redirect::{
+    Arch, Arm64, Entry, Fault, Key, Redirect, Region, Trampoline, VectorSave, X86_64,
+};
+
+const BASE: u64 = 0x7000_0000;
+
+fn main() {
+    divan::main();
+}
+
+fn trampoline<A: Arch>() -> Trampoline<A> {
+    Trampoline::planned(0x5000_0000, Key::new(1))
+}
+
+fn avx512() -> Trampoline<X86_64> {
+    trampoline().vector_save(VectorSave::xsave(0xe4, 2696, 0xffff))
+}
+
+fn there<A: Arch>(bencher: divan::Bencher<'_, '_>, trampoline: Trampoline<A>) {
+    let mut bytes = vec![0; 0x4000];
+    let mut memory = Region::new(BASE, &mut bytes);
+    let mut state = A::State::default();
+    state.set_sp(BASE + 0x3f00);
+    let plan = Redirect::to(Entry::at(0x6000_0000), trampoline);
+    let fault = Fault::new(ExceptionType::BAD_ACCESS, 1, 0x1234);
+    bencher.bench_local(|| plan.apply(divan::black_box(&state), &fault, &mut memory));
+}
+
+fn there_and_back<A: Arch>(bencher: divan::Bencher<'_, '_>, trampoline: Trampoline<A>) {
+    let mut bytes = vec![0; 0x4000];
+    let mut memory = Region::new(BASE, &mut bytes);
+    let mut state = A::State::default();
+    state.set_sp(BASE + 0x3f00);
+    let plan = Redirect::to(Entry::at(0x6000_0000), trampoline);
+    let fault = Fault::new(ExceptionType::BAD_ACCESS, 1, 0x1234);
+    bencher.bench_local(|| {
+        let (mut trapped, _) = plan
+            .apply(divan::black_box(&state), &fault, &mut memory)
+            .ok()?;
+        // Frame register and stack pointer are at the trap what they were at the entry.
+        trapped.set_pc(trampoline.trap());
+        trampoline.return_from(&trapped, &mut memory).ok()?
+    });
+}
+
+#[divan::bench]
+fn apply_x86_64(bencher: divan::Bencher<'_, '_>) {
+    there(bencher, avx512());
+}
+
+#[divan::bench]
+fn apply_arm64(bencher: divan::Bencher<'_, '_>) {
+    there(bencher, trampoline::<Arm64>());
+}
+
+#[divan::bench]
+fn apply_and_return_x86_64(bencher: divan::Bencher<'_, '_>) {
+    there_and_back(bencher, avx512());
+}
+
+#[divan::bench]
+fn apply_and_return_arm64(bencher: divan::Bencher<'_, '_>) {
+    there_and_back(bencher, trampoline::<Arm64>());
+}

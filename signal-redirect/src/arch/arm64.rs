@@ -1,0 +1,129 @@
+//! arm64.
+
+use core::mem::offset_of;
+
+use mach_sys::darwin::*;
+use mach_sys::exception::*;
+use mach_sys::thread_state::{arm_exception_state64_t, arm_neon_state64_t, arm_thread_state64_t};
+
+use crate::arch::sealed::Rewrite;
+use crate::arch::{Arch, CONTEXT_STATE};
+use crate::error::{RedirectError, ReturnError};
+use crate::fault::{SignalInfo, software_signal};
+use crate::frame::Kept;
+
+/// Apple silicon and every other 64-bit ARM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arm64 {}
+
+/// Branch type (BTI), single step, illegal execution state.
+const NOT_INHERITED: u32 = 0b11 << 10 | 1 << 21 | 1 << 20;
+/// What user code may set of cpsr (A4.9).
+const NZCV: u32 = 0xf000_0000;
+
+impl Arch for Arm64 {
+    type State = arm_thread_state64_t;
+    type ExceptionState = arm_exception_state64_t;
+    type FloatState = arm_neon_state64_t;
+    type Context = arm_mcontext64_t;
+
+    const RETURN_MASK: ExceptionMask = ExceptionMask::BAD_INSTRUCTION;
+}
+
+static_assertions::const_assert!(offset_of!(arm_mcontext64_t, ss) as u64 == CONTEXT_STATE);
+
+impl Rewrite for Arm64 {
+    fn check(state: &arm_thread_state64_t) -> Result<(), RedirectError> {
+        if state.is_signed() {
+            return Err(RedirectError::Signed(state.flags));
+        }
+        Ok(())
+    }
+
+    fn kept(state: &arm_thread_state64_t) -> Kept {
+        [u64::from(state.cpsr & !NZCV), u64::from(state.flags), 0, 0]
+    }
+
+    fn restore_kept(state: &mut arm_thread_state64_t, [cpsr, flags, ..]: Kept) {
+        state.cpsr = state.cpsr & NZCV | cpsr as u32;
+        state.flags = flags as u32;
+    }
+
+    fn check_resumable(_: &arm_thread_state64_t) -> Result<(), ReturnError> {
+        // The kernel takes any (A4.9): a thread that resumes at nonsense takes its next exception there.
+        Ok(())
+    }
+
+    fn enter(state: &mut arm_thread_state64_t, frame: u64) {
+        state.cpsr &= !NOT_INHERITED;
+        state.x[19] = frame;
+    }
+
+    fn frame(state: &arm_thread_state64_t) -> u64 {
+        state.x[19]
+    }
+
+    fn context(
+        exception: arm_exception_state64_t,
+        state: &arm_thread_state64_t,
+        float: &arm_neon_state64_t,
+    ) -> arm_mcontext64_t {
+        arm_mcontext64_t {
+            es: exception,
+            ss: *state,
+            ns: *float,
+        }
+    }
+
+    fn exception_state(kind: ExceptionType, [code, subcode]: [i64; 2]) -> arm_exception_state64_t {
+        // far is 0 but for aborts, watchpoints and a misaligned pc (A12.15); the syndrome is not in the codes.
+        let has_address = match kind {
+            ExceptionType::BAD_ACCESS => !matches!(code, EXC_ARM_SP_ALIGN | EXC_ARM_PAC_FAIL),
+            ExceptionType::BREAKPOINT => code == EXC_ARM_DA_DEBUG,
+            _ => false,
+        };
+        arm_exception_state64_t {
+            far: if has_address { subcode as u64 } else { 0 },
+            ..Default::default()
+        }
+    }
+
+    fn signal(
+        kind: ExceptionType,
+        [code, _]: [i64; 2],
+        exception: &arm_exception_state64_t,
+        pc: u64,
+    ) -> Option<SignalInfo> {
+        const INVALID_ADDRESS: i64 = 1;
+        let (signal, si_code, address) = match (kind, code) {
+            (ExceptionType::BAD_ACCESS, INVALID_ADDRESS) => {
+                (DarwinSignal::SEGV, SEGV_ACCERR, exception.far)
+            }
+            (ExceptionType::BAD_ACCESS, _) => (DarwinSignal::BUS, BUS_ADRALN, exception.far),
+            (ExceptionType::BAD_INSTRUCTION, _) => (DarwinSignal::ILL, ILL_ILLTRP, pc),
+            (ExceptionType::ARITHMETIC, _) => {
+                let si_code = match code {
+                    EXC_ARM_FP_IO => FPE_FLTINV,
+                    EXC_ARM_FP_DZ => FPE_FLTDIV,
+                    EXC_ARM_FP_OF => FPE_FLTOVF,
+                    EXC_ARM_FP_UF => FPE_FLTUND,
+                    EXC_ARM_FP_IX => FPE_FLTRES,
+                    _ => FPE_NOOP,
+                };
+                (DarwinSignal::FPE, si_code, pc)
+            }
+            // Not TRAP_BRKPT (A12.7).
+            (ExceptionType::BREAKPOINT, _) => (DarwinSignal::TRAP, 0, pc),
+            _ => (software_signal(kind, code)?, 0, pc),
+        };
+        Some(SignalInfo {
+            signal,
+            code: si_code,
+            address,
+        })
+    }
+
+    fn initial_float() -> arm_neon_state64_t {
+        arm_neon_state64_t::default()
+    }
+}

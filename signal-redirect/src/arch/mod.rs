@@ -1,0 +1,111 @@
+//! What differs between the machines.
+
+mod arm64;
+mod x86_64;
+
+use mach_sys::exception::{ExceptionMask, ExceptionType};
+use mach_sys::pod::Pod;
+use mach_sys::thread_state::Registers;
+
+use crate::error::{RedirectError, ReturnError};
+use crate::fault::SignalInfo;
+use crate::frame::Kept;
+
+pub use arm64::Arm64;
+pub use x86_64::X86_64;
+
+/// The machine this is compiled for.
+#[cfg(not(target_arch = "aarch64"))]
+pub type Native = X86_64;
+/// The machine this is compiled for.
+#[cfg(target_arch = "aarch64")]
+pub type Native = Arm64;
+
+/// A machine whose threads can be redirected. Both are there on every host; only [`Native`] can be entered.
+pub trait Arch: sealed::Rewrite + Copy + Eq + core::fmt::Debug + Send + Sync + 'static {
+    /// General registers, as they travel in exception messages.
+    type State: Registers + Default + core::fmt::Debug + PartialEq + Send + Sync;
+    /// What the processor said of the trap.
+    type ExceptionState: Pod + Default + core::fmt::Debug + PartialEq + Send + Sync;
+    /// The vector registers that the machine context shows.
+    type FloatState: Pod + Default + core::fmt::Debug + PartialEq + Send + Sync;
+    /// The machine context in Darwin's layout.
+    type Context: Pod + Default + core::fmt::Debug + PartialEq;
+
+    /// Bytes below the stack pointer that functions use without moving it.
+    const RED_ZONE: u64 = 128;
+    /// The exceptions that the way back raises: a port that serves redirected threads must be registered for them.
+    ///
+    /// x86_64: `hlt` is a general protection fault. arm64: `udf` is an undefined instruction, and not `brk`, which debuggers want.
+    const RETURN_MASK: ExceptionMask;
+}
+
+pub(crate) mod sealed {
+    use super::*;
+
+    /// The rewriter's part of a machine.
+    pub trait Rewrite: Sized {
+        /// Refuses a state that no redirect can come back to.
+        fn check(state: &<Self as Arch>::State) -> Result<(), RedirectError>
+        where
+            Self: Arch;
+
+        /// The part of a state that is not the handler's to edit.
+        fn kept(state: &<Self as Arch>::State) -> Kept
+        where
+            Self: Arch;
+
+        /// Puts the part that is not the handler's back.
+        fn restore_kept(state: &mut <Self as Arch>::State, kept: Kept)
+        where
+            Self: Arch;
+
+        /// Refuses a state that the kernel refuses.
+        fn check_resumable(state: &<Self as Arch>::State) -> Result<(), ReturnError>
+        where
+            Self: Arch;
+
+        /// Clears the flags that a handler must not inherit, and notes the frame's address in the trampoline's base register.
+        fn enter(state: &mut <Self as Arch>::State, frame: u64)
+        where
+            Self: Arch;
+
+        /// The trampoline's base register.
+        fn frame(state: &<Self as Arch>::State) -> u64
+        where
+            Self: Arch;
+
+        /// Puts the machine context together.
+        fn context(
+            exception: <Self as Arch>::ExceptionState,
+            state: &<Self as Arch>::State,
+            float: &<Self as Arch>::FloatState,
+        ) -> <Self as Arch>::Context
+        where
+            Self: Arch;
+
+        /// The exception state as far as the codes tell it.
+        fn exception_state(kind: ExceptionType, codes: [i64; 2]) -> <Self as Arch>::ExceptionState
+        where
+            Self: Arch;
+
+        /// The signal that XNU would send, with its siginfo; `None` where it sends none.
+        fn signal(
+            kind: ExceptionType,
+            codes: [i64; 2],
+            exception: &<Self as Arch>::ExceptionState,
+            pc: u64,
+        ) -> Option<SignalInfo>
+        where
+            Self: Arch;
+
+        /// What vector registers given as all zero mean: a thread's first ones. On x86_64 an MXCSR of 0 would unmask every
+        /// exception.
+        fn initial_float() -> <Self as Arch>::FloatState
+        where
+            Self: Arch;
+    }
+}
+
+/// Offset of the general registers in the machine context, of both machines.
+pub(crate) const CONTEXT_STATE: u64 = 16;

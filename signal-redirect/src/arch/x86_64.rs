@@ -1,0 +1,206 @@
+//! x86_64.
+
+use core::mem::offset_of;
+
+use mach_sys::darwin::*;
+use mach_sys::exception::*;
+use mach_sys::pod::bytes_of_mut;
+use mach_sys::thread_state::{x86_exception_state64_t, x86_float_state64_t, x86_thread_state64_t};
+
+use crate::arch::sealed::Rewrite;
+use crate::arch::{Arch, CONTEXT_STATE};
+use crate::error::{RedirectError, ReturnError};
+use crate::fault::{SignalInfo, software_signal};
+use crate::frame::Kept;
+
+/// Intel's and AMD's 64-bit machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum X86_64 {}
+
+/// Direction, trap, alignment check, nested task, resume.
+const NOT_INHERITED: u64 = DF | TF | AC | NT | RF;
+const TF: u64 = 1 << 8;
+const DF: u64 = 1 << 10;
+const NT: u64 = 1 << 14;
+const RF: u64 = 1 << 16;
+const AC: u64 = 1 << 18;
+/// CF, PF, AF, ZF, SF, TF, DF, OF, AC, ID: what user code may set.
+const USER_FLAGS: u64 = 0xcd5 | TF | AC | 1 << 21;
+/// Neither kernel takes a program counter or stack pointer from here on (A4.8).
+const USER_END: u64 = 0x7fff_ffff_f000;
+/// Selectors of 32-bit user code: XNU's, Linux's.
+const CODE_32: [u64; 2] = [0x1b, 0x23];
+
+/// Trap numbers (`mach/i386/exception.h` numbers them as the processor does).
+mod trap {
+    pub(super) const DIVIDE: u16 = 0;
+    pub(super) const DEBUG: u16 = 1;
+    pub(super) const INT3: u16 = 3;
+    pub(super) const OVERFLOW: u16 = 4;
+    pub(super) const BOUND: u16 = 5;
+    pub(super) const INVALID_OPCODE: u16 = 6;
+    pub(super) const GENERAL_PROTECTION: u16 = 13;
+    pub(super) const PAGE_FAULT: u16 = 14;
+    pub(super) const X87: u16 = 16;
+    pub(super) const SSE: u16 = 19;
+}
+/// User mode, in a page fault's error code.
+const ERR_USER: u32 = 4;
+
+/// Exception flags of the x87 status word and of MXCSR, in the order in which XNU looks at them (A12.6).
+const FLOAT_CAUSES: [(i64, i32); 5] = [
+    (1 << 2, FPE_FLTDIV),
+    (1 << 3, FPE_FLTOVF),
+    (1 << 4, FPE_FLTUND),
+    (1 << 5, FPE_FLTRES),
+    (1 << 0, FPE_FLTINV),
+];
+
+impl Arch for X86_64 {
+    type State = x86_thread_state64_t;
+    type ExceptionState = x86_exception_state64_t;
+    type FloatState = x86_float_state64_t;
+    type Context = x86_mcontext64_t;
+
+    const RETURN_MASK: ExceptionMask = ExceptionMask::BAD_ACCESS;
+}
+
+static_assertions::const_assert!(offset_of!(x86_mcontext64_t, ss) as u64 == CONTEXT_STATE);
+
+impl Rewrite for X86_64 {
+    fn check(state: &x86_thread_state64_t) -> Result<(), RedirectError> {
+        if CODE_32.contains(&state.cs) {
+            return Err(RedirectError::CodeSegment(state.cs));
+        }
+        Ok(())
+    }
+
+    fn kept(state: &x86_thread_state64_t) -> Kept {
+        // The kernel takes 16 bits of a selector; all 64 bits are kept in case they say something.
+        [state.rflags & !USER_FLAGS, state.cs, state.fs, state.gs]
+    }
+
+    fn restore_kept(state: &mut x86_thread_state64_t, [flags, cs, fs, gs]: Kept) {
+        state.rflags = state.rflags & USER_FLAGS | flags;
+        state.cs = cs;
+        state.fs = fs;
+        state.gs = gs;
+    }
+
+    fn check_resumable(state: &x86_thread_state64_t) -> Result<(), ReturnError> {
+        if state.rip >= USER_END || state.rsp >= USER_END {
+            return Err(ReturnError::Unresumable {
+                pc: state.rip,
+                sp: state.rsp,
+            });
+        }
+        Ok(())
+    }
+
+    fn enter(state: &mut x86_thread_state64_t, frame: u64) {
+        state.rflags &= !NOT_INHERITED;
+        state.rbx = frame;
+    }
+
+    fn frame(state: &x86_thread_state64_t) -> u64 {
+        state.rbx
+    }
+
+    fn context(
+        exception: x86_exception_state64_t,
+        state: &x86_thread_state64_t,
+        float: &x86_float_state64_t,
+    ) -> x86_mcontext64_t {
+        x86_mcontext64_t {
+            es: exception,
+            ss: *state,
+            fs: *float,
+            reserved: 0,
+        }
+    }
+
+    fn exception_state(kind: ExceptionType, [code, subcode]: [i64; 2]) -> x86_exception_state64_t {
+        let trapno = match (kind, code) {
+            (ExceptionType::BAD_ACCESS, EXC_I386_GPFLT) => {
+                return x86_exception_state64_t {
+                    trapno: trap::GENERAL_PROTECTION,
+                    err: subcode as u32,
+                    ..Default::default()
+                };
+            }
+            (ExceptionType::BAD_ACCESS, _) => {
+                return x86_exception_state64_t {
+                    trapno: trap::PAGE_FAULT,
+                    err: ERR_USER,
+                    faultvaddr: subcode as u64,
+                    ..Default::default()
+                };
+            }
+            (ExceptionType::BAD_INSTRUCTION, EXC_I386_INVOP) => trap::INVALID_OPCODE,
+            (ExceptionType::BAD_INSTRUCTION, fault) => {
+                return x86_exception_state64_t {
+                    // 10 to 12 are the trap's own numbers (A12.10).
+                    trapno: fault as u16,
+                    err: subcode as u32,
+                    ..Default::default()
+                };
+            }
+            (ExceptionType::ARITHMETIC, EXC_I386_DIV) => trap::DIVIDE,
+            (ExceptionType::ARITHMETIC, EXC_I386_INTO) => trap::OVERFLOW,
+            (ExceptionType::ARITHMETIC, EXC_I386_EXTERR) => trap::X87,
+            (ExceptionType::ARITHMETIC, EXC_I386_SSEEXTERR) => trap::SSE,
+            (ExceptionType::SOFTWARE, EXC_I386_BOUND) => trap::BOUND,
+            (ExceptionType::BREAKPOINT, EXC_I386_SGL) => trap::DEBUG,
+            (ExceptionType::BREAKPOINT, _) => trap::INT3,
+            _ => 0,
+        };
+        x86_exception_state64_t {
+            trapno,
+            ..Default::default()
+        }
+    }
+
+    fn signal(
+        kind: ExceptionType,
+        [code, subcode]: [i64; 2],
+        exception: &x86_exception_state64_t,
+        pc: u64,
+    ) -> Option<SignalInfo> {
+        const INVALID_ADDRESS: i64 = 1;
+        let (signal, si_code, address) = match (kind, code) {
+            (ExceptionType::BAD_ACCESS, INVALID_ADDRESS) => {
+                (DarwinSignal::SEGV, SEGV_MAPERR, exception.faultvaddr)
+            }
+            // General protection has no address.
+            (ExceptionType::BAD_ACCESS, EXC_I386_GPFLT) => (DarwinSignal::SEGV, SEGV_NOOP, 0),
+            (ExceptionType::BAD_ACCESS, _) => (DarwinSignal::BUS, BUS_ADRERR, exception.faultvaddr),
+            (ExceptionType::BAD_INSTRUCTION, EXC_I386_INVOP) => (DarwinSignal::ILL, ILL_ILLOPC, pc),
+            (ExceptionType::BAD_INSTRUCTION, _) => (DarwinSignal::ILL, ILL_NOOP, pc),
+            (ExceptionType::ARITHMETIC, EXC_I386_DIV) => (DarwinSignal::FPE, FPE_INTDIV, pc),
+            (ExceptionType::ARITHMETIC, EXC_I386_INTO) => (DarwinSignal::FPE, FPE_INTOVF, pc),
+            (ExceptionType::ARITHMETIC, _) => {
+                let cause = FLOAT_CAUSES.iter().find(|(bit, _)| subcode & bit != 0);
+                let si_code = cause.map_or(FPE_NOOP, |&(_, si_code)| si_code);
+                (DarwinSignal::FPE, si_code, pc)
+            }
+            (ExceptionType::SOFTWARE, EXC_I386_BOUND) => (DarwinSignal::TRAP, TRAP_BRKPT, pc),
+            (ExceptionType::BREAKPOINT, _) => (DarwinSignal::TRAP, TRAP_BRKPT, pc),
+            _ => (software_signal(kind, code)?, 0, pc),
+        };
+        Some(SignalInfo {
+            signal,
+            code: si_code,
+            address,
+        })
+    }
+
+    fn initial_float() -> x86_float_state64_t {
+        let mut state = x86_float_state64_t {
+            fpu_mxcsr: 0x1f80,
+            ..Default::default()
+        };
+        // The control word of `fninit`.
+        bytes_of_mut(&mut state)[8..10].copy_from_slice(&0x37fu16.to_le_bytes());
+        state
+    }
+}

@@ -1,0 +1,105 @@
+//! Why the thread is redirected, and what its handler is told: exceptions become signals as XNU makes them (A12.3 to A12.7).
+
+use mach_sys::darwin::{DarwinSignal, siginfo_t};
+use mach_sys::exception::{
+    EXC_SOFT_SIGNAL, EXC_UNIX_ABORT, EXC_UNIX_BAD_PIPE, EXC_UNIX_BAD_SYSCALL, ExceptionType,
+};
+use mach_sys::thread_state::Registers;
+
+use crate::arch::{Arch, Native};
+use crate::error::RedirectError;
+
+/// What stopped the thread.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fault<A: Arch = Native> {
+    cause: Cause,
+    exception: Option<A::ExceptionState>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Cause {
+    Exception(ExceptionType, [i64; 2]),
+    Signal(SignalInfo),
+}
+
+/// The part of `siginfo_t` that a fault fills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SignalInfo {
+    pub(crate) signal: DarwinSignal,
+    pub(crate) code: i32,
+    pub(crate) address: u64,
+}
+
+impl<A: Arch> Fault<A> {
+    /// An exception, with its code and subcode as they came.
+    ///
+    /// The handler sees the signal and `siginfo_t` that XNU would have made of it; the one thing left out is the turn from
+    /// SIGBUS to SIGSEGV below the main thread's stack (A12.4), where the caller who knows the stack says [`Self::signal`].
+    pub const fn new(kind: ExceptionType, code: i64, subcode: i64) -> Self {
+        Self {
+            cause: Cause::Exception(kind, [code, subcode]),
+            exception: None,
+        }
+    }
+
+    /// A signal of the caller's choice: an interrupt, or an exception that stands for no signal of XNU's.
+    pub const fn signal(signal: DarwinSignal, si_code: i32, si_addr: u64) -> Self {
+        Self {
+            cause: Cause::Signal(SignalInfo {
+                signal,
+                code: si_code,
+                address: si_addr,
+            }),
+            exception: None,
+        }
+    }
+
+    /// What the processor said, for the machine context and `si_addr`. Without it the codes tell: of a page fault everything
+    /// but whether it was a write.
+    pub const fn exception_state(mut self, state: A::ExceptionState) -> Self {
+        self.exception = Some(state);
+        self
+    }
+
+    /// The exception state for the machine context, and the signal.
+    pub(crate) fn describe(
+        &self,
+        state: &A::State,
+    ) -> Result<(A::ExceptionState, SignalInfo), RedirectError> {
+        match self.cause {
+            Cause::Signal(info) => Ok((self.exception.unwrap_or_default(), info)),
+            Cause::Exception(kind, codes) => {
+                let exception = self
+                    .exception
+                    .unwrap_or_else(|| A::exception_state(kind, codes));
+                let info = A::signal(kind, codes, &exception, state.pc())
+                    .ok_or(RedirectError::NoSignal(kind, codes[0]))?;
+                Ok((exception, info))
+            }
+        }
+    }
+}
+
+impl SignalInfo {
+    pub(crate) fn siginfo(self) -> siginfo_t {
+        siginfo_t {
+            si_signo: self.signal.raw(),
+            si_code: self.code,
+            si_addr: self.address,
+            ..Default::default()
+        }
+    }
+}
+
+/// The generic part of XNU's table (A12.3), for what neither machine treats itself.
+pub(crate) fn software_signal(kind: ExceptionType, code: i64) -> Option<DarwinSignal> {
+    Some(match (kind, code) {
+        (ExceptionType::EMULATION, _) => DarwinSignal::EMT,
+        (ExceptionType::SYSCALL, _) => DarwinSignal::SYS,
+        (ExceptionType::SOFTWARE, EXC_UNIX_BAD_SYSCALL) => DarwinSignal::SYS,
+        (ExceptionType::SOFTWARE, EXC_UNIX_BAD_PIPE) => DarwinSignal::PIPE,
+        (ExceptionType::SOFTWARE, EXC_UNIX_ABORT) => DarwinSignal::ABRT,
+        (ExceptionType::SOFTWARE, EXC_SOFT_SIGNAL) => DarwinSignal::KILL,
+        _ => return None,
+    })
+}

@@ -1,0 +1,169 @@
+//! The frame on the thread's stack.
+//!
+//! From low to high addresses, the header aligned to 64 bytes:
+//!
+//! | | x86_64 | arm64 |
+//! |---|---|---|
+//! | room for the handler's first call, as asked | | |
+//! | AVX and AVX-512 registers, saved by the trampoline | as the processor says | – |
+//! | header | 112 | 112 |
+//! | machine context | 712 | 816 |
+//! | `ucontext_t` | 56 | 56 |
+//! | `siginfo_t` | 104 | 104 |
+//!
+//! SSE and NEON registers have no place of their own: the trampoline saves them straight into the machine context, which the
+//! handler reads and edits, and restores them from there.
+
+use core::mem::{offset_of, size_of};
+
+use mach_sys::darwin::{
+    SS_DISABLE, SS_ONSTACK, arm_mcontext64_t, siginfo_t, stack_t, ucontext_t, x86_mcontext64_t,
+};
+use mach_sys::pod::{self, Pod, bytes_of};
+
+use crate::arch::Arch;
+
+/// What a handler must not change: system flags and selectors.
+pub(crate) type Kept = [u64; 4];
+
+/// The header: 64-bit words, which the trampolines read at fixed offsets.
+pub(crate) type Header = [u64; HEADER_WORDS];
+pub(crate) const HEADER_WORDS: usize = 14;
+pub(crate) const HEADER_SIZE: u64 = size_of::<Header>() as u64;
+pub(crate) const HEADER_ALIGN: u64 = 64;
+
+/// Indices of the header's words.
+pub(crate) mod word {
+    pub(crate) const SEAL: usize = 0;
+    pub(crate) const ENTRY: usize = 1;
+    pub(crate) const FLAGS: usize = 2;
+    /// Low half: components for XSAVE. High half: the bits of MXCSR that exist.
+    pub(crate) const SAVE_MASK: usize = 3;
+    pub(crate) const SAVE_SIZE: usize = 4;
+    pub(crate) const TAG: usize = 5;
+    pub(crate) const OUTER: usize = 6;
+    pub(crate) const DEPTH: usize = 7;
+    pub(crate) const KEPT: usize = 8;
+    pub(crate) const LOW: usize = 12;
+    pub(crate) const HIGH: usize = 13;
+}
+
+/// Bits of the header's flags.
+pub(crate) mod flag {
+    /// Returning from the handler is an error.
+    pub(crate) const NEVER: u64 = 1;
+    /// The machine context has the vector registers already.
+    pub(crate) const FLOAT_GIVEN: u64 = 2;
+}
+
+const LARGEST: usize = size_of::<Header>()
+    + size_of::<arm_mcontext64_t>()
+    + size_of::<ucontext_t>()
+    + size_of::<siginfo_t>();
+// On both machines every part follows the one before at its own alignment; on x86_64 the FXSAVE image, 8 bytes into `fs`, is
+// aligned to 16.
+static_assertions::const_assert!(size_of::<Header>() % 16 == 0);
+static_assertions::const_assert!(
+    (size_of::<Header>() + offset_of!(x86_mcontext64_t, fs) + 8) % 16 == 0
+);
+static_assertions::const_assert!(size_of::<x86_mcontext64_t>() % 8 == 0);
+static_assertions::const_assert!(size_of::<arm_mcontext64_t>() % 16 == 0);
+static_assertions::const_assert!(size_of::<x86_mcontext64_t>() < size_of::<arm_mcontext64_t>());
+
+/// Where a redirect put things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame {
+    /// The frame's name: the address of its header, 64-byte aligned, and the stack pointer at the trampoline's entry.
+    pub address: u64,
+    /// Address of the machine context.
+    pub mcontext: u64,
+    /// Address of the `ucontext_t`.
+    pub ucontext: u64,
+    /// Address of the `siginfo_t`.
+    pub siginfo: u64,
+    /// Lowest address that was made sure to be writable.
+    pub low: u64,
+    /// End of the frame; nothing from here on is written.
+    pub high: u64,
+    /// How many frames this one is inside of.
+    pub depth: u32,
+}
+
+impl Frame {
+    /// Bytes from the header to the end.
+    pub(crate) const fn size<A: Arch>() -> u64 {
+        HEADER_SIZE
+            + (size_of::<A::Context>() + size_of::<ucontext_t>() + size_of::<siginfo_t>()) as u64
+    }
+
+    /// The frame whose header is at `address`; the caller has checked that it fits.
+    pub(crate) const fn at<A: Arch>(address: u64, low: u64, depth: u32) -> Self {
+        let mcontext = address + HEADER_SIZE;
+        let ucontext = mcontext + size_of::<A::Context>() as u64;
+        let siginfo = ucontext + size_of::<ucontext_t>() as u64;
+        Self {
+            address,
+            mcontext,
+            ucontext,
+            siginfo,
+            low,
+            high: siginfo + size_of::<siginfo_t>() as u64,
+            depth,
+        }
+    }
+}
+
+/// The bytes of a frame from its header on.
+pub(crate) struct Image {
+    bytes: [u8; LARGEST],
+    filled: usize,
+}
+
+impl Image {
+    pub(crate) fn new<A: Arch>(
+        header: &Header,
+        context: &A::Context,
+        ucontext: &ucontext_t,
+        siginfo: &siginfo_t,
+    ) -> Self {
+        let mut image = Self {
+            bytes: [0; LARGEST],
+            filled: 0,
+        };
+        image.push(header);
+        image.push(context);
+        image.push(ucontext);
+        image.push(siginfo);
+        image
+    }
+
+    fn push(&mut self, part: &impl Pod) {
+        let bytes = bytes_of(part);
+        let (_, rest) = self.bytes.split_at_mut(self.filled);
+        // `LARGEST` is the sum of the larger parts: nothing is cut off.
+        for (to, from) in rest.iter_mut().zip(bytes) {
+            *to = *from;
+        }
+        self.filled += bytes.len();
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.filled]
+    }
+}
+
+/// The alternate stack as a handler's `ucontext_t` describes it.
+pub(crate) fn stack_of(alternate: Option<&core::ops::Range<u64>>, was_on_it: bool) -> stack_t {
+    match alternate {
+        Some(range) => stack_t {
+            ss_sp: range.start,
+            ss_size: range.end.saturating_sub(range.start),
+            ss_flags: if was_on_it { SS_ONSTACK } else { 0 },
+            reserved: 0,
+        },
+        None => stack_t {
+            ss_flags: SS_DISABLE,
+            ..pod::zeroed()
+        },
+    }
+}

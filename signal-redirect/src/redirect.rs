@@ -1,0 +1,275 @@
+//! Diverting a stopped thread: the pure part.
+
+use core::ops::Range;
+
+use mach_sys::darwin::ucontext_t;
+use mach_sys::thread_state::Registers;
+
+use crate::arch::{Arch, Native};
+use crate::error::RedirectError;
+use crate::fault::Fault;
+use crate::frame::{Frame, HEADER_ALIGN, HEADER_WORDS, Header, Image, flag, stack_of, word};
+use crate::memory::Memory;
+use crate::trampoline::{Entry, Trampoline};
+
+/// Where the frame goes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Stack {
+    /// Below the interrupted frame and its red zone, wherever the stack pointer is.
+    #[default]
+    Interrupted,
+    /// The same, if the stack pointer is on this stack and the frame fits.
+    Within(Range<u64>),
+    /// At the top of this stack; below the interrupted frame if the thread is on it already.
+    Alternate(Range<u64>),
+}
+
+/// What becomes of a handler that returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Return {
+    /// The thread goes back to the interrupted registers, by way of the return trap.
+    #[default]
+    Restore,
+    /// It must not: [`Trampoline::return_from`] refuses.
+    Never,
+}
+
+/// A plan to divert a stopped thread. It changes nothing by itself.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Redirect<A: Arch = Native> {
+    entry: Entry<A>,
+    trampoline: Trampoline<A>,
+    stack: Stack,
+    emergency: Option<Range<u64>>,
+    room: u64,
+    on_return: Return,
+    float: Option<A::FloatState>,
+    signal_mask: u32,
+    tag: u64,
+    outer: Option<(u64, u32)>,
+}
+
+/// The smallest page of either machine.
+const PAGE: u64 = 4096;
+/// The trampoline's own call, kept aligned.
+const CALL: u64 = 16;
+
+impl<A: Arch> Redirect<A> {
+    /// Sends a thread to `entry`, through `trampoline`.
+    pub const fn to(entry: Entry<A>, trampoline: Trampoline<A>) -> Self {
+        Self {
+            entry,
+            trampoline,
+            stack: Stack::Interrupted,
+            emergency: None,
+            room: 0,
+            on_return: Return::Restore,
+            float: None,
+            signal_mask: 0,
+            tag: 0,
+            outer: None,
+        }
+    }
+
+    /// Where the frame goes; [`Stack::Interrupted`] unless said.
+    pub fn stack(mut self, stack: Stack) -> Self {
+        self.stack = stack;
+        self
+    }
+
+    /// A stack to use when the frame does not fit, or cannot be written, where it should go: after a stack overflow, or with a
+    /// stack pointer that is none. A thread that is on it already goes on below its interrupted frame.
+    pub fn emergency(mut self, stack: Range<u64>) -> Self {
+        self.emergency = Some(stack);
+        self
+    }
+
+    /// Bytes that the handler needs on its stack: made sure to be writable too. 0 unless said.
+    pub const fn room(mut self, bytes: u64) -> Self {
+        self.room = bytes;
+        self
+    }
+
+    /// What becomes of a handler that returns; [`Return::Restore`] unless said.
+    pub const fn on_return(mut self, to: Return) -> Self {
+        self.on_return = to;
+        self
+    }
+
+    /// Vector registers for the thread to go back to, in place of those it was stopped with; the machine context shows them.
+    /// All zero means a thread's first ones (R19). Those beyond [`Arch::FloatState`] stay the interrupted ones.
+    pub fn float_state(mut self, state: A::FloatState) -> Self {
+        let given = state != A::FloatState::default();
+        self.float = Some(if given { state } else { A::initial_float() });
+        self
+    }
+
+    /// What `uc_sigmask` says, in Darwin's bits. 0 unless said; nothing is blocked or unblocked.
+    pub const fn signal_mask(mut self, mask: u32) -> Self {
+        self.signal_mask = mask;
+        self
+    }
+
+    /// A word of the caller's: the handler finds it in its fourth argument register, and [`Resumed`](crate::Resumed) has it.
+    pub const fn tag(mut self, tag: u64) -> Self {
+        self.tag = tag;
+        self
+    }
+
+    /// The frame that the thread is inside of: a handler was interrupted. [`Resumed`](crate::Resumed) gives it back.
+    pub const fn inside(mut self, outer: Frame) -> Self {
+        self.outer = Some((outer.address, outer.depth));
+        self
+    }
+
+    /// Writes the frame and returns the registers that enter the handler; sets nothing.
+    ///
+    /// Every page of the frame, down to the lowest that the trampoline and the handler's [`room`](Self::room) need, is written
+    /// here, so that the thread does not fault before its handler runs. Nothing is written outside `frame.low..frame.high`,
+    /// except in a stack that was tried before [`emergency`](Self::emergency).
+    pub fn apply(
+        &self,
+        state: &A::State,
+        fault: &Fault<A>,
+        memory: &mut impl Memory,
+    ) -> Result<(A::State, Frame), RedirectError> {
+        A::check(state)?;
+        match (
+            self.enter(state, fault, memory, &self.stack),
+            &self.emergency,
+        ) {
+            (Err(reason), Some(range)) if is_about_the_stack(&reason) => self
+                .enter(state, fault, memory, &Stack::Alternate(range.clone()))
+                // The first reason is the one to look into.
+                .map_err(|_| reason),
+            (result, _) => result,
+        }
+    }
+
+    fn enter(
+        &self,
+        state: &A::State,
+        fault: &Fault<A>,
+        memory: &mut impl Memory,
+        stack: &Stack,
+    ) -> Result<(A::State, Frame), RedirectError> {
+        let (exception, info) = fault.describe(state)?;
+        let frame = self.place(state.sp(), stack)?;
+        let float = self.float.unwrap_or_default();
+        let (alternate, was_on_it) = match stack {
+            Stack::Alternate(range) => (Some(range), is_on(range, state.sp())),
+            _ => (None, false),
+        };
+        let ucontext = ucontext_t {
+            uc_onstack: i32::from(was_on_it),
+            uc_sigmask: self.signal_mask,
+            uc_stack: stack_of(alternate, was_on_it),
+            uc_link: 0,
+            uc_mcsize: size_of::<A::Context>() as u64,
+            uc_mcontext: frame.mcontext,
+        };
+        let image = Image::new::<A>(
+            &self.header(state, &frame),
+            &A::context(exception, state, &float),
+            &ucontext,
+            &info.siginfo(),
+        );
+        probe_below(memory, &frame)?;
+        memory.write(frame.address, image.bytes())?;
+
+        let mut entered = *state;
+        A::enter(&mut entered, frame.address);
+        entered.set_pc(self.trampoline.entry());
+        entered.set_sp(frame.address);
+        let signal = u64::from(info.signal.raw() as u32);
+        for (number, value) in [signal, frame.siginfo, frame.ucontext, self.tag]
+            .into_iter()
+            .enumerate()
+        {
+            entered.set_argument(number, value);
+        }
+        Ok((entered, frame))
+    }
+
+    /// Finds the frame's place on a stack.
+    fn place(&self, sp: u64, stack: &Stack) -> Result<Frame, RedirectError> {
+        let (top, bottom) = match stack {
+            Stack::Interrupted => (sp.checked_sub(A::RED_ZONE), 0),
+            Stack::Within(range) if !is_on(range, sp) => {
+                return Err(RedirectError::ForeignStack(sp));
+            }
+            Stack::Within(range) => (sp.checked_sub(A::RED_ZONE), range.start),
+            Stack::Alternate(range) if is_on(range, sp) => {
+                (sp.checked_sub(A::RED_ZONE), range.start)
+            }
+            Stack::Alternate(range) => (Some(range.end), range.start),
+        };
+        let full = RedirectError::StackFull {
+            top: top.unwrap_or(sp),
+        };
+        let below = self.trampoline.save().size() + CALL;
+        let address = top
+            .and_then(|top| top.checked_sub(Frame::size::<A>()))
+            .ok_or(full)?
+            & !(HEADER_ALIGN - 1);
+        let low = address
+            .checked_sub(below)
+            .and_then(|low| low.checked_sub(self.room))
+            .ok_or(full)?;
+        if low < bottom {
+            return Err(full);
+        }
+        let depth = self.outer.map_or(0, |(_, depth)| depth.saturating_add(1));
+        Ok(Frame::at::<A>(address, low, depth))
+    }
+
+    fn header(&self, state: &A::State, frame: &Frame) -> Header {
+        let save = self.trampoline.save();
+        let mut header = [0; HEADER_WORDS];
+        header[word::ENTRY] = self.entry.address();
+        if self.on_return == Return::Never {
+            header[word::FLAGS] |= flag::NEVER;
+        }
+        if self.float.is_some() {
+            header[word::FLAGS] |= flag::FLOAT_GIVEN;
+        }
+        header[word::SAVE_MASK] = save.word();
+        header[word::SAVE_SIZE] = save.size();
+        header[word::TAG] = self.tag;
+        header[word::OUTER] = self.outer.map_or(0, |(address, _)| address);
+        header[word::DEPTH] = u64::from(frame.depth);
+        header[word::KEPT..word::KEPT + 4].copy_from_slice(&A::kept(state));
+        header[word::LOW] = frame.low;
+        header[word::HIGH] = frame.high;
+        header[word::SEAL] = self
+            .trampoline
+            .key()
+            .seal(frame.address, &header[word::SEAL + 1..]);
+        header
+    }
+}
+
+/// Writes to every page below the header that the trampoline will use; the frame itself is written as a whole.
+fn probe_below(memory: &mut impl Memory, frame: &Frame) -> Result<(), RedirectError> {
+    let lowest = frame.low & !(PAGE - 1);
+    let mut page = frame.address & !(PAGE - 1);
+    // From the top, so that a stack that grows grows page by page.
+    while page > lowest {
+        page -= PAGE;
+        memory.write(page.max(frame.low), &[0; 8])?;
+    }
+    Ok(())
+}
+
+/// Whether a stack pointer is on a stack: an empty stack's points to its end.
+fn is_on(stack: &Range<u64>, sp: u64) -> bool {
+    stack.start <= sp && sp <= stack.end
+}
+
+fn is_about_the_stack(reason: &RedirectError) -> bool {
+    matches!(
+        reason,
+        RedirectError::StackFull { .. } | RedirectError::ForeignStack(_) | RedirectError::Memory(_)
+    )
+}

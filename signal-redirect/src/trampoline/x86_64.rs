@@ -1,0 +1,216 @@
+//! x86_64's trampoline.
+//!
+//! The frame's address is in rbx. x87 and SSE registers are saved by FXSAVE straight into the machine context, and restored
+//! from there with the handler's edits; the components beyond them by XSAVE on the stack below the frame. Both are restored to
+//! the bit: a component in its initial state is in it again, and MXCSR is the machine context's, whatever XSAVE's area says.
+#![allow(unsafe_code)]
+
+use core::arch::x86_64::__cpuid_count;
+use core::arch::{asm, global_asm};
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use mach_sys::darwin::x86_mcontext64_t;
+use mach_sys::thread_state::x86_thread_state64_t;
+
+use crate::arch::X86_64;
+use crate::frame::{HEADER_SIZE, flag, word};
+use crate::key::Key;
+
+use super::{ENTRY, Entry, Handler, Trampoline, VectorSave};
+
+// What the assembly below has as literals.
+const HEADER: usize = HEADER_SIZE as usize;
+const STATE: usize = HEADER + offset_of!(x86_mcontext64_t, ss);
+static_assertions::const_assert!(STATE == 128);
+static_assertions::const_assert!(STATE + offset_of!(x86_thread_state64_t, rsp) == 184);
+static_assertions::const_assert!(STATE + offset_of!(x86_thread_state64_t, rip) == 256);
+static_assertions::const_assert!(ENTRY == 16);
+
+/// Unwind information: a register's value is in the frame (`DW_CFA_expression`: rbx + offset).
+macro_rules! saved {
+    ($register:literal, $offset:literal) => {
+        concat!(
+            ".cfi_escape 0x10, ",
+            $register,
+            ", 3, 0x73, (",
+            $offset,
+            " & 127) | 128, ",
+            $offset,
+            " >> 7"
+        )
+    };
+}
+
+global_asm!(
+    // Mach-O's symbols begin with an underscore, ELF's do not: both are there on both.
+    ".globl signal_redirect_trap",
+    ".globl _signal_redirect_trap",
+    ".p2align 4",
+    "signal_redirect_trap:",
+    "_signal_redirect_trap:",
+    ".cfi_startproc simple",
+    ".cfi_signal_frame",
+    // The frame of the caller, which is the interrupted function, begins at the interrupted rsp.
+    ".cfi_escape 0x0f, 4, 0x73, (184 & 127) | 128, 184 >> 7, 0x06",
+    saved!("0", "128"), // rax
+    saved!("1", "152"), // rdx
+    saved!("2", "144"), // rcx
+    saved!("3", "136"), // rbx
+    saved!("4", "168"), // rsi
+    saved!("5", "160"), // rdi
+    saved!("6", "176"), // rbp
+    saved!("7", "184"), // rsp
+    saved!("8", "192"), // r8
+    saved!("9", "200"), // r9
+    saved!("10", "208"), // r10
+    saved!("11", "216"), // r11
+    saved!("12", "224"), // r12
+    saved!("13", "232"), // r13
+    saved!("14", "240"), // r14
+    saved!("15", "248"), // r15
+    saved!("16", "256"), // rip
+    // Privileged: a general protection fault, with rip here and the frame's address in rbx and rsp.
+    "hlt",
+    "ud2",
+    ".p2align 4, 0xcc",
+    // The entry.
+    "test byte ptr [rbx + {flags}], {float_given}",
+    "jnz 2f",
+    "fxsave64 [rbx + {fx}]",
+    "2:",
+    "mov r12, rdx",
+    "mov eax, [rbx + {mask}]",
+    "test eax, eax",
+    "jz 3f",
+    "sub rsp, [rbx + {save_size}]",
+    // XSAVE leaves most of its header alone, and XRSTOR refuses what is not 0 there.
+    "xor edx, edx",
+    "mov [rsp + 512], rdx",
+    "mov [rsp + 520], rdx",
+    "mov [rsp + 528], rdx",
+    "mov [rsp + 536], rdx",
+    "mov [rsp + 544], rdx",
+    "mov [rsp + 552], rdx",
+    "mov [rsp + 560], rdx",
+    "mov [rsp + 568], rdx",
+    "xsave64 [rsp]",
+    "vzeroupper",
+    "3:",
+    // Forgets a pending exception without raising it.
+    "fninit",
+    "ldmxcsr [rip + 6f]",
+    "mov rdx, r12",
+    "mov rcx, [rbx + {tag}]",
+    "call [rbx + {entry}]",
+    "mov eax, [rbx + {mask}]",
+    "test eax, eax",
+    "jz 4f",
+    "xor edx, edx",
+    "xrstor64 [rsp]",
+    "4:",
+    // A bit of MXCSR that the processor does not have would be a fault.
+    "mov eax, [rbx + {mxcsr_mask}]",
+    "and [rbx + {mxcsr}], eax",
+    "fxrstor64 [rbx + {fx}]",
+    "mov rsp, rbx",
+    "jmp signal_redirect_trap",
+    ".p2align 2",
+    "6: .long 0x1f80",
+    ".cfi_endproc",
+    flags = const word::FLAGS * 8,
+    float_given = const flag::FLOAT_GIVEN,
+    mask = const word::SAVE_MASK * 8,
+    mxcsr_mask = const word::SAVE_MASK * 8 + 4,
+    save_size = const word::SAVE_SIZE * 8,
+    tag = const word::TAG * 8,
+    entry = const word::ENTRY * 8,
+    fx = const FX,
+    mxcsr = const FX + 24,
+);
+
+/// Offset of the FXSAVE image from the header: the state's first 8 bytes are XNU's.
+const FX: usize = HEADER + offset_of!(x86_mcontext64_t, fs) + 8;
+
+unsafe extern "C" {
+    fn signal_redirect_trap();
+}
+
+impl Entry<X86_64> {
+    /// A handler of this process.
+    ///
+    /// # Safety
+    /// The function runs between two arbitrary instructions of the threads that are sent to it, as a signal handler does: it
+    /// calls async-signal-safe functions only, does not unwind, and leaves the machine context fit to resume.
+    pub unsafe fn new(handler: Handler) -> Self {
+        Self::at(handler as *const () as u64)
+    }
+}
+
+impl Trampoline<X86_64> {
+    /// This process's trampoline; asks the processor once. `key` seals the frames.
+    pub fn native(key: Key) -> Self {
+        Self::planned(signal_redirect_trap as *const () as u64, key).vector_save(probe())
+    }
+}
+
+/// What the processor has, asked once: CPUID can cost as much as a fault under a hypervisor.
+fn probe() -> VectorSave {
+    /// Components in the low byte, size from bit 8 on, bit 31 for "known", MXCSR's mask above.
+    static KNOWN: AtomicU64 = AtomicU64::new(0);
+    const IS_KNOWN: u64 = 1 << 31;
+    let mut known = KNOWN.load(Ordering::Relaxed);
+    if known & IS_KNOWN == 0 {
+        let (components, size) = xsave_components();
+        known = components | size << 8 | IS_KNOWN | u64::from(mxcsr_mask()) << 32;
+        KNOWN.store(known, Ordering::Relaxed);
+    }
+    VectorSave::xsave(known & 0xff, known >> 8 & 0x7f_ffff, (known >> 32) as u32)
+}
+
+/// The components of [`VectorSave::XSAVE_COMPONENTS`] that the system has switched on, and the size of their area.
+fn xsave_components() -> (u64, u64) {
+    const OSXSAVE: u32 = 1 << 27;
+    /// Legacy area and header.
+    const LEAST: u64 = 576;
+    if cpuid(1, 0)[2] & OSXSAVE == 0 {
+        return (0, 0);
+    }
+    let (low, high): (u32, u32);
+    // SAFETY: CPUID says that the instruction is there and enabled (OSXSAVE); it reads register 0, which always exists.
+    unsafe {
+        asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high, options(nomem, nostack, preserves_flags));
+    }
+    let components = (u64::from(low) | u64::from(high) << 32) & VectorSave::XSAVE_COMPONENTS;
+    let size = (0..8)
+        .filter(|component| components & 1 << component != 0)
+        .map(|component| {
+            let [size, offset, ..] = cpuid(0xd, component);
+            u64::from(size) + u64::from(offset)
+        })
+        .fold(LEAST, u64::max);
+    (components, size)
+}
+
+fn cpuid(leaf: u32, subleaf: u32) -> [u32; 4] {
+    // Newer compilers know that this is safe.
+    #[allow(unused_unsafe)]
+    // SAFETY: every 64-bit processor has the instruction.
+    let answer = unsafe { __cpuid_count(leaf, subleaf) };
+    [answer.eax, answer.ebx, answer.ecx, answer.edx]
+}
+
+/// The bits of MXCSR that exist.
+fn mxcsr_mask() -> u32 {
+    #[repr(C, align(16))]
+    struct Image([u32; 128]);
+    let mut image = Image([0; 128]);
+    // SAFETY: every 64-bit processor has FXSAVE; it writes 512 bytes to an address aligned to 16, which `image` is.
+    unsafe {
+        asm!("fxsave64 [{}]", in(reg) &raw mut image.0, options(nostack, preserves_flags));
+    }
+    match image.0[7] {
+        0 => VectorSave::NONE.mxcsr_mask,
+        mask => mask,
+    }
+}
