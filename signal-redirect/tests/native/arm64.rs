@@ -1,0 +1,397 @@
+//! All registers of arm64, loaded, interrupted by `udf`, and read again.
+
+use core::arch::{asm, global_asm};
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use mach_sys::thread_state::NativeState;
+
+use crate::handlers::{Context, Float};
+
+pub(crate) const FAULT_LENGTH: u64 = 4;
+pub(crate) const ILL_CODE: i32 = 2;
+/// FPCR: round to zero with flushing, default NaN; alternative half precision with rounding up; the default.
+pub(crate) const CONTROL_WORDS: &[u32] = &[0x03c0_0000, 0x0440_0000, 0];
+
+const NZCV: u64 = 0xf000_0000;
+
+#[repr(C, align(16))]
+#[derive(Clone)]
+pub(crate) struct Registers {
+    /// x0 to x30, and sp at the fault.
+    general: [u64; 32],
+    red_zone: [u64; 16],
+    float: Float,
+    flags: u64,
+    reserved: u64,
+}
+
+static mut INPUT: Registers = Registers::ZERO;
+static mut OUTPUT: Registers = Registers::ZERO;
+static TRUE_SP: AtomicU64 = AtomicU64::new(0);
+
+global_asm!(
+    ".globl redirect_test_run",
+    ".globl redirect_test_fault",
+    ".globl redirect_test_end",
+    "redirect_test_run:",
+    ".cfi_startproc",
+    "stp x29, x30, [sp, #-160]!",
+    ".cfi_def_cfa_offset 160",
+    ".cfi_offset x29, -160", ".cfi_offset x30, -152",
+    "stp x19, x20, [sp, #16]", "stp x21, x22, [sp, #32]", "stp x23, x24, [sp, #48]",
+    "stp x25, x26, [sp, #64]", "stp x27, x28, [sp, #80]",
+    "stp d8, d9, [sp, #96]", "stp d10, d11, [sp, #112]", "stp d12, d13, [sp, #128]", "stp d14, d15, [sp, #144]",
+    "adrp x9, {true_sp}",
+    "add x9, x9, :lo12:{true_sp}",
+    "mov x10, sp",
+    "str x10, [x9]",
+    "adrp x30, {input}",
+    "add x30, x30, :lo12:{input}",
+    // The words of the red zone, the first one next to the stack pointer.
+    "add x9, x30, #{red_zone}",
+    "mov x11, #16",
+    "2: ldr x12, [x9], #8",
+    "str x12, [x10, #-8]!",
+    "sub x11, x11, #1",
+    "cbnz x11, 2b",
+    "add x9, x30, #{float}",
+    "ldp q0, q1, [x9, #0]",
+    "ldp q2, q3, [x9, #32]",
+    "ldp q4, q5, [x9, #64]",
+    "ldp q6, q7, [x9, #96]",
+    "ldp q8, q9, [x9, #128]",
+    "ldp q10, q11, [x9, #160]",
+    "ldp q12, q13, [x9, #192]",
+    "ldp q14, q15, [x9, #224]",
+    "ldp q16, q17, [x9, #256]",
+    "ldp q18, q19, [x9, #288]",
+    "ldp q20, q21, [x9, #320]",
+    "ldp q22, q23, [x9, #352]",
+    "ldp q24, q25, [x9, #384]",
+    "ldp q26, q27, [x9, #416]",
+    "ldp q28, q29, [x9, #448]",
+    "ldp q30, q31, [x9, #480]",
+    "ldr w10, [x9, #512]",
+    "msr fpsr, x10",
+    "ldr w10, [x9, #516]",
+    "msr fpcr, x10",
+    "ldr x10, [x30, #{flags}]",
+    "msr nzcv, x10",
+    // A stack pointer of the test's own, if the word is not all ones.
+    "ldr x10, [x30, #248]",
+    "mvn x11, x10",
+    "cbz x11, 3f",
+    "mov sp, x10",
+    "3:",
+    "ldp x0, x1, [x30, #0]",
+    "ldp x2, x3, [x30, #16]",
+    "ldp x4, x5, [x30, #32]",
+    "ldp x6, x7, [x30, #48]",
+    "ldp x8, x9, [x30, #64]",
+    "ldp x10, x11, [x30, #80]",
+    "ldp x12, x13, [x30, #96]",
+    "ldp x14, x15, [x30, #112]",
+    "ldp x16, x17, [x30, #128]",
+    "ldp x18, x19, [x30, #144]",
+    "ldp x20, x21, [x30, #160]",
+    "ldp x22, x23, [x30, #176]",
+    "ldp x24, x25, [x30, #192]",
+    "ldp x26, x27, [x30, #208]",
+    "ldp x28, x29, [x30, #224]",
+    "ldr x30, [x30, #240]",
+    "redirect_test_fault:",
+    "udf #7",
+    // Below the red zone there is nobody.
+    "str x30, [sp, #-192]",
+    "adrp x30, {output}",
+    "add x30, x30, :lo12:{output}",
+    "stp x0, x1, [x30, #0]",
+    "stp x2, x3, [x30, #16]",
+    "stp x4, x5, [x30, #32]",
+    "stp x6, x7, [x30, #48]",
+    "stp x8, x9, [x30, #64]",
+    "stp x10, x11, [x30, #80]",
+    "stp x12, x13, [x30, #96]",
+    "stp x14, x15, [x30, #112]",
+    "stp x16, x17, [x30, #128]",
+    "stp x18, x19, [x30, #144]",
+    "stp x20, x21, [x30, #160]",
+    "stp x22, x23, [x30, #176]",
+    "stp x24, x25, [x30, #192]",
+    "stp x26, x27, [x30, #208]",
+    "stp x28, x29, [x30, #224]",
+    "ldr x9, [sp, #-192]",
+    "str x9, [x30, #240]",
+    "mov x10, sp",
+    "str x10, [x30, #248]",
+    "mrs x9, nzcv",
+    "str x9, [x30, #{flags}]",
+    "add x9, x30, #{red_zone}",
+    "mov x11, #16",
+    "4: ldr x12, [x10, #-8]!",
+    "str x12, [x9], #8",
+    "sub x11, x11, #1",
+    "cbnz x11, 4b",
+    "add x9, x30, #{float}",
+    "stp q0, q1, [x9, #0]",
+    "stp q2, q3, [x9, #32]",
+    "stp q4, q5, [x9, #64]",
+    "stp q6, q7, [x9, #96]",
+    "stp q8, q9, [x9, #128]",
+    "stp q10, q11, [x9, #160]",
+    "stp q12, q13, [x9, #192]",
+    "stp q14, q15, [x9, #224]",
+    "stp q16, q17, [x9, #256]",
+    "stp q18, q19, [x9, #288]",
+    "stp q20, q21, [x9, #320]",
+    "stp q22, q23, [x9, #352]",
+    "stp q24, q25, [x9, #384]",
+    "stp q26, q27, [x9, #416]",
+    "stp q28, q29, [x9, #448]",
+    "stp q30, q31, [x9, #480]",
+    "mrs x10, fpsr",
+    "str w10, [x9, #512]",
+    "mrs x10, fpcr",
+    "str w10, [x9, #516]",
+    "msr fpsr, xzr",
+    "msr fpcr, xzr",
+    "ldp x19, x20, [sp, #16]", "ldp x21, x22, [sp, #32]", "ldp x23, x24, [sp, #48]",
+    "ldp x25, x26, [sp, #64]", "ldp x27, x28, [sp, #80]",
+    "ldp d8, d9, [sp, #96]", "ldp d10, d11, [sp, #112]", "ldp d12, d13, [sp, #128]", "ldp d14, d15, [sp, #144]",
+    "ldp x29, x30, [sp], #160",
+    "ret",
+    ".cfi_endproc",
+    "redirect_test_end:",
+    input = sym INPUT,
+    output = sym OUTPUT,
+    true_sp = sym TRUE_SP,
+    red_zone = const offset_of!(Registers, red_zone),
+    float = const offset_of!(Registers, float),
+    flags = const offset_of!(Registers, flags),
+);
+
+unsafe extern "C" {
+    fn redirect_test_run();
+    fn redirect_test_fault();
+    fn redirect_test_end();
+}
+
+pub(crate) fn fault_site() -> u64 {
+    redirect_test_fault as *const () as u64
+}
+
+pub(crate) fn is_in_run(pc: u64) -> bool {
+    (redirect_test_run as *const () as u64..redirect_test_end as *const () as u64).contains(&pc)
+}
+
+pub(crate) fn true_stack_pointer() -> u64 {
+    TRUE_SP.load(Relaxed)
+}
+
+pub(crate) fn set_true_stack_pointer(sp: u64) {
+    TRUE_SP.store(sp, Relaxed);
+}
+
+/// Loads the registers, faults, and gives what is found after it.
+#[inline(never)]
+pub(crate) fn run(given: &Registers) -> Registers {
+    run_with_stack_pointer(given, u64::MAX)
+}
+
+/// The same with another stack pointer at the fault, unless it is all ones.
+#[inline(never)]
+pub(crate) fn run_with_stack_pointer(given: &Registers, sp: u64) -> Registers {
+    // SAFETY: one thread uses the two variables (the child's test thread), and nested runs are over with them before they
+    // return; the assembly keeps to the calling convention.
+    unsafe {
+        let input = &raw mut INPUT;
+        let output = &raw mut OUTPUT;
+        input.write(given.clone());
+        (*input).general[31] = sp;
+        output.write(Registers::ZERO);
+        redirect_test_run();
+        let mut found = (*output).clone();
+        assert_eq!(found.general[31], TRUE_SP.load(Relaxed), "sp");
+        found.general[31] = u64::MAX;
+        found
+    }
+}
+
+impl Registers {
+    const ZERO: Self = Self {
+        general: [0; 32],
+        red_zone: [0; 16],
+        float: mach_sys::pod::zeroed(),
+        flags: 0,
+        reserved: 0,
+    };
+
+    /// All registers in the state of a new thread, but for FPCR.
+    pub(crate) fn initial(fpcr: u32) -> Self {
+        let mut registers = Self::ZERO;
+        registers.general[31] = u64::MAX;
+        registers.float.fpcr = fpcr;
+        registers
+    }
+
+    /// A value of its own in every register that there is.
+    pub(crate) fn patterned(seed: u64) -> Self {
+        // Round up, default NaN.
+        let mut registers = Self::initial(0x0240_0000);
+        let mut next = generator(seed);
+        registers.general = core::array::from_fn(|_| next());
+        registers.general[31] = u64::MAX;
+        registers.red_zone = core::array::from_fn(|_| next());
+        registers.flags = next() & NZCV;
+        registers.float.v = core::array::from_fn(|_| u128::from(next()) << 64 | u128::from(next()));
+        // Cumulative flags and saturation.
+        registers.float.fpsr = next() as u32 & 0x0800_009f;
+        registers
+    }
+
+    /// R18: odd rounding, flushing.
+    pub(crate) fn hostile_environment(seed: u64) -> Self {
+        let mut registers = Self::patterned(seed);
+        registers.float.fpcr =
+            [0x03c0_0000, 0x0100_0000, 0x0080_0000, 0x0640_0000][seed as usize % 4];
+        registers.float.fpsr = 0x9f;
+        registers
+    }
+
+    /// What [`edit`] does.
+    pub(crate) fn with_edits(&self) -> Self {
+        let mut edited = self.clone();
+        edited.general[2] = 0xed17;
+        edited.flags ^= 1 << 29;
+        edited.float.fpcr = 0x0080_0000;
+        edited.float.fpsr = 0x10;
+        edited.float.v[3] = u128::MAX / 3;
+        edited.float.v[31] = 0x17;
+        edited
+    }
+
+    pub(crate) fn with_float_of(&self, other: &Self) -> Self {
+        Self {
+            float: other.float,
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn float(&self) -> Float {
+        self.float
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_same(&self, found: &Self) {
+        assert_eq!(self.general, found.general, "general registers");
+        assert_eq!(
+            self.flags, found.flags,
+            "{:#x}, {:#x}",
+            self.flags, found.flags
+        );
+        assert_eq!(self.red_zone, found.red_zone, "red zone");
+        assert_eq!(self.float, found.float, "vector registers");
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_general(&self, state: &NativeState) {
+        assert_eq!(self.general[..29], state.x);
+        assert_eq!(self.general[29..31], [state.fp, state.lr]);
+        assert_eq!(state.sp, true_stack_pointer());
+        assert_eq!(u64::from(state.cpsr) & NZCV, self.flags);
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_float(&self, state: &Float) {
+        assert_eq!(self.float, *state);
+    }
+}
+
+fn generator(seed: u64) -> impl FnMut() -> u64 {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    }
+}
+
+/// Puts something else into every register that a C function may change, and into the floating-point control words.
+pub(crate) fn trash() {
+    // SAFETY: every register written is declared as changed, or is a control word that the trampoline restores: the handler
+    // returns at once.
+    unsafe {
+        asm!(
+            "mov x9, #0x5aa5",
+            "dup v0.2d, x9", "dup v1.2d, x9", "dup v2.2d, x9", "dup v3.2d, x9", "dup v4.2d, x9", "dup v5.2d, x9",
+            "dup v6.2d, x9", "dup v7.2d, x9", "dup v8.2d, x9", "dup v9.2d, x9", "dup v10.2d, x9", "dup v11.2d, x9",
+            "dup v12.2d, x9", "dup v13.2d, x9", "dup v14.2d, x9", "dup v15.2d, x9", "dup v16.2d, x9",
+            "dup v17.2d, x9", "dup v18.2d, x9", "dup v19.2d, x9", "dup v20.2d, x9", "dup v21.2d, x9",
+            "dup v22.2d, x9", "dup v23.2d, x9", "dup v24.2d, x9", "dup v25.2d, x9", "dup v26.2d, x9",
+            "dup v27.2d, x9", "dup v28.2d, x9", "dup v29.2d, x9", "dup v30.2d, x9", "dup v31.2d, x9",
+            "mov x10, #0x1f", "msr fpsr, x10",
+            "mov x10, #0x00c00000", "msr fpcr, x10",
+            "cmp x9, x9",
+            "mov x0, x9", "mov x1, x9", "mov x2, x9", "mov x3, x9", "mov x4, x9", "mov x5, x9", "mov x6, x9",
+            "mov x7, x9", "mov x8, x9", "mov x10, x9", "mov x11, x9", "mov x12, x9", "mov x13, x9", "mov x14, x9",
+            "mov x15, x9", "mov x16, x9", "mov x17, x9",
+            clobber_abi("C"),
+            out("v8") _, out("v9") _, out("v10") _, out("v11") _, out("v12") _, out("v13") _, out("v14") _,
+            out("v15") _,
+        );
+    }
+}
+
+/// The register after the three arguments, if read before anything else.
+#[inline(always)]
+pub(crate) fn fourth_argument() -> u64 {
+    let value: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, x3", out(reg) value, options(nomem, nostack, preserves_flags)) };
+    value
+}
+
+pub(crate) fn float_of(context: &Context) -> Float {
+    context.ns
+}
+
+/// What [`Registers::with_edits`] expects.
+pub(crate) fn edit(context: &mut Context) {
+    context.ss.x[2] = 0xed17;
+    context.ss.cpsr ^= 1 << 29;
+    context.ns.fpcr = 0x0080_0000;
+    context.ns.fpsr = 0x10;
+    context.ns.v[3] = u128::MAX / 3;
+    context.ns.v[31] = 0x17;
+}
+
+pub(crate) fn assert_default_environment() {
+    let fpcr: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mrs {}, fpcr", out(reg) fpcr, options(nomem, nostack, preserves_flags)) };
+    assert_eq!(fpcr, 0, "FPCR");
+}
+
+pub(crate) fn get_state(context: &libc::ucontext_t) -> NativeState {
+    let machine = &context.uc_mcontext;
+    let mut state = NativeState::default();
+    state.x.copy_from_slice(&machine.regs[..29]);
+    state.fp = machine.regs[29];
+    state.lr = machine.regs[30];
+    state.sp = machine.sp;
+    state.pc = machine.pc;
+    state.cpsr = machine.pstate as u32;
+    state
+}
+
+pub(crate) fn set_state(context: &mut libc::ucontext_t, state: &NativeState) {
+    let machine = &mut context.uc_mcontext;
+    machine.regs[..29].copy_from_slice(&state.x);
+    machine.regs[29] = state.fp;
+    machine.regs[30] = state.lr;
+    machine.sp = state.sp;
+    machine.pc = state.pc;
+    machine.pstate = u64::from(state.cpsr);
+}

@@ -1,0 +1,203 @@
+//! The trampoline on real faults, without ports: a Unix signal handler of the test's own plays the server. It takes the thread's
+//! registers out of the host's `ucontext`, redirects, and serves the return trap.
+//!
+//! Each test runs in a process of its own. On Apple's systems the same is proven through real exception ports (package
+//! `tests`): what a signal handler is given there is not the host's layout that this server reads.
+#![cfg(not(target_vendor = "apple"))]
+
+#[cfg(target_arch = "aarch64")]
+#[path = "arm64.rs"]
+mod machine;
+#[cfg(target_arch = "x86_64")]
+#[path = "x86_64.rs"]
+mod machine;
+
+mod child;
+mod handlers;
+mod server;
+
+use child::in_child;
+use core::sync::atomic::Ordering::Relaxed;
+use handlers::*;
+use mach_sys::thread_state::Registers as _;
+use machine::Registers;
+use signal_redirect::{Entry, Redirect};
+
+/// Every register of the machine comes back from a handler that left nothing as it was.
+#[test]
+fn every_register_survives_a_handler_that_trashes_them() {
+    in_child(
+        "every_register_survives_a_handler_that_trashes_them",
+        || {
+            for seed in 0..50 {
+                let given = Registers::patterned(seed);
+                serve(trashing_handler);
+                let found = machine::run(&given);
+                given.assert_same(&found);
+                assert_eq!(CALLS.load(Relaxed), seed as usize + 1);
+            }
+        },
+    );
+}
+
+/// R19: vector registers in their first state, and an unusual MXCSR or FPCR with them.
+#[test]
+fn r19_registers_in_their_initial_state_come_back() {
+    in_child("r19_registers_in_their_initial_state_come_back", || {
+        for control in machine::CONTROL_WORDS {
+            let given = Registers::initial(*control);
+            serve(trashing_handler);
+            given.assert_same(&machine::run(&given));
+        }
+    });
+}
+
+/// The handler is told what XNU would have told it, in Darwin's numbers and layout.
+#[test]
+fn the_handler_sees_the_signal_the_address_and_the_registers() {
+    in_child(
+        "the_handler_sees_the_signal_the_address_and_the_registers",
+        || {
+            let given = Registers::patterned(3);
+            serve(observing_handler);
+            machine::run(&given);
+            let seen = seen();
+            assert_eq!(seen.signal, 4, "SIGILL");
+            assert_eq!(seen.info.si_signo, 4);
+            assert_eq!(seen.info.si_code, machine::ILL_CODE);
+            assert_eq!(seen.info.si_addr, machine::fault_site());
+            assert_eq!(seen.state.pc(), machine::fault_site());
+            given.assert_general(&seen.state);
+            given.assert_float(&seen.float);
+            assert_eq!(seen.tag, 0x7a67);
+        },
+    );
+}
+
+/// Edits of the machine context arrive: a general register, vector registers, and the floating-point control word.
+#[test]
+fn edits_arrive_and_nothing_else_changes() {
+    in_child("edits_arrive_and_nothing_else_changes", || {
+        let given = Registers::patterned(9);
+        serve(editing_handler);
+        let found = machine::run(&given);
+        given.with_edits().assert_same(&found);
+    });
+}
+
+/// Vector registers that the server supplies are the ones that the handler sees and the thread goes back to.
+#[test]
+fn vector_registers_from_the_server_replace_the_interrupted_ones() {
+    in_child(
+        "vector_registers_from_the_server_replace_the_interrupted_ones",
+        || {
+            let given = Registers::patterned(5);
+            let supplied = Registers::patterned(77);
+            server::serve_with(plan(observing_handler).float_state(supplied.float()));
+            let found = machine::run(&given);
+            supplied.assert_float(&seen().float);
+            given.with_float_of(&supplied).assert_same(&found);
+        },
+    );
+}
+
+/// R18: whatever the interrupted code did to its floating-point environment, the handler starts in the default one.
+#[test]
+fn r18_the_handler_starts_in_the_default_floating_point_environment() {
+    in_child(
+        "r18_the_handler_starts_in_the_default_floating_point_environment",
+        || {
+            for seed in 0..20 {
+                let given = Registers::hostile_environment(seed);
+                serve(computing_handler);
+                let found = machine::run(&given);
+                given.assert_same(&found);
+            }
+            assert_eq!(CALLS.load(Relaxed), 20);
+        },
+    );
+}
+
+/// A handler that faults is redirected itself, to any depth, and each level comes back to its own registers.
+#[test]
+fn faults_inside_handlers_nest() {
+    in_child("faults_inside_handlers_nest", || {
+        for seed in 0..5 {
+            let given = Registers::patterned(seed);
+            serve(nesting_handler);
+            given.assert_same(&machine::run(&given));
+        }
+        assert_eq!(CALLS.load(Relaxed), 5 * (1 + NESTING));
+        assert_eq!(server::returns(), 5 * (1 + NESTING));
+    });
+}
+
+/// A stack pointer that is none: the handler runs on the emergency stack, and mends it.
+#[test]
+fn a_bad_stack_pointer_is_served_on_the_emergency_stack() {
+    in_child(
+        "a_bad_stack_pointer_is_served_on_the_emergency_stack",
+        || {
+            for sp in [0, 64, 0x1000, 1 << 46, !15] {
+                let given = Registers::patterned(2);
+                let mut stack = vec![0u8; 64 * 1024];
+                let base = stack.as_mut_ptr() as u64;
+                let emergency = base..base + stack.len() as u64;
+                server::serve_with(plan(stack_mending_handler).emergency(emergency.clone()));
+                let found = machine::run_with_stack_pointer(&given, sp);
+                given.assert_same(&found);
+                assert!(emergency.contains(&LOCAL.load(Relaxed)));
+                assert_eq!(SEEN_SP.load(Relaxed), sp);
+            }
+        },
+    );
+}
+
+/// The trampoline's unwind information leads from the handler to the interrupted instruction and on to its callers, also where
+/// that instruction is its function's first (S5).
+#[test]
+fn a_backtrace_crosses_from_the_handler_to_the_interrupted_function() {
+    in_child(
+        "a_backtrace_crosses_from_the_handler_to_the_interrupted_function",
+        || {
+            for seed in 0..3 {
+                serve(tracing_handler);
+                let given = Registers::patterned(seed);
+                given.assert_same(&machine::run(&given));
+                let trace = trace();
+                let at = trace.iter().position(|pc| *pc == machine::fault_site());
+                let at =
+                    at.unwrap_or_else(|| panic!("no {:#x} in {trace:#x?}", machine::fault_site()));
+                assert!(trace.len() > at + 2, "goes on to the callers: {trace:#x?}");
+                assert!(machine::is_in_run(trace[at]));
+                assert!(!machine::is_in_run(trace[at + 1]));
+            }
+        },
+    );
+}
+
+/// A panic in a handler ends the process with a message; it does not unwind into the interrupted function.
+#[test]
+fn s10_a_panic_out_of_a_handler_aborts() {
+    let output = child::run("s10_a_panic_out_of_a_handler_aborts", || {
+        serve(panicking_handler);
+        machine::run(&Registers::patterned(1));
+    });
+    if let Some((status, text)) = output {
+        use std::os::unix::process::ExitStatusExt;
+        assert_eq!(status.signal(), Some(libc::SIGABRT), "{text}");
+        assert!(text.contains("the handler's own panic"), "{text}");
+        assert!(text.contains("cannot unwind"), "{text}");
+    }
+}
+
+fn plan(handler: signal_redirect::Handler) -> Redirect {
+    // SAFETY: the handlers of this test call nothing but atomics and allocate only where a fault cannot be inside the
+    // allocator: each fault is the one in `machine::run`.
+    let entry = unsafe { Entry::new(handler) };
+    Redirect::to(entry, server::trampoline()).tag(0x7a67)
+}
+
+fn serve(handler: signal_redirect::Handler) {
+    server::serve_with(plan(handler));
+}

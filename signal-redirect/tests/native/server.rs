@@ -1,0 +1,130 @@
+//! The server: a signal handler that redirects and serves the return trap, as an exception server would.
+
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
+use std::sync::OnceLock;
+
+use mach_sys::exception::ExceptionType;
+use signal_redirect::{Fault, Key, Memory, Redirect, Trampoline, Unmapped};
+
+use crate::machine;
+
+static PLAN: AtomicPtr<Redirect> = AtomicPtr::new(core::ptr::null_mut());
+static RETURNS: AtomicUsize = AtomicUsize::new(0);
+
+pub(crate) fn trampoline() -> Trampoline {
+    static TRAMPOLINE: OnceLock<Trampoline> = OnceLock::new();
+    *TRAMPOLINE.get_or_init(|| Trampoline::native(Key::random()))
+}
+
+/// How many handlers came back.
+pub(crate) fn returns() -> usize {
+    RETURNS.load(SeqCst)
+}
+
+/// Serves this process's faults with a plan from now on.
+pub(crate) fn serve_with(plan: Redirect) {
+    // Leaked: the signal handler may hold the old one.
+    PLAN.store(Box::into_raw(Box::new(plan)), SeqCst);
+    static INSTALLED: OnceLock<()> = OnceLock::new();
+    INSTALLED.get_or_init(install);
+}
+
+fn install() {
+    let size = 256 * 1024;
+    let stack = libc::stack_t {
+        ss_sp: Box::leak(vec![0u8; size].into_boxed_slice())
+            .as_mut_ptr()
+            .cast(),
+        ss_flags: 0,
+        ss_size: size,
+    };
+    // SAFETY: the stack is leaked, so it outlives the thread; the structures are filled before they are read; the handler has
+    // the three-argument signature that SA_SIGINFO asks for.
+    unsafe {
+        assert_eq!(libc::sigaltstack(&stack, core::ptr::null_mut()), 0);
+        let mut action: libc::sigaction = core::mem::zeroed();
+        action.sa_sigaction = on_signal as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+        for signal in [libc::SIGSEGV, libc::SIGILL, libc::SIGBUS] {
+            assert_eq!(libc::sigaction(signal, &action, core::ptr::null_mut()), 0);
+        }
+    }
+}
+
+extern "C" fn on_signal(signal: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    // SAFETY: the kernel hands a valid `ucontext_t` to a SA_SIGINFO handler, and nobody else uses it meanwhile.
+    let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
+    let state = machine::get_state(context);
+    let mut memory = Own;
+    match trampoline().return_from(&state, &mut memory) {
+        Ok(Some(resumed)) => {
+            RETURNS.fetch_add(1, SeqCst);
+            assert_eq!(resumed.tag, 0x7a67);
+            machine::set_state(context, &resumed.state);
+        }
+        Ok(None) if signal == libc::SIGILL => {
+            // SAFETY: stored before the handler was installed, and never freed.
+            let plan = unsafe { &*PLAN.load(SeqCst) };
+            let fault = Fault::new(ExceptionType::BAD_INSTRUCTION, 1, 0);
+            match plan.apply(&state, &fault, &mut memory) {
+                Ok((entered, _)) => machine::set_state(context, &entered),
+                Err(error) => die(&error),
+            }
+        }
+        Ok(None) => die(&format!("signal {signal} at {:#x?}", state)),
+        Err(error) => die(&error),
+    }
+}
+
+fn die(reason: &dyn core::fmt::Display) -> ! {
+    eprintln!("the server gives up: {reason}");
+    std::process::abort()
+}
+
+/// This process's memory by way of the kernel, which answers for what is not mapped: a pipe takes and gives the bytes.
+struct Own;
+
+impl Own {
+    fn through_pipe(
+        address: u64,
+        len: usize,
+        into: Option<&mut [u8]>,
+        from: Option<&[u8]>,
+    ) -> bool {
+        let mut ends = [0; 2];
+        // SAFETY: `ends` has room for two descriptors. `write` and `read` are given addresses that may not be mapped: the kernel
+        // answers EFAULT. The lengths are those of the slices, or of the range that the trait's caller asked for.
+        unsafe {
+            if libc::pipe(ends.as_mut_ptr()) != 0 {
+                return false;
+            }
+            let wanted = len as isize;
+            let ok = match (into, from) {
+                (Some(into), _) => {
+                    libc::write(ends[1], address as *const _, len) == wanted
+                        && libc::read(ends[0], into.as_mut_ptr().cast(), len) == wanted
+                }
+                (_, Some(from)) => {
+                    libc::write(ends[1], from.as_ptr().cast(), len) == wanted
+                        && libc::read(ends[0], address as *mut _, len) == wanted
+                }
+                _ => false,
+            };
+            libc::close(ends[0]);
+            libc::close(ends[1]);
+            ok
+        }
+    }
+}
+
+impl Memory for Own {
+    fn read(&self, address: u64, into: &mut [u8]) -> Result<(), Unmapped> {
+        let ok = Self::through_pipe(address, into.len(), Some(into), None);
+        ok.then_some(()).ok_or(Unmapped { address })
+    }
+
+    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Unmapped> {
+        let ok = Self::through_pipe(address, from.len(), None, Some(from));
+        ok.then_some(()).ok_or(Unmapped { address })
+    }
+}

@@ -1,0 +1,239 @@
+//! Coming back: what is a frame, what is none, and what the handler may change; of both machines on every host.
+
+use crate::common::{BASE, Machine, SIZE, SP, Stack, TRAP, apply, key, on_both, patterned};
+use mach_sys::pod;
+use mach_sys::thread_state::Registers;
+use signal_redirect::{Key, Memory, Return, ReturnError, Unmapped, X86_64};
+
+on_both! {
+    a_change_of_any_word_of_the_header_is_a_forgery
+    a_frame_elsewhere_or_of_another_key_is_a_forgery
+    a_frame_is_returned_from_once
+    a_handler_that_must_not_return_is_told_so
+    frames_nest
+    what_is_the_kernels_is_not_the_handlers
+    other_program_counters_are_not_the_return_trap
+}
+
+fn a_change_of_any_word_of_the_header_is_a_forgery<A: Machine>() {
+    let (entered, frame, memory) = apply::<A>(&A::plan().tag(5), SP);
+    let trap = A::at_trap(&entered);
+    let words = (frame.mcontext - frame.address) / 8;
+    assert_eq!(words, 14);
+    for word in 0..words {
+        for change in [1, 1 << 63, u64::MAX] {
+            let mut memory = Stack {
+                bytes: memory.bytes.clone(),
+                ..Stack::new(BASE..BASE + SIZE)
+            };
+            let address = frame.address + 8 * word;
+            let old: u64 = memory.get(address);
+            memory.put(address, &(old ^ change));
+            let result = A::trampoline().return_from(&trap, &mut memory);
+            assert_eq!(
+                result,
+                Err(ReturnError::Forged(frame.address)),
+                "word {word}"
+            );
+        }
+    }
+}
+
+fn a_frame_elsewhere_or_of_another_key_is_a_forgery<A: Machine>() {
+    let (entered, frame, mut memory) = apply::<A>(&A::plan(), SP);
+    let trap = A::at_trap(&entered);
+    let other = A::trampoline().with_key(Key::new(1));
+    let forged = |address| Err(ReturnError::Forged(address));
+    assert_eq!(other.return_from(&trap, &mut memory), forged(frame.address));
+    let derived = A::trampoline().with_key(key().derive(3));
+    assert_eq!(
+        derived.return_from(&trap, &mut memory),
+        forged(frame.address)
+    );
+
+    // A copy of the whole frame at another place.
+    let mut copy = vec![0; (frame.high - frame.address) as usize];
+    memory.read(frame.address, &mut copy).unwrap();
+    let elsewhere = frame.address - 0x1000;
+    memory.write(elsewhere, &copy).unwrap();
+    let mut moved = trap;
+    *A::frame_register(&mut moved) = elsewhere;
+    moved.set_sp(elsewhere);
+    assert_eq!(
+        A::trampoline().return_from(&moved, &mut memory),
+        forged(elsewhere)
+    );
+
+    // Misaligned; stack pointer and frame register disagree; nothing there; stack garbage.
+    for (register, sp) in [
+        (frame.address + 8, frame.address + 8),
+        (frame.address, frame.address - 64),
+        (frame.address - 64, frame.address),
+        (BASE, BASE),
+    ] {
+        let mut state = trap;
+        *A::frame_register(&mut state) = register;
+        state.set_sp(sp);
+        assert_eq!(
+            A::trampoline().return_from(&state, &mut memory),
+            forged(register)
+        );
+    }
+    for nowhere in [0, 64, BASE + SIZE, u64::MAX - 63] {
+        let mut state = trap;
+        *A::frame_register(&mut state) = nowhere;
+        state.set_sp(nowhere);
+        let result = A::trampoline().return_from(&state, &mut memory);
+        assert_eq!(
+            result,
+            Err(ReturnError::Memory(Unmapped { address: nowhere }))
+        );
+    }
+    // And the true one still works.
+    assert!(
+        A::trampoline()
+            .return_from(&trap, &mut memory)
+            .unwrap()
+            .is_some()
+    );
+}
+
+fn a_frame_is_returned_from_once<A: Machine>() {
+    let (entered, frame, mut memory) = apply::<A>(&A::plan(), SP);
+    let trap = A::at_trap(&entered);
+    let resumed = A::trampoline()
+        .return_from(&trap, &mut memory)
+        .unwrap()
+        .unwrap();
+    assert_eq!(resumed.state, A::stopped(SP));
+    for _ in 0..2 {
+        let again = A::trampoline().return_from(&trap, &mut memory);
+        assert_eq!(again, Err(ReturnError::Stale(frame.address)));
+    }
+    // A new frame at the same place is a new frame.
+    A::plan()
+        .apply(&A::stopped(SP), &A::fault(), &mut memory)
+        .unwrap();
+    assert!(A::trampoline().return_from(&trap, &mut memory).is_ok());
+    // A frame that cannot be marked as used is not returned from: it could be used again.
+    A::plan()
+        .apply(&A::stopped(SP), &A::fault(), &mut memory)
+        .unwrap();
+    struct ReadOnly(Stack);
+    impl Memory for ReadOnly {
+        fn read(&self, address: u64, into: &mut [u8]) -> Result<(), Unmapped> {
+            self.0.read(address, into)
+        }
+        fn write(&mut self, address: u64, _: &[u8]) -> Result<(), Unmapped> {
+            Err(Unmapped { address })
+        }
+    }
+    let result = A::trampoline().return_from(&trap, &mut ReadOnly(memory));
+    let unmapped = Unmapped {
+        address: frame.address,
+    };
+    assert_eq!(result, Err(ReturnError::Memory(unmapped)));
+}
+
+fn a_handler_that_must_not_return_is_told_so<A: Machine>() {
+    let (entered, frame, mut memory) = apply::<A>(&A::plan().on_return(Return::Never), SP);
+    let result = A::trampoline().return_from(&A::at_trap(&entered), &mut memory);
+    assert_eq!(result, Err(ReturnError::NeverReturns(frame.address)));
+}
+
+fn frames_nest<A: Machine>() {
+    let mut memory = Stack::new(BASE..BASE + SIZE);
+    let mut stopped = vec![A::stopped(SP)];
+    let mut frames: Vec<signal_redirect::Frame> = Vec::new();
+    let mut traps = Vec::new();
+    for depth in 0..3u32 {
+        let mut plan = A::plan().tag(u64::from(depth));
+        if let Some(outer) = frames.last() {
+            plan = plan.inside(*outer);
+        }
+        let (entered, frame) = plan
+            .apply(stopped.last().unwrap(), &A::fault(), &mut memory)
+            .unwrap();
+        assert_eq!(frame.depth, depth);
+        if let Some(outer) = frames.last() {
+            assert!(frame.high <= outer.low);
+        }
+        frames.push(frame);
+        traps.push(A::at_trap(&entered));
+        // The handler has used some stack when it faults itself.
+        let mut inner: A::State = patterned(40 + depth as u8);
+        A::plausible(&mut inner);
+        inner.set_sp(frame.low - 24 * u64::from(depth));
+        stopped.push(inner);
+    }
+    for depth in (0..3).rev() {
+        let resumed = A::trampoline()
+            .return_from(&traps[depth], &mut memory)
+            .unwrap()
+            .unwrap();
+        assert_eq!(resumed.state, stopped[depth]);
+        assert_eq!((resumed.tag, resumed.depth), (depth as u64, depth as u32));
+        assert_eq!(resumed.frame, frames[depth].address);
+        assert_eq!(
+            resumed.outer,
+            depth.checked_sub(1).map(|outer| frames[outer].address)
+        );
+    }
+}
+
+fn what_is_the_kernels_is_not_the_handlers<A: Machine>() {
+    let mut memory = Stack::new(BASE..BASE + SIZE);
+    let mut stopped = A::stopped(SP);
+    stopped.set_flags(A::FLAGS_STOPPED);
+    let (entered, frame) = A::plan().apply(&stopped, &A::fault(), &mut memory).unwrap();
+    // The handler inverts every bit of every register, then mends what could not be resumed.
+    let mut edited: A::State = memory.get(frame.mcontext + 16);
+    for byte in pod::bytes_of_mut(&mut edited) {
+        *byte = !*byte;
+    }
+    edited.set_pc(0x4000_5678);
+    edited.set_sp(SP + 64);
+    memory.put(frame.mcontext + 16, &edited);
+    let resumed = A::trampoline()
+        .return_from(&A::at_trap(&entered), &mut memory)
+        .unwrap()
+        .unwrap();
+    let user = A::USER_FLAGS;
+    let mut expected = edited;
+    expected.set_flags(edited.flags() & user | stopped.flags() & !user);
+    assert_eq!(resumed.state.flags(), expected.flags());
+    assert_eq!(resumed.state.pc(), 0x4000_5678);
+    assert_eq!(resumed.state.sp(), SP + 64);
+    for number in 0..6 {
+        assert_eq!(resumed.state.argument(number), edited.argument(number));
+    }
+}
+
+fn other_program_counters_are_not_the_return_trap<A: Machine>() {
+    let (entered, _, mut memory) = apply::<A>(&A::plan(), SP);
+    for pc in [0, TRAP - 1, TRAP + 1, TRAP + 4, TRAP + 16, u64::MAX] {
+        let mut state = A::at_trap(&entered);
+        state.set_pc(pc);
+        assert_eq!(A::trampoline().return_from(&state, &mut memory), Ok(None));
+    }
+}
+
+#[test]
+fn a4_8_what_the_kernel_would_refuse_is_an_error_and_can_be_mended() {
+    let (entered, frame, mut memory) = apply::<X86_64>(&X86_64::plan(), SP);
+    let trap = X86_64::at_trap(&entered);
+    let good: mach_sys::thread_state::x86_thread_state64_t = memory.get(frame.mcontext + 16);
+    for (rip, rsp) in [
+        (0x7fff_ffff_f000, SP),
+        (0x4000, 1 << 63),
+        (u64::MAX, u64::MAX),
+    ] {
+        let mut bad = good;
+        (bad.rip, bad.rsp) = (rip, rsp);
+        memory.put(frame.mcontext + 16, &bad);
+        let result = X86_64::trampoline().return_from(&trap, &mut memory);
+        assert_eq!(result, Err(ReturnError::Unresumable { pc: rip, sp: rsp }));
+    }
+    memory.put(frame.mcontext + 16, &good);
+    assert!(X86_64::trampoline().return_from(&trap, &mut memory).is_ok());
+}

@@ -1,0 +1,306 @@
+//! Diverting: the pure rewriter, of both machines on every host.
+
+use crate::common::{BASE, Machine, SIZE, SP, Stack, TRAP, apply, on_both, patterned};
+use mach_sys::darwin::{siginfo_t, stack_t, ucontext_t};
+use mach_sys::pod::Pod;
+use mach_sys::thread_state::Registers;
+use signal_redirect::{Arch, Arm64, RedirectError, Stack as Place, Unmapped, X86_64};
+
+on_both! {
+    the_handler_is_entered_with_everything_else_carried_over
+    the_handler_finds_darwins_structures
+    any_stack_pointer_gives_an_aligned_frame_below_the_red_zone
+    impossible_stack_pointers_are_answers
+    every_page_down_to_the_lowest_used_is_written
+    a_guard_page_anywhere_below_is_found_before_the_thread_runs
+    a_stack_with_bounds_holds_the_whole_frame
+    an_alternate_stack_is_used_from_its_top_or_from_where_the_thread_is
+    the_emergency_stack_takes_what_the_stack_cannot
+    given_vector_registers_are_shown
+}
+
+fn the_handler_is_entered_with_everything_else_carried_over<A: Machine>() {
+    let mut stopped = A::stopped(SP);
+    stopped.set_flags(A::FLAGS_STOPPED);
+    let mut memory = Stack::new(BASE..BASE + SIZE);
+    let plan = A::plan().tag(0x7a6);
+    let (entered, frame) = plan.apply(&stopped, &A::fault(), &mut memory).unwrap();
+
+    assert_eq!(entered.pc(), TRAP + 16);
+    assert_eq!(entered.sp(), frame.address);
+    assert_eq!(entered.argument(0), Some(11), "SIGSEGV");
+    assert_eq!(entered.argument(1), Some(frame.siginfo));
+    assert_eq!(entered.argument(2), Some(frame.ucontext));
+    assert_eq!(entered.argument(3), Some(0x7a6));
+    assert_eq!(entered.flags(), A::FLAGS_ENTERED);
+
+    // Put those back, and it is the stopped thread.
+    let mut rest = entered;
+    for number in 0..4 {
+        rest.set_argument(number, stopped.argument(number).unwrap());
+    }
+    let mut original = stopped;
+    *A::frame_register(&mut rest) = *A::frame_register(&mut original);
+    rest.set_pc(stopped.pc());
+    rest.set_sp(stopped.sp());
+    rest.set_flags(stopped.flags());
+    assert_eq!(rest, stopped);
+}
+
+fn the_handler_finds_darwins_structures<A: Machine>() {
+    let plan = A::plan().signal_mask(0x4002);
+    let (_, frame, memory) = apply::<A>(&plan, SP);
+    let info: siginfo_t = memory.get(frame.siginfo);
+    assert_eq!((info.si_signo, info.si_errno), (11, 0));
+    assert_eq!(info.si_addr, 0x1234_5678);
+    let context: ucontext_t = memory.get(frame.ucontext);
+    assert_eq!(context.uc_mcontext, frame.mcontext);
+    assert_eq!(context.uc_mcsize, size_of::<A::Context>() as u64);
+    assert_eq!(context.uc_sigmask, 0x4002);
+    assert_eq!((context.uc_onstack, context.uc_link), (0, 0));
+    assert_eq!(context.uc_stack.ss_flags, 4, "SS_DISABLE");
+    // `es` first, of 16 bytes on both machines, then `ss`.
+    assert_eq!(memory.get::<A::State>(frame.mcontext + 16), A::stopped(SP));
+    // Each part at the alignment of its C type; FXSAVE's image, 192 bytes in, at 16.
+    assert_eq!(frame.mcontext % 16, 0);
+    assert_eq!(frame.ucontext % 8, 0);
+    assert_eq!(frame.siginfo % 8, 0);
+}
+
+fn any_stack_pointer_gives_an_aligned_frame_below_the_red_zone<A: Machine>() {
+    for sp in SP - 130..SP + 130 {
+        let (entered, frame, memory) = apply::<A>(&A::plan(), sp);
+        assert_eq!(entered.sp() % 64, 0);
+        assert!(frame.high <= sp - 128, "{sp:#x}");
+        assert!(
+            sp - 128 - frame.high < 64,
+            "no more is left free than alignment needs"
+        );
+        let written = memory.written();
+        assert!(frame.low <= written.start && written.end <= frame.high);
+        assert_eq!(written.end, frame.high);
+    }
+}
+
+fn impossible_stack_pointers_are_answers<A: Machine>() {
+    let full = |sp| {
+        let mut memory = Stack::new(0..0x1000);
+        let mut stopped = A::stopped(sp);
+        stopped.set_sp(sp);
+        let result = A::plan().apply(&stopped, &A::fault(), &mut memory);
+        assert!(memory.writes.is_empty());
+        result.map(|_| ()).unwrap_err()
+    };
+    for sp in [0, 1, 16, 127, 128, 129, 600] {
+        assert!(
+            matches!(full(sp), RedirectError::StackFull { .. }),
+            "{sp:#x}"
+        );
+    }
+    for sp in [
+        0x8000,
+        0x7fff_ffff_f000,
+        1 << 47,
+        0xdead_beef_dead_beef,
+        u64::MAX - 15,
+        u64::MAX,
+    ] {
+        assert!(matches!(full(sp), RedirectError::Memory(_)), "{sp:#x}");
+    }
+    // Room that reaches below address 0.
+    let mut memory = Stack::new(0..0x10_000);
+    for room in [0x1_0000, u64::MAX] {
+        let result = A::plan()
+            .room(room)
+            .apply(&A::stopped(0xf000), &A::fault(), &mut memory);
+        assert!(matches!(result, Err(RedirectError::StackFull { .. })));
+    }
+}
+
+fn every_page_down_to_the_lowest_used_is_written<A: Machine>() {
+    for room in [0, 1, 4095, 4096, 9000] {
+        for sp in (BASE + 0x7000..BASE + 0x9000).step_by(72) {
+            let (_, frame, memory) = apply::<A>(&A::plan().room(room), sp);
+            assert!(frame.address - frame.low >= room + 16);
+            assert!(
+                memory.touched_every_page(frame.low..frame.high),
+                "{sp:#x}, {room}"
+            );
+            assert!(frame.low <= memory.written().start);
+        }
+    }
+}
+
+fn a_guard_page_anywhere_below_is_found_before_the_thread_runs<A: Machine>() {
+    let guard = BASE + 0x6000..BASE + 0x7000;
+    let (mut stopped_by_guard, mut fits) = (0, 0);
+    for sp in (guard.start..guard.end + 0x2000).step_by(8) {
+        let mut memory = Stack::new(BASE..BASE + SIZE);
+        memory.protected.push(guard.clone());
+        match A::plan()
+            .room(512)
+            .apply(&A::stopped(sp), &A::fault(), &mut memory)
+        {
+            Ok((_, frame)) => {
+                assert!(frame.low >= guard.end || frame.high <= guard.start);
+                fits += 1;
+            }
+            Err(RedirectError::Memory(Unmapped { .. })) => stopped_by_guard += 1,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(stopped_by_guard > 0x1000 / 8 && fits > 0x400 / 8);
+}
+
+fn a_stack_with_bounds_holds_the_whole_frame<A: Machine>() {
+    let bounds = BASE + 0x2000..BASE + 0x8000;
+    let plan = A::plan().stack(Place::Within(bounds.clone()));
+    let at = |sp| {
+        let mut memory = Stack::new(BASE..BASE + SIZE);
+        plan.apply(&A::stopped(sp), &A::fault(), &mut memory)
+    };
+    assert_eq!(
+        at(bounds.end + 1),
+        Err(RedirectError::ForeignStack(bounds.end + 1))
+    );
+    assert_eq!(
+        at(bounds.start - 1),
+        Err(RedirectError::ForeignStack(bounds.start - 1))
+    );
+    assert!(matches!(
+        at(bounds.start),
+        Err(RedirectError::StackFull { .. })
+    ));
+    let (_, frame) = at(bounds.end).unwrap();
+    assert!(frame.high <= bounds.end - 128);
+    // The lowest stack pointer that works is the one whose frame ends at the start.
+    let lowest = (bounds.start..bounds.end)
+        .find(|sp| at(*sp).is_ok())
+        .unwrap();
+    let (_, frame) = at(lowest).unwrap();
+    assert!(frame.low >= bounds.start && frame.low < bounds.start + 64);
+}
+
+fn an_alternate_stack_is_used_from_its_top_or_from_where_the_thread_is<A: Machine>() {
+    let alternate = BASE..BASE + 0x4000;
+    let plan = A::plan().stack(Place::Alternate(alternate.clone()));
+    let (entered, frame, memory) = apply::<A>(&plan, 0x1234);
+    assert!(frame.high <= alternate.end && alternate.end - frame.high < 64);
+    let context: ucontext_t = memory.get(frame.ucontext);
+    assert_eq!(context.uc_onstack, 0);
+    let stack = stack_t {
+        ss_sp: alternate.start,
+        ss_size: 0x4000,
+        ..Default::default()
+    };
+    assert_eq!(context.uc_stack, stack);
+
+    // A fault of the handler's own goes below it.
+    let sp = entered.sp() - 0x200;
+    let (_, inner, memory) = apply::<A>(&plan, sp);
+    assert!(inner.high <= sp - 128);
+    let context: ucontext_t = memory.get(inner.ucontext);
+    assert_eq!((context.uc_onstack, context.uc_stack.ss_flags), (1, 1));
+
+    let tiny = A::plan().stack(Place::Alternate(BASE..BASE + 512));
+    let result = tiny.apply(
+        &A::stopped(SP),
+        &A::fault(),
+        &mut Stack::new(BASE..BASE + SIZE),
+    );
+    assert_eq!(result, Err(RedirectError::StackFull { top: BASE + 512 }));
+}
+
+fn the_emergency_stack_takes_what_the_stack_cannot<A: Machine>() {
+    let emergency = BASE + 0x4000..BASE + 0x8000;
+    let own = BASE + 0x9000..BASE + 0xc000;
+    let on_emergency = |frame: &signal_redirect::Frame| {
+        emergency.start <= frame.low && frame.high <= emergency.end
+    };
+    for place in [Place::Interrupted, Place::Within(own.clone())] {
+        let plan = A::plan().stack(place).emergency(emergency.clone());
+        for sp in [0, 40, own.start + 16, BASE + SIZE + 0x1000, u64::MAX] {
+            let mut memory = Stack::new(BASE..BASE + SIZE);
+            memory.protected.push(own.start - 0x1000..own.start);
+            let mut stopped = A::stopped(sp);
+            stopped.set_sp(sp);
+            let (entered, frame) = plan.apply(&stopped, &A::fault(), &mut memory).unwrap();
+            assert!(on_emergency(&frame), "{sp:#x}");
+            // Nested: the handler on the emergency stack faults.
+            let nested = A::stopped(entered.sp() - 64);
+            let (_, inner) = plan.apply(&nested, &A::fault(), &mut memory).unwrap();
+            assert!(on_emergency(&inner) && inner.high <= nested.sp() - 128);
+        }
+        let (_, frame, _) = apply::<A>(&plan, own.end - 8);
+        assert!(frame.low >= own.start, "not needed, not used");
+    }
+    // The first reason is told when neither takes it.
+    let plan = A::plan().emergency(0x10..0x20);
+    let result = plan.apply(
+        &A::stopped(64),
+        &A::fault(),
+        &mut Stack::new(BASE..BASE + SIZE),
+    );
+    assert!(matches!(
+        result,
+        Err(RedirectError::StackFull { top: 64.. })
+    ));
+}
+
+fn given_vector_registers_are_shown<A: Machine>() {
+    // The last part of the context on both machines but for padding: fs at 184, ns at 288.
+    let offset = if A::RETURN_MASK == X86_64::RETURN_MASK {
+        184
+    } else {
+        288
+    };
+    let given: A::FloatState = patterned(3);
+    let (_, frame, memory) = apply::<A>(&A::plan().float_state(given), SP);
+    assert_eq!(memory.get::<A::FloatState>(frame.mcontext + offset), given);
+}
+
+#[test]
+fn r19_vector_registers_of_zeroes_are_a_threads_first_ones() {
+    let (_, frame, memory) = apply::<X86_64>(&X86_64::plan().float_state(Default::default()), SP);
+    let state: mach_sys::thread_state::x86_float_state64_t = memory.get(frame.mcontext + 184);
+    assert_eq!(state.fpu_mxcsr, 0x1f80);
+    assert_eq!(memory.get::<u16>(frame.mcontext + 184 + 8), 0x37f);
+}
+
+#[test]
+fn r20_threads_in_32_bit_code_are_refused_before_anything_is_written() {
+    for cs in [0x1b, 0x23] {
+        let mut memory = Stack::new(BASE..BASE + SIZE);
+        let mut state = X86_64::stopped(SP);
+        state.cs = cs;
+        let plan = X86_64::plan().emergency(BASE..BASE + 0x4000);
+        let result = plan.apply(&state, &X86_64::fault(), &mut memory);
+        assert_eq!(result, Err(RedirectError::CodeSegment(cs)));
+        assert!(memory.writes.is_empty());
+    }
+}
+
+#[test]
+fn a4_11_signed_pointers_are_refused_before_anything_is_written() {
+    for flags in [2, 4, 8, 0x5500_000c] {
+        let mut memory = Stack::new(BASE..BASE + SIZE);
+        let mut state = Arm64::stopped(SP);
+        state.flags = flags;
+        let result = Arm64::plan().apply(&state, &Arm64::fault(), &mut memory);
+        assert_eq!(result, Err(RedirectError::Signed(flags)));
+        assert!(memory.writes.is_empty());
+        state.flags = flags | 1;
+        assert!(
+            Arm64::plan()
+                .apply(&state, &Arm64::fault(), &mut memory)
+                .is_ok()
+        );
+    }
+}
+
+/// Checks at compile time that contexts are plain data: what `Stack::get` relies on.
+const _: fn() = || {
+    fn plain<T: Pod>() {}
+    plain::<<X86_64 as Arch>::Context>();
+    plain::<<Arm64 as Arch>::Context>();
+};
