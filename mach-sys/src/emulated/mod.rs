@@ -32,3 +32,9 @@ pub(crate) mod system;
 pub(crate) mod thread;
 
 pub use process::{StartError, start};
+
+/// The signals that somebody installed a handler for over the emulation's: he is asked first, and faults reach the emulation only
+/// if he passes them on.
+pub fn displaced_signals() -> impl Iterator<Item = i32> {
+    host::previous::displaced()
+}

@@ -5,7 +5,7 @@ use super::host::fault::{Trap, Verdict};
 use super::host::slot::{self, SlotId};
 use super::host::start::{self as host_start, Config, Hooks};
 use super::ipc::arena::ReserveError;
-use super::ipc::mach::{Limits, Mach, TaskId};
+use super::ipc::mach::{Limits, Locked, Mach, TaskId};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -68,14 +68,19 @@ impl Process {
         })
     }
 
-    /// The thread object of a host thread, made if there is none. `None` when the kernel is full.
-    pub(super) fn thread(&self, slot: SlotId) -> Option<u32> {
+    /// The thread object of the calling thread, made if there is none; `lock` is how the kernel is to be locked here. `None` when
+    /// the kernel is full.
+    fn thread<'m>(
+        &'m self,
+        slot: SlotId,
+        lock: impl FnOnce(&'m Mach) -> Locked<'m>,
+    ) -> Option<u32> {
         let place = self.threads.get(slot.index())?;
         // Only the thread itself makes its object, so that nobody else writes here between the look and the store.
         match place.load(Ordering::Acquire) {
             0 => {
                 let main = slot::tid(slot) == std::process::id();
-                let thread = self.mach.lock().create_thread(self.task, main)?;
+                let thread = lock(&self.mach).create_thread(self.task, main)?;
                 place.store(thread, Ordering::Release);
                 Some(thread)
             }
@@ -85,7 +90,7 @@ impl Process {
 
     /// The calling thread's object; the thread is registered with the host layer if it was not.
     pub(super) fn this_thread(&self) -> Option<u32> {
-        self.thread(slot::register().ok()?)
+        self.thread(slot::register().ok()?, Mach::lock)
     }
 
     /// The object of a thread that is known already.
@@ -102,7 +107,7 @@ fn trap(trap: &mut Trap<'_>) -> Verdict {
     let Some(process) = running() else {
         return Verdict::HostLevel;
     };
-    match process.thread(trap.slot) {
+    match process.thread(trap.slot, Mach::lock_with_signals_blocked) {
         Some(thread) => deliver::walk(&process.mach, thread, trap),
         None => Verdict::HostLevel,
     }

@@ -1,0 +1,154 @@
+//! The context on arm64.
+#![allow(unsafe_code)]
+
+use super::Context;
+use crate::emulated::host::classify::{self, Delivered, Hardware, Raised, Trust};
+use crate::emulated::host::copy;
+use crate::thread_state::{arm_exception_state64_t, arm_neon_state64_t, arm_thread_state64_t};
+
+/// Offsets in the kernel's `ucontext`.
+mod at {
+    pub(super) const FAULT_ADDRESS: usize = 176;
+    pub(super) const X: usize = 184;
+    pub(super) const SP: usize = 432;
+    pub(super) const PC: usize = 440;
+    pub(super) const PSTATE: usize = 448;
+    pub(super) const RECORDS: usize = 464;
+}
+
+/// Records behind the registers: {magic, size}, then their content.
+const FPSIMD: u32 = 0x4650_8001;
+const ESR: u32 = 0x4553_5201;
+const LARGEST_RECORD_AREA: usize = 4096;
+
+/// Mode bits of a 64-bit user thread are all 0.
+const MODE: u64 = 0x1f;
+/// The condition bits: all of PSTATE that a user may change (A4.9).
+const CONDITIONS: u64 = 0xf000_0000;
+
+impl Context {
+    pub(super) const MASK: usize = 40;
+
+    /// Whether the interrupted code is 64-bit user code: everything else is declined untouched (R20).
+    pub(in crate::emulated::host) fn is_native_code(&self) -> bool {
+        self.read::<u64>(at::PSTATE) & MODE == 0
+    }
+
+    /// Whether returning from the frame runs into the same fault again. After a step it does not; `brk` re-executes.
+    pub(in crate::emulated::host) fn recurs(&self, _signal: i32) -> bool {
+        true
+    }
+
+    pub(in crate::emulated::host) fn classify(
+        &self,
+        signal: i32,
+        si_code: i32,
+        si_addr: u64,
+        trust: Trust,
+    ) -> Option<Raised> {
+        let pc: u64 = self.read(at::PC);
+        let mut instruction = [0; 4];
+        if matches!(signal, libc::SIGILL | libc::SIGFPE) {
+            // Unreadable: 0 (A12.11).
+            let _ = copy::read(pc, &mut instruction);
+        }
+        let delivered = Delivered {
+            signal,
+            si_code,
+            si_addr,
+            pc,
+            hardware: Hardware {
+                trap: 0,
+                error: self.syndrome(),
+                detail: u64::from(u32::from_le_bytes(instruction)),
+                sp: self.read(at::SP),
+            },
+        };
+        classify::arm64(delivered, trust)
+    }
+
+    /// Offset of a record's content, if the frame has that record.
+    fn record(&self, wanted: u32) -> Option<usize> {
+        let mut offset = at::RECORDS;
+        while offset < at::RECORDS + LARGEST_RECORD_AREA {
+            let [magic, size]: [u32; 2] = self.read(offset);
+            if magic == wanted {
+                return Some(offset + 8);
+            }
+            if magic == 0 || size < 8 {
+                return None;
+            }
+            offset += size as usize;
+        }
+        None
+    }
+
+    fn syndrome(&self) -> u64 {
+        self.record(ESR).map_or(0, |at| self.read(at))
+    }
+
+    /// The general registers.
+    pub(crate) fn general(&self) -> arm_thread_state64_t {
+        let registers: [u64; 31] = self.read(at::X);
+        let mut x = [0; 29];
+        x.copy_from_slice(&registers[..29]);
+        arm_thread_state64_t {
+            x,
+            fp: registers[29],
+            lr: registers[30],
+            sp: self.read(at::SP),
+            pc: self.read(at::PC),
+            cpsr: self.read::<u64>(at::PSTATE) as u32,
+            flags: 0,
+        }
+    }
+
+    /// Takes the general registers; of PSTATE the condition bits only.
+    pub(crate) fn set_general(&mut self, state: &arm_thread_state64_t) {
+        let mut registers = [0; 31];
+        registers[..29].copy_from_slice(&state.x);
+        registers[29] = state.fp;
+        registers[30] = state.lr;
+        self.write(at::X, registers);
+        self.write(at::SP, state.sp);
+        self.write(at::PC, state.pc);
+        let kept = self.read::<u64>(at::PSTATE) & !CONDITIONS;
+        self.write(at::PSTATE, kept | u64::from(state.cpsr) & CONDITIONS);
+    }
+
+    /// The vector registers; `None` if the frame has none.
+    pub(crate) fn float(&self) -> Option<arm_neon_state64_t> {
+        let at = self.record(FPSIMD)?;
+        let [fpsr, fpcr]: [u32; 2] = self.read(at);
+        Some(arm_neon_state64_t {
+            v: self.read(at + 8),
+            fpsr,
+            fpcr,
+            reserved: [0; 2],
+        })
+    }
+
+    /// Takes the vector registers. `false` if the frame has no place for them.
+    pub(crate) fn set_float(&mut self, state: &arm_neon_state64_t) -> bool {
+        let Some(at) = self.record(FPSIMD) else {
+            return false;
+        };
+        self.write(at, [state.fpsr, state.fpcr]);
+        self.write(at + 8, state.v);
+        true
+    }
+
+    /// What the processor reported: the syndrome, and the address where it is one of an abort (A12.15).
+    pub(crate) fn exception(&self) -> arm_exception_state64_t {
+        arm_exception_state64_t {
+            far: self.read(at::FAULT_ADDRESS),
+            esr: self.syndrome() as u32,
+            exception: 0,
+        }
+    }
+}
+
+/// There is no trap number on this machine; the syndrome is used where the frame has one.
+pub(in crate::emulated::host) fn probe_hardware_words() -> Option<bool> {
+    Some(true)
+}

@@ -1,0 +1,70 @@
+//! The interrupted registers: a view of the context in a signal frame.
+//!
+//! A [`Context`] is where a waiting thread's registers are. The fault handler works on it, and so may another thread, under the
+//! emulated kernel's lock, while the faulting one waits.
+#![allow(unsafe_code)]
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+#[cfg(target_arch = "aarch64")]
+pub(super) use aarch64::probe_hardware_words;
+#[cfg(target_arch = "x86_64")]
+pub(super) use x86_64::probe_hardware_words;
+
+use super::sys::{Mask, Stack};
+use core::ffi::c_void;
+
+/// Where a thread's interrupted registers are.
+#[derive(Debug)]
+pub(crate) struct Context {
+    at: usize,
+}
+
+/// Offset of the registered alternate stack in the kernel's `ucontext`, the same on both machines.
+const STACK: usize = 16;
+
+impl Context {
+    /// The context at an address.
+    ///
+    /// # Safety
+    /// The address is that of a context in a signal frame, which stays where it is, and is used by nobody else, as long as the
+    /// value and what was made of it are used.
+    pub(crate) unsafe fn from_raw(address: *mut c_void) -> Self {
+        Self {
+            at: address as usize,
+        }
+    }
+
+    pub(crate) fn as_raw(&self) -> *mut c_void {
+        self.at as *mut c_void
+    }
+
+    /// Reads a field of the context.
+    fn read<T: Copy>(&self, offset: usize) -> T {
+        // SAFETY: the constructor's contract; every offset used lies in the context, and all of its fields are plain integers.
+        unsafe { ((self.at + offset) as *const T).read_unaligned() }
+    }
+
+    /// Writes a field of the context.
+    fn write<T: Copy>(&mut self, offset: usize, value: T) {
+        // SAFETY: as for reading; the value is borrowed exclusively.
+        unsafe { ((self.at + offset) as *mut T).write_unaligned(value) };
+    }
+
+    /// The alternate stack that was registered when the signal was delivered, and will be when the frame is returned from.
+    pub(super) fn alternate_stack(&self) -> Stack {
+        self.read(STACK)
+    }
+
+    pub(super) fn set_alternate_stack(&mut self, stack: Stack) {
+        self.write(STACK, stack);
+    }
+
+    /// The signal mask of the interrupted code.
+    pub(super) fn signal_mask(&self) -> Mask {
+        self.read(Self::MASK)
+    }
+}

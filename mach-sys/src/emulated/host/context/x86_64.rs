@@ -1,0 +1,200 @@
+//! The context on x86_64.
+#![allow(unsafe_code)]
+
+use super::Context;
+use crate::emulated::host::classify::{self, Delivered, Hardware, Raised, Trust};
+use crate::emulated::host::copy;
+use crate::pod;
+use crate::thread_state::{x86_exception_state64_t, x86_float_state64_t, x86_thread_state64_t};
+
+/// Offsets of the general registers in the kernel's `ucontext`.
+mod at {
+    pub(super) const R8: usize = 40;
+    pub(super) const RDI: usize = 104;
+    pub(super) const RSI: usize = 112;
+    pub(super) const RBP: usize = 120;
+    pub(super) const RBX: usize = 128;
+    pub(super) const RDX: usize = 136;
+    pub(super) const RAX: usize = 144;
+    pub(super) const RCX: usize = 152;
+    pub(super) const RSP: usize = 160;
+    pub(super) const RIP: usize = 168;
+    pub(super) const RFLAGS: usize = 176;
+    pub(super) const CS: usize = 184;
+    pub(super) const GS: usize = 186;
+    pub(super) const FS: usize = 188;
+    pub(super) const ERROR: usize = 192;
+    pub(super) const TRAP: usize = 200;
+    pub(super) const CR2: usize = 216;
+    pub(super) const FPSTATE: usize = 224;
+}
+
+/// Linux's selector of 64-bit user code, and XNU's (A4.8).
+const USER_CODE: u16 = 0x33;
+const XNU_USER_CODE: u64 = 0x2b;
+
+/// The FXSAVE image, and the bits of an XSAVE header that say that it counts.
+const FXSAVE: usize = 512;
+const XSTATE_BV: usize = 512;
+const FP_MAGIC: usize = 464;
+const FP_MAGIC1: u32 = 0x4650_5853;
+const MXCSR: usize = 24;
+const MXCSR_MASK: usize = 28;
+/// MXCSR bits of a processor that does not say which it has.
+const DEFAULT_MXCSR_MASK: u32 = 0xffbf;
+
+impl Context {
+    pub(super) const MASK: usize = 296;
+
+    /// Whether the interrupted code is 64-bit user code: everything else is declined untouched (R20).
+    pub(in crate::emulated::host) fn is_native_code(&self) -> bool {
+        self.read::<u16>(at::CS) == USER_CODE
+    }
+
+    /// Whether returning from the frame runs into the same fault again. After a breakpoint or a step it does not.
+    pub(in crate::emulated::host) fn recurs(&self, signal: i32) -> bool {
+        signal != libc::SIGTRAP && !(signal == libc::SIGSEGV && self.read::<u64>(at::TRAP) == 4)
+    }
+
+    pub(in crate::emulated::host) fn classify(
+        &self,
+        signal: i32,
+        si_code: i32,
+        si_addr: u64,
+        trust: Trust,
+    ) -> Option<Raised> {
+        let detail = match self.fxsave() {
+            Some(image) => {
+                // SAFETY: the image has 512 bytes; the status word stands at 2, MXCSR at 24.
+                let (status, mxcsr) = unsafe {
+                    (
+                        ((image + 2) as *const u16).read_unaligned(),
+                        ((image + MXCSR) as *const u32).read_unaligned(),
+                    )
+                };
+                u64::from(mxcsr) << 32 | u64::from(status)
+            }
+            None => 0,
+        };
+        let delivered = Delivered {
+            signal,
+            si_code,
+            si_addr,
+            pc: self.read(at::RIP),
+            hardware: Hardware {
+                trap: self.read(at::TRAP),
+                error: self.read(at::ERROR),
+                detail,
+                sp: self.read(at::RSP),
+            },
+        };
+        classify::x86_64(delivered, trust)
+    }
+
+    /// The floating-point image of the frame, if the kernel wrote one.
+    fn fxsave(&self) -> Option<usize> {
+        match self.read::<usize>(at::FPSTATE) {
+            0 => None,
+            image => Some(image),
+        }
+    }
+
+    /// The general registers, with the code selector as XNU shows it.
+    pub(crate) fn general(&self) -> x86_thread_state64_t {
+        let mut state = x86_thread_state64_t {
+            rax: self.read(at::RAX),
+            rbx: self.read(at::RBX),
+            rcx: self.read(at::RCX),
+            rdx: self.read(at::RDX),
+            rdi: self.read(at::RDI),
+            rsi: self.read(at::RSI),
+            rbp: self.read(at::RBP),
+            rsp: self.read(at::RSP),
+            rip: self.read(at::RIP),
+            rflags: self.read(at::RFLAGS),
+            cs: XNU_USER_CODE,
+            fs: u64::from(self.read::<u16>(at::FS)),
+            gs: u64::from(self.read::<u16>(at::GS)),
+            ..x86_thread_state64_t::default()
+        };
+        let high: [u64; 8] = self.read(at::R8);
+        [
+            state.r8, state.r9, state.r10, state.r11, state.r12, state.r13, state.r14, state.r15,
+        ] = high;
+        state
+    }
+
+    /// Takes the general registers; selectors stay the host's.
+    pub(crate) fn set_general(&mut self, state: &x86_thread_state64_t) {
+        for (offset, value) in [
+            (at::RAX, state.rax),
+            (at::RBX, state.rbx),
+            (at::RCX, state.rcx),
+            (at::RDX, state.rdx),
+            (at::RDI, state.rdi),
+            (at::RSI, state.rsi),
+            (at::RBP, state.rbp),
+            (at::RSP, state.rsp),
+            (at::RIP, state.rip),
+            (at::RFLAGS, state.rflags),
+        ] {
+            self.write(offset, value);
+        }
+        let high = [
+            state.r8, state.r9, state.r10, state.r11, state.r12, state.r13, state.r14, state.r15,
+        ];
+        self.write(at::R8, high);
+    }
+
+    /// The x87 and SSE registers; `None` if the frame has none.
+    pub(crate) fn float(&self) -> Option<x86_float_state64_t> {
+        let image = self.fxsave()?;
+        let mut state = x86_float_state64_t::default();
+        let bytes = &mut pod::bytes_of_mut(&mut state)[8..8 + FXSAVE];
+        // SAFETY: the image has 512 bytes in the frame, and the state as many after its first two words.
+        unsafe {
+            core::ptr::copy_nonoverlapping(image as *const u8, bytes.as_mut_ptr(), FXSAVE);
+        }
+        // The last 48 bytes are the kernel's own words, not registers.
+        state.fpu_rsrv4[48..].fill(0);
+        Some(state)
+    }
+
+    /// Takes the x87 and SSE registers; MXCSR bits that the processor does not have are dropped, since returning with them set is
+    /// a bad frame. `false` if the frame has no place for them.
+    pub(crate) fn set_float(&mut self, state: &x86_float_state64_t) -> bool {
+        let Some(image) = self.fxsave() else {
+            return false;
+        };
+        let bytes = &pod::bytes_of(state)[8..8 + FXSAVE];
+        // SAFETY: the image has 512 bytes in the frame; those behind the registers, from 464, are the kernel's and stay. In a
+        // frame with the magic number an XSAVE header follows.
+        unsafe {
+            let mask = ((image + MXCSR_MASK) as *const u32).read_unaligned();
+            core::ptr::copy_nonoverlapping(bytes.as_ptr(), image as *mut u8, FP_MAGIC - 48);
+            let usable = if mask == 0 { DEFAULT_MXCSR_MASK } else { mask };
+            ((image + MXCSR) as *mut u32).write_unaligned(state.fpu_mxcsr & usable);
+            ((image + MXCSR_MASK) as *mut u32).write_unaligned(mask);
+            if ((image + FP_MAGIC) as *const u32).read_unaligned() == FP_MAGIC1 {
+                let used = (image + XSTATE_BV) as *mut u64;
+                used.write_unaligned(used.read_unaligned() | 3);
+            }
+        }
+        true
+    }
+
+    /// What the processor reported.
+    pub(crate) fn exception(&self) -> x86_exception_state64_t {
+        x86_exception_state64_t {
+            trapno: self.read::<u64>(at::TRAP) as u16,
+            cpu: 0,
+            err: self.read::<u64>(at::ERROR) as u32,
+            faultvaddr: self.read(at::CR2),
+        }
+    }
+}
+
+/// Whether this host fills in trap numbers: one page fault tells. `None` if page 0 is mapped, so that there was no fault.
+pub(in crate::emulated::host) fn probe_hardware_words() -> Option<bool> {
+    copy::trap_number_of_a_page_fault().map(|number| number != 0)
+}

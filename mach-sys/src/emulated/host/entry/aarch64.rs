@@ -1,0 +1,238 @@
+//! The entry on arm64.
+//!
+//! The kernel calls it with (x0 signal, x1 siginfo, x2 context), sp at the frame, x30 the restorer. Callee-saved registers need no
+//! saving: `rt_sigreturn` restores them all. They keep x19 entry sp, x20 signal, x21 siginfo, x22 context, x23 restorer, x24 slot,
+//! x25 whether we moved.
+
+use super::entered;
+use crate::emulated::host::slot::{BASE, COPY, HEADER, KEY_MASK, KEYS, LENGTH, LENT};
+use core::arch::global_asm;
+use core::mem::offset_of;
+
+global_asm!(
+    ".p2align 4",
+    ".globl mach_sys_fault_entry",
+    ".hidden mach_sys_fault_entry",
+    ".type mach_sys_fault_entry, %function",
+    "mach_sys_fault_entry:",
+    ".cfi_startproc",
+    "hint #34",
+    // FPCR is the interrupted code's; the frame brings it back.
+    "msr fpcr, xzr",
+    // A fault of the probed copy: it goes on at its end, with what happened as its result.
+    "ldr x3, [x2, {uc_pc}]",
+    "adrp x4, mach_sys_probed_copy_begin",
+    "add x4, x4, :lo12:mach_sys_probed_copy_begin",
+    "cmp x3, x4",
+    "b.lo 1f",
+    "adrp x4, mach_sys_probed_copy_end",
+    "add x4, x4, :lo12:mach_sys_probed_copy_end",
+    "cmp x3, x4",
+    "b.hs 1f",
+    "ldrb w3, [x1, #8]",
+    "orr w3, w3, w0, lsl #8",
+    "str x3, [x2, {uc_x0}]",
+    "str x4, [x2, {uc_pc}]",
+    "ret", // into the restorer
+    "1:",
+    "mov x19, sp",
+    ".cfi_def_cfa x19, 0",
+    "mov w20, w0",
+    "mov x21, x1",
+    "mov x22, x2",
+    "mov x23, x30",
+    ".cfi_register x30, x23",
+    "mov x25, xzr",
+    // On a slot?
+    "adrp x3, {base}",
+    "ldr x3, [x3, :lo12:{base}]",
+    "sub x4, x19, x3",
+    "adrp x5, {length}",
+    "ldr x5, [x5, :lo12:{length}]",
+    "cmp x4, x5",
+    "b.hs 4f",
+    "and x24, x19, #~0xffff",
+    "and x5, x19, #0xffff",
+    "mov x6, {lent}",
+    "cmp x5, x6",
+    "b.lo 9f", // 1: nested
+    "ldr x6, [x22, {uc_sp}]",
+    "and x6, x6, #~0xffff",
+    "cmp x6, x24",
+    "b.ne 9f", // 2: lent
+    "b 8f", // 3: an application's handler on the lent part
+    // 4: find or claim the thread's slot.
+    "4:",
+    "mov x8, {gettid}",
+    "svc 0",
+    "mov w9, w0", // tid
+    "5:",
+    "adrp x10, {keys}",
+    "ldr x10, [x10, :lo12:{keys}]",
+    "cbz x10, 7f",
+    "adrp x11, {key_mask}",
+    "ldr x11, [x11, :lo12:{key_mask}]",
+    "add x12, x11, #1", // keys left to look at
+    "mov x13, #-1", // first tombstone seen
+    "and x14, x9, x11",
+    "6:",
+    "ldr w15, [x10, x14, lsl #2]",
+    "cmp w15, w9",
+    "b.eq 3f",
+    "cbz w15, 2f",
+    "cmn w15, #1",
+    "b.ne 10f",
+    "cmn x13, #1",
+    "csel x13, x14, x13, eq",
+    "10:",
+    "add x14, x14, #1",
+    "and x14, x14, x11",
+    "subs x12, x12, #1",
+    "b.ne 6b",
+    // Every key was looked at: a tombstone, or nothing.
+    "cmn x13, #1",
+    "b.eq 7f",
+    "mov x14, x13",
+    "mov w16, #-1",
+    "b 11f",
+    // An empty key ends the probe: take the first tombstone, else this one.
+    "2:",
+    "mov w16, wzr",
+    "cmn x13, #1",
+    "b.eq 11f",
+    "mov x14, x13",
+    "mov w16, #-1",
+    "11:",
+    "add x17, x10, x14, lsl #2",
+    "12:",
+    "ldaxr w15, [x17]",
+    "cmp w15, w16",
+    "b.ne 13f",
+    "stlxr w15, w9, [x17]",
+    "cbnz w15, 12b",
+    "b 3f",
+    "13:",
+    "clrex",
+    "b 5b",
+    "3:",
+    "adrp x3, {base}",
+    "ldr x3, [x3, :lo12:{base}]",
+    "add x24, x3, x14, lsl #16",
+    "8:",
+    "mov x6, {lent}",
+    "add x6, x24, x6",
+    "mov sp, x6",
+    "mov x25, #1",
+    "b 9f",
+    // All slots taken: stay where we are, without one.
+    "7:",
+    "mov x24, xzr",
+    "9:",
+    "stp x24, x25, [sp, #-16]!",
+    "stp x21, x22, [sp, #-16]!",
+    "stp x19, x20, [sp, #-16]!",
+    "mov x0, sp",
+    "bl {entered}",
+    "cbnz x1, 14f",
+    "mov sp, x0",
+    "mov x30, x23",
+    "ret", // into the restorer, which returns from the frame
+    // As if we had never been there: the original frame, alternate stack and mask, then the handler before us.
+    "14:",
+    "mov sp, x19",
+    "mov x16, x1",
+    "cbz x25, 15f",
+    "mov x6, {header}",
+    "add x0, x24, x6",
+    "mov x1, xzr",
+    "mov x8, {sigaltstack}",
+    "svc 0",
+    "mov x0, #2",
+    "mov x6, {header_mask}",
+    "add x1, x24, x6",
+    "mov x2, xzr",
+    "mov x3, #8",
+    "mov x8, {rt_sigprocmask}",
+    "svc 0",
+    "15:",
+    "mov w0, w20",
+    "mov x1, x21",
+    "mov x2, x22",
+    "mov x30, x23",
+    "br x16", // x16: the only register through which a landing pad of a function may be reached
+    ".cfi_endproc",
+    ".size mach_sys_fault_entry, . - mach_sys_fault_entry",
+    base = sym BASE,
+    length = sym LENGTH,
+    keys = sym KEYS,
+    key_mask = sym KEY_MASK,
+    entered = sym entered,
+    lent = const LENT,
+    header = const HEADER,
+    header_mask = const HEADER + offset_of!(crate::emulated::host::slot::Header, restore_mask),
+    uc_pc = const 440,
+    uc_x0 = const 184,
+    uc_sp = const 432,
+    gettid = const libc::SYS_gettid,
+    sigaltstack = const libc::SYS_sigaltstack,
+    rt_sigprocmask = const libc::SYS_rt_sigprocmask,
+);
+
+const _: () = assert!(offset_of!(crate::emulated::host::slot::Header, restore_stack) == 0);
+
+/// The siginfo is at the frame's base, the context behind it, its records from 464 on.
+const CONTEXT: usize = 128;
+const RECORDS: usize = CONTEXT + 464;
+/// A record that says where more of them are: address at 8, size at 16.
+const EXTRA: u32 = 0x4558_5401;
+const EXTRA_ADDRESS: usize = 8;
+const EXTRA_SIZE: usize = 16;
+/// qemu-user checks that the whole of the kernel's structure is readable, whatever is used of it.
+const SMALLEST: usize = 4688;
+
+/// Moves the kernel's frame into the copy area of a slot: as one block, by a multiple of 16, its one pointer into itself adjusted.
+/// Returns how far, or `None` if the area cannot hold it.
+///
+/// # Safety
+/// `frame` is the base of a live frame that the kernel wrote; `slot` is the address of the calling thread's slot.
+pub(in crate::emulated::host) unsafe fn copy_frame(frame: usize, slot: usize) -> Option<usize> {
+    // SAFETY: offsets stay in the frame: each record says where the next one is, and the last has magic 0.
+    let word = |offset: usize| unsafe { *((frame + offset) as *const u32) };
+    let mut at = RECORDS;
+    let mut extra = None;
+    let end = loop {
+        match (word(at), word(at + 4) as usize) {
+            (0, _) => break at + 16,
+            (magic, size) => {
+                if magic == EXTRA {
+                    extra = Some(at);
+                }
+                if size < 8 || at > SMALLEST {
+                    return None;
+                }
+                at += size;
+            }
+        }
+    };
+    let mut end = frame + end;
+    let mut extra_address = 0_usize;
+    if let Some(at) = extra {
+        // SAFETY: an extra record holds an address and a size.
+        extra_address = unsafe { *((frame + at + EXTRA_ADDRESS) as *const usize) };
+        end = end.max(extra_address.checked_add(word(at + EXTRA_SIZE) as usize)?);
+    }
+    let to = slot + COPY;
+    let length = end.checked_sub(frame)?;
+    if to + length.max(SMALLEST) > slot + HEADER {
+        return None;
+    }
+    let delta = to.wrapping_sub(frame);
+    // SAFETY: the block is the frame, read as a whole; the copy area is big enough, was checked, and belongs to this thread.
+    unsafe {
+        core::ptr::copy_nonoverlapping(frame as *const u8, to as *mut u8, length);
+        if let Some(at) = extra {
+            *((to + at + EXTRA_ADDRESS) as *mut usize) = extra_address.wrapping_add(delta);
+        }
+    }
+    Some(delta)
+}

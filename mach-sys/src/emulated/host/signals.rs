@@ -1,0 +1,67 @@
+//! The signal mask around the emulated kernel's lock.
+
+use super::sys::{How, Mask, change_mask};
+use core::cell::Cell;
+
+/// The bit of a signal in a mask.
+pub(super) const fn bit(signal: i32) -> Mask {
+    1 << (signal - 1)
+}
+
+/// The signals that a thread's own faults raise.
+pub(super) const SYNCHRONOUS: [i32; 5] = [
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGILL,
+    libc::SIGFPE,
+    libc::SIGTRAP,
+];
+
+/// The mask of [`SYNCHRONOUS`].
+pub(super) const SYNCHRONOUS_MASK: Mask = {
+    let mut mask = 0;
+    let mut index = 0;
+    while index < SYNCHRONOUS.len() {
+        mask |= bit(SYNCHRONOUS[index]);
+        index += 1;
+    }
+    mask
+};
+
+/// All signals but those five, and but the two that the C library sends its own threads (a thread that waited with them blocked
+/// would hold up `setuid` in others).
+pub(super) const ASYNCHRONOUS_MASK: Mask = !(SYNCHRONOUS_MASK | bit(32) | bit(33));
+
+thread_local! {
+    /// Whether the calling thread has them blocked for good.
+    static FOR_GOOD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Blocks the asynchronous signals until it is dropped. In a thread that has them blocked for good it costs nothing.
+#[derive(Debug)]
+pub(crate) struct Blocked {
+    before: Option<Mask>,
+}
+
+impl Blocked {
+    pub(crate) fn new() -> Self {
+        let before =
+            (!FOR_GOOD.with(Cell::get)).then(|| change_mask(How::Block, ASYNCHRONOUS_MASK));
+        Self { before }
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        if let Some(before) = self.before {
+            change_mask(How::Set, before);
+        }
+    }
+}
+
+/// Blocks them in the calling thread until it ends.
+pub(crate) fn block_for_good() {
+    change_mask(How::Block, ASYNCHRONOUS_MASK);
+    change_mask(How::Unblock, SYNCHRONOUS_MASK);
+    FOR_GOOD.with(|flag| flag.set(true));
+}

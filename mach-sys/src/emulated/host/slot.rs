@@ -1,0 +1,303 @@
+//! Slots: per host thread a stack for the fault handler, and the host layer's record of the thread.
+//!
+//! One reserved region of size-aligned slots, of which only touched pages count:
+//!
+//! | from | to | |
+//! |---|---|---|
+//! | 0 | 4 KiB | guard page |
+//! | 4 KiB | 28 KiB | *private* part: registered only while a handler runs on it |
+//! | 28 KiB | 52 KiB | part *lent* to a thread that has no alternate stack of its own |
+//! | 52 KiB | 64 KiB − 256 | copy area: where the kernel's frame is moved out of harm's way; in no registered range |
+//! | 64 KiB − 256 | 64 KiB | header: the thread's record, found by masking the stack pointer |
+//!
+//! A thread that is not on its slot finds it in a table of keys by its identifier; only the thread itself enters its key, so that
+//! there are no duplicates, and a key that is no longer used leaves a tombstone, so that the probes of others go on.
+#![allow(unsafe_code)]
+
+use super::signals::SYNCHRONOUS_MASK;
+use super::sys::{self, How, Mask, Stack};
+use crate::emulated::ipc::arena::{Reservation, ReserveError};
+use core::cell::Cell;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::OnceLock;
+
+/// Bytes of a slot, and its alignment.
+pub(super) const SIZE: usize = 64 * 1024;
+const PRIVATE: usize = 4 * 1024;
+/// Top of the private part, bottom of the lent one.
+pub(super) const LENT: usize = 28 * 1024;
+/// Top of the lent part, bottom of the copy area.
+pub(super) const COPY: usize = 52 * 1024;
+/// The header.
+pub(super) const HEADER: usize = SIZE - 256;
+
+const EMPTY: u32 = 0;
+const TOMBSTONE: u32 = u32::MAX;
+
+/// Identifies a slot: the place of a host thread in tables of the layers above.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SlotId(u32);
+
+impl SlotId {
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Every slot is taken: the thread's faults go to the host level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("all slots for threads are taken, or this is the child of a fork")]
+pub(crate) struct Exhausted;
+
+/// A thread's record, at the end of its slot. The first two fields are read by the entry in assembly.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Header {
+    /// What to register as the alternate stack on the way to a handler that was installed before.
+    pub(super) restore_stack: Cell<Stack>,
+    /// The signal mask on that way.
+    pub(super) restore_mask: Cell<Mask>,
+    /// The thread; 0 when the slot is free.
+    tid: AtomicU32,
+    /// Whether the guard page is in place, which it stays.
+    guarded: AtomicBool,
+    /// Whether the thread has its thread-specific key armed: its end announces itself.
+    announces: AtomicBool,
+    /// Set in the last pass of the thread's destructors.
+    pub(super) exiting: AtomicBool,
+    /// `pthread_self()`, once the thread registered.
+    pthread: AtomicU64,
+}
+
+const _: () = assert!(size_of::<Header>() <= SIZE - HEADER);
+
+/// For the entry: where the region is, and the keys.
+pub(super) static BASE: AtomicUsize = AtomicUsize::new(0);
+pub(super) static LENGTH: AtomicUsize = AtomicUsize::new(0);
+pub(super) static KEYS: AtomicUsize = AtomicUsize::new(0);
+pub(super) static KEY_MASK: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether this process is the child of a fork: none of the emulation's threads are in it.
+pub(super) static FORKED: AtomicBool = AtomicBool::new(false);
+
+/// Faults and registrations that found every slot taken.
+pub(super) static EXHAUSTED: AtomicU32 = AtomicU32::new(0);
+
+static REGION: OnceLock<Region> = OnceLock::new();
+
+#[derive(Debug)]
+struct Region {
+    _memory: Reservation,
+    keys: Box<[AtomicU32]>,
+}
+
+/// Reserves the region; once.
+pub(super) fn reserve(slots: u32) -> Result<(), ReserveError> {
+    let count = (slots.max(1) as usize).next_power_of_two();
+    let memory = Reservation::new((count + 1) * SIZE)?;
+    let base = (memory.base().as_ptr() as usize).next_multiple_of(SIZE);
+    let keys: Box<[AtomicU32]> = (0..count).map(|_| AtomicU32::new(EMPTY)).collect();
+    let region = REGION.get_or_init(|| Region {
+        _memory: memory,
+        keys,
+    });
+    if BASE
+        .compare_exchange(0, base, Ordering::AcqRel, Ordering::Relaxed)
+        .is_ok()
+    {
+        KEYS.store(region.keys.as_ptr() as usize, Ordering::Release);
+        KEY_MASK.store(count - 1, Ordering::Release);
+        // Last: with a length of 0 no address is in the region.
+        LENGTH.store(count * SIZE, Ordering::Release);
+    }
+    Ok(())
+}
+
+fn keys() -> &'static [AtomicU32] {
+    REGION.get().map_or(&[], |region| &region.keys)
+}
+
+/// The slot of an index, if there are that many.
+pub(super) fn from_index(index: usize) -> Option<SlotId> {
+    (index < keys().len()).then_some(SlotId(index as u32))
+}
+
+/// A slot's address.
+pub(super) fn address(slot: SlotId) -> usize {
+    BASE.load(Ordering::Relaxed) + slot.index() * SIZE
+}
+
+/// The slot at an address inside it.
+pub(super) fn containing(address: usize) -> Option<SlotId> {
+    let offset = address.wrapping_sub(BASE.load(Ordering::Relaxed));
+    (offset < LENGTH.load(Ordering::Relaxed)).then_some(SlotId((offset / SIZE) as u32))
+}
+
+pub(super) fn header(slot: SlotId) -> &'static Header {
+    // SAFETY: the region is never unmapped; a header lies in each slot, zeroed at first, which is a valid one; its fields are
+    // atomics, or cells that only the slot's own thread touches, in its fault handler.
+    unsafe { &*((address(slot) + HEADER) as *const Header) }
+}
+
+// SAFETY: see `header`: the two cells are touched by one thread only.
+unsafe impl Sync for Header {}
+
+/// The alternate stack lent by a slot.
+pub(super) fn lent_stack(slot: SlotId) -> Stack {
+    Stack {
+        base: address(slot) + LENT,
+        flags: 0,
+        size: COPY - LENT,
+    }
+}
+
+/// The stack that a handler runs on.
+pub(super) fn private_stack(slot: SlotId) -> Stack {
+    Stack {
+        base: address(slot) + PRIVATE,
+        flags: 0,
+        size: LENT - PRIVATE,
+    }
+}
+
+/// The calling thread's identifier on the host.
+pub(crate) fn gettid() -> u32 {
+    sys::gettid()
+}
+
+/// Finds the slot of a thread, or claims one for the calling thread. The entry does the same in assembly.
+fn find_or_claim(tid: u32) -> Result<SlotId, Exhausted> {
+    let keys = keys();
+    'again: loop {
+        let mut tombstone = None;
+        for probe in 0..keys.len() {
+            let index = (tid as usize + probe) & (keys.len() - 1);
+            let key = keys[index].load(Ordering::Acquire);
+            if key == tid {
+                return Ok(SlotId(index as u32));
+            }
+            if key == TOMBSTONE {
+                tombstone = tombstone.or(Some(index));
+            } else if key == EMPTY {
+                let (index, seen) = tombstone.map_or((index, EMPTY), |at| (at, TOMBSTONE));
+                if claim(keys, index, seen, tid) {
+                    return Ok(SlotId(index as u32));
+                }
+                continue 'again;
+            }
+        }
+        match tombstone {
+            Some(index) if claim(keys, index, TOMBSTONE, tid) => {
+                return Ok(SlotId(index as u32));
+            }
+            Some(_) => {}
+            None => {
+                EXHAUSTED.fetch_add(1, Ordering::Relaxed);
+                return Err(Exhausted);
+            }
+        }
+    }
+}
+
+fn claim(keys: &[AtomicU32], index: usize, seen: u32, tid: u32) -> bool {
+    keys[index]
+        .compare_exchange(seen, tid, Ordering::AcqRel, Ordering::Relaxed)
+        .is_ok()
+}
+
+/// Makes a found or claimed slot the calling thread's: its guard page, its record. Called by the entry on every fault, and by
+/// registrations; does nothing where everything is in place.
+pub(super) fn adopt(slot: SlotId, tid: u32) {
+    let header = header(slot);
+    if header.tid.load(Ordering::Relaxed) == tid {
+        return;
+    }
+    if !header.guarded.swap(true, Ordering::Relaxed) {
+        // SAFETY: the first page of the slot is not used by anybody. Where pages are larger than it the call fails, and there is
+        // no guard.
+        unsafe {
+            sys::call(
+                libc::SYS_mprotect,
+                [address(slot), PRIVATE, libc::PROT_NONE as usize, 0, 0, 0],
+            )
+        };
+    }
+    header.announces.store(false, Ordering::Relaxed);
+    header.exiting.store(false, Ordering::Relaxed);
+    header.pthread.store(0, Ordering::Relaxed);
+    header.tid.store(tid, Ordering::Release);
+}
+
+thread_local! {
+    /// The calling thread's slot plus one, once it registered; only ordinary calls look here.
+    static REGISTERED: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Registers the calling thread: a slot, an alternate stack if it has none, the five signals unblocked, its end announced.
+pub(crate) fn register() -> Result<SlotId, Exhausted> {
+    if FORKED.load(Ordering::Relaxed) {
+        return Err(Exhausted);
+    }
+    if let Some(index) = REGISTERED.with(Cell::get).checked_sub(1) {
+        return Ok(SlotId(index));
+    }
+    let tid = gettid();
+    let slot = find_or_claim(tid)?;
+    let header = header(slot);
+    if header.exiting.load(Ordering::Acquire) && header.tid.load(Ordering::Acquire) == tid {
+        // The host gave this thread the identifier of one that has just ended, before the watcher looked.
+        super::exit::settle(slot);
+        header.tid.store(0, Ordering::Relaxed);
+    }
+    adopt(slot, tid);
+    // SAFETY: no arguments.
+    let this = unsafe { libc::pthread_self() };
+    header.pthread.store(this as u64, Ordering::Release);
+    if sys::alternate_stack().flags & sys::SS_DISABLE != 0 {
+        // SAFETY: the lent part of the thread's own slot, which lives until the thread is gone. A refusal (the thread runs on an
+        // alternate stack just now) leaves the lending to its first fault.
+        let _ = unsafe { sys::set_alternate_stack(&lent_stack(slot)) };
+    }
+    sys::change_mask(How::Unblock, SYNCHRONOUS_MASK);
+    header
+        .announces
+        .store(super::exit::arm(slot), Ordering::Release);
+    REGISTERED.with(|registered| registered.set(slot.0 + 1));
+    Ok(slot)
+}
+
+/// The slot of a registered thread.
+pub(crate) fn of_pthread(thread: libc::pthread_t) -> Option<SlotId> {
+    taken().find(|slot| {
+        let header = header(*slot);
+        header.pthread.load(Ordering::Acquire) == thread as u64
+            && !header.exiting.load(Ordering::Relaxed)
+    })
+}
+
+/// The host's identifier of the thread that has a slot; 0 if none has.
+pub(crate) fn tid(slot: SlotId) -> u32 {
+    header(slot).tid.load(Ordering::Acquire)
+}
+
+/// Whether a thread's end announces itself; otherwise it has to be looked for.
+pub(super) fn announces(slot: SlotId) -> bool {
+    header(slot).announces.load(Ordering::Acquire)
+}
+
+/// All slots that some thread has.
+pub(super) fn taken() -> impl Iterator<Item = SlotId> {
+    keys()
+        .iter()
+        .enumerate()
+        .filter(|(_, key)| !matches!(key.load(Ordering::Acquire), EMPTY | TOMBSTONE))
+        .map(|(index, _)| SlotId(index as u32))
+}
+
+/// Gives the slot of a thread that is gone back.
+pub(super) fn free(slot: SlotId) {
+    header(slot).tid.store(0, Ordering::Release);
+    if let Some(key) = keys().get(slot.index()) {
+        key.store(TOMBSTONE, Ordering::Release);
+    }
+}

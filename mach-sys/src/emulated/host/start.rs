@@ -1,0 +1,82 @@
+//! Setting the host layer up: every process-wide hook, in one place.
+//!
+//! The region of slots; handlers for the five synchronous signals; one thread-specific-data key; a `pthread_atfork` handler; one
+//! watching thread.
+#![allow(unsafe_code)]
+
+use super::fault::{self, Trap, Verdict};
+use super::signals::Blocked;
+use super::slot::{self, SlotId};
+use super::{exit, previous};
+use crate::emulated::ipc::arena::ReserveError;
+use core::sync::atomic::Ordering;
+
+/// How the host layer is set up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Config {
+    /// Threads that can be known at a time.
+    pub(crate) slots: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { slots: 2048 }
+    }
+}
+
+/// What the layers above do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hooks {
+    /// A thread faulted. Called on it, in its fault handler.
+    pub(crate) trap: fn(&mut Trap<'_>) -> Verdict,
+    /// A thread is gone. Called on the watching thread.
+    pub(crate) ended: fn(SlotId),
+}
+
+/// The host refused something.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// No address space for the threads' slots.
+    #[error(transparent)]
+    Memory(#[from] ReserveError),
+    /// `sigaction` failed.
+    #[error("installing the fault handler failed with errno {0}")]
+    Handler(i32),
+    /// `pthread_key_create` or `pthread_atfork` failed.
+    #[error("hooking the end of threads and fork failed with error {0}")]
+    Hook(i32),
+    /// The watching thread could not be created.
+    #[error("starting the thread that watches for the end of others")]
+    Watcher(#[source] std::io::Error),
+}
+
+/// Sets everything up; once.
+pub(crate) fn start(config: &Config, hooks: Hooks) -> Result<(), StartError> {
+    slot::reserve(config.slots)?;
+    fault::set_hook(hooks.trap);
+    exit::set_hook(hooks.ended);
+    exit::make_key().map_err(StartError::Hook)?;
+    // SAFETY: the handler is a function for as long as the process lives.
+    match unsafe { libc::pthread_atfork(None, None, Some(forked)) } {
+        0 => {}
+        error => return Err(StartError::Hook(error)),
+    }
+    {
+        // The watcher inherits the mask, so that no signal of the process's is ever delivered to it.
+        let _blocked = Blocked::new();
+        std::thread::Builder::new()
+            .name("mach-sys".into())
+            .spawn(|| exit::watch())
+            .map_err(StartError::Watcher)?;
+    }
+    previous::install().map_err(StartError::Handler)?;
+    fault::probe();
+    Ok(())
+}
+
+/// In the child of a fork: none of the emulation's threads is here, and nobody would answer. Every fault goes to the handler that
+/// was there before.
+unsafe extern "C" fn forked() {
+    slot::FORKED.store(true, Ordering::Relaxed);
+}
