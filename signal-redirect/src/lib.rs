@@ -6,7 +6,7 @@
 //! every host. When it returns, a trampoline restores the vector registers and traps; [`Trampoline::return_from`] recognises
 //! that trap, checks the frame, and returns the registers to go back to, with the handler's edits.
 //!
-//! Nothing here knows of ports or exceptions servers: whoever can read and set a stopped thread's registers can use it. Both
+//! Nothing here knows of ports or exception servers: whoever can read and set a stopped thread's registers can use it. Both
 //! machines' rewriters are there on every host; only [`Native`] and its trampoline are the compiling one's.
 //!
 //! ```
@@ -49,6 +49,8 @@ mod frame;
 mod key;
 mod mask;
 mod memory;
+#[cfg(feature = "std")]
+mod own;
 mod redirect;
 mod resume;
 mod trampoline;
@@ -61,6 +63,8 @@ pub use key::Key;
 pub use mach_sys::darwin::DarwinSignal;
 pub use mask::{Held, Mask};
 pub use memory::{Memory, Region, Unmapped};
+#[cfg(feature = "std")]
+pub use own::OwnMemory;
 pub use redirect::{Redirect, Return, Stack};
 pub use resume::Resumed;
 pub use trampoline::{Entry, Handler, Trampoline, VectorSave};

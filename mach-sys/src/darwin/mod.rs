@@ -1,5 +1,6 @@
 //! Darwin's signals and the structures that its signal handlers are given, of both machines on every host.
 
+mod host;
 mod mcontext;
 mod siginfo;
 mod signal;

@@ -14,6 +14,7 @@ mod machine;
 
 mod child;
 mod handlers;
+mod own_memory;
 mod server;
 
 use child::in_child;

@@ -1,0 +1,64 @@
+//! The calling task's own memory, by way of its kernel: an address that cannot be used is an answer, never a fault.
+#![allow(unsafe_code)]
+
+use mach_sys::kern_return::KernReturn;
+use mach_sys::kernel::{mach_vm_read_overwrite, mach_vm_write, system};
+use mach_sys::types::{mach_port_name_t, mach_vm_size_t};
+
+use crate::memory::{Memory, Unmapped};
+
+/// This task's memory, where its stopped threads' stacks are.
+///
+/// Reads and writes are `mach_vm_read_overwrite` and `mach_vm_write` on the task itself, on every kernel: a stack pointer that
+/// leads nowhere does not fault the server. No allocation, no lock of user code's.
+#[derive(Debug)]
+pub struct OwnMemory {
+    task: mach_port_name_t,
+}
+
+impl OwnMemory {
+    /// The calling task's memory.
+    ///
+    /// # Safety
+    /// While the value lives it is used to write to stacks of stopped threads only, below their interrupted frames, and to
+    /// emergency stacks that are theirs: memory that no reference leads to. [`Redirect::apply`](crate::Redirect::apply) and
+    /// [`Trampoline::return_from`](crate::Trampoline::return_from) do no more, if the thread whose registers they are given is
+    /// stopped and the stacks they are told of are that thread's.
+    pub unsafe fn new() -> Self {
+        Self {
+            task: system::task_self(),
+        }
+    }
+}
+
+impl Memory for OwnMemory {
+    fn read(&self, address: u64, into: &mut [u8]) -> Result<(), Unmapped> {
+        let size = into.len() as mach_vm_size_t;
+        let mut copied = 0;
+        // SAFETY: the kernel writes `size` bytes to `into`, which has as many, and a count to `copied`; it answers for
+        // `address`, whatever that is.
+        let code = unsafe {
+            mach_vm_read_overwrite(
+                self.task,
+                address,
+                size,
+                into.as_mut_ptr() as u64,
+                &mut copied,
+            )
+        };
+        if KernReturn::check(code).is_ok() && copied == size {
+            Ok(())
+        } else {
+            Err(Unmapped { address })
+        }
+    }
+
+    fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Unmapped> {
+        let unmapped = Unmapped { address };
+        let size = u32::try_from(from.len()).map_err(|_| unmapped)?;
+        // SAFETY: the kernel reads `size` bytes from `from`, which has as many; it answers for `address`, and whoever made this
+        // value promised that what is there is nobody else's.
+        let code = unsafe { mach_vm_write(self.task, address, from.as_ptr() as usize, size) };
+        KernReturn::check(code).map_err(|_| unmapped)
+    }
+}
