@@ -210,6 +210,11 @@ macro_rules! plain_struct {
     };
 }
 
+/// Whether a word of so many bits has a part there.
+pub(crate) const fn is_part(bits: u32, low: u32, width: u32) -> bool {
+    width > 0 && low + width <= bits
+}
+
 /// Declares a word that C declares as bit-fields, with a getter and a setter for each.
 macro_rules! bit_struct {
     (
@@ -225,7 +230,7 @@ macro_rules! bit_struct {
         pub struct $name(pub $word);
 
         const _: () = {
-            $(assert!(<$word>::BITS - $low >= $width && $width > 0, stringify!($part));)*
+            $(assert!($crate::pod::is_part(<$word>::BITS, $low, $width), stringify!($part));)*
         };
 
         impl $name {
@@ -328,8 +333,27 @@ macro_rules! overlay {
 pub(crate) use {bit_struct, overlay, plain_struct};
 
 #[cfg(test)]
+#[allow(unreachable_pub)] // what the macros declare is public
 mod tests {
     use super::*;
+
+    bit_struct! {
+        /// Two parts with a gap.
+        pub struct Parts: u16 {
+            1 low set_low: 2,
+            8 high set_high: 8,
+        }
+    }
+
+    #[test]
+    fn a_part_takes_its_bits_and_no_other() {
+        let mut parts = Parts(!0);
+        parts.set_low(5);
+        assert_eq!((parts.low(), parts.high(), parts.0), (1, 0xff, 0xfffb));
+        parts.set_high(0);
+        assert_eq!((parts.low(), parts.high(), parts.0), (1, 0, 0x00fb));
+        assert!(!is_part(16, 9, 8) && !is_part(16, 0, 0) && is_part(16, 8, 8));
+    }
 
     #[test]
     fn reading_needs_no_alignment_and_refuses_too_few_bytes() {
