@@ -23,3 +23,6 @@ pub mod rights;
 
 #[cfg(all(not(target_vendor = "apple"), feature = "std"))]
 pub mod emulated;
+
+#[cfg(target_vendor = "apple")]
+mod mach2_check;

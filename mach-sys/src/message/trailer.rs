@@ -3,7 +3,9 @@
 //! A trailer starts at `msgh_size` rounded up to 4, is not counted in it, and has at least 8 bytes. A longer one is asked
 //! for with [`MACH_RCV_TRAILER_ELEMENTS`](super::MACH_RCV_TRAILER_ELEMENTS); each contains the shorter ones.
 
-use crate::pod::plain_struct;
+use super::header::mach_msg_header_t;
+use crate::kern_return::KernReturn;
+use crate::pod::{self, Pod, plain_struct};
 use crate::types::{
     mach_msg_filter_id, mach_msg_size_t, mach_msg_trailer_size_t, mach_msg_trailer_type_t,
     mach_port_context_t, mach_port_name_t, mach_port_seqno_t,
@@ -111,7 +113,132 @@ plain_struct! {
 #[allow(non_camel_case_types)]
 pub type mach_msg_max_trailer_t = mach_msg_mac_trailer_t;
 
+/// A trailer of format 0 with the elements up to one.
+pub trait Trailer: Pod {}
+impl Trailer for mach_msg_trailer_t {}
+impl Trailer for mach_msg_seqno_trailer_t {}
+impl Trailer for mach_msg_security_trailer_t {}
+impl Trailer for mach_msg_audit_trailer_t {}
+impl Trailer for mach_msg_context_trailer_t {}
+impl Trailer for mach_msg_mac_trailer_t {}
+
+/// A trailer that is not the one looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrailerError {
+    /// The buffer ends before the trailer does.
+    #[error("no trailer of {needed} bytes after a message of {size} in {length}")]
+    Missing {
+        /// Bytes of the message.
+        size: mach_msg_size_t,
+        /// Bytes of the trailer.
+        needed: usize,
+        /// Bytes there are.
+        length: usize,
+    },
+    /// Another format.
+    #[error("trailer of format {found}")]
+    Format {
+        /// Its format.
+        found: mach_msg_trailer_type_t,
+    },
+    /// The kernel filled in fewer elements.
+    #[error("trailer of {found} bytes instead of {needed}")]
+    Short {
+        /// Its size.
+        found: mach_msg_trailer_size_t,
+        /// The size needed.
+        needed: usize,
+    },
+}
+
+impl TrailerError {
+    /// What MIG's servers answer that need a trailer.
+    pub const fn kern_return(self) -> KernReturn {
+        KernReturn::MIG_TRAILER_ERROR
+    }
+}
+
+/// The trailer of a received message, if it has the elements of `T`.
+///
+/// MIG's servers that want the audit token accept a trailer of 32 bytes, although the token ends at 52; here the whole
+/// structure must be there.
+pub fn read_trailer<T: Trailer>(bytes: &[u8]) -> Result<T, TrailerError> {
+    let length = bytes.len();
+    let needed = size_of::<T>();
+    let header: mach_msg_header_t = pod::read(bytes).unwrap_or_default();
+    let size = header.msgh_size;
+    let missing = TrailerError::Missing {
+        size,
+        needed,
+        length,
+    };
+    let trailer = bytes.get(round_msg(size) as usize..).ok_or(missing)?;
+    let start: mach_msg_trailer_t = pod::read(trailer).ok_or(missing)?;
+    match (start.msgh_trailer_type, start.msgh_trailer_size) {
+        (MACH_MSG_TRAILER_FORMAT_0, found) if (found as usize) < needed => {
+            Err(TrailerError::Short { found, needed })
+        }
+        (MACH_MSG_TRAILER_FORMAT_0, _) => pod::read(trailer).ok_or(missing),
+        (found, _) => Err(TrailerError::Format { found }),
+    }
+}
+
 /// Where the trailer of a message of `size` bytes starts (`round_msg`).
 pub const fn round_msg(size: mach_msg_size_t) -> mach_msg_size_t {
     size.saturating_add(3) & !3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A message of `size` bytes and a trailer that says it has `trailer` bytes, in 128.
+    fn message(size: u32, format: u32, trailer: u32) -> [u8; 128] {
+        let mut bytes = [0; 128];
+        bytes[4..8].copy_from_slice(&size.to_ne_bytes());
+        let at = round_msg(size) as usize;
+        if let Some(to) = bytes.get_mut(at..at + 60) {
+            to[..4].copy_from_slice(&format.to_ne_bytes());
+            to[4..8].copy_from_slice(&trailer.to_ne_bytes());
+            to[52..].copy_from_slice(&0x1122_3344_5566_7788_u64.to_ne_bytes());
+        }
+        bytes
+    }
+
+    fn context(bytes: &[u8]) -> Result<u64, TrailerError> {
+        read_trailer::<mach_msg_context_trailer_t>(bytes).map(|trailer| trailer.msgh_context)
+    }
+
+    #[test]
+    fn the_trailer_starts_at_the_next_word() {
+        for size in 36..=40 {
+            assert_eq!(context(&message(size, 0, 60)), Ok(0x1122_3344_5566_7788));
+        }
+    }
+
+    #[test]
+    fn a_trailer_without_the_element_is_none() {
+        let found = 52;
+        assert_eq!(
+            context(&message(36, 0, found)),
+            Err(TrailerError::Short { found, needed: 60 })
+        );
+        assert_eq!(
+            context(&message(36, 7, 60)),
+            Err(TrailerError::Format { found: 7 })
+        );
+        let cut = &message(36, 0, 60)[..90];
+        assert!(matches!(
+            context(cut),
+            Err(TrailerError::Missing { length: 90, .. })
+        ));
+        for size in [124, 128, 200, u32::MAX] {
+            assert!(matches!(
+                context(&message(size, 0, 60)),
+                Err(TrailerError::Missing { .. })
+            ));
+        }
+        assert!(context(&[]).is_err());
+    }
 }

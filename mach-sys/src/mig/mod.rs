@@ -3,6 +3,58 @@
 //! A receiver takes [`decode`] apart from answering ([`ReplyTo`]), or uses a demultiplexer ([`exc_server`],
 //! [`mach_exc_server`], [`serve`]). A sender writes a request with [`Raise`] and takes its reply with [`check_reply`].
 //! Everything borrows, nothing allocates, and no bytes make it panic.
+//!
+//! A receive loop calls a demultiplexer between receiving and sending:
+//!
+//! ```
+//! use mach_sys::exception::ExceptionType;
+//! use mach_sys::kern_return::KernReturn;
+//! use mach_sys::mig::{self, mach_exc_server};
+//! use mach_sys::thread_state::{Registers, x86_thread_state64_t};
+//!
+//! /// Serves the message in `received`; returns the reply to send, if one is to be sent.
+//! fn serve<'r>(received: &[u8], reply: &'r mut [u8]) -> Option<&'r [u8]> {
+//!     let served = mach_exc_server(received, reply, |request, new_state| {
+//!         let Ok(mut state) = request.state::<x86_thread_state64_t>() else {
+//!             return KernReturn::FAILURE; // not for us: the next level is asked
+//!         };
+//!         if request.exception() != ExceptionType::BREAKPOINT {
+//!             return KernReturn::FAILURE;
+//!         }
+//!         state.set_pc(state.pc() + 1);
+//!         match new_state.set(&state) {
+//!             Ok(()) => KernReturn::SUCCESS,
+//!             Err(_) => KernReturn::FAILURE,
+//!         }
+//!     })
+//!     .ok()?;
+//!     // Unless `served.handler_owns_rights()`, the loop destroys what the request carried.
+//!     served.sends_reply().then(|| &reply[..served.reply_size])
+//! }
+//!
+//! # use mach_sys::{message::Disposition, mig::{HeaderPort, Identity, Raise, Routine, check_reply}};
+//! # use mach_sys::thread_state::ThreadState;
+//! # let stopped = x86_thread_state64_t { rip: 0x1000, ..Default::default() };
+//! # let raise = Raise {
+//! #     routine: Routine::MachExceptionRaiseState,
+//! #     remote: HeaderPort::new(1, Disposition::MOVE_SEND_ONCE),
+//! #     local: HeaderPort::new(2, Disposition::MOVE_SEND),
+//! #     voucher: HeaderPort::NONE,
+//! #     identity: Identity::None,
+//! #     disposition: Disposition::MOVE_SEND,
+//! #     exception: ExceptionType::BREAKPOINT,
+//! #     codes: &[2, 0],
+//! #     flavor: x86_thread_state64_t::FLAVOR,
+//! #     state: stopped.as_words(),
+//! # };
+//! # let mut message = [0; mig::REQUEST_SIZE_MAX];
+//! # let size = raise.encode(&mut message).unwrap();
+//! # let mut reply = [0; mig::REPLY_SIZE_MAX];
+//! # let mut reply = serve(&message[..size], &mut reply).unwrap().to_vec();
+//! # reply[8..16].rotate_left(4);
+//! # let checked = check_reply(raise.routine, &reply, raise.routine.reply_buffer_size()).unwrap();
+//! # assert_eq!(checked.new_state.to_state::<x86_thread_state64_t>().unwrap().rip, 0x1001);
+//! ```
 
 mod decode;
 mod error;
