@@ -7,8 +7,8 @@ use mach_sys::exception::{Behavior, ExceptionMask, ExceptionType};
 use mach_sys::kern_return::KernReturn;
 use mach_sys::message::Disposition;
 use mach_sys::mig::{
-    Accept, EncodeError, HeaderPort, Identity, IdentityKind, Notification, REPLY_SIZE_MAX, Raise,
-    ReplyError, ReplyTo, Routine, check_reply, decode, mach_exc_server,
+    Accept, DecodeError, EncodeError, HeaderPort, Identity, IdentityKind, Notification,
+    REPLY_SIZE_MAX, Raise, ReplyError, ReplyTo, Routine, check_reply, decode, mach_exc_server,
 };
 use mach_sys::thread_state::{
     THREAD_STATE_MAX, ThreadState, arm_neon_state64_t, arm_thread_state64_t,
@@ -90,6 +90,50 @@ prop_compose! {
         state in words(),
     ) -> Parts {
         Parts { routine, ports, dispositions, names, thread_id, exception, codes, flavor, state }
+    }
+}
+
+/// Something done to a message.
+#[derive(Debug, Clone)]
+struct Damage {
+    bytes: Vec<(usize, u8)>,
+    size_change: i32,
+    cut: usize,
+    added: usize,
+}
+
+impl Damage {
+    fn of(&self, mut message: Vec<u8>) -> Vec<u8> {
+        for (at, byte) in &self.bytes {
+            if let Some(to) = message.get_mut(*at) {
+                *to = *byte;
+            }
+        }
+        let size = i32::from_le_bytes(message[4..8].try_into().expect("four bytes"));
+        let size = size.wrapping_add(self.size_change);
+        message[4..8].copy_from_slice(&size.to_le_bytes());
+        message.truncate(message.len() - self.cut);
+        message.resize(message.len() + self.added, 0);
+        message
+    }
+}
+
+prop_compose! {
+    /// Mostly one thing at a time, so that what else is checked stays right.
+    fn damage()(
+        bytes in prop_oneof![
+            2 => Just(Vec::new()),
+            1 => proptest::collection::vec((0usize..100, prop_oneof![0u8..4, any::<u8>()]), 1..3),
+        ],
+        size_change in prop_oneof![
+            Just(0),
+            proptest::sample::select(vec![-8, -4, -1, 1, 4, 8]),
+            any::<i32>(),
+        ],
+        cut in prop_oneof![3 => Just(0usize), 1 => 0usize..12],
+        added in prop_oneof![Just(0usize), Just(8), Just(68)],
+    ) -> Damage {
+        Damage { bytes, size_change, cut, added }
     }
 }
 
@@ -185,23 +229,28 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_message_is_answered_as_mig_answers_it(
+    fn a_damaged_message_is_answered_as_mig_answers_it(parts in parts(), damage in damage()) {
+        checks::check(&parts.message());
+        checks::check(&damage.of(parts.message()));
+    }
+
+    #[test]
+    fn a_damaged_reply_is_taken_as_mig_takes_it(
         parts in parts(),
-        damage in proptest::collection::vec((0usize..100, any::<u8>()), 1..4),
-        size_change in prop_oneof![Just(0), -8i32..8, any::<i32>()],
-        cut in 0usize..12,
+        damage in damage(),
+        code in prop_oneof![Just(0), Just(5), any::<i32>()],
     ) {
-        let mut message = parts.message();
-        for (at, byte) in damage {
-            if let Some(to) = message.get_mut(at) {
-                *to = byte;
-            }
-        }
-        let size = i32::from_le_bytes(message[4..8].try_into().expect("four bytes"));
-        message[4..8].copy_from_slice(&size.wrapping_add(size_change).to_le_bytes());
-        checks::check(&message);
-        message.truncate(message.len() - cut);
-        checks::check(&message);
+        let message = parts.message();
+        let request = decode(&message, Accept::Both).expect("what was encoded decodes");
+        let reply_to = ReplyTo { port: 0, ..ReplyTo::request(&request) };
+        let mut reply = vec![0; REPLY_SIZE_MAX];
+        let size = match code {
+            0 if parts.routine.has_state() => reply_to.encode_state(&mut reply, 4, &parts.state),
+            code => reply_to.encode_status(&mut reply, KernReturn::new(code)),
+        };
+        reply.truncate(size.expect("it fits"));
+        checks::check(&reply);
+        checks::check(&damage.of(reply));
     }
 
     #[test]
@@ -293,4 +342,29 @@ fn the_fuzzers_corpus_holds() {
         seen += 1;
     }
     assert!(seen > 50, "{seen} files");
+}
+
+#[test]
+fn one_word_more_than_the_most_is_refused_however_few_codes_leave_room() {
+    let parts = Parts {
+        routine: Routine::MachExceptionRaiseState,
+        ports: [1, 2],
+        dispositions: [18, 17],
+        names: [0, 0],
+        thread_id: 0,
+        exception: 1,
+        codes: vec![],
+        flavor: 4,
+        state: vec![0; THREAD_STATE_MAX],
+    };
+    let mut message = parts.message();
+    checks::check(&message);
+    let words = THREAD_STATE_MAX as u32 + 1;
+    message[44..48].copy_from_slice(&words.to_le_bytes());
+    message.extend([0; 4]);
+    let size = message.len() as u32;
+    message[4..8].copy_from_slice(&size.to_le_bytes());
+    checks::check(&message);
+    let refused = decode(&message, Accept::Both).err();
+    assert_eq!(refused, Some(DecodeError::StateCount { found: words }));
 }
