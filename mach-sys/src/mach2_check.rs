@@ -10,15 +10,24 @@
 //! - mach2's flavors, behaviors and kinds of exceptions are of other integer types (`u32`, and `static`s); values are compared.
 //! - mach2's `vm_address_t` and `vm_size_t` are `usize`; here they are `u64`, of the same size on every machine of Apple's
 //!   that this crate knows.
-#![allow(unused_imports)]
-
 use core::mem::{align_of, offset_of, size_of};
+
+/// This crate, without its folders.
+mod ours {
+    pub(super) use crate::exception::*;
+    pub(super) use crate::kern_return::*;
+    pub(super) use crate::message::*;
+    pub(super) use crate::mig::exc::*;
+    pub(super) use crate::mig::*;
+    pub(super) use crate::port::*;
+    pub(super) use crate::thread_state::*;
+    pub(super) use crate::types::*;
+}
 
 /// Values under the same names.
 macro_rules! same_values {
-    ($($ours:path, $theirs:path: $($name:ident)*;)*) => {
+    ($($theirs:path: $($name:ident)*;)*) => {
         $(const _: () = {
-            use $ours as ours;
             use $theirs as theirs;
             // As bit patterns of 32 bits: signs differ for some.
             $(assert!(ours::$name as i64 as u32 == theirs::$name as i64 as u32, stringify!($name));)*
@@ -31,16 +40,15 @@ macro_rules! same_types {
     ($($theirs:path: $($name:ident)*;)*) => {
         $(const _: () = {
             use $theirs as theirs;
-            $(let _: fn(theirs::$name) -> crate::types::$name = |value| value;)*
+            $(let _: fn(theirs::$name) -> ours::$name = |value| value;)*
         };)*
     };
 }
 
 /// Structures: size, alignment, offset and size of each field.
 macro_rules! same_layouts {
-    ($($ours:path, $theirs:path: $($name:ident { $($field:ident $their_field:ident)* })*;)*) => {
+    ($($theirs:path: $($name:ident { $($field:ident $their_field:ident)* })*;)*) => {
         $(const _: () = {
-            use $ours as ours;
             use $theirs as theirs;
             $(
                 assert!(align_of::<ours::$name>() == align_of::<theirs::$name>(), stringify!($name));
@@ -58,7 +66,7 @@ macro_rules! same_layouts {
 }
 
 same_values! {
-    crate::message, mach2::message:
+    mach2::message:
         MACH_MSG_TIMEOUT_NONE MACH_MSGH_BITS_ZERO MACH_MSGH_BITS_REMOTE_MASK MACH_MSGH_BITS_LOCAL_MASK
         MACH_MSGH_BITS_VOUCHER_MASK MACH_MSGH_BITS_PORTS_MASK MACH_MSGH_BITS_COMPLEX MACH_MSGH_BITS_USER
         MACH_MSG_TYPE_MOVE_RECEIVE MACH_MSG_TYPE_MOVE_SEND MACH_MSG_TYPE_MOVE_SEND_ONCE MACH_MSG_TYPE_COPY_SEND
@@ -87,7 +95,7 @@ same_values! {
         MACH_RCV_INVALID_NOTIFY MACH_RCV_INVALID_DATA MACH_RCV_PORT_DIED MACH_RCV_IN_SET MACH_RCV_HEADER_ERROR
         MACH_RCV_BODY_ERROR MACH_RCV_INVALID_TYPE MACH_RCV_SCATTER_SMALL MACH_RCV_INVALID_TRAILER
         MACH_RCV_IN_PROGRESS_TIMED MACH_RCV_INVALID_REPLY MACH_MSG_TRAILER_FORMAT_0;
-    crate::port, mach2::port:
+    mach2::port:
         MACH_PORT_NULL MACH_PORT_DEAD MACH_PORT_RIGHT_SEND MACH_PORT_RIGHT_RECEIVE MACH_PORT_RIGHT_SEND_ONCE
         MACH_PORT_RIGHT_PORT_SET MACH_PORT_RIGHT_DEAD_NAME MACH_PORT_RIGHT_LABELH MACH_PORT_RIGHT_NUMBER
         MACH_PORT_QLIMIT_ZERO MACH_PORT_QLIMIT_BASIC MACH_PORT_QLIMIT_SMALL MACH_PORT_QLIMIT_LARGE
@@ -97,7 +105,7 @@ same_values! {
         MACH_PORT_SERVICE_THROTTLED MACH_PORT_LIMITS_INFO_COUNT MACH_PORT_DNREQUESTS_SIZE_COUNT
         MACH_PORT_SERVICE_THROTTLED_COUNT MPO_CONTEXT_AS_GUARD MPO_QLIMIT MPO_TEMPOWNER MPO_IMPORTANCE_RECEIVER
         MPO_INSERT_SEND_RIGHT MPO_STRICT MPO_DENAP_RECEIVER MPO_IMMOVABLE_RECEIVE;
-    crate::kern_return, mach2::kern_return:
+    mach2::kern_return:
         KERN_SUCCESS KERN_INVALID_ADDRESS KERN_PROTECTION_FAILURE KERN_NO_SPACE KERN_INVALID_ARGUMENT
         KERN_FAILURE KERN_RESOURCE_SHORTAGE KERN_NOT_RECEIVER KERN_NO_ACCESS KERN_MEMORY_FAILURE
         KERN_MEMORY_ERROR KERN_ALREADY_IN_SET KERN_NOT_IN_SET KERN_NAME_EXISTS KERN_ABORTED KERN_INVALID_NAME
@@ -111,7 +119,7 @@ same_values! {
         KERN_NODE_DOWN KERN_NOT_WAITING KERN_OPERATION_TIMED_OUT KERN_CODESIGN_ERROR KERN_POLICY_STATIC
         KERN_INSUFFICIENT_BUFFER_SIZE KERN_DENIED KERN_MISSING_KC KERN_INVALID_KC KERN_NOT_FOUND
         KERN_INVALID_GUARD_OBJECT_SLOT KERN_RETURN_MAX;
-    crate::exception, mach2::exception_types:
+    mach2::exception_types:
         EXC_BAD_ACCESS EXC_BAD_INSTRUCTION EXC_ARITHMETIC EXC_EMULATION EXC_SOFTWARE EXC_BREAKPOINT EXC_SYSCALL
         EXC_MACH_SYSCALL EXC_RPC_ALERT EXC_CRASH EXC_RESOURCE EXC_GUARD EXC_CORPSE_NOTIFY EXCEPTION_DEFAULT
         EXCEPTION_STATE EXCEPTION_STATE_IDENTITY MACH_EXCEPTION_CODES EXC_MASK_BAD_ACCESS
@@ -119,17 +127,17 @@ same_values! {
         EXC_MASK_SYSCALL EXC_MASK_MACH_SYSCALL EXC_MASK_RPC_ALERT EXC_MASK_CRASH EXC_MASK_RESOURCE
         EXC_MASK_GUARD EXC_MASK_CORPSE_NOTIFY EXC_MASK_ALL FIRST_EXCEPTION EXC_SOFT_SIGNAL EXC_MACF_MIN
         EXC_MACF_MAX;
-    crate::mig, mach2::notify:
+    mach2::notify:
         MACH_NOTIFY_FIRST MACH_NOTIFY_PORT_DELETED MACH_NOTIFY_SEND_POSSIBLE MACH_NOTIFY_PORT_DESTROYED
         MACH_NOTIFY_NO_SENDERS MACH_NOTIFY_SEND_ONCE MACH_NOTIFY_DEAD_NAME MACH_NOTIFY_LAST;
-    crate::kern_return, mach2::error:
+    mach2::error:
         err_none ERR_SUCCESS system_emask sub_emask code_emask err_kern err_us err_server err_ipc err_mach_ipc
         err_dipc err_vm err_local err_ipc_compat err_max_system;
 }
 
 #[cfg(target_arch = "x86_64")]
 same_values! {
-    crate::thread_state, mach2::thread_status:
+    mach2::thread_status:
         x86_THREAD_STATE32 x86_FLOAT_STATE32 x86_EXCEPTION_STATE32 x86_THREAD_STATE64 x86_FLOAT_STATE64
         x86_EXCEPTION_STATE64 x86_THREAD_STATE x86_FLOAT_STATE x86_EXCEPTION_STATE x86_DEBUG_STATE32
         x86_DEBUG_STATE64 x86_DEBUG_STATE x86_AVX_STATE32 x86_AVX_STATE64 x86_AVX_STATE;
@@ -137,7 +145,7 @@ same_values! {
 
 #[cfg(target_arch = "aarch64")]
 same_values! {
-    crate::thread_state, mach2::thread_status:
+    mach2::thread_status:
         ARM_THREAD_STATE ARM_UNIFIED_THREAD_STATE ARM_VFP_STATE ARM_EXCEPTION_STATE ARM_DEBUG_STATE
         ARM_THREAD_STATE64 ARM_EXCEPTION_STATE64 ARM_DEBUG_STATE32 ARM_DEBUG_STATE64 ARM_NEON_STATE
         ARM_NEON_STATE64 ARM_CPMU_STATE64;
@@ -146,7 +154,7 @@ same_values! {
 #[cfg(target_arch = "aarch64")]
 const _: () = {
     let (ours, theirs) = (
-        crate::thread_state::ARM_SME_ZA_STATE12,
+        ours::ARM_SME_ZA_STATE12,
         mach2::thread_status::ARM_SME_ZA_STATE12,
     );
     assert!(ours == 42 && theirs == 43);
@@ -178,14 +186,13 @@ same_types! {
 }
 
 const _: () = {
-    use crate::types as ours;
     use mach2::vm_types as theirs;
     assert!(size_of::<ours::vm_address_t>() == size_of::<theirs::vm_address_t>());
     assert!(size_of::<ours::vm_size_t>() == size_of::<theirs::vm_size_t>());
 };
 
 same_layouts! {
-    crate::message, mach2::message:
+    mach2::message:
         mach_msg_header_t {
             msgh_bits msgh_bits msgh_size msgh_size msgh_remote_port msgh_remote_port msgh_local_port
             msgh_local_port msgh_voucher_port msgh_voucher_port msgh_id msgh_id
@@ -222,7 +229,7 @@ same_layouts! {
         mach_msg_port_descriptor_t {
             name name pad1 pad1 pad2 pad2 disposition disposition type_ type_
         };
-    crate::mig::exc, mach2::exc:
+    mach2::exc:
         __Request__exception_raise_t {
             Head Head msgh_body msgh_body thread thread task task NDR NDR exception exception codeCnt codeCnt
             code code
@@ -230,7 +237,7 @@ same_layouts! {
         __Reply__exception_raise_t {
             Head Head NDR NDR RetCode RetCode
         };
-    crate::mig, mach2::notify:
+    mach2::notify:
         mach_port_deleted_notification_t {
             not_header not_header NDR NDR not_port not_port trailer trailer
         }
@@ -249,13 +256,13 @@ same_layouts! {
         mach_dead_name_notification_t {
             not_header not_header NDR NDR not_port not_port trailer trailer
         };
-    crate::mig, mach2::ndr:
+    mach2::ndr:
         NDR_record_t {};
 }
 
 #[cfg(target_arch = "x86_64")]
 same_layouts! {
-    crate::thread_state, mach2::structs:
+    mach2::structs:
         x86_thread_state64_t {
             rax __rax rbx __rbx rcx __rcx rdx __rdx rdi __rdi rsi __rsi rbp __rbp rsp __rsp r8 __r8 r9 __r9 r10
             __r10 r11 __r11 r12 __r12 r13 __r13 r14 __r14 r15 __r15 rip __rip rflags __rflags cs __cs fs __fs gs
@@ -265,14 +272,13 @@ same_layouts! {
 
 #[cfg(target_arch = "aarch64")]
 same_layouts! {
-    crate::thread_state, mach2::structs:
+    mach2::structs:
         arm_thread_state64_t {
             x __x fp __fp lr __lr sp __sp pc __pc cpsr __cpsr flags __pad
         };
 }
 
 const _: () = {
-    use crate::message as ours;
     use mach2::message as theirs;
     assert!(
         align_of::<ours::mach_msg_ool_descriptor_t>() == 4
