@@ -273,6 +273,22 @@ impl Flavor {
     }
 }
 
+impl core::str::FromStr for Flavor {
+    type Err = crate::ParseNameError;
+
+    /// Accepts the C names that only one machine has. Numbers and `THREAD_STATE_NONE` need [`Flavor::parse`].
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        let of = |machine, names: &[(&str, thread_state_flavor_t)]| {
+            let known = names.iter().find(|(name, _)| *name == text);
+            known.map(|(_, raw)| Self::new(machine, *raw))
+        };
+        of(Machine::X86_64, X86_FLAVORS)
+            .or_else(|| of(Machine::Arm64, ARM_FLAVORS))
+            .ok_or(crate::ParseNameError::new("Flavor"))
+    }
+}
+
 impl core::fmt::Display for Flavor {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self.name() {
@@ -300,6 +316,9 @@ mod tests {
         );
         assert_eq!(Flavor::parse(Machine::Arm64, "ARM_THREAD_STATE64"), Ok(arm));
         assert!(Flavor::parse(Machine::X86_64, "ARM_THREAD_STATE64").is_err());
+        assert_eq!("x86_EXCEPTION_STATE64".parse(), Ok(x86));
+        assert_eq!("ARM_THREAD_STATE64".parse(), Ok(arm));
+        assert!("6".parse::<Flavor>().is_err());
     }
 
     #[test]
