@@ -51,7 +51,7 @@ global_asm!(
     "_signal_redirect_trap:",
     ".cfi_startproc simple",
     ".cfi_signal_frame",
-    // The frame of the caller, which is the interrupted function, begins at the interrupted rsp.
+    // The frame of the caller, which is the interrupted function, begins at the interrupted rsp; that also says rsp's value.
     ".cfi_escape 0x0f, 4, 0x73, (184 & 127) | 128, 184 >> 7, 0x06",
     saved!("0", "128"), // rax
     saved!("1", "152"), // rdx
@@ -60,7 +60,6 @@ global_asm!(
     saved!("4", "168"), // rsi
     saved!("5", "160"), // rdi
     saved!("6", "176"), // rbp
-    saved!("7", "184"), // rsp
     saved!("8", "192"), // r8
     saved!("9", "200"), // r9
     saved!("10", "208"), // r10
@@ -79,6 +78,7 @@ global_asm!(
     "jnz 2f",
     "fxsave64 [rbx + {fx}]",
     "2:",
+    // The third argument; rdi, rsi and rcx, the tag, are left alone.
     "mov r12, rdx",
     "mov eax, [rbx + {mask}]",
     "test eax, eax",
@@ -101,7 +101,6 @@ global_asm!(
     "fninit",
     "ldmxcsr [rip + 6f]",
     "mov rdx, r12",
-    "mov rcx, [rbx + {tag}]",
     "call [rbx + {entry}]",
     "mov eax, [rbx + {mask}]",
     "test eax, eax",
@@ -123,7 +122,6 @@ global_asm!(
     mask = const word::SAVE_MASK * 8,
     mxcsr_mask = const word::SAVE_MASK * 8 + 4,
     save_size = const word::SAVE_SIZE * 8,
-    tag = const word::TAG * 8,
     entry = const word::ENTRY * 8,
     fx = const FX,
     mxcsr = const FX + 24,

@@ -9,6 +9,8 @@ use mach_sys::thread_state::NativeState;
 use crate::handlers::{Context, Float};
 
 pub(crate) const FAULT_LENGTH: u64 = 4;
+/// x19 to x29, by DWARF's numbers.
+pub(crate) const DWARF_SAVED: [i32; 11] = [19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29];
 pub(crate) const ILL_CODE: i32 = 2;
 /// FPCR: round to zero with flushing, default NaN; alternative half precision with rounding up; the default.
 pub(crate) const CONTROL_WORDS: &[u32] = &[0x03c0_0000, 0x0440_0000, 0];
@@ -163,6 +165,18 @@ global_asm!(
     "ret",
     ".cfi_endproc",
     "redirect_test_end:",
+    // A function that never returns, with a large frame, right before one whose first instruction faults.
+    "redirect_test_before:",
+    ".cfi_startproc",
+    ".cfi_def_cfa_offset 65536",
+    "bl redirect_test_run",
+    ".cfi_endproc",
+    ".globl redirect_test_first",
+    "redirect_test_first:",
+    ".cfi_startproc",
+    "udf #8",
+    "ret",
+    ".cfi_endproc",
     input = sym INPUT,
     output = sym OUTPUT,
     true_sp = sym TRUE_SP,
@@ -175,6 +189,7 @@ unsafe extern "C" {
     fn redirect_test_run();
     fn redirect_test_fault();
     fn redirect_test_end();
+    fn redirect_test_first();
 }
 
 pub(crate) fn fault_site() -> u64 {
@@ -191,6 +206,23 @@ pub(crate) fn true_stack_pointer() -> u64 {
 
 pub(crate) fn set_true_stack_pointer(sp: u64) {
     TRUE_SP.store(sp, Relaxed);
+}
+
+/// Leaves no zeroes on the stack below the caller, so that what the trampoline must clear itself is not clear by chance.
+#[inline(never)]
+fn dirty_stack() {
+    core::hint::black_box(&mut [0xffu8; 16 * 1024]);
+}
+
+/// Faults at the first instruction of a function. Gives that instruction, and an address in the caller.
+#[inline(never)]
+pub(crate) fn fault_at_first_instruction() -> (u64, u64) {
+    // SAFETY: the function does nothing but fault and return; the handler steps over the fault.
+    unsafe { redirect_test_first() };
+    (
+        redirect_test_first as *const () as u64,
+        fault_at_first_instruction as *const () as u64,
+    )
 }
 
 /// Loads the registers, faults, and gives what is found after it.
@@ -210,6 +242,7 @@ pub(crate) fn run_with_stack_pointer(given: &Registers, sp: u64) -> Registers {
         input.write(given.clone());
         (*input).general[31] = sp;
         output.write(Registers::ZERO);
+        dirty_stack();
         redirect_test_run();
         let mut found = (*output).clone();
         assert_eq!(found.general[31], TRUE_SP.load(Relaxed), "sp");
@@ -257,6 +290,11 @@ impl Registers {
             [0x03c0_0000, 0x0100_0000, 0x0080_0000, 0x0640_0000][seed as usize % 4];
         registers.float.fpsr = 0x9f;
         registers
+    }
+
+    /// The registers of [`DWARF_SAVED`].
+    pub(crate) fn saved_by_callees(&self) -> Vec<u64> {
+        self.general[19..30].to_vec()
     }
 
     /// What [`edit`] does.

@@ -36,9 +36,17 @@ pub(crate) fn seen() -> Seen {
     unsafe { *SEEN.load(Relaxed) }
 }
 
-static TRACE: AtomicPtr<Vec<u64>> = AtomicPtr::new(core::ptr::null_mut());
+/// What the unwinder found: program counters from the handler on, and the registers of the frame that was stopped at `site`.
+#[derive(Clone, Default)]
+pub(crate) struct Trace {
+    site: u64,
+    pub(crate) pcs: Vec<u64>,
+    pub(crate) saved: Vec<u64>,
+}
 
-pub(crate) fn trace() -> Vec<u64> {
+static TRACE: AtomicPtr<Trace> = AtomicPtr::new(core::ptr::null_mut());
+
+pub(crate) fn trace() -> Trace {
     // SAFETY: `tracing_handler` stored a leaked box, in this thread, before it returned.
     unsafe { (*TRACE.load(Relaxed)).clone() }
 }
@@ -146,24 +154,35 @@ unsafe extern "C" {
         data: *mut c_void,
     ) -> c_int;
     fn _Unwind_GetIP(context: *mut c_void) -> usize;
+    fn _Unwind_GetGR(context: *mut c_void, number: c_int) -> usize;
 }
 
 pub(crate) unsafe extern "C" fn tracing_handler(_: c_int, _: *mut siginfo_t, uc: *mut ucontext_t) {
     extern "C" fn step(frame: *mut c_void, trace: *mut c_void) -> c_int {
-        // SAFETY: the unwinder passes its own context, and the vector given to it.
+        // SAFETY: the unwinder passes its own context, and the trace given to it.
         unsafe {
-            let trace = &mut *trace.cast::<Vec<u64>>();
-            trace.push(_Unwind_GetIP(frame) as u64);
+            let trace = &mut *trace.cast::<Trace>();
+            let pc = _Unwind_GetIP(frame) as u64;
+            trace.pcs.push(pc);
+            if pc == trace.site {
+                for number in machine::DWARF_SAVED {
+                    trace.saved.push(_Unwind_GetGR(frame, number) as u64);
+                }
+            }
             // _URC_END_OF_STACK, should it go in circles.
-            if trace.len() > 200 { 5 } else { 0 }
+            if trace.pcs.len() > 200 { 5 } else { 0 }
         }
     }
-    let trace = Box::leak(Box::new(Vec::<u64>::with_capacity(256)));
+    // SAFETY: `uc` is what this handler was given.
+    let context = unsafe { context(uc) };
+    let trace = Box::leak(Box::new(Trace {
+        site: context.ss.pc(),
+        ..Default::default()
+    }));
     // SAFETY: `step` takes what the unwinder passes, and `trace` outlives the call.
     unsafe { _Unwind_Backtrace(step, (&raw mut *trace).cast()) };
     TRACE.store(trace, Relaxed);
-    // SAFETY: `uc` is what this handler was given.
-    step_over(unsafe { context(uc) });
+    step_over(context);
 }
 
 pub(crate) unsafe extern "C" fn panicking_handler(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t) {

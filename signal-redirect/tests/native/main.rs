@@ -154,8 +154,8 @@ fn a_bad_stack_pointer_is_served_on_the_emergency_stack() {
     );
 }
 
-/// The trampoline's unwind information leads from the handler to the interrupted instruction and on to its callers, also where
-/// that instruction is its function's first (S5).
+/// The trampoline's unwind information leads from the handler to the interrupted instruction, with the registers that a function
+/// expects to keep, and on to its callers.
 #[test]
 fn a_backtrace_crosses_from_the_handler_to_the_interrupted_function() {
     in_child(
@@ -165,14 +165,35 @@ fn a_backtrace_crosses_from_the_handler_to_the_interrupted_function() {
                 serve(tracing_handler);
                 let given = Registers::patterned(seed);
                 given.assert_same(&machine::run(&given));
-                let trace = trace();
-                let at = trace.iter().position(|pc| *pc == machine::fault_site());
+                let Trace { pcs, saved, .. } = trace();
+                let at = pcs.iter().position(|pc| *pc == machine::fault_site());
                 let at =
-                    at.unwrap_or_else(|| panic!("no {:#x} in {trace:#x?}", machine::fault_site()));
-                assert!(trace.len() > at + 2, "goes on to the callers: {trace:#x?}");
-                assert!(machine::is_in_run(trace[at]));
-                assert!(!machine::is_in_run(trace[at + 1]));
+                    at.unwrap_or_else(|| panic!("no {:#x} in {pcs:#x?}", machine::fault_site()));
+                assert!(pcs.len() > at + 2, "goes on to the callers: {pcs:#x?}");
+                assert!(machine::is_in_run(pcs[at]));
+                assert!(!machine::is_in_run(pcs[at + 1]));
+                assert_eq!(saved, given.saved_by_callees());
             }
+        },
+    );
+}
+
+/// S5: also where the interrupted instruction is its function's first, and what lies before it is another function.
+#[test]
+fn s5_a_backtrace_knows_a_function_stopped_at_its_first_instruction() {
+    in_child(
+        "s5_a_backtrace_knows_a_function_stopped_at_its_first_instruction",
+        || {
+            serve(tracing_handler);
+            let (site, caller) = machine::fault_at_first_instruction();
+            let pcs = trace().pcs;
+            let at = pcs.iter().position(|pc| *pc == site);
+            let at = at.unwrap_or_else(|| panic!("no {site:#x} in {pcs:#x?}"));
+            assert!(
+                pcs[at + 1].abs_diff(caller) < 0x400,
+                "{caller:#x} called it: {pcs:#x?}"
+            );
+            assert!(pcs.len() > at + 3, "goes on to the callers: {pcs:#x?}");
         },
     );
 }

@@ -10,6 +10,8 @@ use mach_sys::thread_state::{NativeState, x86_float_state64_t};
 use crate::handlers::{Context, Float};
 
 pub(crate) const FAULT_LENGTH: u64 = 2;
+/// rbx, rbp, r12 to r15, by DWARF's numbers.
+pub(crate) const DWARF_SAVED: [i32; 6] = [3, 6, 12, 13, 14, 15];
 pub(crate) const ILL_CODE: i32 = 1;
 /// Round to zero, flush to zero, denormals are zero; nothing masked; the default.
 pub(crate) const CONTROL_WORDS: &[u32] = &[0x9fc0, 0x0000, 0x7f80, 0x1f80];
@@ -118,6 +120,18 @@ global_asm!(
     "5: .long 0x1f80",
     ".cfi_endproc",
     "redirect_test_end:",
+    // A function that never returns, with a large frame, right before one whose first instruction faults.
+    "redirect_test_before:",
+    ".cfi_startproc",
+    ".cfi_def_cfa_offset 65536",
+    "call redirect_test_run",
+    ".cfi_endproc",
+    ".globl redirect_test_first",
+    "redirect_test_first:",
+    ".cfi_startproc",
+    "ud2",
+    "ret",
+    ".cfi_endproc",
     input = sym INPUT,
     output = sym OUTPUT,
     true_sp = sym TRUE_SP,
@@ -131,6 +145,7 @@ unsafe extern "C" {
     fn redirect_test_run();
     fn redirect_test_fault();
     fn redirect_test_end();
+    fn redirect_test_first();
 }
 
 pub(crate) fn fault_site() -> u64 {
@@ -147,6 +162,23 @@ pub(crate) fn true_stack_pointer() -> u64 {
 
 pub(crate) fn set_true_stack_pointer(sp: u64) {
     TRUE_SP.store(sp, Relaxed);
+}
+
+/// Leaves no zeroes on the stack below the caller, so that what the trampoline must clear itself is not clear by chance.
+#[inline(never)]
+fn dirty_stack() {
+    core::hint::black_box(&mut [0xffu8; 16 * 1024]);
+}
+
+/// Faults at the first instruction of a function. Gives that instruction, and an address in the caller.
+#[inline(never)]
+pub(crate) fn fault_at_first_instruction() -> (u64, u64) {
+    // SAFETY: the function does nothing but fault and return; the handler steps over the fault.
+    unsafe { redirect_test_first() };
+    (
+        redirect_test_first as *const () as u64,
+        fault_at_first_instruction as *const () as u64,
+    )
 }
 
 /// Loads the registers, faults, and gives what is found after it.
@@ -167,6 +199,7 @@ pub(crate) fn run_with_stack_pointer(given: &Registers, sp: u64) -> Registers {
         (*input).general[7] = sp;
         output.write(Registers::ZERO);
         (*output).components = given.components;
+        dirty_stack();
         redirect_test_run();
         let mut found = (*output).clone();
         assert_eq!(found.general[7], TRUE_SP.load(Relaxed), "rsp");
@@ -240,6 +273,11 @@ impl Registers {
             registers.put(FSW, &0x8084u16.to_le_bytes());
         }
         registers
+    }
+
+    /// The registers of [`DWARF_SAVED`].
+    pub(crate) fn saved_by_callees(&self) -> Vec<u64> {
+        [1, 6, 12, 13, 14, 15].map(|at| self.general[at]).to_vec()
     }
 
     /// What [`edit`] does.
