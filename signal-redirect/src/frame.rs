@@ -44,8 +44,9 @@ pub(crate) mod word {
     pub(crate) const OUTER: usize = 6;
     pub(crate) const DEPTH: usize = 7;
     pub(crate) const KEPT: usize = 8;
-    pub(crate) const LOW: usize = 12;
-    pub(crate) const HIGH: usize = 13;
+    /// The alternate stack that the frame is on; both 0 if it is on none.
+    pub(crate) const STACK_START: usize = 12;
+    pub(crate) const STACK_END: usize = 13;
 }
 
 /// Bits of the header's flags.
@@ -70,10 +71,19 @@ static_assertions::const_assert!(size_of::<x86_mcontext64_t>() % 8 == 0);
 static_assertions::const_assert!(size_of::<arm_mcontext64_t>() % 16 == 0);
 static_assertions::const_assert!(size_of::<x86_mcontext64_t>() < size_of::<arm_mcontext64_t>());
 
+/// A frame's name: what a server keeps of the innermost frame of a thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FrameRef {
+    /// The address of its header.
+    pub address: u64,
+    /// How many frames it is inside of.
+    pub depth: u32,
+}
+
 /// Where a redirect put things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Frame {
-    /// The frame's name: the address of its header, 64-byte aligned, and the stack pointer at the trampoline's entry.
+    /// The address of the header, 64-byte aligned, and the stack pointer at the trampoline's entry.
     pub address: u64,
     /// Address of the machine context.
     pub mcontext: u64,
@@ -90,6 +100,14 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// The frame's name.
+    pub const fn name(&self) -> FrameRef {
+        FrameRef {
+            address: self.address,
+            depth: self.depth,
+        }
+    }
+
     /// Bytes from the header to the end.
     pub(crate) const fn size<A: Arch>() -> u64 {
         HEADER_SIZE

@@ -58,7 +58,7 @@ mod trampoline;
 pub use arch::{Arch, Arm64, Native, X86_64};
 pub use error::{RedirectError, ReturnError};
 pub use fault::Fault;
-pub use frame::Frame;
+pub use frame::{Frame, FrameRef};
 pub use key::Key;
 pub use mach_sys::darwin::DarwinSignal;
 pub use mask::{Held, Mask};

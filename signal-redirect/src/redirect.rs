@@ -8,7 +8,9 @@ use mach_sys::thread_state::Registers;
 use crate::arch::{Arch, Native};
 use crate::error::RedirectError;
 use crate::fault::Fault;
-use crate::frame::{Frame, HEADER_ALIGN, HEADER_WORDS, Header, Image, flag, stack_of, word};
+use crate::frame::{
+    Frame, FrameRef, HEADER_ALIGN, HEADER_WORDS, Header, Image, flag, stack_of, word,
+};
 use crate::memory::Memory;
 use crate::trampoline::{Entry, Trampoline};
 
@@ -47,7 +49,7 @@ pub struct Redirect<A: Arch = Native> {
     float: Option<A::FloatState>,
     signal_mask: u32,
     tag: u64,
-    outer: Option<(u64, u32)>,
+    outer: Option<FrameRef>,
 }
 
 /// The smallest page of either machine.
@@ -117,9 +119,10 @@ impl<A: Arch> Redirect<A> {
         self
     }
 
-    /// The frame that the thread is inside of: a handler was interrupted. [`Resumed`](crate::Resumed) gives it back.
-    pub const fn inside(mut self, outer: Frame) -> Self {
-        self.outer = Some((outer.address, outer.depth));
+    /// The innermost frame that the thread is inside of, if a handler was interrupted. [`Resumed`](crate::Resumed) gives it back,
+    /// and [`Trampoline::still_inside`] follows it.
+    pub const fn inside(mut self, outer: Option<FrameRef>) -> Self {
+        self.outer = outer;
         self
     }
 
@@ -170,7 +173,7 @@ impl<A: Arch> Redirect<A> {
             uc_mcontext: frame.mcontext,
         };
         let image = Image::new::<A>(
-            &self.header(state, &frame),
+            &self.header(state, &frame, alternate),
             &A::context(exception, state, &float),
             &ucontext,
             &info.siginfo(),
@@ -220,11 +223,11 @@ impl<A: Arch> Redirect<A> {
         if low < bottom {
             return Err(full);
         }
-        let depth = self.outer.map_or(0, |(_, depth)| depth.saturating_add(1));
+        let depth = self.outer.map_or(0, |outer| outer.depth.saturating_add(1));
         Ok(Frame::at::<A>(address, low, depth))
     }
 
-    fn header(&self, state: &A::State, frame: &Frame) -> Header {
+    fn header(&self, state: &A::State, frame: &Frame, alternate: Option<&Range<u64>>) -> Header {
         let save = self.trampoline.save();
         let mut header = [0; HEADER_WORDS];
         header[word::ENTRY] = self.entry.address();
@@ -237,11 +240,13 @@ impl<A: Arch> Redirect<A> {
         header[word::SAVE_MASK] = save.word();
         header[word::SAVE_SIZE] = save.size();
         header[word::TAG] = self.tag;
-        header[word::OUTER] = self.outer.map_or(0, |(address, _)| address);
+        header[word::OUTER] = self.outer.map_or(0, |outer| outer.address);
         header[word::DEPTH] = u64::from(frame.depth);
         header[word::KEPT..word::KEPT + 4].copy_from_slice(&A::kept(state));
-        header[word::LOW] = frame.low;
-        header[word::HIGH] = frame.high;
+        if let Some(range) = alternate {
+            header[word::STACK_START] = range.start;
+            header[word::STACK_END] = range.end;
+        }
         header[word::SEAL] = self
             .trampoline
             .key()

@@ -5,7 +5,7 @@ use mach_sys::thread_state::Registers;
 
 use crate::arch::{Arch, CONTEXT_STATE, Native};
 use crate::error::ReturnError;
-use crate::frame::{HEADER_ALIGN, HEADER_SIZE, Header, flag, word};
+use crate::frame::{FrameRef, HEADER_ALIGN, HEADER_SIZE, Header, flag, word};
 use crate::memory::Memory;
 use crate::trampoline::Trampoline;
 
@@ -19,11 +19,9 @@ pub struct Resumed<A: Arch = Native> {
     /// The redirect's tag.
     pub tag: u64,
     /// The frame that is now at an end.
-    pub frame: u64,
+    pub frame: FrameRef,
     /// The frame that the thread is inside of now, if its redirect was said to be inside one.
-    pub outer: Option<u64>,
-    /// How many frames the ended one was inside of.
-    pub depth: u32,
+    pub outer: Option<FrameRef>,
 }
 
 impl<A: Arch> Trampoline<A> {
@@ -42,15 +40,7 @@ impl<A: Arch> Trampoline<A> {
         if state.sp() != frame || frame % HEADER_ALIGN != 0 {
             return Err(ReturnError::Forged(frame));
         }
-        let mut header: Header = pod::zeroed();
-        memory.read(frame, pod::bytes_of_mut(&mut header))?;
-        let key = self.key();
-        if header[word::SEAL] == key.used(frame) {
-            return Err(ReturnError::Stale(frame));
-        }
-        if header[word::SEAL] != key.seal(frame, &header[word::SEAL + 1..]) {
-            return Err(ReturnError::Forged(frame));
-        }
+        let header = self.header(frame, memory)?;
         if header[word::FLAGS] & flag::NEVER != 0 {
             return Err(ReturnError::NeverReturns(frame));
         }
@@ -63,13 +53,67 @@ impl<A: Arch> Trampoline<A> {
         let [a, b, c, d] = [0, 1, 2, 3].map(|at| header[word::KEPT + at]);
         A::restore_kept(&mut resumed, [a, b, c, d]);
         A::check_resumable(&resumed)?;
-        memory.write(frame, &key.used(frame).to_ne_bytes())?;
+        memory.write(frame, &self.key().used(frame).to_ne_bytes())?;
         Ok(Some(Resumed {
             state: resumed,
             tag: header[word::TAG],
-            frame,
-            outer: Some(header[word::OUTER]).filter(|outer| *outer != 0),
-            depth: u32::try_from(header[word::DEPTH]).unwrap_or(u32::MAX),
+            frame: FrameRef {
+                address: frame,
+                depth: depth_of(&header),
+            },
+            outer: outer_of(&header),
         }))
     }
+
+    /// The innermost frame that a thread is still inside of after it has jumped to a stack pointer of its own choice: a throw out
+    /// of handlers ends all those that it leaves (R27). Asked with the innermost frame that was known; nothing is changed, and a
+    /// frame left behind needs no clearing up.
+    ///
+    /// A frame is left when the thread goes on above it, or, of a frame on an alternate or emergency stack, elsewhere. Stacks that
+    /// a thread switches to by itself are not known here.
+    pub fn still_inside(
+        &self,
+        innermost: FrameRef,
+        sp: u64,
+        memory: &impl Memory,
+    ) -> Result<Option<FrameRef>, ReturnError> {
+        let mut next = Some(innermost);
+        while let Some(frame) = next {
+            let header = self.header(frame.address, memory)?;
+            let stack = header[word::STACK_START]..header[word::STACK_END];
+            let is_left = sp > frame.address || !(stack.is_empty() || stack.contains(&sp));
+            if !is_left {
+                return Ok(next);
+            }
+            // Outer frames have a smaller depth: the walk ends.
+            next = outer_of(&header).filter(|outer| outer.depth < frame.depth);
+        }
+        Ok(None)
+    }
+
+    /// A frame's header, if it is one of this process's and not used up.
+    fn header(&self, frame: u64, memory: &impl Memory) -> Result<Header, ReturnError> {
+        let mut header: Header = pod::zeroed();
+        memory.read(frame, pod::bytes_of_mut(&mut header))?;
+        let key = self.key();
+        if header[word::SEAL] == key.used(frame) {
+            return Err(ReturnError::Stale(frame));
+        }
+        if header[word::SEAL] != key.seal(frame, &header[word::SEAL + 1..]) {
+            return Err(ReturnError::Forged(frame));
+        }
+        Ok(header)
+    }
+}
+
+fn depth_of(header: &Header) -> u32 {
+    u32::try_from(header[word::DEPTH]).unwrap_or(u32::MAX)
+}
+
+fn outer_of(header: &Header) -> Option<FrameRef> {
+    Some(FrameRef {
+        address: header[word::OUTER],
+        depth: depth_of(header).saturating_sub(1),
+    })
+    .filter(|outer| outer.address != 0)
 }

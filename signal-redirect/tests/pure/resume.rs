@@ -3,7 +3,9 @@
 use crate::common::{BASE, Machine, SIZE, SP, Stack, TRAP, apply, key, on_both, patterned};
 use mach_sys::pod;
 use mach_sys::thread_state::Registers;
-use signal_redirect::{Key, Memory, Return, ReturnError, Unmapped, X86_64};
+use signal_redirect::{
+    Frame, FrameRef, Key, Memory, Return, ReturnError, Stack as Place, Unmapped, X86_64,
+};
 
 on_both! {
     a_change_of_any_word_of_the_header_is_a_forgery
@@ -11,6 +13,7 @@ on_both! {
     a_frame_is_returned_from_once
     a_handler_that_must_not_return_is_told_so
     frames_nest
+    r27_a_throw_ends_the_frames_that_it_leaves
     what_is_the_kernels_is_not_the_handlers
     other_program_counters_are_not_the_return_trap
 }
@@ -141,44 +144,110 @@ fn a_handler_that_must_not_return_is_told_so<A: Machine>() {
     assert_eq!(result, Err(ReturnError::NeverReturns(frame.address)));
 }
 
-fn frames_nest<A: Machine>() {
+/// A thread in its third handler: the registers that each level interrupted, the frames, and the registers that enter each.
+struct Nested<A: Machine> {
+    stopped: Vec<A::State>,
+    frames: Vec<Frame>,
+    entered: Vec<A::State>,
+    memory: Stack,
+}
+
+/// The third frame goes to the emergency stack.
+fn nested<A: Machine>(emergency: core::ops::Range<u64>) -> Nested<A> {
     let mut memory = Stack::new(BASE..BASE + SIZE);
     let mut stopped = vec![A::stopped(SP)];
-    let mut frames: Vec<signal_redirect::Frame> = Vec::new();
-    let mut traps = Vec::new();
+    let mut frames: Vec<Frame> = Vec::new();
+    let mut entered = Vec::new();
     for depth in 0..3u32 {
-        let mut plan = A::plan().tag(u64::from(depth));
-        if let Some(outer) = frames.last() {
-            plan = plan.inside(*outer);
+        let mut plan = A::plan()
+            .tag(u64::from(depth))
+            .inside(frames.last().map(Frame::name));
+        if depth == 2 {
+            plan = plan.stack(Place::Alternate(emergency.clone()));
         }
-        let (entered, frame) = plan
-            .apply(stopped.last().unwrap(), &A::fault(), &mut memory)
+        let (state, frame) = plan
+            .apply(&stopped[depth as usize], &A::fault(), &mut memory)
             .unwrap();
         assert_eq!(frame.depth, depth);
-        if let Some(outer) = frames.last() {
-            assert!(frame.high <= outer.low);
-        }
         frames.push(frame);
-        traps.push(A::at_trap(&entered));
+        entered.push(state);
         // The handler has used some stack when it faults itself.
         let mut inner: A::State = patterned(40 + depth as u8);
         A::plausible(&mut inner);
         inner.set_sp(frame.low - 24 * u64::from(depth));
         stopped.push(inner);
     }
+    Nested {
+        stopped,
+        frames,
+        entered,
+        memory,
+    }
+}
+
+const EMERGENCY: core::ops::Range<u64> = BASE + 0xa000..BASE + 0xe000;
+
+fn frames_nest<A: Machine>() {
+    let mut thread = nested::<A>(EMERGENCY);
+    assert!(thread.frames[1].high <= thread.frames[0].low);
     for depth in (0..3).rev() {
+        let trap = A::at_trap(&thread.entered[depth]);
         let resumed = A::trampoline()
-            .return_from(&traps[depth], &mut memory)
+            .return_from(&trap, &mut thread.memory)
             .unwrap()
             .unwrap();
-        assert_eq!(resumed.state, stopped[depth]);
-        assert_eq!((resumed.tag, resumed.depth), (depth as u64, depth as u32));
-        assert_eq!(resumed.frame, frames[depth].address);
+        assert_eq!(resumed.state, thread.stopped[depth]);
+        assert_eq!(resumed.tag, depth as u64);
+        assert_eq!(resumed.frame, thread.frames[depth].name());
+        let outer = depth
+            .checked_sub(1)
+            .map(|outer| thread.frames[outer].name());
+        assert_eq!(resumed.outer, outer);
+    }
+}
+
+fn r27_a_throw_ends_the_frames_that_it_leaves<A: Machine>() {
+    let mut thread = nested::<A>(EMERGENCY);
+    let frames: Vec<_> = thread.frames.iter().map(Frame::name).collect();
+    let at = |from: usize, sp| A::trampoline().still_inside(frames[from], sp, &thread.memory);
+    for (from, sp, innermost) in [
+        // In the third handler, on the emergency stack; at its trampoline's entry.
+        (2, thread.frames[2].low - 64, Some(2)),
+        (2, frames[2].address, Some(2)),
+        // Above it there, and off that stack: in the second handler, in the first, in none.
+        (2, thread.frames[1].low - 64, Some(1)),
+        (2, frames[1].address, Some(1)),
+        (2, thread.frames[1].high, Some(0)),
+        (2, thread.frames[0].low - 64, Some(0)),
+        (2, SP, None),
+        (2, SP + 0x1000, None),
+        (1, thread.frames[1].low, Some(1)),
+        (1, SP, None),
+        (0, 8, Some(0)),
+        (0, SP, None),
+    ] {
         assert_eq!(
-            resumed.outer,
-            depth.checked_sub(1).map(|outer| frames[outer].address)
+            at(from, sp),
+            Ok(innermost.map(|at: usize| frames[at])),
+            "{from}, {sp:#x}"
         );
     }
+    // Used up, overwritten, unmapped.
+    let trap = A::at_trap(&thread.entered[2]);
+    A::trampoline()
+        .return_from(&trap, &mut thread.memory)
+        .unwrap();
+    let stale = A::trampoline().still_inside(frames[2], SP, &thread.memory);
+    assert_eq!(stale, Err(ReturnError::Stale(frames[2].address)));
+    thread.memory.put(frames[0].address + 40, &1u64);
+    let forged = A::trampoline().still_inside(frames[1], SP, &thread.memory);
+    assert_eq!(forged, Err(ReturnError::Forged(frames[0].address)));
+    let nowhere = FrameRef {
+        address: 64,
+        depth: 0,
+    };
+    let unmapped = A::trampoline().still_inside(nowhere, SP, &thread.memory);
+    assert_eq!(unmapped, Err(ReturnError::Memory(Unmapped { address: 64 })));
 }
 
 fn what_is_the_kernels_is_not_the_handlers<A: Machine>() {
