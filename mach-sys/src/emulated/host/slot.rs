@@ -252,7 +252,7 @@ pub(crate) fn register() -> Result<SlotId, Exhausted> {
     adopt(slot, tid);
     // SAFETY: no arguments.
     let this = unsafe { libc::pthread_self() };
-    header.pthread.store(this as u64, Ordering::Release);
+    header.pthread.store(this, Ordering::Release);
     if sys::alternate_stack().flags & sys::SS_DISABLE != 0 {
         // SAFETY: the lent part of the thread's own slot, which lives until the thread is gone. A refusal (the thread runs on an
         // alternate stack just now) leaves the lending to its first fault.
@@ -270,8 +270,7 @@ pub(crate) fn register() -> Result<SlotId, Exhausted> {
 pub(crate) fn of_pthread(thread: libc::pthread_t) -> Option<SlotId> {
     taken().find(|slot| {
         let header = header(*slot);
-        header.pthread.load(Ordering::Acquire) == thread as u64
-            && !header.exiting.load(Ordering::Relaxed)
+        header.pthread.load(Ordering::Acquire) == thread && !header.exiting.load(Ordering::Relaxed)
     })
 }
 

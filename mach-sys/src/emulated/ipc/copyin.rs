@@ -97,7 +97,8 @@ impl Locked<'_> {
             _ => Rights::SEND,
         };
         let accepts_dead = needed != Rights::RECEIVE && dead == Dead::Accepted;
-        if !entry.rights.has(needed) && !(accepts_dead && entry.rights.has(Rights::DEAD_NAME)) {
+        let stands_for_it = accepts_dead && entry.rights.has(Rights::DEAD_NAME);
+        if !(entry.rights.has(needed) || stands_for_it) {
             return Err(KernReturn::INVALID_RIGHT);
         }
         if disposition == MACH_MSG_TYPE_MOVE_SEND && entry.pinned && entry.references == 1 {
