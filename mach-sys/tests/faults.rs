@@ -37,7 +37,10 @@ fn serve(port: &ReceiveRight, mut answer: impl FnMut(i32, [i64; 2], &mut NativeS
         let size = request[1] as usize;
         let bytes = &mach_sys::pod::word_bytes(&request)[..size];
         let decoded = mig::decode(bytes, Accept::Both).expect("a good request");
-        let (codes, _) = decoded.codes().to_array();
+        let [code, subcode] = *decoded.codes() else {
+            panic!("two codes");
+        };
+        let codes = [code, subcode];
         let mut state: NativeState = decoded.state().expect("the native state");
         let to = ReplyTo::request(&decoded);
         let handled = answer(decoded.exception().raw(), codes, &mut state);

@@ -1,0 +1,132 @@
+//! What a handler asks the kernel to send: behavior, code width and flavor.
+
+use crate::error::DeliveryError;
+use core::fmt;
+use mach_sys::exception::{Behavior, BehaviorKind, BehaviorModifiers};
+use mach_sys::machine::Machine;
+use mach_sys::mig::Routine;
+use mach_sys::thread_state::{Flavor, ThreadState};
+use mach_sys::types::thread_state_flavor_t;
+
+/// All that `*_set_exception_ports` wants besides port and mask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Delivery {
+    behavior: Behavior,
+    flavor: thread_state_flavor_t,
+}
+
+impl Delivery {
+    /// Any behavior and flavor that the kernel can deliver.
+    ///
+    /// # Errors
+    /// Combinations that the kernel accepts and then cannot deliver, or that crash it (B2.7): a behavior that it does not know, a
+    /// protected one without 64-bit codes, a state-carrying one without a flavor of this machine's.
+    pub const fn new(
+        behavior: Behavior,
+        flavor: thread_state_flavor_t,
+    ) -> Result<Self, DeliveryError> {
+        let plain = Behavior::of(
+            behavior.kind(),
+            if behavior.has_codes() {
+                BehaviorModifiers::CODES
+            } else {
+                BehaviorModifiers::empty()
+            },
+        );
+        if Routine::for_behavior(plain).is_none() {
+            return Err(DeliveryError::Behavior(behavior));
+        }
+        let described = Flavor::new(Machine::NATIVE, flavor);
+        if behavior.kind().has_state() && described.count().is_none() {
+            return Err(DeliveryError::Flavor {
+                behavior,
+                flavor: described,
+            });
+        }
+        Ok(Self { behavior, flavor })
+    }
+
+    /// `EXCEPTION_STATE` with 64-bit codes: the reply sets the state, and no rights travel. For threads: it names nobody, so that
+    /// at task level a child's exceptions cannot be told from the task's own.
+    #[must_use]
+    pub const fn state<S: ThreadState>() -> Self {
+        Self::with_state::<S>(BehaviorKind::STATE)
+    }
+
+    /// `EXCEPTION_STATE_IDENTITY` with 64-bit codes: state, thread and task.
+    #[must_use]
+    pub const fn state_identity<S: ThreadState>() -> Self {
+        Self::with_state::<S>(BehaviorKind::STATE_IDENTITY)
+    }
+
+    /// `EXCEPTION_STATE_IDENTITY_PROTECTED`: state, a token for the task, the thread's identifier. What a hardened process may
+    /// still ask for (B5.3). macOS 15 and later.
+    #[must_use]
+    pub const fn state_identity_protected<S: ThreadState>() -> Self {
+        Self::with_state::<S>(BehaviorKind::STATE_IDENTITY_PROTECTED)
+    }
+
+    /// `EXCEPTION_IDENTITY_PROTECTED`: a token for the task, the thread's identifier, no state. macOS 12 and later.
+    #[must_use]
+    pub const fn identity_protected() -> Self {
+        Self {
+            behavior: Behavior::with_codes(BehaviorKind::IDENTITY_PROTECTED),
+            flavor: 0,
+        }
+    }
+
+    /// `EXCEPTION_DEFAULT` with 64-bit codes: thread and task, no state.
+    #[must_use]
+    pub const fn identity() -> Self {
+        Self {
+            behavior: Behavior::with_codes(BehaviorKind::DEFAULT),
+            flavor: 0,
+        }
+    }
+
+    const fn with_state<S: ThreadState>(kind: BehaviorKind) -> Self {
+        Self {
+            behavior: Behavior::with_codes(kind),
+            flavor: S::FLAVOR,
+        }
+    }
+
+    /// The same with 32-bit codes (`exc`): addresses lose their upper halves. Protected behaviors have no such form (B2.5).
+    ///
+    /// # Errors
+    /// [`DeliveryError::Behavior`] for a protected behavior.
+    pub const fn narrow(self) -> Result<Self, DeliveryError> {
+        Self::new(
+            Behavior::of(self.behavior.kind(), BehaviorModifiers::empty()),
+            self.flavor,
+        )
+    }
+
+    /// The behavior, with its modifiers.
+    #[must_use]
+    pub const fn behavior(self) -> Behavior {
+        self.behavior
+    }
+
+    /// The flavor; 0 where no state is sent.
+    #[must_use]
+    pub const fn flavor(self) -> thread_state_flavor_t {
+        self.flavor
+    }
+
+    /// Whether the message carries a state.
+    #[must_use]
+    pub const fn has_state(self) -> bool {
+        self.behavior.kind().has_state()
+    }
+}
+
+impl fmt::Display for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.behavior)?;
+        if self.has_state() {
+            write!(f, " with {}", Flavor::new(Machine::NATIVE, self.flavor))?;
+        }
+        Ok(())
+    }
+}

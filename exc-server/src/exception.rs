@@ -1,0 +1,297 @@
+//! A stopped thread that waits for an answer.
+
+use crate::answer::{Answered, Outcome};
+use crate::buffer::Scratch;
+use crate::deferred::{DeferSlot, Deferred};
+use crate::error::{ReplyError, StateError};
+use crate::install::Previous;
+use crate::question::Question;
+use crate::stats::Counters;
+use core::fmt;
+use mach_sys::exception::{ExceptionType, Meaning};
+use mach_sys::machine::Machine;
+use mach_sys::mig::{Request, Routine};
+use mach_sys::rights::{Name, SendRight, TaskIdToken, TaskRight, ThreadRight};
+use mach_sys::thread_state::{NativeState, THREAD_STATE_MAX, ThreadState};
+use mach_sys::types::{natural_t, thread_state_flavor_t};
+
+/// A stopped thread that waits for an answer, and what its message said. Borrows the receive buffer.
+///
+/// Exactly one answer leaves. Dropping it declines, so that neither an early return nor a panic leaves the thread stopped or claims
+/// the fault handled.
+#[must_use = "dropping an exception declines it"]
+pub struct Exception<'b> {
+    request: Request<'b>,
+    question: Question,
+    tag: u64,
+    context: u64,
+    scratch: &'b mut Scratch,
+    /// The new state's flavor and length; its words lie in the scratch's forward buffer.
+    new_state: Option<(thread_state_flavor_t, usize)>,
+    counters: Option<&'b Counters>,
+    forward: Forward<'b>,
+}
+
+/// What forwarding needs: where answers come to, and who was there before.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Forward<'b> {
+    pub(crate) reply_port: Option<&'b mach_sys::rights::ReceiveRight>,
+}
+
+impl<'b> Exception<'b> {
+    pub(crate) fn new(
+        request: Request<'b>,
+        question: Question,
+        tag: u64,
+        context: u64,
+        scratch: &'b mut Scratch,
+        counters: Option<&'b Counters>,
+        forward: Forward<'b>,
+    ) -> Self {
+        Self {
+            request,
+            question,
+            tag,
+            context,
+            scratch,
+            new_state: None,
+            counters,
+            forward,
+        }
+    }
+
+    /// The kind of exception.
+    #[must_use]
+    pub fn kind(&self) -> ExceptionType {
+        self.request.exception()
+    }
+
+    /// The codes, two of them in every message of the kernel's but one (A3.8); sign-extended from 32 bits where they came so. A
+    /// code that did not come is 0.
+    #[must_use]
+    pub fn codes(&self) -> [i64; 2] {
+        two_codes(&self.request)
+    }
+
+    /// What the codes say.
+    #[must_use]
+    pub fn meaning(&self) -> Meaning {
+        Meaning::decode(Machine::NATIVE, self.kind(), self.request.codes())
+    }
+
+    /// Which routine of `exc` or `mach_exc` was called.
+    #[must_use]
+    pub fn routine(&self) -> Routine {
+        self.question.routine
+    }
+
+    /// The tag of the route that it came by; for a [`Receiver`](crate::Receiver) without a server, the port's context.
+    #[must_use]
+    pub fn tag(&self) -> u64 {
+        self.tag
+    }
+
+    /// The context of the port that it arrived on.
+    #[must_use]
+    pub fn port_context(&self) -> u64 {
+        self.context
+    }
+
+    /// The port that it arrived on; `None` if that died meanwhile.
+    #[must_use]
+    pub fn port(&self) -> Option<Name> {
+        Name::new(self.request.exception_port())
+    }
+
+    /// The faulting thread, where the behavior names it and it still lives. Released with the answer: clone it to keep it.
+    #[must_use]
+    pub fn thread(&self) -> Option<&ThreadRight> {
+        self.question.rights.thread.as_ref()
+    }
+
+    /// The faulting thread's task, likewise.
+    #[must_use]
+    pub fn task(&self) -> Option<&TaskRight> {
+        self.question.rights.task.as_ref()
+    }
+
+    /// The task's identity token, of a protected behavior.
+    #[must_use]
+    pub fn task_token(&self) -> Option<&SendRight<TaskIdToken>> {
+        self.question.rights.token.as_ref()
+    }
+
+    /// The thread's 64-bit identifier, of a protected behavior.
+    #[must_use]
+    pub fn thread_id(&self) -> Option<u64> {
+        self.question.rights.thread_id
+    }
+
+    /// The flavor of the state that came, if one did.
+    #[must_use]
+    pub fn flavor(&self) -> Option<thread_state_flavor_t> {
+        self.request.flavor()
+    }
+
+    /// The state as `S`.
+    ///
+    /// # Errors
+    /// No state came, or one of another flavor or size.
+    pub fn state<S: ThreadState>(&self) -> Result<S, StateError> {
+        if self.flavor().is_none() {
+            return Err(StateError::Absent);
+        }
+        Ok(self.request.state()?)
+    }
+
+    /// The general registers.
+    ///
+    /// # Errors
+    /// As [`state`](Self::state).
+    pub fn registers(&self) -> Result<NativeState, StateError> {
+        self.state()
+    }
+
+    /// Sets the state that the thread goes on with if it is resumed.
+    ///
+    /// # Safety
+    /// With these registers the thread must not break any invariant of the code it resumes in: the program counter is an entry point
+    /// that expects this stack and these arguments, and no frame that is skipped owns a value that must be dropped.
+    ///
+    /// # Errors
+    /// The behavior carries no state.
+    #[allow(unsafe_code)]
+    pub unsafe fn set_state<S: ThreadState>(&mut self, state: &S) -> Result<(), StateError> {
+        // SAFETY: the caller's promise.
+        unsafe { self.set_state_words(S::FLAVOR, state.as_words()) }
+    }
+
+    /// As [`set_state`](Self::set_state), from words of a flavor; it may be another than the one that came (A4.3).
+    ///
+    /// # Safety
+    /// As [`set_state`](Self::set_state).
+    ///
+    /// # Errors
+    /// The behavior carries no state, or the words are more than any state has.
+    #[allow(unsafe_code)]
+    pub unsafe fn set_state_words(
+        &mut self,
+        flavor: thread_state_flavor_t,
+        words: &[natural_t],
+    ) -> Result<(), StateError> {
+        if !self.question.routine.has_state() {
+            return Err(StateError::Absent);
+        }
+        if words.len() > THREAD_STATE_MAX {
+            return Err(StateError::TooLarge { words: words.len() });
+        }
+        self.scratch.forward[..words.len()].copy_from_slice(words);
+        self.new_state = Some((flavor, words.len()));
+        Ok(())
+    }
+
+    /// Handled: the thread goes on, with the state set before, or unchanged.
+    pub fn resume(mut self) -> Answered {
+        self.answer(true)
+    }
+
+    /// Not ours: the kernel asks the next level, with nothing changed.
+    pub fn decline(mut self) -> Answered {
+        self.answer(false)
+    }
+
+    /// Asks the handler that was there before, in the form that he registered for, and passes his answer on. Declines when nobody was
+    /// there, or he did not answer.
+    pub fn forward(mut self, previous: &Previous) -> Answered {
+        let handler = previous.handler(self.kind());
+        let answered = match (handler, self.forward.reply_port) {
+            (Some(handler), Some(reply_port)) => crate::forward::ask(
+                &self.request,
+                &self.question,
+                handler,
+                reply_port,
+                self.scratch,
+            ),
+            _ => None,
+        };
+        match answered {
+            Some(new_state) => {
+                self.new_state = new_state;
+                let answered = self.answer_with(true, Outcome::Forwarded);
+                drop(self);
+                answered
+            }
+            None => self.answer(false),
+        }
+    }
+
+    /// Puts the answer off: the slot, made before, takes all that it needs, and somebody answers later, from any thread.
+    pub fn defer(mut self, slot: DeferSlot) -> (Answered, Deferred) {
+        let question = self.take_question();
+        let deferred = Deferred::new(&self.request, question, self.tag, slot);
+        if let Some(counters) = self.counters {
+            counters.answered(Outcome::Deferred);
+        }
+        (Answered(Outcome::Deferred), deferred)
+    }
+
+    fn take_question(&mut self) -> Question {
+        let answered = Question::answered(self.question.routine);
+        core::mem::replace(&mut self.question, answered)
+    }
+
+    fn answer(&mut self, handled: bool) -> Answered {
+        let outcome = if handled {
+            Outcome::Resumed
+        } else {
+            Outcome::Declined
+        };
+        self.answer_with(handled, outcome)
+    }
+
+    fn answer_with(&mut self, handled: bool, outcome: Outcome) -> Answered {
+        let Scratch { reply, forward } = &mut *self.scratch;
+        let state = self
+            .new_state
+            .filter(|_| handled)
+            .map(|(flavor, length)| (flavor, &forward[..length]));
+        let outcome = match self.question.answer(handled, state, reply) {
+            Ok(()) => outcome,
+            Err(ReplyError::NobodyWaits | ReplyError::Encode(_) | ReplyError::Kernel(_)) => {
+                Outcome::Unwanted
+            }
+        };
+        if let Some(counters) = self.counters {
+            counters.answered(outcome);
+        }
+        Answered(outcome)
+    }
+}
+
+/// The codes of a request; one that did not come is 0.
+pub(crate) fn two_codes(request: &Request<'_>) -> [i64; 2] {
+    let mut codes = [0; 2];
+    for (to, from) in codes.iter_mut().zip(request.codes()) {
+        *to = *from;
+    }
+    codes
+}
+
+impl Drop for Exception<'_> {
+    fn drop(&mut self) {
+        if !self.question.is_answered() {
+            let _ = self.answer(false);
+        }
+    }
+}
+
+impl fmt::Debug for Exception<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exception")
+            .field("kind", &self.kind())
+            .field("codes", &self.codes())
+            .field("routine", &self.routine())
+            .field("tag", &self.tag)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,155 @@
+//! What an answer needs of a request: the reply right, the rights that came with it, and where the reply goes.
+
+use crate::answer::return_code;
+use crate::error::ReplyError;
+use crate::message;
+use crate::table::{RouteId, Table};
+use mach_sys::kern_return::KernReturn;
+use mach_sys::message::mach_msg_header_t;
+use mach_sys::mig::{Identity, ReplyTo, Request, Routine};
+use mach_sys::pod;
+use mach_sys::rights::{
+    Name, Right, SendOnceRight, SendRight, TaskIdToken, TaskRight, ThreadRight,
+};
+use mach_sys::types::{natural_t, thread_state_flavor_t};
+use std::sync::Arc;
+
+/// The rights of a request. Dropping releases them.
+#[derive(Debug, Default)]
+pub(crate) struct Rights {
+    pub(crate) thread: Option<ThreadRight>,
+    pub(crate) task: Option<TaskRight>,
+    pub(crate) token: Option<SendRight<TaskIdToken>>,
+    pub(crate) thread_id: Option<u64>,
+}
+
+impl Rights {
+    #[allow(unsafe_code)]
+    fn of(request: &Request<'_>) -> Self {
+        let mut rights = Self::default();
+        match request.identity() {
+            Identity::ThreadAndTask { thread, task } => {
+                // SAFETY: the message was received, and moved one reference on each of these names to this task; the request's
+                // one owner takes them. A right whose port died arrives as a name that is none.
+                rights.thread = Name::new(thread).map(|name| unsafe { Right::from_name(name) });
+                // SAFETY: as above.
+                rights.task = Name::new(task).map(|name| unsafe { Right::from_name(name) });
+            }
+            Identity::Token { token, thread_id } => {
+                // SAFETY: as above.
+                rights.token = Name::new(token).map(|name| unsafe { Right::from_name(name) });
+                rights.thread_id = Some(thread_id);
+            }
+            Identity::Kcdata { object } => {
+                // SAFETY: as above; whatever it leads to, the reference is released with the request.
+                rights.token = Name::new(object).map(|name| unsafe { Right::from_name(name) });
+            }
+            Identity::None => {}
+        }
+        rights
+    }
+}
+
+/// A place in a route, left when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) table: Arc<Table>,
+    pub(crate) id: RouteId,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.table.leave(self.id);
+    }
+}
+
+/// An unanswered request, but for its content.
+#[derive(Debug)]
+pub(crate) struct Question {
+    to: ReplyTo,
+    pub(crate) routine: Routine,
+    reply: Option<SendOnceRight>,
+    pub(crate) rights: Rights,
+    place: Option<Place>,
+}
+
+/// A state for the thread to go on with.
+pub(crate) type NewState<'a> = (thread_state_flavor_t, &'a [natural_t]);
+
+impl Question {
+    #[allow(unsafe_code)]
+    pub(crate) fn of(request: &Request<'_>, place: Option<Place>) -> Self {
+        let reply = Name::new(request.reply_port()).map(|name| {
+            // SAFETY: the message moved its send-once right to this task; the request's one owner takes it.
+            unsafe { SendOnceRight::from_name(name) }
+        });
+        Self {
+            to: ReplyTo::request(request),
+            routine: request.routine(),
+            reply,
+            rights: Rights::of(request),
+            place,
+        }
+    }
+
+    /// What is left of a question that somebody else answers.
+    pub(crate) fn answered(routine: Routine) -> Self {
+        Self {
+            to: ReplyTo::header(&mach_msg_header_t::default()),
+            routine,
+            reply: None,
+            rights: Rights::default(),
+            place: None,
+        }
+    }
+
+    pub(crate) fn is_answered(&self) -> bool {
+        self.reply.is_none()
+    }
+
+    /// Answers. The request's rights are released before the reply leaves: after it the thread may be gone, and its name another
+    /// thread's.
+    pub(crate) fn answer(
+        &mut self,
+        handled: bool,
+        state: Option<NewState<'_>>,
+        buffer: &mut [u32],
+    ) -> Result<(), ReplyError> {
+        self.rights = Rights::default();
+        let reply = self.reply.take();
+        let sent = match reply {
+            Some(reply) => self.send(reply, handled, state, buffer),
+            None => Err(ReplyError::NobodyWaits),
+        };
+        self.place = None;
+        sent
+    }
+
+    fn send(
+        &self,
+        reply: SendOnceRight,
+        handled: bool,
+        state: Option<NewState<'_>>,
+        buffer: &mut [u32],
+    ) -> Result<(), ReplyError> {
+        let carries_state = self.routine.has_state();
+        let code = return_code(handled, carries_state, state.is_some());
+        let bytes = pod::word_bytes_mut(buffer);
+        let size = match state {
+            Some((flavor, words)) if handled && carries_state => {
+                self.to.encode_state(bytes, flavor, words)?
+            }
+            _ => self.to.encode_status(bytes, code)?,
+        };
+        match message::send(buffer, size) {
+            Ok(()) => {
+                // The message used the right up.
+                let _ = reply.into_name();
+                Ok(())
+            }
+            // The wait was aborted, or the thread terminated: the right is a dead name, which dropping it releases.
+            Err(KernReturn::SEND_INVALID_DEST) => Err(ReplyError::NobodyWaits),
+            Err(code) => Err(ReplyError::Kernel(code)),
+        }
+    }
+}

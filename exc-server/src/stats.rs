@@ -1,0 +1,70 @@
+//! What a server did so far.
+
+use crate::answer::Outcome;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counters since the server's start. Read one by one: their sum may be off by what happens meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Requests answered "handled".
+    pub resumed: u64,
+    /// Requests answered "not ours", dropped ones and those of stale routes included.
+    pub declined: u64,
+    /// Requests that the displaced handler answered.
+    pub forwarded: u64,
+    /// Requests put off. Their answers count nowhere else.
+    pub deferred: u64,
+    /// Answers that nobody waited for any more.
+    pub unwanted: u64,
+    /// Messages that were no exception requests.
+    pub malformed: u64,
+    /// Handlers that panicked. Their requests were declined.
+    pub panicked: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    resumed: AtomicU64,
+    declined: AtomicU64,
+    forwarded: AtomicU64,
+    deferred: AtomicU64,
+    unwanted: AtomicU64,
+    malformed: AtomicU64,
+    panicked: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn answered(&self, outcome: Outcome) {
+        let counter = match outcome {
+            Outcome::Resumed => &self.resumed,
+            Outcome::Declined => &self.declined,
+            Outcome::Forwarded => &self.forwarded,
+            Outcome::Deferred => &self.deferred,
+            Outcome::Unwanted => &self.unwanted,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn malformed(&self) {
+        self.malformed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn panicked(&self) {
+        self.panicked.fetch_add(1, Ordering::Relaxed);
+        self.declined.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> Stats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            resumed: read(&self.resumed),
+            declined: read(&self.declined),
+            forwarded: read(&self.forwarded),
+            deferred: read(&self.deferred),
+            unwanted: read(&self.unwanted),
+            malformed: read(&self.malformed),
+            panicked: read(&self.panicked),
+        }
+    }
+}
