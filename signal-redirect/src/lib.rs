@@ -43,6 +43,7 @@
 #![deny(unsafe_code)]
 
 mod arch;
+mod caller;
 mod error;
 mod fault;
 mod frame;
@@ -56,6 +57,7 @@ mod resume;
 mod trampoline;
 
 pub use arch::{Arch, Arm64, Native, X86_64};
+pub use caller::return_to_caller;
 pub use error::{RedirectError, ReturnError};
 pub use fault::Fault;
 pub use frame::{Frame, FrameRef};

@@ -11,6 +11,7 @@ use crate::arch::{Arch, CONTEXT_STATE};
 use crate::error::{RedirectError, ReturnError};
 use crate::fault::{SignalInfo, software_signal};
 use crate::frame::Kept;
+use crate::memory::{Memory, Unmapped};
 
 /// Apple silicon and every other 64-bit ARM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +122,17 @@ impl Rewrite for Arm64 {
             code: si_code,
             address,
         })
+    }
+
+    fn returned(
+        state: &arm_thread_state64_t,
+        value: u64,
+        _: &impl Memory,
+    ) -> Result<arm_thread_state64_t, Unmapped> {
+        let mut caller = *state;
+        caller.x[0] = value;
+        caller.pc = state.lr;
+        Ok(caller)
     }
 
     fn initial_float() -> arm_neon_state64_t {

@@ -10,6 +10,7 @@ use mach_sys::thread_state::Registers;
 use crate::error::{RedirectError, ReturnError};
 use crate::fault::SignalInfo;
 use crate::frame::Kept;
+use crate::memory::{Memory, Unmapped};
 
 pub use arm64::Arm64;
 pub use x86_64::X86_64;
@@ -96,6 +97,15 @@ pub(crate) mod sealed {
             exception: &<Self as Arch>::ExceptionState,
             pc: u64,
         ) -> Option<SignalInfo>
+        where
+            Self: Arch;
+
+        /// A called function's registers, as if it had returned a value at once.
+        fn returned(
+            state: &<Self as Arch>::State,
+            value: u64,
+            memory: &impl Memory,
+        ) -> Result<<Self as Arch>::State, Unmapped>
         where
             Self: Arch;
 

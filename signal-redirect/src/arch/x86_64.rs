@@ -12,6 +12,7 @@ use crate::arch::{Arch, CONTEXT_STATE};
 use crate::error::{RedirectError, ReturnError};
 use crate::fault::{SignalInfo, software_signal};
 use crate::frame::Kept;
+use crate::memory::{Memory, Unmapped};
 
 /// Intel's and AMD's 64-bit machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,6 +192,21 @@ impl Rewrite for X86_64 {
             signal,
             code: si_code,
             address,
+        })
+    }
+
+    fn returned(
+        state: &x86_thread_state64_t,
+        value: u64,
+        memory: &impl Memory,
+    ) -> Result<x86_thread_state64_t, Unmapped> {
+        let mut return_address = [0; 8];
+        memory.read(state.rsp, &mut return_address)?;
+        Ok(x86_thread_state64_t {
+            rax: value,
+            rip: u64::from_le_bytes(return_address),
+            rsp: state.rsp.wrapping_add(8),
+            ..*state
         })
     }
 

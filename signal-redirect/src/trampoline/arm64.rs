@@ -49,6 +49,8 @@ global_asm!(
     ".p2align 4",
     "signal_redirect_trap:",
     "_signal_redirect_trap:",
+    // A local name for the jump back: in a shared object the global one would go through a table and the loader.
+    "9:",
     ".cfi_startproc simple",
     ".cfi_signal_frame",
     // DWARF's own number for pc, since lr is a register like any other here. A value (`DW_CFA_val_expression`), for libgcc
@@ -151,7 +153,7 @@ global_asm!(
     "msr fpsr, x11",
     "msr fpcr, x12",
     "mov sp, x19",
-    "b signal_redirect_trap",
+    "b 9b",
     ".cfi_endproc",
     flags = const word::FLAGS * 8,
     entry = const word::ENTRY * 8,

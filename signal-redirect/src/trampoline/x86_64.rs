@@ -49,6 +49,8 @@ global_asm!(
     ".p2align 4",
     "signal_redirect_trap:",
     "_signal_redirect_trap:",
+    // A local name for the jump back: in a shared object the global one would go through a table and the loader.
+    "9:",
     ".cfi_startproc simple",
     ".cfi_signal_frame",
     // The frame of the caller, which is the interrupted function, begins at the interrupted rsp; that also says rsp's value.
@@ -113,7 +115,7 @@ global_asm!(
     "and [rbx + {mxcsr}], eax",
     "fxrstor64 [rbx + {fx}]",
     "mov rsp, rbx",
-    "jmp signal_redirect_trap",
+    "jmp 9b",
     ".p2align 2",
     "6: .long 0x1f80",
     ".cfi_endproc",

@@ -8,9 +8,14 @@ use mach_sys::thread_state::NativeState;
 
 use crate::handlers::{Context, Float};
 
+/// Of the store instruction.
+const STORE_LENGTH: u64 = 4;
 pub(crate) const FAULT_LENGTH: u64 = 4;
 /// x19 to x29, by DWARF's numbers.
 pub(crate) const DWARF_SAVED: [i32; 11] = [19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29];
+/// Signal and code of a store to no memory, and to read-only memory (A12.6, A12.7).
+pub(crate) const UNMAPPED: (i32, i32) = (11, 2);
+pub(crate) const PROTECTED: (i32, i32) = (10, 1);
 pub(crate) const ILL_CODE: i32 = 2;
 /// FPCR: round to zero with flushing, default NaN; alternative half precision with rounding up; the default.
 pub(crate) const CONTROL_WORDS: &[u32] = &[0x03c0_0000, 0x0440_0000, 0];
@@ -177,6 +182,26 @@ global_asm!(
     "udf #8",
     "ret",
     ".cfi_endproc",
+    // Calls its argument.
+    ".globl redirect_test_call",
+    "redirect_test_call:",
+    ".cfi_startproc",
+    "stp x29, x30, [sp, #-16]!",
+    ".cfi_def_cfa_offset 16",
+    ".cfi_offset x29, -16", ".cfi_offset x30, -8",
+    "blr x0",
+    "ldp x29, x30, [sp], #16",
+    ".cfi_def_cfa_offset 0",
+    ".cfi_restore x29", ".cfi_restore x30",
+    "ret",
+    ".cfi_endproc",
+    // Stores to its argument.
+    ".globl redirect_test_store",
+    "redirect_test_store:",
+    ".cfi_startproc",
+    "strb w0, [x0]",
+    "ret",
+    ".cfi_endproc",
     input = sym INPUT,
     output = sym OUTPUT,
     true_sp = sym TRUE_SP,
@@ -190,6 +215,8 @@ unsafe extern "C" {
     fn redirect_test_fault();
     fn redirect_test_end();
     fn redirect_test_first();
+    fn redirect_test_call(target: u64) -> u64;
+    fn redirect_test_store(target: u64);
 }
 
 pub(crate) fn fault_site() -> u64 {
@@ -206,6 +233,23 @@ pub(crate) fn true_stack_pointer() -> u64 {
 
 pub(crate) fn set_true_stack_pointer(sp: u64) {
     TRUE_SP.store(sp, Relaxed);
+}
+
+/// Calls an address and gives what the call gives.
+pub(crate) fn call(target: u64) -> u64 {
+    // SAFETY: the call faults at once, and the handler returns from it.
+    unsafe { redirect_test_call(target) }
+}
+
+/// Stores to an address.
+pub(crate) fn store(target: u64) {
+    // SAFETY: the store faults, and the handler steps over it.
+    unsafe { redirect_test_store(target) }
+}
+
+/// The store's instruction, and its length.
+pub(crate) fn store_site() -> (u64, u64) {
+    (redirect_test_store as *const () as u64, STORE_LENGTH)
 }
 
 /// Leaves no zeroes on the stack below the caller, so that what the trampoline must clear itself is not clear by chance.

@@ -55,7 +55,7 @@ pub(crate) fn trace() -> Trace {
 ///
 /// # Safety
 /// `context` is what the handler was given, and no other reference to it lives.
-unsafe fn context<'c>(context: *mut ucontext_t) -> &'c mut Context {
+pub(crate) unsafe fn context<'c>(context: *mut ucontext_t) -> &'c mut Context {
     // SAFETY: the redirect wrote a `ucontext_t` that points to the machine context (caller's promise).
     unsafe { &mut *((*context).uc_mcontext as *mut Context) }
 }

@@ -12,10 +12,13 @@ mod machine;
 #[path = "x86_64.rs"]
 mod machine;
 
+mod accesses;
 mod child;
 mod handlers;
 mod own_memory;
 mod server;
+#[cfg(target_arch = "x86_64")]
+mod x86_traps;
 
 use child::in_child;
 use core::sync::atomic::Ordering::Relaxed;

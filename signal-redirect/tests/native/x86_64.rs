@@ -9,9 +9,14 @@ use mach_sys::thread_state::{NativeState, x86_float_state64_t};
 
 use crate::handlers::{Context, Float};
 
+/// Of the store instruction.
+const STORE_LENGTH: u64 = 3;
 pub(crate) const FAULT_LENGTH: u64 = 2;
 /// rbx, rbp, r12 to r15, by DWARF's numbers.
 pub(crate) const DWARF_SAVED: [i32; 6] = [3, 6, 12, 13, 14, 15];
+/// Signal and code of a store to no memory, and to read-only memory (A12.6, A12.7).
+pub(crate) const UNMAPPED: (i32, i32) = (11, 1);
+pub(crate) const PROTECTED: (i32, i32) = (10, 2);
 pub(crate) const ILL_CODE: i32 = 1;
 /// Round to zero, flush to zero, denormals are zero; nothing masked; the default.
 pub(crate) const CONTROL_WORDS: &[u32] = &[0x9fc0, 0x0000, 0x7f80, 0x1f80];
@@ -132,6 +137,24 @@ global_asm!(
     "ud2",
     "ret",
     ".cfi_endproc",
+    // Calls its argument.
+    ".globl redirect_test_call",
+    "redirect_test_call:",
+    ".cfi_startproc",
+    "sub rsp, 8",
+    ".cfi_adjust_cfa_offset 8",
+    "call rdi",
+    "add rsp, 8",
+    ".cfi_adjust_cfa_offset -8",
+    "ret",
+    ".cfi_endproc",
+    // Stores to its argument.
+    ".globl redirect_test_store",
+    "redirect_test_store:",
+    ".cfi_startproc",
+    "mov byte ptr [rdi], 1",
+    "ret",
+    ".cfi_endproc",
     input = sym INPUT,
     output = sym OUTPUT,
     true_sp = sym TRUE_SP,
@@ -146,6 +169,8 @@ unsafe extern "C" {
     fn redirect_test_fault();
     fn redirect_test_end();
     fn redirect_test_first();
+    fn redirect_test_call(target: u64) -> u64;
+    fn redirect_test_store(target: u64);
 }
 
 pub(crate) fn fault_site() -> u64 {
@@ -162,6 +187,23 @@ pub(crate) fn true_stack_pointer() -> u64 {
 
 pub(crate) fn set_true_stack_pointer(sp: u64) {
     TRUE_SP.store(sp, Relaxed);
+}
+
+/// Calls an address and gives what the call gives.
+pub(crate) fn call(target: u64) -> u64 {
+    // SAFETY: the call faults at once, and the handler returns from it.
+    unsafe { redirect_test_call(target) }
+}
+
+/// Stores to an address.
+pub(crate) fn store(target: u64) {
+    // SAFETY: the store faults, and the handler steps over it.
+    unsafe { redirect_test_store(target) }
+}
+
+/// The store's instruction, and its length.
+pub(crate) fn store_site() -> (u64, u64) {
+    (redirect_test_store as *const () as u64, STORE_LENGTH)
 }
 
 /// Leaves no zeroes on the stack below the caller, so that what the trampoline must clear itself is not clear by chance.

@@ -4,7 +4,8 @@ use crate::common::{BASE, Machine, SIZE, SP, Stack, TRAP, apply, key, on_both, p
 use mach_sys::pod;
 use mach_sys::thread_state::Registers;
 use signal_redirect::{
-    Frame, FrameRef, Key, Memory, Return, ReturnError, Stack as Place, Unmapped, X86_64,
+    Arm64, Frame, FrameRef, Key, Memory, RedirectError, Return, ReturnError, Stack as Place,
+    Unmapped, X86_64, return_to_caller,
 };
 
 on_both! {
@@ -305,4 +306,25 @@ fn a4_8_what_the_kernel_would_refuse_is_an_error_and_can_be_mended() {
     }
     memory.put(frame.mcontext + 16, &good);
     assert!(X86_64::trampoline().return_from(&trap, &mut memory).is_ok());
+}
+
+#[test]
+fn r21_a_bad_call_is_returned_from() {
+    let mut memory = Stack::new(BASE..BASE + SIZE);
+    memory.put(SP, &0x4000_5555u64);
+    let stopped = X86_64::stopped(SP);
+    let returned = return_to_caller::<X86_64>(&stopped, 42, &memory).unwrap();
+    let mut expected = stopped;
+    (expected.rax, expected.rip, expected.rsp) = (42, 0x4000_5555, SP + 8);
+    assert_eq!(returned, expected);
+    let nowhere = X86_64::stopped(64);
+    let unmapped = Unmapped { address: 64 };
+    let result = return_to_caller::<X86_64>(&nowhere, 42, &memory);
+    assert_eq!(result, Err(RedirectError::Memory(unmapped)));
+
+    let stopped = Arm64::stopped(64);
+    let returned = return_to_caller::<Arm64>(&stopped, 42, &memory).unwrap();
+    let mut expected = stopped;
+    (expected.x[0], expected.pc) = (42, stopped.lr);
+    assert_eq!(returned, expected);
 }

@@ -1,0 +1,197 @@
+//! Traps that only x86_64 has: floating-point exceptions, the divide error, single steps.
+
+use core::arch::global_asm;
+use core::ffi::c_int;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::Mutex;
+
+use mach_sys::darwin::{siginfo_t, ucontext_t};
+
+use crate::child::in_child;
+use crate::handlers::{CALLS, computing_handler, context};
+use crate::{machine, serve, server};
+
+global_asm!(
+    // x87: unmasks everything, divides by zero, and faults at the next instruction that waits. Gives the status word.
+    ".globl redirect_test_x87",
+    "redirect_test_x87:",
+    "sub rsp, 24",
+    "mov word ptr [rsp], 0x340",
+    "fldcw [rsp]",
+    "fld1",
+    "fldz",
+    "fdivp",
+    ".byte 0x9b",
+    ".byte 0x90",
+    "fnstsw ax",
+    "fnstcw [rsp]",
+    "movzx ecx, word ptr [rsp]",
+    "shl ecx, 16",
+    "movzx eax, ax",
+    "or eax, ecx",
+    "fninit",
+    "add rsp, 24",
+    "ret",
+    // SSE: unmasks everything, rounds to zero, flushes, divides by zero. Gives MXCSR.
+    ".globl redirect_test_sse",
+    "redirect_test_sse:",
+    "sub rsp, 24",
+    "mov dword ptr [rsp], 0xe000",
+    "ldmxcsr [rsp]",
+    "mov eax, 1",
+    "cvtsi2sd xmm0, eax",
+    "xorps xmm1, xmm1",
+    "divsd xmm0, xmm1",
+    "stmxcsr [rsp]",
+    "mov eax, [rsp]",
+    "mov dword ptr [rsp], 0x1f80",
+    "ldmxcsr [rsp]",
+    "add rsp, 24",
+    "ret",
+    ".globl redirect_test_divide",
+    "redirect_test_divide:",
+    "xor ecx, ecx",
+    "xor edx, edx",
+    "mov eax, 7",
+    "div ecx",
+    "ret",
+    // Sets the trap flag itself.
+    ".globl redirect_test_step",
+    ".globl redirect_test_stepped",
+    "redirect_test_step:",
+    "pushfq",
+    "or qword ptr [rsp], 0x100",
+    "popfq",
+    "nop",
+    "redirect_test_stepped:",
+    "nop",
+    "nop",
+    "nop",
+    "nop",
+    "ret",
+);
+
+unsafe extern "C" {
+    fn redirect_test_x87() -> u64;
+    fn redirect_test_sse() -> u64;
+    fn redirect_test_divide() -> u64;
+    fn redirect_test_step();
+    fn redirect_test_stepped();
+}
+
+static TOLD: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes to step over, of the instruction under test.
+static LENGTH: AtomicUsize = AtomicUsize::new(0);
+
+unsafe extern "C" fn computing_over_it(signal: c_int, info: *mut siginfo_t, uc: *mut ucontext_t) {
+    // SAFETY: all three are what this handler was given; `computing_handler` steps over `ud2`, which is corrected here.
+    unsafe {
+        TOLD.store(
+            ((*info).si_signo as u64) << 32 | (*info).si_code as u64,
+            Relaxed,
+        );
+        let pc = context(uc).ss.rip;
+        assert_eq!((*info).si_addr, pc);
+        computing_handler(signal, info, uc);
+        context(uc).ss.rip = pc + LENGTH.load(Relaxed) as u64;
+    }
+    machine::trash();
+}
+
+fn told() -> (u64, u64) {
+    let told = TOLD.load(Relaxed);
+    (told >> 32, told & 0xffff_ffff)
+}
+
+/// R18: the pending x87 exception does not fire again in the handler, and is there again afterwards.
+#[test]
+fn r18_a_pending_x87_exception_waits_for_its_own_thread() {
+    in_child(
+        "x86_traps::r18_a_pending_x87_exception_waits_for_its_own_thread",
+        || {
+            serve(computing_over_it);
+            LENGTH.store(1, Relaxed);
+            // SAFETY: keeps to the calling convention; its fault is stepped over.
+            let words = unsafe { redirect_test_x87() };
+            assert_eq!(told(), (8, 1), "SIGFPE, FPE_FLTDIV");
+            assert_eq!(words >> 16, 0x340, "control word");
+            assert_eq!(
+                words & 0x80ff,
+                0x8084,
+                "busy, error summary, division by zero"
+            );
+            assert_eq!(CALLS.load(Relaxed), 1);
+        },
+    );
+}
+
+/// R18: the handler divides by zero itself, with the thread's exceptions unmasked.
+#[test]
+fn r18_an_sse_exception_does_not_recur_in_the_handler() {
+    in_child(
+        "x86_traps::r18_an_sse_exception_does_not_recur_in_the_handler",
+        || {
+            serve(computing_over_it);
+            LENGTH.store(4, Relaxed);
+            // SAFETY: as above.
+            let mxcsr = unsafe { redirect_test_sse() };
+            assert_eq!(told(), (8, 1), "SIGFPE, FPE_FLTDIV");
+            assert_eq!(
+                mxcsr, 0xe004,
+                "as it was, with the flag of its own division"
+            );
+            assert_eq!(CALLS.load(Relaxed), 1);
+        },
+    );
+}
+
+#[test]
+fn a_division_by_zero_is_told_in_darwins_numbers() {
+    in_child(
+        "x86_traps::a_division_by_zero_is_told_in_darwins_numbers",
+        || {
+            serve(computing_over_it);
+            LENGTH.store(2, Relaxed);
+            // SAFETY: as above.
+            assert_eq!(unsafe { redirect_test_divide() }, 7);
+            assert_eq!(told(), (8, 7), "SIGFPE, FPE_INTDIV");
+        },
+    );
+}
+
+static STEPS: Mutex<Vec<u64>> = Mutex::new(Vec::new());
+
+unsafe extern "C" fn on_step(_: c_int, _: *mut siginfo_t, uc: *mut ucontext_t) {
+    const TF: u64 = 0x100;
+    let flags: u64;
+    // SAFETY: reads the flags by way of the stack; `uc` is what this handler was given.
+    let context = unsafe {
+        core::arch::asm!("pushfq", "pop {}", out(reg) flags);
+        context(uc)
+    };
+    assert_eq!(flags & TF, 0, "the handler itself is not stepped");
+    assert_ne!(context.ss.rflags & TF, 0, "the thread is");
+    let mut steps = STEPS.lock().unwrap();
+    steps.push(context.ss.rip);
+    if steps.len() == 4 {
+        context.ss.rflags &= !TF;
+    }
+}
+
+/// R23: the trap flag stays with the interrupted code: not in the handler, nor in the trampoline, and back after it, until the
+/// handler clears it.
+#[test]
+fn r23_single_steps_are_the_threads_only() {
+    in_child("x86_traps::r23_single_steps_are_the_threads_only", || {
+        serve(on_step);
+        // SAFETY: keeps to the calling convention.
+        unsafe { redirect_test_step() };
+        let first = redirect_test_stepped as *const () as u64;
+        assert_eq!(
+            *STEPS.lock().unwrap(),
+            [first, first + 1, first + 2, first + 3]
+        );
+        assert_eq!(server::returns(), 4);
+    });
+}
