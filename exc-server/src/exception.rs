@@ -255,15 +255,19 @@ impl<'b> Exception<'b> {
             .new_state
             .filter(|_| handled)
             .map(|(flavor, length)| (flavor, &forward[..length]));
-        let outcome = match self.question.answer(handled, state, reply) {
-            Ok(()) => outcome,
-            Err(ReplyError::NobodyWaits | ReplyError::Encode(_) | ReplyError::Kernel(_)) => {
-                Outcome::Unwanted
-            }
-        };
+        // Counted before the reply leaves: whoever goes on because of it finds it counted.
         if let Some(counters) = self.counters {
             counters.answered(outcome);
         }
+        let outcome = match self.question.answer(handled, state, reply) {
+            Ok(()) => outcome,
+            Err(ReplyError::NobodyWaits | ReplyError::Encode(_) | ReplyError::Kernel(_)) => {
+                if let Some(counters) = self.counters {
+                    counters.answered(Outcome::Unwanted);
+                }
+                Outcome::Unwanted
+            }
+        };
         Answered(outcome)
     }
 }

@@ -15,7 +15,7 @@ pub struct Stats {
     pub forwarded: u64,
     /// Requests put off. Their answers count nowhere else.
     pub deferred: u64,
-    /// Answers that nobody waited for any more.
+    /// Of these answers, those that nobody waited for any more.
     pub unwanted: u64,
     /// Messages that were no exception requests.
     pub malformed: u64,
