@@ -1,4 +1,4 @@
-//! The Mach surface that exception handling needs, on every host.
+#![doc = include_str!("../README.md")]
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(unsafe_code)]
 
