@@ -138,6 +138,7 @@ fn decode_arrays<'a>(front: Front<'_, 'a>, count: usize) -> Result<Request<'a>, 
         wanted: wanted as u32,
     };
     let state_at = shape.minimum + count * shape.code_size;
+    // One check covers the reads up to the words of the state.
     if message.len() < state_at {
         return Err(size_error(state_at));
     }
