@@ -25,4 +25,4 @@ pub mod rights;
 pub mod emulated;
 
 #[cfg(target_vendor = "apple")]
-mod mach2_check;
+mod second_opinion;
