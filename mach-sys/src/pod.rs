@@ -35,6 +35,13 @@ pub struct BitField {
     pub width: u32,
 }
 
+impl BitField {
+    /// Whether a word of so many bits has this part.
+    pub const fn fits(&self, bits: u32) -> bool {
+        self.width > 0 && self.low + self.width <= bits
+    }
+}
+
 /// A field of a structure, or a member of an overlay (a C union), which all lie at 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Field {
@@ -210,11 +217,6 @@ macro_rules! plain_struct {
     };
 }
 
-/// Whether a word of so many bits has a part there.
-pub(crate) const fn is_part(bits: u32, low: u32, width: u32) -> bool {
-    width > 0 && low + width <= bits
-}
-
 /// Declares a word that C declares as bit-fields, with a getter and a setter for each.
 macro_rules! bit_struct {
     (
@@ -228,10 +230,6 @@ macro_rules! bit_struct {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
         #[repr(transparent)]
         pub struct $name(pub $word);
-
-        const _: () = {
-            $(assert!($crate::pod::is_part(<$word>::BITS, $low, $width), stringify!($part));)*
-        };
 
         impl $name {
             $(
@@ -248,6 +246,14 @@ macro_rules! bit_struct {
                 }
             )*
         }
+
+        const _: () = {
+            let mut parts = <$name as $crate::pod::Pod>::LAYOUT.parts;
+            while let [part, rest @ ..] = parts {
+                assert!(part.fits(<$word>::BITS), "a part beyond the word");
+                parts = rest;
+            }
+        };
 
         #[allow(unsafe_code)]
         // SAFETY: transparent over an integer, which is `Pod`.
@@ -352,7 +358,12 @@ mod tests {
         assert_eq!((parts.low(), parts.high(), parts.0), (1, 0xff, 0xfffb));
         parts.set_high(0);
         assert_eq!((parts.low(), parts.high(), parts.0), (1, 0, 0x00fb));
-        assert!(!is_part(16, 9, 8) && !is_part(16, 0, 0) && is_part(16, 8, 8));
+        let part = |low, width| BitField {
+            name: "",
+            low,
+            width,
+        };
+        assert!(!part(9, 8).fits(16) && !part(0, 0).fits(16) && part(8, 8).fits(16));
     }
 
     #[test]
