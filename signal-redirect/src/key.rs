@@ -32,17 +32,11 @@ impl Key {
         Self(mix(self.0 ^ mix(number)))
     }
 
-    /// The seal of `words` at `address`; never 0, and never [`used`](Self::used) of the same address.
+    /// The seal of `words` at `address`.
     pub(crate) fn seal(self, address: u64, words: &[u64]) -> u64 {
-        let start = mix(self.0 ^ address);
-        let seal = words.iter().fold(start, |sum, word| {
+        words.iter().fold(mix(self.0 ^ address), |sum, word| {
             mix(sum.rotate_left(5) ^ word.wrapping_mul(0x9e37_79b9_7f4a_7c15))
-        });
-        match seal {
-            0 => 1,
-            seal if seal == self.used(address) => !seal,
-            seal => seal,
-        }
+        })
     }
 
     /// What stands in place of the seal in a frame that was returned from.

@@ -5,7 +5,7 @@ use mach_sys::thread_state::Registers;
 
 use crate::arch::{Arch, CONTEXT_STATE, Native};
 use crate::error::ReturnError;
-use crate::frame::{FrameRef, HEADER_ALIGN, HEADER_SIZE, Header, flag, word};
+use crate::frame::{FrameRef, HEADER_SIZE, Header, flag, word};
 use crate::memory::Memory;
 use crate::trampoline::Trampoline;
 
@@ -37,7 +37,7 @@ impl<A: Arch> Trampoline<A> {
             return Ok(None);
         }
         let frame = A::frame(state);
-        if state.sp() != frame || frame % HEADER_ALIGN != 0 {
+        if state.sp() != frame {
             return Err(ReturnError::Forged(frame));
         }
         let header = self.header(frame, memory)?;
@@ -85,7 +85,7 @@ impl<A: Arch> Trampoline<A> {
             if !is_left {
                 return Ok(next);
             }
-            // Outer frames have a smaller depth: the walk ends.
+            // Outer frames have a smaller depth, so that the walk ends even if a frame was written over the one it is inside of.
             next = outer_of(&header).filter(|outer| outer.depth < frame.depth);
         }
         Ok(None)

@@ -145,3 +145,35 @@ impl VectorSave {
         self.components as u64 | (self.mxcsr_mask as u64) << 32
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_machine_context_lacks_is_saved_in_whole_lines() {
+        let save = VectorSave::xsave(u64::MAX, 2696, 0xffff);
+        assert_eq!(save.size(), 2752);
+        assert_eq!(save.word(), 0xffff_0000_00e4);
+        assert_eq!(VectorSave::xsave(0xe4, 2752, 0xffff), save);
+    }
+
+    #[test]
+    fn without_avx_nothing_is_saved_below_the_frame() {
+        let save = VectorSave::xsave(0x3 | 1 << 9 | 1 << 18, 4096, 0xffbf);
+        assert_eq!(save, VectorSave::NONE);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn the_processors_own_save_is_asked_for_once_and_holds_what_it_says() {
+        let key = Key::new(1);
+        let native = Trampoline::<Native>::native(key);
+        assert_eq!(native, Trampoline::native(key));
+        if std::is_x86_feature_detected!("avx") {
+            // Legacy area, header, sixteen upper halves.
+            assert!(native.save().size() >= 576 + 256);
+            assert_ne!(native.save().word() & 4, 0);
+        }
+    }
+}

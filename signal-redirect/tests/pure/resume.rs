@@ -15,6 +15,7 @@ on_both! {
     a_handler_that_must_not_return_is_told_so
     frames_nest
     r27_a_throw_ends_the_frames_that_it_leaves
+    a_frame_inside_of_itself_is_no_endless_walk
     what_is_the_kernels_is_not_the_handlers
     other_program_counters_are_not_the_return_trap
 }
@@ -249,6 +250,24 @@ fn r27_a_throw_ends_the_frames_that_it_leaves<A: Machine>() {
     };
     let unmapped = A::trampoline().still_inside(nowhere, SP, &thread.memory);
     assert_eq!(unmapped, Err(ReturnError::Memory(Unmapped { address: 64 })));
+}
+
+/// A server that named a frame which was over already, where the new one came to lie.
+fn a_frame_inside_of_itself_is_no_endless_walk<A: Machine>() {
+    let (_, first, mut memory) = apply::<A>(&A::plan(), SP);
+    for depth in [0, 7, u32::MAX] {
+        let itself = FrameRef {
+            address: first.address,
+            depth,
+        };
+        let plan = A::plan().inside(Some(itself));
+        let (_, frame) = plan
+            .apply(&A::stopped(SP), &A::fault(), &mut memory)
+            .unwrap();
+        assert_eq!(frame.address, first.address);
+        let left = A::trampoline().still_inside(frame.name(), SP, &memory);
+        assert_eq!(left, Ok(None));
+    }
 }
 
 fn what_is_the_kernels_is_not_the_handlers<A: Machine>() {
