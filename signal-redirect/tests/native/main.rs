@@ -16,6 +16,7 @@ mod accesses;
 mod child;
 mod handlers;
 mod own_memory;
+mod ports;
 mod server;
 #[cfg(target_arch = "x86_64")]
 mod x86_traps;
