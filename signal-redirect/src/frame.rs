@@ -7,17 +7,18 @@
 //! | room for the handler's first call, as asked | | |
 //! | AVX and AVX-512 registers, saved by the trampoline | as the processor says | – |
 //! | header | 112 | 112 |
-//! | machine context | 712 | 816 |
+//! | machine context | 712, with AVX 1032 | 816 |
 //! | `ucontext_t` | 56 | 56 |
 //! | `siginfo_t` | 104 | 104 |
 //!
 //! SSE and NEON registers have no place of their own: the trampoline saves them straight into the machine context, which the
-//! handler reads and edits, and restores them from there.
+//! handler reads and edits, and restores them from there. AVX's upper halves are copied there and back.
 
 use core::mem::{offset_of, size_of};
 
 use mach_sys::darwin::{
-    SS_DISABLE, SS_ONSTACK, arm_mcontext64_t, siginfo_t, stack_t, ucontext_t, x86_mcontext64_t,
+    SS_DISABLE, SS_ONSTACK, arm_mcontext64_t, siginfo_t, stack_t, ucontext_t, x86_mcontext_avx64_t,
+    x86_mcontext64_t,
 };
 use mach_sys::pod::{self, Pod, bytes_of};
 
@@ -58,7 +59,7 @@ pub(crate) mod flag {
 }
 
 const LARGEST: usize = size_of::<Header>()
-    + size_of::<arm_mcontext64_t>()
+    + size_of::<x86_mcontext_avx64_t>()
     + size_of::<ucontext_t>()
     + size_of::<siginfo_t>();
 // On both machines every part follows the one before at its own alignment; on x86_64 the FXSAVE image, 8 bytes into `fs`, is
@@ -69,7 +70,8 @@ static_assertions::const_assert!(
 );
 static_assertions::const_assert!(size_of::<x86_mcontext64_t>() % 8 == 0);
 static_assertions::const_assert!(size_of::<arm_mcontext64_t>() % 16 == 0);
-static_assertions::const_assert!(size_of::<x86_mcontext64_t>() < size_of::<arm_mcontext64_t>());
+static_assertions::const_assert!(size_of::<x86_mcontext_avx64_t>() % 8 == 0);
+static_assertions::const_assert!(size_of::<x86_mcontext_avx64_t>() > size_of::<arm_mcontext64_t>());
 
 /// A frame's name: what a server keeps of the innermost frame of a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -108,24 +110,22 @@ impl Frame {
         }
     }
 
-    /// Bytes from the header to the end.
-    pub(crate) const fn size<A: Arch>() -> u64 {
-        HEADER_SIZE
-            + (size_of::<A::Context>() + size_of::<ucontext_t>() + size_of::<siginfo_t>()) as u64
+    /// Bytes from the header to the end, with a machine context of this size.
+    pub(crate) const fn size(context: u64) -> u64 {
+        HEADER_SIZE + context + (size_of::<ucontext_t>() + size_of::<siginfo_t>()) as u64
     }
 
     /// The frame whose header is at `address`; the caller has checked that it fits.
-    pub(crate) const fn at<A: Arch>(address: u64, low: u64, depth: u32) -> Self {
+    pub(crate) const fn at(address: u64, context: u64, low: u64, depth: u32) -> Self {
         let mcontext = address + HEADER_SIZE;
-        let ucontext = mcontext + size_of::<A::Context>() as u64;
-        let siginfo = ucontext + size_of::<ucontext_t>() as u64;
+        let ucontext = mcontext + context;
         Self {
             address,
             mcontext,
             ucontext,
-            siginfo,
+            siginfo: ucontext + size_of::<ucontext_t>() as u64,
             low,
-            high: siginfo + size_of::<siginfo_t>() as u64,
+            high: address + Self::size(context),
             depth,
         }
     }
@@ -138,31 +138,32 @@ pub(crate) struct Image {
 }
 
 impl Image {
+    /// `context` is the part of the machine context that the server knows; what follows up to the frame's `ucontext_t` is the
+    /// trampoline's to fill.
     pub(crate) fn new<A: Arch>(
         header: &Header,
         context: &A::Context,
         ucontext: &ucontext_t,
         siginfo: &siginfo_t,
+        frame: &Frame,
     ) -> Self {
         let mut image = Self {
             bytes: [0; LARGEST],
-            filled: 0,
+            filled: (frame.high - frame.address) as usize,
         };
-        image.push(header);
-        image.push(context);
-        image.push(ucontext);
-        image.push(siginfo);
+        image.put(0, header);
+        image.put(frame.mcontext - frame.address, context);
+        image.put(frame.ucontext - frame.address, ucontext);
+        image.put(frame.siginfo - frame.address, siginfo);
         image
     }
 
-    fn push(&mut self, part: &impl Pod) {
-        let bytes = bytes_of(part);
-        let (_, rest) = self.bytes.split_at_mut(self.filled);
+    fn put(&mut self, offset: u64, part: &impl Pod) {
+        let place = self.bytes.iter_mut().skip(offset as usize);
         // `LARGEST` is the sum of the larger parts: nothing is cut off.
-        for (to, from) in rest.iter_mut().zip(bytes) {
+        for (to, from) in place.zip(bytes_of(part)) {
             *to = *from;
         }
-        self.filled += bytes.len();
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {

@@ -33,9 +33,9 @@
 //! and vector, or leave by a jump of its own and never return.
 //!
 //! # Limits
-//! - x86_64: AVX and AVX-512 registers are saved and restored, but the machine context shows the SSE part only
-//!   (`uc_mcsize` 712), so that is what a handler can edit. Protection keys (PKRU), AMX tiles and the extended general
-//!   registers of APX stay as the handler leaves them.
+//! - x86_64: AVX-512's registers are saved and restored, but the machine context shows those of SSE and AVX only (`uc_mcsize`
+//!   1032; 712 on a processor without AVX), so these are what a handler can edit. Protection keys (PKRU), AMX tiles and the
+//!   extended general registers of APX stay as the handler leaves them.
 //! - arm64: v0–v31, fpsr and fpcr. On a host with SVE the parts of z0–z31 beyond 128 bits, p0–p15 and ffr are not kept.
 //! - arm64e: states whose pointers are signed are refused ([`RedirectError::Signed`]).
 //! - `uc_sigmask` is what the caller says ([`Redirect::signal_mask`]); no mask is set or restored.

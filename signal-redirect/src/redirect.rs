@@ -169,7 +169,7 @@ impl<A: Arch> Redirect<A> {
             uc_sigmask: self.signal_mask,
             uc_stack: stack_of(alternate, was_on_it),
             uc_link: 0,
-            uc_mcsize: size_of::<A::Context>() as u64,
+            uc_mcsize: frame.ucontext - frame.mcontext,
             uc_mcontext: frame.mcontext,
         };
         let image = Image::new::<A>(
@@ -177,6 +177,7 @@ impl<A: Arch> Redirect<A> {
             &A::context(exception, state, &float),
             &ucontext,
             &info.siginfo(),
+            &frame,
         );
         probe_below(memory, &frame)?;
         memory.write(frame.address, image.bytes())?;
@@ -211,9 +212,11 @@ impl<A: Arch> Redirect<A> {
         let full = RedirectError::StackFull {
             top: top.unwrap_or(sp),
         };
-        let below = self.trampoline.save().size() + CALL;
+        let save = self.trampoline.save();
+        let context = A::context_size(save);
+        let below = save.size() + CALL;
         let address = top
-            .and_then(|top| top.checked_sub(Frame::size::<A>()))
+            .and_then(|top| top.checked_sub(Frame::size(context)))
             .ok_or(full)?
             & !(HEADER_ALIGN - 1);
         let low = address
@@ -224,7 +227,7 @@ impl<A: Arch> Redirect<A> {
             return Err(full);
         }
         let depth = self.outer.map_or(0, |outer| outer.depth.saturating_add(1));
-        Ok(Frame::at::<A>(address, low, depth))
+        Ok(Frame::at(address, context, low, depth))
     }
 
     fn header(&self, state: &A::State, frame: &Frame, alternate: Option<&Range<u64>>) -> Header {

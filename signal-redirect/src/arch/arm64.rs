@@ -12,6 +12,7 @@ use crate::error::{RedirectError, ReturnError};
 use crate::fault::{SignalInfo, software_signal};
 use crate::frame::Kept;
 use crate::memory::{Memory, Unmapped};
+use crate::trampoline::VectorSave;
 
 /// Apple silicon and every other 64-bit ARM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +63,10 @@ impl Rewrite for Arm64 {
 
     fn frame(state: &arm_thread_state64_t) -> u64 {
         state.x[19]
+    }
+
+    fn context_size(_: VectorSave) -> u64 {
+        size_of::<arm_mcontext64_t>() as u64
     }
 
     fn context(

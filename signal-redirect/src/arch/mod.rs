@@ -11,6 +11,7 @@ use crate::error::{RedirectError, ReturnError};
 use crate::fault::SignalInfo;
 use crate::frame::Kept;
 use crate::memory::{Memory, Unmapped};
+use crate::trampoline::VectorSave;
 
 pub use arm64::Arm64;
 pub use x86_64::X86_64;
@@ -30,7 +31,7 @@ pub trait Arch: sealed::Rewrite + Copy + Eq + core::fmt::Debug + Send + Sync + '
     type ExceptionState: Pod + Default + core::fmt::Debug + PartialEq + Send + Sync;
     /// The vector registers that the machine context shows.
     type FloatState: Pod + Default + core::fmt::Debug + PartialEq + Send + Sync;
-    /// The machine context in Darwin's layout.
+    /// The machine context in Darwin's layout. With AVX, x86_64's is longer than this one, which is its start: `uc_mcsize` tells.
     type Context: Pod + Default + core::fmt::Debug + PartialEq;
 
     /// Bytes below the stack pointer that functions use without moving it.
@@ -75,6 +76,9 @@ pub(crate) mod sealed {
         fn frame(state: &<Self as Arch>::State) -> u64
         where
             Self: Arch;
+
+        /// Bytes of the machine context: [`Arch::Context`], and what the trampoline adds to it.
+        fn context_size(save: VectorSave) -> u64;
 
         /// Puts the machine context together.
         fn context(

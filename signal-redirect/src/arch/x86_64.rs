@@ -13,6 +13,7 @@ use crate::error::{RedirectError, ReturnError};
 use crate::fault::{SignalInfo, software_signal};
 use crate::frame::Kept;
 use crate::memory::{Memory, Unmapped};
+use crate::trampoline::VectorSave;
 
 /// Intel's and AMD's 64-bit machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +106,14 @@ impl Rewrite for X86_64 {
 
     fn frame(state: &x86_thread_state64_t) -> u64 {
         state.rbx
+    }
+
+    fn context_size(save: VectorSave) -> u64 {
+        if save.has_avx() {
+            size_of::<x86_mcontext_avx64_t>() as u64
+        } else {
+            size_of::<x86_mcontext64_t>() as u64
+        }
     }
 
     fn context(

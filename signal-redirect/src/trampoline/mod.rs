@@ -118,9 +118,13 @@ impl VectorSave {
 
     /// x86_64: XSAVE of these state components, which take `size` bytes in its standard form with legacy area and header.
     ///
-    /// x87 and SSE are left out: they are in the machine context. So are bounds (MPX), protection keys and tiles (AMX).
+    /// x87 and SSE are left out: they are in the machine context. Without AVX there is nothing more. Left out are too bounds (MPX), protection keys and tiles (AMX).
     pub const fn xsave(components: u64, size: u64, mxcsr_mask: u32) -> Self {
-        let components = (components & Self::XSAVE_COMPONENTS) as u32;
+        let components = match (components & Self::XSAVE_COMPONENTS) as u32 {
+            // AVX-512 is nothing without AVX.
+            with_avx if with_avx & 1 << Self::AVX != 0 => with_avx,
+            _ => 0,
+        };
         Self {
             components,
             mxcsr_mask,
@@ -133,7 +137,14 @@ impl VectorSave {
     }
 
     /// AVX, and AVX-512's three.
-    pub const XSAVE_COMPONENTS: u64 = 0xe4;
+    pub const XSAVE_COMPONENTS: u64 = 1 << Self::AVX | 0xe0;
+    /// The number of AVX's component.
+    const AVX: u32 = 2;
+
+    /// Whether there are upper halves of the sixteen ymm registers.
+    pub(crate) const fn has_avx(self) -> bool {
+        self.components & 1 << Self::AVX != 0
+    }
 
     /// Bytes on the stack.
     pub const fn size(self) -> u64 {
@@ -160,7 +171,7 @@ mod tests {
 
     #[test]
     fn without_avx_nothing_is_saved_below_the_frame() {
-        let save = VectorSave::xsave(0x3 | 1 << 9 | 1 << 18, 4096, 0xffbf);
+        let save = VectorSave::xsave(0x3 | 0xe0 | 1 << 9 | 1 << 18, 4096, 0xffbf);
         assert_eq!(save, VectorSave::NONE);
     }
 

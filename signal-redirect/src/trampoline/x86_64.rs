@@ -1,8 +1,9 @@
 //! x86_64's trampoline.
 //!
 //! The frame's address is in rbx. x87 and SSE registers are saved by FXSAVE straight into the machine context, and restored
-//! from there with the handler's edits; the components beyond them by XSAVE on the stack below the frame. Both are restored to
-//! the bit: a component in its initial state is in it again, and MXCSR is the machine context's, whatever XSAVE's area says.
+//! from there with the handler's edits; the components beyond them by XSAVE on the stack below the frame, of which AVX's is
+//! copied into the machine context and back. All are restored to the bit: a component in its initial state is in it again, and
+//! MXCSR is the machine context's, whatever XSAVE's area says.
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::__cpuid_count;
@@ -10,8 +11,8 @@ use core::arch::{asm, global_asm};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use mach_sys::darwin::x86_mcontext64_t;
-use mach_sys::thread_state::x86_thread_state64_t;
+use mach_sys::darwin::{x86_mcontext_avx64_t, x86_mcontext64_t};
+use mach_sys::thread_state::{x86_avx_state64_t, x86_thread_state64_t};
 
 use crate::arch::X86_64;
 use crate::frame::{HEADER_SIZE, flag, word};
@@ -80,11 +81,14 @@ global_asm!(
     "jnz 2f",
     "fxsave64 [rbx + {fx}]",
     "2:",
-    // The third argument; rdi, rsi and rcx, the tag, are left alone.
-    "mov r12, rdx",
     "mov eax, [rbx + {mask}]",
     "test eax, eax",
     "jz 3f",
+    // The arguments.
+    "mov r12, rdx",
+    "mov r13, rdi",
+    "mov r14, rsi",
+    "mov r15, rcx",
     "sub rsp, [rbx + {save_size}]",
     // XSAVE leaves most of its header alone, and XRSTOR refuses what is not 0 there.
     "xor edx, edx",
@@ -98,15 +102,40 @@ global_asm!(
     "mov [rsp + 568], rdx",
     "xsave64 [rsp]",
     "vzeroupper",
+    // The upper halves, for the handler to see.
+    "lea rsi, [rsp + {avx}]",
+    "lea rdi, [rbx + {ymmh}]",
+    "mov ecx, {ymmh_words}",
+    "rep movsq",
+    "mov rdx, r12",
+    "mov rdi, r13",
+    "mov rsi, r14",
+    "mov rcx, r15",
     "3:",
     // Forgets a pending exception without raising it.
     "fninit",
     "ldmxcsr [rip + 6f]",
-    "mov rdx, r12",
     "call [rbx + {entry}]",
-    "mov eax, [rbx + {mask}]",
-    "test eax, eax",
+    "mov edx, [rbx + {mask}]",
+    "test edx, edx",
     "jz 4f",
+    // The upper halves with the handler's edits. If they were in their initial state and still are, they stay in it: the
+    // processor takes the other for a reason to be slow.
+    "lea rsi, [rbx + {ymmh}]",
+    "mov ecx, {ymmh_words}",
+    "test byte ptr [rsp + {in_use}], {avx_bit}",
+    "jnz 5f",
+    "xor eax, eax",
+    "mov rdi, rsi",
+    "repe scasq",
+    "je 7f",
+    "mov ecx, {ymmh_words}",
+    "or byte ptr [rsp + {in_use}], {avx_bit}",
+    "5:",
+    "lea rdi, [rsp + {avx}]",
+    "rep movsq",
+    "7:",
+    "mov eax, edx",
     "xor edx, edx",
     "xrstor64 [rsp]",
     "4:",
@@ -127,10 +156,21 @@ global_asm!(
     entry = const word::ENTRY * 8,
     fx = const FX,
     mxcsr = const FX + 24,
+    avx = const AVX.0,
+    ymmh = const YMMH,
+    ymmh_words = const AVX.1 / 8,
+    in_use = const 512,
+    avx_bit = const 4,
 );
 
 /// Offset of the FXSAVE image from the header: the state's first 8 bytes are XNU's.
 const FX: usize = HEADER + offset_of!(x86_mcontext64_t, fs) + 8;
+
+/// Offset of the upper halves from the header.
+const YMMH: usize =
+    HEADER + offset_of!(x86_mcontext_avx64_t, fs) + offset_of!(x86_avx_state64_t, fpu_ymmh);
+/// Offset and size of AVX's component in XSAVE's standard form.
+const AVX: (usize, usize) = (576, 256);
 
 unsafe extern "C" {
     fn signal_redirect_trap();
@@ -182,6 +222,11 @@ fn xsave_components() -> (u64, u64) {
         asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high, options(nomem, nostack, preserves_flags));
     }
     let components = (u64::from(low) | u64::from(high) << 32) & VectorSave::XSAVE_COMPONENTS;
+    // Every processor has it there; one that had not would keep its upper halves to itself.
+    let [avx_size, avx_offset, ..] = cpuid(0xd, 2);
+    if (avx_offset as usize, avx_size as usize) != AVX {
+        return (0, 0);
+    }
     let size = (0..8)
         .filter(|component| components & 1 << component != 0)
         .map(|component| {

@@ -455,25 +455,3 @@ pub(crate) fn assert_default_environment() {
     unsafe { asm!("mrs {}, fpcr", out(reg) fpcr, options(nomem, nostack, preserves_flags)) };
     assert_eq!(fpcr, 0, "FPCR");
 }
-
-pub(crate) fn get_state(context: &libc::ucontext_t) -> NativeState {
-    let machine = &context.uc_mcontext;
-    let mut state = NativeState::default();
-    state.x.copy_from_slice(&machine.regs[..29]);
-    state.fp = machine.regs[29];
-    state.lr = machine.regs[30];
-    state.sp = machine.sp;
-    state.pc = machine.pc;
-    state.cpsr = machine.pstate as u32;
-    state
-}
-
-pub(crate) fn set_state(context: &mut libc::ucontext_t, state: &NativeState) {
-    let machine = &mut context.uc_mcontext;
-    machine.regs[..29].copy_from_slice(&state.x);
-    machine.regs[29] = state.fp;
-    machine.regs[30] = state.lr;
-    machine.sp = state.sp;
-    machine.pc = state.pc;
-    machine.pstate = u64::from(state.cpsr);
-}

@@ -15,6 +15,7 @@ mod machine;
 mod accesses;
 mod child;
 mod handlers;
+mod host;
 mod own_memory;
 mod ports;
 mod server;

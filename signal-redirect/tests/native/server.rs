@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use mach_sys::exception::ExceptionType;
 use signal_redirect::{Fault, Key, Memory, Redirect, Trampoline, Unmapped};
 
-use crate::machine;
+use crate::host;
 
 static PLAN: AtomicPtr<Redirect> = AtomicPtr::new(core::ptr::null_mut());
 static RETURNS: AtomicUsize = AtomicUsize::new(0);
@@ -63,13 +63,13 @@ fn install() {
 extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the kernel hands a valid `ucontext_t` to a SA_SIGINFO handler, and nobody else uses it meanwhile.
     let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
-    let state = machine::get_state(context);
+    let state = host::get_state(context);
     let mut memory = Own;
     match trampoline().return_from(&state, &mut memory) {
         Ok(Some(resumed)) => {
             RETURNS.fetch_add(1, SeqCst);
             assert_eq!(resumed.tag, 0x7a67);
-            machine::set_state(context, &resumed.state);
+            host::set_state(context, &resumed.state);
         }
         Ok(None) if REDIRECTS.fetch_add(1, SeqCst) < MOST => {
             // SAFETY: stored before the handler was installed, and never freed.
@@ -77,7 +77,7 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut l
             // SAFETY: as above, of the `siginfo_t`.
             let fault = unsafe { fault(signal, &*info) };
             match plan.apply(&state, &fault, &mut memory) {
-                Ok((entered, _)) => machine::set_state(context, &entered),
+                Ok((entered, _)) => host::set_state(context, &entered),
                 Err(error) => die(&error),
             }
         }

@@ -29,6 +29,7 @@ const MXCSR: usize = 24;
 const ST: usize = 32;
 const XMM: usize = 160;
 const XSTATE_BV: usize = 512;
+const AVX: usize = 576;
 /// Protection keys and tiles are the handler's (see the crate's limits).
 const COMPONENTS: u64 = 0xe7;
 /// CF, PF, AF, ZF, SF, DF, OF; always 2 and IF. Not AC: Linux would start this test's own signal handler with it. Not ID: Linux
@@ -334,6 +335,28 @@ impl Registers {
         edited
     }
 
+    pub(crate) fn upper_halves(&self) -> &[u8] {
+        &self.area[AVX..AVX + 256]
+    }
+
+    /// With an upper half overwritten, if there is one of that number; 17: with all of them 0.
+    pub(crate) fn with_upper_half(&self, number: usize) -> Self {
+        let mut edited = self.clone();
+        if number < 16 {
+            edited.put(AVX + 16 * number, &[0xed; 16]);
+            edited.area[XSTATE_BV] |= 4;
+        }
+        if number == 17 {
+            edited.area[AVX..AVX + 256].fill(0);
+        }
+        edited
+    }
+
+    /// Whether AVX's registers are not in their initial state.
+    pub(crate) fn uses_avx(&self) -> bool {
+        self.area[XSTATE_BV] & 4 != 0
+    }
+
     pub(crate) fn with_float_of(&self, other: &Self) -> Self {
         let mut registers = self.clone();
         registers.put(0, &other.area[..XMM + 256]);
@@ -449,6 +472,24 @@ fn enabled() -> u64 {
     u64::from(low) | u64::from(high) << 32
 }
 
+/// Whether this processor says so when AVX's registers are in their initial state: it may say that they are not.
+pub(crate) fn tracks_initial_state() -> bool {
+    let mut registers = Registers::initial(0x1f80);
+    registers.area[XSTATE_BV] = 4;
+    let area = &raw mut registers.area;
+    // SAFETY: the area is one of the processor's own components and is written as such; `vzeroall` and what it changes are
+    // declared.
+    unsafe {
+        asm!(
+            "vzeroall", "xsave64 [{area}]", area = in(reg) area, in("eax") 4, in("edx") 0,
+            out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _, out("xmm4") _, out("xmm5") _,
+            out("xmm6") _, out("xmm7") _, out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+            out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
+        );
+    }
+    !registers.uses_avx()
+}
+
 fn generator(seed: u64) -> impl FnMut() -> u64 {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     move || {
@@ -521,57 +562,4 @@ pub(crate) fn assert_default_environment() {
     assert_eq!(fcw, 0x37f, "x87 control word");
     assert_eq!(environment[2] & 0xff, 0, "no x87 exception is noted");
     assert_eq!(environment[4], 0xffff, "the x87 stack is empty");
-}
-
-pub(crate) fn get_state(context: &libc::ucontext_t) -> NativeState {
-    let r = &context.uc_mcontext.gregs;
-    let get = |index: i32| r[index as usize] as u64;
-    NativeState {
-        rax: get(libc::REG_RAX),
-        rbx: get(libc::REG_RBX),
-        rcx: get(libc::REG_RCX),
-        rdx: get(libc::REG_RDX),
-        rdi: get(libc::REG_RDI),
-        rsi: get(libc::REG_RSI),
-        rbp: get(libc::REG_RBP),
-        rsp: get(libc::REG_RSP),
-        r8: get(libc::REG_R8),
-        r9: get(libc::REG_R9),
-        r10: get(libc::REG_R10),
-        r11: get(libc::REG_R11),
-        r12: get(libc::REG_R12),
-        r13: get(libc::REG_R13),
-        r14: get(libc::REG_R14),
-        r15: get(libc::REG_R15),
-        rip: get(libc::REG_RIP),
-        rflags: get(libc::REG_EFL),
-        cs: get(libc::REG_CSGSFS) & 0xffff,
-        ..Default::default()
-    }
-}
-
-pub(crate) fn set_state(context: &mut libc::ucontext_t, state: &NativeState) {
-    let r = &mut context.uc_mcontext.gregs;
-    for (index, value) in [
-        (libc::REG_RAX, state.rax),
-        (libc::REG_RBX, state.rbx),
-        (libc::REG_RCX, state.rcx),
-        (libc::REG_RDX, state.rdx),
-        (libc::REG_RDI, state.rdi),
-        (libc::REG_RSI, state.rsi),
-        (libc::REG_RBP, state.rbp),
-        (libc::REG_RSP, state.rsp),
-        (libc::REG_R8, state.r8),
-        (libc::REG_R9, state.r9),
-        (libc::REG_R10, state.r10),
-        (libc::REG_R11, state.r11),
-        (libc::REG_R12, state.r12),
-        (libc::REG_R13, state.r13),
-        (libc::REG_R14, state.r14),
-        (libc::REG_R15, state.r15),
-        (libc::REG_RIP, state.rip),
-        (libc::REG_EFL, state.rflags),
-    ] {
-        r[index as usize] = value as i64;
-    }
 }

@@ -1,14 +1,16 @@
-//! Traps that only x86_64 has: floating-point exceptions, the divide error, single steps.
+//! What only x86_64 has: floating-point exceptions, the divide error, single steps, AVX's upper halves.
 
 use core::arch::global_asm;
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::Mutex;
 
-use mach_sys::darwin::{siginfo_t, ucontext_t};
+use mach_sys::darwin::{siginfo_t, ucontext_t, x86_mcontext_avx64_t};
+use mach_sys::pod::bytes_of;
 
 use crate::child::in_child;
 use crate::handlers::{CALLS, computing_handler, context};
+use crate::machine::Registers;
 use crate::{machine, serve, server};
 
 global_asm!(
@@ -193,5 +195,61 @@ fn r23_single_steps_are_the_threads_only() {
             [first, first + 1, first + 2, first + 3]
         );
         assert_eq!(server::returns(), 4);
+    });
+}
+
+static UPPER: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+/// The upper half that the next handler overwrites; 16 for none, 17 for all, with zeroes.
+static EDITED: AtomicUsize = AtomicUsize::new(16);
+
+unsafe extern "C" fn on_upper_halves(_: c_int, _: *mut siginfo_t, uc: *mut ucontext_t) {
+    // SAFETY: `uc` is what this handler was given; its machine context is as long as it says.
+    let context = unsafe {
+        assert_eq!((*uc).uc_mcsize, 1032);
+        &mut *((*uc).uc_mcontext as *mut x86_mcontext_avx64_t)
+    };
+    *UPPER.lock().unwrap() = bytes_of(&context.fs.fpu_ymmh).to_vec();
+    if let Some(half) = context.fs.fpu_ymmh.get_mut(EDITED.load(Relaxed)) {
+        half.xmm_reg.fill(0xed);
+    }
+    if EDITED.load(Relaxed) == 17 {
+        context.fs.fpu_ymmh = Default::default();
+    }
+    context.ss.rip += machine::FAULT_LENGTH;
+    machine::trash();
+}
+
+#[test]
+fn upper_halves_are_shown_and_their_edits_arrive() {
+    in_child(
+        "x86_traps::upper_halves_are_shown_and_their_edits_arrive",
+        || {
+            serve(on_upper_halves);
+            for edited in [16, 0, 5, 15, 17] {
+                EDITED.store(edited, Relaxed);
+                let given = Registers::patterned(edited as u64);
+                let found = machine::run(&given);
+                assert_eq!(*UPPER.lock().unwrap(), given.upper_halves());
+                given.with_upper_half(edited).assert_same(&found);
+            }
+        },
+    );
+}
+
+/// R19: of a component that was in its initial state, an edit arrives; without one it is in that state again.
+#[test]
+fn r19_upper_halves_in_their_initial_state() {
+    in_child("x86_traps::r19_upper_halves_in_their_initial_state", || {
+        serve(on_upper_halves);
+        for edited in [16, 0, 15, 16] {
+            EDITED.store(edited, Relaxed);
+            let given = Registers::initial(0x1f80);
+            let found = machine::run(&given);
+            assert!(UPPER.lock().unwrap().iter().all(|byte| *byte == 0));
+            given.with_upper_half(edited).assert_same(&found);
+            if machine::tracks_initial_state() {
+                assert_eq!(found.uses_avx(), edited < 16);
+            }
+        }
     });
 }

@@ -114,6 +114,8 @@ pub(crate) trait Machine: Arch {
     /// Flags that are set when the thread stops and must not be when the handler starts; and some that stay.
     const FLAGS_STOPPED: u64;
     const FLAGS_ENTERED: u64;
+    /// Bytes of the machine context, with AVX.
+    const CONTEXT_SIZE: u64;
     /// The flags that a handler may change.
     const USER_FLAGS: u64;
     /// The register that holds the frame's address.
@@ -148,6 +150,7 @@ impl Machine for X86_64 {
     // TF, DF, NT, RF, AC; CF, ZF, IF, OF, ID stay.
     const FLAGS_STOPPED: u64 = 0x255f41;
     const FLAGS_ENTERED: u64 = 0x200a41 | 0x1000;
+    const CONTEXT_SIZE: u64 = 1032;
     // CF, PF, AF, ZF, SF, TF, DF, OF, AC, ID.
     const USER_FLAGS: u64 = 0x24_0dd5;
     fn trampoline() -> Trampoline<Self> {
@@ -167,6 +170,7 @@ impl Machine for Arm64 {
     // BTYPE, SS, IL; N, C, DIT, SSBS stay.
     const FLAGS_STOPPED: u64 = 0xa130_1c00;
     const FLAGS_ENTERED: u64 = 0xa100_1000;
+    const CONTEXT_SIZE: u64 = 816;
     // N, Z, C, V.
     const USER_FLAGS: u64 = 0xf000_0000;
     fn trampoline() -> Trampoline<Self> {

@@ -1,10 +1,14 @@
 //! Diverting: the pure rewriter, of both machines on every host.
 
-use crate::common::{BASE, Machine, SIZE, SP, Stack, TRAP, apply, on_both, patterned};
+use crate::common::{
+    BASE, HANDLER, Machine, SIZE, SP, Stack, TRAP, apply, key, on_both, patterned,
+};
 use mach_sys::darwin::{siginfo_t, stack_t, ucontext_t};
 use mach_sys::pod::Pod;
 use mach_sys::thread_state::Registers;
-use signal_redirect::{Arch, Arm64, RedirectError, Stack as Place, Unmapped, X86_64};
+use signal_redirect::{
+    Arch, Arm64, Entry, Redirect, RedirectError, Stack as Place, Trampoline, Unmapped, X86_64,
+};
 
 on_both! {
     the_handler_is_entered_with_everything_else_carried_over
@@ -55,7 +59,8 @@ fn the_handler_finds_darwins_structures<A: Machine>() {
     assert_eq!(info.si_addr, 0x1234_5678);
     let context: ucontext_t = memory.get(frame.ucontext);
     assert_eq!(context.uc_mcontext, frame.mcontext);
-    assert_eq!(context.uc_mcsize, size_of::<A::Context>() as u64);
+    assert_eq!(context.uc_mcsize, A::CONTEXT_SIZE);
+    assert_eq!(frame.ucontext - frame.mcontext, A::CONTEXT_SIZE);
     assert_eq!(context.uc_sigmask, 0x4002);
     assert_eq!((context.uc_onstack, context.uc_link), (0, 0));
     assert_eq!(context.uc_stack.ss_flags, 4, "SS_DISABLE");
@@ -308,3 +313,14 @@ const _: fn() = || {
     plain::<<X86_64 as Arch>::Context>();
     plain::<<Arm64 as Arch>::Context>();
 };
+
+#[test]
+fn without_avx_the_machine_context_is_the_short_one() {
+    let trampoline = Trampoline::<X86_64>::planned(TRAP, key());
+    let plan = Redirect::to(Entry::at(HANDLER), trampoline);
+    let (_, frame, memory) = apply::<X86_64>(&plan, SP);
+    assert_eq!(frame.ucontext - frame.mcontext, 712);
+    let context: ucontext_t = memory.get(frame.ucontext);
+    assert_eq!(context.uc_mcsize, 712);
+    assert_eq!(frame.address - frame.low, 16);
+}
