@@ -16,7 +16,7 @@ use mach_sys::kern_return::KernReturn;
 use mach_sys::kernel::system;
 use mach_sys::rights::{PortSet, ReceiveRight, Right, SendRight};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
@@ -101,6 +101,7 @@ impl Builder {
             table: Arc::new(Table::new()),
             counters: Counters::default(),
             stopping: AtomicBool::new(false),
+            thread_id: AtomicU64::new(0),
             routes: Mutex::new(Routes::default()),
         });
         let serving = Arc::clone(&shared);
@@ -176,8 +177,9 @@ impl Server {
         self.shared.stopping.store(true, Ordering::Release);
         self.shared.close_all();
         crate::message::send_wake(&self.wake);
-        // The handler's own thread cannot wait for itself; it ends when it has answered.
-        if thread.thread().id() != std::thread::current().id() {
+        // The handler's own thread cannot wait for itself; it ends when it has answered. The system is asked who we are, since
+        // this may run in the last destructors of a thread, where `std::thread::current` has gone.
+        if self.shared.thread_id.load(Ordering::Acquire) != system::thread_id() {
             let _ = thread.join();
         }
     }
@@ -205,6 +207,8 @@ pub(crate) struct Shared {
     pub(crate) table: Arc<Table>,
     counters: Counters,
     stopping: AtomicBool,
+    /// The server's thread, once it runs.
+    thread_id: AtomicU64,
     /// Taken to open and close routes, never on the way of an exception.
     routes: Mutex<Routes>,
 }
@@ -362,6 +366,9 @@ fn serve(
     on_panic: PanicPolicy,
 ) {
     system::enter_server_thread();
+    shared
+        .thread_id
+        .store(system::thread_id(), Ordering::Release);
     let mut buffer = MessageBuffer::new();
     while !shared.stopping.load(Ordering::Acquire) {
         match receive(shared.set.name(), &mut buffer, None) {

@@ -1,0 +1,92 @@
+//! Leak checks: the task's port names before and after.
+
+use core::fmt;
+use core::time::Duration;
+use mach_sys::rights::{Census, CensusError};
+use std::time::Instant;
+
+/// A census to compare with.
+///
+/// Compare with the start, never with absolute numbers: the main thread's and the task's own names may start with two references.
+#[derive(Clone, Copy, Debug)]
+pub struct Audit {
+    start: Census,
+}
+
+/// What is more, or less, than at the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// Names.
+    pub names: i64,
+    /// User references on send rights.
+    pub send_references: i64,
+    /// Dead names.
+    pub dead_names: i64,
+    /// User references on dead names.
+    pub dead_references: i64,
+}
+
+impl Difference {
+    /// Whether all is as it was.
+    #[must_use]
+    pub fn is_zero(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{:+} names, {:+} send references, {:+} dead names, {:+} dead references",
+            self.names, self.send_references, self.dead_names, self.dead_references
+        )
+    }
+}
+
+impl Audit {
+    /// Starts here.
+    ///
+    /// # Errors
+    /// The names could not be listed.
+    pub fn start() -> Result<Self, CensusError> {
+        Census::take().map(|start| Self { start })
+    }
+
+    /// The census at the start.
+    #[must_use]
+    pub fn before(&self) -> Census {
+        self.start
+    }
+
+    /// What is different now.
+    ///
+    /// # Errors
+    /// The names could not be listed.
+    pub fn difference(&self) -> Result<Difference, CensusError> {
+        let now = Census::take()?;
+        let count = |now: u64, then: u64| now as i64 - then as i64;
+        Ok(Difference {
+            names: count(now.names.into(), self.start.names.into()),
+            send_references: count(now.send_references, self.start.send_references),
+            dead_names: count(now.dead_names.into(), self.start.dead_names.into()),
+            dead_references: count(now.dead_references, self.start.dead_references),
+        })
+    }
+
+    /// Waits, at most so long, until all is as it was: after a thread's join the name of its port may live on for a moment. Returns
+    /// the last difference.
+    ///
+    /// # Errors
+    /// The names could not be listed.
+    pub fn settle(&self, limit: Duration) -> Result<Difference, CensusError> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let difference = self.difference()?;
+            if difference.is_zero() || Instant::now() >= deadline {
+                return Ok(difference);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}

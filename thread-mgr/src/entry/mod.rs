@@ -1,0 +1,46 @@
+//! The call from which a managed thread may return early: saves what a function preserves for its caller, calls, and returns once,
+//! in the ordinary way or when somebody deeper goes back to it.
+#![allow(unsafe_code)]
+
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
+
+use core::ffi::c_void;
+
+/// Where to go back to: the stack pointer of the call, 0 when it is not under way.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub(crate) struct WayBack(core::cell::Cell<usize>);
+
+unsafe extern "C" {
+    fn thread_mgr_call(
+        argument: *mut c_void,
+        body: extern "C" fn(*mut c_void),
+        way_back: *mut usize,
+    );
+    fn thread_mgr_return(stack_pointer: usize) -> !;
+}
+
+impl WayBack {
+    /// Calls `body`; returns when it returns, or when [`go`](Self::go) is called from inside it.
+    pub(crate) fn call(&self, body: extern "C" fn(*mut c_void), argument: *mut c_void) {
+        // SAFETY: the routine keeps to the C calling convention, and `body` does not unwind.
+        unsafe { thread_mgr_call(argument, body, self.0.as_ptr()) };
+        self.0.set(0);
+    }
+
+    /// Goes back to the call. Returns if it is not under way.
+    ///
+    /// # Safety
+    /// The calling thread is inside the call, and no frame between it and here owns a value that must be dropped, or catches
+    /// panics with something to do afterwards.
+    pub(crate) unsafe fn go(&self) {
+        match self.0.get() {
+            0 => {}
+            // SAFETY: the stack pointer that the call under way saved, on the calling thread's own stack.
+            stack_pointer => unsafe { thread_mgr_return(stack_pointer) },
+        }
+    }
+}

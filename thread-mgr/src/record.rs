@@ -1,0 +1,95 @@
+//! What the server's handler needs to know of a thread: type-stable, found by the route's tag.
+
+use core::ops::Range;
+use signal_redirect::FrameRef;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+const CHUNK: usize = 256;
+const CHUNKS: usize = 256;
+
+/// One thread. Written by its own thread before its route is open, and by the server's handler while it is stopped.
+#[derive(Debug, Default)]
+pub(crate) struct Record {
+    stack_start: AtomicU64,
+    stack_end: AtomicU64,
+    /// The innermost frame that it is inside of; address 0 for none.
+    frame: AtomicU64,
+    depth: AtomicU32,
+}
+
+impl Record {
+    pub(crate) fn emergency_stack(&self) -> Range<u64> {
+        self.stack_start.load(Ordering::Acquire)..self.stack_end.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn innermost(&self) -> Option<FrameRef> {
+        match self.frame.load(Ordering::Acquire) {
+            0 => None,
+            address => Some(FrameRef {
+                address,
+                depth: self.depth.load(Ordering::Acquire),
+            }),
+        }
+    }
+
+    pub(crate) fn set_innermost(&self, frame: Option<FrameRef>) {
+        let (address, depth) = frame.map_or((0, 0), |frame| (frame.address, frame.depth));
+        self.depth.store(depth, Ordering::Release);
+        self.frame.store(address, Ordering::Release);
+    }
+}
+
+/// All records of a manager. Chunks are made when a thread first needs one, never on the way of an exception.
+#[derive(Debug)]
+pub(crate) struct Records {
+    chunks: [OnceLock<Box<[Record]>>; CHUNKS],
+    places: Mutex<Places>,
+}
+
+#[derive(Debug, Default)]
+struct Places {
+    free: Vec<u32>,
+    used: u32,
+}
+
+impl Records {
+    pub(crate) fn new() -> Self {
+        Self {
+            chunks: [const { OnceLock::new() }; CHUNKS],
+            places: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn get(&self, index: u64) -> Option<&Record> {
+        let index = usize::try_from(index).ok()?;
+        self.chunks.get(index / CHUNK)?.get()?.get(index % CHUNK)
+    }
+
+    /// A place for a thread with this emergency stack. `None` when all are taken.
+    pub(crate) fn open(&self, stack: Range<u64>) -> Option<u32> {
+        let index = {
+            let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+            match places.free.pop() {
+                Some(index) => index,
+                None => {
+                    let index = places.used;
+                    let chunk = self.chunks.get(index as usize / CHUNK)?;
+                    chunk.get_or_init(|| (0..CHUNK).map(|_| Record::default()).collect());
+                    places.used += 1;
+                    index
+                }
+            }
+        };
+        let record = self.get(u64::from(index))?;
+        record.set_innermost(None);
+        record.stack_start.store(stack.start, Ordering::Release);
+        record.stack_end.store(stack.end, Ordering::Release);
+        Some(index)
+    }
+
+    pub(crate) fn close(&self, index: u32) {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.free.push(index);
+    }
+}

@@ -1,0 +1,30 @@
+//! Who is managed.
+
+use crate::manager::ThreadInfo;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+/// The managed threads, by their 64-bit identifiers, which are never used again while the system runs; names are.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    threads: Mutex<BTreeMap<u64, ThreadInfo>>,
+}
+
+impl Registry {
+    pub(crate) fn insert(&self, info: ThreadInfo) {
+        self.lock().insert(info.id, info);
+    }
+
+    pub(crate) fn remove(&self, id: u64) {
+        self.lock().remove(&id);
+    }
+
+    pub(crate) fn list(&self) -> Vec<ThreadInfo> {
+        self.lock().values().cloned().collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, ThreadInfo>> {
+        // Nothing under this lock leaves it half changed.
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,266 @@
+//! The end of a managed thread, step by step.
+//!
+//! Each step is a type that only the step before can make: another order does not compile.
+//!
+//! | step | what happens | why there |
+//! |---|---|---|
+//! | [`Running::quiesce`] | waits, with a deadline, until no exception of the thread is being answered | an answer under way may still hold rights on the thread |
+//! | [`Quiesced::unroute`] | puts the previous exception ports back, if ours are still in place, and releases the saved rights | an installation holds one reference on the thread's own name until then, which must not show up as surplus |
+//! | [`Unrouted::close_port`] | takes the port out of the set, makes its late messages stale, destroys it | what is still queued is declined, and nobody waits |
+//! | [`PortClosed::deregister`] | takes the thread out of the registry | from here on it is nobody's |
+//! | [`Deregistered::release`] | releases the emergency stack | no redirect can need it any more |
+//! | [`Released::normalize`] | makes the references of the kernel port exactly 1, under the promise; else reports | the last thing: whatever ran before may have taken references |
+//! | `pthread_exit` | called, or fallen into | frees the stack and the thread's structure, and ends in the kernel's own release |
+//!
+//! ```compile_fail
+//! fn normalized_first(running: thread_mgr::shutdown::Running) {
+//!     let _ = running.normalize();
+//! }
+//! ```
+//!
+//! ```compile_fail
+//! fn stack_released_before_the_port_is_closed(unrouted: thread_mgr::shutdown::Unrouted) {
+//!     let _ = unrouted.release();
+//! }
+//! ```
+//!
+//! ```compile_fail
+//! fn two_ends_of_one_thread(quiesced: thread_mgr::shutdown::Quiesced) {
+//!     let _ = quiesced.unroute();
+//!     let _ = quiesced.unroute();
+//! }
+//! ```
+//!
+//! ```compile_fail
+//! fn out_of_thin_air() -> thread_mgr::shutdown::Released {
+//!     thread_mgr::shutdown::Released { parts: todo!() }
+//! }
+//! ```
+
+use crate::emergency::EmergencyStack;
+use crate::manager::Inner;
+use crate::normalize::{Normalization, normalize, survey};
+use core::time::Duration;
+use exc_server::{InFlight, InstallError, Restored, Route};
+use mach_sys::types::mach_port_name_t;
+use std::sync::Arc;
+
+/// What the end of a thread found and did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Whether answers were still under way past the deadline; then nothing is trimmed.
+    pub in_flight: Option<InFlight>,
+    /// What putting the previous exception ports back found; the kernel's refusal, such as of a thread that is gone.
+    pub restored: Result<Restored, InstallError>,
+    /// What the kernel port's name held. `None` for a thread that was detached, not ended.
+    pub normalization: Option<Normalization>,
+}
+
+/// All that a managed thread has.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) name: mach_port_name_t,
+    pub(crate) id: u64,
+    pub(crate) route: Route,
+    pub(crate) record: u32,
+    pub(crate) stack: EmergencyStack,
+}
+
+/// A managed thread that runs.
+#[derive(Debug)]
+#[must_use]
+pub struct Running {
+    parts: Parts,
+}
+
+impl Running {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self { parts }
+    }
+
+    /// All steps of a thread that ends now, with the manager's patience.
+    pub(crate) fn end(self) -> ShutdownReport {
+        self.release().normalize()
+    }
+
+    /// All steps of a thread that goes on, with the manager's patience.
+    pub(crate) fn detach(self) -> ShutdownReport {
+        self.release().detach()
+    }
+
+    fn release(self) -> Released {
+        let limit = self.parts.inner.patience;
+        self.quiesce(limit)
+            .unroute()
+            .close_port()
+            .deregister()
+            .release()
+    }
+
+    /// Waits until no exception of the thread is being answered, at most so long.
+    pub fn quiesce(self, limit: Duration) -> Quiesced {
+        let in_flight = self.parts.route.wait_idle(limit).err();
+        Quiesced {
+            parts: self.parts,
+            in_flight,
+        }
+    }
+}
+
+/// A thread whose exceptions are answered.
+#[derive(Debug)]
+#[must_use]
+pub struct Quiesced {
+    parts: Parts,
+    in_flight: Option<InFlight>,
+}
+
+impl Quiesced {
+    /// Puts the previous exception ports back, and releases the saved rights.
+    pub fn unroute(self) -> Unrouted {
+        let Parts {
+            inner,
+            name,
+            id,
+            route,
+            record,
+            stack,
+        } = self.parts;
+        let (port, restored) = match route.unroute() {
+            Ok((port, restored)) => (Some(port), Ok(restored)),
+            Err(error) => (None, Err(error)),
+        };
+        Unrouted {
+            port,
+            rest: Rest {
+                inner,
+                name,
+                id,
+                record,
+                in_flight: self.in_flight,
+                restored,
+            },
+            stack,
+        }
+    }
+}
+
+/// What is left of the parts when the route is gone.
+#[derive(Debug)]
+struct Rest {
+    inner: Arc<Inner>,
+    name: mach_port_name_t,
+    id: u64,
+    record: u32,
+    in_flight: Option<InFlight>,
+    restored: Result<Restored, InstallError>,
+}
+
+/// A thread whose exceptions go elsewhere again.
+#[derive(Debug)]
+#[must_use]
+pub struct Unrouted {
+    /// `None` if putting back failed: the port was closed with it.
+    port: Option<exc_server::Unrouted>,
+    rest: Rest,
+    stack: EmergencyStack,
+}
+
+impl Unrouted {
+    /// Destroys the exception port, which declines what is queued.
+    pub fn close_port(self) -> PortClosed {
+        if let Some(port) = self.port {
+            port.close_port();
+        }
+        PortClosed {
+            rest: self.rest,
+            stack: self.stack,
+        }
+    }
+}
+
+/// A thread without an exception port.
+#[derive(Debug)]
+#[must_use]
+pub struct PortClosed {
+    rest: Rest,
+    stack: EmergencyStack,
+}
+
+impl PortClosed {
+    /// Takes the thread out of the manager's registry.
+    pub fn deregister(self) -> Deregistered {
+        self.rest.inner.registry.remove(self.rest.id);
+        self.rest.inner.records.close(self.rest.record);
+        Deregistered {
+            rest: self.rest,
+            stack: self.stack,
+        }
+    }
+}
+
+/// A thread that its manager does not know any more.
+#[derive(Debug)]
+#[must_use]
+pub struct Deregistered {
+    rest: Rest,
+    stack: EmergencyStack,
+}
+
+impl Deregistered {
+    /// Releases the thread's own memory: the emergency stack.
+    pub fn release(self) -> Released {
+        drop(self.stack);
+        Released { parts: self.rest }
+    }
+}
+
+/// A thread that has nothing of its manager's any more. What may follow depends on who the thread is: it ends, or it goes on as it
+/// was.
+#[derive(Debug)]
+#[must_use]
+pub struct Released {
+    parts: Rest,
+}
+
+impl Released {
+    /// For a thread that ends now: makes the references of its kernel port exactly 1 if the manager has the promise, and reports.
+    /// Nothing of the thread's may run after this but the way into the kernel.
+    #[allow(unsafe_code)]
+    #[must_use]
+    pub fn normalize(self) -> ShutdownReport {
+        let Rest {
+            inner,
+            name,
+            in_flight,
+            restored,
+            ..
+        } = self.parts;
+        let promise = inner.promise;
+        // The last thread of a manager that was dropped stops the server here, not after its normalization.
+        drop(inner);
+        // Answers under way may hold rights: past the deadline nothing is trimmed.
+        let normalization = match (promise, in_flight) {
+            // SAFETY: the promise is this function's contract.
+            (Some(_promise), None) => unsafe { normalize(name) },
+            _ => survey(name),
+        };
+        ShutdownReport {
+            in_flight,
+            restored,
+            normalization: Some(normalization),
+        }
+    }
+
+    /// For a thread that goes on without its manager.
+    #[must_use]
+    pub fn detach(self) -> ShutdownReport {
+        ShutdownReport {
+            in_flight: self.parts.in_flight,
+            restored: self.parts.restored,
+            normalization: None,
+        }
+    }
+}

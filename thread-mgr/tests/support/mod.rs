@@ -1,0 +1,131 @@
+//! What the tests share.
+#![allow(unsafe_code, dead_code)]
+
+use mach_sys::darwin::{DarwinSignal, siginfo_t, ucontext_t};
+use mach_sys::thread_state::{NativeState, Registers};
+use signal_redirect::Entry;
+use std::ffi::c_int;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use thread_mgr::{Builder, Manager, SurplusPromise};
+
+/// How often the handler ran, and what it saw last.
+pub(crate) static HANDLED: AtomicU32 = AtomicU32::new(0);
+pub(crate) static LAST_SIGNAL: AtomicU32 = AtomicU32::new(0);
+pub(crate) static LAST_ADDRESS: AtomicU64 = AtomicU64::new(0);
+/// Where the handler's own stack was.
+pub(crate) static LAST_STACK: AtomicU64 = AtomicU64::new(0);
+
+/// Skips the faulting instruction, whose length is the thread's agreement with it: 2 bytes on x86_64, 4 on arm64.
+pub(crate) unsafe extern "C" fn skip(
+    signal: c_int,
+    info: *mut siginfo_t,
+    context: *mut ucontext_t,
+) {
+    let here = 0_u8;
+    HANDLED.fetch_add(1, Ordering::Relaxed);
+    LAST_SIGNAL.store(signal as u32, Ordering::Relaxed);
+    LAST_STACK.store(core::ptr::from_ref(&here) as u64, Ordering::Relaxed);
+    // SAFETY: the trampoline hands over structures on the handler's own stack.
+    unsafe {
+        LAST_ADDRESS.store((*info).si_addr, Ordering::Relaxed);
+        let state = registers(context);
+        let length = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
+        (*state).set_pc((*state).pc() + length);
+    }
+}
+
+/// The general registers in a context.
+///
+/// # Safety
+/// The context is one that a redirect made.
+pub(crate) unsafe fn registers(context: *mut ucontext_t) -> *mut NativeState {
+    // SAFETY: the machine context follows its exception state of 16 bytes, on both machines.
+    unsafe { ((*context).uc_mcontext + 16) as *mut NativeState }
+}
+
+pub(crate) fn entry() -> Entry {
+    // SAFETY: `skip` is async-signal-safe and does not unwind.
+    unsafe { Entry::new(skip) }
+}
+
+pub(crate) fn builder() -> Builder {
+    Manager::builder(entry())
+}
+
+/// A manager with the promise.
+pub(crate) fn trimming() -> Manager {
+    // SAFETY: in these tests references are forgotten for good, never released after a thread's end.
+    let promise = unsafe { SurplusPromise::new() };
+    builder().trim_surplus(promise).build().expect("a manager")
+}
+
+/// A manager without.
+pub(crate) fn reporting() -> Manager {
+    builder().build().expect("a manager")
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn undefined_instruction() {
+    // SAFETY: the handler skips it.
+    unsafe { core::arch::asm!("ud2") };
+}
+
+#[cfg(target_arch = "aarch64")]
+pub(crate) fn undefined_instruction() {
+    // SAFETY: the handler skips it.
+    unsafe { core::arch::asm!("udf #0") };
+}
+
+/// Writes to an address, by an instruction of the agreed length.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn store_to(address: u64) {
+    // SAFETY: the handler skips it.
+    unsafe { core::arch::asm!("mov [rax], ecx", in("rax") address, in("ecx") 1) };
+}
+
+/// Writes to an address, by an instruction of the agreed length.
+#[cfg(target_arch = "aarch64")]
+pub(crate) fn store_to(address: u64) {
+    // SAFETY: the handler skips it.
+    unsafe { core::arch::asm!("str w1, [x0]", in("x0") address, in("w1") 1) };
+}
+
+/// Runs a test in a process of its own: its census is nobody else's.
+pub(crate) fn in_own_process(name: &str, body: impl FnOnce()) {
+    const MARK: &str = "THREAD_MGR_TEST_CHILD";
+    if std::env::var(MARK).as_deref() == Ok(name) {
+        body();
+        return;
+    }
+    let program = std::env::current_exe().expect("the test's own program");
+    let output = std::process::Command::new(program)
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(MARK, name)
+        .output()
+        .expect("a process");
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && out.contains("1 passed"),
+        "{}\n{out}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Darwin's number of a signal.
+pub(crate) fn number(signal: DarwinSignal) -> u32 {
+    signal.raw() as u32
+}
+
+/// How many threads a stress test takes: 2 000 natively, fewer where a slow machine is emulated. `MACH_TEST_THREADS` says otherwise.
+pub(crate) fn thread_count() -> u32 {
+    let usual = if cfg!(target_arch = "aarch64") {
+        200
+    } else {
+        2000
+    };
+    std::env::var("MACH_TEST_THREADS")
+        .ok()
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(usual)
+}

@@ -1,0 +1,344 @@
+//! Managed threads: faults, ends, and what they leave.
+#![allow(unsafe_code)]
+
+mod support;
+
+use core::time::Duration;
+use mach_sys::darwin::DarwinSignal;
+use mach_sys::kernel;
+use mach_sys::port::{MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND};
+use mach_sys::rights::{Right, ThreadRight, user_references};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Barrier};
+use support::{
+    HANDLED, LAST_ADDRESS, LAST_SIGNAL, in_own_process, number, reporting, store_to, trimming,
+    undefined_instruction,
+};
+use thread_mgr::{Audit, Exit, ExitError, JoinError, Normalization, exit_now};
+
+const LONG: Duration = Duration::from_secs(20);
+
+/// Takes references on the calling thread's name and forgets them.
+fn forget_references(count: u32) {
+    for _ in 0..count {
+        let _ = ThreadRight::current().expect("the own thread").into_name();
+    }
+}
+
+#[test]
+fn a_fault_is_handled_redirected_and_returned_from() {
+    in_own_process("a_fault_is_handled_redirected_and_returned_from", || {
+        let manager = trimming();
+        let handle = manager
+            .spawn(|| {
+                undefined_instruction();
+                assert_eq!(
+                    LAST_SIGNAL.load(Ordering::Relaxed),
+                    number(DarwinSignal::ILL)
+                );
+                store_to(0x18);
+                assert_eq!(
+                    LAST_SIGNAL.load(Ordering::Relaxed),
+                    number(DarwinSignal::SEGV)
+                );
+                assert_eq!(LAST_ADDRESS.load(Ordering::Relaxed), 0x18);
+                42
+            })
+            .expect("a thread");
+        let ended = handle.join().expect("a joinable thread");
+        assert_eq!(ended.exit.returned(), Some(42));
+        let report = ended.report.expect("the last destructors ran");
+        assert_eq!(report.normalization, Some(Normalization::AlreadyOne));
+        assert_eq!(report.restored, Ok(exc_server::Restored::Clean));
+        assert_eq!(HANDLED.load(Ordering::Relaxed), 2);
+        let stats = manager.redirect_stats();
+        assert_eq!((stats.entered, stats.returned, stats.refused), (2, 2, 0));
+    });
+}
+
+#[test]
+fn three_forgotten_references_are_reported_and_leave_no_name() {
+    in_own_process(
+        "three_forgotten_references_are_reported_and_leave_no_name",
+        || {
+            let manager = trimming();
+            let audit = Audit::start().expect("a census");
+            let handle = manager.spawn(|| forget_references(3)).expect("a thread");
+            let report = handle.join().expect("a thread").report.expect("a report");
+            assert_eq!(report.normalization, Some(Normalization::Dropped(3)));
+            let left = audit.settle(LONG).expect("a census");
+            assert!(left.is_zero(), "{left}");
+        },
+    );
+}
+
+#[test]
+fn without_the_promise_the_surplus_is_reported_and_a_dead_name_stays() {
+    in_own_process(
+        "without_the_promise_the_surplus_is_reported_and_a_dead_name_stays",
+        || {
+            let manager = reporting();
+            let handle = manager
+                .spawn(|| {
+                    forget_references(3);
+                    let thread = ThreadRight::current().expect("the own thread");
+                    thread.name().raw()
+                })
+                .expect("a thread");
+            let ended = handle.join().expect("a thread");
+            let report = ended.report.expect("a report");
+            assert_eq!(report.normalization, Some(Normalization::Surplus(3)));
+            let name = ended.exit.returned().expect("it returned");
+            // The kernel's own release took one of four; the port's death made a dead name of the rest.
+            let deadline = std::time::Instant::now() + LONG;
+            loop {
+                match user_references(name, MACH_PORT_RIGHT_DEAD_NAME) {
+                    Ok(3) => break,
+                    other => assert!(std::time::Instant::now() < deadline, "{other:?}"),
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        },
+    );
+}
+
+#[test]
+fn a7_3_a_pegged_count_is_told_apart() {
+    in_own_process("a7_3_a_pegged_count_is_told_apart", || {
+        let manager = trimming();
+        let handle = manager
+            .spawn(|| {
+                let thread = ThreadRight::current().expect("the own thread");
+                let task = kernel::system::task_self();
+                // SAFETY: no pointers; the thread's own name.
+                let code = unsafe {
+                    kernel::mach_port_mod_refs(
+                        task,
+                        thread.name().raw(),
+                        MACH_PORT_RIGHT_SEND,
+                        65_535,
+                    )
+                };
+                assert_eq!(code, 0);
+            })
+            .expect("a thread");
+        let report = handle.join().expect("a thread").report.expect("a report");
+        assert_eq!(report.normalization, Some(Normalization::Pegged));
+    });
+}
+
+#[test]
+fn sixty_four_threads_live_at_once() {
+    in_own_process("sixty_four_threads_live_at_once", || {
+        let manager = trimming();
+        let audit = Audit::start().expect("a census");
+        let barrier = Arc::new(Barrier::new(65));
+        let handles: Vec<_> = (0..64)
+            .map(|index| {
+                let barrier = Arc::clone(&barrier);
+                manager
+                    .spawn(move || {
+                        barrier.wait();
+                        forget_references(index % 4);
+                        for _ in 0..10 {
+                            undefined_instruction();
+                        }
+                        barrier.wait();
+                        index % 4
+                    })
+                    .expect("a thread")
+            })
+            .collect();
+        barrier.wait();
+        barrier.wait();
+        for handle in handles {
+            let ended = handle.join().expect("a thread");
+            let normalization = ended.report.expect("a report").normalization;
+            let expected = match ended.exit.returned().expect("it returned") {
+                0 => Normalization::AlreadyOne,
+                count => Normalization::Dropped(count),
+            };
+            assert_eq!(normalization, Some(expected));
+        }
+        assert!(manager.threads().is_empty());
+        let left = audit.settle(LONG).expect("a census");
+        assert!(left.is_zero(), "{left}");
+        assert_eq!(HANDLED.load(Ordering::Relaxed), 640);
+    });
+}
+
+#[test]
+fn a_body_that_panics_ends_in_order() {
+    in_own_process("a_body_that_panics_ends_in_order", || {
+        std::panic::set_hook(Box::new(|_| {}));
+        let manager = trimming();
+        let handle = manager
+            .spawn(|| {
+                undefined_instruction();
+                panic!("a body's bug");
+            })
+            .expect("a thread");
+        let ended = handle.join().expect("a thread");
+        assert!(matches!(ended.exit, Exit::<()>::Panicked(_)));
+        let report = ended.report.expect("a report");
+        assert_eq!(report.normalization, Some(Normalization::AlreadyOne));
+    });
+}
+
+#[test]
+fn exit_now_ends_the_thread_from_deep_inside() {
+    in_own_process("exit_now_ends_the_thread_from_deep_inside", || {
+        fn deep(level: u32) -> u32 {
+            if level == 0 {
+                // SAFETY: none of these frames owns anything.
+                let refused = unsafe { exit_now(77) };
+                panic!("{refused:?}");
+            }
+            deep(level - 1) + 1
+        }
+        static DESTROYED: AtomicU32 = AtomicU32::new(0);
+        struct Local;
+        impl Drop for Local {
+            fn drop(&mut self) {
+                DESTROYED.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        thread_local! {
+            static LOCAL: Local = const { Local };
+        }
+        let manager = trimming();
+        let audit = Audit::start().expect("a census");
+        for _ in 0..20 {
+            let handle = manager
+                .spawn(|| {
+                    LOCAL.with(|_| {});
+                    undefined_instruction();
+                    deep(30)
+                })
+                .expect("a thread");
+            let ended = handle.join().expect("a thread");
+            assert!(matches!(ended.exit, Exit::Exited(77)), "{ended:?}");
+            let report = ended.report.expect("the last destructors ran");
+            assert_eq!(report.normalization, Some(Normalization::AlreadyOne));
+        }
+        assert_eq!(DESTROYED.load(Ordering::Relaxed), 20);
+        let left = audit.settle(LONG).expect("a census");
+        assert!(left.is_zero(), "{left}");
+    });
+}
+
+#[test]
+fn exit_now_is_refused_where_nobody_could_come_back() {
+    in_own_process("exit_now_is_refused_where_nobody_could_come_back", || {
+        // SAFETY: refused, so that no frame is skipped.
+        let refused = unsafe { exit_now(1) };
+        assert_eq!(refused.err(), Some(ExitError::NotManaged));
+        let manager = reporting();
+        let attached = manager.attach().expect("attached");
+        // SAFETY: as above.
+        let refused = unsafe { exit_now(1) };
+        assert_eq!(refused.err(), Some(ExitError::Attached));
+        drop(attached);
+    });
+}
+
+#[test]
+fn a_thread_cannot_join_itself() {
+    in_own_process("a_thread_cannot_join_itself", || {
+        let manager = reporting();
+        let (send, receive) = std::sync::mpsc::channel::<thread_mgr::Handle<()>>();
+        let (done, wait) = std::sync::mpsc::channel();
+        let handle = manager
+            .spawn(move || {
+                let itself = receive.recv().expect("the own handle");
+                let refused = itself.join().map(|_| ());
+                done.send(refused).expect("somebody listens");
+            })
+            .expect("a thread");
+        send.send(handle).expect("the thread listens");
+        assert_eq!(wait.recv(), Ok(Err(JoinError::Itself)));
+    });
+}
+
+#[test]
+fn destructors_of_the_last_pass_may_still_fault() {
+    in_own_process("destructors_of_the_last_pass_may_still_fault", || {
+        static KEY: AtomicU32 = AtomicU32::new(0);
+        unsafe extern "C" fn fault_in_every_pass(value: *mut libc::c_void) {
+            undefined_instruction();
+            let pass = value as usize;
+            if pass < 4 {
+                let key = KEY.load(Ordering::Relaxed) as libc::pthread_key_t;
+                // SAFETY: the key was made; the value is a number.
+                unsafe { libc::pthread_setspecific(key, (pass + 1) as *const libc::c_void) };
+            }
+        }
+        let mut key = 0;
+        // SAFETY: the key goes to a local variable.
+        let error = unsafe { libc::pthread_key_create(&mut key, Some(fault_in_every_pass)) };
+        assert_eq!(error, 0);
+        KEY.store(key as u32, Ordering::Relaxed);
+        // Made after the other key, so that ours comes later in each pass.
+        let manager = trimming();
+        let handle = manager
+            .spawn(|| {
+                let key = KEY.load(Ordering::Relaxed) as libc::pthread_key_t;
+                // SAFETY: as above.
+                unsafe { libc::pthread_setspecific(key, 1 as *const libc::c_void) };
+            })
+            .expect("a thread");
+        let report = handle.join().expect("a thread").report.expect("a report");
+        assert_eq!(report.normalization, Some(Normalization::AlreadyOne));
+        assert_eq!(HANDLED.load(Ordering::Relaxed), 4);
+    });
+}
+
+#[test]
+fn the_manager_may_be_dropped_before_its_threads_end() {
+    in_own_process("the_manager_may_be_dropped_before_its_threads_end", || {
+        let audit = Audit::start().expect("a census");
+        let manager = trimming();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let handle = manager
+            .spawn(move || {
+                let _ = wait.recv();
+                undefined_instruction();
+            })
+            .expect("a thread");
+        drop(manager);
+        drop(go);
+        let report = handle.join().expect("a thread").report.expect("a report");
+        assert_eq!(report.normalization, Some(Normalization::AlreadyOne));
+        let left = audit.settle(LONG).expect("a census");
+        assert!(left.is_zero(), "{left}");
+    });
+}
+
+#[test]
+fn many_threads_with_ten_faults_each_leave_nothing() {
+    in_own_process("many_threads_with_ten_faults_each_leave_nothing", || {
+        let threads = support::thread_count();
+        let manager = trimming();
+        manager
+            .spawn(|| {})
+            .expect("a thread")
+            .join()
+            .expect("a thread");
+        std::thread::sleep(Duration::from_millis(50));
+        let audit = Audit::start().expect("a census");
+        for index in 0..threads {
+            let handle = manager
+                .spawn(move || {
+                    forget_references(u32::from(index % 16 == 0));
+                    for _ in 0..10 {
+                        undefined_instruction();
+                    }
+                })
+                .expect("a thread");
+            handle.join().expect("a thread");
+        }
+        assert_eq!(HANDLED.load(Ordering::Relaxed), 10 * threads);
+        let left = audit.settle(LONG).expect("a census");
+        assert!(left.is_zero(), "{left}");
+    });
+}
