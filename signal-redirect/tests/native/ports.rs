@@ -1,5 +1,7 @@
 //! The same redirects served as they are meant to be: by another thread, over an exception port, on whatever kernel this is.
 
+use core::sync::atomic::Ordering::Relaxed;
+
 use mach_sys::exception::{EXCEPTION_STATE, ExceptionMask, MACH_EXCEPTION_CODES};
 use mach_sys::kern_return::KernReturn;
 use mach_sys::kernel::{self, system};
@@ -8,7 +10,7 @@ use mach_sys::mig::{self, Accept, ReplyTo};
 use mach_sys::pod::{word_bytes, word_bytes_mut};
 use mach_sys::rights::{ReceiveRight, Right, ThreadRight};
 use mach_sys::thread_state::{NativeState, ThreadState};
-use signal_redirect::{Arch, Fault, Frame, Handler, Native, OwnMemory};
+use signal_redirect::{Arch, Fault, Frame, Native, OwnMemory, Redirect};
 
 use crate::child::in_child;
 use crate::handlers::*;
@@ -40,7 +42,7 @@ fn message(buffer: &mut [u32], option: i32, send: usize, receive: usize, port: u
 }
 
 /// Serves until an empty message comes.
-fn serve(port: &ReceiveRight, handler: Handler) -> Served {
+fn serve(port: &ReceiveRight, plan: &Redirect) -> Served {
     system::enter_server_thread();
     let mut served = Served::default();
     let mut innermost: Option<Frame> = None;
@@ -72,7 +74,7 @@ fn serve(port: &ReceiveRight, handler: Handler) -> Served {
             None => {
                 served.redirects += 1;
                 let fault = Fault::new(decoded.exception(), decoded.codes()[0], decoded.codes()[1]);
-                let plan = plan(handler).inside(innermost.as_ref().map(Frame::name));
+                let plan = plan.clone().inside(innermost.as_ref().map(Frame::name));
                 let (entered, frame) = plan.apply(&state, &fault, &mut memory).unwrap();
                 served.deepest = served.deepest.max(frame.depth);
                 frames.push(innermost.replace(frame));
@@ -88,11 +90,11 @@ fn serve(port: &ReceiveRight, handler: Handler) -> Served {
     }
 }
 
-/// Runs a thread whose exceptions are served with `handler`.
-fn with_server(handler: Handler, body: impl FnOnce() + Send) -> Served {
+/// Runs a thread whose exceptions are served with `plan`.
+fn with_server(plan: &Redirect, body: impl FnOnce() + Send) -> Served {
     let port = ReceiveRight::new().unwrap();
     std::thread::scope(|scope| {
-        let serving = scope.spawn(|| serve(&port, handler));
+        let serving = scope.spawn(|| serve(&port, plan));
         let faulting = scope.spawn(|| {
             let send = port.make_send().unwrap();
             let thread = ThreadRight::current().unwrap();
@@ -126,7 +128,7 @@ fn every_register_survives_a_redirect_over_a_port() {
     in_child(
         "ports::every_register_survives_a_redirect_over_a_port",
         || {
-            let served = with_server(trashing_handler, || {
+            let served = with_server(&plan(trashing_handler), || {
                 for seed in 0..200 {
                     let given = Registers::patterned(seed);
                     given.assert_same(&machine::run(&given));
@@ -140,7 +142,7 @@ fn every_register_survives_a_redirect_over_a_port() {
 #[test]
 fn nested_redirects_over_a_port() {
     in_child("ports::nested_redirects_over_a_port", || {
-        let served = with_server(nesting_handler, || {
+        let served = with_server(&plan(nesting_handler), || {
             let given = Registers::patterned(1);
             given.assert_same(&machine::run(&given));
         });
@@ -157,11 +159,11 @@ fn edits_and_the_floating_point_environment_over_a_port() {
     in_child(
         "ports::edits_and_the_floating_point_environment_over_a_port",
         || {
-            with_server(editing_handler, || {
+            with_server(&plan(editing_handler), || {
                 let given = Registers::patterned(4);
                 given.with_edits().assert_same(&machine::run(&given));
             });
-            with_server(computing_handler, || {
+            with_server(&plan(computing_handler), || {
                 for seed in 0..6 {
                     let given = Registers::hostile_environment(seed);
                     given.assert_same(&machine::run(&given));
@@ -169,4 +171,45 @@ fn edits_and_the_floating_point_environment_over_a_port() {
             });
         },
     );
+}
+
+/// Pages of the test's own that nothing may touch.
+fn guard() -> (u64, u64) {
+    let size = 1 << 20;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new mapping, given to nobody.
+    let base = unsafe { libc::mmap(core::ptr::null_mut(), size, libc::PROT_NONE, flags, -1, 0) };
+    assert_ne!(base, libc::MAP_FAILED);
+    (base as u64, size as u64)
+}
+
+/// The server writes to a stack that is none, and does not fault: the thread goes to its emergency stack.
+#[test]
+fn bad_stack_pointers_over_a_port() {
+    in_child("ports::bad_stack_pointers_over_a_port", || {
+        let mut stack = vec![0u8; 64 * 1024];
+        let base = stack.as_mut_ptr() as u64;
+        let emergency = base..base + stack.len() as u64;
+        let (guard, size) = guard();
+        let plan = plan(stack_mending_handler).emergency(emergency.clone());
+        let pointers = [
+            0,
+            64,
+            0x1000,
+            guard + size / 2,
+            guard + 256,
+            1 << 46,
+            1 << 60,
+            !15,
+        ];
+        let served = with_server(&plan, || {
+            for (seed, sp) in pointers.into_iter().enumerate() {
+                let given = Registers::patterned(seed as u64);
+                given.assert_same(&machine::run_with_stack_pointer(&given, sp));
+                assert_eq!(SEEN_SP.load(Relaxed), sp);
+                assert!(emergency.contains(&LOCAL.load(Relaxed)));
+            }
+        });
+        assert_eq!(served.returns, pointers.len());
+    });
 }
