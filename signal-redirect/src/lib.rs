@@ -39,7 +39,7 @@
 //! - arm64: v0–v31, fpsr and fpcr. On a host with SVE the parts of z0–z31 beyond 128 bits, p0–p15 and ffr are not kept.
 //! - arm64e: states whose pointers are signed are refused ([`RedirectError::Signed`]).
 //! - `uc_sigmask` is what the caller says ([`Redirect::signal_mask`]); no mask is set or restored.
-#![cfg_attr(not(feature = "std"), no_std)]
+#![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![deny(unsafe_code)]
 
 mod arch;

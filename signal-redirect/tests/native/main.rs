@@ -17,6 +17,8 @@ mod child;
 mod handlers;
 mod host;
 mod own_memory;
+#[path = "../common/port_server.rs"]
+mod port_server;
 mod ports;
 mod server;
 #[cfg(target_arch = "x86_64")]
