@@ -1,0 +1,96 @@
+//! The handler: an ordinary three-argument signal handler, with Darwin's signal numbers and structures on every host.
+
+use examples::pages::{Access, protect};
+use examples::traps::{Kind, Registers};
+use mach_sys::darwin::{DarwinSignal, siginfo_t, ucontext_t};
+use mach_sys::thread_state::{NativeState, Registers as _};
+use std::ffi::c_int;
+
+/// What a thread expects of a fault, and what its handler found. The handler finds it through a register.
+#[derive(Debug)]
+pub(crate) struct Note {
+    kind: Kind,
+    /// The fault's address, where it has one.
+    address: u64,
+    /// What the handler puts right with.
+    value: u64,
+    registers: Option<Registers>,
+    calls: u32,
+    right: bool,
+}
+
+impl Note {
+    pub(crate) fn new(kind: Kind, address: u64, value: u64) -> Self {
+        Self {
+            kind,
+            address,
+            value,
+            registers: None,
+            calls: 0,
+            right: false,
+        }
+    }
+
+    pub(crate) fn expect(&mut self, registers: Registers) {
+        self.registers = Some(registers);
+    }
+
+    /// Whether the handler ran once and found everything as expected.
+    pub(crate) fn was_right(&self) -> bool {
+        // Written behind the compiler's back.
+        let note = core::ptr::from_ref(self);
+        // SAFETY: a reference's own memory.
+        unsafe {
+            core::ptr::read_volatile(&raw const (*note).right)
+                && core::ptr::read_volatile(&raw const (*note).calls) == 1
+        }
+    }
+}
+
+/// The signal that Darwin sends for a kind of fault.
+fn expected_signal(kind: Kind) -> DarwinSignal {
+    match kind {
+        // Low addresses are not mapped: SIGSEGV. A guarded page is mapped and protected: SIGBUS.
+        Kind::ReadUnmapped | Kind::WriteUnmapped => DarwinSignal::SEGV,
+        Kind::WriteGuarded => DarwinSignal::BUS,
+        Kind::Divide => DarwinSignal::FPE,
+        Kind::Illegal => DarwinSignal::ILL,
+        Kind::Breakpoint => DarwinSignal::TRAP,
+    }
+}
+
+/// Checks what it is given, repairs, and returns.
+///
+/// # Safety
+/// For threads of this program that fault in [`Kind::run`].
+pub(crate) unsafe extern "C" fn handle(
+    signal: c_int,
+    info: *mut siginfo_t,
+    context: *mut ucontext_t,
+) {
+    // SAFETY: the trampoline hands over structures on this thread's stack, and the machine context has the general registers behind
+    // an exception state of 16 bytes, on both machines.
+    let (info, state) = unsafe {
+        let state = ((*context).uc_mcontext + 16) as *mut NativeState;
+        (&*info, &mut *state)
+    };
+    // SAFETY: the routine that faulted was given a pointer to a note of its caller's, who waits.
+    let note = unsafe { &mut *(Registers::note_in(state) as *mut Note) };
+    note.calls += 1;
+    let has_address = matches!(
+        note.kind,
+        Kind::ReadUnmapped | Kind::WriteUnmapped | Kind::WriteGuarded
+    );
+    note.right = signal == expected_signal(note.kind).raw()
+        && info.si_signo == signal
+        && (!has_address || info.si_addr == note.address)
+        && state.pc() == note.kind.pc()
+        && note
+            .registers
+            .as_ref()
+            .is_some_and(|registers| registers.are_in(state));
+    if note.kind == Kind::WriteGuarded && protect(note.address, Access::ReadWrite).is_err() {
+        note.right = false;
+    }
+    Registers::repair(note.kind, note.value, state);
+}

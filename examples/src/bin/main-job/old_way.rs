@@ -1,0 +1,168 @@
+//! The old way: what a runtime did that served `EXCEPTION_DEFAULT` by hand.
+//!
+//! Each message brings a send right for the thread and one for the task. Nobody releases them: the task's count grows with every
+//! fault, and every thread that ends leaves a dead name.
+
+use mach_sys::exception::{EXC_MASK_BAD_INSTRUCTION, EXCEPTION_DEFAULT, MACH_EXCEPTION_CODES};
+use mach_sys::kern_return::KernReturn;
+use mach_sys::kernel::{self, system};
+use mach_sys::message::{MACH_RCV_MSG, MACH_SEND_MSG};
+use mach_sys::mig::{self, Accept, Identity, ReplyTo};
+use mach_sys::pod;
+use mach_sys::rights::{Census, ReceiveRight, Right, SendRight};
+use mach_sys::thread_state::{NativeState, Registers, ThreadState};
+use std::error::Error;
+
+const FAULTS: u64 = 10;
+
+/// Runs threads the old way and prints what they leave.
+pub(crate) fn show(threads: u64) -> Result<(), Box<dyn Error>> {
+    println!("the old way: EXCEPTION_DEFAULT, rights forgotten, no normalization");
+    let port = ReceiveRight::new()?;
+    let send = port.make_send()?;
+    let server = std::thread::spawn(move || {
+        serve(&port);
+    });
+    println!("{:>8}  {}", 0, Census::take()?);
+    let mut done = 0;
+    while done < threads {
+        let group = (threads - done).min(16);
+        for _ in 0..group {
+            let name = send.name().raw();
+            std::thread::spawn(move || fault(name))
+                .join()
+                .map_err(|_| "a thread of the old way panicked")??;
+        }
+        done += group;
+        // The kernel's own end of the threads may take a moment.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        println!("{done:>8}  {}", Census::take()?);
+    }
+    stop(&send);
+    server.join().map_err(|_| "the old server panicked")?;
+    println!("what is left there stays: every later figure is compared with it");
+    Ok(())
+}
+
+/// A thread's body: asks for its exceptions to be sent, and faults.
+fn fault(port: u32) -> Result<(), KernReturn> {
+    // SAFETY: no pointers.
+    let code = unsafe {
+        kernel::thread_set_exception_ports(
+            own_name(),
+            EXC_MASK_BAD_INSTRUCTION,
+            port,
+            EXCEPTION_DEFAULT | MACH_EXCEPTION_CODES,
+            0,
+        )
+    };
+    KernReturn::check(code)?;
+    for _ in 0..FAULTS {
+        undefined_instruction();
+    }
+    Ok(())
+}
+
+/// `mach_thread_self`, whose reference the old code forgot as well: one for each thread.
+fn own_name() -> u32 {
+    // SAFETY: no arguments.
+    unsafe { kernel::mach_thread_self() }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn undefined_instruction() {
+    // SAFETY: the server skips it.
+    unsafe { core::arch::asm!("ud2") };
+}
+
+#[cfg(target_arch = "aarch64")]
+fn undefined_instruction() {
+    // SAFETY: the server skips it.
+    unsafe { core::arch::asm!("udf #0") };
+}
+
+/// The old server: reads and sets the thread's registers through its right, answers, and forgets.
+fn serve(port: &ReceiveRight) {
+    system::enter_server_thread();
+    let mut message = [0_u32; 256];
+    let mut reply = [0_u32; 16];
+    loop {
+        // SAFETY: the buffer is valid for its size.
+        let code = unsafe {
+            kernel::mach_msg(
+                message.as_mut_ptr().cast(),
+                MACH_RCV_MSG,
+                0,
+                size_of_val(&message) as u32,
+                port.name().raw(),
+                0,
+                0,
+            )
+        };
+        let bytes = pod::word_bytes(&message);
+        let Ok(request) = mig::decode(bytes, Accept::Both) else {
+            return;
+        };
+        if code != 0 {
+            return;
+        }
+        let skipped = match request.identity() {
+            Identity::ThreadAndTask { thread, .. } => skip(thread),
+            _ => KernReturn::FAILURE.raw(),
+        };
+        let to = ReplyTo::request(&request);
+        let Ok(size) = to.encode_status(pod::word_bytes_mut(&mut reply), KernReturn::new(skipped))
+        else {
+            return;
+        };
+        // SAFETY: the buffer holds a message of that size.
+        unsafe {
+            kernel::mach_msg(
+                reply.as_mut_ptr().cast(),
+                MACH_SEND_MSG,
+                size as u32,
+                0,
+                0,
+                0,
+                0,
+            )
+        };
+        // Here the rights on thread and task should have been released.
+    }
+}
+
+/// Moves a stopped thread behind the undefined instruction.
+fn skip(thread: u32) -> i32 {
+    let mut state = NativeState::default();
+    let mut count = NativeState::COUNT;
+    // SAFETY: the state has as many words as the count says.
+    let code = unsafe {
+        kernel::thread_get_state(
+            thread,
+            NativeState::FLAVOR,
+            state.as_words_mut().as_mut_ptr(),
+            &mut count,
+        )
+    };
+    if code != 0 {
+        return code;
+    }
+    let length = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
+    state.set_pc(state.pc() + length);
+    // SAFETY: as above.
+    unsafe {
+        kernel::thread_set_state(
+            thread,
+            NativeState::FLAVOR,
+            state.as_words().as_ptr(),
+            count,
+        )
+    }
+}
+
+/// Sends a message that is no request: the server ends.
+fn stop(send: &SendRight) {
+    let mut message = [19_u32, 24, send.name().raw(), 0, 0, 0];
+    // SAFETY: the buffer holds a message of that size.
+    unsafe { kernel::mach_msg(message.as_mut_ptr().cast(), MACH_SEND_MSG, 24, 0, 0, 0, 0) };
+}
