@@ -7,7 +7,7 @@ use crate::memory::Memory;
 /// The registers of a thread that was stopped at the first instruction of what it called, as if that had returned `value` at once.
 ///
 /// For a thread that called through a null or wild pointer: its program counter is the target, there is no frame, and the return
-/// address is where the call left it ([rsp], lr), which may be read even if the target may not. Anywhere else in a function this
+/// address is where the call left it (at rsp, in lr), which may be read even if the target may not. Anywhere else in a function this
 /// gives nonsense: the caller knows that it was a call, usually because the program counter is the fault's address.
 ///
 /// Edited into a handler's machine context, or set by the server in place of a redirect.

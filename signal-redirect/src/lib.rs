@@ -70,3 +70,8 @@ pub use own::OwnMemory;
 pub use redirect::{Redirect, Return, Stack};
 pub use resume::Resumed;
 pub use trampoline::{Entry, Handler, Trampoline, VectorSave};
+
+/// The example of the README, compiled and run.
+#[cfg(all(doctest, feature = "std"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
