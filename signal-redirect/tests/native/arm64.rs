@@ -170,10 +170,11 @@ global_asm!(
     "ret",
     ".cfi_endproc",
     "redirect_test_end:",
-    // A function that never returns, with a large frame, right before one whose first instruction faults.
+    // A function that never returns, with its link register in a frame, right before one whose first instruction faults.
     "redirect_test_before:",
     ".cfi_startproc",
-    ".cfi_def_cfa_offset 65536",
+    ".cfi_def_cfa_offset 64",
+    ".cfi_offset x30, -8",
     "bl redirect_test_run",
     ".cfi_endproc",
     ".globl redirect_test_first",
