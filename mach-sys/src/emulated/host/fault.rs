@@ -97,7 +97,10 @@ pub(super) unsafe fn serve(entered: &Entered) -> Leave {
         slot::EXHAUSTED.fetch_add(1, Ordering::Relaxed);
         return decline();
     };
-    slot::adopt(slot, slot::gettid());
+    if slot::tid(slot) == 0 {
+        // Claimed by the entry just now: a thread never seen before.
+        slot::adopt(slot, slot::gettid());
+    }
     let Some(raised) = original.classify(signal, info.code, info.address, trust()) else {
         return decline();
     };
