@@ -7,7 +7,7 @@
 //!
 //! | room | what stands there |
 //! |---|---|
-//! | [`calls`] | the seam's other side: each kernel call, from raw arguments to the engine |
+//! | `calls` | the seam's other side: each kernel call, from raw arguments to the engine |
 //! | `process` | the process's own kernel and task, and how it is set up |
 //! | `ipc` | ports, names and messages |
 //! | `exception` | registration and delivery of exceptions |
