@@ -10,6 +10,9 @@ use core::num::NonZeroU32;
 pub struct Name(NonZeroU32);
 
 impl Name {
+    /// A name that no kernel gives out: the low two bits of names are set (C0.2).
+    pub(super) const NOBODYS: Self = Self(NonZeroU32::MIN);
+
     /// `None` for `MACH_PORT_NULL` and `MACH_PORT_DEAD`.
     #[must_use]
     pub const fn new(raw: mach_port_name_t) -> Option<Self> {

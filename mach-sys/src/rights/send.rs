@@ -112,9 +112,9 @@ impl SendRight<Task> {
     /// The calling task. `mach_task_self` takes no reference, so none is released.
     #[must_use]
     pub fn current() -> Borrowed<'static, Self> {
-        let name = Name::new(kernel::system::task_self());
-        // The kernel gives every task its own name before its first instruction; the fallback is never a name it gives out.
-        let name = name.unwrap_or(const { Name::new(1).unwrap() });
+        // The kernel names every task before its first instruction; where the emulation could not be set up, calls on the
+        // name that is nobody's are refused.
+        let name = Name::new(kernel::system::task_self()).unwrap_or(Name::NOBODYS);
         // SAFETY: the task's own name is held by the system's library for as long as the process lives.
         unsafe { Borrowed::from_name(name) }
     }

@@ -29,7 +29,7 @@ enum Progress {
 
 impl Answer {
     /// The thread starts to wait.
-    pub(super) fn expect(&mut self) {
+    pub(super) fn begin(&mut self) {
         self.progress = Progress::Waiting;
     }
 

@@ -63,7 +63,7 @@ fn deliver(
     // The message has its own reference; this one lasts as long as the delivery (A2.10, A2.11).
     kernel.retain(wanted.port);
     let record = &mut kernel.state.threads[thread];
-    record.answer.expect();
+    record.answer.begin();
     record.context = context.as_raw() as usize;
     let spin = kernel.receiver_is_elsewhere(wanted.port);
     // A5.1: the queue limit does not count; only a full kernel refuses, and the message's end is then the answer.
