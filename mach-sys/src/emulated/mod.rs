@@ -15,7 +15,7 @@
 //! | `host` | the host's own ways: signals, contexts, futexes, stacks, the end of threads; nowhere else |
 //!
 //! # What it does to the process
-//! Set up by [`start`], or by the first kernel call if nobody did: handlers for the five synchronous signals (what was installed
+//! Set up by [`start`] or [`start_with`], or by the first kernel call if nobody did: handlers for the five synchronous signals (what was installed
 //! before becomes the host level), a `pthread_atfork` handler, a thread-specific-data key, and one thread that watches for the
 //! end of others. Nothing is exported under a name of libSystem's.
 //!
@@ -31,7 +31,14 @@ mod process;
 pub(crate) mod system;
 pub(crate) mod thread;
 
-pub use process::{StartError, start};
+pub use host::start::{Config, StartError as HostError};
+pub use process::{StartError, start, start_with};
+
+/// How often a fault or a kernel call found as many threads known as [`Config::threads`] allows: those faults went to the host
+/// level, those calls failed.
+pub fn refused_threads() -> u32 {
+    host::slot::exhausted()
+}
 
 /// The signals that somebody installed a handler for over the emulation's: he is asked first, and faults reach the emulation only
 /// if he passes them on.

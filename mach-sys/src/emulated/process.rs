@@ -22,6 +22,9 @@ pub enum StartError {
     /// The host refused a signal handler, a key or a thread.
     #[error(transparent)]
     Host(#[from] host_start::StartError),
+    /// This process is the child of a fork: the threads that would answer are not in it.
+    #[error("the emulated kernel does not outlive a fork: this process is the child of one")]
+    Forked,
 }
 
 /// What the process has one of.
@@ -39,14 +42,31 @@ static PROCESS: OnceLock<Result<Process, StartError>> = OnceLock::new();
 /// it again changes nothing.
 ///
 /// # Errors
-/// What the host refused. Every later kernel call then fails with `KERN_RESOURCE_SHORTAGE`.
+/// What the host refused. Every later kernel call then fails with `KERN_RESOURCE_SHORTAGE`. The same is true in the child of a
+/// fork.
 pub fn start() -> Result<(), &'static StartError> {
-    current().map(|_| ())
+    start_with(Config::default())
+}
+
+/// As [`start`], but not as usual. Where the emulation was set up before, by a kernel call for example, this changes nothing.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_with(config: Config) -> Result<(), &'static StartError> {
+    set_up(config).map(|_| ())
 }
 
 /// The process's kernel, set up if it was not.
 pub(super) fn current() -> Result<&'static Process, &'static StartError> {
-    PROCESS.get_or_init(Process::new).as_ref()
+    set_up(Config::default())
+}
+
+fn set_up(config: Config) -> Result<&'static Process, &'static StartError> {
+    if slot::is_forked() {
+        // G4.3: another thread may have held the kernel's lock when its copy was made.
+        return Err(&StartError::Forked);
+    }
+    PROCESS.get_or_init(|| Process::new(config)).as_ref()
 }
 
 /// The process's kernel, if it was set up. For the fault handler and the watching thread.
@@ -55,11 +75,14 @@ fn running() -> Option<&'static Process> {
 }
 
 impl Process {
-    fn new() -> Result<Self, StartError> {
-        let mach = Mach::new(Limits::PROCESS)?;
+    fn new(config: Config) -> Result<Self, StartError> {
+        let limits = Limits {
+            threads: config.slots().max(Limits::PROCESS.threads),
+            ..Limits::PROCESS
+        };
+        let mach = Mach::new(limits)?;
         let task = mach.create_task()?.ok_or(StartError::Full)?;
-        let config = Config::default();
-        let threads = (0..config.slots).map(|_| AtomicU32::new(0)).collect();
+        let threads = (0..config.slots()).map(|_| AtomicU32::new(0)).collect();
         host_start::start(&config, Hooks { trap, ended })?;
         Ok(Self {
             mach,

@@ -12,7 +12,9 @@ use super::sys;
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use core::time::Duration;
+use std::io::Write;
 use std::sync::OnceLock;
+use std::time::Instant;
 
 /// Passes that the C library makes over the destructors (`PTHREAD_DESTRUCTOR_ITERATIONS`).
 const PASSES: usize = 4;
@@ -95,8 +97,14 @@ pub(super) fn settle(slot: SlotId) {
 pub(super) fn watch() -> ! {
     signals::block_for_good();
     let mut pause = SCAN;
+    let mut last_scan = Instant::now();
     loop {
         let announced = ANNOUNCED.load(Ordering::Acquire);
+        // Also threads that should announce their end are looked for now and then: not every end runs destructors.
+        let scan = last_scan.elapsed() >= SCAN;
+        if scan {
+            last_scan = Instant::now();
+        }
         let mut pending = false;
         for slot in slot::taken() {
             let tid = slot::tid(slot);
@@ -105,7 +113,7 @@ pub(super) fn watch() -> ! {
                 continue;
             }
             let exiting = slot::header(slot).exiting.load(Ordering::Acquire);
-            if (exiting || !slot::announces(slot) || pause == SCAN) && is_gone(tid) {
+            if (exiting || scan || !slot::announces(slot)) && is_gone(tid) {
                 settle(slot);
                 slot::free(slot);
                 pause = FIRST_LOOK;
@@ -130,13 +138,19 @@ fn is_gone(tid: u32) -> bool {
     !sys::thread_exists(tid) || tid == std::process::id() && is_zombie(tid)
 }
 
+/// Asks without allocating: the watcher works while others may rely on nobody doing so.
 fn is_zombie(tid: u32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/self/task/{tid}/stat")) else {
+    let mut path = [0; 64];
+    let mut rest = &mut path[..];
+    // The buffer holds the longest path and the zero that ends it.
+    if write!(rest, "/proc/self/task/{tid}/stat").is_err() {
+        return false;
+    }
+    let mut stat = [0; 256];
+    let length = sys::read_file(&path, &mut stat);
+    // The state follows the name, which stands in parentheses and may contain anything.
+    let Some(end) = stat[..length].iter().rposition(|byte| *byte == b')') else {
         return false;
     };
-    // The state follows the name, which stands in parentheses and may contain anything.
-    let state = stat
-        .rsplit_once(')')
-        .and_then(|(_, rest)| rest.trim_start().chars().next());
-    matches!(state, Some('Z' | 'X'))
+    matches!(stat.get(end + 2), Some(b'Z' | b'X'))
 }

@@ -4,7 +4,7 @@
 
 use super::classify::{Raised, Trust};
 use super::context::Context;
-use super::entry::{self, Entered, Leave};
+use super::entry::{Entered, frame};
 use super::previous::{self, HostAction};
 use super::slot::{self, SlotId};
 use super::sys::{self, How, SS_DISABLE, Stack};
@@ -68,11 +68,12 @@ struct Info {
     address: u64,
 }
 
-/// Serves a fault.
+/// Serves a fault. The answer is the handler to leave for, in whose favour `entered` was changed, or `None`: the frame in `entered`
+/// is to be returned from.
 ///
 /// # Safety
 /// `entered` describes a signal frame that the kernel just wrote for the calling thread.
-pub(super) unsafe fn serve(entered: &Entered) -> Leave {
+pub(super) unsafe fn serve(entered: &mut Entered) -> Option<usize> {
     let signal = entered.signal as i32;
     let slot = slot::containing(entered.slot);
     let moved = entered.moved != 0;
@@ -81,44 +82,72 @@ pub(super) unsafe fn serve(entered: &Entered) -> Leave {
         // SAFETY: this runs on the private part; nothing else uses it while it is registered.
         let _ = unsafe { sys::set_alternate_stack(&slot::private_stack(slot)) };
     }
-    // SAFETY: the kernel wrote a siginfo and a context for this signal.
-    let info = unsafe { &*(entered.info as *const Info) };
-    // SAFETY: as above; nobody else knows of them yet.
-    let original = unsafe { Context::from_raw(entered.context as *mut _) };
-    let decline = || {
-        // SAFETY: the frame is the kernel's own, untouched.
-        unsafe { host_level(entered, slot, moved, signal, info) }
-    };
-    // Sent signals, code of another width, the child of a fork: nothing of it is an exception (G1.1, R20).
-    if info.code <= 0 || !original.is_native_code() || slot::FORKED.load(Ordering::Relaxed) {
-        return decline();
-    }
-    let Some(slot) = slot else {
-        slot::EXHAUSTED.fetch_add(1, Ordering::Relaxed);
-        return decline();
-    };
-    if slot::tid(slot) == 0 {
-        // Claimed by the entry just now: a thread never seen before.
+    if let Some(slot) = slot {
         slot::adopt(slot, slot::gettid());
     }
-    let Some(raised) = original.classify(signal, info.code, info.address, trust()) else {
-        return decline();
+    // SAFETY: the kernel wrote a siginfo and a context for this signal.
+    let info = unsafe { &*(entered.info as *const Info) };
+    let faulted = Faulted {
+        signal,
+        slot,
+        sent: info.code <= 0,
     };
-    let (frame, mut context) = if moved {
-        // SAFETY: a live frame of the kernel's, and the calling thread's own slot.
-        match unsafe { entry::copy_frame(entered.frame, slot::address(slot)) } {
-            Some(delta) => {
-                let address = entered.context.wrapping_add(delta);
-                // SAFETY: the copy is a context like the original, and this handler's own.
-                let mut copy = unsafe { Context::from_raw(address as *mut _) };
-                lend_stack(&mut copy, slot);
-                (entered.frame.wrapping_add(delta), copy)
-            }
-            // A frame larger than the copy area: without a copy a redirect could write over it.
-            None => return decline(),
+    // SAFETY: as above; nobody else knows of the context yet.
+    let original = unsafe { Context::from_raw(entered.context as *mut _) };
+    // Sent signals, code of another width, the child of a fork: nothing of it is an exception (G1.1, R20).
+    if faulted.sent || !original.is_native_code() || slot::is_forked() {
+        // SAFETY: the frame is the kernel's own, untouched.
+        return unsafe { host_level(entered, faulted) };
+    }
+    let raised = original.classify(signal, info.code, info.address, trust());
+    if slot.is_none() {
+        slot::note_exhausted();
+    }
+    let (Some(slot), Some(raised)) = (slot, raised) else {
+        // SAFETY: as above.
+        return unsafe { host_level(entered, faulted) };
+    };
+    let serving = slot::header(slot).serving.replace(true);
+    if serving {
+        // G2.7: a fault of the handler itself is a bug of the emulation; asking again would never end.
+        // SAFETY: the frame is the kernel's.
+        unsafe { die(entered, signal) };
+        return None;
+    }
+    // SAFETY: the frame is the kernel's own, untouched, and the slot the calling thread's.
+    let answered = unsafe { answer(entered, original, slot, raised) };
+    slot::header(slot).serving.set(false);
+    match answered {
+        Some(frame) => {
+            entered.frame = frame;
+            None
         }
-    } else {
+        // SAFETY: when nobody answered, the frame was not touched.
+        None => unsafe { host_level(entered, faulted) },
+    }
+}
+
+/// Asks the layers above. The answer is the frame to return from; `None` when nobody wanted the fault.
+///
+/// # Safety
+/// `original` is the context in the kernel's frame that `entered` describes, and `slot` the calling thread's.
+unsafe fn answer(
+    entered: &Entered,
+    original: Context,
+    slot: SlotId,
+    raised: Raised,
+) -> Option<usize> {
+    let (frame, mut context) = if entered.moved == 0 {
         (entered.frame, original)
+    } else {
+        // SAFETY: a live frame of the kernel's, and the calling thread's own slot. A frame larger than the copy area is nobody's:
+        // without a copy a redirect could write over it.
+        let delta = unsafe { frame::copy_to_slot(entered.frame, slot::address(slot)) }?;
+        let address = entered.context.wrapping_add(delta);
+        // SAFETY: the copy is a context like the original, and this handler's own.
+        let mut copy = unsafe { Context::from_raw(address as *mut _) };
+        lend_stack(&mut copy, slot);
+        (entered.frame.wrapping_add(delta), copy)
     };
     let mut trap = Trap {
         slot,
@@ -126,8 +155,8 @@ pub(super) unsafe fn serve(entered: &Entered) -> Leave {
         context: &mut context,
     };
     match ask(&mut trap) {
-        Verdict::Resume => Leave { frame, handler: 0 },
-        Verdict::HostLevel => decline(),
+        Verdict::Resume => Some(frame),
+        Verdict::HostLevel => None,
     }
 }
 
@@ -140,6 +169,14 @@ fn lend_stack(context: &mut Context, slot: SlotId) {
     }
 }
 
+/// A fault, or a sent signal, on its way to the host level.
+#[derive(Clone, Copy, Debug)]
+struct Faulted {
+    signal: i32,
+    slot: Option<SlotId>,
+    sent: bool,
+}
+
 /// `SS_AUTODISARM`: the kernel disarmed the stack when it delivered.
 const AUTODISARM: i32 = 1 << 31;
 
@@ -147,25 +184,16 @@ const AUTODISARM: i32 = 1 << 31;
 ///
 /// # Safety
 /// `entered` describes the kernel's own frame for the calling thread.
-unsafe fn host_level(
-    entered: &Entered,
-    slot: Option<SlotId>,
-    moved: bool,
-    signal: i32,
-    info: &Info,
-) -> Leave {
-    let back = Leave {
-        frame: entered.frame,
-        handler: 0,
-    };
-    // SAFETY: the frame's own context.
-    let context = unsafe { Context::from_raw(entered.context as *mut _) };
-    let sent = info.code <= 0;
-    match previous::take_action(signal) {
-        HostAction::Handler { address, mask } => {
-            let mask = context.signal_mask() | mask;
-            match slot {
-                Some(slot) if moved => {
+unsafe fn host_level(entered: &mut Entered, faulted: Faulted) -> Option<usize> {
+    match previous::take_action(faulted.signal) {
+        HostAction::Handler(handler) => {
+            // SAFETY: the caller's promise.
+            unsafe { place_frame(entered, faulted.slot, handler.on_alternate_stack) };
+            // SAFETY: the frame's own context.
+            let context = unsafe { Context::from_raw(entered.context as *mut _) };
+            let mask = context.signal_mask() | handler.mask;
+            match faulted.slot {
+                Some(slot) if entered.moved != 0 => {
                     let mut stack = context.alternate_stack();
                     if stack.flags & AUTODISARM != 0 {
                         stack = Stack {
@@ -182,29 +210,63 @@ unsafe fn host_level(
                     sys::change_mask(How::Set, mask);
                 }
             }
-            Leave {
-                frame: entered.frame,
-                handler: address,
-            }
+            Some(handler.address)
         }
-        HostAction::Ignore if sent => back,
+        HostAction::Ignore if faulted.sent => None,
+        // Ignored faults kill on Linux: ignoring a synchronous signal is no answer to a fault (G2.1).
         HostAction::Default | HostAction::Ignore => {
-            // Ignored faults kill on Linux: ignoring a synchronous signal is no answer to a fault (G2.1).
-            previous::set_default(signal);
-            if sent || !context.recurs(signal) {
-                // It would not happen again by itself: raised once more, with its own siginfo (G3.2). It arrives when the frame's
-                // mask lets it through, before any instruction of the interrupted code.
-                // SAFETY: the siginfo is the kernel's; dying of the signal is what the default action means.
-                unsafe { sys::queue_signal(slot::gettid(), signal, entered.info) };
-            }
-            back
+            // SAFETY: the caller's promise.
+            unsafe { die(entered, faulted.signal) };
+            None
         }
     }
 }
 
-/// One fault at the start tells whether this host fills the hardware's words in (R22).
-pub(super) fn probe() {
-    if let Some(filled) = super::context::probe_hardware_words() {
+/// Makes the default action the signal's, and raises the signal once more, with its own siginfo: a sent signal, a breakpoint or a
+/// step would not happen again by itself (G3.2, R24). It arrives when the frame's mask lets it through, before any instruction of
+/// the interrupted code.
+///
+/// # Safety
+/// `entered` describes the kernel's own frame for the calling thread.
+unsafe fn die(entered: &Entered, signal: i32) {
+    previous::set_default(signal);
+    // SAFETY: the siginfo is the kernel's; dying of the signal is what the default action means.
+    unsafe { sys::queue_signal(slot::gettid(), signal, entered.info) };
+}
+
+/// Puts the frame where the kernel would have put it for a handler that runs on the alternate stack, or does not, had the thread
+/// only the alternate stack that is its own. Where that stack cannot take it, the frame stays where it is.
+///
+/// # Safety
+/// `entered` describes the kernel's own frame for the calling thread.
+unsafe fn place_frame(entered: &mut Entered, slot: Option<SlotId>, on_alternate_stack: bool) {
+    // SAFETY: the frame's own context.
+    let context = unsafe { Context::from_raw(entered.context as *mut _) };
+    let (own, sp) = (context.alternate_stack(), context.stack_pointer());
+    let within = |stack: Stack| sp.wrapping_sub(stack.base) <= stack.size;
+    let stays = if own.flags & SS_DISABLE != 0 {
+        // On the interrupted stack already.
+        true
+    } else if slot.is_some_and(|slot| own.base == slot::lent_stack(slot).base) {
+        // Ours: as if there was none, unless an application's handler runs on it.
+        within(own)
+    } else {
+        on_alternate_stack || within(own)
+    };
+    if stays {
+        return;
+    }
+    // SAFETY: the caller's promise.
+    if let Some(delta) = unsafe { frame::copy_below(entered.frame, sp) } {
+        for address in [&mut entered.frame, &mut entered.info, &mut entered.context] {
+            *address = address.wrapping_add(delta);
+        }
+    }
+}
+
+/// Whether this host fills the hardware's words in: who set us up says so, or one fault tells (R22).
+pub(super) fn probe(told: Option<bool>) {
+    if let Some(filled) = told.or_else(super::context::probe_hardware_words) {
         SIGNAL_ONLY.store(!filled, Ordering::Relaxed);
     }
 }

@@ -37,7 +37,17 @@ static PREVIOUS: [Previous; SYNCHRONOUS.len()] = [const {
 pub(super) enum HostAction {
     Default,
     Ignore,
-    Handler { address: usize, mask: Mask },
+    Handler(Handler),
+}
+
+/// How a handler wants to be entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Handler {
+    pub(super) address: usize,
+    /// What is blocked while it runs, beside what was blocked before.
+    pub(super) mask: Mask,
+    /// `SA_ONSTACK`.
+    pub(super) on_alternate_stack: bool,
 }
 
 fn index(signal: i32) -> Option<usize> {
@@ -63,7 +73,11 @@ pub(super) fn take_action(signal: i32) -> HostAction {
             if flags & libc::SA_NODEFER as usize == 0 {
                 mask |= super::signals::bit(signal);
             }
-            HostAction::Handler { address, mask }
+            HostAction::Handler(Handler {
+                address,
+                mask,
+                on_alternate_stack: flags & libc::SA_ONSTACK as usize != 0,
+            })
         }
     }
 }

@@ -14,7 +14,7 @@
 //! there are no duplicates, and a key that is no longer used leaves a tombstone, so that the probes of others go on.
 #![allow(unsafe_code)]
 
-use super::signals::SYNCHRONOUS_MASK;
+use super::signals::{Blocked, SYNCHRONOUS_MASK};
 use super::sys::{self, How, Mask, Stack};
 use crate::emulated::ipc::arena::{Reservation, ReserveError};
 use core::cell::Cell;
@@ -57,6 +57,8 @@ pub(super) struct Header {
     pub(super) restore_stack: Cell<Stack>,
     /// The signal mask on that way.
     pub(super) restore_mask: Cell<Mask>,
+    /// Whether the thread is between a fault and its answer; touched by its fault handler only.
+    pub(super) serving: Cell<bool>,
     /// The thread; 0 when the slot is free.
     tid: AtomicU32,
     /// Whether the guard page is in place, which it stays.
@@ -78,10 +80,29 @@ pub(super) static KEYS: AtomicUsize = AtomicUsize::new(0);
 pub(super) static KEY_MASK: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether this process is the child of a fork: none of the emulation's threads are in it.
-pub(super) static FORKED: AtomicBool = AtomicBool::new(false);
+static FORKED: AtomicBool = AtomicBool::new(false);
+
+/// In the child of a fork, from its first moment on.
+pub(super) fn set_forked() {
+    FORKED.store(true, Ordering::Relaxed);
+}
+
+/// Whether this process is the child of a fork of the one that the emulation was set up in.
+pub(crate) fn is_forked() -> bool {
+    FORKED.load(Ordering::Relaxed)
+}
 
 /// Faults and registrations that found every slot taken.
-pub(super) static EXHAUSTED: AtomicU32 = AtomicU32::new(0);
+static EXHAUSTED: AtomicU32 = AtomicU32::new(0);
+
+/// Counts a fault that found every slot taken.
+pub(super) fn note_exhausted() {
+    EXHAUSTED.fetch_add(1, Ordering::Relaxed);
+}
+
+pub(crate) fn exhausted() -> u32 {
+    EXHAUSTED.load(Ordering::Relaxed)
+}
 
 static REGION: OnceLock<Region> = OnceLock::new();
 
@@ -91,9 +112,9 @@ struct Region {
     keys: Box<[AtomicU32]>,
 }
 
-/// Reserves the region; once.
+/// Reserves the region; once. The number of slots is a power of two.
 pub(super) fn reserve(slots: u32) -> Result<(), ReserveError> {
-    let count = (slots.max(1) as usize).next_power_of_two();
+    let count = slots as usize;
     let memory = Reservation::new((count + 1) * SIZE)?;
     let base = (memory.base().as_ptr() as usize).next_multiple_of(SIZE);
     let keys: Box<[AtomicU32]> = (0..count).map(|_| AtomicU32::new(EMPTY)).collect();
@@ -192,7 +213,7 @@ fn find_or_claim(tid: u32) -> Result<SlotId, Exhausted> {
             }
             Some(_) => {}
             None => {
-                EXHAUSTED.fetch_add(1, Ordering::Relaxed);
+                note_exhausted();
                 return Err(Exhausted);
             }
         }
@@ -222,6 +243,7 @@ pub(super) fn adopt(slot: SlotId, tid: u32) {
             )
         };
     }
+    header.serving.set(false);
     header.announces.store(false, Ordering::Relaxed);
     header.exiting.store(false, Ordering::Relaxed);
     header.pthread.store(0, Ordering::Relaxed);
@@ -235,7 +257,7 @@ thread_local! {
 
 /// Registers the calling thread: a slot, an alternate stack if it has none, the five signals unblocked, its end announced.
 pub(crate) fn register() -> Result<SlotId, Exhausted> {
-    if FORKED.load(Ordering::Relaxed) {
+    if is_forked() {
         return Err(Exhausted);
     }
     if let Some(index) = REGISTERED.with(Cell::get).checked_sub(1) {
@@ -244,8 +266,10 @@ pub(crate) fn register() -> Result<SlotId, Exhausted> {
     let tid = gettid();
     let slot = find_or_claim(tid)?;
     let header = header(slot);
-    if header.exiting.load(Ordering::Acquire) && header.tid.load(Ordering::Acquire) == tid {
-        // The host gave this thread the identifier of one that has just ended, before the watcher looked.
+    if header.announces.load(Ordering::Acquire) && header.tid.load(Ordering::Acquire) == tid {
+        // A thread registers once: this record is that of one that has just ended, whose identifier the host gave to this one
+        // before the watcher looked.
+        let _blocked = Blocked::new();
         super::exit::settle(slot);
         header.tid.store(0, Ordering::Relaxed);
     }

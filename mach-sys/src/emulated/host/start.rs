@@ -9,20 +9,43 @@ use super::signals::Blocked;
 use super::slot::{self, SlotId};
 use super::{exit, previous};
 use crate::emulated::ipc::arena::ReserveError;
-use core::sync::atomic::Ordering;
 
-/// How the host layer is set up.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Config {
-    /// Threads that can be known at a time.
-    pub(crate) slots: u32,
+/// How the emulated Mach is set up. Made by `default`, then changed:
+///
+/// ```
+/// let mut config = mach_sys::emulated::Config::default();
+/// config.threads = 256;
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// Threads that can be known at a time, rounded up to a power of two and at least 1: 2048 by default. Each takes 64 KiB of
+    /// address space, and memory for what it touches of it. What the next thread does when all are taken: its kernel calls fail,
+    /// and its faults go to the handler that was installed before.
+    pub threads: u32,
+    /// Whether the trap number and error code in the host's signal frames say what happened. Some sandboxes leave them 0; there the
+    /// signal, its code and its address have to do. `None`, the default: one fault at the start tells.
+    pub hardware_words: Option<bool>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { slots: 2048 }
+        Self {
+            threads: 2048,
+            hardware_words: None,
+        }
     }
 }
+
+impl Config {
+    /// As many threads as there will be slots.
+    pub(crate) fn slots(&self) -> u32 {
+        self.threads.clamp(1, LARGEST).next_power_of_two()
+    }
+}
+
+/// More would not fit the kernel's table of threads.
+const LARGEST: u32 = 1 << 16;
 
 /// What the layers above do.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +76,7 @@ pub enum StartError {
 
 /// Sets everything up; once.
 pub(crate) fn start(config: &Config, hooks: Hooks) -> Result<(), StartError> {
-    slot::reserve(config.slots)?;
+    slot::reserve(config.slots())?;
     fault::set_hook(hooks.trap);
     exit::set_hook(hooks.ended);
     exit::make_key().map_err(StartError::Hook)?;
@@ -71,12 +94,12 @@ pub(crate) fn start(config: &Config, hooks: Hooks) -> Result<(), StartError> {
             .map_err(StartError::Watcher)?;
     }
     previous::install().map_err(StartError::Handler)?;
-    fault::probe();
+    fault::probe(config.hardware_words);
     Ok(())
 }
 
 /// In the child of a fork: none of the emulation's threads is here, and nobody would answer. Every fault goes to the handler that
 /// was there before.
 unsafe extern "C" fn forked() {
-    slot::FORKED.store(true, Ordering::Relaxed);
+    slot::set_forked();
 }

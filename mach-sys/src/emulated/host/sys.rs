@@ -122,3 +122,33 @@ pub(super) fn thread_exists(tid: u32) -> bool {
         call(libc::SYS_tgkill, [process, tid as usize, 0, 0, 0, 0]) == 0
     }
 }
+
+/// Reads the beginning of a file into `into` and returns how much that was; 0 if it cannot be read. The path ends with a zero.
+pub(super) fn read_file(path: &[u8], into: &mut [u8]) -> usize {
+    if !path.contains(&0) {
+        return 0;
+    }
+    let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
+    let open = [
+        libc::AT_FDCWD as usize,
+        path.as_ptr() as usize,
+        flags,
+        0,
+        0,
+        0,
+    ];
+    // SAFETY: the path ends inside the slice.
+    let file = unsafe { call(libc::SYS_openat, open) };
+    if file < 0 {
+        return 0;
+    }
+    let file = file as usize;
+    let at = into.as_mut_ptr() as usize;
+    // SAFETY: the kernel writes into the slice; the file is ours to close.
+    let length = unsafe {
+        let length = call(libc::SYS_read, [file, at, into.len(), 0, 0, 0]);
+        call(libc::SYS_close, [file, 0, 0, 0, 0, 0]);
+        length
+    };
+    usize::try_from(length).unwrap_or(0)
+}

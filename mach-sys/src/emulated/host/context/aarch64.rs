@@ -34,9 +34,9 @@ impl Context {
         self.read::<u64>(at::PSTATE) & MODE == 0
     }
 
-    /// Whether returning from the frame runs into the same fault again. After a step it does not; `brk` re-executes.
-    pub(in crate::emulated::host) fn recurs(&self, _signal: i32) -> bool {
-        true
+    /// The interrupted stack pointer.
+    pub(in crate::emulated::host) fn stack_pointer(&self) -> usize {
+        self.read(at::SP)
     }
 
     pub(in crate::emulated::host) fn classify(

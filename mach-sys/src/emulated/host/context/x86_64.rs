@@ -51,9 +51,9 @@ impl Context {
         self.read::<u16>(at::CS) == USER_CODE
     }
 
-    /// Whether returning from the frame runs into the same fault again. After a breakpoint or a step it does not.
-    pub(in crate::emulated::host) fn recurs(&self, signal: i32) -> bool {
-        signal != libc::SIGTRAP && !(signal == libc::SIGSEGV && self.read::<u64>(at::TRAP) == 4)
+    /// The interrupted stack pointer.
+    pub(in crate::emulated::host) fn stack_pointer(&self) -> usize {
+        self.read(at::RSP)
     }
 
     pub(in crate::emulated::host) fn classify(

@@ -5,7 +5,8 @@
 //! x25 whether we moved.
 
 use super::entered;
-use crate::emulated::host::slot::{BASE, COPY, HEADER, KEY_MASK, KEYS, LENGTH, LENT};
+use super::frame::Extent;
+use crate::emulated::host::slot::{BASE, HEADER, KEY_MASK, KEYS, LENGTH, LENT};
 use core::arch::global_asm;
 use core::mem::offset_of;
 
@@ -29,7 +30,16 @@ global_asm!(
     "add x4, x4, :lo12:mach_sys_probed_copy_end",
     "cmp x3, x4",
     "b.hs 1f",
-    "ldrb w3, [x1, #8]",
+    // A sent signal, a single step: not the copy's fault.
+    "ldr w3, [x1, #8]",
+    "cmp w3, #0",
+    "b.le 1f",
+    "cmp w0, {sigsegv}",
+    "b.eq 16f",
+    "cmp w0, {sigbus}",
+    "b.ne 1f",
+    "16:",
+    "and w3, w3, #0xff",
     "orr w3, w3, w0, lsl #8",
     "str x3, [x2, {uc_x0}]",
     "str x4, [x2, {uc_pc}]",
@@ -133,14 +143,17 @@ global_asm!(
     "stp x19, x20, [sp, #-16]!",
     "mov x0, sp",
     "bl {entered}",
-    "cbnz x1, 14f",
-    "mov sp, x0",
+    "ldr x19, [sp]",
+    "cbnz x0, 14f",
+    "mov sp, x19",
     "mov x30, x23",
     "ret", // into the restorer, which returns from the frame
-    // As if we had never been there: the original frame, alternate stack and mask, then the handler before us.
+    // As if we had never been there: the frame where the kernel would have put it for the handler before us, the thread's own
+    // alternate stack and mask, then that handler.
     "14:",
+    "ldp x21, x22, [sp, #16]",
     "mov sp, x19",
-    "mov x16, x1",
+    "mov x16, x0",
     "cbz x25, 15f",
     "mov x6, {header}",
     "add x0, x24, x6",
@@ -170,6 +183,8 @@ global_asm!(
     lent = const LENT,
     header = const HEADER,
     header_mask = const HEADER + offset_of!(crate::emulated::host::slot::Header, restore_mask),
+    sigsegv = const libc::SIGSEGV,
+    sigbus = const libc::SIGBUS,
     uc_pc = const 440,
     uc_x0 = const 184,
     uc_sp = const 432,
@@ -188,19 +203,21 @@ const EXTRA: u32 = 0x4558_5401;
 const EXTRA_ADDRESS: usize = 8;
 const EXTRA_SIZE: usize = 16;
 /// qemu-user checks that the whole of the kernel's structure is readable, whatever is used of it.
-const SMALLEST: usize = 4688;
+pub(super) const SMALLEST: usize = 4688;
 
-/// Moves the kernel's frame into the copy area of a slot: as one block, by a multiple of 16, its one pointer into itself adjusted.
-/// Returns how far, or `None` if the area cannot hold it.
+/// By multiples of what a frame may be moved.
+pub(super) const ALIGNMENT: usize = 16;
+
+/// How long a frame is, and where the one pointer into itself stands, if it has it.
 ///
 /// # Safety
-/// `frame` is the base of a live frame that the kernel wrote; `slot` is the address of the calling thread's slot.
-pub(in crate::emulated::host) unsafe fn copy_frame(frame: usize, slot: usize) -> Option<usize> {
+/// `frame` is the base of a live frame that the kernel wrote.
+pub(super) unsafe fn measure(frame: usize) -> Option<Extent> {
     // SAFETY: offsets stay in the frame: each record says where the next one is, and the last has magic 0.
     let word = |offset: usize| unsafe { *((frame + offset) as *const u32) };
     let mut at = RECORDS;
     let mut extra = None;
-    let end = loop {
+    let mut length = loop {
         match (word(at), word(at + 4) as usize) {
             (0, _) => break at + 16,
             (magic, size) => {
@@ -214,25 +231,14 @@ pub(in crate::emulated::host) unsafe fn copy_frame(frame: usize, slot: usize) ->
             }
         }
     };
-    let mut end = frame + end;
-    let mut extra_address = 0_usize;
     if let Some(at) = extra {
         // SAFETY: an extra record holds an address and a size.
-        extra_address = unsafe { *((frame + at + EXTRA_ADDRESS) as *const usize) };
-        end = end.max(extra_address.checked_add(word(at + EXTRA_SIZE) as usize)?);
+        let address = unsafe { *((frame + at + EXTRA_ADDRESS) as *const usize) };
+        let end = address.checked_add(word(at + EXTRA_SIZE) as usize)?;
+        length = length.max(end.checked_sub(frame)?);
     }
-    let to = slot + COPY;
-    let length = end.checked_sub(frame)?;
-    if to + length.max(SMALLEST) > slot + HEADER {
-        return None;
-    }
-    let delta = to.wrapping_sub(frame);
-    // SAFETY: the block is the frame, read as a whole; the copy area is big enough, was checked, and belongs to this thread.
-    unsafe {
-        core::ptr::copy_nonoverlapping(frame as *const u8, to as *mut u8, length);
-        if let Some(at) = extra {
-            *((to + at + EXTRA_ADDRESS) as *mut usize) = extra_address.wrapping_add(delta);
-        }
-    }
-    Some(delta)
+    Some(Extent {
+        length,
+        pointer: extra.map(|at| at + EXTRA_ADDRESS),
+    })
 }

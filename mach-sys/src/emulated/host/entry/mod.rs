@@ -14,13 +14,9 @@
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+pub(super) mod frame;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
-
-#[cfg(target_arch = "aarch64")]
-pub(super) use aarch64::copy_frame;
-#[cfg(target_arch = "x86_64")]
-pub(super) use x86_64::copy_frame;
 
 use super::fault;
 
@@ -34,11 +30,12 @@ pub(super) fn address() -> usize {
     mach_sys_fault_entry as *const () as usize
 }
 
-/// What the entry hands to the Rust side. The layout is the entry's.
+/// What the entry hands to the Rust side, and takes back: frame, siginfo and context may be others afterwards. The layout is the
+/// entry's.
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Entered {
-    /// Where the stack pointer was: at the kernel's frame.
+    /// The kernel's frame: where the stack pointer was, and will be when the entry leaves.
     pub(super) frame: usize,
     pub(super) signal: usize,
     pub(super) info: usize,
@@ -49,23 +46,14 @@ pub(super) struct Entered {
     pub(super) moved: usize,
 }
 
-/// What the Rust side answers.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub(super) struct Leave {
-    /// Frame to return from by `rt_sigreturn`; used when `handler` is 0.
-    pub(super) frame: usize,
-    /// Handler to jump to from the original frame, as if we had never been there.
-    pub(super) handler: usize,
-}
-
-/// The entry's one call.
+/// The entry's one call. The answer is the handler to leave for; 0 means: return from the frame. Where the frame, its siginfo and
+/// context are by then stands in `entered`.
 ///
 /// # Safety
 /// Called by the entry only, which hands over what the kernel gave it.
-unsafe extern "C" fn entered(entered: *const Entered) -> Leave {
-    // SAFETY: the entry built the value on the stack that this runs on.
-    let entered = unsafe { &*entered };
+unsafe extern "C" fn entered(entered: *mut Entered) -> usize {
+    // SAFETY: the entry built the value on the stack that this runs on, and nobody else knows of it.
+    let entered = unsafe { &mut *entered };
     // SAFETY: as above; the frame it describes is the kernel's, live until the entry leaves.
-    unsafe { fault::serve(entered) }
+    unsafe { fault::serve(entered) }.unwrap_or(0)
 }

@@ -5,7 +5,8 @@
 //! r14 context, r15 slot, rbp whether we moved.
 
 use super::entered;
-use crate::emulated::host::slot::{BASE, COPY, HEADER, KEY_MASK, KEYS, LENGTH, LENT};
+use super::frame::Extent;
+use crate::emulated::host::slot::{BASE, HEADER, KEY_MASK, KEYS, LENGTH, LENT};
 use core::arch::global_asm;
 use core::mem::offset_of;
 
@@ -29,6 +30,14 @@ global_asm!(
     "lea rcx, [rip + mach_sys_probed_copy_end]",
     "cmp rax, rcx",
     "jae 1f",
+    // A sent signal, a single step: not the copy's fault.
+    "cmp dword ptr [rsi + 8], 0",
+    "jle 1f",
+    "cmp edi, {sigsegv}",
+    "je 16f",
+    "cmp edi, {sigbus}",
+    "jne 1f",
+    "16:",
     "movzx eax, byte ptr [rsi + 8]",
     "shl edi, 8",
     "or eax, edi",
@@ -129,16 +138,20 @@ global_asm!(
     "push rbx",
     "mov rdi, rsp",
     "call {entered}",
-    "test rdx, rdx",
+    "mov rbx, [rsp]",
+    "test rax, rax",
     "jnz 12f",
-    "mov rsp, rax",
+    "mov rsp, rbx",
     "ret", // into the restorer, which returns from the frame
-    // As if we had never been there: the original frame, alternate stack and mask, then the handler before us.
+    // As if we had never been there: the frame where the kernel would have put it for the handler before us, the thread's own
+    // alternate stack and mask, then that handler.
     "12:",
+    "mov r13, [rsp + 16]",
+    "mov r14, [rsp + 24]",
     "mov rsp, rbx",
     "test ebp, ebp",
     "jz 13f",
-    "mov rbp, rdx",
+    "mov rbp, rax",
     "lea rdi, [r15 + {header}]",
     "xor esi, esi",
     "mov eax, {sigaltstack}",
@@ -149,9 +162,8 @@ global_asm!(
     "mov r10d, 8",
     "mov eax, {rt_sigprocmask}",
     "syscall",
-    "mov rdx, rbp",
+    "mov rax, rbp",
     "13:",
-    "mov rax, rdx",
     "mov edi, r12d",
     "mov rsi, r13",
     "mov rdx, r14",
@@ -166,6 +178,8 @@ global_asm!(
     lent = const LENT,
     header = const HEADER,
     header_mask = const HEADER + offset_of!(crate::emulated::host::slot::Header, restore_mask),
+    sigsegv = const libc::SIGSEGV,
+    sigbus = const libc::SIGBUS,
     uc_rip = const 168,
     uc_rax = const 144,
     uc_rsp = const 160,
@@ -187,44 +201,37 @@ const FP_SIZE: usize = 468;
 const FP_MAGIC1: u32 = 0x4650_5853;
 const FXSAVE: usize = 512;
 
-/// Moves the kernel's frame into the copy area of a slot: as one block, by a multiple of 64, its one pointer into itself adjusted.
-/// Returns how far, or `None` if the area cannot hold it.
+/// By multiples of what a frame may be moved: its floating-point state must stay aligned.
+pub(super) const ALIGNMENT: usize = 64;
+/// No frame is smaller.
+pub(super) const SMALLEST: usize = END_WITHOUT_FPSTATE;
+
+/// How long a frame is, and where the one pointer into itself stands, if it has it.
 ///
 /// # Safety
-/// `frame` is the base of a live frame that the kernel wrote; `slot` is the address of the calling thread's slot.
-pub(in crate::emulated::host) unsafe fn copy_frame(frame: usize, slot: usize) -> Option<usize> {
+/// `frame` is the base of a live frame that the kernel wrote.
+pub(super) unsafe fn measure(frame: usize) -> Option<Extent> {
     // SAFETY: the frame is live; these words lie in it.
-    let fpstate = unsafe { *((frame + FPSTATE) as *const usize) };
-    let end = if fpstate == 0 {
-        frame + END_WITHOUT_FPSTATE
-    } else {
-        // SAFETY: the kernel put the floating-point state into the frame.
-        let (magic, size) = unsafe {
-            (
-                *((fpstate + FP_MAGIC) as *const u32),
-                *((fpstate + FP_SIZE) as *const u32),
-            )
-        };
-        fpstate
-            + if magic == FP_MAGIC1 {
-                size as usize
-            } else {
-                FXSAVE
-            }
+    let state = unsafe { *((frame + FPSTATE) as *const usize) };
+    if state == 0 {
+        return Some(Extent {
+            length: END_WITHOUT_FPSTATE,
+            pointer: None,
+        });
+    }
+    // SAFETY: the kernel put the floating-point state into the frame.
+    let (magic, size) = unsafe {
+        (
+            *((state + FP_MAGIC) as *const u32),
+            *((state + FP_SIZE) as *const u32),
+        )
     };
-    let area = slot + COPY;
-    let to = area + (frame.wrapping_sub(area) & 63);
-    let length = end.checked_sub(frame)?;
-    if to + length > slot + HEADER {
-        return None;
-    }
-    let delta = to.wrapping_sub(frame);
-    // SAFETY: the block is the frame, read as a whole; the copy area is big enough, was checked, and belongs to this thread.
-    unsafe {
-        core::ptr::copy_nonoverlapping(frame as *const u8, to as *mut u8, length);
-        if fpstate != 0 {
-            *((to + FPSTATE) as *mut usize) = fpstate.wrapping_add(delta);
-        }
-    }
-    Some(delta)
+    let size = match magic {
+        FP_MAGIC1 => size as usize,
+        _ => FXSAVE,
+    };
+    Some(Extent {
+        length: state.checked_sub(frame)?.checked_add(size)?,
+        pointer: Some(FPSTATE),
+    })
 }
