@@ -1,1 +1,3 @@
-//! What the scenarios here share.
+//! What the scenarios share.
+
+pub mod own_process;

@@ -1,6 +1,11 @@
 //! What the tests share.
 #![allow(unsafe_code)]
 
+#[path = "../../../tests/src/own_process.rs"]
+pub(crate) mod own_process;
+
+pub(crate) use own_process::in_own_process;
+
 use mach_sys::kern_return::KernReturn;
 use mach_sys::kernel;
 use mach_sys::message::{MACH_RCV_MSG, MACH_SEND_MSG};
@@ -24,28 +29,6 @@ pub(crate) fn undefined_instruction() {
 pub(crate) fn skip_undefined(state: &mut NativeState) {
     let length = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
     state.set_pc(state.pc() + length);
-}
-
-/// Runs a test in a process of its own: what it does to the task's exception ports and the census is nobody else's.
-pub(crate) fn in_own_process(name: &str, body: impl FnOnce()) {
-    const MARK: &str = "EXC_SERVER_TEST_CHILD";
-    if std::env::var(MARK).as_deref() == Ok(name) {
-        body();
-        return;
-    }
-    let program = std::env::current_exe().expect("the test's own program");
-    let output = std::process::Command::new(program)
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env(MARK, name)
-        .output()
-        .expect("a process");
-    let out = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && out.contains("1 passed"),
-        "{}\n{out}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
 }
 
 /// The census once the threads that ended before are really gone.

@@ -1,82 +1,128 @@
-//! The host's `ucontext`, read and written as thread states.
+//! The kernel's signal frame on Linux, by offsets: this compiles where the C library declares another one.
 
+use core::ffi::c_void;
 use mach_sys::thread_state::NativeState;
 
-#[cfg(target_arch = "x86_64")]
-pub(crate) fn get_state(context: &libc::ucontext_t) -> NativeState {
-    let r = &context.uc_mcontext.gregs;
-    let get = |index: i32| r[index as usize] as u64;
-    NativeState {
-        rax: get(libc::REG_RAX),
-        rbx: get(libc::REG_RBX),
-        rcx: get(libc::REG_RCX),
-        rdx: get(libc::REG_RDX),
-        rdi: get(libc::REG_RDI),
-        rsi: get(libc::REG_RSI),
-        rbp: get(libc::REG_RBP),
-        rsp: get(libc::REG_RSP),
-        r8: get(libc::REG_R8),
-        r9: get(libc::REG_R9),
-        r10: get(libc::REG_R10),
-        r11: get(libc::REG_R11),
-        r12: get(libc::REG_R12),
-        r13: get(libc::REG_R13),
-        r14: get(libc::REG_R14),
-        r15: get(libc::REG_R15),
-        rip: get(libc::REG_RIP),
-        rflags: get(libc::REG_EFL),
-        cs: get(libc::REG_CSGSFS) & 0xffff,
-        ..Default::default()
+/// The context of a signal frame.
+#[derive(Clone, Copy)]
+pub(crate) struct Context(*mut c_void);
+
+/// Where si_code and si_addr are in a siginfo.
+const CODE: usize = 8;
+const ADDRESS: usize = 16;
+
+/// The code and address of a siginfo.
+///
+/// # Safety
+/// A siginfo of the kernel's for a synchronous signal.
+pub(crate) unsafe fn code_and_address(info: *mut c_void) -> (i32, i64) {
+    // SAFETY: the caller's promise.
+    unsafe { (*info.byte_add(CODE).cast(), *info.byte_add(ADDRESS).cast()) }
+}
+
+impl Context {
+    /// # Safety
+    /// The context of a signal frame, which nobody else uses meanwhile.
+    pub(crate) unsafe fn new(context: *mut c_void) -> Self {
+        Self(context)
+    }
+
+    fn get(self, offset: usize) -> u64 {
+        // SAFETY: the constructor's promise; every offset used lies in the context.
+        unsafe { *self.0.byte_add(offset).cast() }
+    }
+
+    fn set(self, offset: usize, value: u64) {
+        // SAFETY: as above.
+        unsafe { *self.0.byte_add(offset).cast() = value };
     }
 }
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) fn set_state(context: &mut libc::ucontext_t, state: &NativeState) {
-    let r = &mut context.uc_mcontext.gregs;
-    for (index, value) in [
-        (libc::REG_RAX, state.rax),
-        (libc::REG_RBX, state.rbx),
-        (libc::REG_RCX, state.rcx),
-        (libc::REG_RDX, state.rdx),
-        (libc::REG_RDI, state.rdi),
-        (libc::REG_RSI, state.rsi),
-        (libc::REG_RBP, state.rbp),
-        (libc::REG_RSP, state.rsp),
-        (libc::REG_R8, state.r8),
-        (libc::REG_R9, state.r9),
-        (libc::REG_R10, state.r10),
-        (libc::REG_R11, state.r11),
-        (libc::REG_R12, state.r12),
-        (libc::REG_R13, state.r13),
-        (libc::REG_R14, state.r14),
-        (libc::REG_R15, state.r15),
-        (libc::REG_RIP, state.rip),
-        (libc::REG_EFL, state.rflags),
-    ] {
-        r[index as usize] = value as i64;
+mod machine {
+    use super::{Context, NativeState};
+
+    /// r8 to r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, rflags: one after the other.
+    const FIRST: usize = 40;
+    const SELECTORS: usize = 184;
+
+    fn fields(state: &mut NativeState) -> [&mut u64; 18] {
+        [
+            &mut state.r8,
+            &mut state.r9,
+            &mut state.r10,
+            &mut state.r11,
+            &mut state.r12,
+            &mut state.r13,
+            &mut state.r14,
+            &mut state.r15,
+            &mut state.rdi,
+            &mut state.rsi,
+            &mut state.rbp,
+            &mut state.rbx,
+            &mut state.rdx,
+            &mut state.rax,
+            &mut state.rcx,
+            &mut state.rsp,
+            &mut state.rip,
+            &mut state.rflags,
+        ]
+    }
+
+    impl Context {
+        pub(crate) fn state(self) -> NativeState {
+            let mut state = NativeState {
+                cs: self.get(SELECTORS) & 0xffff,
+                ..NativeState::default()
+            };
+            for (index, field) in fields(&mut state).into_iter().enumerate() {
+                *field = self.get(FIRST + 8 * index);
+            }
+            state
+        }
+
+        pub(crate) fn set_state(self, state: &NativeState) {
+            for (index, field) in fields(&mut state.clone()).into_iter().enumerate() {
+                self.set(FIRST + 8 * index, *field);
+            }
+        }
     }
 }
 
 #[cfg(target_arch = "aarch64")]
-pub(crate) fn get_state(context: &libc::ucontext_t) -> NativeState {
-    let machine = &context.uc_mcontext;
-    let mut state = NativeState::default();
-    state.x.copy_from_slice(&machine.regs[..29]);
-    state.fp = machine.regs[29];
-    state.lr = machine.regs[30];
-    state.sp = machine.sp;
-    state.pc = machine.pc;
-    state.cpsr = machine.pstate as u32;
-    state
-}
+mod machine {
+    use super::{Context, NativeState};
 
-#[cfg(target_arch = "aarch64")]
-pub(crate) fn set_state(context: &mut libc::ucontext_t, state: &NativeState) {
-    let machine = &mut context.uc_mcontext;
-    machine.regs[..29].copy_from_slice(&state.x);
-    machine.regs[29] = state.fp;
-    machine.regs[30] = state.lr;
-    machine.sp = state.sp;
-    machine.pc = state.pc;
-    machine.pstate = u64::from(state.cpsr);
+    const X: usize = 184;
+    const SP: usize = 432;
+    const PC: usize = 440;
+    const PSTATE: usize = 448;
+
+    impl Context {
+        pub(crate) fn state(self) -> NativeState {
+            let mut state = NativeState {
+                fp: self.get(X + 8 * 29),
+                lr: self.get(X + 8 * 30),
+                sp: self.get(SP),
+                pc: self.get(PC),
+                cpsr: self.get(PSTATE) as u32,
+                ..NativeState::default()
+            };
+            for (index, register) in state.x.iter_mut().enumerate() {
+                *register = self.get(X + 8 * index);
+            }
+            state
+        }
+
+        pub(crate) fn set_state(self, state: &NativeState) {
+            for (index, register) in state.x.iter().enumerate() {
+                self.set(X + 8 * index, *register);
+            }
+            self.set(X + 8 * 29, state.fp);
+            self.set(X + 8 * 30, state.lr);
+            self.set(SP, state.sp);
+            self.set(PC, state.pc);
+            self.set(PSTATE, state.cpsr.into());
+        }
+    }
 }

@@ -60,24 +60,25 @@ fn install() {
     }
 }
 
-extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: the kernel hands a valid `ucontext_t` to a SA_SIGINFO handler, and nobody else uses it meanwhile.
-    let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
-    let state = host::get_state(context);
+extern "C" fn on_signal(signal: i32, info: *mut libc::c_void, context: *mut libc::c_void) {
+    // SAFETY: the kernel hands a valid context to a SA_SIGINFO handler, and nobody else uses it meanwhile.
+    let context = unsafe { host::Context::new(context) };
+    let state = context.state();
     let mut memory = Own;
     match trampoline().return_from(&state, &mut memory) {
         Ok(Some(resumed)) => {
             RETURNS.fetch_add(1, SeqCst);
             assert_eq!(resumed.tag, 0x7a67);
-            host::set_state(context, &resumed.state);
+            context.set_state(&resumed.state);
         }
         Ok(None) if REDIRECTS.fetch_add(1, SeqCst) < MOST => {
             // SAFETY: stored before the handler was installed, and never freed.
             let plan = unsafe { &*PLAN.load(SeqCst) };
-            // SAFETY: as above, of the `siginfo_t`.
-            let fault = unsafe { fault(signal, &*info) };
+            // SAFETY: as above, of the siginfo.
+            let (code, address) = unsafe { host::code_and_address(info) };
+            let fault = fault(signal, code, address);
             match plan.apply(&state, &fault, &mut memory) {
-                Ok((entered, _)) => host::set_state(context, &entered),
+                Ok((entered, _)) => context.set_state(&entered),
                 Err(error) => die(&error),
             }
         }
@@ -87,14 +88,12 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut l
 }
 
 /// The exception that a signal stands for (rules G1 and A12b), as far as these tests raise it.
-fn fault(signal: i32, info: &libc::siginfo_t) -> Fault {
+fn fault(signal: i32, code: i32, address: i64) -> Fault {
     const MAPERR: i32 = 1;
     const ACCERR: i32 = 2;
     /// Linux's number, which libc does not have.
     const FPE_INTDIV: i32 = 1;
-    // SAFETY: of these signals the kernel fills the address.
-    let address = unsafe { info.si_addr() } as i64;
-    match (signal, info.si_code) {
+    match (signal, code) {
         (libc::SIGSEGV, MAPERR) => Fault::new(ExceptionType::BAD_ACCESS, 1, address),
         (libc::SIGSEGV, ACCERR) => Fault::new(ExceptionType::BAD_ACCESS, 2, address),
         (libc::SIGSEGV, _) => Fault::new(ExceptionType::BAD_ACCESS, 13, 0),

@@ -1,6 +1,11 @@
 //! What the tests share.
 #![allow(unsafe_code, dead_code)]
 
+#[path = "../../../tests/src/own_process.rs"]
+pub(crate) mod own_process;
+
+pub(crate) use own_process::in_own_process;
+
 use mach_sys::darwin::{DarwinSignal, siginfo_t, ucontext_t};
 use mach_sys::thread_state::{NativeState, Registers};
 use signal_redirect::Entry;
@@ -88,28 +93,6 @@ pub(crate) fn store_to(address: u64) {
 pub(crate) fn store_to(address: u64) {
     // SAFETY: the handler skips it.
     unsafe { core::arch::asm!("str w1, [x0]", in("x0") address, in("w1") 1) };
-}
-
-/// Runs a test in a process of its own: its census is nobody else's.
-pub(crate) fn in_own_process(name: &str, body: impl FnOnce()) {
-    const MARK: &str = "THREAD_MGR_TEST_CHILD";
-    if std::env::var(MARK).as_deref() == Ok(name) {
-        body();
-        return;
-    }
-    let program = std::env::current_exe().expect("the test's own program");
-    let output = std::process::Command::new(program)
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
-        .env(MARK, name)
-        .output()
-        .expect("a process");
-    let out = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && out.contains("1 passed"),
-        "{}\n{out}\n{}",
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
 }
 
 /// Darwin's number of a signal.
