@@ -55,6 +55,13 @@ macro_rules! kernel_calls {
                 unsafe { crate::emulated::calls::$name($($argument),*) }
             }
         )*
+
+        /// Naming each call makes the linker look for it: one that libSystem does not have fails the link for Apple.
+        #[cfg(test)]
+        #[test]
+        fn every_call_is_there() {
+            $(assert_ne!($name as *const () as usize, 0, stringify!($name));)*
+        }
     };
 }
 
