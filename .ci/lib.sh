@@ -1,0 +1,71 @@
+# Sourced by everything here: strict mode, places, words for a person. Runs under bash 3.2 too, which is what a Mac has.
+# shellcheck shell=bash
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+tools=$root/.ci/tools
+target=${CARGO_TARGET_DIR:-$root/target}
+# Toolchains and their builds. It stands under target/, so that neither git nor a search through the tree meets it.
+cache=${CI_CACHE:-$target/ci}
+mkdir -p "$target" "$cache"
+target=$(cd "$target" && pwd)
+cache=$(cd "$cache" && pwd)
+export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+cd "$root"
+
+say() { printf '   %s\n' "$*" >&2; }
+
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+need() { # need PROGRAM: how to get it
+    command -v "$1" >/dev/null || die "$1 is missing; $2"
+}
+
+# once DIR TOOL ARG...: has DIR made by `TOOL ARG... NEW`, whole or not at all, and again when the tool or an argument changes.
+once() {
+    local dir=$1 tool=$2 mark
+    shift 2
+    mark=$(printf '%s\n' "$@" | cat - "$tools/$tool" | cksum)
+    [ "$(cat "$dir/.made-by" 2>/dev/null || :)" = "$mark" ] && return
+    say "making ${dir#"$cache/"} (once)"
+    rm -rf "$dir" "$dir.new"
+    mkdir -p "$dir.new"
+    bash "$tools/$tool" "$@" "$dir.new" || die "$tool ${*-} failed; nothing of it was kept"
+    printf '%s\n' "$mark" >"$dir.new/.made-by"
+    mv "$dir.new" "$dir"
+}
+
+# use_rust 1.85|newest: Debian's Rust on PATH, with a target folder of its own.
+use_rust() {
+    once "$cache/rust-$1" rust.sh "$1"
+    # A wrapper that a developer has in the environment (sccache, say) knows the other compiler.
+    unset RUSTUP_TOOLCHAIN RUSTC RUSTC_WRAPPER RUSTFLAGS
+    export PATH=$cache/rust-$1/bin:$PATH CARGO_TARGET_DIR=$cache/build-$1
+    say "$(rustc --version)"
+}
+
+# The command by which the README says that all tests are run.
+readme_test_command() {
+    local command
+    command=$(sed -n 's/^\$ \(cargo test.*\)/\1/p' "$root/README.md")
+    [ -n "$command" ] || die "README.md has no line that starts with '$ cargo test'"
+    head -n 1 <<<"$command"
+}
+
+# run_tests COMMAND [ARG...]: runs it (with the test programs' arguments), shows what it prints, counts what ran by package,
+# and fails where nothing did.
+run_tests() {
+    local command=$1 log build status=0
+    shift
+    log=$(mktemp "$cache/tests.XXXXXX")
+    build=$(mktemp "$cache/build.XXXXXX")
+    say "$command ${*:+-- $*}"
+    bash -c "$command ${*:+-- $*}" 2>&1 | tee "$log" || status=$?
+    bash -c "$command --no-run --quiet --message-format=json" >"$build" 2>/dev/null || :
+    python3 "$tools/tally.py" "$log" "$build" "$status" "${CI_RESULT:-/dev/null}" || status=1
+    rm -f "$log" "$build"
+    return "$status"
+}

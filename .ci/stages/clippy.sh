@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# Lints of libraries, programs, tests and benches; a warning fails.
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+
+cargo clippy --locked --workspace --all-targets -- -D warnings

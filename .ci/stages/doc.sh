@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Documentation, of private items too; a warning (a broken link, say) fails.
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+
+export RUSTDOCFLAGS='-D warnings'
+cargo doc --locked --workspace --no-deps

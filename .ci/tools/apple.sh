@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Everything that can be proven about an Apple target without a Mac.
+# usage: apple.sh TARGET
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+
+triple=$1
+use_rust newest
+once "$cache/rust-newest/usr/lib/rustlib/$triple" std.sh "$triple"
+once "$cache/macos-sdk" sdk.sh
+
+export SDKROOT=$cache/macos-sdk MACOSX_DEPLOYMENT_TARGET=11.0
+variable=CARGO_TARGET_$(printf '%s' "$triple" | tr 'a-z-' 'A-Z_')
+export "${variable}_LINKER=ld64.lld-19" "${variable}_RUSTFLAGS=-Clinker-flavor=ld64.lld"
+
+say "types, lints and layout assertions"
+cargo clippy --locked --workspace --all-targets --target "$triple" -- -D warnings
+say "documentation"
+RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --target "$triple"
+
+say "programs, tests and benches, linked"
+build=$(mktemp "$cache/build.XXXXXX")
+trap 'rm -f "$build"' EXIT
+cargo build --locked --workspace --all-targets --target "$triple" --message-format=json-render-diagnostics >"$build"
+programs=()
+while read -r program; do programs+=("$program"); done < <(python3 - "$build" <<'PY'
+import json
+import sys
+
+for line in open(sys.argv[1]):
+    print(json.loads(line).get("executable") or "", end="\n" if json.loads(line).get("executable") else "")
+PY
+)
+[ ${#programs[@]} -gt 0 ] || die "nothing was linked"
+python3 "$tools/imports.py" "$SDKROOT/usr/lib/libSystem.tbd" "${programs[@]}"
