@@ -1,5 +1,5 @@
 //! What the tests share.
-#![allow(unsafe_code)]
+#![allow(unsafe_code, dead_code)]
 
 #[path = "../../../tests/src/own_process.rs"]
 pub(crate) mod own_process;

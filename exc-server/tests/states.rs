@@ -1,0 +1,196 @@
+//! States on their way: of a waiting thread, in replies, and refused ones.
+#![allow(unsafe_code)]
+
+mod support;
+
+use exc_server::{
+    Answered, Delivery, Exception, MessageBuffer, Receiver, Routing, Server, Target, Timeout,
+};
+use mach_sys::exception::ExceptionMask;
+use mach_sys::kern_return::KernReturn;
+use mach_sys::kernel;
+use mach_sys::rights::{ReceiveRight, Right, TaskRight, ThreadRight};
+use mach_sys::thread_state::{NativeState, Registers, ThreadState};
+use std::sync::atomic::{AtomicU32, Ordering};
+use support::{in_own_process, skip_undefined, undefined_instruction};
+
+const MASK: ExceptionMask = ExceptionMask::BAD_INSTRUCTION;
+
+fn get(thread: &ThreadRight) -> Result<NativeState, KernReturn> {
+    let mut state = NativeState::default();
+    let mut count = NativeState::COUNT;
+    // SAFETY: the state has as many words as the count says.
+    let code = unsafe {
+        kernel::thread_get_state(
+            thread.name().raw(),
+            NativeState::FLAVOR,
+            state.as_words_mut().as_mut_ptr(),
+            &mut count,
+        )
+    };
+    KernReturn::check(code).map(|()| state)
+}
+
+fn set(thread: &ThreadRight, state: &NativeState, count: u32) -> Result<(), KernReturn> {
+    // SAFETY: the state has at least as many words as the count says.
+    KernReturn::check(unsafe {
+        kernel::thread_set_state(
+            thread.name().raw(),
+            NativeState::FLAVOR,
+            state.as_words().as_ptr(),
+            count,
+        )
+    })
+}
+
+fn faults_on_a_thread(server: &Server, delivery: Delivery, faults: u32) {
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let thread = ThreadRight::current().expect("the own thread");
+            let routing = Routing::new(MASK, delivery).tag(1);
+            let _route = server
+                .route(Target::Thread(&thread), &routing)
+                .expect("a route");
+            for _ in 0..faults {
+                undefined_instruction();
+            }
+        });
+    });
+}
+
+#[test]
+fn a9_a_waiting_threads_registers_are_read_and_set_through_its_right() {
+    let server = Server::start(|exception: Exception<'_>| -> Answered {
+        let thread = exception.thread().expect("a thread");
+        let mut state = get(thread).expect("it waits");
+        // A4.6: another count is refused, and nothing changed.
+        let refused = set(thread, &state, NativeState::COUNT - 1);
+        assert_eq!(refused, Err(KernReturn::INVALID_ARGUMENT));
+        skip_undefined(&mut state);
+        set(thread, &state, NativeState::COUNT).expect("it waits");
+        assert_eq!(get(thread).expect("it waits").pc(), state.pc());
+        exception.resume()
+    })
+    .expect("a server");
+    faults_on_a_thread(&server, Delivery::identity(), 50);
+    assert_eq!(server.shutdown().resumed, 50);
+}
+
+#[test]
+fn a6_5_resumed_unchanged_leaves_what_was_set_through_the_right() {
+    // A state-carrying request that is answered "handled" without a state: what thread_set_state did stays.
+    let server = Server::start(|exception: Exception<'_>| -> Answered {
+        let thread = exception.thread().expect("a thread");
+        let mut state = get(thread).expect("it waits");
+        skip_undefined(&mut state);
+        set(thread, &state, NativeState::COUNT).expect("it waits");
+        exception.resume()
+    })
+    .expect("a server");
+    faults_on_a_thread(&server, Delivery::state_identity::<NativeState>(), 50);
+    assert_eq!(server.shutdown().resumed, 50);
+}
+
+#[test]
+fn a4_4_a_refused_state_means_not_handled_and_changes_nothing() {
+    in_own_process(
+        "a4_4_a_refused_state_means_not_handled_and_changes_nothing",
+        || {
+            static FIRST_PC: AtomicU32 = AtomicU32::new(0);
+            let server = Server::start(|mut exception: Exception<'_>| -> Answered {
+                let mut state = exception.registers().expect("registers");
+                if exception.tag() == 1 {
+                    FIRST_PC.store(state.pc() as u32, Ordering::Relaxed);
+                    let words = state.as_words();
+                    // One word too few: a state that the kernel's set routine refuses (A4.6).
+                    // SAFETY: refused, so that no register changes.
+                    unsafe {
+                        exception.set_state_words(NativeState::FLAVOR, &words[..words.len() - 1])
+                    }
+                    .expect("a state-carrying request");
+                    return exception.resume();
+                }
+                assert_eq!(state.pc() as u32, FIRST_PC.load(Ordering::Relaxed));
+                skip_undefined(&mut state);
+                // SAFETY: the next instruction expects nothing of the one that is skipped.
+                unsafe { exception.set_state(&state) }.expect("a state-carrying request");
+                exception.resume()
+            })
+            .expect("a server");
+            let task = TaskRight::current();
+            let routing = Routing::new(MASK, Delivery::state_identity::<NativeState>()).tag(2);
+            let _task_route = server
+                .route(Target::Task(&task), &routing)
+                .expect("a route");
+            faults_on_a_thread(&server, Delivery::state::<NativeState>(), 5);
+            assert_eq!(server.stats().resumed, 10);
+        },
+    );
+}
+
+#[test]
+fn a_receiver_without_a_server_pulls_one_exception_at_a_time() {
+    let port = ReceiveRight::new().expect("a port");
+    port.set_context(0x1234).expect("a live port");
+    let send = port.make_send().expect("a send right");
+    std::thread::scope(|scope| {
+        let faulting = scope.spawn(|| {
+            let thread = ThreadRight::current().expect("the own thread");
+            let installation = exc_server::Installation::install(
+                Target::Thread(&thread),
+                MASK,
+                &send,
+                Delivery::state_identity::<NativeState>(),
+            )
+            .expect("a live thread");
+            for _ in 0..3 {
+                undefined_instruction();
+            }
+            installation.uninstall()
+        });
+        let receiver = Receiver::from_port(&port);
+        let mut buffer = MessageBuffer::new();
+        for _ in 0..3 {
+            let mut exception = receiver
+                .receive(&mut buffer, Timeout::Never)
+                .expect("an exception");
+            assert_eq!(exception.port_context(), 0x1234);
+            assert_eq!(exception.port(), Some(port.name()));
+            let mut state = exception.registers().expect("registers");
+            skip_undefined(&mut state);
+            // SAFETY: the next instruction expects nothing of the one that is skipped.
+            unsafe { exception.set_state(&state) }.expect("a state-carrying request");
+            let _ = exception.resume();
+        }
+        let empty = receiver.receive(&mut buffer, Timeout::Now).err();
+        assert_eq!(empty, Some(exc_server::ReceiveError::TimedOut));
+        let restored = faulting.join().expect("the thread went on");
+        assert_eq!(restored, Ok(exc_server::Restored::Clean));
+    });
+}
+
+#[test]
+fn somebody_who_registers_over_a_route_is_left_alone() {
+    let server = Server::start(|exception: Exception<'_>| exception.decline()).expect("a server");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let thread = ThreadRight::current().expect("the own thread");
+            let mask = MASK | ExceptionMask::ARITHMETIC;
+            let routing = Routing::new(mask, Delivery::state::<NativeState>());
+            let route = server
+                .route(Target::Thread(&thread), &routing)
+                .expect("a route");
+            let port = ReceiveRight::new().expect("a port");
+            let send = port.make_send().expect("a send right");
+            let over = exc_server::Installation::install(
+                Target::Thread(&thread),
+                MASK,
+                &send,
+                Delivery::state::<NativeState>(),
+            )
+            .expect("a live thread");
+            assert_eq!(route.close(), Ok(exc_server::Restored::Displaced(MASK)));
+            assert_eq!(over.uninstall(), Ok(exc_server::Restored::Clean));
+        });
+    });
+}
