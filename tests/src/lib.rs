@@ -1,3 +1,4 @@
 //! What the scenarios share.
 
+pub mod embed;
 pub mod own_process;

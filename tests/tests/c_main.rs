@@ -1,0 +1,71 @@
+//! The crates embedded in a program whose `main` is C.
+
+use mach_sys::kernel::{KERNEL, Kernel};
+use std::path::PathBuf;
+use std::process::Command;
+use tests::own_process::command;
+
+/// The static library that cargo made beside this test.
+fn library() -> PathBuf {
+    let program = std::env::current_exe().expect("the test's own program");
+    let folder = program.parent().expect("a folder");
+    let newest = std::fs::read_dir(folder)
+        .expect("a folder to read")
+        .filter_map(Result::ok)
+        .filter(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            name.starts_with("libtests") && name.ends_with(".a")
+        })
+        .max_by_key(|entry| entry.metadata().and_then(|data| data.modified()).ok());
+    newest.expect("the package's static library").path()
+}
+
+/// The C compiler of this target.
+fn compiler() -> String {
+    let named = if cfg!(target_arch = "aarch64") {
+        std::env::var("CC_aarch64_unknown_linux_gnu")
+    } else {
+        std::env::var("CC")
+    };
+    let emulated = std::env::var_os("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER").is_some();
+    named.unwrap_or_else(|_| {
+        if cfg!(target_arch = "aarch64") && emulated {
+            "aarch64-linux-gnu-gcc".into()
+        } else {
+            "cc".into()
+        }
+    })
+}
+
+#[test]
+fn a_program_whose_main_is_c_takes_faults_and_shuts_down_in_order() {
+    if KERNEL != Kernel::Emulated {
+        println!("skipped: linked on hosts that have no Mach");
+        return;
+    }
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/c/main.c");
+    let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("c-main");
+    let compiled = Command::new(compiler())
+        .args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-o"])
+        .args([program.as_os_str(), source.as_ref(), library().as_os_str()])
+        .args(["-lgcc_s", "-lpthread", "-ldl", "-lm"])
+        .output()
+        .expect("a C compiler");
+    assert!(
+        compiled.status.success(),
+        "{}",
+        String::from_utf8_lossy(&compiled.stderr)
+    );
+    let ran = command(&program).output().expect("the C program");
+    assert_eq!(
+        (
+            ran.status.code(),
+            String::from_utf8_lossy(&ran.stdout).trim()
+        ),
+        (Some(0), "3 faults handled"),
+        "{}: {}",
+        ran.status,
+        String::from_utf8_lossy(&ran.stderr)
+    );
+}
