@@ -2,8 +2,7 @@
 # The libraries without std. On Linux that leaves the codec part of mach-sys, and the pure parts of what builds on it.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
-libraries=(mach-sys exc-server signal-redirect)
-for library in "${libraries[@]}"; do
+for library in "${no_std_libraries[@]}"; do
     # One at a time: built together, the features that one asks for would be on for all.
     cargo clippy --locked -p "$library" --lib --no-default-features -- -D warnings
 done

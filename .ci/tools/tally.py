@@ -20,7 +20,7 @@ import sys
 RUNNING = re.compile(r"^ +Running .*\((?P<program>.*)\)$")
 DOC_TESTS = re.compile(r"^ +Doc-tests (?P<crate>\S+)$")
 RESULT = re.compile(r"^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored;")
-SKIPPED = re.compile(r"\bskipped: (?P<what>.+)")
+SKIPPED = re.compile(r"(?P<what>[\w:]+: skipped: .+)")
 
 
 def tested_programs(build):
@@ -60,7 +60,7 @@ def main(log, build, status, result):
         total.update(count)
     # A test that makes sense elsewhere only passes at once and says so.
     for what in skipped:
-        print(f"   skipped: {what}")
+        print(f"   {what}")
 
     errors = []
     if total["passed"] + total["failed"] == 0:

@@ -23,7 +23,7 @@ pub(crate) fn outcome(name: &str, body: impl FnOnce()) -> Option<(ExitStatus, St
 fn is_readable(name: &str) -> bool {
     let readable = KERNEL == Kernel::Emulated;
     if !readable {
-        println!("{name}: skipped, it reads Linux's signal frames");
+        own_process::report_skipped(name, "it reads Linux's signal frames");
     }
     readable
 }
