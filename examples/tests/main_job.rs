@@ -1,0 +1,34 @@
+//! The main job as a test: small, and with the old way before it.
+
+#[path = "../../tests/src/own_process.rs"]
+mod own_process;
+
+fn run(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = own_process::command(env!("CARGO_BIN_EXE_main-job"))
+        .args(arguments)
+        .output()
+        .expect("the program");
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
+}
+
+#[test]
+fn every_kind_of_fault_is_handled_and_nothing_is_left() {
+    let (code, text) = run(&["--threads", "40", "--faults", "3", "--at-once", "16"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("all is as it was"), "{text}");
+    assert!(
+        text.contains("dropped 4 forgotten user references"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_old_way_leaves_a_dead_name_for_every_thread() {
+    let (code, text) = run(&["--threads", "16", "--faults", "1", "--old-way"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("16 dead names"), "{text}");
+}

@@ -1,0 +1,119 @@
+//! Between a fault and its resumption nothing allocates, in any thread of the process.
+#![allow(unsafe_code)]
+
+use mach_sys::darwin::{siginfo_t, ucontext_t};
+use mach_sys::kernel::{KERNEL, Kernel};
+use signal_redirect::Entry;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::ffi::c_int;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tests::faults::{registers, skip, store_to, undefined};
+use tests::own_process::in_own_process;
+
+/// Counts every request.
+struct Counting;
+
+static REQUESTS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: passes everything on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        REQUESTS.fetch_add(1, Ordering::SeqCst);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        REQUESTS.fetch_add(1, Ordering::SeqCst);
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+static HANDLED: AtomicU64 = AtomicU64::new(0);
+
+unsafe extern "C" fn handler(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {
+    HANDLED.fetch_add(1, Ordering::Relaxed);
+    // SAFETY: the trampoline's own context.
+    skip(unsafe { registers(context) });
+}
+
+#[test]
+fn a_thousand_faults_redirected_and_returned_from_allocate_nothing() {
+    in_own_process(
+        "a_thousand_faults_redirected_and_returned_from_allocate_nothing",
+        || {
+            // SAFETY: the handler is async-signal-safe and does not unwind.
+            let entry = unsafe { Entry::new(handler) };
+            let manager = thread_mgr::Manager::builder(entry)
+                .build()
+                .expect("a manager");
+            let body = || {
+                // The first faults bring into being what is there from then on.
+                for _ in 0..10 {
+                    undefined();
+                    store_to(8);
+                }
+                let before = REQUESTS.load(Ordering::SeqCst);
+                for _ in 0..500 {
+                    undefined();
+                    store_to(8);
+                }
+                REQUESTS.load(Ordering::SeqCst) - before
+            };
+            let handle = manager.spawn(body).expect("a thread");
+            let requests = handle.join().expect("a thread").exit.returned();
+            assert_eq!(requests, Some(0));
+            assert_eq!(HANDLED.load(Ordering::Relaxed), 1020);
+            // That the allocator is counted at all:
+            let before = REQUESTS.load(Ordering::SeqCst);
+            drop(std::hint::black_box(Box::new(1)));
+            assert_eq!(REQUESTS.load(Ordering::SeqCst) - before, 2);
+        },
+    );
+}
+
+#[test]
+fn requests_with_rights_allocate_nothing() {
+    use exc_server::{Delivery, Exception, Routing, Server, Target};
+    use mach_sys::exception::ExceptionMask;
+    use mach_sys::rights::ThreadRight;
+    use mach_sys::thread_state::NativeState;
+    in_own_process("requests_with_rights_allocate_nothing", || {
+        let server = Server::start(|mut exception: Exception<'_>| {
+            let Ok(mut state) = exception.registers() else {
+                return exception.decline();
+            };
+            skip(&mut state);
+            // SAFETY: the next instruction expects nothing of the one that is skipped.
+            match unsafe { exception.set_state(&state) } {
+                Ok(()) => exception.resume(),
+                Err(_) => exception.decline(),
+            }
+        })
+        .expect("a server");
+        let thread = ThreadRight::current().expect("the own thread");
+        for delivery in [
+            Delivery::state_identity::<NativeState>(),
+            Delivery::state_identity_protected::<NativeState>(),
+        ] {
+            let routing = Routing::new(ExceptionMask::BAD_INSTRUCTION, delivery);
+            let route = server
+                .route(Target::Thread(&thread), &routing)
+                .expect("a route");
+            undefined();
+            let before = REQUESTS.load(Ordering::SeqCst);
+            for _ in 0..500 {
+                undefined();
+            }
+            assert_eq!(REQUESTS.load(Ordering::SeqCst), before);
+            drop(route);
+        }
+        if KERNEL == Kernel::Emulated {
+            assert_eq!(server.stats().resumed, 1002);
+        }
+    });
+}
