@@ -3,7 +3,7 @@
 use mach_sys::kernel::{KERNEL, Kernel};
 use std::path::PathBuf;
 use std::process::Command;
-use tests::own_process::command;
+use tests::own_process::{command, report_skipped};
 
 /// The static library that cargo made beside this test.
 fn library() -> PathBuf {
@@ -41,7 +41,10 @@ fn compiler() -> String {
 #[test]
 fn a_program_whose_main_is_c_takes_faults_and_shuts_down_in_order() {
     if KERNEL != Kernel::Emulated {
-        println!("skipped: linked on hosts that have no Mach");
+        report_skipped(
+            "a_program_whose_main_is_c_takes_faults_and_shuts_down_in_order",
+            "linked on hosts that have no Mach",
+        );
         return;
     }
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/c/main.c");
