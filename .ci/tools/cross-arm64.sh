@@ -10,16 +10,16 @@ bash "$tools/debian.sh" gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user "$
 sed -i 's#/usr/aarch64-linux-gnu/lib/##g' "$dir/usr/aarch64-linux-gnu/lib/libc.so"
 
 cat >"$dir/cc" <<'SH'
-#!/bin/sh
+#!/bin/bash
 here=$(cd "$(dirname "$0")" && pwd)
 PATH=$here/usr/bin:$PATH
 LD_LIBRARY_PATH=$here/usr/lib/x86_64-linux-gnu${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export PATH LD_LIBRARY_PATH
 exec aarch64-linux-gnu-gcc "$@"
 SH
-# SVE is off because qemu-user 7.2 ignores a handler's edits of the vector registers while it is on.
+# bash, as in rust.sh. SVE is off because qemu-user 7.2 ignores a handler's edits of the vector registers while it is on.
 cat >"$dir/run" <<'SH'
-#!/bin/sh
+#!/bin/bash
 here=$(cd "$(dirname "$0")" && pwd)
 LD_LIBRARY_PATH=$here/usr/lib/x86_64-linux-gnu
 QEMU_CPU=${QEMU_CPU:-max,sve=off,sme=off}

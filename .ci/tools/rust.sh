@@ -16,12 +16,13 @@ newest)
 esac
 
 # The programs need libraries that are unpacked beside them. Each is entered through a wrapper, so that a stage's environment
-# stays as it is and a test may start cargo.
+# stays as it is and a test may start cargo. Through bash, since dash drops variables such as CARGO_BIN_EXE_main-job, whose names
+# are no shell's.
 mkdir "$dir/bin"
 for program in cargo rustc rustdoc cargo-clippy clippy-driver ld64.lld-19; do
     [ -e "$dir/usr/bin/$program" ] || continue
     cat >"$dir/bin/$program" <<'SH'
-#!/bin/sh
+#!/bin/bash
 here=$(dirname "$0")/..
 LD_LIBRARY_PATH=$here/usr/lib/x86_64-linux-gnu${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 export LD_LIBRARY_PATH
