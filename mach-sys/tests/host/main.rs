@@ -1,0 +1,22 @@
+//! The emulation's host layer: real faults in every situation that a thread can be in, what was installed before as the host
+//! level, and the beginning and end of threads.
+//!
+//! Each test has a process of its own: signal dispositions, the pool of threads and the task's exception ports are the process's.
+#![cfg(not(target_vendor = "apple"))]
+#![allow(unsafe_code)]
+
+mod faults;
+mod registers;
+mod server;
+mod support;
+
+mod fork;
+mod host_level;
+mod lifetimes;
+mod memory;
+mod pool;
+mod sent;
+mod situations;
+mod steps;
+#[cfg(target_arch = "x86_64")]
+mod width;

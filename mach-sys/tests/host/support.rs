@@ -1,0 +1,253 @@
+//! Processes and threads for the tests.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Output};
+
+/// A test in a process of its own: the closure runs there.
+macro_rules! isolated {
+    ($(#[$meta:meta])* fn $name:ident() $body:block) => {
+        $(#[$meta])*
+        #[test]
+        fn $name() {
+            $crate::support::in_own_process($crate::support::test_name!($name), || $body);
+        }
+    };
+}
+pub(crate) use isolated;
+
+/// The name of a test as the harness knows it.
+macro_rules! test_name {
+    ($name:ident) => {
+        concat!(module_path!(), "::", stringify!($name))
+            .split_once("::")
+            .expect("a path in a crate")
+            .1
+    };
+}
+pub(crate) use test_name;
+
+const MARK: &str = "MACH_SYS_TEST_CHILD";
+
+/// Runs `body` in a new process of this program. `None` there, when it is over; the outcome here.
+fn run(name: &str, case: &str, body: impl FnOnce()) -> Option<Output> {
+    let mark = format!("{name}/{case}");
+    if let Ok(present) = std::env::var(MARK) {
+        if present == mark {
+            body();
+        }
+        return None;
+    }
+    let program = std::env::current_exe().expect("the test's own program");
+    // An emulated program cannot be executed by its name alone.
+    let runner = match cfg!(target_arch = "aarch64") {
+        true => std::env::var("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER").unwrap_or_default(),
+        false => String::new(),
+    };
+    let mut words = runner.split_whitespace();
+    let mut command = match words.next() {
+        Some(first) => {
+            let mut command = Command::new(first);
+            command.args(words).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
+    let output = command
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(MARK, mark)
+        .output()
+        .expect("a process");
+    Some(output)
+}
+
+fn show(output: &Output) -> String {
+    format!(
+        "{}\n{}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// The body ends well in a process of its own.
+pub(crate) fn in_own_process(name: &str, body: impl FnOnce()) {
+    succeeds(name, "", body);
+}
+
+/// As [`in_own_process`], for one of several cases of a test.
+pub(crate) fn succeeds(name: &str, case: &str, body: impl FnOnce()) {
+    if let Some(output) = run(name, case, body) {
+        let out = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && out.contains("1 passed"),
+            "{case}: {}",
+            show(&output)
+        );
+    }
+}
+
+/// The body, in a process of its own, dies of a signal.
+pub(crate) fn dies(name: &str, case: &str, signal: i32, body: impl FnOnce()) {
+    let body = || {
+        no_core();
+        body();
+    };
+    if let Some(output) = run(name, case, body) {
+        assert_eq!(
+            output.status.signal(),
+            Some(signal),
+            "{case}: {}",
+            show(&output)
+        );
+    }
+}
+
+fn no_core() {
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the limit is a local variable.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &none) };
+}
+
+/// Whether this is the process of a test's own.
+pub(crate) fn is_child() -> bool {
+    std::env::var_os(MARK).is_some()
+}
+
+/// A thread that neither Rust's runtime nor the emulation has ever seen: no alternate stack, no record.
+pub(crate) struct RawThread {
+    thread: libc::pthread_t,
+}
+
+type Body = Box<dyn FnOnce() + Send>;
+
+extern "C" fn enter(body: *mut libc::c_void) -> *mut libc::c_void {
+    // SAFETY: `RawThread::spawn` gave the box away to this thread.
+    let body = unsafe { Box::from_raw(body.cast::<Body>()) };
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(*body));
+    usize::from(outcome.is_err()) as *mut libc::c_void
+}
+
+impl RawThread {
+    pub(crate) fn spawn(body: impl FnOnce() + Send + 'static) -> Self {
+        let body: Box<Body> = Box::new(Box::new(body));
+        let mut thread = 0;
+        // SAFETY: the thread takes the box over; everything else is local.
+        let error = unsafe {
+            libc::pthread_create(
+                &mut thread,
+                core::ptr::null(),
+                enter,
+                Box::into_raw(body).cast(),
+            )
+        };
+        assert_eq!(error, 0, "a thread");
+        Self { thread }
+    }
+
+    pub(crate) fn detach(self) {
+        // SAFETY: the thread was neither joined nor detached.
+        unsafe { libc::pthread_detach(self.thread) };
+    }
+
+    pub(crate) fn join(self) {
+        let mut outcome = core::ptr::null_mut();
+        // SAFETY: the thread was neither joined nor detached.
+        let error = unsafe { libc::pthread_join(self.thread, &mut outcome) };
+        assert_eq!(error, 0, "joined");
+        assert!(outcome.is_null(), "the thread's body failed");
+    }
+}
+
+/// Runs a body on a raw thread until it ends.
+pub(crate) fn on_raw_thread(body: impl FnOnce() + Send + 'static) {
+    RawThread::spawn(body).join();
+}
+
+/// Installs a signal handler.
+pub(crate) fn install(
+    signal: i32,
+    handler: *const (),
+    flags: i32,
+    mask: &[i32],
+) -> libc::sigaction {
+    // SAFETY: zeroes are a valid action; all that matters is filled in; the handler is one of the test's.
+    unsafe {
+        let mut action: libc::sigaction = core::mem::zeroed();
+        let mut old: libc::sigaction = core::mem::zeroed();
+        action.sa_sigaction = handler as usize;
+        action.sa_flags = flags;
+        for signal in mask {
+            libc::sigaddset(&mut action.sa_mask, *signal);
+        }
+        assert_eq!(libc::sigaction(signal, &action, &mut old), 0);
+        old
+    }
+}
+
+/// Whether a signal is blocked in the calling thread.
+pub(crate) fn is_blocked(signal: i32) -> bool {
+    // SAFETY: the set is a local variable.
+    unsafe {
+        let mut set: libc::sigset_t = core::mem::zeroed();
+        libc::pthread_sigmask(libc::SIG_BLOCK, core::ptr::null(), &mut set);
+        libc::sigismember(&set, signal) == 1
+    }
+}
+
+/// An alternate stack of an owner's own.
+pub(crate) struct OwnStack {
+    memory: Box<[u8]>,
+}
+
+impl OwnStack {
+    pub(crate) const SIZE: usize = 64 * 1024;
+
+    pub(crate) fn register(flags: i32) -> Self {
+        let mut memory = vec![0_u8; Self::SIZE].into_boxed_slice();
+        let stack = libc::stack_t {
+            ss_sp: memory.as_mut_ptr().cast(),
+            ss_flags: flags,
+            ss_size: Self::SIZE,
+        };
+        // SAFETY: the memory lives until the value is dropped, which disables it.
+        let outcome = unsafe { libc::sigaltstack(&stack, core::ptr::null_mut()) };
+        assert_eq!(outcome, 0, "an alternate stack");
+        Self { memory }
+    }
+
+    pub(crate) fn contains(&self, address: usize) -> bool {
+        address.wrapping_sub(self.memory.as_ptr() as usize) < Self::SIZE
+    }
+
+    /// The calling thread's alternate stack is still this one.
+    pub(crate) fn assert_registered(&self) {
+        let now = registered_stack();
+        assert_eq!(now.ss_sp as usize, self.memory.as_ptr() as usize);
+        assert_eq!(now.ss_size, Self::SIZE);
+        assert_eq!(now.ss_flags & libc::SS_DISABLE, 0);
+    }
+}
+
+impl Drop for OwnStack {
+    fn drop(&mut self) {
+        let none = libc::stack_t {
+            ss_sp: core::ptr::null_mut(),
+            ss_flags: libc::SS_DISABLE,
+            ss_size: 0,
+        };
+        // SAFETY: disables the calling thread's stack.
+        unsafe { libc::sigaltstack(&none, core::ptr::null_mut()) };
+    }
+}
+
+pub(crate) fn registered_stack() -> libc::stack_t {
+    // SAFETY: the result goes to a local variable.
+    unsafe {
+        let mut now: libc::stack_t = core::mem::zeroed();
+        libc::sigaltstack(core::ptr::null(), &mut now);
+        now
+    }
+}
