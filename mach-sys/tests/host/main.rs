@@ -5,6 +5,7 @@
 #![cfg(not(target_vendor = "apple"))]
 #![allow(unsafe_code)]
 
+mod context;
 mod faults;
 mod registers;
 mod server;

@@ -15,6 +15,7 @@ const WORDS: usize = COUNTS[0] + COUNTS[1] + COUNTS[2];
 #[cfg(target_arch = "x86_64")]
 core::arch::global_asm!(
     // AVX: upper halves too.
+    ".globl test_registers_round",
     "test_registers_round:",
     "push rbx",
     "push rbp",
@@ -77,6 +78,7 @@ core::arch::global_asm!(
 
 #[cfg(target_arch = "aarch64")]
 core::arch::global_asm!(
+    ".globl test_registers_round",
     "test_registers_round:",
     "stp x29, x30, [sp, #-16]!",
     "stp x27, x28, [sp, #-16]!",

@@ -111,11 +111,6 @@ fn no_core() {
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &none) };
 }
 
-/// Whether this is the process of a test's own.
-pub(crate) fn is_child() -> bool {
-    std::env::var_os(MARK).is_some()
-}
-
 /// A thread that neither Rust's runtime nor the emulation has ever seen: no alternate stack, no record.
 pub(crate) struct RawThread {
     thread: libc::pthread_t,

@@ -87,10 +87,11 @@ pub(super) unsafe fn serve(entered: &mut Entered) -> Option<usize> {
     }
     // SAFETY: the kernel wrote a siginfo and a context for this signal.
     let info = unsafe { &*(entered.info as *const Info) };
-    let faulted = Faulted {
+    let mut faulted = Faulted {
         signal,
         slot,
         sent: info.code <= 0,
+        recurs: false,
     };
     // SAFETY: as above; nobody else knows of the context yet.
     let original = unsafe { Context::from_raw(entered.context as *mut _) };
@@ -100,6 +101,7 @@ pub(super) unsafe fn serve(entered: &mut Entered) -> Option<usize> {
         return unsafe { host_level(entered, faulted) };
     }
     let raised = original.classify(signal, info.code, info.address, trust());
+    faulted.recurs = raised.is_some_and(|raised| raised.recurs());
     if slot.is_none() {
         slot::note_exhausted();
     }
@@ -111,7 +113,7 @@ pub(super) unsafe fn serve(entered: &mut Entered) -> Option<usize> {
     if serving {
         // G2.7: a fault of the handler itself is a bug of the emulation; asking again would never end.
         // SAFETY: the frame is the kernel's.
-        unsafe { die(entered, signal) };
+        unsafe { die(entered, faulted) };
         return None;
     }
     // SAFETY: the frame is the kernel's own, untouched, and the slot the calling thread's.
@@ -175,6 +177,8 @@ struct Faulted {
     signal: i32,
     slot: Option<SlotId>,
     sent: bool,
+    /// The interrupted instruction runs into it again by itself.
+    recurs: bool,
 }
 
 /// `SS_AUTODISARM`: the kernel disarmed the stack when it delivered.
@@ -216,22 +220,24 @@ unsafe fn host_level(entered: &mut Entered, faulted: Faulted) -> Option<usize> {
         // Ignored faults kill on Linux: ignoring a synchronous signal is no answer to a fault (G2.1).
         HostAction::Default | HostAction::Ignore => {
             // SAFETY: the caller's promise.
-            unsafe { die(entered, faulted.signal) };
+            unsafe { die(entered, faulted) };
             None
         }
     }
 }
 
-/// Makes the default action the signal's, and raises the signal once more, with its own siginfo: a sent signal, a breakpoint or a
-/// step would not happen again by itself (G3.2, R24). It arrives when the frame's mask lets it through, before any instruction of
-/// the interrupted code.
+/// Makes the default action the signal's. A fault that recurs then ends the process by itself. Everything else — a sent signal, a
+/// breakpoint, a step — is raised once more, with its own siginfo (G3.2, R24): it arrives when the frame's mask lets it through,
+/// before any instruction of the interrupted code.
 ///
 /// # Safety
 /// `entered` describes the kernel's own frame for the calling thread.
-unsafe fn die(entered: &Entered, signal: i32) {
-    previous::set_default(signal);
-    // SAFETY: the siginfo is the kernel's; dying of the signal is what the default action means.
-    unsafe { sys::queue_signal(slot::gettid(), signal, entered.info) };
+unsafe fn die(entered: &Entered, faulted: Faulted) {
+    previous::set_default(faulted.signal);
+    if !faulted.recurs {
+        // SAFETY: the siginfo is the kernel's; dying of the signal is what the default action means.
+        unsafe { sys::queue_signal(slot::gettid(), faulted.signal, entered.info) };
+    }
 }
 
 /// Puts the frame where the kernel would have put it for a handler that runs on the alternate stack, or does not, had the thread
