@@ -1,1 +1,218 @@
+//! User memory is probed by the fault handler itself: a bad address is an error code, never a fault, and leaves no lock behind.
 
+use crate::support::isolated;
+use mach_sys::kern_return::KernReturn;
+use mach_sys::kernel::{self, system};
+use mach_sys::message::{MACH_RCV_MSG, MACH_RCV_TIMEOUT, MACH_SEND_MSG};
+use mach_sys::rights::{ReceiveRight, Right};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+const PAGE: usize = 64 * 1024;
+
+/// Regions of pages side by side: none at 0, readable at 1, none at all at 2, writable at 3 and 4, unmapped at 5, writable at 6.
+struct Pages {
+    base: usize,
+}
+
+impl Pages {
+    fn new() -> Self {
+        let map = |protection| {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            // SAFETY: a new mapping, whose parts are given their protection below.
+            let base =
+                unsafe { libc::mmap(core::ptr::null_mut(), 7 * PAGE, protection, flags, -1, 0) };
+            assert_ne!(base, libc::MAP_FAILED);
+            base as usize
+        };
+        let base = map(libc::PROT_READ | libc::PROT_WRITE);
+        let pages = Self { base };
+        // SAFETY: parts of the new mapping, which nobody else knows of.
+        unsafe {
+            core::ptr::write_bytes((base + 3 * PAGE) as *mut u8, 0x5a, 2 * PAGE);
+            libc::mprotect(base as *mut _, PAGE, libc::PROT_NONE);
+            libc::mprotect((base + PAGE) as *mut _, PAGE, libc::PROT_READ);
+            libc::mprotect((base + 2 * PAGE) as *mut _, PAGE, libc::PROT_NONE);
+            libc::munmap((base + 5 * PAGE) as *mut _, PAGE);
+        }
+        pages
+    }
+
+    fn at(&self, page: usize) -> u64 {
+        (self.base + page * PAGE) as u64
+    }
+}
+
+/// Addresses that can be neither read nor written, and why.
+fn bad(pages: &Pages) -> Vec<(&'static str, u64, KernReturn)> {
+    let unmapped = KernReturn::INVALID_ADDRESS;
+    let protected = KernReturn::PROTECTION_FAILURE;
+    vec![
+        ("the first page", 0x18, unmapped),
+        ("unmapped", pages.at(5), unmapped),
+        ("PROT_NONE", pages.at(0), protected),
+        ("straddling into unmapped", pages.at(5) - 5, unmapped),
+        ("straddling into PROT_NONE", pages.at(2) - 5, protected),
+        ("the kernel's half", 0xffff_8000_0000_0000, unmapped),
+        ("no canonical address", 0x0001_8000_0000_0000, unmapped),
+        ("the last bytes", u64::MAX - 7, unmapped),
+        ("wrapping", u64::MAX - 3, unmapped),
+    ]
+}
+
+const LENGTH: usize = 16;
+
+fn read(address: u64, to: u64) -> (KernReturn, u64) {
+    let mut copied = 0;
+    // SAFETY: both addresses are probed; the count goes to a local variable.
+    let outcome = unsafe {
+        kernel::mach_vm_read_overwrite(system::task_self(), address, LENGTH as u64, to, &mut copied)
+    };
+    (KernReturn::new(outcome), copied)
+}
+
+fn write(address: u64, from: u64) -> KernReturn {
+    // SAFETY: both addresses are probed, and what is written to is the test's.
+    let outcome = unsafe {
+        kernel::mach_vm_write(system::task_self(), address, from as usize, LENGTH as u32)
+    };
+    KernReturn::new(outcome)
+}
+
+/// A kernel call by another thread comes back: nobody left the lock behind.
+fn assert_no_lock_held() {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || tell.send(ReceiveRight::new().is_ok()).expect("heard"));
+    assert_eq!(told.recv_timeout(Duration::from_secs(10)), Ok(true));
+}
+
+isolated! {
+    fn memory_reads_and_writes_probe_both_sides() {
+        let pages = Pages::new();
+        let mut local = [0_u8; LENGTH];
+        let mine = local.as_mut_ptr() as u64;
+        for (what, address, expected) in bad(&pages) {
+            assert_eq!(read(address, mine), (expected, 0), "read from {what}");
+            assert_eq!(read(mine, address).0, expected, "read to {what}");
+            assert_eq!(write(address, mine), expected, "write to {what}");
+            assert_eq!(write(mine, address), expected, "write from {what}");
+        }
+        let readable = pages.at(1);
+        assert_eq!(read(readable, mine), (KernReturn::SUCCESS, LENGTH as u64));
+        assert_eq!(write(readable, mine), KernReturn::PROTECTION_FAILURE);
+        assert_eq!(read(mine, readable).0, KernReturn::PROTECTION_FAILURE);
+        // Across two good pages.
+        let across = pages.at(4) - 7;
+        assert_eq!(read(across, mine), (KernReturn::SUCCESS, LENGTH as u64));
+        assert_eq!(local, [0x5a; LENGTH]);
+        local = *b"sixteen of them!";
+        assert_eq!(write(across, mine), KernReturn::SUCCESS);
+        // SAFETY: the page is mapped and readable.
+        assert_eq!(unsafe { *(across as *const [u8; LENGTH]) }, local);
+        assert_no_lock_held();
+    }
+}
+
+isolated! {
+    /// What lies before the bad page was copied, and nothing else touched.
+    fn a_write_that_runs_into_a_bad_page_writes_up_to_it() {
+        let pages = Pages::new();
+        let local = [0x77_u8; LENGTH];
+        let end = pages.at(5);
+        assert_eq!(write(end - 5, local.as_ptr() as u64), KernReturn::INVALID_ADDRESS);
+        // SAFETY: the page is mapped and readable.
+        let there = unsafe { *((end - 8) as *const [u8; 8]) };
+        assert_eq!(there[..3], [0x5a; 3]);
+    }
+}
+
+fn message(address: u64, option: i32, size: u32, name: u32) -> i32 {
+    let (send, receive) = match option & MACH_SEND_MSG {
+        0 => (0, size),
+        _ => (size, 0),
+    };
+    // SAFETY: the address is probed.
+    unsafe {
+        kernel::mach_msg(
+            address as usize as *mut _,
+            option | MACH_RCV_TIMEOUT,
+            send,
+            receive,
+            name,
+            0,
+            0,
+        )
+    }
+}
+
+const SEND_INVALID_DATA: i32 = 0x1000_0002;
+const RCV_INVALID_DATA: i32 = 0x1000_4008;
+
+isolated! {
+    fn c10_c11_messages_at_bad_addresses_are_refused() {
+        let pages = Pages::new();
+        let port = ReceiveRight::new().expect("a port");
+        let send = port.make_send().expect("a send right");
+        let good = || {
+            let mut words = [19, 24, send.name().raw(), 0, 0, 7_u32];
+            message(words.as_mut_ptr() as u64, MACH_SEND_MSG, 24, 0)
+        };
+        for (what, address, _) in bad(&pages) {
+            assert_eq!(message(address, MACH_SEND_MSG, 24, 0), SEND_INVALID_DATA, "{what}");
+            assert_eq!(good(), 0);
+            let outcome = message(address, MACH_RCV_MSG, 256, port.name().raw());
+            assert_eq!(outcome, RCV_INVALID_DATA, "{what}");
+        }
+        assert_eq!(good(), 0);
+        let outcome = message(pages.at(1), MACH_RCV_MSG, 256, port.name().raw());
+        assert_eq!(outcome, RCV_INVALID_DATA, "read-only");
+        // And it goes on.
+        assert_eq!(good(), 0);
+        let mut words = [0_u32; 64];
+        let outcome = message(words.as_mut_ptr() as u64, MACH_RCV_MSG, 256, port.name().raw());
+        assert_eq!((outcome, words[5]), (0, 7));
+        assert_no_lock_held();
+    }
+}
+
+static HANDLED: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn count(_: i32) {
+    HANDLED.fetch_add(1, Ordering::Release);
+}
+
+isolated! {
+    /// A signal that is sent while a copy runs is the process's, not the copy's (R24).
+    fn signals_sent_during_copies_do_not_end_them() {
+        crate::support::install(libc::SIGSEGV, count as *const (), libc::SA_RESTART, &[]);
+        let pages = Pages::new();
+        let length = PAGE as u32;
+        let stop = AtomicBool::new(false);
+        // SAFETY: no arguments.
+        let victim = unsafe { libc::pthread_self() };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let before = HANDLED.load(Ordering::Acquire);
+                    // SAFETY: the thread that made the scope outlives it.
+                    unsafe { libc::pthread_kill(victim, libc::SIGSEGV) };
+                    // One at a time: handlers on top of each other would use all of the alternate stack.
+                    while HANDLED.load(Ordering::Acquire) == before && !stop.load(Ordering::Relaxed) {
+                        std::thread::yield_now();
+                    }
+                    std::thread::sleep(Duration::from_micros(20));
+                }
+            });
+            for _ in 0..2000 {
+                // SAFETY: both pages are the test's, and nobody else's.
+                let outcome = unsafe {
+                    let from = pages.at(3) as usize;
+                    kernel::mach_vm_write(system::task_self(), pages.at(4), from, length)
+                };
+                assert_eq!(KernReturn::new(outcome), KernReturn::SUCCESS);
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        assert!(HANDLED.load(Ordering::Acquire) > 10, "the test's signals arrived");
+    }
+}

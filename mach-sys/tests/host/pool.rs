@@ -1,1 +1,202 @@
+//! S8: the pool of threads is finite. Who does not fit goes to the host level, counted, and never gets another's record.
 
+use crate::context;
+use crate::faults::Kind;
+use crate::registers::{self, assert_kept};
+use crate::server::Server;
+use crate::support::{RawThread, install, isolated, on_raw_thread};
+use mach_sys::emulated::{self, Config};
+use mach_sys::kern_return::KernReturn;
+use mach_sys::rights::ThreadRight;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
+
+fn start(threads: u32) {
+    let mut config = Config::default();
+    config.threads = threads;
+    emulated::start_with(config).expect("started");
+}
+
+thread_local! {
+    static HOST_LEVEL: core::cell::Cell<usize> = const { core::cell::Cell::new(0) };
+}
+
+extern "C" fn previous(_: i32, _: *const libc::siginfo_t, uc: *mut libc::ucontext_t) {
+    HOST_LEVEL.set(HOST_LEVEL.get() + 1);
+    // SAFETY: the kernel's context.
+    unsafe { context::add_to_pc(uc, Kind::Undefined.skip()) };
+}
+
+/// A server on the task that counts and skips.
+fn server() -> Server<usize> {
+    let server = Server::start(0, |served, fault, state| {
+        crate::faults::skip(fault.exception, state);
+        *served += 1;
+        true
+    });
+    server.route_task();
+    server
+}
+
+isolated! {
+    fn s8_more_unknown_threads_than_places_fault_at_once() {
+        const PLACES: usize = 32;
+        const THREADS: usize = PLACES + 100;
+        install(libc::SIGILL, previous as *const (), libc::SA_SIGINFO, &[]);
+        start(PLACES as u32);
+        let server = server();
+        let barrier = Arc::new(Barrier::new(THREADS));
+        let at_host_level = Arc::new(AtomicUsize::new(0));
+        let threads: Vec<RawThread> = (0..THREADS)
+            .map(|_| {
+                let barrier = Arc::clone(&barrier);
+                let at_host_level = Arc::clone(&at_host_level);
+                RawThread::spawn(move || {
+                    barrier.wait();
+                    // All registers stay, whoever answers.
+                    assert_kept(1);
+                    // Nobody leaves, and gives his place to another, before all have faulted.
+                    barrier.wait();
+                    let calls = HOST_LEVEL.get();
+                    assert!(calls <= 1, "once at most");
+                    at_host_level.fetch_add(calls, Ordering::Relaxed);
+                    if calls == 1 {
+                        let refused = ThreadRight::current().map(drop);
+                        assert_eq!(refused, Err(KernReturn::RESOURCE_SHORTAGE));
+                    }
+                    barrier.wait();
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join();
+        }
+        let host_level = at_host_level.load(Ordering::Relaxed);
+        assert!(host_level >= 100, "{host_level}");
+        assert!(emulated::refused_threads() as usize >= host_level);
+        // Places come back, once the threads are really gone.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let served = Arc::new(AtomicUsize::new(0));
+        while served.load(Ordering::Relaxed) == 0 {
+            assert!(Instant::now() < deadline, "no place came back");
+            let served = Arc::clone(&served);
+            on_raw_thread(move || {
+                if ThreadRight::current().map(drop).is_ok() {
+                    assert_kept(1);
+                    assert_eq!(HOST_LEVEL.get(), 0);
+                    served.store(1, Ordering::Relaxed);
+                }
+            });
+        }
+        assert_eq!(server.stop() - 1, THREADS - host_level, "each served, or at the host level");
+    }
+}
+
+/// Enough to use every place several times; less where each thread is slow.
+const MANY: usize = if cfg!(target_arch = "x86_64") {
+    4000
+} else {
+    2500
+};
+
+isolated! {
+    /// Tombstones are used again; threads that never made a kernel call are noticed in time.
+    fn thousands_of_unknown_threads_share_a_thousand_places() {
+        start(1024);
+        let server = server();
+        for _ in 0..MANY / 4 {
+            let threads: [RawThread; 4] =
+                core::array::from_fn(|_| RawThread::spawn(|| Kind::Undefined.raise()));
+            for thread in threads {
+                thread.join();
+            }
+        }
+        assert_eq!(server.stop(), MANY / 4 * 4);
+        assert_eq!(emulated::refused_threads(), 0);
+    }
+}
+
+isolated! {
+    fn thousands_of_registered_threads_share_a_few_places() {
+        start(64);
+        let server = Arc::new(registers::server());
+        for _ in 0..MANY / 4 {
+            let threads: [RawThread; 4] = core::array::from_fn(|_| {
+                let server = Arc::clone(&server);
+                RawThread::spawn(move || {
+                    server.route_thread();
+                    assert_kept(1);
+                })
+            });
+            for thread in threads {
+                thread.join();
+            }
+        }
+        assert_eq!(Arc::into_inner(server).expect("the last").stop(), MANY / 4 * 4);
+    }
+}
+
+/// Where the host lets us choose the identifier of the next thread.
+const LAST_IDENTIFIER: &str = "/proc/sys/kernel/ns_last_pid";
+
+isolated! {
+    /// A thread that gets the identifier of one that has ended does not get its handlers.
+    fn a_reused_thread_identifier_is_a_new_thread() {
+        let server = Arc::new(registers::server());
+        let mut reused = 0;
+        for _ in 0..50 {
+            let route = Arc::clone(&server);
+            let (tell, told) = std::sync::mpsc::channel();
+            RawThread::spawn(move || {
+                route.route_thread();
+                // SAFETY: no arguments.
+                tell.send(unsafe { libc::gettid() }).expect("heard");
+            })
+            .join();
+            let before = told.recv().expect("an identifier");
+            if std::fs::write(LAST_IDENTIFIER, (before - 1).to_string()).is_err() {
+                println!("skipped: this host lets nobody choose identifiers");
+                return;
+            }
+            let (tell, told) = std::sync::mpsc::channel();
+            RawThread::spawn(move || {
+                // SAFETY: no arguments.
+                let this = unsafe { libc::gettid() };
+                // The first kernel call registers the thread, under whatever is there of the one before.
+                let thread = ThreadRight::current().expect("a place");
+                tell.send((this, handlers_of(&thread))).expect("heard");
+            })
+            .join();
+            let (this, handlers) = told.recv().expect("an identifier");
+            reused += usize::from(this == before);
+            assert_eq!(handlers, 0, "{this} after {before}");
+        }
+        println!("{reused} identifiers of 50 were used again");
+    }
+}
+
+/// How many exception actions a thread has.
+fn handlers_of(thread: &ThreadRight) -> usize {
+    use mach_sys::rights::Right;
+    let mut count = 14;
+    let (mut masks, mut ports) = ([0; 14], [0; 14]);
+    let (mut behaviors, mut flavors) = ([0; 14], [0; 14]);
+    // SAFETY: arrays with room for 14 entries.
+    let outcome = unsafe {
+        mach_sys::kernel::thread_get_exception_ports(
+            thread.name().raw(),
+            crate::server::ALL,
+            masks.as_mut_ptr(),
+            &mut count,
+            ports.as_mut_ptr(),
+            behaviors.as_mut_ptr(),
+            flavors.as_mut_ptr(),
+        )
+    };
+    assert_eq!(KernReturn::new(outcome), KernReturn::SUCCESS);
+    ports[..count as usize]
+        .iter()
+        .filter(|port| **port != 0)
+        .count()
+}

@@ -99,6 +99,8 @@ fn r24_a_sent_signal_that_was_ignored_is_dropped() {
         for signal in SIGNALS {
             for sender in SENDERS {
                 sender.send(signal);
+                // One at a time: several that are pending at once need an alternate stack with room for all their frames.
+                std::thread::sleep(std::time::Duration::from_millis(5));
             }
         }
         assert_still_armed(server, 1);

@@ -84,10 +84,8 @@ extern "C" fn fault_and_nest(signal: i32) {
 
 fn raise(signal: i32) {
     // SAFETY: the handler is installed.
-    assert_eq!(
-        unsafe { libc::pthread_kill(libc::pthread_self(), signal) },
-        0
-    );
+    let outcome = unsafe { libc::pthread_kill(libc::pthread_self(), signal) };
+    assert_eq!(outcome, 0);
 }
 
 isolated! {
@@ -220,7 +218,7 @@ static KEY: AtomicUsize = AtomicUsize::new(0);
 unsafe extern "C" fn destructor(passes: *mut libc::c_void) {
     assert_kept(2);
     IN_DESTRUCTORS.fetch_add(1, Ordering::Relaxed);
-    let next = (passes as usize + 1) as *const libc::c_void;
+    let next = core::ptr::without_provenance(passes as usize + 1);
     // SAFETY: the key was made before the thread.
     unsafe { libc::pthread_setspecific(KEY.load(Ordering::Relaxed) as libc::pthread_key_t, next) };
 }
@@ -230,10 +228,8 @@ fn destructors(early: bool) {
     let make_key = || {
         let mut key = 0;
         // SAFETY: the key goes to a local variable; the destructor lives as long as the program.
-        assert_eq!(
-            unsafe { libc::pthread_key_create(&mut key, Some(destructor)) },
-            0
-        );
+        let outcome = unsafe { libc::pthread_key_create(&mut key, Some(destructor)) };
+        assert_eq!(outcome, 0);
         KEY.store(key as usize, Ordering::Relaxed);
     };
     if early {
@@ -245,7 +241,7 @@ fn destructors(early: bool) {
         make_key();
     }
     fn arm() {
-        let first = 1 as *const libc::c_void;
+        let first = core::ptr::without_provenance(1);
         // SAFETY: the key was made before the thread.
         unsafe {
             libc::pthread_setspecific(KEY.load(Ordering::Relaxed) as libc::pthread_key_t, first)

@@ -22,7 +22,7 @@ const PASSES: usize = 4;
 /// The key, plus one; 0 before it was made.
 static KEY: AtomicUsize = AtomicUsize::new(0);
 
-/// Threads that announced their end so far: the watcher's wait word.
+/// Changes when the watcher has a reason to look, the announced end of a thread for example: its wait word.
 static ANNOUNCED: AtomicU32 = AtomicU32::new(0);
 
 /// Makes the key.
@@ -69,6 +69,11 @@ unsafe extern "C" fn destructor(value_now: *mut c_void) {
         return;
     }
     slot::header(slot).exiting.store(true, Ordering::Release);
+    hurry();
+}
+
+/// Makes the watcher look now.
+pub(super) fn hurry() {
     ANNOUNCED.fetch_add(1, Ordering::AcqRel);
     futex::wake(&ANNOUNCED, 1);
 }

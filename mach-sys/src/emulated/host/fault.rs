@@ -76,37 +76,30 @@ struct Info {
 pub(super) unsafe fn serve(entered: &mut Entered) -> Option<usize> {
     let signal = entered.signal as i32;
     let slot = slot::containing(entered.slot);
-    let moved = entered.moved != 0;
-    if let (Some(slot), true) = (slot, moved) {
-        // First of all: a nested fault would start over the live frame otherwise.
-        // SAFETY: this runs on the private part; nothing else uses it while it is registered.
-        let _ = unsafe { sys::set_alternate_stack(&slot::private_stack(slot)) };
-    }
     if let Some(slot) = slot {
         slot::adopt(slot, slot::gettid());
     }
     // SAFETY: the kernel wrote a siginfo and a context for this signal.
     let info = unsafe { &*(entered.info as *const Info) };
-    let mut faulted = Faulted {
-        signal,
-        slot,
-        sent: info.code <= 0,
-        recurs: false,
-    };
+    let sent = info.code <= 0;
     // SAFETY: as above; nobody else knows of the context yet.
     let original = unsafe { Context::from_raw(entered.context as *mut _) };
-    // Sent signals, code of another width, the child of a fork: nothing of it is an exception (G1.1, R20).
-    if faulted.sent || !original.is_native_code() || slot::is_forked() {
-        // SAFETY: the frame is the kernel's own, untouched.
-        return unsafe { host_level(entered, faulted) };
-    }
-    let raised = original.classify(signal, info.code, info.address, trust());
-    faulted.recurs = raised.is_some_and(|raised| raised.recurs());
-    if slot.is_none() {
+    // Neither sent signals nor code of another width raise exceptions (G1.1, R20).
+    let raised = match !sent && original.is_native_code() {
+        true => original.classify(signal, info.code, info.address, trust()),
+        false => None,
+    };
+    let faulted = Faulted {
+        signal,
+        slot,
+        sent,
+        recurs: raised.is_some_and(|raised| raised.recurs()),
+    };
+    if slot.is_none() && !sent {
         slot::note_exhausted();
     }
-    let (Some(slot), Some(raised)) = (slot, raised) else {
-        // SAFETY: as above.
+    let (Some(slot), Some(raised), false) = (slot, raised, slot::is_forked()) else {
+        // SAFETY: the frame is the kernel's own, untouched.
         return unsafe { host_level(entered, faulted) };
     };
     let serving = slot::header(slot).serving.replace(true);

@@ -23,7 +23,8 @@ use std::sync::OnceLock;
 
 /// Bytes of a slot, and its alignment.
 pub(super) const SIZE: usize = 64 * 1024;
-const PRIVATE: usize = 4 * 1024;
+/// Bottom of the private part, on which a handler runs.
+pub(super) const PRIVATE: usize = 4 * 1024;
 /// Top of the private part, bottom of the lent one.
 pub(super) const LENT: usize = 28 * 1024;
 /// Top of the lent part, bottom of the copy area.
@@ -91,6 +92,9 @@ pub(super) fn set_forked() {
 pub(crate) fn is_forked() -> bool {
     FORKED.load(Ordering::Relaxed)
 }
+
+/// Slots that some thread has.
+static TAKEN: AtomicU32 = AtomicU32::new(0);
 
 /// Faults and registrations that found every slot taken.
 static EXHAUSTED: AtomicU32 = AtomicU32::new(0);
@@ -172,15 +176,6 @@ pub(super) fn lent_stack(slot: SlotId) -> Stack {
     }
 }
 
-/// The stack that a handler runs on.
-pub(super) fn private_stack(slot: SlotId) -> Stack {
-    Stack {
-        base: address(slot) + PRIVATE,
-        flags: 0,
-        size: LENT - PRIVATE,
-    }
-}
-
 /// The calling thread's identifier on the host.
 pub(crate) fn gettid() -> u32 {
     sys::gettid()
@@ -212,10 +207,7 @@ fn find_or_claim(tid: u32) -> Result<SlotId, Exhausted> {
                 return Ok(SlotId(index as u32));
             }
             Some(_) => {}
-            None => {
-                note_exhausted();
-                return Err(Exhausted);
-            }
+            None => return Err(Exhausted),
         }
     }
 }
@@ -224,6 +216,19 @@ fn claim(keys: &[AtomicU32], index: usize, seen: u32, tid: u32) -> bool {
     keys[index]
         .compare_exchange(seen, tid, Ordering::AcqRel, Ordering::Relaxed)
         .is_ok()
+}
+
+/// As [`find_or_claim`], with some patience: a thread that was joined a moment ago may still be there.
+fn find_or_wait(tid: u32) -> Result<SlotId, Exhausted> {
+    for _ in 0..20 {
+        if let Ok(slot) = find_or_claim(tid) {
+            return Ok(slot);
+        }
+        super::exit::hurry();
+        std::thread::sleep(core::time::Duration::from_millis(1));
+    }
+    note_exhausted();
+    Err(Exhausted)
 }
 
 /// Makes a found or claimed slot the calling thread's: its guard page, its record. Called by the entry on every fault, and by
@@ -242,6 +247,10 @@ pub(super) fn adopt(slot: SlotId, tid: u32) {
                 [address(slot), PRIVATE, libc::PROT_NONE as usize, 0, 0, 0],
             )
         };
+    }
+    if TAKEN.fetch_add(1, Ordering::Relaxed) as usize >= keys().len() / 2 {
+        // Threads that were first seen in a fault do not announce their end: time to look for those.
+        super::exit::hurry();
     }
     header.serving.set(false);
     header.announces.store(false, Ordering::Relaxed);
@@ -264,13 +273,14 @@ pub(crate) fn register() -> Result<SlotId, Exhausted> {
         return Ok(SlotId(index));
     }
     let tid = gettid();
-    let slot = find_or_claim(tid)?;
+    let slot = find_or_wait(tid)?;
     let header = header(slot);
     if header.announces.load(Ordering::Acquire) && header.tid.load(Ordering::Acquire) == tid {
         // A thread registers once: this record is that of one that has just ended, whose identifier the host gave to this one
         // before the watcher looked.
         let _blocked = Blocked::new();
         super::exit::settle(slot);
+        TAKEN.fetch_sub(1, Ordering::Relaxed);
         header.tid.store(0, Ordering::Relaxed);
     }
     adopt(slot, tid);
@@ -319,6 +329,7 @@ pub(super) fn taken() -> impl Iterator<Item = SlotId> {
 
 /// Gives the slot of a thread that is gone back.
 pub(super) fn free(slot: SlotId) {
+    TAKEN.fetch_sub(1, Ordering::Relaxed);
     header(slot).tid.store(0, Ordering::Release);
     if let Some(key) = keys().get(slot.index()) {
         key.store(TOMBSTONE, Ordering::Release);

@@ -6,7 +6,7 @@
 
 use super::entered;
 use super::frame::Extent;
-use crate::emulated::host::slot::{BASE, HEADER, KEY_MASK, KEYS, LENGTH, LENT};
+use crate::emulated::host::slot::{BASE, HEADER, KEY_MASK, KEYS, LENGTH, LENT, PRIVATE};
 use core::arch::global_asm;
 use core::mem::offset_of;
 
@@ -129,10 +129,19 @@ global_asm!(
     "ldr x3, [x3, :lo12:{base}]",
     "add x24, x3, x14, lsl #16",
     "8:",
-    "mov x6, {lent}",
+    // Move, and register where we are at once: whatever arrives before would start over the live frame.
+    "mov x6, {lent} - 32",
+    "add x0, x24, x6",
+    "mov x6, {private}",
     "add x6, x24, x6",
-    "mov sp, x6",
+    "stp x6, xzr, [x0]",
+    "mov x6, {lent} - {private}",
+    "str x6, [x0, #16]",
+    "mov x1, xzr",
     "mov x25, #1",
+    "mov x8, {sigaltstack}",
+    "mov sp, x0",
+    "svc 0",
     "b 9f",
     // All slots taken: stay where we are, without one.
     "7:",
@@ -181,6 +190,7 @@ global_asm!(
     key_mask = sym KEY_MASK,
     entered = sym entered,
     lent = const LENT,
+    private = const PRIVATE,
     header = const HEADER,
     header_mask = const HEADER + offset_of!(crate::emulated::host::slot::Header, restore_mask),
     sigsegv = const libc::SIGSEGV,

@@ -7,8 +7,8 @@
 //! 3. On the slot's lent part, interrupted on the same slot: an application's handler on the stack that we lent it faulted. Move.
 //! 4. Elsewhere: on the thread's own alternate stack, or on none. Find the slot by the thread's identifier, and move.
 //!
-//! Moving means: the private part becomes the stack, and the Rust side registers it (a nested fault would start over the live
-//! frame otherwise) and copies the kernel's frame. A fault of the probed copy is recognised before all that, by its program
+//! Moving means: the private part becomes the stack and is registered as such, all in a few instructions (whatever arrived before
+//! would start over the live frame), and the Rust side copies the kernel's frame. A fault of the probed copy is recognised before all that, by its program
 //! counter, and needs no stack.
 #![allow(unsafe_code)]
 

@@ -6,7 +6,7 @@
 
 use super::entered;
 use super::frame::Extent;
-use crate::emulated::host::slot::{BASE, HEADER, KEY_MASK, KEYS, LENGTH, LENT};
+use crate::emulated::host::slot::{BASE, HEADER, KEY_MASK, KEYS, LENGTH, LENT, PRIVATE};
 use core::arch::global_asm;
 use core::mem::offset_of;
 
@@ -122,8 +122,17 @@ global_asm!(
     "add rcx, [rip + {base}]",
     "mov r15, rcx",
     "8:",
-    "lea rsp, [r15 + {lent}]",
+    // Move, and register where we are at once: whatever arrives before would start over the live frame.
+    "lea rdi, [r15 + {lent} - 24]",
+    "lea rax, [r15 + {private}]",
+    "mov [rdi], rax",
+    "mov qword ptr [rdi + 8], 0",
+    "mov qword ptr [rdi + 16], {lent} - {private}",
+    "xor esi, esi",
     "mov ebp, 1",
+    "mov eax, {sigaltstack}",
+    "mov rsp, rdi",
+    "syscall",
     "jmp 9f",
     // All slots taken: stay where we are, without one.
     "7:",
@@ -176,6 +185,7 @@ global_asm!(
     key_mask = sym KEY_MASK,
     entered = sym entered,
     lent = const LENT,
+    private = const PRIVATE,
     header = const HEADER,
     header_mask = const HEADER + offset_of!(crate::emulated::host::slot::Header, restore_mask),
     sigsegv = const libc::SIGSEGV,
