@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Documentation, of private items too; a warning (a broken link, say) fails.
+# Documentation; a warning (a broken link, say) fails.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 export RUSTDOCFLAGS='-D warnings'
