@@ -319,17 +319,15 @@ impl Shared {
         let parts = {
             let mut routes = self.routes();
             let place = routes.open.get_mut(id.index as usize);
-            let parts = place.and_then(|place| match place {
+            place.and_then(|place| match place {
                 Some(parts) if parts.id == id => place.take(),
                 _ => None,
-            });
-            if parts.is_some() {
-                routes.free.push(id.index);
-            }
-            parts
+            })
         };
         if let Some(parts) = parts {
             self.close(parts);
+            // Only now: another route in this place raises the generation, and ours must not be raised after that.
+            self.routes().free.push(id.index);
         }
     }
 

@@ -448,3 +448,25 @@ fn a6_12_messages_that_are_no_requests_are_answered_as_mig_does() {
     assert_eq!(server.stats().resumed, 1);
     assert_eq!(server.shutdown().malformed, 3);
 }
+
+#[test]
+fn routes_that_open_and_close_on_many_threads_never_make_each_other_stale() {
+    let server = Server::start(skip).expect("a server");
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let thread = ThreadRight::current().expect("the own thread");
+                for _ in 0..300 {
+                    let routing = Routing::new(MASK, Delivery::state::<NativeState>());
+                    let route = server
+                        .route(Target::Thread(&thread), &routing)
+                        .expect("a route");
+                    undefined_instruction();
+                    assert_eq!(route.close(), Ok(Restored::Clean));
+                }
+            });
+        }
+    });
+    let stats = server.shutdown();
+    assert_eq!((stats.resumed, stats.declined), (2400, 0));
+}
