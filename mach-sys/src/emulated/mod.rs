@@ -31,6 +31,7 @@ mod process;
 pub(crate) mod system;
 pub(crate) mod thread;
 
+pub use host::previous::WhenDisplaced;
 pub use host::start::{Config, StartError as HostError};
 pub use process::{StartError, start, start_with};
 

@@ -11,6 +11,8 @@ mod registers;
 mod server;
 mod support;
 
+mod chained;
+mod deferred;
 mod fork;
 mod host_level;
 mod lifetimes;

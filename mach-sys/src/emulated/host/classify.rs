@@ -46,7 +46,7 @@ pub(crate) struct Delivered {
 /// The hardware's words, of either machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Hardware {
-    /// x86_64: trap number. arm64: unused.
+    /// x86_64: trap number. arm64: address of the last abort, without its top byte.
     pub(crate) trap: u64,
     /// x86_64: error code. arm64: syndrome, 0 where the host gave none.
     pub(crate) error: u64,
@@ -194,9 +194,18 @@ pub(crate) fn arm64(delivered: Delivered, trust: Trust) -> Option<Raised> {
             };
             raised(EXC_ARITHMETIC, code, hardware.detail)
         }
+        // A bad frame at sigreturn says SIGSEGV, too, with the new stack pointer as its address: no abort (G1.6).
+        (libc::SIGSEGV, _)
+            if trust == Trust::Hardware && (hardware.trap ^ si_addr) & WITHOUT_TOP_BYTE != 0 =>
+        {
+            None
+        }
         _ => page_fault(signal, si_code).and_then(|code| raised(EXC_BAD_ACCESS, code, si_addr)),
     }
 }
+
+/// The part of an address that arm64 translates (G1.8).
+const WITHOUT_TOP_BYTE: u64 = 0x00ff_ffff_ffff_ffff;
 
 #[cfg(test)]
 mod tests {
@@ -391,9 +400,22 @@ mod tests {
             (libc::SIGTRAP, 4, 0x10, 0, is(EXC_BREAKPOINT, 0x102, 0x10)),
         ];
         for (signal, si_code, si_addr, error, expected) in rows {
-            let row = delivered(signal, si_code, si_addr, 0, error);
+            let row = delivered(signal, si_code, si_addr, si_addr & WITHOUT_TOP_BYTE, error);
             assert_eq!(arm64(row, Trust::Hardware), expected, "{row:?}");
         }
+        // G1.8: the top byte is the exception's, and not part of the address that was translated.
+        let tagged = delivered(libc::SIGSEGV, 1, 0xab << 56 | 0x10, 0x10, DATA);
+        assert_eq!(
+            arm64(tagged, Trust::Hardware),
+            is(EXC_BAD_ACCESS, 1, 0xab << 56 | 0x10)
+        );
+        // G1.6: a bad frame.
+        let bad = delivered(libc::SIGSEGV, 2, 0x7fff_0008, 0, 0);
+        assert_eq!(arm64(bad, Trust::Hardware), None);
+        assert_eq!(
+            arm64(bad, Trust::SignalOnly),
+            is(EXC_BAD_ACCESS, 2, 0x7fff_0008)
+        );
         let mut undefined = delivered(libc::SIGILL, 1, 0x40_1000, 0, DATA);
         undefined.hardware.detail = 0x0000_dead;
         assert_eq!(

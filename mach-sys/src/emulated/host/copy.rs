@@ -24,7 +24,8 @@ impl From<CopyFault> for KernReturn {
 }
 
 // Between `…_begin` and `…_end` an instruction may fault. The entry then continues at `…_end` with the result register set to
-// `trap number << 16 | signal << 8 | low byte of si_code`, which is never 0.
+// `hardware << 16 | signal << 8 | low byte of si_code`, which is never 0; `hardware` is the trap number on x86_64, on arm64
+// whether the context has the fault's address.
 #[cfg(target_arch = "x86_64")]
 global_asm!(
     ".p2align 4",
@@ -102,14 +103,14 @@ pub(crate) fn write(to: u64, from: &[u8]) -> Result<(), CopyFault> {
     copy(to, from.as_ptr() as u64, from.len())
 }
 
-/// Reads page 0, and says which trap number the host reported for that. `None` if the page is mapped.
-#[cfg(target_arch = "x86_64")]
-pub(super) fn trap_number_of_a_page_fault() -> Option<u8> {
+/// Whether this host fills in the words that say what the hardware reported: one fault tells (R22). `None` if the first page is
+/// mapped, so that there was no fault.
+pub(super) fn hardware_words_are_filled_in() -> Option<bool> {
     let mut byte = 0_u8;
     let to = core::ptr::from_mut(&mut byte) as usize;
     // SAFETY: one byte of a local variable is written, if the read succeeds.
     match unsafe { mach_sys_probed_copy(to, 8, 1) } {
         0 => None,
-        outcome => Some((outcome >> 16) as u8),
+        outcome => Some(outcome >> 16 != 0),
     }
 }

@@ -4,8 +4,10 @@
 
 use super::classify::{Raised, Trust};
 use super::context::Context;
+use super::deferred;
 use super::entry::{Entered, frame};
-use super::previous::{self, HostAction};
+use super::previous::{self, Asked, HostAction};
+use super::signals::ASYNCHRONOUS_MASK;
 use super::slot::{self, SlotId};
 use super::sys::{self, How, SS_DISABLE, Stack};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -76,42 +78,59 @@ struct Info {
 pub(super) unsafe fn serve(entered: &mut Entered) -> Option<usize> {
     let signal = entered.signal as i32;
     let slot = slot::containing(entered.slot);
+    if entered.chained() {
+        // The mask is that of the handler who called us.
+        sys::change_mask(How::Set, ASYNCHRONOUS_MASK);
+    }
     if let Some(slot) = slot {
-        slot::adopt(slot, slot::gettid());
+        slot::adopt(slot);
     }
     // SAFETY: the kernel wrote a siginfo and a context for this signal.
     let info = unsafe { &*(entered.info as *const Info) };
-    let sent = info.code <= 0;
     // SAFETY: as above; nobody else knows of the context yet.
-    let original = unsafe { Context::from_raw(entered.context as *mut _) };
-    // Neither sent signals nor code of another width raise exceptions (G1.1, R20).
-    let raised = match !sent && original.is_native_code() {
-        true => original.classify(signal, info.code, info.address, trust()),
-        false => None,
-    };
+    let mut original = unsafe { Context::from_raw(entered.context as *mut _) };
+    if original.clear_alignment_check(signal, info.code) {
+        return None;
+    }
+    let raised = classify(&original, info);
     let faulted = Faulted {
         signal,
         slot,
-        sent,
+        sent: info.code <= 0,
         recurs: raised.is_some_and(|raised| raised.recurs()),
+        asked: if entered.chained() {
+            Asked::Below
+        } else {
+            Asked::All
+        },
     };
-    if slot.is_none() && !sent {
+    if faulted.sent && slot.is_some_and(|slot| deferred::defer(slot, signal, entered.info)) {
+        return None;
+    }
+    if slot.is_none() && !faulted.sent {
         slot::note_exhausted();
     }
     let (Some(slot), Some(raised), false) = (slot, raised, slot::is_forked()) else {
         // SAFETY: the frame is the kernel's own, untouched.
         return unsafe { host_level(entered, faulted) };
     };
-    let serving = slot::header(slot).serving.replace(true);
-    if serving {
+    let header = slot::header(slot);
+    // Who chains may have been asked by us.
+    let declined = header.declined.replace(0);
+    if entered.chained() && declined == entered.context {
+        // SAFETY: as above.
+        return unsafe { host_level(entered, faulted) };
+    }
+    if header.serving.replace(true) {
         // G2.7: a fault of the handler itself is a bug of the emulation; asking again would never end.
         // SAFETY: the frame is the kernel's.
-        unsafe { die(entered, faulted) };
+        unsafe { die(signal, faulted.recurs, entered.info) };
         return None;
     }
     // SAFETY: the frame is the kernel's own, untouched, and the slot the calling thread's.
     let answered = unsafe { answer(entered, original, slot, raised) };
-    slot::header(slot).serving.set(false);
+    header.serving.set(false);
+    deferred::raise(header);
     match answered {
         Some(frame) => {
             entered.frame = frame;
@@ -132,7 +151,7 @@ unsafe fn answer(
     slot: SlotId,
     raised: Raised,
 ) -> Option<usize> {
-    let (frame, mut context) = if entered.moved == 0 {
+    let (frame, mut context) = if !entered.moved() {
         (entered.frame, original)
     } else {
         // SAFETY: a live frame of the kernel's, and the calling thread's own slot. A frame larger than the copy area is nobody's:
@@ -155,6 +174,70 @@ unsafe fn answer(
     }
 }
 
+/// Serves a fault that a handler passes on who was installed over us, and to whom we return. The answer is the handler below us
+/// that he is to go on to.
+///
+/// # Safety
+/// `info` and `context` are what the kernel gave him, or a good imitation.
+pub(super) unsafe fn serve_chained(signal: i32, info: usize, context: usize) -> Option<usize> {
+    // As in our own handler; his mask comes back at the end.
+    let before = sys::change_mask(How::Set, ASYNCHRONOUS_MASK);
+    // SAFETY: the caller's promise.
+    let next = unsafe { ask_for_another(signal, info, context) };
+    sys::change_mask(How::Set, before);
+    next
+}
+
+/// # Safety
+/// As [`serve_chained`].
+unsafe fn ask_for_another(signal: i32, info_at: usize, context_at: usize) -> Option<usize> {
+    // SAFETY: the caller's promise.
+    let info = unsafe { &*(info_at as *const Info) };
+    // SAFETY: as above; he does not touch the context before we return.
+    let mut context = unsafe { Context::from_raw(context_at as *mut _) };
+    if context.clear_alignment_check(signal, info.code) {
+        return None;
+    }
+    let raised = classify(&context, info);
+    let slot = slot::of_current();
+    if let (Some(raised), Some(slot), false) = (raised, slot, slot::is_forked()) {
+        let header = slot::header(slot);
+        let declined = header.declined.replace(0) == context_at;
+        if !declined && !header.serving.replace(true) {
+            // The nested faults of probed copies are all that can happen in here, and they need no stack.
+            let verdict = ask(&mut Trap {
+                slot,
+                raised,
+                context: &mut context,
+            });
+            header.serving.set(false);
+            deferred::raise(header);
+            if verdict == Verdict::Resume {
+                return None;
+            }
+        }
+    }
+    let sent = info.code <= 0;
+    match previous::take_action(signal, Asked::Below) {
+        HostAction::Handler(handler) => Some(handler.address),
+        HostAction::Ignore if sent => None,
+        HostAction::Default | HostAction::Ignore => {
+            let recurs = raised.is_some_and(|raised| raised.recurs());
+            // SAFETY: the siginfo is the kernel's, or a good imitation.
+            unsafe { die(signal, recurs, info_at) };
+            None
+        }
+    }
+}
+
+/// What the signal stands for. Neither sent signals nor code of another width raise exceptions (G1.1, R20).
+fn classify(context: &Context, info: &Info) -> Option<Raised> {
+    match info.code > 0 && context.is_native_code() {
+        true => context.classify(info.signal, info.code, info.address, trust()),
+        false => None,
+    }
+}
+
 /// A thread without an alternate stack keeps the lent one from now on; everybody else gets back what he had.
 fn lend_stack(context: &mut Context, slot: SlotId) {
     let mut stack = context.alternate_stack();
@@ -172,6 +255,7 @@ struct Faulted {
     sent: bool,
     /// The interrupted instruction runs into it again by itself.
     recurs: bool,
+    asked: Asked,
 }
 
 /// `SS_AUTODISARM`: the kernel disarmed the stack when it delivered.
@@ -182,15 +266,19 @@ const AUTODISARM: i32 = 1 << 31;
 /// # Safety
 /// `entered` describes the kernel's own frame for the calling thread.
 unsafe fn host_level(entered: &mut Entered, faulted: Faulted) -> Option<usize> {
-    match previous::take_action(faulted.signal) {
+    match previous::take_action(faulted.signal, faulted.asked) {
         HostAction::Handler(handler) => {
             // SAFETY: the caller's promise.
             unsafe { place_frame(entered, faulted.slot, handler.on_alternate_stack) };
             // SAFETY: the frame's own context.
             let context = unsafe { Context::from_raw(entered.context as *mut _) };
             let mask = context.signal_mask() | handler.mask;
+            if let (Some(slot), Asked::All) = (faulted.slot, faulted.asked) {
+                // Should he chain to us, it is known that we were asked.
+                slot::header(slot).declined.set(entered.context);
+            }
             match faulted.slot {
-                Some(slot) if entered.moved != 0 => {
+                Some(slot) if entered.moved() => {
                     let mut stack = context.alternate_stack();
                     if stack.flags & AUTODISARM != 0 {
                         stack = Stack {
@@ -213,7 +301,7 @@ unsafe fn host_level(entered: &mut Entered, faulted: Faulted) -> Option<usize> {
         // Ignored faults kill on Linux: ignoring a synchronous signal is no answer to a fault (G2.1).
         HostAction::Default | HostAction::Ignore => {
             // SAFETY: the caller's promise.
-            unsafe { die(entered, faulted) };
+            unsafe { die(faulted.signal, faulted.recurs, entered.info) };
             None
         }
     }
@@ -224,12 +312,12 @@ unsafe fn host_level(entered: &mut Entered, faulted: Faulted) -> Option<usize> {
 /// before any instruction of the interrupted code.
 ///
 /// # Safety
-/// `entered` describes the kernel's own frame for the calling thread.
-unsafe fn die(entered: &Entered, faulted: Faulted) {
-    previous::set_default(faulted.signal);
-    if !faulted.recurs {
+/// `info` is the kernel's siginfo of the signal.
+unsafe fn die(signal: i32, recurs: bool, info: usize) {
+    previous::set_default(signal);
+    if !recurs {
         // SAFETY: the siginfo is the kernel's; dying of the signal is what the default action means.
-        unsafe { sys::queue_signal(slot::gettid(), faulted.signal, entered.info) };
+        unsafe { sys::queue_signal(slot::gettid(), signal, info) };
     }
 }
 
@@ -265,7 +353,7 @@ unsafe fn place_frame(entered: &mut Entered, slot: Option<SlotId>, on_alternate_
 
 /// Whether this host fills the hardware's words in: who set us up says so, or one fault tells (R22).
 pub(super) fn probe(told: Option<bool>) {
-    if let Some(filled) = told.or_else(super::context::probe_hardware_words) {
+    if let Some(filled) = told.or_else(super::copy::hardware_words_are_filled_in) {
         SIGNAL_ONLY.store(!filled, Ordering::Relaxed);
     }
 }

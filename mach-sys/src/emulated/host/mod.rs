@@ -6,6 +6,7 @@
 //! | `entry` | the fault handler's way onto its own stack, in assembly |
 //! | `slot` | that stack, and the record of a thread |
 //! | `fault` | what the handler does: classify, ask the layers above, or go on to who was there before |
+//! | `deferred` | signals that are sent to a thread in there |
 //! | `classify` | signal → exception, as a pure function |
 //! | `context` | the interrupted registers |
 //! | `previous` | the handlers that were installed before |
@@ -17,6 +18,7 @@ pub(crate) mod classify;
 pub(crate) mod context;
 pub(crate) mod copy;
 pub(crate) mod cpu;
+mod deferred;
 mod entry;
 mod exit;
 pub(crate) mod fault;

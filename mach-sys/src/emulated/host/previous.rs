@@ -4,7 +4,7 @@
 use super::entry;
 use super::signals::{ASYNCHRONOUS_MASK, SYNCHRONOUS};
 use super::sys::{self, Mask};
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// The kernel's `struct sigaction`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,21 +16,56 @@ struct Action {
     mask: Mask,
 }
 
-/// A handler that was there before us, for one signal.
+/// A handler for one signal.
 #[derive(Debug)]
-struct Previous {
+struct Installed {
     handler: AtomicUsize,
     flags: AtomicUsize,
     mask: AtomicU64,
 }
 
-static PREVIOUS: [Previous; SYNCHRONOUS.len()] = [const {
-    Previous {
-        handler: AtomicUsize::new(libc::SIG_DFL),
-        flags: AtomicUsize::new(0),
-        mask: AtomicU64::new(0),
+impl Installed {
+    const fn default() -> Self {
+        Self {
+            handler: AtomicUsize::new(libc::SIG_DFL),
+            flags: AtomicUsize::new(0),
+            mask: AtomicU64::new(0),
+        }
+    }
+
+    fn store(&self, action: &Action) {
+        self.mask.store(action.mask, Ordering::Release);
+        self.flags.store(action.flags, Ordering::Release);
+        self.handler.store(action.handler, Ordering::Release);
+    }
+}
+
+/// The host level of one signal.
+#[derive(Debug)]
+struct Level {
+    /// What was there when we came first.
+    below: Installed,
+    /// Who installed himself over us, and over whom we went again: asked before `below`, which is his to chain to.
+    displacer: Installed,
+    displaced: AtomicBool,
+}
+
+static LEVELS: [Level; SYNCHRONOUS.len()] = [const {
+    Level {
+        below: Installed::default(),
+        displacer: Installed::default(),
+        displaced: AtomicBool::new(false),
     }
 }; SYNCHRONOUS.len()];
+
+/// Who is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Everybody but us.
+    All,
+    /// Who was there before us: the question comes from somebody who is over us.
+    Below,
+}
 
 /// What the host level does with a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,22 +89,40 @@ fn index(signal: i32) -> Option<usize> {
     SYNCHRONOUS.iter().position(|known| *known == signal)
 }
 
-/// What was installed for a signal before us. `SA_RESETHAND` is honoured: the next question gets the default.
-pub(super) fn take_action(signal: i32) -> HostAction {
-    let Some(previous) = index(signal).map(|index| &PREVIOUS[index]) else {
+fn asked(signal: i32, asked: Asked) -> Option<&'static Installed> {
+    let level = &LEVELS[index(signal)?];
+    Some(match asked {
+        Asked::All if level.displaced.load(Ordering::Acquire) => &level.displacer,
+        _ => &level.below,
+    })
+}
+
+/// What the host level does with a signal. `SA_RESETHAND` is honoured: the next question gets the default.
+pub(super) fn take_action(signal: i32, who: Asked) -> HostAction {
+    let Some(installed) = asked(signal, who) else {
         return HostAction::Default;
     };
-    let flags = previous.flags.load(Ordering::Acquire);
-    let handler = if flags & libc::SA_RESETHAND as usize != 0 {
-        previous.handler.swap(libc::SIG_DFL, Ordering::AcqRel)
-    } else {
-        previous.handler.load(Ordering::Acquire)
-    };
+    if installed.flags.load(Ordering::Acquire) & libc::SA_RESETHAND as usize != 0 {
+        let handler = installed.handler.swap(libc::SIG_DFL, Ordering::AcqRel);
+        return wanted(signal, installed, handler);
+    }
+    wanted(signal, installed, installed.handler.load(Ordering::Acquire))
+}
+
+/// The same, as a question only.
+pub(super) fn action(signal: i32) -> HostAction {
+    asked(signal, Asked::All).map_or(HostAction::Default, |installed| {
+        wanted(signal, installed, installed.handler.load(Ordering::Acquire))
+    })
+}
+
+fn wanted(signal: i32, installed: &Installed, handler: usize) -> HostAction {
     match handler {
         libc::SIG_DFL => HostAction::Default,
         libc::SIG_IGN => HostAction::Ignore,
         address => {
-            let mut mask = previous.mask.load(Ordering::Acquire);
+            let flags = installed.flags.load(Ordering::Acquire);
+            let mut mask = installed.mask.load(Ordering::Acquire);
             if flags & libc::SA_NODEFER as usize == 0 {
                 mask |= super::signals::bit(signal);
             }
@@ -82,9 +135,16 @@ pub(super) fn take_action(signal: i32) -> HostAction {
     }
 }
 
-/// Installs the entry for the five signals and keeps what was there.
+/// Installs the entry for the five signals, where it is not yet, and keeps what was there.
 pub(super) fn install() -> Result<(), i32> {
     for signal in SYNCHRONOUS {
+        let current = read(signal).unwrap_or_default();
+        if current.handler == entry::address() {
+            continue;
+        }
+        if let Some(index) = index(signal) {
+            LEVELS[index].below.store(&current);
+        }
         arm(signal)?;
     }
     Ok(())
@@ -97,28 +157,70 @@ pub(crate) fn displaced() -> impl Iterator<Item = i32> {
         .filter(|signal| read(*signal).is_some_and(|action| action.handler != entry::address()))
 }
 
-fn arm(signal: i32) -> Result<(), i32> {
-    let Some(previous) = index(signal).map(|index| &PREVIOUS[index]) else {
-        return Ok(());
-    };
-    let current = read(signal).unwrap_or_default();
-    if current.handler == entry::address() {
+/// What becomes of a handler that somebody installs over the emulation's. Looked at whenever a thread's first kernel call makes it
+/// known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenDisplaced {
+    /// He is asked first, and the emulation only if he chains.
+    #[default]
+    Leave,
+    /// The emulation goes over him again, and he becomes its host level: asked about what nobody wants.
+    TakeBack,
+}
+
+static TAKES_BACK: AtomicBool = AtomicBool::new(false);
+
+pub(super) fn set_policy(policy: WhenDisplaced) {
+    TAKES_BACK.store(policy == WhenDisplaced::TakeBack, Ordering::Relaxed);
+}
+
+/// Applies the policy.
+pub(super) fn look() {
+    if TAKES_BACK.load(Ordering::Relaxed) {
+        // A refusal leaves things as they are: he is asked first.
+        let _ = take_back();
+    }
+}
+
+/// Goes over everybody who installed himself over us. He becomes the host level: asked about what nobody wants, and whoever he
+/// chains to, us included, is asked no second time.
+fn take_back() -> Result<(), i32> {
+    static BUSY: AtomicBool = AtomicBool::new(false);
+    if BUSY.swap(true, Ordering::Acquire) {
+        // Somebody else is at it.
         return Ok(());
     }
-    previous.mask.store(current.mask, Ordering::Release);
-    previous.flags.store(current.flags, Ordering::Release);
-    previous.handler.store(current.handler, Ordering::Release);
+    let outcome = displaced().try_for_each(|signal| {
+        let (Some(index), Some(current)) = (index(signal), read(signal)) else {
+            return Ok(());
+        };
+        if current.handler == libc::SIG_DFL || current.handler == libc::SIG_IGN {
+            // Nobody to ask; what was there before us is his no more.
+            LEVELS[index].displaced.store(false, Ordering::Release);
+            LEVELS[index].below.store(&current);
+        } else {
+            LEVELS[index].displacer.store(&current);
+            LEVELS[index].displaced.store(true, Ordering::Release);
+        }
+        arm(signal)
+    });
+    BUSY.store(false, Ordering::Release);
+    outcome
+}
+
+fn arm(signal: i32) -> Result<(), i32> {
     // Through the C library, which knows the restorer that this machine needs.
     // SAFETY: zeroes are a valid value; every field that matters is filled.
     let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
     action.sa_sigaction = entry::address();
     action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER | EXPOSE_TAGS;
-    for number in 1..=64 {
-        if ASYNCHRONOUS_MASK & super::signals::bit(number) != 0 {
-            // SAFETY: a valid set and a valid signal number.
-            unsafe { libc::sigaddset(&mut action.sa_mask, number) };
-        }
-    }
+    // Not by `sigaddset`, which leaves the C library's own signals out.
+    // SAFETY: a signal set begins with the kernel's, whatever room is behind it.
+    unsafe {
+        core::ptr::from_mut(&mut action.sa_mask)
+            .cast::<Mask>()
+            .write(ASYNCHRONOUS_MASK)
+    };
     // SAFETY: the entry is a signal handler with three arguments.
     match unsafe { libc::sigaction(signal, &action, core::ptr::null_mut()) } {
         0 => Ok(()),

@@ -28,9 +28,11 @@ pub(super) const SYNCHRONOUS_MASK: Mask = {
     mask
 };
 
-/// All signals but those five, and but the two that the C library sends its own threads (a thread that waited with them blocked
-/// would hold up `setuid` in others).
-pub(super) const ASYNCHRONOUS_MASK: Mask = !(SYNCHRONOUS_MASK | bit(32) | bit(33));
+/// The signal by which the C library's `setuid` reaches every thread: a thread that waited with it blocked would hold that up.
+const SETXID: i32 = 33;
+
+/// All signals but those five and that one.
+pub(super) const ASYNCHRONOUS_MASK: Mask = !(SYNCHRONOUS_MASK | bit(SETXID));
 
 thread_local! {
     /// Whether the calling thread has them blocked for good.

@@ -14,6 +14,7 @@
 //! there are no duplicates, and a key that is no longer used leaves a tombstone, so that the probes of others go on.
 #![allow(unsafe_code)]
 
+use super::previous;
 use super::signals::{Blocked, SYNCHRONOUS_MASK};
 use super::sys::{self, How, Mask, Stack};
 use crate::emulated::ipc::arena::{Reservation, ReserveError};
@@ -60,6 +61,11 @@ pub(super) struct Header {
     pub(super) restore_mask: Cell<Mask>,
     /// Whether the thread is between a fault and its answer; touched by its fault handler only.
     pub(super) serving: Cell<bool>,
+    /// Context of the fault that a handler was entered for last, which we were asked about before.
+    pub(super) declined: Cell<usize>,
+    /// A signal that waits for the end of the handler, 0 for none; its siginfo.
+    pub(super) deferred: Cell<i32>,
+    pub(super) deferred_info: Cell<[u64; 16]>,
     /// The thread; 0 when the slot is free.
     tid: AtomicU32,
     /// Whether the guard page is in place, which it stays.
@@ -160,11 +166,11 @@ pub(super) fn containing(address: usize) -> Option<SlotId> {
 
 pub(super) fn header(slot: SlotId) -> &'static Header {
     // SAFETY: the region is never unmapped; a header lies in each slot, zeroed at first, which is a valid one; its fields are
-    // atomics, or cells that only the slot's own thread touches, in its fault handler.
+    // atomics, or cells that only the slot's own thread touches.
     unsafe { &*((address(slot) + HEADER) as *const Header) }
 }
 
-// SAFETY: see `header`: the two cells are touched by one thread only.
+// SAFETY: see `header`: the cells are touched by one thread only.
 unsafe impl Sync for Header {}
 
 /// The alternate stack lent by a slot.
@@ -179,6 +185,13 @@ pub(super) fn lent_stack(slot: SlotId) -> Stack {
 /// The calling thread's identifier on the host.
 pub(crate) fn gettid() -> u32 {
     sys::gettid()
+}
+
+/// The calling thread's slot, for a fault that did not come through the entry's own search.
+pub(super) fn of_current() -> Option<SlotId> {
+    let slot = find_or_claim(sys::gettid()).ok()?;
+    adopt(slot);
+    Some(slot)
 }
 
 /// Finds the slot of a thread, or claims one for the calling thread. The entry does the same in assembly.
@@ -231,10 +244,14 @@ fn find_or_wait(tid: u32) -> Result<SlotId, Exhausted> {
     Err(Exhausted)
 }
 
-/// Makes a found or claimed slot the calling thread's: its guard page, its record. Called by the entry on every fault, and by
+/// Makes a found or claimed slot the thread's whose key it has: its guard page, its record. Called on every fault, and by
 /// registrations; does nothing where everything is in place.
-pub(super) fn adopt(slot: SlotId, tid: u32) {
+pub(super) fn adopt(slot: SlotId) {
     let header = header(slot);
+    let Some(key) = keys().get(slot.index()) else {
+        return;
+    };
+    let tid = key.load(Ordering::Acquire);
     if header.tid.load(Ordering::Relaxed) == tid {
         return;
     }
@@ -253,6 +270,8 @@ pub(super) fn adopt(slot: SlotId, tid: u32) {
         super::exit::hurry();
     }
     header.serving.set(false);
+    header.declined.set(0);
+    header.deferred.set(0);
     header.announces.store(false, Ordering::Relaxed);
     header.exiting.store(false, Ordering::Relaxed);
     header.pthread.store(0, Ordering::Relaxed);
@@ -283,7 +302,7 @@ pub(crate) fn register() -> Result<SlotId, Exhausted> {
         TAKEN.fetch_sub(1, Ordering::Relaxed);
         header.tid.store(0, Ordering::Relaxed);
     }
-    adopt(slot, tid);
+    adopt(slot);
     // SAFETY: no arguments.
     let this = unsafe { libc::pthread_self() };
     header.pthread.store(this, Ordering::Release);
@@ -293,6 +312,7 @@ pub(crate) fn register() -> Result<SlotId, Exhausted> {
         let _ = unsafe { sys::set_alternate_stack(&lent_stack(slot)) };
     }
     sys::change_mask(How::Unblock, SYNCHRONOUS_MASK);
+    previous::look();
     header
         .announces
         .store(super::exit::arm(slot), Ordering::Release);
@@ -330,6 +350,7 @@ pub(super) fn taken() -> impl Iterator<Item = SlotId> {
 /// Gives the slot of a thread that is gone back.
 pub(super) fn free(slot: SlotId) {
     TAKEN.fetch_sub(1, Ordering::Relaxed);
+    header(slot).pthread.store(0, Ordering::Relaxed);
     header(slot).tid.store(0, Ordering::Release);
     if let Some(key) = keys().get(slot.index()) {
         key.store(TOMBSTONE, Ordering::Release);

@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 use super::fault::{self, Trap, Verdict};
+use super::previous::WhenDisplaced;
 use super::signals::Blocked;
 use super::slot::{self, SlotId};
 use super::{exit, previous};
@@ -26,6 +27,8 @@ pub struct Config {
     /// Whether the trap number and error code in the host's signal frames say what happened. Some sandboxes leave them 0; there the
     /// signal, its code and its address have to do. `None`, the default: one fault at the start tells.
     pub hardware_words: Option<bool>,
+    /// What becomes of handlers that somebody installs over the emulation's later.
+    pub displaced: WhenDisplaced,
 }
 
 impl Default for Config {
@@ -33,6 +36,7 @@ impl Default for Config {
         Self {
             threads: 2048,
             hardware_words: None,
+            displaced: WhenDisplaced::default(),
         }
     }
 }
@@ -93,6 +97,7 @@ pub(crate) fn start(config: &Config, hooks: Hooks) -> Result<(), StartError> {
             .spawn(|| exit::watch())
             .map_err(StartError::Watcher)?;
     }
+    previous::set_policy(config.displaced);
     previous::install().map_err(StartError::Handler)?;
     fault::probe(config.hardware_words);
     Ok(())

@@ -21,6 +21,9 @@ const FPSIMD: u32 = 0x4650_8001;
 const ESR: u32 = 0x4553_5201;
 const LARGEST_RECORD_AREA: usize = 4096;
 
+/// Bytes of a siginfo.
+const SIGINFO: usize = 128;
+
 /// Mode bits of a 64-bit user thread are all 0.
 const MODE: u64 = 0x1f;
 /// The condition bits: all of PSTATE that a user may change (A4.9).
@@ -37,6 +40,15 @@ impl Context {
     /// The interrupted stack pointer.
     pub(in crate::emulated::host) fn stack_pointer(&self) -> usize {
         self.read(at::SP)
+    }
+
+    /// There is nothing of the kind on this machine.
+    pub(in crate::emulated::host) fn clear_alignment_check(
+        &mut self,
+        _signal: i32,
+        _si_code: i32,
+    ) -> bool {
+        false
     }
 
     pub(in crate::emulated::host) fn classify(
@@ -58,7 +70,7 @@ impl Context {
             si_addr,
             pc,
             hardware: Hardware {
-                trap: 0,
+                trap: self.read(at::FAULT_ADDRESS),
                 error: self.syndrome(),
                 detail: u64::from(u32::from_le_bytes(instruction)),
                 sp: self.read(at::SP),
@@ -138,17 +150,22 @@ impl Context {
         true
     }
 
-    /// What the processor reported: the syndrome, and the address where it is one of an abort (A12.15).
+    /// What the processor reported: the syndrome, and the address where it is one of an abort (A12.15). In the context of another
+    /// signal than those of bad accesses both words are those of an earlier trap, and read as 0 (G1.4).
     pub(crate) fn exception(&self) -> arm_exception_state64_t {
+        if !matches!(self.signal(), libc::SIGSEGV | libc::SIGBUS) {
+            return arm_exception_state64_t::default();
+        }
         arm_exception_state64_t {
             far: self.read(at::FAULT_ADDRESS),
             esr: self.syndrome() as u32,
             exception: 0,
         }
     }
-}
 
-/// There is no trap number on this machine; the syndrome is used where the frame has one.
-pub(in crate::emulated::host) fn probe_hardware_words() -> Option<bool> {
-    Some(true)
+    /// The signal that this is the context of: the siginfo stands before it in the frame.
+    fn signal(&self) -> i32 {
+        // SAFETY: a frame has the siginfo at its base, and the context behind it; a copy has both.
+        unsafe { ((self.at - SIGINFO) as *const i32).read_unaligned() }
+    }
 }

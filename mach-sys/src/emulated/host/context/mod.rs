@@ -9,11 +9,6 @@ mod aarch64;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-#[cfg(target_arch = "aarch64")]
-pub(super) use aarch64::probe_hardware_words;
-#[cfg(target_arch = "x86_64")]
-pub(super) use x86_64::probe_hardware_words;
-
 use super::sys::{Mask, Stack};
 use core::ffi::c_void;
 

@@ -3,7 +3,6 @@
 
 use super::Context;
 use crate::emulated::host::classify::{self, Delivered, Hardware, Raised, Trust};
-use crate::emulated::host::copy;
 use crate::pod;
 use crate::thread_state::{x86_exception_state64_t, x86_float_state64_t, x86_thread_state64_t};
 
@@ -33,6 +32,9 @@ mod at {
 const USER_CODE: u16 = 0x33;
 const XNU_USER_CODE: u64 = 0x2b;
 
+/// The AC flag.
+const ALIGNMENT_CHECK: u64 = 0x4_0000;
+
 /// The FXSAVE image, and the bits of an XSAVE header that say that it counts.
 const FXSAVE: usize = 512;
 const XSTATE_BV: usize = 512;
@@ -54,6 +56,23 @@ impl Context {
     /// The interrupted stack pointer.
     pub(in crate::emulated::host) fn stack_pointer(&self) -> usize {
         self.read(at::RSP)
+    }
+
+    /// XNU never lets the processor check alignment: such a fault ends with the check switched off, and the access succeeds
+    /// (G1.9). Whether it was one.
+    pub(in crate::emulated::host) fn clear_alignment_check(
+        &mut self,
+        signal: i32,
+        si_code: i32,
+    ) -> bool {
+        const BUS_ADRALN: i32 = 1;
+        let flags: u64 = self.read(at::RFLAGS);
+        let checked =
+            signal == libc::SIGBUS && si_code == BUS_ADRALN && flags & ALIGNMENT_CHECK != 0;
+        if checked {
+            self.write(at::RFLAGS, flags & !ALIGNMENT_CHECK);
+        }
+        checked
     }
 
     pub(in crate::emulated::host) fn classify(
@@ -192,9 +211,4 @@ impl Context {
             faultvaddr: self.read(at::CR2),
         }
     }
-}
-
-/// Whether this host fills in trap numbers: one page fault tells. `None` if page 0 is mapped, so that there was no fault.
-pub(in crate::emulated::host) fn probe_hardware_words() -> Option<bool> {
-    copy::trap_number_of_a_page_fault().map(|number| number != 0)
 }

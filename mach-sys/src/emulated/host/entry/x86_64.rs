@@ -1,11 +1,11 @@
 //! The entry on x86_64.
 //!
 //! The kernel calls it with (rdi signal, rsi siginfo, rdx context), rsp at the restorer's address, which belongs to the frame.
-//! Callee-saved registers need no saving: `rt_sigreturn` restores them all. They keep rbx entry rsp, r12 signal, r13 siginfo,
-//! r14 context, r15 slot, rbp whether we moved.
+//! Callee-saved registers need no saving: `rt_sigreturn` restores them all. They keep rbx the frame, r12 signal, r13 siginfo,
+//! r14 context, r15 slot, rbp how we came here: whether we moved, and whether a handler called us.
 
-use super::entered;
 use super::frame::Extent;
+use super::{CHAINED, MOVED, chained, entered};
 use crate::emulated::host::slot::{BASE, HEADER, KEY_MASK, KEYS, LENGTH, LENT, PRIVATE};
 use core::arch::global_asm;
 use core::mem::offset_of;
@@ -48,12 +48,37 @@ global_asm!(
     "mov [rdx + {uc_rip}], rcx",
     "ret",
     "1:",
-    "mov rbx, rsp",
+    // Called by the kernel, or jumped to from such a handler: the frame is where the stack pointer is.
+    "xor eax, eax",
+    "lea rcx, [rdx - {context}]",
+    "cmp rcx, rsp",
+    "je 15f",
+    // Called by a handler that was installed over us. Where the frame is on an alternate stack and the interrupted code is not,
+    // this is an ordinary call.
+    "test dword ptr [rdx + {uc_stack_flags}], {ss_disable}",
+    "jnz 14f",
+    "mov rax, rdx",
+    "sub rax, [rdx + {uc_stack}]",
+    "cmp rax, [rdx + {uc_stack_size}]",
+    "jae 14f",
+    "mov rax, [rdx + {uc_rsp}]",
+    "sub rax, [rdx + {uc_stack}]",
+    "cmp rax, [rdx + {uc_stack_size}]",
+    "jae mach_sys_chained_entry",
+    // The frame is on the interrupted stack, and so is everything since: it is served as if the kernel had called us, and the
+    // handler in between is left behind. Not if he made a frame up.
+    "14:",
+    "lea rax, [rdx + {info_after_context}]",
+    "cmp rax, rsi",
+    "jne mach_sys_chained_entry",
+    "mov eax, {was_chained}",
+    "15:",
+    "mov rbx, rcx",
     ".cfi_def_cfa_register rbx",
+    "mov ebp, eax",
     "mov r12d, edi",
     "mov r13, rsi",
     "mov r14, rdx",
-    "xor ebp, ebp",
     // On a slot?
     "mov rax, rsp",
     "sub rax, [rip + {base}]",
@@ -129,7 +154,7 @@ global_asm!(
     "mov qword ptr [rdi + 8], 0",
     "mov qword ptr [rdi + 16], {lent} - {private}",
     "xor esi, esi",
-    "mov ebp, 1",
+    "or ebp, {has_moved}",
     "mov eax, {sigaltstack}",
     "mov rsp, rdi",
     "syscall",
@@ -158,7 +183,7 @@ global_asm!(
     "mov r13, [rsp + 16]",
     "mov r14, [rsp + 24]",
     "mov rsp, rbx",
-    "test ebp, ebp",
+    "test ebp, {has_moved}",
     "jz 13f",
     "mov rbp, rax",
     "lea rdi, [r15 + {header}]",
@@ -179,17 +204,55 @@ global_asm!(
     "jmp rax",
     ".cfi_endproc",
     ".size mach_sys_fault_entry, . - mach_sys_fault_entry",
+    // An ordinary call with three arguments, which may end in the handler before us.
+    ".p2align 4",
+    ".type mach_sys_chained_entry, @function",
+    "mach_sys_chained_entry:",
+    ".cfi_startproc",
+    "push rbp",
+    ".cfi_def_cfa_offset 16",
+    ".cfi_offset rbp, -16",
+    "mov rbp, rsp",
+    ".cfi_def_cfa_register rbp",
+    "push rdi",
+    "push rsi",
+    "push rdx",
+    "and rsp, -16",
+    "call {chained}",
+    "mov rdi, [rbp - 8]",
+    "mov rsi, [rbp - 16]",
+    "mov rdx, [rbp - 24]",
+    "mov rsp, rbp",
+    "pop rbp",
+    ".cfi_def_cfa rsp, 8",
+    ".cfi_restore rbp",
+    "test rax, rax",
+    "jz 17f",
+    "jmp rax",
+    "17:",
+    "ret",
+    ".cfi_endproc",
+    ".size mach_sys_chained_entry, . - mach_sys_chained_entry",
     base = sym BASE,
     length = sym LENGTH,
     keys = sym KEYS,
     key_mask = sym KEY_MASK,
     entered = sym entered,
+    chained = sym chained,
+    has_moved = const MOVED,
+    was_chained = const CHAINED,
     lent = const LENT,
     private = const PRIVATE,
     header = const HEADER,
     header_mask = const HEADER + offset_of!(crate::emulated::host::slot::Header, restore_mask),
     sigsegv = const libc::SIGSEGV,
     sigbus = const libc::SIGBUS,
+    context = const CONTEXT,
+    info_after_context = const INFO - CONTEXT,
+    uc_stack = const 16,
+    uc_stack_flags = const 24,
+    uc_stack_size = const 32,
+    ss_disable = const libc::SS_DISABLE,
     uc_rip = const 168,
     uc_rax = const 144,
     uc_rsp = const 160,
@@ -203,6 +266,7 @@ const _: () = assert!(offset_of!(crate::emulated::host::slot::Header, restore_st
 
 /// Offsets in the kernel's frame, from its base: the restorer's address, the context, the siginfo.
 const CONTEXT: usize = 8;
+const INFO: usize = 312;
 const FPSTATE: usize = CONTEXT + 224;
 const END_WITHOUT_FPSTATE: usize = 440;
 /// In the floating-point state: a magic number, and the size with everything behind it.

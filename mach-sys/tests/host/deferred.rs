@@ -1,0 +1,95 @@
+//! A signal that is sent to a thread while it is in an exception waits for the end of that, as on XNU.
+
+use crate::registers::assert_kept;
+use crate::server::Server;
+use crate::support::{OwnStack, RawThread, dies, install, succeeds, test_name};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+static CODE: AtomicI32 = AtomicI32::new(0);
+static VICTIM: AtomicI32 = AtomicI32::new(0);
+static INSIDE: AtomicBool = AtomicBool::new(false);
+static GO: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn previous(_: i32, info: *const libc::siginfo_t, _: *mut libc::ucontext_t) {
+    // SAFETY: the kernel's siginfo.
+    CODE.store(unsafe { (*info).si_code }, Ordering::SeqCst);
+    CALLS.fetch_add(1, Ordering::SeqCst);
+}
+
+/// A server that lets its first victim wait, and says whether a handler ran meanwhile.
+fn slow_server() -> Server<usize> {
+    let server = Server::start(0, |calls_inside: &mut usize, fault, state| {
+        if !INSIDE.swap(true, Ordering::SeqCst) {
+            wait_for(|| GO.load(Ordering::SeqCst));
+            *calls_inside = CALLS.load(Ordering::SeqCst);
+        }
+        crate::faults::skip(fault.exception, state);
+        true
+    });
+    server.route_task();
+    server
+}
+
+fn wait_for(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !condition() {
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Sends a signal to a thread that waits in an exception, several times, before the answer comes.
+fn send_meanwhile(signal: i32, own_stack: bool) {
+    let server = slow_server();
+    let victim = RawThread::spawn(move || {
+        let _own = own_stack.then(|| OwnStack::register(0));
+        // SAFETY: no preconditions.
+        VICTIM.store(unsafe { libc::gettid() }, Ordering::SeqCst);
+        assert_kept(3);
+    });
+    wait_for(|| INSIDE.load(Ordering::SeqCst));
+    for _ in 0..3 {
+        // SAFETY: a signal to a thread of this process, which lives.
+        unsafe {
+            libc::syscall(
+                libc::SYS_tgkill,
+                libc::getpid(),
+                VICTIM.load(Ordering::SeqCst),
+                signal,
+            )
+        };
+    }
+    std::thread::sleep(Duration::from_millis(50));
+    GO.store(true, Ordering::SeqCst);
+    victim.join();
+    let calls_inside = server.stop();
+    assert_eq!(calls_inside, 0, "not while it waits");
+    let calls = CALLS.load(Ordering::SeqCst);
+    assert!((1..=3).contains(&calls), "afterwards, not {calls} times");
+    assert_eq!(CODE.load(Ordering::SeqCst), libc::SI_TKILL);
+}
+
+#[test]
+fn r24_a_signal_sent_to_a_thread_in_an_exception_waits_for_its_end() {
+    let name = test_name!(r24_a_signal_sent_to_a_thread_in_an_exception_waits_for_its_end);
+    for signal in [libc::SIGSEGV, libc::SIGILL, libc::SIGTRAP] {
+        for own_stack in [false, true] {
+            succeeds(name, &format!("{signal} {own_stack}"), || {
+                let flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+                install(signal, previous as *const (), flags, &[]);
+                send_meanwhile(signal, own_stack);
+            });
+        }
+    }
+}
+
+#[test]
+fn r24_by_default_it_ends_the_process_at_once() {
+    let name = test_name!(r24_by_default_it_ends_the_process_at_once);
+    dies(name, "", libc::SIGSEGV, || {
+        install(libc::SIGSEGV, libc::SIG_DFL as *const (), 0, &[]);
+        send_meanwhile(libc::SIGSEGV, false);
+    });
+}
