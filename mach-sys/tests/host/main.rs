@@ -11,6 +11,8 @@ mod registers;
 mod server;
 mod support;
 
+#[cfg(target_arch = "x86_64")]
+mod alignment;
 mod chained;
 mod deferred;
 mod fork;

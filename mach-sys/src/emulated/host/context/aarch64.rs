@@ -169,3 +169,35 @@ impl Context {
         unsafe { ((self.at - SIGINFO) as *const i32).read_unaligned() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame with the words of a data abort, as the context of another signal has them, too.
+    fn frame(signal: i32) -> Vec<u64> {
+        let mut frame = vec![0_u64; 5120 / 8];
+        frame[0] = signal as u64;
+        frame[(SIGINFO + at::FAULT_ADDRESS) / 8] = 0x18;
+        let records = (SIGINFO + at::RECORDS) / 8;
+        frame[records] = 16 << 32 | u64::from(ESR);
+        frame[records + 1] = 0x9200_0044;
+        frame
+    }
+
+    #[test]
+    fn g1_4_the_words_of_an_earlier_abort_are_no_exception_state() {
+        for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGTRAP] {
+            let mut frame = frame(signal);
+            let address = frame.as_mut_ptr() as usize + SIGINFO;
+            // SAFETY: the vector has all words of a frame, and nobody else uses it.
+            let context = unsafe { Context::from_raw(address as *mut _) };
+            let state = context.exception();
+            let expected = match signal {
+                libc::SIGSEGV | libc::SIGBUS => (0x18, 0x9200_0044),
+                _ => (0, 0),
+            };
+            assert_eq!((state.far, state.esr), expected, "{signal}");
+        }
+    }
+}
