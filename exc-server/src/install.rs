@@ -141,7 +141,7 @@ impl Installation {
             mask,
             port: port.name(),
             previous: Previous {
-                handlers: lists.take(),
+                handlers: lists.entries().collect(),
             },
             installed: true,
         })
@@ -171,7 +171,7 @@ impl Installation {
         KernReturn::check(lists.get(self.whose, self.mask.bits()))
             .map_err(|code| refused(self.mask, Behavior::new(0), code))?;
         let mut ours = ExceptionMask::empty();
-        for current in lists.take() {
+        for current in lists.entries() {
             if current.port.as_ref().map(Right::name) == Some(self.port) {
                 ours |= current.mask & self.mask;
             }
@@ -327,18 +327,17 @@ impl Lists {
         }
     }
 
-    /// The entries, each owning the send right that came with it (B3.5).
-    fn take(&self) -> Vec<PreviousHandler> {
-        (0..(self.count as usize).min(ROOM))
-            .map(|index| PreviousHandler {
-                mask: ExceptionMask::from_bits_retain(self.masks[index]),
-                port: Name::new(self.ports[index]).map(|name| {
-                    // SAFETY: the kernel gave one reference with each entry, and this one takes it.
-                    unsafe { SendRight::from_name(name) }
-                }),
-                behavior: Behavior::new(self.behaviors[index]),
-                flavor: self.flavors[index],
-            })
-            .collect()
+    /// The entries, each owning the send right that came with it (B3.5); to be asked for once. No list of them is made: putting back is
+    /// part of a thread's end, which allocates nothing.
+    fn entries(&self) -> impl Iterator<Item = PreviousHandler> + '_ {
+        (0..(self.count as usize).min(ROOM)).map(|index| PreviousHandler {
+            mask: ExceptionMask::from_bits_retain(self.masks[index]),
+            port: Name::new(self.ports[index]).map(|name| {
+                // SAFETY: the kernel gave one reference with each entry, and this one takes it.
+                unsafe { SendRight::from_name(name) }
+            }),
+            behavior: Behavior::new(self.behaviors[index]),
+            flavor: self.flavors[index],
+        })
     }
 }

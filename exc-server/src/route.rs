@@ -146,6 +146,12 @@ impl Unrouted {
         wait_idle(&self.shared, self.id, limit)
     }
 
+    /// Takes the port out of the server's set, and makes its late messages stale: from here on none of them reaches the handler, and
+    /// [`wait_idle`](Self::wait_idle) sees all that did.
+    pub fn stop_delivery(&self) {
+        self.shared.stop_delivery(self.id);
+    }
+
     /// Takes the port out of the server's set, makes its late messages stale, and destroys it, which declines what is queued.
     pub fn close_port(self) {
         drop(self);
@@ -162,11 +168,13 @@ impl Drop for Unrouted {
 const PAUSE: Duration = Duration::from_micros(50);
 
 fn wait_idle(shared: &Shared, id: RouteId, limit: Duration) -> Result<(), InFlight> {
-    let deadline = Instant::now() + limit;
+    // A limit that no clock can tell is none.
+    let deadline = Instant::now().checked_add(limit);
+    let over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
     loop {
         match shared.table.in_flight(id) {
             0 => return Ok(()),
-            count if Instant::now() >= deadline => return Err(InFlight { count }),
+            count if over() => return Err(InFlight { count }),
             _ => std::thread::sleep(PAUSE),
         }
     }

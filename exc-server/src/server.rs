@@ -248,7 +248,10 @@ impl Shared {
             Some(index) => index,
             None => {
                 routes.open.push(None);
-                routes.open.len() as u32 - 1
+                // Room for all of them: closing a route, at the end of a thread, allocates nothing.
+                let places = routes.open.len();
+                routes.free.reserve(places);
+                places as u32 - 1
             }
         };
         let id = match self.table.open(index, routing.tag) {
@@ -314,6 +317,17 @@ impl Shared {
         }
     }
 
+    /// Lets no further message of the route reach the handler.
+    pub(crate) fn stop_delivery(&self, id: RouteId) {
+        self.parts(id, |parts| self.silence(parts.id, &parts.port));
+    }
+
+    fn silence(&self, id: RouteId, port: &ReceiveRight) {
+        // Fails if somebody destroyed the port behind our back, or if it was taken out before; then nothing arrives either.
+        let _ = self.set.remove(port);
+        self.table.close(id);
+    }
+
     /// Closes the port: out of the set, its messages stale, destroyed.
     pub(crate) fn close_port(&self, id: RouteId) {
         let parts = {
@@ -338,9 +352,7 @@ impl Shared {
             port,
         } = parts;
         drop(installation);
-        // Both can only fail if somebody destroyed the port behind our back; then there is nothing left to close.
-        let _ = self.set.remove(&port);
-        self.table.close(id);
+        self.silence(id, &port);
         drop(port);
     }
 

@@ -80,18 +80,26 @@ impl Table {
         Some(RouteId { index, generation })
     }
 
-    /// Makes everything of the route stale.
+    /// Makes everything of the route stale; once, however often it is said. Whoever sees nothing in flight after this knows that no
+    /// request of the route will be handled any more: either he sees a request that entered, or the request sees this; hence one order
+    /// for all (`SeqCst`), here and in [`enter`](Self::enter).
     pub(crate) fn close(&self, id: RouteId) {
         if let Some(record) = self.record(id.index) {
-            record.generation.fetch_add(1, Ordering::AcqRel);
+            let next = id.generation.wrapping_add(1);
+            let _ = record.generation.compare_exchange(
+                id.generation,
+                next,
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            );
         }
     }
 
     /// A request of the route arrived: its tag, or `None` if the route is gone. Counts it as in flight.
     pub(crate) fn enter(&self, id: RouteId) -> Option<u64> {
         let record = self.record(id.index)?;
-        record.in_flight.fetch_add(1, Ordering::AcqRel);
-        if id.generation == 0 || record.generation.load(Ordering::Acquire) != id.generation {
+        record.in_flight.fetch_add(1, Ordering::SeqCst);
+        if id.generation == 0 || record.generation.load(Ordering::SeqCst) != id.generation {
             record.in_flight.fetch_sub(1, Ordering::AcqRel);
             return None;
         }
@@ -108,7 +116,7 @@ impl Table {
     /// Requests of the route that are being answered.
     pub(crate) fn in_flight(&self, id: RouteId) -> u32 {
         self.record(id.index)
-            .map_or(0, |record| record.in_flight.load(Ordering::Acquire))
+            .map_or(0, |record| record.in_flight.load(Ordering::SeqCst))
     }
 }
 
