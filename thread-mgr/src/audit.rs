@@ -83,10 +83,11 @@ impl Audit {
     /// # Errors
     /// The names could not be listed.
     pub fn settle(&self, limit: Duration) -> Result<Difference, CensusError> {
-        let deadline = Instant::now() + limit;
+        // A limit that no clock can tell is none.
+        let deadline = Instant::now().checked_add(limit);
         loop {
             let difference = self.difference()?;
-            if difference.is_zero() || Instant::now() >= deadline {
+            if difference.is_zero() || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Ok(difference);
             }
             std::thread::sleep(Duration::from_millis(1));

@@ -93,4 +93,7 @@ pub enum ExitError {
     /// The manager did not start it: only its owner can end it.
     #[error("the calling thread was attached, not started, by the manager")]
     Attached,
+    /// Its body has returned: the thread is in its destructors, on its way out.
+    #[error("the calling thread is ending already")]
+    Ending,
 }

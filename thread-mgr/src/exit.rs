@@ -4,11 +4,12 @@
 use crate::entry::WayBack;
 use crate::error::ExitError;
 use crate::shutdown::{Running, ShutdownReport};
-use core::cell::{Cell, RefCell};
+use crate::slot::Slot;
+use core::cell::Cell;
 use core::convert::Infallible;
 use core::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 /// Passes that the C library makes over the destructors (`PTHREAD_DESTRUCTOR_ITERATIONS`, the same on both systems).
 const PASSES: u32 = 4;
@@ -34,38 +35,45 @@ pub(crate) fn make_key() -> Result<(), i32> {
 
 /// A managed thread, as itself sees it. Reached through the key only, hence by its own thread only; no Rust thread-local, which
 /// would be gone in the last pass.
-#[derive(Debug)]
 pub(crate) struct Managed {
     /// The end still to come; `None` once it is under way.
-    end: RefCell<Option<Running>>,
+    end: Cell<Option<Running>>,
     /// The pass of destructors.
     pass: Cell<u32>,
-    /// Of a thread that the manager started: where `exit_now` goes back to.
+    /// What only a thread has that the manager started.
     spawned: Option<Spawned>,
-    /// Where the report goes.
-    report: Arc<Mutex<Option<ShutdownReport>>>,
 }
 
 /// What only started threads have.
-#[derive(Debug, Default)]
 pub(crate) struct Spawned {
+    /// Where `exit_now` goes back to.
     pub(crate) way_back: WayBack,
     /// The value that the thread was ended with.
-    pub(crate) exit_value: Cell<Option<usize>>,
+    pub(crate) exit_value: Cell<usize>,
+    /// Where the report goes.
+    report: Arc<Slot<ShutdownReport>>,
 }
 
 impl Managed {
-    pub(crate) fn new(
-        end: Running,
-        spawned: Option<Spawned>,
-        report: Arc<Mutex<Option<ShutdownReport>>>,
-    ) -> Self {
-        Self {
-            end: RefCell::new(Some(end)),
+    pub(crate) fn attached(end: Running) -> Box<Self> {
+        Self::new(end, None)
+    }
+
+    pub(crate) fn started(end: Running, report: Arc<Slot<ShutdownReport>>) -> Box<Self> {
+        let spawned = Spawned {
+            way_back: WayBack::default(),
+            exit_value: Cell::new(0),
+            report,
+        };
+        Self::new(end, Some(spawned))
+    }
+
+    fn new(end: Running, spawned: Option<Spawned>) -> Box<Self> {
+        Box::new(Self {
+            end: Cell::new(Some(end)),
             pass: Cell::new(0),
             spawned,
-            report,
-        }
+        })
     }
 
     pub(crate) fn spawned(&self) -> Option<&Spawned> {
@@ -73,18 +81,19 @@ impl Managed {
     }
 
     pub(crate) fn take_end(&self) -> Option<Running> {
-        self.end.borrow_mut().take()
+        self.end.take()
     }
 }
 
-/// Makes the calling thread a managed one; its end comes with its thread-specific data.
+/// Makes the calling thread a managed one; its end comes with its thread-specific data. A thread that cannot be hooked is let go.
 pub(crate) fn adopt(managed: Box<Managed>) -> Result<*const Managed, i32> {
     let pointer = Box::into_raw(managed);
     match set(pointer) {
         Ok(()) => Ok(pointer),
         Err(error) => {
             // SAFETY: the pointer came out of the box just now, and nobody else has it.
-            drop(unsafe { Box::from_raw(pointer) });
+            let managed = unsafe { Box::from_raw(pointer) };
+            let _ = managed.take_end().and_then(Running::detach);
             Err(error)
         }
     }
@@ -138,34 +147,34 @@ unsafe extern "C" fn destructor(value: *mut c_void) {
     }
     // SAFETY: the C library has cleared the key's value, so that this is the pointer's only owner.
     let managed = unsafe { Box::from_raw(pointer) };
-    let Some(end) = managed.take_end() else {
-        return;
-    };
-    let slot = Arc::clone(&managed.report);
+    let end = managed.take_end();
+    let slot = managed.spawned().map(|spawned| Arc::clone(&spawned.report));
     drop(managed);
-    let report = end.end();
+    let report = end.and_then(Running::end);
     // Storing the report touches no port: the normalization was the last thing that did.
-    *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
+    if let (Some(slot), Some(report)) = (slot, report) {
+        slot.put(report);
+    }
 }
 
 /// Ends the calling managed thread right here: `pthread_exit`, by way of the thread's entry, which returns. Destructors of
 /// thread-specific data run as ever; those of Rust frames between here and the thread's body do not.
 ///
 /// # Errors
-/// The calling thread is not one that a manager started.
+/// The calling thread is not one that a manager started, or its body has returned already.
 ///
 /// # Safety
 /// No frame between here and the thread's body owns a value that must be dropped. What the body's frames own is leaked.
 pub unsafe fn exit_now(value: usize) -> Result<Infallible, ExitError> {
-    let way_back: Result<*const WayBack, ExitError> = with_current(|managed| {
-        let spawned = managed.spawned().ok_or(ExitError::Attached)?;
-        spawned.exit_value.set(Some(value));
-        Ok(core::ptr::from_ref(&spawned.way_back))
-    })
-    .unwrap_or(Err(ExitError::NotManaged));
-    let way_back = way_back?;
-    // SAFETY: the record lives until the thread's last pass; the caller vouches for the frames in between.
-    unsafe { (*way_back).go() };
-    // The body has returned already: this is a destructor of the thread's.
-    Err(ExitError::NotManaged)
+    let spawned = with_current(|managed| managed.spawned().map(core::ptr::from_ref))
+        .ok_or(ExitError::NotManaged)?
+        .ok_or(ExitError::Attached)?;
+    // SAFETY: the record lives until the thread's last pass of destructors, and only this thread uses it.
+    let spawned = unsafe { &*spawned };
+    if !spawned.way_back.is_open() {
+        return Err(ExitError::Ending);
+    }
+    spawned.exit_value.set(value);
+    // SAFETY: the calling thread is inside the call; the caller vouches for the frames in between.
+    unsafe { spawned.way_back.go() }
 }

@@ -26,6 +26,7 @@ mod emergency;
 mod entry;
 mod error;
 mod exit;
+mod host_state;
 mod manager;
 pub mod normalize;
 mod promise;
@@ -33,6 +34,7 @@ mod record;
 mod redirect;
 mod registry;
 pub mod shutdown;
+mod slot;
 mod thread;
 
 pub use attach::Attached;

@@ -26,11 +26,12 @@ pub enum Normalization {
     Dead(u32),
     /// No such name, or one that is no send right.
     Invalid(KernReturn),
-    /// The count changed while it was being changed: what was seen first, and what the last try answered.
+    /// Somebody else changed the count at the same time: what was seen first, and what the kernel answered last. Success means that
+    /// the trim was done and that there is more than one reference again.
     Raced {
         /// References seen at first.
         seen: u32,
-        /// The kernel's answer to the last try.
+        /// The kernel's answer to the last try, or to the look that followed it.
         code: KernReturn,
     },
 }
@@ -40,6 +41,17 @@ impl Normalization {
     #[must_use]
     pub const fn is_normal(self) -> bool {
         matches!(self, Self::AlreadyOne | Self::Dropped(_))
+    }
+
+    /// The user references of the send right that were seen at first; `None` where there was none, or where the count is pegged.
+    #[must_use]
+    pub const fn seen(self) -> Option<u32> {
+        match self {
+            Self::AlreadyOne => Some(1),
+            Self::Dropped(above) | Self::Surplus(above) => Some(above + 1),
+            Self::Raced { seen, .. } => Some(seen),
+            Self::Pegged | Self::Dead(_) | Self::Invalid(_) => None,
+        }
     }
 }
 
@@ -82,8 +94,9 @@ pub fn survey(name: mach_port_name_t) -> Normalization {
 /// Makes the references exactly 1, if there are more.
 ///
 /// # Safety
-/// As [`SurplusPromise::new`](crate::SurplusPromise::new), for the thread of this name: nobody releases a reference on it after its
-/// exit.
+/// As [`SurplusPromise::new`](crate::SurplusPromise::new), for the thread of this name, as if it ended now: nobody counts on a
+/// reference above one. Whoever releases one of them at this very moment can make the trim reach 0, which the kernel refuses for a
+/// pinned name (macOS 26, D5.6) and carries out for another (E37).
 #[allow(unsafe_code)]
 #[must_use]
 pub unsafe fn normalize(name: mach_port_name_t) -> Normalization {
@@ -92,27 +105,59 @@ pub unsafe fn normalize(name: mach_port_name_t) -> Normalization {
     for _ in 0..TRIES {
         let surplus = match survey(name) {
             Normalization::Surplus(surplus) => surplus,
-            // Somebody else released what was seen before.
+            // Nothing to do, or nothing that can be done; or somebody else released what was seen before.
             other => return other,
         };
-        let seen = *first.get_or_insert(surplus);
+        let seen = *first.get_or_insert(surplus + 1);
         // SAFETY: by the caller's promise nobody counts on the references above one.
         match unsafe { modify_references(name, MACH_PORT_RIGHT_SEND, -(surplus as i32)) } {
-            Ok(()) => {
-                return match survey(name) {
-                    Normalization::AlreadyOne => Normalization::Dropped(surplus),
-                    Normalization::Surplus(_) => Normalization::Raced {
-                        seen: seen + 1,
-                        code: KernReturn::SUCCESS,
-                    },
-                    other => other,
-                };
-            }
+            Ok(()) => return after(survey(name), seen, surplus),
             Err(code) => refused = code,
         }
     }
     Normalization::Raced {
-        seen: first.unwrap_or(0) + 1,
+        seen: first.unwrap_or(0),
         code: refused,
+    }
+}
+
+/// What a trim that the kernel carried out comes to, by what is there afterwards.
+const fn after(found: Normalization, seen: u32, dropped: u32) -> Normalization {
+    match found {
+        Normalization::AlreadyOne => Normalization::Dropped(dropped),
+        Normalization::Invalid(code) => Normalization::Raced { seen, code },
+        Normalization::Surplus(_) => Normalization::Raced {
+            seen,
+            code: KernReturn::SUCCESS,
+        },
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trim_that_raced_is_told_apart_from_one_that_did_not() {
+        let seen = 4;
+        assert_eq!(
+            after(Normalization::AlreadyOne, seen, 3),
+            Normalization::Dropped(3)
+        );
+        let code = KernReturn::SUCCESS;
+        assert_eq!(
+            after(Normalization::Surplus(1), seen, 3),
+            Normalization::Raced { seen, code }
+        );
+        let code = KernReturn::INVALID_NAME;
+        assert_eq!(
+            after(Normalization::Invalid(code), seen, 3),
+            Normalization::Raced { seen, code }
+        );
+        assert_eq!(
+            after(Normalization::Dead(1), seen, 3),
+            Normalization::Dead(1)
+        );
     }
 }

@@ -12,8 +12,9 @@ impl SurplusPromise {
     /// Promises.
     ///
     /// # Safety
-    /// Nobody in the process releases a reference on a managed thread's name after that thread's exit: each that is taken is
-    /// released before, or forgotten for good. What these crates hold themselves keeps the promise.
+    /// Nobody in the process releases a reference on a managed thread's name after that thread's exit, which begins with the last
+    /// pass of its thread-specific-data destructors: each that is taken is released before, or forgotten for good. What these crates
+    /// hold themselves keeps the promise.
     #[allow(unsafe_code)]
     #[must_use]
     pub const unsafe fn new() -> Self {

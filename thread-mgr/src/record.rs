@@ -77,6 +77,9 @@ impl Records {
                     let chunk = self.chunks.get(index as usize / CHUNK)?;
                     chunk.get_or_init(|| (0..CHUNK).map(|_| Record::default()).collect());
                     places.used += 1;
+                    // Room for all of them: giving a place back is part of a thread's end, which allocates nothing.
+                    let used = places.used as usize;
+                    places.free.reserve(used);
                     index
                 }
             }

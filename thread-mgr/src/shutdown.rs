@@ -4,36 +4,70 @@
 //!
 //! | step | what happens | why there |
 //! |---|---|---|
-//! | [`Running::quiesce`] | waits, with a deadline, until no exception of the thread is being answered | an answer under way may still hold rights on the thread |
+//! | [`Running::quiesce`] | waits, with a deadline, until no exception of the thread is being answered | an answer under way may still hold rights on the thread, and may write to its stacks |
 //! | [`Quiesced::unroute`] | puts the previous exception ports back, if ours are still in place, and releases the saved rights | an installation holds one reference on the thread's own name until then, which must not show up as surplus |
-//! | [`Unrouted::close_port`] | takes the port out of the set, makes its late messages stale, destroys it | what is still queued is declined, and nobody waits |
+//! | [`Unrouted::close_port`] | takes the port out of the set, makes its late messages stale, waits for those that were received before, destroys it | what is still queued is declined, and nobody waits |
 //! | [`PortClosed::deregister`] | takes the thread out of the registry | from here on it is nobody's |
 //! | [`Deregistered::release`] | releases the emergency stack | no redirect can need it any more |
 //! | [`Released::normalize`] | makes the references of the kernel port exactly 1, under the promise; else reports | the last thing: whatever ran before may have taken references |
 //! | `pthread_exit` | called, or fallen into | frees the stack and the thread's structure, and ends in the kernel's own release |
 //!
-//! ```compile_fail
-//! fn normalized_first(running: thread_mgr::shutdown::Running) {
-//!     let _ = running.normalize();
+//! ```
+//! use thread_mgr::shutdown::{Running, ShutdownReport};
+//!
+//! fn in_order(thread: Running) -> ShutdownReport {
+//!     thread
+//!         .quiesce(core::time::Duration::from_secs(1))
+//!         .unroute()
+//!         .close_port()
+//!         .deregister()
+//!         .release()
+//!         .normalize()
 //! }
 //! ```
 //!
-//! ```compile_fail
-//! fn stack_released_before_the_port_is_closed(unrouted: thread_mgr::shutdown::Unrouted) {
-//!     let _ = unrouted.release();
+//! No step can be left out (each of these differs from the above by what it shows only):
+//!
+//! ```compile_fail,E0599
+//! fn normalized_first(thread: thread_mgr::shutdown::Running) {
+//!     let _ = thread.normalize();
 //! }
 //! ```
 //!
-//! ```compile_fail
-//! fn two_ends_of_one_thread(quiesced: thread_mgr::shutdown::Quiesced) {
-//!     let _ = quiesced.unroute();
-//!     let _ = quiesced.unroute();
+//! ```compile_fail,E0599
+//! fn unrouted_with_answers_under_way(thread: thread_mgr::shutdown::Running) {
+//!     let _ = thread.unroute();
 //! }
 //! ```
 //!
-//! ```compile_fail
-//! fn out_of_thin_air() -> thread_mgr::shutdown::Released {
-//!     thread_mgr::shutdown::Released { parts: todo!() }
+//! ```compile_fail,E0599
+//! fn port_closed_while_the_kernel_still_sends_to_it(thread: thread_mgr::shutdown::Quiesced) {
+//!     let _ = thread.close_port();
+//! }
+//! ```
+//!
+//! ```compile_fail,E0599
+//! fn stack_released_before_the_port_is_closed(thread: thread_mgr::shutdown::Unrouted) {
+//!     let _ = thread.release();
+//! }
+//! ```
+//!
+//! ```compile_fail,E0599
+//! fn normalized_before_the_release(thread: thread_mgr::shutdown::Deregistered) {
+//!     let _ = thread.normalize();
+//! }
+//! ```
+//!
+//! ```compile_fail,E0382
+//! fn two_ends_of_one_thread(thread: thread_mgr::shutdown::Quiesced) {
+//!     let _ = thread.unroute();
+//!     let _ = thread.unroute();
+//! }
+//! ```
+//!
+//! ```compile_fail,E0451
+//! fn out_of_thin_air(rest: thread_mgr::shutdown::Released) -> thread_mgr::shutdown::Released {
+//!     thread_mgr::shutdown::Released { ..rest }
 //! }
 //! ```
 
@@ -49,11 +83,16 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Whether answers were still under way past the deadline; then nothing is trimmed.
+    /// Whether answers were still under way past the deadline. Then nothing is trimmed, and what the answers may still write to, the
+    /// emergency stack, is left mapped for good.
     pub in_flight: Option<InFlight>,
     /// What putting the previous exception ports back found; the kernel's refusal, such as of a thread that is gone.
     pub restored: Result<Restored, InstallError>,
-    /// What the kernel port's name held. `None` for a thread that was detached, not ended.
+    /// How many user references the name of the thread's kernel port had more, at the end, than when the thread was taken in. The
+    /// main thread may start with two (D1.3), which is why this compares. `None` where there is nothing to compare: a pegged count, a
+    /// name that is no send right.
+    pub gained: Option<i64>,
+    /// What the name held, and what was done about it. `None` for a thread that was detached, not ended.
     pub normalization: Option<Normalization>,
 }
 
@@ -61,7 +100,11 @@ pub struct ShutdownReport {
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) inner: Arc<Inner>,
+    /// The process that the thread was taken in by.
+    pub(crate) process: u32,
     pub(crate) name: mach_port_name_t,
+    /// References on the name at that time; `None` where they could not be counted.
+    pub(crate) references: Option<u32>,
     pub(crate) id: u64,
     pub(crate) route: Route,
     pub(crate) record: u32,
@@ -80,23 +123,30 @@ impl Running {
         Self { parts }
     }
 
-    /// All steps of a thread that ends now, with the manager's patience.
-    pub(crate) fn end(self) -> ShutdownReport {
-        self.release().normalize()
+    /// All steps of a thread that ends now, with the manager's patience. `None` in the child of a fork.
+    pub(crate) fn end(self) -> Option<ShutdownReport> {
+        self.release().map(Released::normalize)
     }
 
-    /// All steps of a thread that goes on, with the manager's patience.
-    pub(crate) fn detach(self) -> ShutdownReport {
-        self.release().detach()
+    /// All steps of a thread that goes on, with the manager's patience. `None` in the child of a fork.
+    pub(crate) fn detach(self) -> Option<ShutdownReport> {
+        self.release().map(Released::detach)
     }
 
-    fn release(self) -> Released {
+    fn release(self) -> Option<Released> {
+        if self.parts.process != std::process::id() {
+            // The child of a fork has none of the ports: the numbers are other rights' here, or nobody's.
+            core::mem::forget(self);
+            return None;
+        }
         let limit = self.parts.inner.patience;
-        self.quiesce(limit)
+        let released = self
+            .quiesce(limit)
             .unroute()
             .close_port()
             .deregister()
-            .release()
+            .release();
+        Some(released)
     }
 
     /// Waits until no exception of the thread is being answered, at most so long.
@@ -123,10 +173,12 @@ impl Quiesced {
         let Parts {
             inner,
             name,
+            references,
             id,
             route,
             record,
             stack,
+            process: _,
         } = self.parts;
         let (port, restored) = match route.unroute() {
             Ok((port, restored)) => (Some(port), Ok(restored)),
@@ -137,6 +189,7 @@ impl Quiesced {
             rest: Rest {
                 inner,
                 name,
+                references,
                 id,
                 record,
                 in_flight: self.in_flight,
@@ -152,6 +205,7 @@ impl Quiesced {
 struct Rest {
     inner: Arc<Inner>,
     name: mach_port_name_t,
+    references: Option<u32>,
     id: u64,
     record: u32,
     in_flight: Option<InFlight>,
@@ -169,15 +223,22 @@ pub struct Unrouted {
 }
 
 impl Unrouted {
-    /// Destroys the exception port, which declines what is queued.
+    /// Takes the port out of the server's set, waits for what was received meanwhile, and destroys the port, which declines what is
+    /// queued.
     pub fn close_port(self) -> PortClosed {
-        if let Some(port) = self.port {
+        let Self {
+            port,
+            mut rest,
+            stack,
+        } = self;
+        if let Some(port) = port {
+            port.stop_delivery();
+            if rest.in_flight.is_none() {
+                rest.in_flight = port.wait_idle(rest.inner.patience).err();
+            }
             port.close_port();
         }
-        PortClosed {
-            rest: self.rest,
-            stack: self.stack,
-        }
+        PortClosed { rest, stack }
     }
 }
 
@@ -193,7 +254,9 @@ impl PortClosed {
     /// Takes the thread out of the manager's registry.
     pub fn deregister(self) -> Deregistered {
         self.rest.inner.registry.remove(self.rest.id);
-        self.rest.inner.records.close(self.rest.record);
+        if self.rest.in_flight.is_none() {
+            self.rest.inner.records.close(self.rest.record);
+        }
         Deregistered {
             rest: self.rest,
             stack: self.stack,
@@ -212,7 +275,9 @@ pub struct Deregistered {
 impl Deregistered {
     /// Releases the thread's own memory: the emergency stack.
     pub fn release(self) -> Released {
-        drop(self.stack);
+        if self.rest.in_flight.is_some() {
+            core::mem::forget(self.stack);
+        }
         Released { parts: self.rest }
     }
 }
@@ -234,6 +299,7 @@ impl Released {
         let Rest {
             inner,
             name,
+            references,
             in_flight,
             restored,
             ..
@@ -250,6 +316,7 @@ impl Released {
         ShutdownReport {
             in_flight,
             restored,
+            gained: gained(references, normalization),
             normalization: Some(normalization),
         }
     }
@@ -257,10 +324,22 @@ impl Released {
     /// For a thread that goes on without its manager.
     #[must_use]
     pub fn detach(self) -> ShutdownReport {
+        let Rest {
+            name,
+            references,
+            in_flight,
+            restored,
+            ..
+        } = self.parts;
         ShutdownReport {
-            in_flight: self.parts.in_flight,
-            restored: self.parts.restored,
+            in_flight,
+            restored,
+            gained: gained(references, survey(name)),
             normalization: None,
         }
     }
+}
+
+fn gained(before: Option<u32>, found: Normalization) -> Option<i64> {
+    Some(i64::from(found.seen()?) - i64::from(before?))
 }

@@ -3,9 +3,10 @@
 
 use crate::attach::take_in;
 use crate::error::{AttachError, JoinError, SpawnError};
-use crate::exit::{self, Managed, Spawned};
+use crate::exit::{self, Managed};
 use crate::manager::{Inner, Manager};
 use crate::shutdown::ShutdownReport;
+use crate::slot::Slot;
 use core::any::Any;
 use core::ffi::c_void;
 use core::fmt;
@@ -78,7 +79,7 @@ impl<'m> ThreadBuilder<'m> {
         self
     }
 
-    /// The size of its stack; the system's usual one unless said.
+    /// The size of its stack in bytes, rounded up to whole pages; the system's usual one unless said.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = Some(bytes);
         self
@@ -96,8 +97,8 @@ impl<'m> ThreadBuilder<'m> {
         let shared = Arc::new(Shared {
             start: Mutex::new(None),
             started: Condvar::new(),
-            exit: Mutex::new(None),
-            report: Arc::new(Mutex::new(None)),
+            exit: Slot::new(),
+            report: Arc::new(Slot::new()),
         });
         let start = Box::new(Start {
             body,
@@ -140,8 +141,14 @@ where
     }
     let sized = match stack_size {
         None => 0,
-        // SAFETY: initialised above.
-        Some(size) => unsafe { libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), size) },
+        // One of the systems refuses a size that is not whole pages. What overflows is refused by both.
+        Some(size) => {
+            let size = size
+                .checked_next_multiple_of(system::page_size())
+                .unwrap_or(usize::MAX);
+            // SAFETY: initialised above.
+            unsafe { libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), size) }
+        }
     };
     let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
     let pointer = Box::into_raw(start);
@@ -176,12 +183,11 @@ where
 }
 
 /// What the starter and the thread have in common.
-#[derive(Debug)]
 struct Shared<T> {
     start: Mutex<Option<Result<u64, AttachError>>>,
     started: Condvar,
-    exit: Mutex<Option<Exit<T>>>,
-    report: Arc<Mutex<Option<ShutdownReport>>>,
+    exit: Slot<Exit<T>>,
+    report: Arc<Slot<ShutdownReport>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -234,12 +240,8 @@ where
         shared,
     } = *start;
     let taken = take_in(&inner, name, true).and_then(|running| {
-        let managed = Managed::new(
-            running,
-            Some(Spawned::default()),
-            Arc::clone(&shared.report),
-        );
-        exit::adopt(Box::new(managed)).map_err(AttachError::Hook)
+        let managed = Managed::started(running, Arc::clone(&shared.report));
+        exit::adopt(managed).map_err(AttachError::Hook)
     });
     drop(inner);
     let managed = match taken {
@@ -259,12 +261,15 @@ where
     if let Some(spawned) = spawned {
         let argument = core::ptr::from_mut(&mut call).cast();
         spawned.way_back.call(call_body::<F, T>, argument);
-        let exit = match call.outcome.take() {
+        shared.exit.put(match call.outcome.take() {
             Some(Ok(value)) => Exit::Returned(value),
             Some(Err(payload)) => Exit::Panicked(payload),
-            None => Exit::Exited(spawned.exit_value.get().unwrap_or(0)),
-        };
-        *lock(&shared.exit) = Some(exit);
+            None => Exit::Exited(spawned.exit_value.get()),
+        });
+    }
+    // The result of a thread that nobody joins ends here, and its destructor may panic.
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(shared))) {
+        core::mem::forget(payload);
     }
     core::ptr::null_mut()
 }
@@ -292,11 +297,6 @@ pub struct Handle<T> {
     joined: bool,
 }
 
-// SAFETY: the host's identifier of a thread is a number that any thread may use; the rest is shared through locks.
-unsafe impl<T: Send> Send for Handle<T> {}
-// SAFETY: as above; nothing is given out by reference.
-unsafe impl<T: Send> Sync for Handle<T> {}
-
 impl<T> Handle<T> {
     /// The thread's 64-bit identifier.
     #[must_use]
@@ -320,8 +320,8 @@ impl<T> Handle<T> {
         if error != 0 {
             return Err(JoinError::Host(error));
         }
-        let exit = lock(&self.shared.exit).take().ok_or(JoinError::NoResult)?;
-        let report = *lock(&self.shared.report);
+        let exit = self.shared.exit.take().ok_or(JoinError::NoResult)?;
+        let report = self.shared.report.take();
         Ok(Ended { exit, report })
     }
 }

@@ -46,6 +46,15 @@ pub(crate) fn enter_server_thread() {
     host::signals::block_for_good();
 }
 
+pub(crate) fn prepare_for_faults() {
+    // A thread that cannot be known is not served; its registration says so when it is routed.
+    if process::current().is_ok() {
+        if let Ok(slot) = host::slot::register() {
+            host::slot::prepare(slot);
+        }
+    }
+}
+
 /// What a message's trailer says about its sender: the process's effective user and group.
 pub(crate) fn user_and_group() -> (u32, u32) {
     // SAFETY: neither call has preconditions, and neither can fail.

@@ -47,6 +47,9 @@ pub(super) fn current_cpu() -> u32 {
     if error == 0 { number as u32 } else { u32::MAX }
 }
 
+/// The kernel asks the exception ports before it looks at signals or stacks.
+pub(super) fn prepare_for_faults() {}
+
 pub(super) fn enter_server_thread() {
     // SAFETY: the set is filled before it is read; changing the calling thread's own mask has no other precondition.
     unsafe {

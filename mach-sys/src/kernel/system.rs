@@ -62,3 +62,10 @@ pub fn current_cpu() -> u32 {
 pub fn enter_server_thread() {
     host::enter_server_thread();
 }
+
+/// Makes the calling thread ready to have its faults answered, however its owner has arranged it since the last time. On Apple's
+/// kernel that takes nothing. The emulation lends it an alternate signal stack if it has none, and unblocks the five signals that
+/// its own faults raise: a blocked one would kill the process. Who gives the thread back puts both back.
+pub fn prepare_for_faults() {
+    host::prepare_for_faults();
+}

@@ -31,16 +31,18 @@ impl WayBack {
         self.0.set(0);
     }
 
-    /// Goes back to the call. Returns if it is not under way.
+    /// Whether the call is under way.
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.get() != 0
+    }
+
+    /// Goes back to the call.
     ///
     /// # Safety
-    /// The calling thread is inside the call, and no frame between it and here owns a value that must be dropped, or catches
-    /// panics with something to do afterwards.
-    pub(crate) unsafe fn go(&self) {
-        match self.0.get() {
-            0 => {}
-            // SAFETY: the stack pointer that the call under way saved, on the calling thread's own stack.
-            stack_pointer => unsafe { thread_mgr_return(stack_pointer) },
-        }
+    /// The calling thread is inside the call, which is open, and no frame between it and here owns a value that must be dropped, or
+    /// catches panics with something to do afterwards.
+    pub(crate) unsafe fn go(&self) -> ! {
+        // SAFETY: the stack pointer that the call under way saved, on the calling thread's own stack.
+        unsafe { thread_mgr_return(self.0.get()) }
     }
 }

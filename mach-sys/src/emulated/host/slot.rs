@@ -306,6 +306,18 @@ pub(crate) fn register() -> Result<SlotId, Exhausted> {
     // SAFETY: no arguments.
     let this = unsafe { libc::pthread_self() };
     header.pthread.store(this, Ordering::Release);
+    prepare(slot);
+    header
+        .announces
+        .store(super::exit::arm(slot), Ordering::Release);
+    REGISTERED.with(|registered| registered.set(slot.0 + 1));
+    Ok(slot)
+}
+
+/// Makes the calling thread ready for faults: an alternate stack if it has none, so that its stack pointer may be anything, and the
+/// five signals unblocked, since a blocked one kills. Once at its registration, and again for an owner who has since put back what
+/// he had before.
+pub(crate) fn prepare(slot: SlotId) {
     if sys::alternate_stack().flags & sys::SS_DISABLE != 0 {
         // SAFETY: the lent part of the thread's own slot, which lives until the thread is gone. A refusal (the thread runs on an
         // alternate stack just now) leaves the lending to its first fault.
@@ -313,11 +325,6 @@ pub(crate) fn register() -> Result<SlotId, Exhausted> {
     }
     sys::change_mask(How::Unblock, SYNCHRONOUS_MASK);
     previous::look();
-    header
-        .announces
-        .store(super::exit::arm(slot), Ordering::Release);
-    REGISTERED.with(|registered| registered.set(slot.0 + 1));
-    Ok(slot)
 }
 
 /// The slot of a registered thread.
