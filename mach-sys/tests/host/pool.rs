@@ -200,3 +200,26 @@ fn handlers_of(thread: &ThreadRight) -> usize {
         .filter(|port| **port != 0)
         .count()
 }
+
+isolated! {
+    /// R22: where the host says nothing but signal, code and address, those decide.
+    fn r22_faults_are_told_apart_without_the_hardwares_words() {
+        use crate::faults::{ADDRESS, KINDS};
+        let mut config = Config::default();
+        config.hardware_words = Some(false);
+        emulated::start_with(config).expect("started");
+        let server = Server::start(Vec::new(), |seen, fault, state| {
+            crate::faults::skip(fault.exception, state);
+            seen.push(fault);
+            true
+        });
+        server.route_task();
+        on_raw_thread(|| KINDS.iter().for_each(|kind| kind.raise()));
+        let seen = server.stop();
+        let exceptions: Vec<i32> = seen.iter().map(|fault| fault.exception).collect();
+        let expected: Vec<i32> = KINDS.iter().map(|kind| kind.exception()).collect();
+        assert_eq!(exceptions, expected);
+        assert_eq!(seen[0].codes, [1, ADDRESS as i64]);
+        assert_eq!(seen[1].codes[0], 10, "the file ends before the page");
+    }
+}

@@ -285,3 +285,28 @@ isolated! {
         destructors(false);
     }
 }
+
+isolated! {
+    /// The handler's own stack: 24 KiB, of which also a build without optimisation leaves a third alone.
+    fn the_fault_handlers_stack_has_room() {
+        const PRIVATE: usize = 24 * 1024;
+        let server = registers::server();
+        server.route_task();
+        on_raw_thread(|| {
+            assert_kept(1);
+            // The private part lies right below the lent one (and is zero where it was never touched).
+            let lent = registered_stack().ss_sp as usize;
+            let _own = OwnStack::register(0);
+            assert_kept(20);
+            // SAFETY: the thread's own slot, which stays as long as the thread, and is not in use now.
+            let private = unsafe { core::slice::from_raw_parts((lent - PRIVATE) as *const u8, PRIVATE) };
+            let untouched = private.iter().take_while(|byte| **byte == 0).count();
+            let used = PRIVATE - untouched;
+            println!("{used} bytes used");
+            assert!(used > 256, "this is the stack");
+            // What is left has room for the frame of a probed copy that fails.
+            assert!(used <= PRIVATE - 8 * 1024, "{used} bytes used");
+        });
+        assert_eq!(server.stop(), 21);
+    }
+}

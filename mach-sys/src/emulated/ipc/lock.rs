@@ -214,3 +214,67 @@ impl WaitWords {
         &self.0.as_slice()[object as usize]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::emulated::ipc::mach::{Limits, Mach};
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    fn small() -> Mach {
+        let limits = Limits {
+            objects: 64,
+            messages: 16,
+            threads: 4,
+            names: 64,
+        };
+        Mach::new(limits).expect("address space for a small kernel")
+    }
+
+    fn panics(action: impl FnOnce()) -> bool {
+        catch_unwind(AssertUnwindSafe(action)).is_err()
+    }
+
+    /// Tests are built with the assertion: every test of the kernel is a test of this rule.
+    #[test]
+    fn neither_waits_nor_copies_of_user_memory_happen_under_the_lock() {
+        assert!(cfg!(debug_assertions), "tests are built with assertions");
+        let mach = small();
+        let mut word = [1_u8; 4];
+        let address = word.as_ptr() as u64;
+        let mut copy = [0_u8; 4];
+        let mut actions: [(&str, &mut dyn FnMut()); 4] = [
+            ("read", &mut || {
+                mach.copy_from_user(address, &mut copy).expect("good");
+            }),
+            ("write", &mut || {
+                mach.copy_to_user(word.as_mut_ptr() as u64, &[2; 4])
+                    .expect("good");
+            }),
+            ("copy", &mut || {
+                mach.copy_within_user(address, address, 4).expect("good");
+            }),
+            ("wait", &mut || {
+                mach.wait(0, 1, Some(std::time::Instant::now()), false);
+            }),
+        ];
+        for (what, action) in &mut actions {
+            assert!(!panics(&mut *action), "{what} without the lock");
+            let held = mach.lock();
+            assert!(panics(&mut *action), "{what} under the lock");
+            drop(held);
+            assert!(!panics(&mut *action), "{what} afterwards");
+        }
+    }
+
+    /// Another thread's lock is nobody else's business.
+    #[test]
+    fn a_lock_that_another_thread_holds_does_not_count() {
+        let mach = small();
+        let held = mach.lock();
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| mach.copy_from_user(8, &mut []));
+            assert_eq!(other.join().expect("no assertion"), Ok(()));
+        });
+        drop(held);
+    }
+}
