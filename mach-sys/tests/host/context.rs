@@ -20,6 +20,24 @@ pub(crate) unsafe fn add_to_pc(uc: *mut libc::ucontext_t, length: u64) {
     }
 }
 
+/// Whether the context's floating-point state lies behind it, in one piece with it.
+///
+/// # Safety
+/// `uc` is the context that the kernel gave to a handler.
+pub(crate) unsafe fn is_in_one_piece(uc: *const libc::ucontext_t) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY: the caller's promise.
+        let state = unsafe { (*uc).uc_mcontext.fpregs } as usize;
+        state.wrapping_sub(uc as usize) < 4096
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        // It is part of the context itself.
+        !uc.is_null()
+    }
+}
+
 // `guard(f, saved)` calls `f` and returns 0; `leap(saved)` makes that call of `guard` return 1.
 #[cfg(target_arch = "x86_64")]
 global_asm!(

@@ -52,7 +52,11 @@ extern "C" fn previous(signal: i32, info: *const libc::siginfo_t, uc: *mut libc:
         .find(|kind| kind.signal() == signal)
         .expect("a kind");
     // SAFETY: the kernel's context.
-    unsafe { context::add_to_pc(uc, kind.skip()) };
+    unsafe {
+        // A panic cannot leave a handler: it ends the process.
+        assert!(context::is_in_one_piece(uc));
+        context::add_to_pc(uc, kind.skip());
+    }
 }
 
 fn take_calls() -> Vec<Call> {

@@ -100,20 +100,30 @@ const MANY: usize = if cfg!(target_arch = "x86_64") {
     2500
 };
 
-isolated! {
-    /// Tombstones are used again; threads that never made a kernel call are noticed in time.
-    fn thousands_of_unknown_threads_share_a_thousand_places() {
-        start(1024);
-        let server = server();
-        for _ in 0..MANY / 4 {
-            let threads: [RawThread; 4] =
-                core::array::from_fn(|_| RawThread::spawn(|| Kind::Undefined.raise()));
-            for thread in threads {
-                thread.join();
-            }
+/// Tombstones are used again; threads that never made a kernel call are noticed in time.
+fn unknown_threads(places: u32) {
+    start(places);
+    let server = server();
+    for _ in 0..MANY / 4 {
+        let threads: [RawThread; 4] =
+            core::array::from_fn(|_| RawThread::spawn(|| Kind::Undefined.raise()));
+        for thread in threads {
+            thread.join();
         }
-        assert_eq!(server.stop(), MANY / 4 * 4);
-        assert_eq!(emulated::refused_threads(), 0);
+    }
+    assert_eq!(server.stop(), MANY / 4 * 4);
+    assert_eq!(emulated::refused_threads(), 0);
+}
+
+isolated! {
+    fn thousands_of_unknown_threads_share_a_thousand_places() {
+        unknown_threads(1024);
+    }
+}
+
+isolated! {
+    fn thousands_of_unknown_threads_share_a_hundred_places() {
+        unknown_threads(128);
     }
 }
 
