@@ -6,7 +6,7 @@
 use core::fmt;
 use mach_sys::kern_return::KernReturn;
 use mach_sys::port::{MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND};
-use mach_sys::rights::{modify_references, user_references};
+use mach_sys::rights::{Name, modify_references, user_references};
 use mach_sys::types::mach_port_name_t;
 
 /// What a thread's name held, and what was done about it.
@@ -79,6 +79,10 @@ const TRIES: usize = 3;
 /// Says what a name holds; touches nothing.
 #[must_use]
 pub fn survey(name: mach_port_name_t) -> Normalization {
+    if Name::new(name).is_none() {
+        // The kernel says that null and dead have one send reference (C4.1).
+        return Normalization::Invalid(KernReturn::INVALID_NAME);
+    }
     match user_references(name, MACH_PORT_RIGHT_SEND) {
         Err(code) => Normalization::Invalid(code),
         Ok(1) => Normalization::AlreadyOne,

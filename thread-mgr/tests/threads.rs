@@ -11,19 +11,12 @@ use mach_sys::rights::{Right, ThreadRight, user_references};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use support::{
-    HANDLED, LAST_ADDRESS, LAST_SIGNAL, in_own_process, number, reporting, store_to, trimming,
-    undefined_instruction,
+    HANDLED, LAST_ADDRESS, LAST_SIGNAL, forget_references, in_own_process, number, reporting,
+    store_to, trimming, undefined_instruction,
 };
 use thread_mgr::{Audit, Exit, ExitError, JoinError, Normalization, exit_now};
 
 const LONG: Duration = Duration::from_secs(20);
-
-/// Takes references on the calling thread's name and forgets them.
-fn forget_references(count: u32) {
-    for _ in 0..count {
-        let _ = ThreadRight::current().expect("the own thread").into_name();
-    }
-}
 
 #[test]
 fn a_fault_is_handled_redirected_and_returned_from() {

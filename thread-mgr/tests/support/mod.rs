@@ -7,6 +7,7 @@ pub(crate) mod own_process;
 pub(crate) use own_process::in_own_process;
 
 use mach_sys::darwin::{DarwinSignal, siginfo_t, ucontext_t};
+use mach_sys::rights::{Right, ThreadRight};
 use mach_sys::thread_state::{NativeState, Registers};
 use signal_redirect::Entry;
 use std::ffi::c_int;
@@ -93,6 +94,13 @@ pub(crate) fn store_to(address: u64) {
 pub(crate) fn store_to(address: u64) {
     // SAFETY: the handler skips it.
     unsafe { core::arch::asm!("str w1, [x0]", in("x0") address, in("w1") 1) };
+}
+
+/// Takes references on the calling thread's name and forgets them.
+pub(crate) fn forget_references(count: u32) {
+    for _ in 0..count {
+        let _ = ThreadRight::current().expect("the own thread").into_name();
+    }
 }
 
 /// Darwin's number of a signal.

@@ -1,0 +1,121 @@
+//! The end of a thread frees, and allocates nothing: by then the allocator's own destructors may have run.
+#![allow(unsafe_code)]
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use support::{forget_references, in_own_process, trimming, undefined_instruction};
+use thread_mgr::Normalization;
+
+/// Counts what one thread asks for.
+struct Counting;
+
+/// Which thread: `pthread_self`.
+static THREAD: AtomicUsize = AtomicUsize::new(0);
+static ALLOCATED: AtomicU64 = AtomicU64::new(0);
+static FREED: AtomicU64 = AtomicU64::new(0);
+
+fn count(counter: &AtomicU64) {
+    // SAFETY: asking for the own identifier has no preconditions.
+    let this = unsafe { libc::pthread_self() } as usize;
+    if THREAD.load(Ordering::Relaxed) == this {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: passes everything on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(&ALLOCATED);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(&FREED);
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Keys whose destructors run right before and right after the manager's in each pass: they are made before and after its.
+static BEFORE: AtomicUsize = AtomicUsize::new(0);
+static AFTER: AtomicUsize = AtomicUsize::new(0);
+static LAST_PASSES: AtomicU32 = AtomicU32::new(0);
+static ASKED_FOR: AtomicU64 = AtomicU64::new(u64::MAX);
+static GIVEN_BACK: AtomicU64 = AtomicU64::new(0);
+
+unsafe fn again(key: &AtomicUsize, pass: usize) {
+    let key = key.load(Ordering::Relaxed) as libc::pthread_key_t;
+    // SAFETY: the key was made; the value is a number.
+    unsafe { libc::pthread_setspecific(key, core::ptr::without_provenance(pass + 1)) };
+}
+
+unsafe extern "C" fn before(value: *mut libc::c_void) {
+    match value as usize {
+        4 => {
+            ALLOCATED.store(0, Ordering::Relaxed);
+            FREED.store(0, Ordering::Relaxed);
+            LAST_PASSES.fetch_add(1, Ordering::Relaxed);
+        }
+        // SAFETY: a key of this test's.
+        pass => unsafe { again(&BEFORE, pass) },
+    }
+}
+
+unsafe extern "C" fn after(value: *mut libc::c_void) {
+    match value as usize {
+        4 => {
+            ASKED_FOR.store(ALLOCATED.load(Ordering::Relaxed), Ordering::Relaxed);
+            GIVEN_BACK.store(FREED.load(Ordering::Relaxed), Ordering::Relaxed);
+            LAST_PASSES.fetch_add(1, Ordering::Relaxed);
+        }
+        // SAFETY: a key of this test's.
+        pass => unsafe { again(&AFTER, pass) },
+    }
+}
+
+fn make_key(place: &AtomicUsize, destructor: unsafe extern "C" fn(*mut libc::c_void)) {
+    let mut key = 0;
+    // SAFETY: the key goes to a local variable.
+    assert_eq!(
+        unsafe { libc::pthread_key_create(&mut key, Some(destructor)) },
+        0
+    );
+    place.store(key as usize, Ordering::Relaxed);
+}
+
+#[test]
+fn the_last_pass_allocates_nothing() {
+    in_own_process("the_last_pass_allocates_nothing", || {
+        make_key(&BEFORE, before);
+        let manager = trimming();
+        make_key(&AFTER, after);
+        assert!(BEFORE.load(Ordering::Relaxed) < AFTER.load(Ordering::Relaxed));
+        // The very first thread too.
+        for round in 1..=3 {
+            let handle = manager
+                .spawn(|| {
+                    // SAFETY: keys of this test's.
+                    unsafe {
+                        again(&BEFORE, 0);
+                        again(&AFTER, 0);
+                    }
+                    undefined_instruction();
+                    forget_references(2);
+                    // SAFETY: asking for the own identifier has no preconditions.
+                    THREAD.store(unsafe { libc::pthread_self() } as usize, Ordering::Relaxed);
+                })
+                .expect("a thread");
+            let report = handle.join().expect("a thread").report.expect("a report");
+            assert_eq!(report.normalization, Some(Normalization::Dropped(2)));
+            assert_eq!(LAST_PASSES.load(Ordering::Relaxed), 2 * round);
+            assert_eq!(ASKED_FOR.load(Ordering::Relaxed), 0, "round {round}");
+            assert_ne!(GIVEN_BACK.load(Ordering::Relaxed), 0, "nothing was counted");
+        }
+    });
+}

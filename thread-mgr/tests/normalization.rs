@@ -1,0 +1,188 @@
+//! What a name may hold, and what normalization makes of it.
+#![allow(unsafe_code)]
+
+mod support;
+
+use core::time::Duration;
+use mach_sys::kern_return::KernReturn;
+use mach_sys::port::{MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND};
+use mach_sys::rights::{
+    PortSet, ReceiveRight, Right, SendRight, ThreadRight, modify_references, user_references,
+};
+use mach_sys::types::{mach_port_delta_t, mach_port_name_t};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+use support::in_own_process;
+use thread_mgr::normalize::{normalize, survey};
+use thread_mgr::{Audit, Normalization};
+
+/// A port with so many user references on its send right, under one name with the receive right.
+fn port_with(references: u32) -> (ReceiveRight, mach_port_name_t) {
+    let port = ReceiveRight::new().expect("a port");
+    for _ in 0..references {
+        let _ = port.make_send().expect("a send right").into_name();
+    }
+    let name = port.name().raw();
+    (port, name)
+}
+
+fn references(name: mach_port_name_t) -> u32 {
+    user_references(name, MACH_PORT_RIGHT_SEND).expect("a name")
+}
+
+fn change(name: mach_port_name_t, right: u32, delta: mach_port_delta_t) -> Result<(), KernReturn> {
+    // SAFETY: the tests' own references.
+    unsafe { modify_references(name, right, delta) }
+}
+
+fn normalized(name: mach_port_name_t) -> Normalization {
+    // SAFETY: nobody counts on the references above one: the tests made them, and forgot them.
+    unsafe { normalize(name) }
+}
+
+#[test]
+fn e36_any_count_is_trimmed_to_one() {
+    for count in [1, 2, 9, 500] {
+        let (_port, name) = port_with(count);
+        let expected = match count {
+            1 => Normalization::AlreadyOne,
+            more => Normalization::Dropped(more - 1),
+        };
+        assert_eq!(normalized(name), expected);
+        assert_eq!(references(name), 1);
+        assert_eq!(normalized(name), Normalization::AlreadyOne);
+    }
+    let (_port, name) = port_with(1);
+    change(name, MACH_PORT_RIGHT_SEND, 65_533).expect("below the limit");
+    assert_eq!(normalized(name), Normalization::Dropped(65_533));
+    assert_eq!(references(name), 1);
+}
+
+#[test]
+fn a_survey_touches_nothing() {
+    let (_port, name) = port_with(4);
+    assert_eq!(survey(name), Normalization::Surplus(3));
+    assert_eq!(survey(name), Normalization::Surplus(3));
+    assert_eq!(survey(name).seen(), Some(4));
+    assert_eq!(references(name), 4);
+}
+
+#[test]
+fn a7_3_e38_a_pegged_count_is_left_alone() {
+    let (_port, name) = port_with(1);
+    change(name, MACH_PORT_RIGHT_SEND, 65_534).expect("up to the limit");
+    assert_eq!(survey(name), Normalization::Pegged);
+    assert_eq!(normalized(name), Normalization::Pegged);
+    assert_eq!(survey(name).seen(), None);
+    assert_eq!(references(name), 65_535);
+}
+
+#[test]
+fn e51_a_dead_name_is_told_apart_and_keeps_its_references() {
+    let port = ReceiveRight::new().expect("a port");
+    let rights: Vec<SendRight> = (0..3)
+        .map(|_| port.make_send().expect("a send right"))
+        .collect();
+    let name = port.name().raw();
+    drop(port);
+    assert_eq!(survey(name), Normalization::Dead(3));
+    assert_eq!(normalized(name), Normalization::Dead(3));
+    let left = user_references(name, MACH_PORT_RIGHT_DEAD_NAME);
+    assert_eq!(left, Ok(3));
+    drop(rights);
+}
+
+#[test]
+fn c4_1_what_is_no_send_right_is_invalid_and_untouched() {
+    let port = ReceiveRight::new().expect("a port");
+    let set = PortSet::new().expect("a set");
+    for name in [port.name().raw(), set.name().raw()] {
+        let found = normalized(name);
+        assert_eq!(found, Normalization::Invalid(KernReturn::INVALID_RIGHT));
+        assert_eq!(found, survey(name));
+    }
+    // Nobody's names: null, dead, one that was never given out, one that was given back.
+    let (port, used) = port_with(0);
+    drop(port);
+    for name in [0, u32::MAX, 0x00ff_ff03, used] {
+        let found = normalized(name);
+        assert!(
+            matches!(found, Normalization::Invalid(_)),
+            "{name:#x} {found}"
+        );
+    }
+}
+
+#[test]
+fn e37_racing_counts_are_told_apart_and_a_pinned_name_never_reaches_none() {
+    in_own_process(
+        "e37_racing_counts_are_told_apart_and_a_pinned_name_never_reaches_none",
+        || {
+            let thread = ThreadRight::current().expect("the own thread");
+            let name = thread.into_name().raw();
+            let over = AtomicBool::new(false);
+            let mut seen = [0_u32; 3];
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        while !over.load(Ordering::Relaxed) {
+                            // Takes references and releases them, which the trim may have taken meanwhile.
+                            let _ = change(name, MACH_PORT_RIGHT_SEND, 3);
+                            let _ = change(name, MACH_PORT_RIGHT_SEND, -3);
+                        }
+                    });
+                }
+                let deadline = Instant::now() + Duration::from_secs(2);
+                while Instant::now() < deadline {
+                    let at = match normalized(name) {
+                        Normalization::AlreadyOne => 0,
+                        Normalization::Dropped(dropped) => {
+                            assert!((1..=6).contains(&dropped), "{dropped}");
+                            1
+                        }
+                        Normalization::Raced { seen, .. } => {
+                            assert!((2..=7).contains(&seen), "{seen}");
+                            2
+                        }
+                        other => panic!("{other}"),
+                    };
+                    seen[at] += 1;
+                    assert_ne!(references(name), 0, "the kernel's own reference");
+                }
+                over.store(true, Ordering::Relaxed);
+            });
+            println!("already one, dropped, raced: {seen:?}");
+            assert!(seen[1] > 0, "nothing was ever trimmed: {seen:?}");
+            assert_ne!(
+                normalized(name),
+                Normalization::Invalid(KernReturn::INVALID_NAME)
+            );
+            assert_eq!(references(name), 1);
+        },
+    );
+}
+
+#[test]
+fn d2_5_a_thread_that_ends_without_it_leaves_a_dead_name() {
+    in_own_process(
+        "d2_5_a_thread_that_ends_without_it_leaves_a_dead_name",
+        || {
+            let audit = Audit::start().expect("a census");
+            let thread = std::thread::spawn(|| {
+                for _ in 0..3 {
+                    let _ = ThreadRight::current().expect("the own thread").into_name();
+                }
+            });
+            thread.join().expect("a thread");
+            let deadline = Instant::now() + Duration::from_secs(20);
+            loop {
+                let left = audit.difference().expect("a census");
+                if (left.names, left.dead_names, left.dead_references) == (1, 1, 3) {
+                    break;
+                }
+                assert!(Instant::now() < deadline, "{left}");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        },
+    );
+}
