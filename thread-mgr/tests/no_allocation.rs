@@ -82,10 +82,8 @@ unsafe extern "C" fn after(value: *mut libc::c_void) {
 fn make_key(place: &AtomicUsize, destructor: unsafe extern "C" fn(*mut libc::c_void)) {
     let mut key = 0;
     // SAFETY: the key goes to a local variable.
-    assert_eq!(
-        unsafe { libc::pthread_key_create(&mut key, Some(destructor)) },
-        0
-    );
+    let error = unsafe { libc::pthread_key_create(&mut key, Some(destructor)) };
+    assert_eq!(error, 0);
     place.store(key as usize, Ordering::Relaxed);
 }
 
