@@ -1,5 +1,6 @@
 //! Memory for messages, taken before the first exception.
 
+use crate::question::Question;
 use core::fmt;
 use mach_sys::message::MAX_TRAILER_SIZE;
 use mach_sys::mig::{REPLY_SIZE_MAX, REQUEST_SIZE_MAX};
@@ -8,9 +9,13 @@ const REQUEST_WORDS: usize = (REQUEST_SIZE_MAX + MAX_TRAILER_SIZE as usize).div_
 const REPLY_WORDS: usize = (REPLY_SIZE_MAX + MAX_TRAILER_SIZE as usize).div_ceil(4);
 
 /// Room for the largest request with its trailer, for the largest reply, and for a question to another handler: about 16 KiB.
+///
+/// It also owns the unanswered request that was received into it: one that is forgotten (`core::mem::forget`) is declined by
+/// the next [`receive`](crate::Receiver::receive), or with the buffer.
 pub struct MessageBuffer {
     pub(crate) request: [u32; REQUEST_WORDS],
     pub(crate) scratch: Scratch,
+    pub(crate) question: Option<Question>,
 }
 
 /// What an answer needs.
@@ -31,6 +36,7 @@ impl MessageBuffer {
                 reply: [0; REPLY_WORDS],
                 forward: [0; REQUEST_WORDS],
             },
+            question: None,
         }
     }
 }
@@ -43,6 +49,8 @@ impl Default for MessageBuffer {
 
 impl fmt::Debug for MessageBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MessageBuffer").finish_non_exhaustive()
+        f.debug_struct("MessageBuffer")
+            .field("question", &self.question)
+            .finish_non_exhaustive()
     }
 }

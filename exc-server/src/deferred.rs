@@ -1,19 +1,23 @@
 //! Answers that are put off.
 
+use crate::delivery::Delivery;
 use crate::error::{ReplyError, StateError};
-use crate::question::Question;
+use crate::question::{NewState, Question};
 use mach_sys::exception::ExceptionType;
+use mach_sys::machine::Machine;
 use mach_sys::mig::Request;
-use mach_sys::thread_state::{THREAD_STATE_MAX, ThreadState};
+use mach_sys::rights::ThreadRight;
+use mach_sys::thread_state::{Flavor, StateError as Mismatch, THREAD_STATE_MAX, ThreadState};
 use mach_sys::types::{mach_msg_type_number_t, natural_t, thread_state_flavor_t};
 
 /// Words of a reply before its state.
 const REPLY_HEADER_WORDS: usize = 11;
 
 /// Memory for one deferred exception: to be made before it is needed, since nothing may allocate on the way of an exception.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct DeferSlot {
-    words: Box<[u32]>,
+    state: Box<[u32]>,
+    new_state: Box<[u32]>,
     reply: Box<[u32]>,
 }
 
@@ -23,7 +27,8 @@ impl DeferSlot {
     pub fn with_room(count: mach_msg_type_number_t) -> Self {
         let count = (count as usize).min(THREAD_STATE_MAX);
         Self {
-            words: vec![0; count].into_boxed_slice(),
+            state: vec![0; count].into_boxed_slice(),
+            new_state: vec![0; count].into_boxed_slice(),
             reply: vec![0; REPLY_HEADER_WORDS + count].into_boxed_slice(),
         }
     }
@@ -33,9 +38,23 @@ impl DeferSlot {
     pub fn for_state<S: ThreadState>() -> Self {
         Self::with_room(S::COUNT)
     }
+
+    /// Room for the state that a delivery brings.
+    #[must_use]
+    pub fn for_delivery(delivery: Delivery) -> Self {
+        let count = Flavor::new(Machine::NATIVE, delivery.flavor()).count();
+        Self::with_room(count.filter(|_| delivery.has_state()).unwrap_or(0))
+    }
+
+    /// The most words of a state.
+    pub(crate) fn room(&self) -> usize {
+        self.state.len()
+    }
 }
 
 /// An exception whose answer was put off: owns all that it needs, and can be answered from any thread. Dropping it declines.
+///
+/// A thread that waits for an answer of this kind is a request in flight of its route.
 #[must_use = "dropping a deferred exception declines it"]
 #[derive(Debug)]
 pub struct Deferred {
@@ -50,25 +69,34 @@ pub struct Deferred {
 }
 
 impl Deferred {
+    /// `new_state` is the one that was set before, if any. The slot has room for both.
     pub(crate) fn new(
         request: &Request<'_>,
         question: Question,
         tag: u64,
-        mut slot: DeferSlot,
+        new_state: Option<NewState<'_>>,
+        slot: DeferSlot,
     ) -> Self {
-        let state = request.flavor().and_then(|flavor| {
-            let length = request.old_state().copy_to(&mut slot.words)?.len();
-            Some((flavor, length))
-        });
-        Self {
+        let mut deferred = Self {
             question,
             kind: request.exception(),
             codes: crate::exception::two_codes(request),
             tag,
-            state,
+            state: None,
             new_state: None,
             slot,
+        };
+        deferred.state = request.flavor().and_then(|flavor| {
+            let words = request.old_state().copy_to(&mut deferred.slot.state)?;
+            Some((flavor, words.len()))
+        });
+        if let Some((flavor, words)) = new_state {
+            if let Some(room) = deferred.slot.new_state.get_mut(..words.len()) {
+                room.copy_from_slice(words);
+                deferred.new_state = Some((flavor, words.len()));
+            }
         }
+        deferred
     }
 
     /// The kind of exception.
@@ -89,17 +117,26 @@ impl Deferred {
         self.tag
     }
 
+    /// The faulting thread, as [`Exception::thread`](crate::Exception::thread).
+    #[must_use]
+    pub fn thread(&self) -> Option<&ThreadRight> {
+        self.question.rights.thread.as_ref()
+    }
+
     /// The state that came.
     ///
     /// # Errors
-    /// None came, the slot had no room for it, or it is of another flavor or size.
+    /// None came, or it is of another flavor or size.
     pub fn state<S: ThreadState>(&self) -> Result<S, StateError> {
-        match self.state {
-            Some((flavor, length)) if flavor == S::FLAVOR => {
-                Ok(S::from_words(&self.slot.words[..length])?)
-            }
-            _ => Err(StateError::Absent),
+        let (flavor, length) = self.state.ok_or(StateError::Absent)?;
+        if flavor != S::FLAVOR {
+            let flavor_of = |flavor| Flavor::new(S::MACHINE, flavor);
+            return Err(StateError::Mismatch(Mismatch::Flavor {
+                found: flavor_of(flavor),
+                wanted: flavor_of(S::FLAVOR),
+            }));
         }
+        Ok(S::from_words(self.slot.state.get(..length).unwrap_or(&[]))?)
     }
 
     /// Sets the state that the thread goes on with if it is resumed.
@@ -117,7 +154,7 @@ impl Deferred {
         }
         let room = self
             .slot
-            .words
+            .new_state
             .get_mut(..words.len())
             .ok_or(StateError::TooLarge { words: words.len() })?;
         room.copy_from_slice(words);
@@ -142,21 +179,17 @@ impl Deferred {
     }
 
     fn take_slot(&mut self) -> DeferSlot {
-        core::mem::replace(
-            &mut self.slot,
-            DeferSlot {
-                words: Box::default(),
-                reply: Box::default(),
-            },
-        )
+        core::mem::take(&mut self.slot)
     }
 
     fn answer(&mut self, handled: bool) -> Result<(), ReplyError> {
-        let DeferSlot { words, reply } = &mut self.slot;
+        let DeferSlot {
+            new_state, reply, ..
+        } = &mut self.slot;
         let state = self
             .new_state
             .filter(|_| handled)
-            .map(|(flavor, length)| (flavor, &words[..length]));
+            .map(|(flavor, length)| (flavor, &new_state[..length]));
         self.question.answer(handled, state, reply)
     }
 }

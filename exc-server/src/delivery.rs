@@ -5,7 +5,7 @@ use core::fmt;
 use mach_sys::exception::{Behavior, BehaviorKind, BehaviorModifiers};
 use mach_sys::machine::Machine;
 use mach_sys::mig::Routine;
-use mach_sys::thread_state::{Flavor, ThreadState};
+use mach_sys::thread_state::{Flavor, NativeState, ThreadState};
 use mach_sys::types::thread_state_flavor_t;
 
 /// All that `*_set_exception_ports` wants besides port and mask.
@@ -16,11 +16,18 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// What a thread's route asks for if nothing speaks against it: `EXCEPTION_STATE` with 64-bit codes and the general registers.
+    pub const THREAD: Self = Self::state::<NativeState>();
+    /// What a task's route asks for if nothing speaks against it: `EXCEPTION_STATE_IDENTITY` with 64-bit codes and the general
+    /// registers.
+    pub const TASK: Self = Self::state_identity::<NativeState>();
+
     /// Any behavior and flavor that the kernel can deliver.
     ///
     /// # Errors
     /// Combinations that the kernel accepts and then cannot deliver, or that crash it (B2.7): a behavior that it does not know, a
-    /// protected one without 64-bit codes, a state-carrying one without a flavor of this machine's.
+    /// protected one or one that prefers a backtrace without 64-bit codes (B2.5), a state-carrying one without a flavor of this
+    /// machine's.
     pub const fn new(
         behavior: Behavior,
         flavor: thread_state_flavor_t,
@@ -33,7 +40,9 @@ impl Delivery {
                 BehaviorModifiers::empty()
             },
         );
-        if Routine::for_behavior(plain).is_none() {
+        let modifiers = behavior.modifiers();
+        let backtrace = modifiers.contains(BehaviorModifiers::BACKTRACE_PREFERRED);
+        if Routine::for_behavior(plain).is_none() || (backtrace && !behavior.has_codes()) {
             return Err(DeliveryError::Behavior(behavior));
         }
         let described = Flavor::new(Machine::NATIVE, flavor);
@@ -114,6 +123,16 @@ impl Delivery {
         self.flavor
     }
 
+    /// Whether the message names the task, so that its exceptions can be told from its children's. A token does not: each message
+    /// has a new one, which compares with none (A7.10).
+    #[must_use]
+    pub const fn names_task(self) -> bool {
+        matches!(
+            self.behavior.kind(),
+            BehaviorKind::DEFAULT | BehaviorKind::STATE_IDENTITY
+        )
+    }
+
     /// Whether the message carries a state.
     #[must_use]
     pub const fn has_state(self) -> bool {
@@ -128,5 +147,72 @@ impl fmt::Display for Delivery {
             write!(f, " with {}", Flavor::new(Machine::NATIVE, self.flavor))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CODES: BehaviorModifiers = BehaviorModifiers::CODES;
+    const FLAVOR: thread_state_flavor_t = NativeState::FLAVOR;
+
+    fn refused(kind: BehaviorKind, modifiers: BehaviorModifiers, flavor: i32) -> bool {
+        Delivery::new(Behavior::of(kind, modifiers), flavor).is_err()
+    }
+
+    #[test]
+    fn b2_7_what_the_kernel_takes_and_cannot_deliver_is_refused() {
+        let none = Machine::NATIVE.thread_state_none();
+        for kind in [
+            BehaviorKind::STATE,
+            BehaviorKind::STATE_IDENTITY,
+            BehaviorKind::STATE_IDENTITY_PROTECTED,
+        ] {
+            for flavor in [0, none, 4711, -1] {
+                assert!(refused(kind, CODES, flavor), "{kind} {flavor}");
+            }
+            assert!(!refused(kind, CODES, FLAVOR), "{kind}");
+        }
+        // It would stop the kernel.
+        let protected = BehaviorKind::STATE_IDENTITY_PROTECTED;
+        assert!(refused(protected, BehaviorModifiers::empty(), FLAVOR));
+        assert!(
+            Delivery::state_identity_protected::<NativeState>()
+                .narrow()
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn b2_2_and_b2_5_behaviors_without_a_message_are_refused() {
+        for kind in [0, 6, 7, 0x100] {
+            assert!(refused(BehaviorKind::new(kind), CODES, FLAVOR), "{kind}");
+        }
+        let protected = BehaviorKind::IDENTITY_PROTECTED;
+        assert!(refused(protected, BehaviorModifiers::empty(), 0));
+        assert!(!refused(protected, CODES, 0));
+        let backtrace = BehaviorModifiers::BACKTRACE_PREFERRED;
+        assert!(refused(BehaviorKind::DEFAULT, backtrace, 0));
+        assert!(!refused(BehaviorKind::DEFAULT, backtrace | CODES, 0));
+    }
+
+    #[test]
+    fn what_is_made_by_name_is_what_would_be_accepted() {
+        for delivery in [
+            Delivery::THREAD,
+            Delivery::TASK,
+            Delivery::identity(),
+            Delivery::identity_protected(),
+            Delivery::state_identity_protected::<NativeState>(),
+        ] {
+            assert_eq!(
+                Delivery::new(delivery.behavior(), delivery.flavor()),
+                Ok(delivery)
+            );
+            assert!(delivery.behavior().has_codes());
+        }
+        assert_eq!(Delivery::THREAD.behavior().raw(), 0x8000_0002_u32 as i32);
+        assert!(!Delivery::THREAD.names_task() && Delivery::TASK.names_task());
     }
 }

@@ -118,10 +118,14 @@ pub enum InstallError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RouteError {
-    /// `EXCEPTION_STATE` names nobody: at task level the exceptions of children, which inherit the registration, cannot be told from
-    /// the task's own. [`Routing::children_need_not_be_told_apart`](crate::Routing::children_need_not_be_told_apart) allows it.
-    #[error("EXCEPTION_STATE at task level cannot tell a child's exceptions from the task's own")]
-    AnonymousTask,
+    /// The behavior does not name the task: at task level the exceptions of children, which inherit the registration (B6.3), cannot
+    /// be told from the task's own.
+    /// [`Routing::children_need_not_be_told_apart`](crate::Routing::children_need_not_be_told_apart) allows it.
+    #[error("{behavior} at task level cannot tell a child's exceptions from the task's own")]
+    AnonymousTask {
+        /// The behavior.
+        behavior: Behavior,
+    },
     /// All places for routes are taken.
     #[error("the server has {0} routes, and no room for more")]
     Full(u32),

@@ -4,8 +4,11 @@ use crate::answer::{Answered, Outcome};
 use crate::buffer::Scratch;
 use crate::deferred::{DeferSlot, Deferred};
 use crate::error::{ReplyError, StateError};
-use crate::install::Previous;
+use crate::forward::Forward;
+use crate::install::Displaced;
 use crate::question::Question;
+use crate::receiver::{Received, Timeout};
+use crate::registration::{Previous, PreviousHandler};
 use crate::stats::Counters;
 use core::fmt;
 use mach_sys::exception::{ExceptionType, Meaning};
@@ -22,32 +25,24 @@ use mach_sys::types::{natural_t, thread_state_flavor_t};
 #[must_use = "dropping an exception declines it"]
 pub struct Exception<'b> {
     request: Request<'b>,
-    question: Question,
+    /// Stands with whoever received it: forgetting the exception leaves it there, and it is declined.
+    question: &'b mut Question,
     tag: u64,
     context: u64,
     scratch: &'b mut Scratch,
     /// The new state's flavor and length; its words lie in the scratch's forward buffer.
     new_state: Option<(thread_state_flavor_t, usize)>,
     counters: Option<&'b Counters>,
-    forward: Forward<'b>,
-}
-
-/// What forwarding needs: where answers come to, and who was there before.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Forward<'b> {
-    pub(crate) reply_port: Option<&'b mach_sys::rights::ReceiveRight>,
 }
 
 impl<'b> Exception<'b> {
-    pub(crate) fn new(
-        request: Request<'b>,
-        question: Question,
-        tag: u64,
-        context: u64,
-        scratch: &'b mut Scratch,
-        counters: Option<&'b Counters>,
-        forward: Forward<'b>,
-    ) -> Self {
+    pub(crate) fn new(received: Received<'b>, tag: u64, counters: Option<&'b Counters>) -> Self {
+        let Received {
+            request,
+            context,
+            scratch,
+            question,
+        } = received;
         Self {
             request,
             question,
@@ -56,7 +51,6 @@ impl<'b> Exception<'b> {
             scratch,
             new_state: None,
             counters,
-            forward,
         }
     }
 
@@ -200,44 +194,76 @@ impl<'b> Exception<'b> {
         self.answer(false)
     }
 
-    /// Asks the handler that was there before, in the form that he registered for, and passes his answer on. Declines when nobody was
-    /// there, or he did not answer.
-    pub fn forward(mut self, previous: &Previous) -> Answered {
-        let handler = previous.handler(self.kind());
-        let answered = match (handler, self.forward.reply_port) {
-            (Some(handler), Some(reply_port)) => crate::forward::ask(
-                &self.request,
-                &self.question,
-                handler,
-                reply_port,
-                self.scratch,
-            ),
-            _ => None,
+    /// Asks the handler that the route displaced, in the form that he registered for, and passes his answer on. Declines when nobody
+    /// was there, when he does not handle it or takes too long, and when he was this server, which cannot wait for itself.
+    ///
+    /// 64-bit codes are cut for a 32-bit handler; a state that the request lacks is read from the thread. A state that was set before
+    /// is dropped. While he is waited for, this server serves nobody else.
+    pub fn forward(self, limit: Timeout) -> Answered {
+        let displaced = self
+            .question
+            .place
+            .as_ref()
+            .and_then(|place| place.displaced(self.kind()));
+        match displaced {
+            Some(Displaced { handler, thread }) => self.ask(&handler, thread.as_ref(), limit),
+            None => self.decline(),
+        }
+    }
+
+    /// As [`forward`](Self::forward), to a handler that an [`Installation`](crate::Installation) displaced.
+    pub fn forward_to(self, previous: &Previous, limit: Timeout) -> Answered {
+        match previous.handler(self.kind()) {
+            Some(handler) => self.ask(handler, None, limit),
+            None => self.decline(),
+        }
+    }
+
+    fn ask(
+        mut self,
+        handler: &PreviousHandler,
+        thread: Option<&ThreadRight>,
+        limit: Timeout,
+    ) -> Answered {
+        let forward = Forward {
+            handler,
+            thread,
+            milliseconds: limit.milliseconds(),
         };
-        match answered {
+        match forward.ask(&self.request, self.question, self.scratch) {
             Some(new_state) => {
                 self.new_state = new_state;
-                let answered = self.answer_with(true, Outcome::Forwarded);
-                drop(self);
-                answered
+                self.answer_with(true, Outcome::Forwarded)
             }
             None => self.answer(false),
         }
     }
 
-    /// Puts the answer off: the slot, made before, takes all that it needs, and somebody answers later, from any thread.
-    pub fn defer(mut self, slot: DeferSlot) -> (Answered, Deferred) {
+    /// Puts the answer off: the slot, made before, takes all that it needs, the state that was set included, and somebody answers
+    /// later, from any thread.
+    ///
+    /// # Errors
+    /// The slot has no room for the state that came, or for the one that was set: the exception is declined, and the slot given
+    /// back.
+    pub fn defer(mut self, slot: DeferSlot) -> Result<(Answered, Deferred), (Answered, DeferSlot)> {
+        let new_length = self.new_state.map_or(0, |(_, length)| length);
+        if self.request.old_state().len().max(new_length) > slot.room() {
+            return Err((self.answer(false), slot));
+        }
         let question = self.take_question();
-        let deferred = Deferred::new(&self.request, question, self.tag, slot);
+        let new_state = self
+            .new_state
+            .map(|(flavor, length)| (flavor, &self.scratch.forward[..length]));
+        let deferred = Deferred::new(&self.request, question, self.tag, new_state, slot);
         if let Some(counters) = self.counters {
             counters.answered(Outcome::Deferred);
         }
-        (Answered(Outcome::Deferred), deferred)
+        Ok((Answered(Outcome::Deferred), deferred))
     }
 
     fn take_question(&mut self) -> Question {
         let answered = Question::answered(self.question.routine);
-        core::mem::replace(&mut self.question, answered)
+        core::mem::replace(self.question, answered)
     }
 
     fn answer(&mut self, handled: bool) -> Answered {

@@ -1,83 +1,109 @@
 //! Asking the handler that was there before.
+#![allow(unsafe_code)]
 
 use crate::buffer::Scratch;
-use crate::install::PreviousHandler;
 use crate::message;
 use crate::question::Question;
+use crate::registration::PreviousHandler;
 use mach_sys::exception::{Behavior, BehaviorModifiers};
-use mach_sys::kernel::system;
+use mach_sys::kern_return::KernReturn;
+use mach_sys::kernel::{self, system};
 use mach_sys::message::{Disposition, MAX_TRAILER_SIZE};
-use mach_sys::mig::{HeaderPort, Identity, IdentityKind, Raise, Request, Routine, check_reply};
+use mach_sys::mig::{
+    HeaderPort, Identity, IdentityKind, Raise, ReplyError, Request, Routine, check_reply,
+};
 use mach_sys::pod;
-use mach_sys::rights::{ReceiveRight, Right};
+use mach_sys::rights::{ReceiveRight, Right, ThreadRight};
 use mach_sys::thread_state::THREAD_STATE_MAX;
-use mach_sys::types::thread_state_flavor_t;
+use mach_sys::types::{mach_msg_type_number_t, natural_t, thread_state_flavor_t};
 
 /// The state that the displaced handler wants the thread to go on with: flavor and length; its words are at the start of the
 /// scratch's forward buffer.
 pub(crate) type NewState = Option<(thread_state_flavor_t, usize)>;
 
-/// Puts the question to a displaced handler, in the form that he registered for, and waits for his answer. `None` unless he
-/// handled it: he said no, he is gone, or he wants what this request does not have.
-pub(crate) fn ask(
-    request: &Request<'_>,
-    question: &Question,
-    handler: &PreviousHandler,
-    reply_port: &ReceiveRight,
-    scratch: &mut Scratch,
-) -> Option<NewState> {
-    let port = handler.port.as_ref()?;
-    let width = handler.behavior.modifiers() & BehaviorModifiers::CODES;
-    let routine = Routine::for_behavior(Behavior::of(handler.behavior.kind(), width))?;
-    let identity = identity(routine, question)?;
-    // His state is ours, if ours is of his flavor.
-    let Scratch { reply, forward } = scratch;
-    let state = if routine.has_state() {
-        if request.flavor() != Some(handler.flavor) {
-            return None;
-        }
-        request.old_state().copy_to(reply)?
-    } else {
-        &mut []
-    };
-    let raise = Raise {
-        routine,
-        remote: HeaderPort::new(port.name().raw(), Disposition::COPY_SEND),
-        local: HeaderPort::new(reply_port.name().raw(), Disposition::MAKE_SEND_ONCE),
-        voucher: HeaderPort::NONE,
-        identity,
-        disposition: Disposition::COPY_SEND,
-        exception: request.exception(),
-        codes: request.codes(),
-        flavor: handler.flavor,
-        state,
-    };
-    let size = raise.encode(pod::word_bytes_mut(forward)).ok()?;
-    message::exchange(forward, size, reply_port.name()).ok()?;
-    let limit = routine.reply_size(THREAD_STATE_MAX) + MAX_TRAILER_SIZE as usize;
-    let (bytes, _) = message::split(forward);
-    let Ok(answer) = check_reply(routine, bytes, limit) else {
-        // Whatever a bad answer brought is released; a refusal brings nothing.
-        message::destroy(forward);
-        return None;
-    };
-    let Some(flavor) = answer.flavor else {
-        return Some(None);
-    };
-    let words = answer.new_state.copy_to(reply)?;
-    let length = words.len();
-    forward[..length].copy_from_slice(words);
-    // A state only fits into the reply to a question that carries one.
-    Some(question.routine.has_state().then_some((flavor, length)))
+/// A displaced handler, and how he is asked.
+pub(crate) struct Forward<'a> {
+    pub(crate) handler: &'a PreviousHandler,
+    /// The thread, if the request does not name it.
+    pub(crate) thread: Option<&'a ThreadRight>,
+    pub(crate) milliseconds: Option<u32>,
 }
 
-/// Whom the question is about, from the rights of the request; the task is this one, if the request named nobody.
-fn identity(routine: Routine, question: &Question) -> Option<Identity> {
+impl Forward<'_> {
+    /// Puts the question, in the form that he registered for, and waits for his answer. `None` unless he handled it: he said no, he
+    /// is gone, he took too long, or he wants what cannot be made here.
+    pub(crate) fn ask(
+        &self,
+        request: &Request<'_>,
+        question: &Question,
+        scratch: &mut Scratch,
+    ) -> Option<NewState> {
+        let handler = self.handler;
+        let port = handler.port.as_ref()?;
+        let thread = question.rights.thread.as_ref().or(self.thread);
+        let width = handler.behavior.modifiers() & BehaviorModifiers::CODES;
+        let routine = Routine::for_behavior(Behavior::of(handler.behavior.kind(), width))?;
+        let Scratch { reply, forward } = scratch;
+        let state: &[natural_t] = if !routine.has_state() {
+            &[]
+        } else if request.flavor() == Some(handler.flavor) {
+            request.old_state().copy_to(reply)?
+        } else {
+            state_of(thread?, handler.flavor, reply)?
+        };
+        // A port of this question's own: an answer that comes too late dies with it.
+        let reply_port = ReceiveRight::new().ok()?;
+        let raise = Raise {
+            routine,
+            remote: HeaderPort::new(port.name().raw(), Disposition::COPY_SEND),
+            local: HeaderPort::new(reply_port.name().raw(), Disposition::MAKE_SEND_ONCE),
+            voucher: HeaderPort::NONE,
+            identity: identity(routine, question, thread)?,
+            disposition: Disposition::COPY_SEND,
+            exception: request.exception(),
+            codes: request.codes(),
+            flavor: handler.flavor,
+            state,
+        };
+        let size = raise.encode(pod::word_bytes_mut(forward)).ok()?;
+        message::exchange(forward, size, reply_port.name(), self.milliseconds).ok()?;
+        let limit = routine.reply_size(THREAD_STATE_MAX) + MAX_TRAILER_SIZE as usize;
+        let (bytes, _) = message::split(forward);
+        let answer = match check_reply(routine, bytes, limit) {
+            Ok(answer) => answer,
+            // "Handled, and leave the thread as it is" (A6.5).
+            Err(ReplyError::Refused(KernReturn::RCV_PORT_DIED)) => return Some(None),
+            Err(_) => {
+                // Whatever a bad answer brought is released; a refusal brings nothing.
+                message::destroy(forward);
+                return None;
+            }
+        };
+        let Some(flavor) = answer.flavor else {
+            return Some(None);
+        };
+        let words = answer.new_state.copy_to(reply)?;
+        if question.routine.has_state() {
+            forward[..words.len()].copy_from_slice(words);
+            return Some(Some((flavor, words.len())));
+        }
+        // Our own reply has no room for his state. A state that is refused means "not handled" (A4.4).
+        set_state_of(thread?, flavor, words).ok()?;
+        Some(None)
+    }
+}
+
+/// Whom the question is about; the task is this one, if the request named nobody: only a thread's route lends its thread.
+fn identity(
+    routine: Routine,
+    question: &Question,
+    thread: Option<&ThreadRight>,
+) -> Option<Identity> {
     let rights = &question.rights;
     Some(match routine.identity() {
         IdentityKind::None => Identity::None,
         IdentityKind::ThreadAndTask => Identity::ThreadAndTask {
-            thread: rights.thread.as_ref()?.name().raw(),
+            thread: thread?.name().raw(),
             task: match &rights.task {
                 Some(task) => task.name().raw(),
                 None => system::task_self(),
@@ -88,5 +114,38 @@ fn identity(routine: Routine, question: &Question) -> Option<Identity> {
             thread_id: rights.thread_id?,
         },
         IdentityKind::Kcdata => return None,
+    })
+}
+
+/// Reads a state of the thread, which waits inside its exception.
+fn state_of<'a>(
+    thread: &ThreadRight,
+    flavor: thread_state_flavor_t,
+    to: &'a mut [natural_t],
+) -> Option<&'a [natural_t]> {
+    let mut count = to.len().min(THREAD_STATE_MAX) as mach_msg_type_number_t;
+    // SAFETY: the buffer has room for as many words as the count says.
+    KernReturn::check(unsafe {
+        kernel::thread_get_state(thread.name().raw(), flavor, to.as_mut_ptr(), &mut count)
+    })
+    .ok()?;
+    to.get(..count as usize)
+}
+
+/// Writes a state of the thread: the one that the displaced handler wants, who would have set it through the kernel himself.
+fn set_state_of(
+    thread: &ThreadRight,
+    flavor: thread_state_flavor_t,
+    words: &[natural_t],
+) -> Result<(), KernReturn> {
+    // SAFETY: there are as many words as the count says. With which registers the thread goes on is the displaced handler's answer;
+    // the kernel would have applied it unasked.
+    KernReturn::check(unsafe {
+        kernel::thread_set_state(
+            thread.name().raw(),
+            flavor,
+            words.as_ptr(),
+            words.len() as mach_msg_type_number_t,
+        )
     })
 }

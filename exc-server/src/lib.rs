@@ -54,15 +54,23 @@ mod forward;
 #[cfg(feature = "std")]
 mod install;
 #[cfg(feature = "std")]
+mod installed;
+#[cfg(feature = "std")]
 mod message;
 #[cfg(feature = "std")]
 mod question;
 #[cfg(feature = "std")]
 mod receiver;
 #[cfg(feature = "std")]
+mod registration;
+#[cfg(feature = "std")]
 mod route;
 #[cfg(feature = "std")]
+mod serve;
+#[cfg(feature = "std")]
 mod server;
+#[cfg(feature = "std")]
+mod shared;
 #[cfg(feature = "std")]
 mod stats;
 #[cfg(feature = "std")]
@@ -79,8 +87,9 @@ pub use {
     deferred::{DeferSlot, Deferred},
     error::{InFlight, InstallError, ReceiveError, ReplyError, RouteError, StartError},
     exception::Exception,
-    install::{Installation, Previous, PreviousHandler, Restored, Target},
+    install::{Installation, Restored},
     receiver::{Receiver, Timeout},
+    registration::{Previous, PreviousHandler, Target},
     route::{Route, Routing, Unrouted},
     server::{Builder, Handler, PanicPolicy, Server},
     stats::Stats,

@@ -4,27 +4,41 @@
 use mach_sys::kern_return::KernReturn;
 use mach_sys::kernel;
 use mach_sys::message::{
-    MACH_MSG_TYPE_COPY_SEND, MACH_RCV_MSG, MACH_RCV_TIMEOUT, MACH_RCV_TRAILER_CTX,
-    MACH_RCV_TRAILER_ELEMENTS, MACH_SEND_MSG, MACH_SEND_TIMEOUT, mach_msg_header_t,
+    Disposition, MACH_MSG_TYPE_COPY_SEND, MACH_MSGH_BITS_LOCAL, MACH_RCV_MSG, MACH_RCV_TIMEOUT,
+    MACH_RCV_TRAILER_CTX, MACH_RCV_TRAILER_ELEMENTS, MACH_SEND_MSG, MACH_SEND_TIMEOUT,
+    mach_msg_context_trailer_t, mach_msg_header_t, read_trailer,
 };
 use mach_sys::pod;
-use mach_sys::rights::{Name, Right, SendRight};
+use mach_sys::rights::{Name, Queue, Right, SendOnceRight, SendRight};
 use mach_sys::types::{MACH_PORT_NULL, mach_msg_option_t};
 
 /// Asks for the trailer that has the port's context.
 const CONTEXT_TRAILER: mach_msg_option_t = MACH_RCV_TRAILER_ELEMENTS(MACH_RCV_TRAILER_CTX);
-/// Words of the trailer before the context.
-const CONTEXT_AT: usize = 13;
 
-/// Sends the message of `size` bytes at the start of the buffer. Without a limit: reply rights are send-once rights, which no full
-/// queue holds up.
-pub(crate) fn send(buffer: &mut [u32], size: usize) -> Result<(), KernReturn> {
+/// A message that did not leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unsent {
+    pub(crate) code: KernReturn,
+    /// Whether its rights went all the same: the kernel had given them back in the buffer (C10.7), and they were released there.
+    pub(crate) rights_gone: bool,
+}
+
+/// After these the buffer holds the message again, with its rights under names that need not be the ones before (C10.7).
+const GIVEN_BACK: [KernReturn; 3] = [
+    KernReturn::SEND_TIMED_OUT,
+    KernReturn::SEND_INTERRUPTED,
+    KernReturn::SEND_NO_BUFFER,
+];
+
+/// Sends the message of `size` bytes at the start of the buffer without waiting: no full queue holds a send-once right up (C10.5), and
+/// whoever gives an ordinary send right as his reply port does not make the server wait for room.
+pub(crate) fn send(buffer: &mut [u32], size: usize) -> Result<(), Unsent> {
     let size = size.min(size_of_val(buffer));
     // SAFETY: the buffer is valid for `size` bytes, for reads and, should the kernel give the message back, for writes.
     KernReturn::check(unsafe {
         kernel::mach_msg(
             buffer.as_mut_ptr().cast(),
-            MACH_SEND_MSG,
+            MACH_SEND_MSG | MACH_SEND_TIMEOUT,
             size as u32,
             0,
             MACH_PORT_NULL,
@@ -32,6 +46,35 @@ pub(crate) fn send(buffer: &mut [u32], size: usize) -> Result<(), KernReturn> {
             MACH_PORT_NULL,
         )
     })
+    .map_err(|code| unsent(buffer, code))
+}
+
+fn unsent(buffer: &mut [u32], code: KernReturn) -> Unsent {
+    let rights_gone = GIVEN_BACK.contains(&code);
+    if rights_gone {
+        // As sent, not as received: the reply right stands in the local field, which `mach_msg_destroy` leaves alone.
+        drop_local(&header(buffer));
+        destroy(buffer);
+    }
+    Unsent { code, rights_gone }
+}
+
+fn drop_local(header: &mach_msg_header_t) {
+    let disposition = Disposition::new(MACH_MSGH_BITS_LOCAL(header.msgh_bits));
+    let Some(name) = Name::new(header.msgh_local_port) else {
+        return;
+    };
+    match disposition {
+        Disposition::MOVE_SEND_ONCE => {
+            // SAFETY: the kernel gave this right back with the message, under this name, and nobody else knows it.
+            drop(unsafe { SendOnceRight::from_name(name) });
+        }
+        Disposition::MOVE_SEND => {
+            // SAFETY: as above; the reference is the message's.
+            drop(unsafe { SendRight::<Queue>::from_name(name) });
+        }
+        _ => {}
+    }
 }
 
 /// Receives into the buffer; waits at most `milliseconds`, or without limit.
@@ -55,48 +98,48 @@ pub(crate) fn receive(
     })
 }
 
-/// Sends the message of `size` bytes and receives an answer on `port` into the same buffer.
-pub(crate) fn exchange(buffer: &mut [u32], size: usize, port: Name) -> Result<(), KernReturn> {
+/// Sends the message of `size` bytes and receives an answer on `port` into the same buffer; each waits at most `milliseconds`, or
+/// without limit.
+pub(crate) fn exchange(
+    buffer: &mut [u32],
+    size: usize,
+    port: Name,
+    milliseconds: Option<u32>,
+) -> Result<(), KernReturn> {
     let size = size.min(size_of_val(buffer));
+    let limit = milliseconds.map_or(0, |_| MACH_SEND_TIMEOUT | MACH_RCV_TIMEOUT);
     // SAFETY: the buffer is valid for reads of `size` bytes and for writes of its whole size.
     KernReturn::check(unsafe {
         kernel::mach_msg(
             buffer.as_mut_ptr().cast(),
-            MACH_SEND_MSG | MACH_RCV_MSG,
+            MACH_SEND_MSG | MACH_RCV_MSG | limit,
             size as u32,
             size_of_val(buffer) as u32,
             port.raw(),
-            0,
+            milliseconds.unwrap_or(0),
             MACH_PORT_NULL,
         )
     })
+    .map_err(|code| unsent(buffer, code).code)
 }
 
 /// Sends an empty message, which only wakes who receives it. If the queue is full, he is awake.
 pub(crate) fn send_wake(to: &SendRight) {
-    let mut header = mach_msg_header_t {
+    const SIZE: usize = size_of::<mach_msg_header_t>();
+    let header = mach_msg_header_t {
         msgh_bits: MACH_MSG_TYPE_COPY_SEND,
-        msgh_size: size_of::<mach_msg_header_t>() as u32,
+        msgh_size: SIZE as u32,
         msgh_remote_port: to.name().raw(),
         ..mach_msg_header_t::default()
     };
-    // SAFETY: the header is a whole message, valid for reads and writes of its size.
-    let _ = KernReturn::check(unsafe {
-        kernel::mach_msg(
-            core::ptr::from_mut(&mut header).cast(),
-            MACH_SEND_MSG | MACH_SEND_TIMEOUT,
-            size_of::<mach_msg_header_t>() as u32,
-            0,
-            MACH_PORT_NULL,
-            0,
-            MACH_PORT_NULL,
-        )
-    });
+    let mut buffer = [0; SIZE / 4];
+    pod::word_bytes_mut(&mut buffer).copy_from_slice(pod::bytes_of(&header));
+    let _ = send(&mut buffer, SIZE);
 }
 
 /// Releases the rights of a received message that nobody takes, its reply right included.
 pub(crate) fn destroy(buffer: &mut [u32]) {
-    // SAFETY: the buffer holds a message that was received, whose rights nobody else owns.
+    // SAFETY: the buffer holds a message that was received, or given back, whose rights nobody else owns.
     unsafe { kernel::mach_msg_destroy(buffer.as_mut_ptr().cast()) };
 }
 
@@ -105,14 +148,11 @@ pub(crate) fn header(buffer: &[u32]) -> mach_msg_header_t {
     pod::read(pod::word_bytes(buffer)).unwrap_or_default()
 }
 
-/// The bytes of a received message, without its trailer, and the context of the port that it arrived on.
+/// The bytes of a received message, without its trailer, and the context of the port that it arrived on: 0 if it was not asked for.
 pub(crate) fn split(buffer: &[u32]) -> (&[u8], u64) {
-    let size = (header(buffer).msgh_size as usize).min(size_of_val(buffer));
-    let (message, trailer) = buffer.split_at(size.div_ceil(4));
-    let context = match trailer.get(CONTEXT_AT..CONTEXT_AT + 2) {
-        Some([low, high]) => u64::from(*high) << 32 | u64::from(*low),
-        _ => 0,
-    };
-    let bytes = pod::word_bytes(message);
+    let bytes = pod::word_bytes(buffer);
+    let context =
+        read_trailer::<mach_msg_context_trailer_t>(bytes).map_or(0, |trailer| trailer.msgh_context);
+    let size = header(buffer).msgh_size as usize;
     (bytes.get(..size).unwrap_or(bytes), context)
 }

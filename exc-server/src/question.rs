@@ -2,8 +2,10 @@
 
 use crate::answer::return_code;
 use crate::error::ReplyError;
+use crate::install::Displaced;
 use crate::message;
 use crate::table::{RouteId, Table};
+use mach_sys::exception::ExceptionType;
 use mach_sys::kern_return::KernReturn;
 use mach_sys::message::mach_msg_header_t;
 use mach_sys::mig::{Identity, ReplyTo, Request, Routine};
@@ -57,20 +59,27 @@ pub(crate) struct Place {
     pub(crate) id: RouteId,
 }
 
+impl Place {
+    /// Whom the route displaced.
+    pub(crate) fn displaced(&self, kind: ExceptionType) -> Option<Displaced> {
+        self.table.displaced(self.id, kind)
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.table.leave(self.id);
     }
 }
 
-/// An unanswered request, but for its content.
+/// An unanswered request, but for its content. Dropping it destroys the reply right, which declines (A6.8).
 #[derive(Debug)]
 pub(crate) struct Question {
     to: ReplyTo,
     pub(crate) routine: Routine,
     reply: Option<SendOnceRight>,
     pub(crate) rights: Rights,
-    place: Option<Place>,
+    pub(crate) place: Option<Place>,
 }
 
 /// A state for the thread to go on with.
@@ -78,7 +87,7 @@ pub(crate) type NewState<'a> = (thread_state_flavor_t, &'a [natural_t]);
 
 impl Question {
     #[allow(unsafe_code)]
-    pub(crate) fn of(request: &Request<'_>, place: Option<Place>) -> Self {
+    pub(crate) fn of(request: &Request<'_>) -> Self {
         let reply = Name::new(request.reply_port()).map(|name| {
             // SAFETY: the message moved its send-once right to this task; the request's one owner takes it.
             unsafe { SendOnceRight::from_name(name) }
@@ -88,7 +97,7 @@ impl Question {
             routine: request.routine(),
             reply,
             rights: Rights::of(request),
-            place,
+            place: None,
         }
     }
 
@@ -105,6 +114,13 @@ impl Question {
 
     pub(crate) fn is_answered(&self) -> bool {
         self.reply.is_none()
+    }
+
+    /// Declines by destroying the reply right, without a message.
+    pub(crate) fn abandon(&mut self) {
+        self.rights = Rights::default();
+        self.reply = None;
+        self.place = None;
     }
 
     /// Answers. The request's rights are released before the reply leaves: after it the thread may be gone, and its name another
@@ -142,14 +158,21 @@ impl Question {
             _ => self.to.encode_status(bytes, code)?,
         };
         match message::send(buffer, size) {
+            // The message used the right up.
             Ok(()) => {
-                // The message used the right up.
                 let _ = reply.into_name();
                 Ok(())
             }
-            // The wait was aborted, or the thread terminated: the right is a dead name, which dropping it releases.
-            Err(KernReturn::SEND_INVALID_DEST) => Err(ReplyError::NobodyWaits),
-            Err(code) => Err(ReplyError::Kernel(code)),
+            Err(unsent) => {
+                if unsent.rights_gone {
+                    let _ = reply.into_name();
+                }
+                Err(match unsent.code {
+                    // The wait was aborted, or the thread terminated: the right is a dead name, which dropping it releases.
+                    KernReturn::SEND_INVALID_DEST => ReplyError::NobodyWaits,
+                    code => ReplyError::Kernel(code),
+                })
+            }
         }
     }
 }

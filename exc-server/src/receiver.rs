@@ -1,17 +1,21 @@
 //! Pulling exceptions from a port or set, one at a time.
 
-use crate::buffer::MessageBuffer;
+use crate::buffer::{MessageBuffer, Scratch};
 use crate::error::ReceiveError;
-use crate::exception::{Exception, Forward};
-use crate::message;
+use crate::exception::Exception;
+use crate::message::{self, Unsent};
 use crate::question::Question;
+use core::marker::PhantomData;
+use core::mem::offset_of;
 use core::time::Duration;
 use mach_sys::kern_return::KernReturn;
+use mach_sys::message::mach_msg_header_t;
 use mach_sys::mig::{self, Accept, DecodeError, ReplyTo};
 use mach_sys::pod;
 use mach_sys::rights::{Name, PortSet, ReceiveRight, Right};
+use mach_sys::types::MACH_PORT_NULL;
 
-/// When a receive gives up.
+/// When a wait is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timeout {
     /// Never.
@@ -23,7 +27,7 @@ pub enum Timeout {
 }
 
 impl Timeout {
-    fn milliseconds(self) -> Option<u32> {
+    pub(crate) fn milliseconds(self) -> Option<u32> {
         match self {
             Self::Never => None,
             Self::Now => Some(0),
@@ -39,8 +43,7 @@ impl Timeout {
 #[derive(Debug)]
 pub struct Receiver<'p> {
     source: Name,
-    /// Where a displaced handler's answer comes to, if forwarding is wanted.
-    forward: Forward<'p>,
+    owner: PhantomData<&'p ()>,
 }
 
 impl<'p> Receiver<'p> {
@@ -59,15 +62,8 @@ impl<'p> Receiver<'p> {
     fn from_name(source: Name) -> Self {
         Self {
             source,
-            forward: Forward::default(),
+            owner: PhantomData,
         }
-    }
-
-    /// Lets [`Exception::forward`] wait for the displaced handler's answer on this port, which nobody else may receive from.
-    #[must_use]
-    pub fn forwarding_through(mut self, reply_port: &'p ReceiveRight) -> Self {
-        self.forward.reply_port = Some(reply_port);
-        self
     }
 
     /// Waits for one exception. A message that is none is answered with the MIG error that Apple's servers answer, its rights are
@@ -76,26 +72,13 @@ impl<'p> Receiver<'p> {
     /// # Errors
     /// Nothing came in time, the port is gone, or what came is no exception request.
     pub fn receive<'b>(
-        &'b self,
+        &self,
         buffer: &'b mut MessageBuffer,
         timeout: Timeout,
     ) -> Result<Exception<'b>, ReceiveError> {
         let received = receive(self.source, buffer, timeout.milliseconds())?;
-        let Received {
-            request,
-            context,
-            scratch,
-        } = received;
-        let question = Question::of(&request, None);
-        Ok(Exception::new(
-            request,
-            question,
-            context,
-            context,
-            scratch,
-            None,
-            self.forward,
-        ))
+        let context = received.context;
+        Ok(Exception::new(received, context, None))
     }
 }
 
@@ -103,7 +86,8 @@ impl<'p> Receiver<'p> {
 pub(crate) struct Received<'b> {
     pub(crate) request: mig::Request<'b>,
     pub(crate) context: u64,
-    pub(crate) scratch: &'b mut crate::buffer::Scratch,
+    pub(crate) scratch: &'b mut Scratch,
+    pub(crate) question: &'b mut Question,
 }
 
 /// Receives one message and decodes it.
@@ -112,6 +96,8 @@ pub(crate) fn receive(
     buffer: &mut MessageBuffer,
     milliseconds: Option<u32>,
 ) -> Result<Received<'_>, ReceiveError> {
+    // One that was forgotten there is declined now, not when the next has come.
+    buffer.question = None;
     message::receive(&mut buffer.request, source, milliseconds).map_err(receive_error)?;
     let (bytes, _) = message::split(&buffer.request);
     if let Err(reason) = mig::decode(bytes, Accept::Both) {
@@ -119,13 +105,18 @@ pub(crate) fn receive(
         refuse(buffer, reason);
         return Err(ReceiveError::Malformed { id, reason });
     }
-    let MessageBuffer { request, scratch } = buffer;
+    let MessageBuffer {
+        request,
+        scratch,
+        question,
+    } = buffer;
     let (bytes, context) = message::split(request);
     match mig::decode(bytes, Accept::Both) {
         Ok(request) => Ok(Received {
             request,
             context,
             scratch,
+            question: question.insert(Question::of(&request)),
         }),
         // Decoded above: the same bytes decode again.
         Err(reason) => Err(ReceiveError::Malformed { id: 0, reason }),
@@ -148,15 +139,23 @@ fn refuse(buffer: &mut MessageBuffer, reason: DecodeError) {
     let header = message::header(&buffer.request);
     let to = ReplyTo::header(&header);
     let reply = pod::word_bytes_mut(&mut buffer.scratch.reply);
-    let answered = header.msgh_remote_port != 0
-        && match to.encode_status(reply, reason.kern_return()) {
-            Ok(size) => message::send(&mut buffer.scratch.reply, size).is_ok(),
-            Err(_) => false,
-        };
-    if answered {
-        // The reply used its right up; what is left of the message goes (as `mach_msg_server` does it).
-        const REMOTE: usize = 2;
-        buffer.request[REMOTE] = 0;
+    if header.msgh_remote_port != MACH_PORT_NULL {
+        let sent = to
+            .encode_status(reply, reason.kern_return())
+            .map(|size| message::send(&mut buffer.scratch.reply, size));
+        let used_up = matches!(
+            sent,
+            Ok(Ok(())
+                | Err(Unsent {
+                    rights_gone: true,
+                    ..
+                }))
+        );
+        if used_up {
+            // What is left of the message goes without it (as `mach_msg_server` does it).
+            const REMOTE: usize = offset_of!(mach_msg_header_t, msgh_remote_port) / 4;
+            buffer.request[REMOTE] = MACH_PORT_NULL;
+        }
     }
     message::destroy(&mut buffer.request);
 }

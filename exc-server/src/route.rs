@@ -2,8 +2,9 @@
 
 use crate::delivery::Delivery;
 use crate::error::{InFlight, InstallError};
-use crate::install::{Previous, Restored};
-use crate::server::Shared;
+use crate::install::{Installation, Restored};
+use crate::registration::Previous;
+use crate::shared::{PAUSE, Shared};
 use crate::table::RouteId;
 use core::time::Duration;
 use mach_sys::exception::ExceptionMask;
@@ -39,8 +40,8 @@ impl Routing {
         self
     }
 
-    /// Allows `EXCEPTION_STATE` at task level, whose messages name nobody: children inherit the registration (B6.3), and their
-    /// exceptions look like the task's own.
+    /// Allows behaviors that do not name the task at task level: children inherit the registration (B6.3), and their exceptions look
+    /// like the task's own. Exceptions of other tasks are taken too; without this they are declined.
     #[must_use]
     pub const fn children_need_not_be_told_apart(mut self) -> Self {
         self.anonymous_task = true;
@@ -76,9 +77,11 @@ impl Route {
         self.port
     }
 
-    /// Looks at the handlers that were there before; `None` when the server is gone.
-    pub fn with_previous<R>(&self, look: impl FnOnce(&Previous) -> R) -> Option<R> {
-        self.shared.with_previous(self.id, look)
+    /// The handlers that were there before, with references of their own on the ports that still live; `None` when the server is gone.
+    #[must_use]
+    pub fn previous(&self) -> Option<Previous> {
+        let look = |installation: &Installation| installation.previous().duplicate();
+        self.shared.table.look(self.id, look)
     }
 
     /// Requests of this route that were received and are not answered yet.
@@ -164,17 +167,15 @@ impl Drop for Unrouted {
     }
 }
 
-/// Between two looks.
-const PAUSE: Duration = Duration::from_micros(50);
-
 fn wait_idle(shared: &Shared, id: RouteId, limit: Duration) -> Result<(), InFlight> {
-    // A limit that no clock can tell is none.
+    // A limit that no clock reaches is none.
     let deadline = Instant::now().checked_add(limit);
-    let over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
     loop {
         match shared.table.in_flight(id) {
             0 => return Ok(()),
-            count if over() => return Err(InFlight { count }),
+            count if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
+                return Err(InFlight { count });
+            }
             _ => std::thread::sleep(PAUSE),
         }
     }

@@ -17,9 +17,13 @@ pub struct Stats {
     pub deferred: u64,
     /// Of these answers, those that nobody waited for any more.
     pub unwanted: u64,
+    /// Of the declined ones, those that came late: their route was closed.
+    pub stale: u64,
+    /// Of the declined ones, those of another task than the route's: of children, which inherit a task's registration.
+    pub foreign: u64,
     /// Messages that were no exception requests.
     pub malformed: u64,
-    /// Handlers that panicked. Their requests were declined.
+    /// Handlers that panicked. Requests that they had not answered were declined, and are counted there.
     pub panicked: u64,
 }
 
@@ -30,6 +34,8 @@ pub(crate) struct Counters {
     forwarded: AtomicU64,
     deferred: AtomicU64,
     unwanted: AtomicU64,
+    stale: AtomicU64,
+    foreign: AtomicU64,
     malformed: AtomicU64,
     panicked: AtomicU64,
 }
@@ -50,9 +56,16 @@ impl Counters {
         self.malformed.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(crate) fn stale(&self) {
+        self.stale.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn foreign(&self) {
+        self.foreign.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn panicked(&self) {
         self.panicked.fetch_add(1, Ordering::Relaxed);
-        self.declined.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn read(&self) -> Stats {
@@ -63,6 +76,8 @@ impl Counters {
             forwarded: read(&self.forwarded),
             deferred: read(&self.deferred),
             unwanted: read(&self.unwanted),
+            stale: read(&self.stale),
+            foreign: read(&self.foreign),
             malformed: read(&self.malformed),
             panicked: read(&self.panicked),
         }

@@ -3,17 +3,43 @@
 //! A port's context is (index of its record, generation of its route). Raising the generation makes every message of the route
 //! stale at once, wherever it is.
 
+use crate::install::{Displaced, Installation};
+use crate::installed::Installed;
 use core::fmt;
+use mach_sys::exception::ExceptionType;
+use mach_sys::rights::{Name, Right};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// One route.
 #[derive(Debug, Default)]
-pub(crate) struct Record {
+struct Record {
+    /// Odd while a route is open.
     generation: AtomicU32,
-    tag: AtomicU64,
+    /// The route's exception port.
+    port: AtomicU32,
+    /// The task that requests must be about; 0 if anybody's are taken.
+    task: AtomicU32,
     /// Requests received and not answered.
     in_flight: AtomicU32,
+    tag: AtomicU64,
+    installed: Installed,
+}
+
+/// What a route is opened with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opening {
+    pub(crate) port: Name,
+    /// The task that requests must be about, if one is to be compared.
+    pub(crate) task: Option<Name>,
+    pub(crate) tag: u64,
+}
+
+/// What a request needs of its route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entered {
+    pub(crate) tag: u64,
+    pub(crate) task: Option<Name>,
 }
 
 const CHUNK: usize = 256;
@@ -45,6 +71,10 @@ impl RouteId {
             generation: context as u32,
         }
     }
+
+    const fn is_open(self) -> bool {
+        self.generation % 2 == 1
+    }
 }
 
 impl Table {
@@ -59,51 +89,59 @@ impl Table {
         self.chunks.get(index / CHUNK)?.get()?.get(index % CHUNK)
     }
 
-    /// Starts a route in a place that is free. Allocates the place's chunk if it is the first in it.
-    pub(crate) fn open(&self, index: u32, tag: u64) -> Option<RouteId> {
+    /// Starts a route in a place that is free. Allocates the place's chunk if it is the first in it; `None` if there is no such place.
+    pub(crate) fn open(&self, index: u32, opening: Opening) -> Option<RouteId> {
         self.chunks
             .get(index as usize / CHUNK)?
             .get_or_init(|| (0..CHUNK).map(|_| Record::default()).collect());
         let record = self.record(index)?;
-        record.tag.store(tag, Ordering::Relaxed);
-        // Generation 0 is nobody's: a port whose context was never set is on no route.
-        let mut generation = record
-            .generation
-            .fetch_add(1, Ordering::AcqRel)
-            .wrapping_add(1);
-        if generation == 0 {
-            generation = record
-                .generation
-                .fetch_add(1, Ordering::AcqRel)
-                .wrapping_add(1);
-        }
-        Some(RouteId { index, generation })
+        record.tag.store(opening.tag, Ordering::Relaxed);
+        record
+            .task
+            .store(Name::raw_or_null(opening.task), Ordering::Relaxed);
+        record.port.store(opening.port.raw(), Ordering::Relaxed);
+        let generation = record.generation.fetch_add(1, Ordering::AcqRel);
+        Some(RouteId {
+            index,
+            generation: generation.wrapping_add(1),
+        })
     }
 
     /// Makes everything of the route stale; once, however often it is said. Whoever sees nothing in flight after this knows that no
     /// request of the route will be handled any more: either he sees a request that entered, or the request sees this; hence one order
     /// for all (`SeqCst`), here and in [`enter`](Self::enter).
     pub(crate) fn close(&self, id: RouteId) {
-        if let Some(record) = self.record(id.index) {
-            let next = id.generation.wrapping_add(1);
+        if let Some(record) = self.open_record(id) {
+            record.port.store(0, Ordering::Relaxed);
             let _ = record.generation.compare_exchange(
                 id.generation,
-                next,
+                id.generation.wrapping_add(1),
                 Ordering::SeqCst,
                 Ordering::SeqCst,
             );
         }
     }
 
-    /// A request of the route arrived: its tag, or `None` if the route is gone. Counts it as in flight.
-    pub(crate) fn enter(&self, id: RouteId) -> Option<u64> {
+    /// Whether a closed route's place can be another's: the requests of the one before are over, so that no count is mixed up, and
+    /// no tag.
+    pub(crate) fn is_free(&self, index: u32) -> bool {
+        self.record(index)
+            .is_none_or(|record| record.in_flight.load(Ordering::Acquire) == 0)
+    }
+
+    /// A request of the route arrived; `None` if the route is gone. Counts it as in flight.
+    pub(crate) fn enter(&self, id: RouteId) -> Option<Entered> {
         let record = self.record(id.index)?;
         record.in_flight.fetch_add(1, Ordering::SeqCst);
-        if id.generation == 0 || record.generation.load(Ordering::SeqCst) != id.generation {
+        if !id.is_open() || record.generation.load(Ordering::SeqCst) != id.generation {
             record.in_flight.fetch_sub(1, Ordering::AcqRel);
             return None;
         }
-        Some(record.tag.load(Ordering::Relaxed))
+        // Nobody else's yet, should the route be closed meanwhile: the place is not given away while this is counted.
+        Some(Entered {
+            tag: record.tag.load(Ordering::Relaxed),
+            task: Name::new(record.task.load(Ordering::Relaxed)),
+        })
     }
 
     /// A request that entered is answered, its rights released.
@@ -118,6 +156,40 @@ impl Table {
         self.record(id.index)
             .map_or(0, |record| record.in_flight.load(Ordering::SeqCst))
     }
+
+    pub(crate) fn put(&self, id: RouteId, installation: Box<Installation>) {
+        if let Some(record) = self.record(id.index) {
+            drop(record.installed.put(installation));
+        }
+    }
+
+    /// The installation of an open route, for who puts it back. A second one finds none.
+    pub(crate) fn take(&self, id: RouteId) -> Option<Box<Installation>> {
+        self.open_record(id)?.installed.take()
+    }
+
+    /// Looks at the installation of an open route.
+    pub(crate) fn look<R>(&self, id: RouteId, look: impl FnOnce(&Installation) -> R) -> Option<R> {
+        self.open_record(id)?.installed.look(look)
+    }
+
+    fn open_record(&self, id: RouteId) -> Option<&Record> {
+        self.record(id.index)
+            .filter(|record| record.generation.load(Ordering::Acquire) == id.generation)
+    }
+
+    /// Whom the route displaced for a kind of exception; nobody, if that was this server itself, which cannot wait for itself.
+    pub(crate) fn displaced(&self, id: RouteId, kind: ExceptionType) -> Option<Displaced> {
+        let displaced = self.look(id, |installation| installation.displaced(kind))??;
+        let port = displaced.handler.port.as_ref()?.name().raw();
+        let ours = self
+            .chunks
+            .iter()
+            .map_while(OnceLock::get)
+            .flatten()
+            .any(|record| record.port.load(Ordering::Relaxed) == port);
+        (!ours).then_some(displaced)
+    }
 }
 
 impl fmt::Debug for Table {
@@ -130,28 +202,61 @@ impl fmt::Debug for Table {
 mod tests {
     use super::*;
 
+    fn opening(tag: u64) -> Opening {
+        Opening {
+            port: Name::new(0x103).expect("a name"),
+            task: None,
+            tag,
+        }
+    }
+
+    fn tag(table: &Table, id: RouteId) -> Option<u64> {
+        table.enter(id).map(|entered| entered.tag)
+    }
+
     #[test]
     fn a_closed_route_is_stale_and_its_place_is_another_routes() {
         let table = Table::new();
-        let first = table.open(3, 10).expect("a place");
-        assert_eq!(table.enter(first), Some(10));
+        let first = table.open(3, opening(10)).expect("a place");
+        assert_eq!(tag(&table, first), Some(10));
         assert_eq!(table.in_flight(first), 1);
-        table.leave(first);
         table.close(first);
-        assert_eq!(table.enter(first), None);
-        let second = table.open(3, 11).expect("a place");
+        assert_eq!(tag(&table, first), None);
+        assert!(!table.is_free(3), "a request of the first is under way");
+        table.leave(first);
+        assert!(table.is_free(3));
+        let second = table.open(3, opening(11)).expect("a place");
         assert_ne!(first, second);
-        assert_eq!(table.enter(first), None);
-        assert_eq!(table.enter(second), Some(11));
+        assert_eq!(tag(&table, first), None);
+        assert_eq!(tag(&table, second), Some(11));
         assert_eq!(RouteId::from_context(second.to_context()), second);
     }
 
     #[test]
     fn forged_contexts_are_on_no_route() {
         let table = Table::new();
-        table.open(0, 1).expect("a place");
-        for context in [0, 2, u64::MAX, 1 << 32, 1 << 63] {
-            assert_eq!(table.enter(RouteId::from_context(context)), None);
+        let id = table.open(0, opening(1)).expect("a place");
+        table.close(id);
+        // Context 2 is what the record says now that it is closed.
+        for context in [0, 1, 2, 3, u64::MAX, 1 << 32, 1 << 63] {
+            assert_eq!(tag(&table, RouteId::from_context(context)), None);
         }
+        assert_eq!(table.in_flight(id), 0);
+    }
+
+    #[test]
+    fn generations_that_wrap_stay_odd_while_open() {
+        let table = Table::new();
+        let id = table.open(0, opening(1)).expect("a place");
+        table.close(id);
+        let record = table.record(0).expect("the chunk is there");
+        record.generation.store(u32::MAX - 1, Ordering::Relaxed);
+        let last = table.open(0, opening(2)).expect("a place");
+        assert_eq!(tag(&table, last), Some(2));
+        table.close(last);
+        let next = table.open(0, opening(3)).expect("a place");
+        assert_eq!(next.generation, 1);
+        assert_eq!(tag(&table, next), Some(3));
+        assert_eq!(tag(&table, last), None);
     }
 }

@@ -6,57 +6,13 @@ mod support;
 use exc_server::{
     Answered, Delivery, Exception, MessageBuffer, Receiver, Routing, Server, Target, Timeout,
 };
-use mach_sys::exception::ExceptionMask;
 use mach_sys::kern_return::KernReturn;
-use mach_sys::kernel;
 use mach_sys::rights::{ReceiveRight, Right, TaskRight, ThreadRight};
 use mach_sys::thread_state::{NativeState, Registers, ThreadState};
 use std::sync::atomic::{AtomicU32, Ordering};
-use support::{in_own_process, skip_undefined, undefined_instruction};
-
-const MASK: ExceptionMask = ExceptionMask::BAD_INSTRUCTION;
-
-fn get(thread: &ThreadRight) -> Result<NativeState, KernReturn> {
-    let mut state = NativeState::default();
-    let mut count = NativeState::COUNT;
-    // SAFETY: the state has as many words as the count says.
-    let code = unsafe {
-        kernel::thread_get_state(
-            thread.name().raw(),
-            NativeState::FLAVOR,
-            state.as_words_mut().as_mut_ptr(),
-            &mut count,
-        )
-    };
-    KernReturn::check(code).map(|()| state)
-}
-
-fn set(thread: &ThreadRight, state: &NativeState, count: u32) -> Result<(), KernReturn> {
-    // SAFETY: the state has at least as many words as the count says.
-    KernReturn::check(unsafe {
-        kernel::thread_set_state(
-            thread.name().raw(),
-            NativeState::FLAVOR,
-            state.as_words().as_ptr(),
-            count,
-        )
-    })
-}
-
-fn faults_on_a_thread(server: &Server, delivery: Delivery, faults: u32) {
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let thread = ThreadRight::current().expect("the own thread");
-            let routing = Routing::new(MASK, delivery).tag(1);
-            let _route = server
-                .route(Target::Thread(&thread), &routing)
-                .expect("a route");
-            for _ in 0..faults {
-                undefined_instruction();
-            }
-        });
-    });
-}
+use support::{
+    UNDEFINED, faults_on_a_thread, get, in_own_process, set, skip_undefined, undefined_instruction,
+};
 
 #[test]
 fn a9_a_waiting_threads_registers_are_read_and_set_through_its_right() {
@@ -72,7 +28,7 @@ fn a9_a_waiting_threads_registers_are_read_and_set_through_its_right() {
         exception.resume()
     })
     .expect("a server");
-    faults_on_a_thread(&server, Delivery::identity(), 50);
+    faults_on_a_thread(&server, &Routing::new(UNDEFINED, Delivery::identity()), 50);
     assert_eq!(server.shutdown().resumed, 50);
 }
 
@@ -87,7 +43,7 @@ fn a6_5_resumed_unchanged_leaves_what_was_set_through_the_right() {
         exception.resume()
     })
     .expect("a server");
-    faults_on_a_thread(&server, Delivery::state_identity::<NativeState>(), 50);
+    faults_on_a_thread(&server, &Routing::new(UNDEFINED, Delivery::TASK), 50);
     assert_eq!(server.shutdown().resumed, 50);
 }
 
@@ -118,11 +74,15 @@ fn a4_4_a_refused_state_means_not_handled_and_changes_nothing() {
             })
             .expect("a server");
             let task = TaskRight::current();
-            let routing = Routing::new(MASK, Delivery::state_identity::<NativeState>()).tag(2);
+            let routing = Routing::new(UNDEFINED, Delivery::state_identity::<NativeState>()).tag(2);
             let _task_route = server
                 .route(Target::Task(&task), &routing)
                 .expect("a route");
-            faults_on_a_thread(&server, Delivery::state::<NativeState>(), 5);
+            faults_on_a_thread(
+                &server,
+                &Routing::new(UNDEFINED, Delivery::THREAD).tag(1),
+                5,
+            );
             assert_eq!(server.stats().resumed, 10);
         },
     );
@@ -138,7 +98,7 @@ fn a_receiver_without_a_server_pulls_one_exception_at_a_time() {
             let thread = ThreadRight::current().expect("the own thread");
             let installation = exc_server::Installation::install(
                 Target::Thread(&thread),
-                MASK,
+                UNDEFINED,
                 &send,
                 Delivery::state_identity::<NativeState>(),
             )
@@ -166,31 +126,5 @@ fn a_receiver_without_a_server_pulls_one_exception_at_a_time() {
         assert_eq!(empty, Some(exc_server::ReceiveError::TimedOut));
         let restored = faulting.join().expect("the thread went on");
         assert_eq!(restored, Ok(exc_server::Restored::Clean));
-    });
-}
-
-#[test]
-fn somebody_who_registers_over_a_route_is_left_alone() {
-    let server = Server::start(|exception: Exception<'_>| exception.decline()).expect("a server");
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let thread = ThreadRight::current().expect("the own thread");
-            let mask = MASK | ExceptionMask::ARITHMETIC;
-            let routing = Routing::new(mask, Delivery::state::<NativeState>());
-            let route = server
-                .route(Target::Thread(&thread), &routing)
-                .expect("a route");
-            let port = ReceiveRight::new().expect("a port");
-            let send = port.make_send().expect("a send right");
-            let over = exc_server::Installation::install(
-                Target::Thread(&thread),
-                MASK,
-                &send,
-                Delivery::state::<NativeState>(),
-            )
-            .expect("a live thread");
-            assert_eq!(route.close(), Ok(exc_server::Restored::Displaced(MASK)));
-            assert_eq!(over.uninstall(), Ok(exc_server::Restored::Clean));
-        });
     });
 }

@@ -6,12 +6,19 @@ pub(crate) mod own_process;
 
 pub(crate) use own_process::in_own_process;
 
+use exc_server::{Answered, Delivery, Exception, Restored, Route, Routing, Server, Target};
+use mach_sys::exception::{Behavior, BehaviorKind, BehaviorModifiers, ExceptionMask};
 use mach_sys::kern_return::KernReturn;
 use mach_sys::kernel;
-use mach_sys::message::{MACH_RCV_MSG, MACH_SEND_MSG};
-use mach_sys::rights::{Census, Name, ReceiveRight, Right};
-use mach_sys::thread_state::{NativeState, Registers};
+use mach_sys::message::{Disposition, MACH_RCV_MSG, MACH_SEND_MSG};
+use mach_sys::mig::{HeaderPort, Raise};
+use mach_sys::pod;
+use mach_sys::rights::{Census, Name, ReceiveRight, Right, TaskRight, ThreadRight};
+use mach_sys::thread_state::{NativeState, Registers, ThreadState};
 use std::time::{Duration, Instant};
+
+/// The exceptions of [`undefined_instruction`].
+pub(crate) const UNDEFINED: ExceptionMask = ExceptionMask::BAD_INSTRUCTION;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn undefined_instruction() {
@@ -29,6 +36,73 @@ pub(crate) fn undefined_instruction() {
 pub(crate) fn skip_undefined(state: &mut NativeState) {
     let length = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
     state.set_pc(state.pc() + length);
+}
+
+/// A handler that skips the undefined instruction, of a behavior with state.
+pub(crate) fn skip(mut exception: Exception<'_>) -> Answered {
+    let mut state: NativeState = exception.state().expect("the native state");
+    skip_undefined(&mut state);
+    // SAFETY: the next instruction expects nothing of the one that is skipped.
+    unsafe { exception.set_state(&state) }.expect("a state-carrying request");
+    exception.resume()
+}
+
+/// All behaviors with both widths of codes, where they have two.
+pub(crate) fn every_delivery() -> Vec<Delivery> {
+    let wide = [
+        Delivery::identity(),
+        Delivery::THREAD,
+        Delivery::TASK,
+        Delivery::identity_protected(),
+        Delivery::state_identity_protected::<NativeState>(),
+    ];
+    let narrow = wide.iter().filter_map(|delivery| delivery.narrow().ok());
+    let all: Vec<_> = wide.iter().copied().chain(narrow).collect();
+    assert_eq!(all.len(), 8);
+    all
+}
+
+/// Runs on a thread of its own.
+pub(crate) fn on_a_thread<R: Send>(body: impl FnOnce(&ThreadRight) -> R + Send) -> R {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| body(&ThreadRight::current().expect("the own thread")));
+        thread.join().expect("the thread went on")
+    })
+}
+
+/// Runs undefined instructions on a thread of their own that is routed so.
+pub(crate) fn faults_on_a_thread(server: &Server, routing: &Routing, faults: u32) {
+    on_a_thread(|thread| {
+        let route = server
+            .route(Target::Thread(thread), routing)
+            .expect("a route");
+        for _ in 0..faults {
+            undefined_instruction();
+        }
+        assert_eq!(route.close(), Ok(Restored::Clean));
+    });
+}
+
+/// A server at the task's level, which takes what the thread's level leaves.
+pub(crate) fn fallback() -> (Server, Route) {
+    let server = Server::start(skip).expect("a server");
+    let task = TaskRight::current();
+    let route = server
+        .route(
+            Target::Task(&task),
+            &Routing::new(UNDEFINED, Delivery::TASK),
+        )
+        .expect("a route");
+    (server, route)
+}
+
+/// Waits, with a bound.
+pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// The census once the threads that ended before are really gone.
@@ -58,20 +132,25 @@ pub(crate) fn wait_for_census(expected: Census) {
     }
 }
 
-/// Sends a message of `words` words to a port that this task has the receive right of, and returns the answer's id and RetCode.
-pub(crate) fn ask(port: Name, id: i32, words: usize) -> (i32, KernReturn) {
+/// A reply, as the sender of the question receives it.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) id: i32,
+    pub(crate) size: u32,
+    pub(crate) code: KernReturn,
+}
+
+/// Sends a message, written into a buffer, with a reply port, and waits for the reply.
+pub(crate) fn exchange(write: impl FnOnce(&mut [u32], &ReceiveRight) -> usize) -> Reply {
     let reply = ReceiveRight::new().expect("a port");
-    let mut message = [0_u32; 64];
-    message[0] = 20 | 21 << 8;
-    message[2] = port.raw();
-    message[3] = reply.name().raw();
-    message[5] = id as u32;
+    let mut message = [0_u32; 2048];
+    let size = write(&mut message, &reply);
     // SAFETY: the buffer is valid for its size.
     let outcome = unsafe {
         kernel::mach_msg(
             message.as_mut_ptr().cast(),
             MACH_SEND_MSG | MACH_RCV_MSG,
-            4 * words as u32,
+            size as u32,
             size_of_val(&message) as u32,
             reply.name().raw(),
             0,
@@ -79,5 +158,131 @@ pub(crate) fn ask(port: Name, id: i32, words: usize) -> (i32, KernReturn) {
         )
     };
     assert_eq!(KernReturn::new(outcome), KernReturn::SUCCESS);
-    (message[5] as i32, KernReturn::new(message[8] as i32))
+    Reply {
+        id: message[5] as i32,
+        size: message[1],
+        code: KernReturn::new(message[8] as i32),
+    }
+}
+
+/// Sends a message of so many words, all zero but its header, to a port that this task has the receive right of.
+pub(crate) fn ask(port: Name, id: i32, words: usize) -> Reply {
+    exchange(|message, reply| {
+        let [make_send, make_send_once] = [Disposition::MAKE_SEND, Disposition::MAKE_SEND_ONCE];
+        message[0] = make_send.raw() | make_send_once.raw() << 8;
+        message[2] = port.raw();
+        message[3] = reply.name().raw();
+        message[5] = id as u32;
+        4 * words
+    })
+}
+
+/// Raises an exception as the kernel would, at a port that this task has the receive right of.
+pub(crate) fn raise(port: Name, raise: Raise<'_>) -> Reply {
+    exchange(|message, reply| {
+        let raise = Raise {
+            remote: HeaderPort::new(port.raw(), Disposition::MAKE_SEND),
+            local: HeaderPort::new(reply.name().raw(), Disposition::MAKE_SEND_ONCE),
+            disposition: Disposition::COPY_SEND,
+            ..raise
+        };
+        raise
+            .encode(pod::word_bytes_mut(message))
+            .expect("a good request")
+    })
+}
+
+/// Memory without access, that a handler opens.
+pub(crate) struct GuardPage {
+    address: usize,
+}
+
+impl GuardPage {
+    pub(crate) fn new() -> Self {
+        // SAFETY: a new mapping.
+        let address = unsafe {
+            libc::mmap(
+                core::ptr::null_mut(),
+                mach_sys::kernel::system::page_size(),
+                libc::PROT_NONE,
+                libc::MAP_PRIVATE | libc::MAP_ANON,
+                -1,
+                0,
+            )
+        };
+        assert_ne!(address, libc::MAP_FAILED);
+        Self {
+            address: address as usize,
+        }
+    }
+
+    pub(crate) fn address(&self) -> usize {
+        self.address
+    }
+
+    pub(crate) fn open(&self) {
+        self.protect(libc::PROT_READ | libc::PROT_WRITE);
+    }
+
+    pub(crate) fn shut(&self) {
+        self.protect(libc::PROT_NONE);
+    }
+
+    /// Stores into the page: faults while it is shut.
+    pub(crate) fn store(&self) {
+        // SAFETY: the page is this value's; whoever handles the fault opens it.
+        unsafe { (self.address as *mut u32).write_volatile(1) };
+    }
+
+    fn protect(&self, protection: i32) {
+        let size = mach_sys::kernel::system::page_size();
+        // SAFETY: the page is this value's, and nothing refers to it.
+        let result = unsafe { libc::mprotect(self.address as *mut _, size, protection) };
+        assert_eq!(result, 0);
+    }
+}
+
+impl Drop for GuardPage {
+    fn drop(&mut self) {
+        // SAFETY: the page is this value's, and nothing refers to it.
+        unsafe {
+            libc::munmap(
+                self.address as *mut _,
+                mach_sys::kernel::system::page_size(),
+            )
+        };
+    }
+}
+
+/// A behavior with 64-bit codes.
+pub(crate) fn wide(kind: BehaviorKind) -> Behavior {
+    Behavior::of(kind, BehaviorModifiers::CODES)
+}
+
+/// A thread's general registers.
+pub(crate) fn get(thread: &ThreadRight) -> Result<NativeState, KernReturn> {
+    let mut state = NativeState::default();
+    let mut count = NativeState::COUNT;
+    // SAFETY: the state has as many words as the count says.
+    let code = unsafe {
+        kernel::thread_get_state(
+            thread.name().raw(),
+            NativeState::FLAVOR,
+            state.as_words_mut().as_mut_ptr(),
+            &mut count,
+        )
+    };
+    KernReturn::check(code).map(|()| state)
+}
+
+pub(crate) fn set(thread: &ThreadRight, state: &NativeState, count: u32) -> Result<(), KernReturn> {
+    // SAFETY: the state has at least as many words as the count says.
+    KernReturn::check(unsafe {
+        kernel::thread_set_state(
+            thread.name().raw(),
+            NativeState::FLAVOR,
+            state.as_words().as_ptr(),
+            count,
+        )
+    })
 }

@@ -1,0 +1,209 @@
+//! What a server, its thread and its routes have in common: opening and closing routes.
+
+use crate::error::{InstallError, RouteError};
+use crate::install::{Installation, Restored};
+use crate::registration::{Registration, Target};
+use crate::route::Routing;
+use crate::stats::Counters;
+use crate::table::{CAPACITY, Opening, RouteId, Table};
+use core::time::Duration;
+use mach_sys::rights::{Name, PortSet, ReceiveRight, Right};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) set: PortSet,
+    pub(crate) table: Arc<Table>,
+    pub(crate) counters: Counters,
+    pub(crate) stopping: AtomicBool,
+    /// The server's thread, once it runs.
+    pub(crate) thread_id: AtomicU64,
+    /// Taken to open and close routes, never on the way of an exception.
+    routes: Mutex<Routes>,
+    /// How many are closing all routes just now.
+    closing: AtomicU32,
+}
+
+#[derive(Debug, Default)]
+struct Routes {
+    open: Vec<Option<Port>>,
+    free: Vec<u32>,
+    closed: bool,
+}
+
+/// An open route's port. Its installation stands in the table.
+#[derive(Debug)]
+struct Port {
+    id: RouteId,
+    port: ReceiveRight,
+}
+
+/// Between two looks at what somebody else is about to finish.
+pub(crate) const PAUSE: Duration = Duration::from_micros(50);
+
+impl Shared {
+    pub(crate) fn new(set: PortSet) -> Self {
+        Self {
+            set,
+            table: Arc::new(Table::new()),
+            counters: Counters::default(),
+            stopping: AtomicBool::new(false),
+            thread_id: AtomicU64::new(0),
+            routes: Mutex::new(Routes::default()),
+            closing: AtomicU32::new(0),
+        }
+    }
+
+    fn routes(&self) -> MutexGuard<'_, Routes> {
+        // Nothing under this lock leaves it half changed.
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens a route: a port in the set whose context is the route's, then the registration.
+    pub(crate) fn open(
+        &self,
+        target: Target<'_>,
+        routing: &Routing,
+    ) -> Result<(RouteId, Name), RouteError> {
+        let port = ReceiveRight::new().map_err(RouteError::Port)?;
+        let send = port.make_send().map_err(RouteError::Port)?;
+        let name = port.name();
+        let task = match target {
+            Target::Task(task) if !routing.anonymous_task => Some(task.name()),
+            _ => None,
+        };
+        let id = self.reserve(Opening {
+            port: name,
+            task,
+            tag: routing.tag,
+        })?;
+        let ready = port
+            .set_context(id.to_context())
+            .and_then(|()| self.set.insert(&port));
+        let wanted = Registration::of(routing.mask, &send, routing.delivery);
+        let installed = ready
+            .map_err(RouteError::Port)
+            .and_then(|()| Ok(Installation::with_port(target, wanted, send)?));
+        match installed {
+            Ok(installation) => self.table.put(id, Box::new(installation)),
+            Err(error) => {
+                self.close(Port { id, port });
+                self.give_back(id);
+                return Err(error);
+            }
+        }
+        self.publish(Port { id, port })?;
+        Ok((id, name))
+    }
+
+    /// A place in the table.
+    fn reserve(&self, opening: Opening) -> Result<RouteId, RouteError> {
+        let mut routes = self.routes();
+        if routes.closed {
+            return Err(RouteError::Stopped);
+        }
+        // Nearly always the last: a place is taken only when the requests of the route before are over.
+        let free = routes
+            .free
+            .iter()
+            .rposition(|index| self.table.is_free(*index));
+        let index = match free {
+            Some(at) => routes.free.swap_remove(at),
+            None => routes.open.len() as u32,
+        };
+        let id = self
+            .table
+            .open(index, opening)
+            .ok_or(RouteError::Full(CAPACITY))?;
+        if free.is_none() {
+            routes.open.push(None);
+            // Room for all of them: closing a route, at the end of a thread, allocates nothing.
+            let missing = routes.open.len() - routes.free.len();
+            routes.free.reserve(missing);
+        }
+        Ok(id)
+    }
+
+    fn publish(&self, port: Port) -> Result<(), RouteError> {
+        let mut routes = self.routes();
+        if routes.closed {
+            drop(routes);
+            self.close(port);
+            return Err(RouteError::Stopped);
+        }
+        let index = port.id.index as usize;
+        if let Some(place) = routes.open.get_mut(index) {
+            *place = Some(port);
+        }
+        Ok(())
+    }
+
+    fn give_back(&self, id: RouteId) {
+        let mut routes = self.routes();
+        if !routes.closed {
+            routes.free.push(id.index);
+        }
+    }
+
+    /// Puts the previous handlers back. For a route that the server has closed nothing is left to do, once that is over.
+    pub(crate) fn unroute(&self, id: RouteId) -> Result<Restored, InstallError> {
+        if let Some(installation) = self.table.take(id) {
+            return installation.uninstall();
+        }
+        while self.closing.load(Ordering::Acquire) != 0 {
+            std::thread::sleep(PAUSE);
+        }
+        Ok(Restored::Clean)
+    }
+
+    /// Lets no further message of the route reach the handler.
+    pub(crate) fn stop_delivery(&self, id: RouteId) {
+        let routes = self.routes();
+        let place = routes.open.get(id.index as usize).and_then(Option::as_ref);
+        if let Some(port) = place.filter(|port| port.id == id) {
+            self.silence(port);
+        }
+    }
+
+    fn silence(&self, port: &Port) {
+        // Fails for a port that is not in the set: it was taken out before, or never came in, or somebody destroyed it behind our back.
+        let _ = self.set.remove(&port.port);
+        self.table.close(port.id);
+    }
+
+    /// Closes the port: out of the set, its messages stale, destroyed.
+    pub(crate) fn close_port(&self, id: RouteId) {
+        let port = {
+            let mut routes = self.routes();
+            let place = routes.open.get_mut(id.index as usize);
+            place.and_then(|place| place.take_if(|port| port.id == id))
+        };
+        if let Some(port) = port {
+            self.close(port);
+            // Only now: another route in this place raises the generation.
+            self.give_back(id);
+        }
+    }
+
+    fn close(&self, port: Port) {
+        // Of a route that was not unrouted. A thread that is gone has nothing to put back.
+        drop(self.table.take(port.id));
+        self.silence(&port);
+        drop(port);
+    }
+
+    /// Closes all routes, and lets nobody open another.
+    pub(crate) fn close_all(&self) {
+        self.closing.fetch_add(1, Ordering::AcqRel);
+        let open = {
+            let mut routes = self.routes();
+            routes.closed = true;
+            core::mem::take(&mut routes.open)
+        };
+        for port in open.into_iter().flatten() {
+            self.close(port);
+        }
+        self.closing.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,297 @@
+//! Ugly ends: panics, servers that go away, answers that are forgotten. No thread waits for ever, and nothing is called handled that was
+//! not.
+#![allow(unsafe_code)]
+
+mod support;
+
+use exc_server::{
+    Answered, Delivery, Exception, PanicPolicy, Restored, RouteError, Routing, Server, Target,
+};
+use mach_sys::kernel::{self, system};
+use mach_sys::port::{MACH_PORT_RIGHT_PORT_SET, MACH_PORT_TYPE_PORT_SET};
+use mach_sys::rights::ThreadRight;
+use mach_sys::types::mach_port_name_t;
+use std::sync::{Arc, Mutex, mpsc};
+use support::own_process::outcome;
+use support::{
+    UNDEFINED, fallback, faults_on_a_thread, in_own_process, on_a_thread, skip,
+    undefined_instruction, wait_until,
+};
+
+const ROUTING: Routing = Routing::new(UNDEFINED, Delivery::THREAD);
+
+fn quietly() {
+    std::panic::set_hook(Box::new(|_| {}));
+}
+
+#[test]
+fn a_handler_that_panics_declines_and_the_server_goes_on() {
+    in_own_process(
+        "a_handler_that_panics_declines_and_the_server_goes_on",
+        || {
+            quietly();
+            let (below, _route) = fallback();
+            let server = Server::builder()
+                .on_panic(PanicPolicy::Decline)
+                .start(|_: Exception<'_>| -> Answered { panic!("a handler's bug") })
+                .expect("a server");
+            faults_on_a_thread(&server, &ROUTING, 5);
+            let stats = server.shutdown();
+            assert_eq!((stats.panicked, stats.declined, stats.resumed), (5, 5, 0));
+            assert_eq!(below.stats().resumed, 5);
+        },
+    );
+}
+
+#[test]
+fn a_handler_that_panics_after_its_answer_has_answered() {
+    in_own_process(
+        "a_handler_that_panics_after_its_answer_has_answered",
+        || {
+            quietly();
+            let server = Server::start(|exception: Exception<'_>| -> Answered {
+                let _answered = skip(exception);
+                panic!("a handler's bug")
+            })
+            .expect("a server");
+            faults_on_a_thread(&server, &ROUTING, 5);
+            let stats = server.shutdown();
+            assert_eq!((stats.panicked, stats.declined, stats.resumed), (5, 0, 5));
+        },
+    );
+}
+
+#[test]
+fn a_panic_whose_payload_panics_in_turn_does_not_end_the_server() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("the payload's bug");
+        }
+    }
+    in_own_process(
+        "a_panic_whose_payload_panics_in_turn_does_not_end_the_server",
+        || {
+            quietly();
+            let (below, _route) = fallback();
+            let server =
+                Server::start(|_: Exception<'_>| -> Answered { std::panic::panic_any(Bomb) })
+                    .expect("a server");
+            faults_on_a_thread(&server, &ROUTING, 3);
+            assert_eq!(server.shutdown().panicked, 3);
+            assert_eq!(below.stats().resumed, 3);
+        },
+    );
+}
+
+#[test]
+fn a_panic_under_the_policy_abort_ends_the_process() {
+    use std::os::unix::process::ExitStatusExt;
+    let died = outcome("a_panic_under_the_policy_abort_ends_the_process", || {
+        let (_below, _route) = fallback();
+        let server = Server::builder()
+            .on_panic(PanicPolicy::Abort)
+            .start(|_: Exception<'_>| -> Answered { panic!("a handler's bug") })
+            .expect("a server");
+        faults_on_a_thread(&server, &ROUTING, 1);
+        // The thread may be through before the process is.
+        std::thread::sleep(std::time::Duration::from_secs(20));
+    });
+    if let Some((status, text)) = died {
+        assert_eq!(status.signal(), Some(libc::SIGABRT), "{status}\n{text}");
+        assert!(text.contains("a handler's bug"), "{text}");
+    }
+}
+
+#[test]
+fn an_exception_that_is_forgotten_is_declined_whatever_the_handler_says() {
+    in_own_process(
+        "an_exception_that_is_forgotten_is_declined_whatever_the_handler_says",
+        || {
+            quietly();
+            let (below, _route) = fallback();
+            let kept = Mutex::new(None);
+            let server = Server::start(move |exception: Exception<'_>| -> Answered {
+                let mut kept = kept.lock().unwrap_or_else(|broken| broken.into_inner());
+                match kept.take() {
+                    // An answer that was another exception's.
+                    Some(answered) => {
+                        core::mem::forget(exception);
+                        answered
+                    }
+                    None => {
+                        *kept = Some(skip(exception));
+                        panic!("keeps its answer for later");
+                    }
+                }
+            })
+            .expect("a server");
+            faults_on_a_thread(&server, &ROUTING, 2);
+            let stats = server.shutdown();
+            assert_eq!((stats.resumed, stats.declined), (1, 1));
+            assert_eq!(below.stats().resumed, 1);
+        },
+    );
+}
+
+#[test]
+fn a6_8_a_server_that_is_dropped_with_faults_outstanding_leaves_no_thread_waiting() {
+    in_own_process(
+        "a6_8_a_server_that_is_dropped_with_faults_outstanding_leaves_no_thread_waiting",
+        || {
+            let (below, _route) = fallback();
+            // The server has one exception in its hand, and the others are queued behind it.
+            let (entered, wait_entered) = mpsc::channel();
+            let (go, wait_go) = mpsc::channel::<()>();
+            let wait_go = Mutex::new(wait_go);
+            let server = Server::start(move |exception: Exception<'_>| {
+                let _ = entered.send(());
+                let _ = wait_go.lock().map(|wait| wait.recv());
+                exception.decline()
+            })
+            .expect("a server");
+            let server = Arc::new(Mutex::new(Some(server)));
+            let routed = Arc::new(std::sync::Barrier::new(5));
+            let threads = [(); 4].map(|()| {
+                let (server, routed) = (Arc::clone(&server), Arc::clone(&routed));
+                std::thread::spawn(move || {
+                    let thread = ThreadRight::current().expect("the own thread");
+                    let route = server
+                        .lock()
+                        .expect("not poisoned")
+                        .as_ref()
+                        .expect("a server")
+                        .route(Target::Thread(&thread), &ROUTING);
+                    let route = route.expect("a route");
+                    routed.wait();
+                    undefined_instruction();
+                    // The server went first: nothing is left to put back.
+                    assert_eq!(route.close(), Ok(Restored::Clean));
+                })
+            });
+            routed.wait();
+            wait_entered.recv().expect("the handler runs");
+            let server = server.lock().expect("not poisoned").take();
+            let closing = std::thread::spawn(move || drop(server));
+            // Three were queued, or come to a port that is gone.
+            wait_until("what was not in hand goes to the task's level", || {
+                below.stats().resumed == 3
+            });
+            assert!(!closing.is_finished(), "the handler still runs");
+            drop(go);
+            closing.join().expect("the server ends");
+            for thread in threads {
+                thread.join().expect("the thread went on");
+            }
+            assert_eq!(below.stats().resumed, 4);
+        },
+    );
+}
+
+#[test]
+fn dropping_the_server_closes_its_routes() {
+    in_own_process("dropping_the_server_closes_its_routes", || {
+        let (below, _route) = fallback();
+        on_a_thread(|thread| {
+            let server = Server::start(|_: Exception<'_>| -> Answered {
+                unreachable!("the server is gone before the fault")
+            })
+            .expect("a server");
+            let route = server
+                .route(Target::Thread(thread), &ROUTING)
+                .expect("a route");
+            drop(server);
+            assert!(route.previous().is_none());
+            undefined_instruction();
+            assert_eq!(route.close(), Ok(Restored::Clean));
+        });
+        assert_eq!(below.stats().resumed, 1);
+    });
+}
+
+#[test]
+fn a_handler_may_drop_its_own_server() {
+    in_own_process("a_handler_may_drop_its_own_server", || {
+        let (below, _route) = fallback();
+        let own = Arc::new(Mutex::new(None::<Server>));
+        let to_drop = Arc::clone(&own);
+        let server = Server::start(move |exception: Exception<'_>| {
+            drop(to_drop.lock().expect("not poisoned").take());
+            skip(exception)
+        })
+        .expect("a server");
+        on_a_thread(|thread| {
+            let route = server
+                .route(Target::Thread(thread), &ROUTING)
+                .expect("a route");
+            *own.lock().expect("not poisoned") = Some(server);
+            undefined_instruction();
+            undefined_instruction();
+            drop(route);
+        });
+        assert_eq!(below.stats().resumed, 1);
+    });
+}
+
+#[test]
+fn a_server_whose_set_is_destroyed_behind_its_back_leaves_no_thread_waiting() {
+    in_own_process(
+        "a_server_whose_set_is_destroyed_behind_its_back_leaves_no_thread_waiting",
+        || {
+            let (below, _route) = fallback();
+            let before = port_sets();
+            let server = Server::start(skip).expect("a server");
+            let after = port_sets();
+            let mut new = after.iter().filter(|name| !before.contains(name));
+            let (Some(set), None) = (new.next(), new.next()) else {
+                panic!("{before:?} {after:?}");
+            };
+            on_a_thread(|thread| {
+                let route = server
+                    .route(Target::Thread(thread), &ROUTING)
+                    .expect("a route");
+                undefined_instruction();
+                // SAFETY: no pointers. Somebody's mistake.
+                let code = unsafe {
+                    kernel::mach_port_mod_refs(
+                        system::task_self(),
+                        *set,
+                        MACH_PORT_RIGHT_PORT_SET,
+                        -1,
+                    )
+                };
+                assert_eq!(code, 0);
+                undefined_instruction();
+                drop(route);
+                let refused = server.route(Target::Thread(thread), &ROUTING);
+                wait_until("the server notices", || {
+                    matches!(refused, Err(RouteError::Stopped | RouteError::Port(_)))
+                });
+            });
+            assert_eq!(below.stats().resumed, 1);
+        },
+    );
+}
+
+/// The names of all port sets.
+fn port_sets() -> Vec<mach_port_name_t> {
+    let (mut names, mut types) = (core::ptr::null_mut(), core::ptr::null_mut());
+    let (mut count, mut type_count) = (0, 0);
+    // SAFETY: the results go to local variables.
+    let code = unsafe {
+        kernel::mach_port_names(
+            system::task_self(),
+            &mut names,
+            &mut count,
+            &mut types,
+            &mut type_count,
+        )
+    };
+    assert_eq!((code, count), (0, type_count));
+    (0..count as usize)
+        // SAFETY: both arrays have so many elements; they live as long as this process of its own.
+        .map(|index| unsafe { (names.add(index).read(), types.add(index).read()) })
+        .filter(|(_, kind)| kind & MACH_PORT_TYPE_PORT_SET != 0)
+        .map(|(name, _)| name)
+        .collect()
+}

@@ -1,0 +1,205 @@
+//! Asking the handler that a route displaced, in the form that he registered for.
+#![allow(unsafe_code)]
+
+mod support;
+
+use exc_server::{
+    Answered, Delivery, Exception, Installation, Restored, Routing, Server, Target, Timeout,
+};
+use mach_sys::exception::ExceptionMask;
+use mach_sys::rights::ReceiveRight;
+use mach_sys::thread_state::{NativeState, ThreadState};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use support::{
+    GuardPage, UNDEFINED, every_delivery, fallback, get, in_own_process, on_a_thread, set, skip,
+    skip_undefined, undefined_instruction,
+};
+
+const LIMIT: Timeout = Timeout::After(Duration::from_secs(20));
+
+fn forward(exception: Exception<'_>) -> Answered {
+    exception.forward(LIMIT)
+}
+
+/// Skips the undefined instruction by whatever the behavior offers.
+fn skip_somehow(exception: Exception<'_>) -> Answered {
+    if exception.flavor().is_some() {
+        return skip(exception);
+    }
+    let thread = exception.thread().expect("a thread");
+    let mut state = get(thread).expect("it waits");
+    skip_undefined(&mut state);
+    set(thread, &state, NativeState::COUNT).expect("it waits");
+    exception.resume()
+}
+
+/// Whether a handler of behavior `to` can be asked about a request of behavior `from`: a token is made by nobody but the kernel.
+fn can_ask(from: Delivery, to: Delivery) -> bool {
+    let protected = |delivery: Delivery| delivery.behavior().kind().raw() >= 4;
+    !protected(to) || protected(from)
+}
+
+#[test]
+fn every_behavior_is_forwarded_to_every_other() {
+    in_own_process("every_behavior_is_forwarded_to_every_other", || {
+        let (below, _below) = fallback();
+        let before = Server::start(|exception: Exception<'_>| {
+            assert_eq!(exception.tag(), 5);
+            // A token is made by nobody but the kernel, a protected one without state offers no way at all.
+            if exception.flavor().is_none() && exception.thread().is_none() {
+                return exception.decline();
+            }
+            skip_somehow(exception)
+        })
+        .expect("a server");
+        let server = Server::start(forward).expect("a server");
+        let (mut forwarded, mut declined) = (0, 0);
+        for to in every_delivery() {
+            for from in every_delivery() {
+                on_a_thread(|thread| {
+                    let target = Target::Thread(thread);
+                    let routing = Routing::new(UNDEFINED, to).tag(5);
+                    let first = before.route(target, &routing).expect("a route");
+                    let second = server.route(target, &Routing::new(UNDEFINED, from));
+                    let second = second.expect("a route");
+                    let previous = second.previous().expect("the server lives");
+                    assert_eq!(previous.handlers().len(), 1);
+                    assert_eq!(previous.handlers()[0].behavior, to.behavior());
+                    drop(previous);
+                    for _ in 0..3 {
+                        undefined_instruction();
+                    }
+                    assert_eq!(second.close(), Ok(Restored::Clean));
+                    assert_eq!(first.close(), Ok(Restored::Clean));
+                });
+                if can_ask(from, to) && to != Delivery::identity_protected() {
+                    forwarded += 3;
+                } else {
+                    declined += 3;
+                }
+                let stats = server.stats();
+                assert_eq!(
+                    (stats.forwarded, stats.declined),
+                    (forwarded, declined),
+                    "{from} to {to}"
+                );
+            }
+        }
+        assert_eq!(below.stats().resumed, declined);
+        assert!(forwarded > 100);
+    });
+}
+
+#[test]
+fn a6_5_a_handler_that_leaves_the_thread_as_it_is_has_handled_it() {
+    let page = Arc::new(GuardPage::new());
+    let opened = Arc::clone(&page);
+    let before = Server::start(move |exception: Exception<'_>| {
+        opened.open();
+        exception.resume()
+    })
+    .expect("a server");
+    let server = Server::start(forward).expect("a server");
+    for to in every_delivery() {
+        on_a_thread(|thread| {
+            let target = Target::Thread(thread);
+            let access = ExceptionMask::BAD_ACCESS;
+            let _first = before.route(target, &Routing::new(access, to));
+            // A protected request, so that every form can be made of it.
+            let from = Delivery::state_identity_protected::<NativeState>();
+            let _second = server.route(target, &Routing::new(access, from));
+            page.shut();
+            page.store();
+        });
+    }
+    assert_eq!(server.shutdown().forwarded, 8);
+    assert_eq!(before.shutdown().resumed, 8);
+}
+
+#[test]
+fn nobody_there_a_refusal_and_a_dead_port_are_declined() {
+    in_own_process(
+        "nobody_there_a_refusal_and_a_dead_port_are_declined",
+        || {
+            let (below, _below) = fallback();
+            let before =
+                Server::start(|exception: Exception<'_>| exception.decline()).expect("a server");
+            let server = Server::start(forward).expect("a server");
+            let routing = Routing::new(UNDEFINED, Delivery::THREAD);
+            on_a_thread(|thread| {
+                let target = Target::Thread(thread);
+                // Nobody.
+                let route = server.route(target, &routing).expect("a route");
+                undefined_instruction();
+                drop(route);
+                // One who says no, and then is gone.
+                let first = before.route(target, &routing).expect("a route");
+                let second = server.route(target, &routing).expect("a route");
+                undefined_instruction();
+                drop(first);
+                undefined_instruction();
+                assert_eq!(second.close(), Ok(Restored::Clean));
+            });
+            let stats = server.shutdown();
+            assert_eq!((stats.forwarded, stats.declined), (0, 3));
+            assert_eq!(before.shutdown().declined, 1);
+            assert_eq!(below.stats().resumed, 3);
+        },
+    );
+}
+
+#[test]
+fn a_server_does_not_wait_for_itself() {
+    in_own_process("a_server_does_not_wait_for_itself", || {
+        let (below, _below) = fallback();
+        let server = Server::start(forward).expect("a server");
+        on_a_thread(|thread| {
+            let routing = Routing::new(UNDEFINED, Delivery::THREAD);
+            let _first = server.route(Target::Thread(thread), &routing);
+            let _second = server.route(Target::Thread(thread), &routing);
+            undefined_instruction();
+        });
+        assert_eq!(server.shutdown().declined, 1);
+        assert_eq!(below.stats().resumed, 1);
+    });
+}
+
+#[test]
+fn a_handler_that_does_not_answer_is_given_up_and_his_late_answer_disturbs_nobody() {
+    in_own_process(
+        "a_handler_that_does_not_answer_is_given_up_and_his_late_answer_disturbs_nobody",
+        || {
+            let (below, _below) = fallback();
+            // Receives nothing: what is sent there waits in the queue.
+            let silent = ReceiveRight::new().expect("a port");
+            let send = silent.make_send().expect("a send right");
+            let limit = Duration::from_millis(30);
+            let server = Server::start(move |exception: Exception<'_>| {
+                exception.forward(Timeout::After(limit))
+            })
+            .expect("a server");
+            let before = support::settled_census();
+            on_a_thread(|thread| {
+                let target = Target::Thread(thread);
+                let installation =
+                    Installation::install(target, UNDEFINED, &send, Delivery::THREAD)
+                        .expect("a live thread");
+                let routing = Routing::new(UNDEFINED, Delivery::THREAD);
+                let route = server.route(target, &routing).expect("a route");
+                // More than a queue holds (C10.5): the last ones are not even taken.
+                for _ in 0..7 {
+                    let start = Instant::now();
+                    undefined_instruction();
+                    assert!(start.elapsed() >= limit);
+                }
+                drop(route);
+                drop(installation);
+            });
+            assert_eq!(server.stats().declined, 7);
+            assert_eq!(below.stats().resumed, 7);
+            support::wait_for_census(before);
+            drop(silent);
+        },
+    );
+}

@@ -1,0 +1,159 @@
+//! Opening and closing routes, and who else registers meanwhile.
+#![allow(unsafe_code)]
+
+mod support;
+
+use exc_server::{
+    Delivery, Exception, Installation, Restored, RouteError, Routing, Server, Target,
+};
+use mach_sys::exception::ExceptionMask;
+use mach_sys::rights::{Census, ReceiveRight, TaskRight, ThreadRight};
+use std::time::Duration;
+use support::{UNDEFINED, fallback, in_own_process, on_a_thread, skip, undefined_instruction};
+
+const ROUTING: Routing = Routing::new(UNDEFINED, Delivery::THREAD);
+
+#[test]
+fn routes_that_open_and_close_on_many_threads_never_make_each_other_stale() {
+    let server = Server::start(skip).expect("a server");
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let thread = ThreadRight::current().expect("the own thread");
+                for _ in 0..300 {
+                    let route = server.route(Target::Thread(&thread), &ROUTING);
+                    let route = route.expect("a route");
+                    undefined_instruction();
+                    assert_eq!(route.close(), Ok(Restored::Clean));
+                }
+            });
+        }
+    });
+    let stats = server.shutdown();
+    assert_eq!((stats.resumed, stats.declined), (2400, 0));
+}
+
+#[test]
+fn somebody_who_registers_over_a_route_is_left_alone() {
+    let server = Server::start(|exception: Exception<'_>| exception.decline()).expect("a server");
+    on_a_thread(|thread| {
+        let mask = UNDEFINED | ExceptionMask::ARITHMETIC;
+        let routing = Routing::new(mask, Delivery::THREAD);
+        let target = Target::Thread(thread);
+        let route = server.route(target, &routing).expect("a route");
+        let port = ReceiveRight::new().expect("a port");
+        let send = port.make_send().expect("a send right");
+        let over = Installation::install(target, UNDEFINED, &send, Delivery::THREAD);
+        let over = over.expect("a live thread");
+        assert_eq!(route.close(), Ok(Restored::Displaced(UNDEFINED)));
+        assert_eq!(over.uninstall(), Ok(Restored::Clean));
+    });
+}
+
+#[test]
+fn b2_9_who_was_there_before_comes_back_as_he_was() {
+    let port = ReceiveRight::new().expect("a port");
+    let send = port.make_send().expect("a send right");
+    let server = Server::start(skip).expect("a server");
+    on_a_thread(|thread| {
+        let target = Target::Thread(thread);
+        let narrow = Delivery::identity().narrow().expect("a narrow form");
+        let first = Installation::install(target, UNDEFINED, &send, narrow).expect("a live thread");
+        assert!(first.previous().handlers().iter().all(|h| h.port.is_none()));
+        for _ in 0..3 {
+            let route = server.route(target, &ROUTING).expect("a route");
+            undefined_instruction();
+            let previous = route.previous().expect("the server lives");
+            let [handler] = previous.handlers() else {
+                panic!("{previous:?}");
+            };
+            assert_eq!((handler.mask, handler.flavor), (UNDEFINED, 0));
+            assert_eq!(handler.behavior, narrow.behavior());
+            assert_eq!(route.close(), Ok(Restored::Clean));
+        }
+        assert_eq!(first.uninstall(), Ok(Restored::Clean));
+    });
+    assert_eq!(server.shutdown().resumed, 3);
+}
+
+#[test]
+fn b3_5_routes_leave_the_census_as_it_was() {
+    in_own_process("b3_5_routes_leave_the_census_as_it_was", || {
+        let port = ReceiveRight::new().expect("a port");
+        let send = port.make_send().expect("a send right");
+        let server = Server::start(skip).expect("a server");
+        let task = TaskRight::current();
+        let thread = ThreadRight::current().expect("the own thread");
+        let targets = [Target::Thread(&thread), Target::Task(&task)];
+        let routing = Routing::new(UNDEFINED, Delivery::TASK);
+        drop(server.route(targets[0], &routing));
+        let before = Census::take().expect("a census");
+        for target in targets {
+            let first = Installation::install(target, UNDEFINED, &send, Delivery::TASK);
+            let first = first.expect("a live target");
+            for _ in 0..100 {
+                let route = server.route(target, &routing).expect("a route");
+                drop(route.previous());
+                drop(route);
+            }
+            // Refused: mask bit 0 is no exception (B2.1).
+            let wrong = Routing::new(ExceptionMask::from_bits_retain(1), Delivery::TASK);
+            assert!(server.route(target, &wrong).is_err());
+            drop(first);
+        }
+        assert_eq!(Census::take().expect("a census"), before);
+    });
+}
+
+#[test]
+fn each_step_of_closing_on_its_own() {
+    in_own_process("each_step_of_closing_on_its_own", || {
+        let (below, _route) = fallback();
+        let server = Server::start(skip).expect("a server");
+        on_a_thread(|thread| {
+            let references = || thread.user_references().expect("a live thread");
+            let before = references();
+            let route = server
+                .route(Target::Thread(thread), &ROUTING)
+                .expect("a route");
+            undefined_instruction();
+            assert_eq!(references(), before + 1, "an installation holds one");
+            let (unrouted, restored) = route.unroute().expect("a live thread");
+            assert_eq!(restored, Restored::Clean);
+            assert_eq!(references(), before, "and gives it back");
+            undefined_instruction();
+            for _ in 0..2 {
+                unrouted.stop_delivery();
+                assert_eq!(unrouted.wait_idle(Duration::ZERO), Ok(()));
+            }
+            unrouted.close_port();
+            undefined_instruction();
+        });
+        assert_eq!(server.shutdown().resumed, 1);
+        assert_eq!(below.stats().resumed, 2);
+    });
+}
+
+#[test]
+fn a_thread_that_is_gone_is_a_typed_error_and_leaves_nothing() {
+    in_own_process(
+        "a_thread_that_is_gone_is_a_typed_error_and_leaves_nothing",
+        || {
+            let server = Server::start(skip).expect("a server");
+            let (give, take) = std::sync::mpsc::channel();
+            let before = support::settled_census();
+            let thread = std::thread::spawn(move || {
+                give.send(ThreadRight::current().expect("the own thread"))
+                    .expect("somebody listens");
+            });
+            thread.join().expect("the thread ends");
+            let right = take.recv().expect("a right");
+            support::wait_until("the thread's port dies", || right.is_dead());
+            let refused = server.route(Target::Thread(&right), &ROUTING).err();
+            assert!(refused.is_some());
+            println!("{refused:?}");
+            drop(right);
+            support::wait_for_census(before);
+        },
+    );
+}
