@@ -1,6 +1,5 @@
 //! Threads that somebody else made.
 
-use crate::emergency::EmergencyStack;
 use crate::error::AttachError;
 use crate::exit::{self, Managed};
 use crate::host_state::HostState;
@@ -81,9 +80,13 @@ pub(crate) fn take_in(
 ) -> Result<Running, AttachError> {
     let thread = ThreadRight::current().map_err(AttachError::Right)?;
     let port = thread.name().raw();
-    // Without the one just taken.
-    let references = survey(port).seen().and_then(|seen| seen.checked_sub(1));
-    let stack = EmergencyStack::new().map_err(AttachError::Stack)?;
+    let references = match spawned {
+        // Its own (D1.3).
+        true => Some(1),
+        // Without the one just taken.
+        false => survey(port).seen().and_then(|seen| seen.checked_sub(1)),
+    };
+    let stack = inner.stacks.take().map_err(AttachError::Stack)?;
     let record = inner.records.open(stack.range()).ok_or(AttachError::Full)?;
     let routing = Routing::new(inner.mask, inner.delivery).tag(u64::from(record));
     let route = match inner.server.route(Target::Thread(&thread), &routing) {

@@ -1,6 +1,7 @@
 //! The manager.
 
 use crate::attach::Attached;
+use crate::emergency::Stacks;
 use crate::error::{AttachError, BuildError, SpawnError};
 use crate::promise::SurplusPromise;
 use crate::record::Records;
@@ -38,6 +39,7 @@ pub(crate) struct Inner {
     pub(crate) promise: Option<SurplusPromise>,
     pub(crate) patience: Duration,
     pub(crate) records: Arc<Records>,
+    pub(crate) stacks: Stacks,
     pub(crate) registry: Registry,
     counters: Arc<Counters>,
 }
@@ -198,6 +200,7 @@ impl Builder {
                 promise: self.promise,
                 patience: self.patience,
                 records,
+                stacks: Stacks::new(),
                 registry: Registry::default(),
                 counters,
             }),

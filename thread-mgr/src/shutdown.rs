@@ -275,8 +275,10 @@ pub struct Deregistered {
 impl Deregistered {
     /// Releases the thread's own memory: the emergency stack.
     pub fn release(self) -> Released {
-        if self.rest.in_flight.is_some() {
-            core::mem::forget(self.stack);
+        match self.rest.in_flight {
+            None => self.rest.inner.stacks.give_back(self.stack),
+            // A late answer may still write to it.
+            Some(_) => core::mem::forget(self.stack),
         }
         Released { parts: self.rest }
     }

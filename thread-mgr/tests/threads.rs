@@ -221,6 +221,15 @@ fn exit_now_ends_the_thread_from_deep_inside() {
 }
 
 #[test]
+fn the_stack_can_be_walked_from_the_body_to_the_start_routine() {
+    let manager = reporting();
+    let handle = manager.spawn(|| std::backtrace::Backtrace::force_capture().to_string());
+    let ended = handle.expect("a thread").join().expect("a thread");
+    let trace = ended.exit.returned().expect("it returned");
+    assert!(trace.contains("thread_mgr::thread::run"), "{trace}");
+}
+
+#[test]
 fn exit_now_is_refused_where_nobody_could_come_back() {
     in_own_process("exit_now_is_refused_where_nobody_could_come_back", || {
         // SAFETY: refused, so that no frame is skipped.
