@@ -179,7 +179,7 @@ fn a_handler_that_does_not_answer_is_given_up_and_his_late_answer_disturbs_nobod
                 exception.forward(Timeout::After(limit))
             })
             .expect("a server");
-            let before = support::settled_census();
+            let before = support::census();
             on_a_thread(|thread| {
                 let target = Target::Thread(thread);
                 let installation =

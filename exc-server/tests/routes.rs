@@ -4,7 +4,7 @@
 mod support;
 
 use exc_server::{
-    Delivery, Exception, Installation, Restored, RouteError, Routing, Server, Target,
+    Delivery, Exception, Installation, Restored, Routing, Server, Target,
 };
 use mach_sys::exception::ExceptionMask;
 use mach_sys::rights::{Census, ReceiveRight, TaskRight, ThreadRight};
@@ -141,7 +141,7 @@ fn a_thread_that_is_gone_is_a_typed_error_and_leaves_nothing() {
         || {
             let server = Server::start(skip).expect("a server");
             let (give, take) = std::sync::mpsc::channel();
-            let before = support::settled_census();
+            let before = support::census();
             let thread = std::thread::spawn(move || {
                 give.send(ThreadRight::current().expect("the own thread"))
                     .expect("somebody listens");

@@ -321,12 +321,6 @@ fn many_threads_with_ten_faults_each_leave_nothing() {
     in_own_process("many_threads_with_ten_faults_each_leave_nothing", || {
         let threads = support::thread_count();
         let manager = trimming();
-        manager
-            .spawn(|| {})
-            .expect("a thread")
-            .join()
-            .expect("a thread");
-        std::thread::sleep(Duration::from_millis(50));
         let audit = Audit::start().expect("a census");
         for index in 0..threads {
             let handle = manager

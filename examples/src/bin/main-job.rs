@@ -84,9 +84,6 @@ fn run(options: &Options) -> Result<bool, Box<dyn std::error::Error>> {
     let entry = unsafe { Entry::new(handle) };
     let manager = Manager::builder(entry).trim_surplus(promise).build()?;
     let tally = Arc::new(Tally::default());
-    // What the first thread brings into being for good (the C library's, the manager's) is there before the count.
-    manager.spawn(|| {})?.join()?;
-    std::thread::sleep(Duration::from_millis(20));
     let audit = Audit::start()?;
     let start = Instant::now();
     let mut running: Vec<Handle<()>> = Vec::new();
