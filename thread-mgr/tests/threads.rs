@@ -8,8 +8,8 @@ use mach_sys::darwin::DarwinSignal;
 use mach_sys::kernel;
 use mach_sys::port::{MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND};
 use mach_sys::rights::{Right, ThreadRight, user_references};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Barrier, OnceLock};
 use support::{
     HANDLED, LAST_ADDRESS, LAST_SIGNAL, forget_references, in_own_process, number, reporting,
     store_to, trimming, undefined_instruction,
@@ -265,12 +265,12 @@ fn a_thread_cannot_join_itself() {
 #[test]
 fn destructors_of_the_last_pass_may_still_fault() {
     in_own_process("destructors_of_the_last_pass_may_still_fault", || {
-        static KEY: AtomicU64 = AtomicU64::new(0);
+        static KEY: OnceLock<libc::pthread_key_t> = OnceLock::new();
         unsafe extern "C" fn fault_in_every_pass(value: *mut libc::c_void) {
             undefined_instruction();
             let pass = value as usize;
             if pass < 4 {
-                let key = KEY.load(Ordering::Relaxed) as libc::pthread_key_t;
+                let key = *KEY.get().expect("made below");
                 // SAFETY: the key was made; the value is a number.
                 unsafe { libc::pthread_setspecific(key, (pass + 1) as *const libc::c_void) };
             }
@@ -279,12 +279,12 @@ fn destructors_of_the_last_pass_may_still_fault() {
         // SAFETY: the key goes to a local variable.
         let error = unsafe { libc::pthread_key_create(&mut key, Some(fault_in_every_pass)) };
         assert_eq!(error, 0);
-        KEY.store(key.into(), Ordering::Relaxed);
+        KEY.set(key).expect("set once");
         // Made after the other key, so that ours comes later in each pass.
         let manager = trimming();
         let handle = manager
             .spawn(|| {
-                let key = KEY.load(Ordering::Relaxed) as libc::pthread_key_t;
+                let key = *KEY.get().expect("made above");
                 // SAFETY: as above.
                 unsafe { libc::pthread_setspecific(key, core::ptr::without_provenance(1)) };
             })
