@@ -2,4 +2,4 @@
 # Lints of libraries, programs, tests and benches; a warning fails.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
-cargo clippy --locked --workspace --all-targets -- -D warnings
+cargo clippy --locked --keep-going --workspace --all-targets -- -D warnings

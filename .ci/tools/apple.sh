@@ -13,7 +13,7 @@ variable=CARGO_TARGET_$(printf '%s' "$triple" | tr 'a-z-' 'A-Z_')
 export "${variable}_LINKER=ld64.lld-19" "${variable}_RUSTFLAGS=-Clinker-flavor=ld64.lld"
 
 say "types, lints and layout assertions"
-cargo clippy --locked --workspace --all-targets --target "$triple" -- -D warnings
+cargo clippy --locked --keep-going --workspace --all-targets --target "$triple" -- -D warnings
 say "the libraries without std, whose rights and kernel calls are there on a Mac"
 for library in "${no_std_libraries[@]}"; do
     # One at a time: checked together, the features that one asks for would be on for all.
@@ -25,15 +25,10 @@ RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps --target "$t
 say "programs, tests and benches, linked"
 build=$(mktemp "$cache/build.XXXXXX")
 trap 'rm -f "$build"' EXIT
-cargo build --locked --workspace --all-targets --target "$triple" --message-format=json-render-diagnostics >"$build"
+cargo build --locked --keep-going --workspace --all-targets --target "$triple" --message-format=json-render-diagnostics >"$build"
 programs=()
-while read -r program; do programs+=("$program"); done < <(python3 - "$build" <<'PY'
-import json
-import sys
-
-for line in open(sys.argv[1]):
-    print(json.loads(line).get("executable") or "", end="\n" if json.loads(line).get("executable") else "")
-PY
-)
+while read -r program; do
+    programs+=("$program")
+done < <(grep -o '"executable":"[^"]*"' "$build" | cut -d '"' -f 4)
 [ ${#programs[@]} -gt 0 ] || die "nothing was linked"
 python3 "$tools/imports.py" "$SDKROOT/usr/lib/libSystem.tbd" "${programs[@]}"
