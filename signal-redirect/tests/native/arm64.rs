@@ -38,23 +38,20 @@ static mut OUTPUT: Registers = Registers::ZERO;
 static TRUE_SP: AtomicU64 = AtomicU64::new(0);
 
 global_asm!(
-    ".globl redirect_test_run",
-    ".globl redirect_test_fault",
-    ".globl redirect_test_end",
-    "redirect_test_run:",
+    ".globl redirect_test_run, _redirect_test_run",
+    ".globl redirect_test_end, _redirect_test_end",
+    "redirect_test_run:", "_redirect_test_run:",
     ".cfi_startproc",
-    "stp x29, x30, [sp, #-160]!",
-    ".cfi_def_cfa_offset 160",
-    ".cfi_offset x29, -160", ".cfi_offset x30, -152",
+    "stp x29, x30, [sp, #-176]!",
+    ".cfi_def_cfa_offset 176",
+    ".cfi_offset x29, -176", ".cfi_offset x30, -168",
     "stp x19, x20, [sp, #16]", "stp x21, x22, [sp, #32]", "stp x23, x24, [sp, #48]",
     "stp x25, x26, [sp, #64]", "stp x27, x28, [sp, #80]",
     "stp d8, d9, [sp, #96]", "stp d10, d11, [sp, #112]", "stp d12, d13, [sp, #128]", "stp d14, d15, [sp, #144]",
-    "adrp x9, {true_sp}",
-    "add x9, x9, :lo12:{true_sp}",
+    "str x1, [sp, #160]",
     "mov x10, sp",
-    "str x10, [x9]",
-    "adrp x30, {input}",
-    "add x30, x30, :lo12:{input}",
+    "str x10, [x2]",
+    "mov x30, x0",
     // The words of the red zone, the first one next to the stack pointer.
     "add x9, x30, #{red_zone}",
     "mov x11, #16",
@@ -107,12 +104,11 @@ global_asm!(
     "ldp x26, x27, [x30, #208]",
     "ldp x28, x29, [x30, #224]",
     "ldr x30, [x30, #240]",
-    "redirect_test_fault:",
+    "6:",
     "udf #7",
     // Below the red zone there is nobody.
     "str x30, [sp, #-192]",
-    "adrp x30, {output}",
-    "add x30, x30, :lo12:{output}",
+    "ldr x30, [sp, #160]",
     "stp x0, x1, [x30, #0]",
     "stp x2, x3, [x30, #16]",
     "stp x4, x5, [x30, #32]",
@@ -166,10 +162,15 @@ global_asm!(
     "ldp x19, x20, [sp, #16]", "ldp x21, x22, [sp, #32]", "ldp x23, x24, [sp, #48]",
     "ldp x25, x26, [sp, #64]", "ldp x27, x28, [sp, #80]",
     "ldp d8, d9, [sp, #96]", "ldp d10, d11, [sp, #112]", "ldp d12, d13, [sp, #128]", "ldp d14, d15, [sp, #144]",
-    "ldp x29, x30, [sp], #160",
+    "ldp x29, x30, [sp], #176",
     "ret",
     ".cfi_endproc",
-    "redirect_test_end:",
+    "redirect_test_end:", "_redirect_test_end:",
+    // Where in the function the fault is. A symbol there would be the start of another function to Mach-O.
+    ".globl redirect_test_fault_offset, _redirect_test_fault_offset",
+    ".p2align 2",
+    "redirect_test_fault_offset:", "_redirect_test_fault_offset:",
+    ".long 6b - _redirect_test_run",
     // A function that never returns, with its link register in a frame, right before one whose first instruction faults.
     "redirect_test_before:",
     ".cfi_startproc",
@@ -177,15 +178,15 @@ global_asm!(
     ".cfi_offset x30, -8",
     "bl redirect_test_run",
     ".cfi_endproc",
-    ".globl redirect_test_first",
-    "redirect_test_first:",
+    ".globl redirect_test_first, _redirect_test_first",
+    "redirect_test_first:", "_redirect_test_first:",
     ".cfi_startproc",
     "udf #8",
     "ret",
     ".cfi_endproc",
     // Calls its argument.
-    ".globl redirect_test_call",
-    "redirect_test_call:",
+    ".globl redirect_test_call, _redirect_test_call",
+    "redirect_test_call:", "_redirect_test_call:",
     ".cfi_startproc",
     "stp x29, x30, [sp, #-16]!",
     ".cfi_def_cfa_offset 16",
@@ -197,31 +198,36 @@ global_asm!(
     "ret",
     ".cfi_endproc",
     // Stores to its argument.
-    ".globl redirect_test_store",
-    "redirect_test_store:",
+    ".globl redirect_test_store, _redirect_test_store",
+    "redirect_test_store:", "_redirect_test_store:",
     ".cfi_startproc",
     "strb w0, [x0]",
     "ret",
     ".cfi_endproc",
-    input = sym INPUT,
-    output = sym OUTPUT,
-    true_sp = sym TRUE_SP,
     red_zone = const offset_of!(Registers, red_zone),
     float = const offset_of!(Registers, float),
     flags = const offset_of!(Registers, flags),
 );
 
 unsafe extern "C" {
-    fn redirect_test_run();
-    fn redirect_test_fault();
+    /// Takes registers to fault with, a place for those after it, and one for the stack pointer. (ELF and Mach-O spell the address
+    /// of a variable differently, so the assembly names none.)
+    fn redirect_test_run(
+        input: *const Registers,
+        output: *mut Registers,
+        true_sp: *const AtomicU64,
+    );
     fn redirect_test_end();
     fn redirect_test_first();
     fn redirect_test_call(target: u64) -> u64;
     fn redirect_test_store(target: u64);
+    static redirect_test_fault_offset: u32;
 }
 
 pub(crate) fn fault_site() -> u64 {
-    redirect_test_fault as *const () as u64
+    // SAFETY: a constant beside the function.
+    let offset = unsafe { redirect_test_fault_offset };
+    redirect_test_run as *const () as u64 + u64::from(offset)
 }
 
 pub(crate) fn is_in_run(pc: u64) -> bool {
@@ -288,7 +294,7 @@ pub(crate) fn run_with_stack_pointer(given: &Registers, sp: u64) -> Registers {
         (*input).general[31] = sp;
         output.write(Registers::ZERO);
         dirty_stack();
-        redirect_test_run();
+        redirect_test_run(input, output, &TRUE_SP);
         let mut found = (*output).clone();
         assert_eq!(found.general[31], TRUE_SP.load(Relaxed), "sp");
         found.general[31] = u64::MAX;

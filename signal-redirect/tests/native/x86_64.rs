@@ -53,10 +53,9 @@ static mut OUTPUT: Registers = Registers::ZERO;
 static TRUE_SP: AtomicU64 = AtomicU64::new(0);
 
 global_asm!(
-    ".globl redirect_test_run",
-    ".globl redirect_test_fault",
-    ".globl redirect_test_end",
-    "redirect_test_run:",
+    ".globl redirect_test_run, _redirect_test_run",
+    ".globl redirect_test_end, _redirect_test_end",
+    "redirect_test_run:", "_redirect_test_run:",
     ".cfi_startproc",
     "push rbx", "push rbp", "push r12", "push r13", "push r14", "push r15",
     ".cfi_adjust_cfa_offset 48",
@@ -90,7 +89,7 @@ global_asm!(
     "mov rsi, [r15 + 32]", "mov rdi, [r15 + 40]", "mov rbp, [r15 + 48]",
     "mov r8, [r15 + 64]", "mov r9, [r15 + 72]", "mov r10, [r15 + 80]", "mov r11, [r15 + 88]",
     "mov r12, [r15 + 96]", "mov r13, [r15 + 104]", "mov r14, [r15 + 112]", "mov r15, [r15 + 120]",
-    "redirect_test_fault:",
+    "6:",
     "ud2",
     "mov [rip + {output}], rax", "mov [rip + {output} + 8], rbx", "mov [rip + {output} + 16], rcx",
     "mov [rip + {output} + 24], rdx", "mov [rip + {output} + 32], rsi", "mov [rip + {output} + 40], rdi",
@@ -125,22 +124,27 @@ global_asm!(
     ".p2align 2",
     "5: .long 0x1f80",
     ".cfi_endproc",
-    "redirect_test_end:",
+    "redirect_test_end:", "_redirect_test_end:",
+    // Where in the function the fault is. A symbol there would be the start of another function to Mach-O.
+    ".globl redirect_test_fault_offset, _redirect_test_fault_offset",
+    ".p2align 2",
+    "redirect_test_fault_offset:", "_redirect_test_fault_offset:",
+    ".long 6b - _redirect_test_run",
     // A function that never returns, with a large frame, right before one whose first instruction faults.
     "redirect_test_before:",
     ".cfi_startproc",
     ".cfi_def_cfa_offset 65536",
     "call redirect_test_run",
     ".cfi_endproc",
-    ".globl redirect_test_first",
-    "redirect_test_first:",
+    ".globl redirect_test_first, _redirect_test_first",
+    "redirect_test_first:", "_redirect_test_first:",
     ".cfi_startproc",
     "ud2",
     "ret",
     ".cfi_endproc",
     // Calls its argument.
-    ".globl redirect_test_call",
-    "redirect_test_call:",
+    ".globl redirect_test_call, _redirect_test_call",
+    "redirect_test_call:", "_redirect_test_call:",
     ".cfi_startproc",
     "sub rsp, 8",
     ".cfi_adjust_cfa_offset 8",
@@ -150,8 +154,8 @@ global_asm!(
     "ret",
     ".cfi_endproc",
     // Stores to its argument.
-    ".globl redirect_test_store",
-    "redirect_test_store:",
+    ".globl redirect_test_store, _redirect_test_store",
+    "redirect_test_store:", "_redirect_test_store:",
     ".cfi_startproc",
     "mov byte ptr [rdi], 1",
     "ret",
@@ -167,15 +171,17 @@ global_asm!(
 
 unsafe extern "C" {
     fn redirect_test_run();
-    fn redirect_test_fault();
     fn redirect_test_end();
     fn redirect_test_first();
     fn redirect_test_call(target: u64) -> u64;
     fn redirect_test_store(target: u64);
+    static redirect_test_fault_offset: u32;
 }
 
 pub(crate) fn fault_site() -> u64 {
-    redirect_test_fault as *const () as u64
+    // SAFETY: a constant beside the function.
+    let offset = unsafe { redirect_test_fault_offset };
+    redirect_test_run as *const () as u64 + u64::from(offset)
 }
 
 pub(crate) fn is_in_run(pc: u64) -> bool {
