@@ -1,7 +1,9 @@
 //! The AC flag of x86_64, which the host hands into signal handlers as it is, and which XNU never lets the processor act on (G1.9).
 
+use crate::context;
 use crate::registers;
-use crate::support::{OwnStack, isolated, on_raw_thread};
+use crate::support::{OwnStack, install, isolated, on_raw_thread};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Sets AC, executes `$first`, and answers the flags afterwards.
 macro_rules! with_alignment_check {
@@ -74,5 +76,31 @@ isolated! {
             assert_eq!(flags & CHECKED, CHECKED);
         });
         assert_eq!(server.stop(), 6);
+    }
+}
+
+static FLAGS: AtomicU64 = AtomicU64::new(CHECKED);
+
+extern "C" fn previous(_: i32, _: *const libc::siginfo_t, uc: *mut libc::ucontext_t) {
+    let flags: u64;
+    // SAFETY: the flags come off the stack again; the context is the kernel's.
+    unsafe {
+        core::arch::asm!("pushfq", "pop {}", out(reg) flags);
+        context::add_to_pc(uc, 2);
+    }
+    FLAGS.store(flags, Ordering::Relaxed);
+}
+
+isolated! {
+    /// The kernel leaves it as it was; compiled code of a handler would fault at its first misaligned access.
+    fn g1_9_handlers_run_with_the_flag_cleared() {
+        install(libc::SIGILL, previous as *const (), libc::SA_SIGINFO | libc::SA_ONSTACK, &[]);
+        mach_sys::emulated::start().expect("started");
+        on_each_kind(|| {
+            FLAGS.store(CHECKED, Ordering::Relaxed);
+            let flags = with_alignment_check!("ud2";);
+            assert_eq!(flags & CHECKED, CHECKED, "the interrupted code's is kept");
+            assert_eq!(FLAGS.load(Ordering::Relaxed) & CHECKED, 0);
+        });
     }
 }

@@ -17,6 +17,7 @@ mod chained;
 mod deferred;
 mod fork;
 mod host_level;
+mod keys;
 mod lifetimes;
 mod memory;
 mod pool;
