@@ -25,4 +25,6 @@ mod sent;
 mod situations;
 mod steps;
 #[cfg(target_arch = "x86_64")]
+mod vectors;
+#[cfg(target_arch = "x86_64")]
 mod width;

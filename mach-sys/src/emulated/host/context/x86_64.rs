@@ -4,7 +4,10 @@
 use super::Context;
 use crate::emulated::host::classify::{self, Delivered, Hardware, Raised, Trust};
 use crate::pod;
-use crate::thread_state::{x86_exception_state64_t, x86_float_state64_t, x86_thread_state64_t};
+use crate::thread_state::{
+    x86_avx_state64_t, x86_exception_state64_t, x86_float_state64_t, x86_thread_state64_t,
+};
+use core::mem::offset_of;
 
 /// Offsets of the general registers in the kernel's `ucontext`.
 mod at {
@@ -40,10 +43,25 @@ const FXSAVE: usize = 512;
 const XSTATE_BV: usize = 512;
 const FP_MAGIC: usize = 464;
 const FP_MAGIC1: u32 = 0x4650_5853;
+const XFEATURES: usize = 472;
 const MXCSR: usize = 24;
 const MXCSR_MASK: usize = 28;
+/// The component of AVX's upper halves: its bit, where it always lies behind the image, and its size.
+const AVX: u64 = 1 << 2;
+const UPPER_HALVES: usize = 576;
+const UPPER_HALVES_SIZE: usize = 256;
 /// MXCSR bits of a processor that does not say which it has.
 const DEFAULT_MXCSR_MASK: u32 = 0xffbf;
+
+const _: () =
+    assert!(size_of::<x86_float_state64_t>() == offset_of!(x86_avx_state64_t, avx_reserved1));
+/// Registers of the image, before the words that are not: all that XNU's float states have, too.
+const REGISTERS: usize = FP_MAGIC - 48;
+/// Where XNU's float states have the image, and the AVX state the upper halves.
+const IMAGE: usize = offset_of!(x86_avx_state64_t, fpu_fcw);
+const YMMH: usize = offset_of!(x86_avx_state64_t, fpu_ymmh);
+const _: () = assert!(IMAGE == offset_of!(x86_float_state64_t, fpu_fcw));
+const _: () = assert!(YMMH + UPPER_HALVES_SIZE == size_of::<x86_avx_state64_t>());
 
 impl Context {
     pub(super) const MASK: usize = 296;
@@ -179,25 +197,92 @@ impl Context {
         Some(state)
     }
 
-    /// Takes the x87 and SSE registers; MXCSR bits that the processor does not have are dropped, since returning with them set is
-    /// a bad frame. `false` if the frame has no place for them.
+    /// Takes the x87 and SSE registers. `false` if the frame has no place for them.
     pub(crate) fn set_float(&mut self, state: &x86_float_state64_t) -> bool {
         let Some(image) = self.fxsave() else {
             return false;
         };
-        let bytes = &pod::bytes_of(state)[8..8 + FXSAVE];
-        // SAFETY: the image has 512 bytes in the frame; those behind the registers, from 464, are the kernel's and stay. In a
-        // frame with the magic number an XSAVE header follows.
+        self.write_image(image, &pod::bytes_of(state)[IMAGE..IMAGE + REGISTERS]);
+        true
+    }
+
+    /// Writes the registers of an image; MXCSR bits that the processor does not have are dropped, since returning with them set is
+    /// a bad frame.
+    fn write_image(&mut self, image: usize, registers: &[u8]) {
+        // SAFETY: the image has 512 bytes in the frame, and the registers are not more; those behind them are the kernel's and stay.
+        // In a frame with the magic number an XSAVE header follows.
         unsafe {
             let mask = ((image + MXCSR_MASK) as *const u32).read_unaligned();
-            core::ptr::copy_nonoverlapping(bytes.as_ptr(), image as *mut u8, FP_MAGIC - 48);
+            let to = image as *mut u8;
+            core::ptr::copy_nonoverlapping(registers.as_ptr(), to, registers.len().min(REGISTERS));
             let usable = if mask == 0 { DEFAULT_MXCSR_MASK } else { mask };
-            ((image + MXCSR) as *mut u32).write_unaligned(state.fpu_mxcsr & usable);
+            let mxcsr = (image + MXCSR) as *mut u32;
+            mxcsr.write_unaligned(mxcsr.read_unaligned() & usable);
             ((image + MXCSR_MASK) as *mut u32).write_unaligned(mask);
             if ((image + FP_MAGIC) as *const u32).read_unaligned() == FP_MAGIC1 {
                 let used = (image + XSTATE_BV) as *mut u64;
                 used.write_unaligned(used.read_unaligned() | 3);
             }
+        }
+    }
+
+    /// The floating-point image, if AVX's upper halves are behind it.
+    fn avx_image(&self) -> Option<usize> {
+        let image = self.fxsave()?;
+        // SAFETY: both words lie in the image's last 48 bytes, which are the kernel's.
+        let has = unsafe {
+            ((image + FP_MAGIC) as *const u32).read_unaligned() == FP_MAGIC1
+                && ((image + XFEATURES) as *const u64).read_unaligned() & AVX != 0
+        };
+        has.then_some(image)
+    }
+
+    /// Writes the x87, SSE and AVX registers into the bytes of an `x86_avx_state64_t`, piece by piece: the state as a value would
+    /// take much of the fault handler's stack. `false` if the frame does not have them, or the bytes are not as many.
+    #[inline(never)]
+    pub(crate) fn get_avx(&self, state: &mut [u8]) -> bool {
+        let Some(image) = self
+            .avx_image()
+            .filter(|_| state.len() == size_of::<x86_avx_state64_t>())
+        else {
+            return false;
+        };
+        state.fill(0);
+        // SAFETY: the image's registers, and, as there is a header with the component, what lies behind it: where the component's
+        // bit is clear the registers are in their initial state, zero, whatever lies there (G2.15).
+        unsafe {
+            let copy = |from: usize, to: &mut [u8]| {
+                core::ptr::copy_nonoverlapping(from as *const u8, to.as_mut_ptr(), to.len());
+            };
+            copy(image, &mut state[IMAGE..IMAGE + REGISTERS]);
+            if ((image + XSTATE_BV) as *const u64).read_unaligned() & AVX != 0 {
+                copy(
+                    image + UPPER_HALVES,
+                    &mut state[YMMH..YMMH + UPPER_HALVES_SIZE],
+                );
+            }
+        }
+        true
+    }
+
+    /// Takes the x87, SSE and AVX registers from the bytes of an `x86_avx_state64_t`. `false` if the frame has no place for them, or
+    /// the bytes are not as many; then nothing is changed.
+    #[inline(never)]
+    pub(crate) fn set_avx(&mut self, state: &[u8]) -> bool {
+        let Some(image) = self
+            .avx_image()
+            .filter(|_| state.len() == size_of::<x86_avx_state64_t>())
+        else {
+            return false;
+        };
+        self.write_image(image, &state[IMAGE..IMAGE + REGISTERS]);
+        // SAFETY: as for reading. The component's bit is set, or the kernel would take the registers for zero.
+        unsafe {
+            let halves = &state[YMMH..YMMH + UPPER_HALVES_SIZE];
+            let to = (image + UPPER_HALVES) as *mut u8;
+            core::ptr::copy_nonoverlapping(halves.as_ptr(), to, halves.len());
+            let used = (image + XSTATE_BV) as *mut u64;
+            used.write_unaligned(used.read_unaligned() | AVX);
         }
         true
     }

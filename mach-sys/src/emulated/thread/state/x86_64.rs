@@ -5,10 +5,12 @@
 use super::{Out, exactly};
 use crate::emulated::host::context::Context;
 use crate::kern_return::KernReturn;
+use crate::pod;
 use crate::thread_state::{
-    x86_EXCEPTION_STATE, x86_EXCEPTION_STATE64, x86_FLOAT_STATE, x86_FLOAT_STATE64,
-    x86_THREAD_STATE, x86_THREAD_STATE64, x86_exception_state_t, x86_float_state_t,
-    x86_float_state64_t, x86_thread_state_t, x86_thread_state64_t,
+    ThreadState, x86_AVX_STATE, x86_AVX_STATE64, x86_EXCEPTION_STATE, x86_EXCEPTION_STATE64,
+    x86_FLOAT_STATE, x86_FLOAT_STATE64, x86_THREAD_STATE, x86_THREAD_STATE64, x86_avx_state64_t,
+    x86_exception_state_t, x86_float_state_t, x86_float_state64_t, x86_thread_state_t,
+    x86_thread_state64_t,
 };
 
 /// `osfmk/mach/i386/thread_status.h`: all but the kernel's saved states, 14 and 15.
@@ -28,6 +30,8 @@ pub(super) fn get(context: &Context, flavor: i32, out: &mut Out<'_>) -> Result<(
         x86_THREAD_STATE => out.put(&x86_thread_state_t::from(context.general())),
         x86_FLOAT_STATE64 => out.put(&float(context)?),
         x86_FLOAT_STATE => out.put(&x86_float_state_t::from(float(context)?)),
+        x86_AVX_STATE64 => get_avx(context, out, &[]),
+        x86_AVX_STATE => get_avx(context, out, &AVX_HEADER),
         x86_EXCEPTION_STATE64 => out.put(&context.exception()),
         x86_EXCEPTION_STATE => out.put(&x86_exception_state_t::from(context.exception())),
         _ => Err(KernReturn::INVALID_ARGUMENT),
@@ -36,6 +40,25 @@ pub(super) fn get(context: &Context, flavor: i32, out: &mut Out<'_>) -> Result<(
 
 fn float(context: &Context) -> Result<x86_float_state64_t, KernReturn> {
     context.float().ok_or(KernReturn::INVALID_ARGUMENT)
+}
+
+/// What stands before the words of one width in the state of either (A4.14).
+const AVX_HEADER: [u32; 2] = [x86_AVX_STATE64 as u32, x86_avx_state64_t::COUNT];
+
+/// A thread without these registers says so by another code than an unknown flavor (A4.2).
+fn get_avx(context: &Context, out: &mut Out<'_>, header: &[u32]) -> Result<(), KernReturn> {
+    let count = header.len() + x86_avx_state64_t::COUNT as usize;
+    let words = out
+        .words
+        .get_mut(..count)
+        .ok_or(KernReturn::INVALID_ARGUMENT)?;
+    let (first, state) = words.split_at_mut(header.len());
+    if !context.get_avx(pod::word_bytes_mut(state)) {
+        return Err(KernReturn::FAILURE);
+    }
+    first.copy_from_slice(header);
+    *out.count = count as u32;
+    Ok(())
 }
 
 pub(super) fn set(context: &mut Context, flavor: i32, words: &[u32]) -> Result<(), KernReturn> {
@@ -50,6 +73,8 @@ pub(super) fn set(context: &mut Context, flavor: i32, words: &[u32]) -> Result<(
             let unified: x86_float_state_t = exactly(words)?;
             set_float(context, unified.wide().ok_or(KernReturn::INVALID_ARGUMENT)?)
         }
+        x86_AVX_STATE64 => set_avx(context, words, &[]),
+        x86_AVX_STATE => set_avx(context, words, &AVX_HEADER),
         _ => Err(KernReturn::INVALID_ARGUMENT),
     }
 }
@@ -69,5 +94,18 @@ fn set_float(context: &mut Context, state: x86_float_state64_t) -> Result<(), Ke
         Ok(())
     } else {
         Err(KernReturn::INVALID_ARGUMENT)
+    }
+}
+
+/// The count exactly, and a header that matches (A4.6).
+fn set_avx(context: &mut Context, words: &[u32], header: &[u32]) -> Result<(), KernReturn> {
+    let state = words
+        .strip_prefix(header)
+        .filter(|state| state.len() == x86_avx_state64_t::COUNT as usize)
+        .ok_or(KernReturn::INVALID_ARGUMENT)?;
+    if context.set_avx(pod::word_bytes(state)) {
+        Ok(())
+    } else {
+        Err(KernReturn::FAILURE)
     }
 }
