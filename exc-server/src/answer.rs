@@ -15,7 +15,7 @@ pub const fn return_code(handled: bool, carries_state: bool, new_state: bool) ->
 }
 
 /// How a request was answered.
-#[cfg(feature = "std")]
+#[cfg(feature = "receiver")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -32,12 +32,12 @@ pub enum Outcome {
 }
 
 /// The proof that a request was answered. Only the calls that answer make one.
-#[cfg(feature = "std")]
+#[cfg(feature = "receiver")]
 #[must_use = "a handler returns it"]
 #[derive(Debug)]
 pub struct Answered(pub(crate) Outcome);
 
-#[cfg(feature = "std")]
+#[cfg(feature = "receiver")]
 impl Answered {
     /// How.
     #[must_use]

@@ -3,6 +3,8 @@
 use crate::delivery::Delivery;
 use crate::error::{ReplyError, StateError};
 use crate::question::{NewState, Question};
+use alloc::boxed::Box;
+use alloc::vec;
 use mach_sys::exception::ExceptionType;
 use mach_sys::machine::Machine;
 use mach_sys::mig::Request;

@@ -1,11 +1,11 @@
 //! What can go wrong: each error says what was attempted, on what, and what the kernel answered.
 
 use mach_sys::exception::Behavior;
-#[cfg(feature = "std")]
+#[cfg(feature = "receiver")]
 use mach_sys::exception::ExceptionMask;
-#[cfg(feature = "std")]
+#[cfg(feature = "receiver")]
 use mach_sys::kern_return::KernReturn;
-#[cfg(feature = "std")]
+#[cfg(feature = "receiver")]
 use mach_sys::mig;
 use mach_sys::thread_state::Flavor;
 
@@ -45,7 +45,7 @@ pub enum StateError {
 }
 
 /// No exception was received.
-#[cfg(feature = "std")]
+#[cfg(feature = "receiver")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReceiveError {
@@ -72,7 +72,7 @@ pub enum ReceiveError {
 }
 
 /// A reply that did not leave, or a forwarded question that brought no answer.
-#[cfg(feature = "std")]
+#[cfg(feature = "receiver")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplyError {
@@ -88,7 +88,7 @@ pub enum ReplyError {
 }
 
 /// Exception ports could not be registered or put back.
-#[cfg(feature = "std")]
+#[cfg(feature = "receiver")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstallError {

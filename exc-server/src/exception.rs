@@ -5,6 +5,7 @@ use crate::buffer::Scratch;
 use crate::deferred::{DeferSlot, Deferred};
 use crate::error::{ReplyError, StateError};
 use crate::forward::Forward;
+#[cfg(feature = "std")]
 use crate::install::Displaced;
 use crate::question::Question;
 use crate::receiver::{Received, Timeout};
@@ -199,6 +200,7 @@ impl<'b> Exception<'b> {
     ///
     /// 64-bit codes are cut for a 32-bit handler; a state that the request lacks is read from the thread. A state that was set before
     /// is dropped. While he is waited for, this server serves nobody else.
+    #[cfg(feature = "std")]
     pub fn forward(self, limit: Timeout) -> Answered {
         let displaced = self
             .question
@@ -211,7 +213,8 @@ impl<'b> Exception<'b> {
         }
     }
 
-    /// As [`forward`](Self::forward), to a handler that an [`Installation`](crate::Installation) displaced.
+    /// Asks the handler that an [`Installation`](crate::Installation) displaced, in the form that he registered for, and passes his
+    /// answer on; what `forward` says of a route's holds here too. A form for which the request lacks something is declined.
     pub fn forward_to(self, previous: &Previous, limit: Timeout) -> Answered {
         match previous.handler(self.kind()) {
             Some(handler) => self.ask(handler, None, limit),

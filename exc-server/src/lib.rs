@@ -1,68 +1,42 @@
-//! A typed Mach exception server.
-//!
-//! [`Server`] is one thread on one port set, with an exception port of its own per routed thread or task. A [`Handler`] is given
-//! an [`Exception`] by value and must give an [`Answered`] back, which only answering makes: so exactly one answer leaves for each
-//! request, and what is forgotten, dropped or lost in a panic is declined.
-//!
-//! ```
-//! use exc_server::{Answered, Delivery, Exception, Routing, Server, Target};
-//! use mach_sys::exception::ExceptionMask;
-//! use mach_sys::rights::ThreadRight;
-//! use mach_sys::thread_state::NativeState;
-//!
-//! let server = Server::start(|exception: Exception<'_>| -> Answered {
-//!     println!("{:?}: {}", exception.tag(), exception.meaning());
-//!     exception.decline()
-//! })?;
-//! let thread = ThreadRight::current()?;
-//! let route = server.route(
-//!     Target::Thread(&thread),
-//!     &Routing::new(ExceptionMask::BAD_ACCESS, Delivery::state::<NativeState>()).tag(7),
-//! )?;
-//! # drop(route);
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
-//!
-//! Below the server, [`Receiver`] pulls one exception at a time from a port or set, on a thread of the caller's.
-//!
-//! # Rights
-//! A request owns the rights that its message brought — one on the thread, one on the task, with every message of a behavior that
-//! names them — and releases them before its reply leaves: after it the thread may be gone, and its name another thread's. The leak
-//! that comes from forgetting them cannot be written.
-//!
-//! # Between a request and its answer
-//! Nothing here allocates, takes a lock that user code can hold, or writes to a stream. What the handler does is its own business:
-//! the faulting thread is stopped at an arbitrary instruction and may hold any lock, the allocator's included.
-//!
-//! # Features
-//! `std` (default): the server, and everything that calls the kernel. Without it: [`Delivery`] and [`return_code`].
+#![doc = include_str!("../README.md")]
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(unsafe_code)]
+
+#[cfg(feature = "receiver")]
+extern crate alloc;
 
 mod answer;
 mod delivery;
 mod error;
 
-#[cfg(feature = "std")]
+#[cfg(feature = "receiver")]
 mod buffer;
-#[cfg(feature = "std")]
+#[cfg(feature = "receiver")]
 mod deferred;
-#[cfg(feature = "std")]
+#[cfg(feature = "receiver")]
 mod exception;
-#[cfg(feature = "std")]
+#[cfg(feature = "receiver")]
 mod forward;
-#[cfg(feature = "std")]
+#[cfg(feature = "receiver")]
+mod message;
+#[cfg(feature = "receiver")]
+mod question;
+#[cfg(feature = "receiver")]
+mod receiver;
+
+// Parts of these are the server's only.
+#[cfg(feature = "receiver")]
+#[cfg_attr(not(feature = "std"), allow(dead_code))]
 mod install;
+#[cfg(feature = "receiver")]
+#[cfg_attr(not(feature = "std"), allow(dead_code))]
+mod registration;
+#[cfg(feature = "receiver")]
+#[cfg_attr(not(feature = "std"), allow(dead_code, unreachable_pub))]
+mod stats;
+
 #[cfg(feature = "std")]
 mod installed;
-#[cfg(feature = "std")]
-mod message;
-#[cfg(feature = "std")]
-mod question;
-#[cfg(feature = "std")]
-mod receiver;
-#[cfg(feature = "std")]
-mod registration;
 #[cfg(feature = "std")]
 mod route;
 #[cfg(feature = "std")]
@@ -72,24 +46,27 @@ mod server;
 #[cfg(feature = "std")]
 mod shared;
 #[cfg(feature = "std")]
-mod stats;
-#[cfg(feature = "std")]
 mod table;
 
 pub use answer::return_code;
 pub use delivery::Delivery;
 pub use error::{DeliveryError, StateError};
 
-#[cfg(feature = "std")]
+#[cfg(feature = "receiver")]
 pub use {
     answer::{Answered, Outcome},
     buffer::MessageBuffer,
     deferred::{DeferSlot, Deferred},
-    error::{InFlight, InstallError, ReceiveError, ReplyError, RouteError, StartError},
+    error::{InstallError, ReceiveError, ReplyError},
     exception::Exception,
     install::{Installation, Restored},
     receiver::{Receiver, Timeout},
     registration::{Previous, PreviousHandler, Target},
+};
+
+#[cfg(feature = "std")]
+pub use {
+    error::{InFlight, RouteError, StartError},
     route::{Route, Routing, Unrouted},
     server::{Builder, Handler, PanicPolicy, Server},
     stats::Stats,

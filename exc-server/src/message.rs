@@ -4,9 +4,9 @@
 use mach_sys::kern_return::KernReturn;
 use mach_sys::kernel;
 use mach_sys::message::{
-    Disposition, MACH_MSG_TYPE_COPY_SEND, MACH_MSGH_BITS_LOCAL, MACH_RCV_MSG, MACH_RCV_TIMEOUT,
-    MACH_RCV_TRAILER_CTX, MACH_RCV_TRAILER_ELEMENTS, MACH_SEND_MSG, MACH_SEND_TIMEOUT,
-    mach_msg_context_trailer_t, mach_msg_header_t, read_trailer,
+    Disposition, MACH_MSGH_BITS_LOCAL, MACH_RCV_MSG, MACH_RCV_TIMEOUT, MACH_RCV_TRAILER_CTX,
+    MACH_RCV_TRAILER_ELEMENTS, MACH_SEND_MSG, MACH_SEND_TIMEOUT, mach_msg_context_trailer_t,
+    mach_msg_header_t, read_trailer,
 };
 use mach_sys::pod;
 use mach_sys::rights::{Name, Queue, Right, SendOnceRight, SendRight};
@@ -124,10 +124,11 @@ pub(crate) fn exchange(
 }
 
 /// Sends an empty message, which only wakes who receives it. If the queue is full, he is awake.
+#[cfg(feature = "std")]
 pub(crate) fn send_wake(to: &SendRight) {
     const SIZE: usize = size_of::<mach_msg_header_t>();
     let header = mach_msg_header_t {
-        msgh_bits: MACH_MSG_TYPE_COPY_SEND,
+        msgh_bits: Disposition::COPY_SEND.raw(),
         msgh_size: SIZE as u32,
         msgh_remote_port: to.name().raw(),
         ..mach_msg_header_t::default()

@@ -2,10 +2,7 @@
 
 use crate::answer::return_code;
 use crate::error::ReplyError;
-use crate::install::Displaced;
 use crate::message;
-use crate::table::{RouteId, Table};
-use mach_sys::exception::ExceptionType;
 use mach_sys::kern_return::KernReturn;
 use mach_sys::message::mach_msg_header_t;
 use mach_sys::mig::{Identity, ReplyTo, Request, Routine};
@@ -14,7 +11,12 @@ use mach_sys::rights::{
     Name, Right, SendOnceRight, SendRight, TaskIdToken, TaskRight, ThreadRight,
 };
 use mach_sys::types::{natural_t, thread_state_flavor_t};
-use std::sync::Arc;
+
+#[cfg(feature = "std")]
+pub(crate) use crate::table::Place;
+/// Without a server there are no routes to have a place in.
+#[cfg(not(feature = "std"))]
+pub(crate) type Place = core::convert::Infallible;
 
 /// The rights of a request. Dropping releases them.
 #[derive(Debug, Default)]
@@ -49,26 +51,6 @@ impl Rights {
             Identity::None => {}
         }
         rights
-    }
-}
-
-/// A place in a route, left when it is dropped.
-#[derive(Debug)]
-pub(crate) struct Place {
-    pub(crate) table: Arc<Table>,
-    pub(crate) id: RouteId,
-}
-
-impl Place {
-    /// Whom the route displaced.
-    pub(crate) fn displaced(&self, kind: ExceptionType) -> Option<Displaced> {
-        self.table.displaced(self.id, kind)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.table.leave(self.id);
     }
 }
 
@@ -117,6 +99,7 @@ impl Question {
     }
 
     /// Declines by destroying the reply right, without a message.
+    #[cfg(feature = "std")]
     pub(crate) fn abandon(&mut self) {
         self.rights = Rights::default();
         self.reply = None;

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use crate::delivery::Delivery;
+use alloc::vec::Vec;
 use mach_sys::exception::{Behavior, ExceptionMask, ExceptionType};
 use mach_sys::kern_return::KernReturn;
 use mach_sys::kernel;

@@ -1,7 +1,7 @@
 //! What a server did so far.
 
 use crate::answer::Outcome;
-use std::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Counters since the server's start. Read one by one: their sum may be off by what happens meanwhile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use crate::installed::Installed;
 use core::fmt;
 use mach_sys::exception::ExceptionType;
 use mach_sys::rights::{Name, Right};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// One route.
 #[derive(Debug, Default)]
@@ -41,6 +41,9 @@ pub(crate) struct Entered {
     pub(crate) tag: u64,
     pub(crate) task: Option<Name>,
 }
+
+// Of the kibibyte that a route may take, its installation and the kernel's objects have the rest.
+const _: () = assert!(size_of::<Record>() <= 64);
 
 const CHUNK: usize = 256;
 /// Routes that a server can have at a time.
@@ -189,6 +192,26 @@ impl Table {
             .flatten()
             .any(|record| record.port.load(Ordering::Relaxed) == port);
         (!ours).then_some(displaced)
+    }
+}
+
+/// A place in a route, left when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) table: Arc<Table>,
+    pub(crate) id: RouteId,
+}
+
+impl Place {
+    /// Whom the route displaced.
+    pub(crate) fn displaced(&self, kind: ExceptionType) -> Option<Displaced> {
+        self.table.displaced(self.id, kind)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.table.leave(self.id);
     }
 }
 

@@ -1,0 +1,174 @@
+//! Between a fault and its answer nothing allocates, in any thread of the process, however it is answered.
+#![allow(unsafe_code)]
+
+mod support;
+
+use exc_server::{
+    Answered, DeferSlot, Deferred, Delivery, Exception, Handler, Routing, Server, Target, Timeout,
+};
+use mach_sys::exception::ExceptionMask;
+use mach_sys::rights::TaskRight;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use support::{GuardPage, every_delivery, in_own_process, on_a_thread};
+
+/// Counts every request.
+struct Counting;
+
+static REQUESTS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: passes everything on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        REQUESTS.fetch_add(1, Ordering::SeqCst);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        REQUESTS.fetch_add(1, Ordering::SeqCst);
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const ACCESS: ExceptionMask = ExceptionMask::BAD_ACCESS;
+
+/// Requests to the allocator, by whomever, while a thread faults a hundred times.
+fn while_faulting(page: &GuardPage) -> u64 {
+    let fault = || {
+        page.shut();
+        page.store();
+    };
+    // The first faults bring into being what is there from then on.
+    fault();
+    fault();
+    let before = REQUESTS.load(Ordering::SeqCst);
+    for _ in 0..100 {
+        fault();
+    }
+    REQUESTS.load(Ordering::SeqCst) - before
+}
+
+/// The same for each delivery of a thread's route to a server.
+fn for_every_delivery(page: &GuardPage, handler: impl Handler) {
+    let server = Server::start(handler).expect("a server");
+    for delivery in every_delivery() {
+        let requests = on_a_thread(|thread| {
+            let routing = Routing::new(ACCESS, delivery);
+            let _route = server
+                .route(Target::Thread(thread), &routing)
+                .expect("a route");
+            while_faulting(page)
+        });
+        assert_eq!(requests, 0, "{delivery}");
+    }
+}
+
+/// A server at the task's level that opens the page.
+fn opener(page: &Arc<GuardPage>) -> (Server, exc_server::Route) {
+    let page = Arc::clone(page);
+    let server = Server::start(move |exception: Exception<'_>| {
+        page.open();
+        exception.resume()
+    })
+    .expect("a server");
+    let task = TaskRight::current();
+    let route = server
+        .route(Target::Task(&task), &Routing::new(ACCESS, Delivery::TASK))
+        .expect("a route");
+    (server, route)
+}
+
+#[test]
+fn resuming_allocates_nothing() {
+    in_own_process("resuming_allocates_nothing", || {
+        let page = Arc::new(GuardPage::new());
+        let opened = Arc::clone(&page);
+        for_every_delivery(&page, move |exception: Exception<'_>| {
+            opened.open();
+            exception.resume()
+        });
+        // That the allocator is counted at all:
+        let before = REQUESTS.load(Ordering::SeqCst);
+        drop(std::hint::black_box(Box::new(1)));
+        assert_eq!(REQUESTS.load(Ordering::SeqCst) - before, 2);
+    });
+}
+
+#[test]
+fn declining_and_dropping_allocate_nothing() {
+    in_own_process("declining_and_dropping_allocate_nothing", || {
+        let page = Arc::new(GuardPage::new());
+        let _task = opener(&page);
+        for_every_delivery(&page, |exception: Exception<'_>| exception.decline());
+    });
+}
+
+#[test]
+fn forwarding_allocates_nothing() {
+    in_own_process("forwarding_allocates_nothing", || {
+        let page = Arc::new(GuardPage::new());
+        let opened = Arc::clone(&page);
+        let before = Server::start(move |exception: Exception<'_>| {
+            opened.open();
+            exception.resume()
+        })
+        .expect("a server");
+        let server = Server::start(|exception: Exception<'_>| exception.forward(Timeout::Never))
+            .expect("a server");
+        let requests = on_a_thread(|thread| {
+            let target = Target::Thread(thread);
+            let routing = |delivery| Routing::new(ACCESS, delivery);
+            let _first = before.route(target, &routing(Delivery::TASK));
+            let _second = server.route(target, &routing(Delivery::THREAD));
+            while_faulting(&page)
+        });
+        assert_eq!(requests, 0);
+        assert_eq!(server.shutdown().forwarded, 102);
+    });
+}
+
+#[test]
+fn deferring_allocates_nothing() {
+    in_own_process("deferring_allocates_nothing", || {
+        static STOP: AtomicBool = AtomicBool::new(false);
+        let page = Arc::new(GuardPage::new());
+        let opened = Arc::clone(&page);
+        // One thread faults, so that one exception at a time is put off; its slot is back before the thread goes on.
+        let slot = Arc::new(Mutex::new(Some(DeferSlot::for_delivery(Delivery::TASK))));
+        let put_off = Arc::new(Mutex::new(None::<Deferred>));
+        let (slots, outbox) = (Arc::clone(&slot), Arc::clone(&put_off));
+        let handler = move |exception: Exception<'_>| -> Answered {
+            let mut slot = slots.lock().expect("not poisoned").take();
+            while slot.is_none() {
+                std::thread::yield_now();
+                slot = slots.lock().expect("not poisoned").take();
+            }
+            let (answered, deferred) = exception
+                .defer(slot.expect("a slot"))
+                .expect("the slot has room");
+            *outbox.lock().expect("not poisoned") = Some(deferred);
+            answered
+        };
+        let answering = std::thread::spawn(move || {
+            while !STOP.load(Ordering::Relaxed) {
+                let Some(deferred) = put_off.lock().expect("not poisoned").take() else {
+                    std::thread::yield_now();
+                    continue;
+                };
+                opened.open();
+                let back = deferred.resume().expect("the thread waits");
+                *slot.lock().expect("not poisoned") = Some(back);
+            }
+        });
+        for_every_delivery(&page, handler);
+        STOP.store(true, Ordering::Relaxed);
+        answering.join().expect("the thread ends");
+    });
+}
