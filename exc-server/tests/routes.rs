@@ -4,7 +4,7 @@
 mod support;
 
 use exc_server::{
-    Delivery, Exception, Installation, Restored, Routing, Server, Target,
+    Delivery, Exception, Installation, Restored, RouteError, Routing, Server, Target,
 };
 use mach_sys::exception::ExceptionMask;
 use mach_sys::rights::{Census, ReceiveRight, TaskRight, ThreadRight};
