@@ -98,9 +98,22 @@ pub(super) fn settle(slot: SlotId) {
     }
 }
 
+/// Whether the watching thread has begun: 1 from then on.
+static WATCHING: AtomicU32 = AtomicU32::new(0);
+
+/// Waits until the watching thread has begun. What Rust's runtime does at a thread's beginning, allocations among it, is over then,
+/// and does not fall between somebody's fault and its answer.
+pub(super) fn wait_for_watcher() {
+    while WATCHING.load(Ordering::Acquire) == 0 {
+        futex::wait(&WATCHING, 0, None);
+    }
+}
+
 /// The watching thread's life.
 pub(super) fn watch() -> ! {
     signals::block_for_good();
+    WATCHING.store(1, Ordering::Release);
+    futex::wake(&WATCHING, u32::MAX);
     let mut pause = SCAN;
     let mut last_scan = Instant::now();
     loop {

@@ -96,6 +96,7 @@ pub(crate) fn start(config: &Config, hooks: Hooks) -> Result<(), StartError> {
             .name("mach-sys".into())
             .spawn(|| exit::watch())
             .map_err(StartError::Watcher)?;
+        exit::wait_for_watcher();
     }
     previous::set_policy(config.displaced);
     previous::install().map_err(StartError::Handler)?;
