@@ -23,6 +23,7 @@
 mod attach;
 mod audit;
 mod emergency;
+mod ends;
 mod entry;
 mod error;
 mod exit;
@@ -39,6 +40,7 @@ mod thread;
 
 pub use attach::Attached;
 pub use audit::{Audit, Difference};
+pub use ends::EndStats;
 pub use error::{AttachError, BuildError, ExitError, JoinError, SpawnError};
 pub use exit::exit_now;
 pub use manager::{Builder, Manager, ThreadInfo};

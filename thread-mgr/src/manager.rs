@@ -2,6 +2,7 @@
 
 use crate::attach::Attached;
 use crate::emergency::Stacks;
+use crate::ends::{EndCounters, EndStats};
 use crate::error::{AttachError, BuildError, SpawnError};
 use crate::promise::SurplusPromise;
 use crate::record::Records;
@@ -41,6 +42,7 @@ pub(crate) struct Inner {
     pub(crate) records: Arc<Records>,
     pub(crate) stacks: Stacks,
     pub(crate) registry: Registry,
+    pub(crate) ends: Arc<EndCounters>,
     counters: Arc<Counters>,
 }
 
@@ -112,6 +114,12 @@ impl Manager {
     #[must_use]
     pub fn server_stats(&self) -> Stats {
         self.inner.server.stats()
+    }
+
+    /// What the ends of its threads came to, those that nobody joined included.
+    #[must_use]
+    pub fn end_stats(&self) -> EndStats {
+        self.inner.ends.read()
     }
 
     /// What became of the faults.
@@ -202,6 +210,7 @@ impl Builder {
                 records,
                 stacks: Stacks::new(),
                 registry: Registry::default(),
+                ends: Arc::default(),
                 counters,
             }),
         })

@@ -96,3 +96,55 @@ impl Records {
         places.free.push(index);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_used_again_and_start_afresh() {
+        let records = Records::new();
+        let first = records.open(0x1000..0x2000).expect("a place");
+        let record = records.get(first.into()).expect("a record");
+        assert_eq!(record.emergency_stack(), 0x1000..0x2000);
+        let frame = FrameRef {
+            address: 0x1800,
+            depth: 3,
+        };
+        record.set_innermost(Some(frame));
+        assert_eq!(record.innermost(), Some(frame));
+        records.close(first);
+        let second = records.open(0x3000..0x4000).expect("a place");
+        assert_eq!(second, first);
+        assert_eq!(record.innermost(), None);
+        assert_eq!(record.emergency_stack(), 0x3000..0x4000);
+    }
+
+    #[test]
+    fn there_are_so_many_places_and_no_more() {
+        let records = Records::new();
+        for index in 0..(CHUNK * CHUNKS) as u32 {
+            assert_eq!(records.open(0..1), Some(index));
+        }
+        assert_eq!(records.open(0..1), None);
+        assert_eq!(records.open(0..1), None);
+        records.close(300);
+        assert_eq!(records.open(0..1), Some(300));
+        for nobodys in [(CHUNK * CHUNKS) as u64, u64::MAX, 1 << 32] {
+            assert!(records.get(nobodys).is_none());
+        }
+    }
+
+    #[test]
+    fn giving_places_back_needs_no_more_room() {
+        let records = Records::new();
+        let all: Vec<_> = (0..1000)
+            .map(|_| records.open(0..1).expect("a place"))
+            .collect();
+        let room = |records: &Records| records.places.lock().expect("a lock").free.capacity();
+        let before = room(&records);
+        assert!(before >= all.len());
+        all.into_iter().for_each(|index| records.close(index));
+        assert_eq!(room(&records), before);
+    }
+}

@@ -307,6 +307,7 @@ impl Released {
             ..
         } = self.parts;
         let promise = inner.promise;
+        let ends = Arc::clone(&inner.ends);
         // The last thread of a manager that was dropped stops the server here, not after its normalization.
         drop(inner);
         // Answers under way may hold rights: past the deadline nothing is trimmed.
@@ -315,30 +316,35 @@ impl Released {
             (Some(_promise), None) => unsafe { normalize(name) },
             _ => survey(name),
         };
-        ShutdownReport {
+        let report = ShutdownReport {
             in_flight,
             restored,
             gained: gained(references, normalization),
             normalization: Some(normalization),
-        }
+        };
+        ends.count(&report);
+        report
     }
 
     /// For a thread that goes on without its manager.
     #[must_use]
     pub fn detach(self) -> ShutdownReport {
         let Rest {
+            inner,
             name,
             references,
             in_flight,
             restored,
             ..
         } = self.parts;
-        ShutdownReport {
+        let report = ShutdownReport {
             in_flight,
             restored,
             gained: gained(references, survey(name)),
             normalization: None,
-        }
+        };
+        inner.ends.count(&report);
+        report
     }
 }
 

@@ -12,6 +12,7 @@ use mach_sys::thread_state::{NativeState, Registers};
 use std::sync::atomic::{AtomicU32, Ordering};
 use support::{
     HANDLED, forget_references, in_own_process, reporting, trimming, undefined_instruction,
+    undefined_without_a_stack,
 };
 use thread_mgr::Audit;
 
@@ -91,28 +92,6 @@ fn registered_stack() -> usize {
         0 => stack.ss_sp as usize,
         _ => 0,
     }
-}
-
-/// Faults with a stack pointer that is none.
-fn undefined_without_a_stack() {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: the handler skips the instruction; the stack pointer is put back right behind it.
-    unsafe {
-        core::arch::asm!("mov r12, rsp", "xor esp, esp", "ud2", "mov rsp, r12", out("r12") _)
-    };
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: as above.
-    unsafe {
-        core::arch::asm!(
-            "mov x20, sp",
-            "mov x21, #0",
-            "mov sp, x21",
-            "udf #0",
-            "mov sp, x20",
-            out("x20") _,
-            out("x21") _,
-        )
-    };
 }
 
 #[test]

@@ -4,19 +4,27 @@
 mod support;
 
 use core::time::Duration;
-use mach_sys::exception::{EXC_MASK_ALL, ExceptionMask, ExceptionType};
+use exc_server::Restored;
+use mach_sys::darwin::{siginfo_t, ucontext_t};
+use mach_sys::exception::{Behavior, BehaviorKind, EXC_MASK_ALL, ExceptionMask, ExceptionType};
 use mach_sys::kernel;
 use mach_sys::message::{Disposition, MACH_SEND_MSG};
 use mach_sys::mig::{HeaderPort, Identity, Raise, Routine};
 use mach_sys::rights::{Name, Queue, ReceiveRight, Right, SendRight, ThreadRight};
 use mach_sys::thread_state::{NativeState, ThreadState};
+use signal_redirect::Entry;
+use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
 use support::{
     HANDLED, builder, forget_references, in_own_process, trimming, undefined_instruction,
+    undefined_without_a_stack,
 };
-use thread_mgr::{Audit, BuildError, Exit, ExitError, Normalization, SpawnError, exit_now};
+use thread_mgr::{
+    Audit, BuildError, Exit, ExitError, Manager, Normalization, SpawnError, SurplusPromise,
+    exit_now,
+};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -95,7 +103,7 @@ fn past_the_deadline_nothing_is_trimmed_and_nobody_waits() {
             static ASKED: AtomicBool = AtomicBool::new(false);
             static ANSWER: AtomicBool = AtomicBool::new(false);
             // SAFETY: the references are forgotten for good.
-            let promise = unsafe { thread_mgr::SurplusPromise::new() };
+            let promise = unsafe { SurplusPromise::new() };
             let manager = builder()
                 .trim_surplus(promise)
                 .patience(Duration::from_millis(100))
@@ -153,7 +161,7 @@ fn an_answer_under_way_is_waited_for() {
     in_own_process("an_answer_under_way_is_waited_for", || {
         static ASKED: AtomicBool = AtomicBool::new(false);
         // SAFETY: the references are forgotten for good.
-        let promise = unsafe { thread_mgr::SurplusPromise::new() };
+        let promise = unsafe { SurplusPromise::new() };
         let manager = builder()
             .trim_surplus(promise)
             // No clock can tell when this is over.
@@ -241,7 +249,7 @@ fn r12_threads_that_cannot_be_made_leave_nothing() {
                 );
             }
             if round % 10 == 0 {
-                let handle = manager.thread().stack_size(100_001).spawn(|| 1);
+                let handle = manager.thread().stack_size(200_001).spawn(|| 1);
                 let ended = handle.expect("whole pages").join().expect("a thread");
                 assert_eq!(ended.exit.returned(), Some(1));
             }
@@ -315,9 +323,90 @@ fn a_result_that_panics_when_nobody_wants_it_ends_its_thread_in_order() {
                 .expect("a thread");
             drop(handle);
             drop(go);
-            wait_for(|| manager.threads().is_empty());
+            wait_for(|| manager.end_stats().ended == 1);
+            assert_eq!(manager.end_stats().dropped, 1);
+            assert!(manager.threads().is_empty());
             let left = audit.settle(LONG).expect("a census");
             assert!(left.is_zero(), "{left}");
+        },
+    );
+}
+
+#[test]
+fn a_handler_may_end_its_thread_on_any_stack() {
+    in_own_process("a_handler_may_end_its_thread_on_any_stack", || {
+        unsafe extern "C" fn handler(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t) {
+            HANDLED.fetch_add(1, Ordering::Relaxed);
+            // SAFETY: neither the body's frames nor these own anything.
+            let refused = unsafe { exit_now(21) };
+            eprintln!("{refused:?}");
+            std::process::abort();
+        }
+        // SAFETY: the handler is async-signal-safe and does not unwind.
+        let entry = unsafe { Entry::new(handler) };
+        // SAFETY: the references are forgotten for good.
+        let promise = unsafe { SurplusPromise::new() };
+        let manager = Manager::builder(entry)
+            .trim_surplus(promise)
+            .build()
+            .expect("a manager");
+        let audit = Audit::start().expect("a census");
+        for round in 0..20 {
+            let body = || {
+                forget_references(1);
+                undefined_instruction();
+            };
+            let bad = || {
+                forget_references(1);
+                undefined_without_a_stack();
+            };
+            let handle = match round % 2 {
+                0 => manager.spawn(body),
+                _ => manager.spawn(bad),
+            };
+            let ended = handle.expect("a thread").join().expect("a thread");
+            assert!(matches!(ended.exit, Exit::Exited(21)), "{ended:?}");
+            let report = ended.report.expect("a report");
+            assert_eq!(report.normalization, Some(Normalization::Dropped(1)));
+        }
+        assert_eq!(HANDLED.load(Ordering::Relaxed), 20);
+        assert_eq!(manager.end_stats().dropped, 20);
+        let left = audit.settle(LONG).expect("a census");
+        assert!(left.is_zero(), "{left}");
+    });
+}
+
+#[test]
+fn somebody_elses_port_over_ours_is_left_alone_and_told() {
+    in_own_process(
+        "somebody_elses_port_over_ours_is_left_alone_and_told",
+        || {
+            let manager = trimming();
+            let other = ReceiveRight::new().expect("a port");
+            let send = other.make_send().expect("a send right");
+            let name = send.name().raw();
+            let handle = manager.spawn(move || {
+                let thread = ThreadRight::current().expect("the own thread");
+                // SAFETY: no pointers; the port is a send right that the test keeps.
+                let code = unsafe {
+                    kernel::thread_set_exception_ports(
+                        thread.name().raw(),
+                        ExceptionMask::BREAKPOINT.bits(),
+                        name,
+                        Behavior::with_codes(BehaviorKind::DEFAULT).raw(),
+                        0,
+                    )
+                };
+                assert_eq!(code, 0);
+            });
+            let ended = handle.expect("a thread").join().expect("a thread");
+            assert!(ended.exit.returned().is_some());
+            let report = ended.report.expect("a report");
+            let displaced = Restored::Displaced(ExceptionMask::BREAKPOINT);
+            assert_eq!(report.restored, Ok(displaced));
+            assert_eq!(report.normalization, Some(Normalization::AlreadyOne));
+            assert_eq!(manager.end_stats().displaced, 1);
+            drop(send);
         },
     );
 }

@@ -82,6 +82,28 @@ pub(crate) fn undefined_instruction() {
     unsafe { core::arch::asm!("udf #0") };
 }
 
+/// Faults with a stack pointer that is none.
+pub(crate) fn undefined_without_a_stack() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the handler skips the instruction; the stack pointer is put back right behind it.
+    unsafe {
+        core::arch::asm!("mov r12, rsp", "xor esp, esp", "ud2", "mov rsp, r12", out("r12") _)
+    };
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above.
+    unsafe {
+        core::arch::asm!(
+            "mov x20, sp",
+            "mov x21, #0",
+            "mov sp, x21",
+            "udf #0",
+            "mov sp, x20",
+            out("x20") _,
+            out("x21") _,
+        )
+    };
+}
+
 /// Writes to an address, by an instruction of the agreed length.
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn store_to(address: u64) {
@@ -108,15 +130,12 @@ pub(crate) fn number(signal: DarwinSignal) -> u32 {
     signal.raw() as u32
 }
 
-/// How many threads a stress test takes: 2 000 natively, fewer where a slow machine is emulated. `MACH_TEST_THREADS` says otherwise.
+/// How many threads a stress test takes: 2 000, fewer where an emulator runs the program. `MACH_TEST_THREADS` says otherwise.
 pub(crate) fn thread_count() -> u32 {
-    let usual = if cfg!(target_arch = "aarch64") {
-        200
-    } else {
-        2000
-    };
+    let emulated = cfg!(target_arch = "aarch64")
+        && std::env::var_os("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER").is_some();
     std::env::var("MACH_TEST_THREADS")
         .ok()
         .and_then(|count| count.parse().ok())
-        .unwrap_or(usual)
+        .unwrap_or(if emulated { 200 } else { 2000 })
 }
