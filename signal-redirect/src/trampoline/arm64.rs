@@ -18,12 +18,14 @@ use super::{ENTRY, Entry, Handler, Trampoline};
 
 // What the assembly below has as literals.
 const HEADER: usize = HEADER_SIZE as usize;
-const STATE: usize = HEADER + offset_of!(arm_mcontext64_t, ss);
-const NEON: usize = HEADER + offset_of!(arm_mcontext64_t, ns);
-static_assertions::const_assert!(STATE == 128);
-static_assertions::const_assert!(STATE + offset_of!(arm_thread_state64_t, sp) == 376);
-static_assertions::const_assert!(STATE + offset_of!(arm_thread_state64_t, pc) == 384);
-static_assertions::const_assert!(NEON == 400);
+const _: () = {
+    const STATE: usize = HEADER + offset_of!(arm_mcontext64_t, ss);
+    const NEON: usize = HEADER + offset_of!(arm_mcontext64_t, ns);
+    assert!(STATE == 128);
+    assert!(STATE + offset_of!(arm_thread_state64_t, sp) == 376);
+    assert!(STATE + offset_of!(arm_thread_state64_t, pc) == 384);
+    assert!(NEON == 400);
+};
 static_assertions::const_assert!(flag::FLOAT_GIVEN == 1 << 1);
 static_assertions::const_assert!(ENTRY == 16);
 

@@ -22,10 +22,12 @@ use super::{ENTRY, Entry, Handler, Trampoline, VectorSave};
 
 // What the assembly below has as literals.
 const HEADER: usize = HEADER_SIZE as usize;
-const STATE: usize = HEADER + offset_of!(x86_mcontext64_t, ss);
-static_assertions::const_assert!(STATE == 128);
-static_assertions::const_assert!(STATE + offset_of!(x86_thread_state64_t, rsp) == 184);
-static_assertions::const_assert!(STATE + offset_of!(x86_thread_state64_t, rip) == 256);
+const _: () = {
+    const STATE: usize = HEADER + offset_of!(x86_mcontext64_t, ss);
+    assert!(STATE == 128);
+    assert!(STATE + offset_of!(x86_thread_state64_t, rsp) == 184);
+    assert!(STATE + offset_of!(x86_thread_state64_t, rip) == 256);
+};
 static_assertions::const_assert!(ENTRY == 16);
 
 /// Unwind information: a register's value is in the frame (`DW_CFA_expression`: rbx + offset).
