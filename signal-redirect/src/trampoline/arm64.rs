@@ -18,9 +18,9 @@ use super::{ENTRY, Entry, Handler, Trampoline};
 
 // What the assembly below has as literals.
 const HEADER: usize = HEADER_SIZE as usize;
+const NEON: usize = HEADER + offset_of!(arm_mcontext64_t, ns);
 const _: () = {
     const STATE: usize = HEADER + offset_of!(arm_mcontext64_t, ss);
-    const NEON: usize = HEADER + offset_of!(arm_mcontext64_t, ns);
     assert!(STATE == 128);
     assert!(STATE + offset_of!(arm_thread_state64_t, sp) == 376);
     assert!(STATE + offset_of!(arm_thread_state64_t, pc) == 384);
