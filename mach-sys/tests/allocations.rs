@@ -77,11 +77,11 @@ fn no_allocation_between_a_fault_and_its_answer() {
         *served += 1;
         true
     }));
-    // The counter counts.
+    // The counter counts; the server's thread may be starting, and add to it.
     ON.store(true, Ordering::Relaxed);
     drop(std::hint::black_box(Box::new(1)));
     ON.store(false, Ordering::Relaxed);
-    assert_eq!(COUNT.load(Ordering::Relaxed), 2);
+    assert!(COUNT.load(Ordering::Relaxed) >= 2);
     // By the thread's handler, then by the task's, on a thread that makes no kernel call.
     let route = Arc::clone(&server);
     std::thread::spawn(move || {

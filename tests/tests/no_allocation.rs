@@ -71,7 +71,7 @@ fn a_thousand_faults_redirected_and_returned_from_allocate_nothing() {
             // That the allocator is counted at all:
             let before = REQUESTS.load(Ordering::SeqCst);
             drop(std::hint::black_box(Box::new(1)));
-            assert_eq!(REQUESTS.load(Ordering::SeqCst) - before, 2);
+            assert!(REQUESTS.load(Ordering::SeqCst) - before >= 2);
         },
     );
 }
