@@ -102,12 +102,12 @@ impl Question {
     #[cfg(feature = "std")]
     pub(crate) fn abandon(&mut self) {
         self.rights = Rights::default();
-        self.reply = None;
         self.place = None;
+        self.reply = None;
     }
 
     /// Answers. The request's rights are released before the reply leaves: after it the thread may be gone, and its name another
-    /// thread's.
+    /// thread's. It is in flight no more then: a thread that goes on because of the reply finds its route idle.
     pub(crate) fn answer(
         &mut self,
         handled: bool,
@@ -115,13 +115,11 @@ impl Question {
         buffer: &mut [u32],
     ) -> Result<(), ReplyError> {
         self.rights = Rights::default();
-        let reply = self.reply.take();
-        let sent = match reply {
+        self.place = None;
+        match self.reply.take() {
             Some(reply) => self.send(reply, handled, state, buffer),
             None => Err(ReplyError::NobodyWaits),
-        };
-        self.place = None;
-        sent
+        }
     }
 
     fn send(
