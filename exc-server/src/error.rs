@@ -66,6 +66,9 @@ pub enum ReceiveError {
     /// A message larger than any request: the kernel destroyed it, and its sender knows.
     #[error("a message larger than any exception request was destroyed")]
     TooLarge,
+    /// A message whose rights the task had no room for (C11.11): what came of it was destroyed, and its sender knows.
+    #[error("a message whose rights there was no room for was destroyed: {0}")]
+    NoRoom(KernReturn),
     /// Anything else.
     #[error("mach_msg, receiving an exception: {0}")]
     Kernel(KernReturn),

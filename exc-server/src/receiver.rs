@@ -98,7 +98,13 @@ pub(crate) fn receive(
 ) -> Result<Received<'_>, ReceiveError> {
     // One that was forgotten there is declined now, not when the next has come.
     buffer.question = None;
-    message::receive(&mut buffer.request, source, milliseconds).map_err(receive_error)?;
+    if let Err(code) = message::receive(&mut buffer.request, source, milliseconds) {
+        if code.without_space_bits() == KernReturn::RCV_BODY_ERROR {
+            // It came all the same, with those of its rights that there was room for.
+            message::destroy(&mut buffer.request);
+        }
+        return Err(receive_error(code));
+    }
     let (bytes, _) = message::split(&buffer.request);
     if let Err(reason) = mig::decode(bytes, Accept::Both) {
         let id = message::header(&buffer.request).msgh_id;
@@ -124,13 +130,14 @@ pub(crate) fn receive(
 }
 
 fn receive_error(code: KernReturn) -> ReceiveError {
-    match code {
+    match code.without_space_bits() {
         KernReturn::RCV_TIMED_OUT => ReceiveError::TimedOut,
         KernReturn::RCV_PORT_CHANGED | KernReturn::RCV_PORT_DIED | KernReturn::RCV_INVALID_NAME => {
             ReceiveError::PortGone
         }
         KernReturn::RCV_TOO_LARGE => ReceiveError::TooLarge,
-        code => ReceiveError::Kernel(code),
+        KernReturn::RCV_HEADER_ERROR | KernReturn::RCV_BODY_ERROR => ReceiveError::NoRoom(code),
+        _ => ReceiveError::Kernel(code),
     }
 }
 

@@ -27,7 +27,9 @@ pub(crate) fn serve(shared: &Shared, handler: &impl Handler, on_panic: PanicPoli
     while !shared.stopping.load(Ordering::Acquire) {
         match receive(shared.set.name(), &mut buffer, None) {
             Ok(received) => answer(shared, handler, on_panic, received),
-            Err(ReceiveError::Malformed { .. } | ReceiveError::TooLarge) => {
+            Err(
+                ReceiveError::Malformed { .. } | ReceiveError::TooLarge | ReceiveError::NoRoom(_),
+            ) => {
                 // The control port's message, whose only news is that it came, is among these.
                 if !shared.stopping.load(Ordering::Acquire) {
                     shared.counters.malformed();

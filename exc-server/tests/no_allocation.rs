@@ -12,7 +12,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use support::{GuardPage, every_delivery, in_own_process, on_a_thread};
+// Without a watchdog, whose thread would be counted too.
+use support::own_process::in_own_process;
+use support::{GuardPage, every_delivery, on_a_thread};
 
 /// Counts every request.
 struct Counting;

@@ -4,7 +4,16 @@
 #[path = "../../../tests/src/own_process.rs"]
 pub(crate) mod own_process;
 
-pub(crate) use own_process::in_own_process;
+#[path = "../../../tests/src/watchdog.rs"]
+mod watchdog;
+
+/// Runs a test in a process of its own, where a thread that waits for ever is a failure.
+pub(crate) fn in_own_process(name: &str, body: impl FnOnce()) {
+    own_process::in_own_process(name, || {
+        watchdog::bite_after(Duration::from_secs(240));
+        body();
+    });
+}
 
 use exc_server::{Answered, Delivery, Exception, Restored, Route, Routing, Server, Target};
 use mach_sys::exception::{Behavior, BehaviorKind, BehaviorModifiers, ExceptionMask};
