@@ -5,6 +5,7 @@
 pub(crate) mod own_process;
 
 #[path = "../../../tests/src/watchdog.rs"]
+#[allow(unreachable_pub)] // a library's part there
 mod watchdog;
 
 /// Runs a test in a process of its own, where a thread that waits for ever is a failure.
