@@ -3,18 +3,19 @@
 
 mod support;
 
+use core::time::Duration;
 use exc_server::{
     Answered, DeferSlot, Deferred, Delivery, Exception, Handler, Routing, Server, Target, Timeout,
 };
 use mach_sys::exception::ExceptionMask;
-use mach_sys::rights::TaskRight;
+use mach_sys::rights::{TaskRight, ThreadRight};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 // Without a watchdog, whose thread would be counted too.
 use support::own_process::in_own_process;
-use support::{GuardPage, every_delivery, on_a_thread};
+use support::{GuardPage, every_delivery};
 
 /// Counts every request.
 struct Counting;
@@ -50,7 +51,15 @@ fn while_faulting(page: &GuardPage) -> u64 {
     // The first faults bring into being what is there from then on.
     fault();
     fault();
-    let before = REQUESTS.load(Ordering::SeqCst);
+    // The harness and threads that just started have business of their own, which is over when nothing comes any more.
+    let mut before = REQUESTS.load(Ordering::SeqCst);
+    loop {
+        std::thread::sleep(Duration::from_millis(50));
+        match REQUESTS.load(Ordering::SeqCst) {
+            now if now == before => break,
+            now => before = now,
+        }
+    }
     for _ in 0..100 {
         fault();
     }
@@ -60,14 +69,15 @@ fn while_faulting(page: &GuardPage) -> u64 {
 /// The same for each delivery of a thread's route to a server.
 fn for_every_delivery(page: &GuardPage, handler: impl Handler) {
     let server = Server::start(handler).expect("a server");
+    let thread = ThreadRight::current().expect("the own thread");
     for delivery in every_delivery() {
-        let requests = on_a_thread(|thread| {
+        let requests = {
             let routing = Routing::new(ACCESS, delivery);
             let _route = server
-                .route(Target::Thread(thread), &routing)
+                .route(Target::Thread(&thread), &routing)
                 .expect("a route");
             while_faulting(page)
-        });
+        };
         assert_eq!(requests, 0, "{delivery}");
     }
 }
@@ -99,7 +109,7 @@ fn resuming_allocates_nothing() {
         // That the allocator is counted at all:
         let before = REQUESTS.load(Ordering::SeqCst);
         drop(std::hint::black_box(Box::new(1)));
-        assert_eq!(REQUESTS.load(Ordering::SeqCst) - before, 2);
+        assert!(REQUESTS.load(Ordering::SeqCst) - before >= 2);
     });
 }
 
@@ -124,14 +134,12 @@ fn forwarding_allocates_nothing() {
         .expect("a server");
         let server = Server::start(|exception: Exception<'_>| exception.forward(Timeout::Never))
             .expect("a server");
-        let requests = on_a_thread(|thread| {
-            let target = Target::Thread(thread);
-            let routing = |delivery| Routing::new(ACCESS, delivery);
-            let _first = before.route(target, &routing(Delivery::TASK));
-            let _second = server.route(target, &routing(Delivery::THREAD));
-            while_faulting(&page)
-        });
-        assert_eq!(requests, 0);
+        let thread = ThreadRight::current().expect("the own thread");
+        let target = Target::Thread(&thread);
+        let routing = |delivery| Routing::new(ACCESS, delivery);
+        let _first = before.route(target, &routing(Delivery::TASK));
+        let _second = server.route(target, &routing(Delivery::THREAD));
+        assert_eq!(while_faulting(&page), 0);
         assert_eq!(server.shutdown().forwarded, 102);
     });
 }
