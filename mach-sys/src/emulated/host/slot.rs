@@ -233,7 +233,7 @@ fn claim(keys: &[AtomicU32], index: usize, seen: u32, tid: u32) -> bool {
 
 /// As [`find_or_claim`], with some patience: a thread that was joined a moment ago may still be there.
 fn find_or_wait(tid: u32) -> Result<SlotId, Exhausted> {
-    for _ in 0..20 {
+    for _ in 0..100 {
         if let Ok(slot) = find_or_claim(tid) {
             return Ok(slot);
         }
