@@ -15,7 +15,7 @@ cd "$root"
 
 # The packages that have a form without std.
 # shellcheck disable=SC2034 # the stages use it
-no_std_libraries=(mach-sys exc-server signal-redirect)
+no_std_libraries=(mach-wire mach-sys exc-server signal-redirect)
 
 say() { printf '   %s\n' "$*" >&2; }
 

@@ -24,7 +24,7 @@ SKIPPED = re.compile(r"(?P<what>[\w:]+: skipped: .+)")
 
 
 def tested_programs(build):
-    """Maps each test program to the folder of its package; a package is named as its folder."""
+    """Maps each test program to the folder of its package."""
     programs = {}
     for line in build.read_text().splitlines():
         artifact = json.loads(line) if line.startswith("{") else {}
@@ -33,19 +33,23 @@ def tested_programs(build):
     return programs
 
 
+def package_name(folder):
+    return re.search(r'^name = "(.+)"', (folder / "Cargo.toml").read_text(), re.MULTILINE).group(1)
+
+
 def has_tests(folder):
     return any("#[test]" in source.read_text() for source in folder.rglob("*.rs"))
 
 
 def main(log, build, status, result):
     programs = tested_programs(pathlib.Path(build))
-    counts = {folder.name: collections.Counter() for folder in programs.values()}
+    counts = {package_name(folder): collections.Counter() for folder in programs.values()}
     skipped = []
     package = None
     for line in pathlib.Path(log).read_text(errors="replace").splitlines():
         if found := RUNNING.match(line):
             folder = programs.get(os.path.realpath(found["program"]))
-            package = folder.name if folder else found["program"]
+            package = package_name(folder) if folder else found["program"]
         elif found := DOC_TESTS.match(line):
             package = found["crate"].replace("_", "-")
         elif found := SKIPPED.search(line):
@@ -67,8 +71,8 @@ def main(log, build, status, result):
         errors.append("no test ran")
     elif status == "0":
         for folder in sorted(set(programs.values())):
-            if has_tests(folder) and not counts[folder.name]["passed"]:
-                errors.append(f"no test of {folder.name} ran, and it has some")
+            if has_tests(folder) and not counts[package_name(folder)]["passed"]:
+                errors.append(f"no test of {package_name(folder)} ran, and it has some")
     for error in errors:
         print(f"error: {error}", file=sys.stderr)
 

@@ -2,19 +2,11 @@
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![deny(unsafe_code)]
 
-pub mod darwin;
-pub mod exception;
-pub mod kern_return;
-pub mod machine;
-pub mod message;
-pub mod mig;
-pub(crate) mod names;
-pub mod pod;
-pub mod port;
-pub mod thread_state;
-pub mod types;
-
-pub use names::ParseNameError;
+#[doc(inline)]
+pub use mach_wire::{
+    ParseNameError, darwin, exception, kern_return, machine, message, mig, pod, port, thread_state,
+    types,
+};
 
 #[cfg(any(target_vendor = "apple", feature = "std"))]
 pub mod kernel;
@@ -22,7 +14,8 @@ pub mod kernel;
 pub mod rights;
 
 #[cfg(all(not(target_vendor = "apple"), feature = "std"))]
-pub mod emulated;
+#[doc(inline)]
+pub use mach_emulated as emulated;
 
 #[cfg(target_vendor = "apple")]
 mod second_opinion;

@@ -55,13 +55,7 @@ pub(super) fn enter_server_thread() {
     unsafe {
         let mut set = core::mem::zeroed();
         libc::sigfillset(&mut set);
-        for signal in [
-            libc::SIGSEGV,
-            libc::SIGBUS,
-            libc::SIGILL,
-            libc::SIGFPE,
-            libc::SIGTRAP,
-        ] {
+        for signal in crate::darwin::DarwinSignal::HOST_FAULTS {
             libc::sigdelset(&mut set, signal);
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, &set, core::ptr::null_mut());

@@ -52,7 +52,7 @@ macro_rules! kernel_calls {
             #[allow(clippy::too_many_arguments)]
             pub unsafe fn $name($($argument: $type),*) -> $result {
                 // SAFETY: the same contract, passed on unchanged.
-                unsafe { crate::emulated::calls::$name($($argument),*) }
+                unsafe { mach_emulated::calls::$name($($argument),*) }
             }
         )*
 

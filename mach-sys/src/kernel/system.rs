@@ -7,7 +7,7 @@ use core::ops::Range;
 #[cfg(target_vendor = "apple")]
 use super::apple as host;
 #[cfg(not(target_vendor = "apple"))]
-use crate::emulated::system as host;
+use mach_emulated::system as host;
 
 /// The calling task's own name. Takes no reference: it must not be released.
 #[must_use]

@@ -1,0 +1,215 @@
+//! Exception ports, and the registers of a thread that waits in an exception (`mach/thread_act.h`, `mach/task.h`).
+
+use super::{code, process, put};
+use crate::exception::ports::{Level, List, Registration};
+use crate::host::context::Context;
+use crate::ipc::mach::{Locked, TaskId};
+use crate::ipc::object::Kind;
+use crate::thread::state;
+use core::ffi::c_void;
+use mach_wire::kern_return::KernReturn;
+use mach_wire::types::*;
+
+/// Where a get or swap writes its entries: arrays with room for 14.
+struct Arrays {
+    masks: *mut exception_mask_t,
+    count: *mut mach_msg_type_number_t,
+    handlers: *mut mach_port_name_t,
+    behaviors: *mut exception_behavior_t,
+    flavors: *mut thread_state_flavor_t,
+}
+
+impl Arrays {
+    /// # Safety
+    /// The arrays are valid for writes of 14 entries, the count for one.
+    unsafe fn fill(&self, list: &List) {
+        for (index, entry) in list.entries().iter().enumerate() {
+            // SAFETY: a list has at most 14 entries; the caller vouches for the arrays.
+            unsafe {
+                put(self.masks.add(index), entry.mask);
+                put(self.handlers.add(index), entry.port);
+                put(self.behaviors.add(index), entry.behavior);
+                put(self.flavors.add(index), entry.flavor);
+            }
+        }
+        // SAFETY: as above.
+        unsafe { put(self.count, list.entries().len() as u32) };
+    }
+}
+
+/// Runs a registration call on the thread or task behind a name.
+fn on_level<T>(
+    name: mach_port_name_t,
+    kind: Kind,
+    call: impl FnOnce(&mut Locked<'_>, TaskId, Level) -> Result<T, KernReturn>,
+) -> Result<T, KernReturn> {
+    let process = process()?;
+    let mut kernel = process.mach.lock();
+    let level = kernel.level(process.task, name, kind)?;
+    call(&mut kernel, process.task, level)
+}
+
+macro_rules! exception_port_calls {
+    ($kind:expr, $set:ident, $get:ident, $swap:ident) => {
+        pub unsafe fn $set(
+            target: mach_port_name_t,
+            mask: exception_mask_t,
+            port: mach_port_name_t,
+            behavior: exception_behavior_t,
+            flavor: thread_state_flavor_t,
+        ) -> kern_return_t {
+            let registration = Registration {
+                mask,
+                port,
+                behavior,
+                flavor,
+            };
+            code(on_level(target, $kind, |kernel, task, level| {
+                kernel.set_exception_ports(task, level, registration)
+            }))
+        }
+
+        pub unsafe fn $get(
+            target: mach_port_name_t,
+            mask: exception_mask_t,
+            masks: *mut exception_mask_t,
+            count: *mut mach_msg_type_number_t,
+            handlers: *mut mach_port_name_t,
+            behaviors: *mut exception_behavior_t,
+            flavors: *mut thread_state_flavor_t,
+        ) -> kern_return_t {
+            let arrays = Arrays {
+                masks,
+                count,
+                handlers,
+                behaviors,
+                flavors,
+            };
+            let outcome = on_level(target, $kind, |kernel, task, level| {
+                kernel.get_exception_ports(task, level, mask)
+            });
+            code(outcome.map(|list| {
+                // SAFETY: the seam's contract: room for 14 entries each.
+                unsafe { arrays.fill(&list) };
+            }))
+        }
+
+        #[allow(clippy::too_many_arguments)]
+        pub unsafe fn $swap(
+            target: mach_port_name_t,
+            mask: exception_mask_t,
+            port: mach_port_name_t,
+            behavior: exception_behavior_t,
+            flavor: thread_state_flavor_t,
+            masks: *mut exception_mask_t,
+            count: *mut mach_msg_type_number_t,
+            handlers: *mut mach_port_name_t,
+            behaviors: *mut exception_behavior_t,
+            flavors: *mut thread_state_flavor_t,
+        ) -> kern_return_t {
+            let arrays = Arrays {
+                masks,
+                count,
+                handlers,
+                behaviors,
+                flavors,
+            };
+            let registration = Registration {
+                mask,
+                port,
+                behavior,
+                flavor,
+            };
+            let outcome = on_level(target, $kind, |kernel, task, level| {
+                kernel.swap_exception_ports(task, level, registration)
+            });
+            code(outcome.map(|list| {
+                // SAFETY: the seam's contract: room for 14 entries each.
+                unsafe { arrays.fill(&list) };
+            }))
+        }
+    };
+}
+
+exception_port_calls!(
+    Kind::Thread,
+    thread_set_exception_ports,
+    thread_get_exception_ports,
+    thread_swap_exception_ports
+);
+exception_port_calls!(
+    Kind::Task,
+    task_set_exception_ports,
+    task_get_exception_ports,
+    task_swap_exception_ports
+);
+
+/// Runs a register call on the thread behind a name, if it waits in an exception.
+fn on_waiting_thread<T>(
+    name: mach_port_name_t,
+    call: impl FnOnce(&mut Context) -> Result<T, KernReturn>,
+) -> Result<T, KernReturn> {
+    on_level(name, Kind::Thread, |kernel, _, level| {
+        let Level::Thread(thread) = level else {
+            return Err(KernReturn::INVALID_ARGUMENT);
+        };
+        match kernel.state.threads[thread].context {
+            0 => Err(KernReturn::NOT_SUPPORTED),
+            context => {
+                // SAFETY: the thread put its context here before it began to wait and takes it back under the lock that is held
+                // now; until then nobody else uses it.
+                let mut context = unsafe { Context::from_raw(context as *mut c_void) };
+                call(&mut context)
+            }
+        }
+    })
+}
+
+/// The largest state, in words (A6.4).
+const STATE_WORDS: usize = 1296;
+
+pub unsafe fn thread_get_state(
+    thread: mach_port_name_t,
+    flavor: thread_state_flavor_t,
+    state: *mut natural_t,
+    count: *mut mach_msg_type_number_t,
+) -> kern_return_t {
+    // SAFETY: the seam's contract: `count` is valid.
+    let room = unsafe { count.read() as usize };
+    let mut words = [0; STATE_WORDS];
+    let outcome = on_waiting_thread(thread, |context| {
+        let mut length = 0;
+        state::get(
+            context,
+            flavor,
+            &mut words[..room.min(STATE_WORDS)],
+            &mut length,
+        )
+        .map(|()| length)
+    });
+    code(outcome.map(|length| {
+        // SAFETY: the seam's contract: `state` has room for the words that `count` promised, and no more were read.
+        unsafe {
+            core::ptr::copy_nonoverlapping(words.as_ptr(), state, length as usize);
+            put(count, length);
+        }
+    }))
+}
+
+pub unsafe fn thread_set_state(
+    thread: mach_port_name_t,
+    flavor: thread_state_flavor_t,
+    state: *const natural_t,
+    count: mach_msg_type_number_t,
+) -> kern_return_t {
+    let count = count as usize;
+    if count > STATE_WORDS {
+        return KernReturn::INVALID_ARGUMENT.raw();
+    }
+    let mut words = [0; STATE_WORDS];
+    // SAFETY: the seam's contract: `state` holds `count` words.
+    unsafe { core::ptr::copy_nonoverlapping(state, words.as_mut_ptr(), count) };
+    code(on_waiting_thread(thread, |context| {
+        state::set(context, flavor, &words[..count])
+    }))
+}

@@ -1,0 +1,57 @@
+//! Memory of the own task (`mach/mach_vm.h`).
+
+use super::{code, process, put};
+use crate::host::pages;
+use crate::process::Process;
+use mach_wire::kern_return::KernReturn;
+use mach_wire::types::*;
+
+/// The process, if the task that a name denotes is its own: the only one whose memory is here.
+fn own_memory(task: mach_port_name_t) -> Result<&'static Process, KernReturn> {
+    let process = process()?;
+    let target = process.mach.lock().task_behind(process.task, task)?;
+    if target == process.task {
+        Ok(process)
+    } else {
+        Err(KernReturn::NOT_SUPPORTED)
+    }
+}
+
+pub unsafe fn mach_vm_read_overwrite(
+    task: mach_port_name_t,
+    address: mach_vm_address_t,
+    size: mach_vm_size_t,
+    data: mach_vm_address_t,
+    copied: *mut mach_vm_size_t,
+) -> kern_return_t {
+    let outcome =
+        own_memory(task).and_then(|process| process.mach.copy_within_user(address, data, size));
+    code(outcome.map(|()| {
+        // SAFETY: the seam's contract: `copied` is valid for a write.
+        unsafe { put(copied, size) };
+    }))
+}
+
+pub unsafe fn mach_vm_write(
+    task: mach_port_name_t,
+    address: mach_vm_address_t,
+    data: usize,
+    count: mach_msg_type_number_t,
+) -> kern_return_t {
+    code(own_memory(task).and_then(|process| {
+        let size = u64::from(count);
+        process.mach.copy_within_user(data as u64, address, size)
+    }))
+}
+
+pub unsafe fn mach_vm_deallocate(
+    task: mach_port_name_t,
+    address: mach_vm_address_t,
+    size: mach_vm_size_t,
+) -> kern_return_t {
+    code(own_memory(task).and_then(|_| {
+        // SAFETY: the seam's contract: the memory is the caller's to release.
+        unsafe { pages::release(address as usize, size as usize) }
+            .map_err(|_| KernReturn::INVALID_ADDRESS)
+    }))
+}

@@ -1,0 +1,199 @@
+//! The context on arm64.
+#![allow(unsafe_code)]
+
+use super::Context;
+use crate::host::classify::{self, Delivered, Hardware, Raised, Trust};
+use crate::host::copy;
+use mach_wire::thread_state::{arm_exception_state64_t, arm_neon_state64_t, arm_thread_state64_t};
+
+/// Offsets in the kernel's `ucontext`.
+mod at {
+    pub(super) const FAULT_ADDRESS: usize = 176;
+    pub(super) const X: usize = 184;
+    pub(super) const SP: usize = 432;
+    pub(super) const PC: usize = 440;
+    pub(super) const PSTATE: usize = 448;
+    pub(super) const RECORDS: usize = 464;
+}
+
+/// Records behind the registers: {magic, size}, then their content.
+const FPSIMD: u32 = 0x4650_8001;
+const ESR: u32 = 0x4553_5201;
+const LARGEST_RECORD_AREA: usize = 4096;
+
+/// Bytes of a siginfo.
+const SIGINFO: usize = 128;
+
+/// Mode bits of a 64-bit user thread are all 0.
+const MODE: u64 = 0x1f;
+/// The condition bits: all of PSTATE that a user may change (A4.9).
+const CONDITIONS: u64 = 0xf000_0000;
+
+impl Context {
+    pub(super) const MASK: usize = 40;
+
+    /// Whether the interrupted code is 64-bit user code: everything else is declined untouched (R20).
+    pub(in crate::host) fn is_native_code(&self) -> bool {
+        self.read::<u64>(at::PSTATE) & MODE == 0
+    }
+
+    /// The interrupted stack pointer.
+    pub(in crate::host) fn stack_pointer(&self) -> usize {
+        self.read(at::SP)
+    }
+
+    /// There is nothing of the kind on this machine.
+    pub(in crate::host) fn clear_alignment_check(&mut self, _signal: i32, _si_code: i32) -> bool {
+        false
+    }
+
+    pub(in crate::host) fn classify(
+        &self,
+        signal: i32,
+        si_code: i32,
+        si_addr: u64,
+        trust: Trust,
+    ) -> Option<Raised> {
+        let pc: u64 = self.read(at::PC);
+        let mut instruction = [0; 4];
+        if matches!(signal, libc::SIGILL | libc::SIGFPE) {
+            // Unreadable: 0 (A12.11).
+            let _ = copy::read(pc, &mut instruction);
+        }
+        let delivered = Delivered {
+            signal,
+            si_code,
+            si_addr,
+            pc,
+            hardware: Hardware {
+                trap: self.read(at::FAULT_ADDRESS),
+                error: self.syndrome(),
+                detail: u64::from(u32::from_le_bytes(instruction)),
+                sp: self.read(at::SP),
+            },
+        };
+        classify::arm64(delivered, trust)
+    }
+
+    /// Offset of a record's content, if the frame has that record.
+    fn record(&self, wanted: u32) -> Option<usize> {
+        let mut offset = at::RECORDS;
+        while offset < at::RECORDS + LARGEST_RECORD_AREA {
+            let [magic, size]: [u32; 2] = self.read(offset);
+            if magic == wanted {
+                return Some(offset + 8);
+            }
+            if magic == 0 || size < 8 {
+                return None;
+            }
+            offset += size as usize;
+        }
+        None
+    }
+
+    fn syndrome(&self) -> u64 {
+        self.record(ESR).map_or(0, |at| self.read(at))
+    }
+
+    /// The general registers.
+    pub(crate) fn general(&self) -> arm_thread_state64_t {
+        let registers: [u64; 31] = self.read(at::X);
+        let mut x = [0; 29];
+        x.copy_from_slice(&registers[..29]);
+        arm_thread_state64_t {
+            x,
+            fp: registers[29],
+            lr: registers[30],
+            sp: self.read(at::SP),
+            pc: self.read(at::PC),
+            cpsr: self.read::<u64>(at::PSTATE) as u32,
+            flags: 0,
+        }
+    }
+
+    /// Takes the general registers; of PSTATE the condition bits only.
+    pub(crate) fn set_general(&mut self, state: &arm_thread_state64_t) {
+        let mut registers = [0; 31];
+        registers[..29].copy_from_slice(&state.x);
+        registers[29] = state.fp;
+        registers[30] = state.lr;
+        self.write(at::X, registers);
+        self.write(at::SP, state.sp);
+        self.write(at::PC, state.pc);
+        let kept = self.read::<u64>(at::PSTATE) & !CONDITIONS;
+        self.write(at::PSTATE, kept | u64::from(state.cpsr) & CONDITIONS);
+    }
+
+    /// The vector registers; `None` if the frame has none.
+    pub(crate) fn float(&self) -> Option<arm_neon_state64_t> {
+        let at = self.record(FPSIMD)?;
+        let [fpsr, fpcr]: [u32; 2] = self.read(at);
+        Some(arm_neon_state64_t {
+            v: self.read(at + 8),
+            fpsr,
+            fpcr,
+            reserved: [0; 2],
+        })
+    }
+
+    /// Takes the vector registers. `false` if the frame has no place for them.
+    pub(crate) fn set_float(&mut self, state: &arm_neon_state64_t) -> bool {
+        let Some(at) = self.record(FPSIMD) else {
+            return false;
+        };
+        self.write(at, [state.fpsr, state.fpcr]);
+        self.write(at + 8, state.v);
+        true
+    }
+
+    /// What the processor reported: the syndrome, and the address where it is one of an abort (A12.15). In the context of another
+    /// signal than those of bad accesses both words are those of an earlier trap, and read as 0 (G1.4).
+    pub(crate) fn exception(&self) -> arm_exception_state64_t {
+        if !matches!(self.signal(), libc::SIGSEGV | libc::SIGBUS) {
+            return arm_exception_state64_t::default();
+        }
+        arm_exception_state64_t {
+            far: self.read(at::FAULT_ADDRESS),
+            esr: self.syndrome() as u32,
+            exception: 0,
+        }
+    }
+
+    /// The signal that this is the context of: the siginfo stands before it in the frame.
+    fn signal(&self) -> i32 {
+        // SAFETY: a frame has the siginfo at its base, and the context behind it; a copy has both.
+        unsafe { ((self.at - SIGINFO) as *const i32).read_unaligned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame with the words of a data abort, as the context of another signal has them, too.
+    fn frame(signal: i32) -> Vec<u64> {
+        let mut frame = vec![0_u64; 5120 / 8];
+        frame[0] = signal as u64;
+        frame[(SIGINFO + at::FAULT_ADDRESS) / 8] = 0x18;
+        let records = (SIGINFO + at::RECORDS) / 8;
+        frame[records] = 16 << 32 | u64::from(ESR);
+        frame[records + 1] = 0x9200_0044;
+        frame
+    }
+
+    #[test]
+    fn g1_4_the_words_of_an_earlier_abort_are_no_exception_state() {
+        for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGTRAP] {
+            let mut frame = frame(signal);
+            let address = frame.as_mut_ptr() as usize + SIGINFO;
+            // SAFETY: the vector has all words of a frame, and nobody else uses it.
+            let context = unsafe { Context::from_raw(address as *mut _) };
+            let state = context.exception();
+            let expected = match signal {
+                libc::SIGSEGV | libc::SIGBUS => (0x18, 0x9200_0044),
+                _ => (0, 0),
+            };
+            assert_eq!((state.far, state.esr), expected, "{signal}");
+        }
+    }
+}

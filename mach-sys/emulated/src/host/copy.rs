@@ -1,0 +1,116 @@
+//! Copies of user memory that may turn out bad: a fault in the copy routine is recognised by its program counter, before anything
+//! else, and makes the routine return.
+#![allow(unsafe_code)]
+
+use core::arch::global_asm;
+use mach_wire::kern_return::KernReturn;
+
+/// A byte could not be read or written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CopyFault {
+    /// Nothing is mapped there.
+    InvalidAddress,
+    /// The mapping does not allow it.
+    ProtectionFailure,
+}
+
+impl From<CopyFault> for KernReturn {
+    fn from(fault: CopyFault) -> Self {
+        match fault {
+            CopyFault::InvalidAddress => Self::INVALID_ADDRESS,
+            CopyFault::ProtectionFailure => Self::PROTECTION_FAILURE,
+        }
+    }
+}
+
+// Between `…_begin` and `…_end` an instruction may fault. The entry then continues at `…_end` with the result register set to
+// `hardware << 16 | signal << 8 | low byte of si_code`, which is never 0; `hardware` is the trap number on x86_64, on arm64
+// whether the context has the fault's address.
+#[cfg(target_arch = "x86_64")]
+global_asm!(
+    ".p2align 4",
+    ".globl mach_sys_probed_copy, mach_sys_probed_copy_begin, mach_sys_probed_copy_end",
+    ".hidden mach_sys_probed_copy, mach_sys_probed_copy_begin, mach_sys_probed_copy_end",
+    ".type mach_sys_probed_copy, @function",
+    "mach_sys_probed_copy:",
+    ".cfi_startproc",
+    "endbr64",
+    "mov rcx, rdx",
+    "xor eax, eax",
+    "mach_sys_probed_copy_begin:",
+    "rep movsb",
+    "mach_sys_probed_copy_end:",
+    "ret",
+    ".cfi_endproc",
+    ".size mach_sys_probed_copy, . - mach_sys_probed_copy",
+);
+
+#[cfg(target_arch = "aarch64")]
+global_asm!(
+    ".p2align 4",
+    ".globl mach_sys_probed_copy, mach_sys_probed_copy_begin, mach_sys_probed_copy_end",
+    ".hidden mach_sys_probed_copy, mach_sys_probed_copy_begin, mach_sys_probed_copy_end",
+    ".type mach_sys_probed_copy, %function",
+    "mach_sys_probed_copy:",
+    ".cfi_startproc",
+    "hint #34",
+    "mov x3, x0",
+    "mov x0, xzr",
+    "mach_sys_probed_copy_begin:",
+    "1: cmp x2, #8",
+    "b.lo 2f",
+    "ldr x4, [x1], #8",
+    "str x4, [x3], #8",
+    "sub x2, x2, #8",
+    "b 1b",
+    "2: cbz x2, mach_sys_probed_copy_end",
+    "ldrb w4, [x1], #1",
+    "strb w4, [x3], #1",
+    "sub x2, x2, #1",
+    "b 2b",
+    "mach_sys_probed_copy_end:",
+    "ret",
+    ".cfi_endproc",
+    ".size mach_sys_probed_copy, . - mach_sys_probed_copy",
+);
+
+unsafe extern "C" {
+    fn mach_sys_probed_copy(to: usize, from: usize, length: usize) -> usize;
+}
+
+fn copy(to: u64, from: u64, length: usize) -> Result<(), CopyFault> {
+    // SAFETY: the routine touches `length` bytes at each address and nothing else; one of them is a slice of the caller's, and a
+    // bad address on the other side ends it with an error. A caller that names memory of Rust objects that others use is bound by
+    // the seam's contract, as with any kernel call that writes where it is told.
+    let outcome = unsafe { mach_sys_probed_copy(to as usize, from as usize, length) };
+    match (outcome as i32 >> 8 & 0xff, outcome as i32 & 0xff) {
+        (0, _) => Ok(()),
+        (libc::SIGSEGV, SEGV_ACCERR | SEGV_PKUERR) => Err(CopyFault::ProtectionFailure),
+        _ => Err(CopyFault::InvalidAddress),
+    }
+}
+
+const SEGV_ACCERR: i32 = 2;
+const SEGV_PKUERR: i32 = 4;
+
+/// Copies from user memory.
+pub(crate) fn read(from: u64, into: &mut [u8]) -> Result<(), CopyFault> {
+    copy(into.as_mut_ptr() as u64, from, into.len())
+}
+
+/// Copies to user memory.
+pub(crate) fn write(to: u64, from: &[u8]) -> Result<(), CopyFault> {
+    copy(to, from.as_ptr() as u64, from.len())
+}
+
+/// Whether this host fills in the words that say what the hardware reported: one fault tells (R22). `None` if the first page is
+/// mapped, so that there was no fault.
+pub(super) fn hardware_words_are_filled_in() -> Option<bool> {
+    let mut byte = 0_u8;
+    let to = core::ptr::from_mut(&mut byte) as usize;
+    // SAFETY: one byte of a local variable is written, if the read succeeds.
+    match unsafe { mach_sys_probed_copy(to, 8, 1) } {
+        0 => None,
+        outcome => Some(outcome >> 16 != 0),
+    }
+}

@@ -1,0 +1,311 @@
+//! The entry on x86_64.
+//!
+//! The kernel calls it with (rdi signal, rsi siginfo, rdx context), rsp at the restorer's address, which belongs to the frame.
+//! Callee-saved registers need no saving: `rt_sigreturn` restores them all. They keep rbx the frame, r12 signal, r13 siginfo,
+//! r14 context, r15 slot, rbp how we came here: whether we moved, and whether a handler called us.
+
+use super::frame::Extent;
+use super::{CHAINED, MOVED, chained, entered};
+use crate::host::slot::{BASE, HEADER, KEY_MASK, KEYS, LENGTH, LENT, PRIVATE};
+use core::arch::global_asm;
+use core::mem::offset_of;
+
+global_asm!(
+    ".p2align 4",
+    ".globl mach_sys_fault_entry",
+    ".hidden mach_sys_fault_entry",
+    ".type mach_sys_fault_entry, @function",
+    "mach_sys_fault_entry:",
+    ".cfi_startproc",
+    "endbr64",
+    // The kernel leaves AC as the interrupted code had it; with AC set our first unaligned access would fault.
+    "pushfq",
+    "and dword ptr [rsp], ~0x40000",
+    "popfq",
+    // A fault of the probed copy: it goes on at its end, with what happened as its result.
+    "mov rax, [rdx + {uc_rip}]",
+    "lea rcx, [rip + mach_sys_probed_copy_begin]",
+    "cmp rax, rcx",
+    "jb 1f",
+    "lea rcx, [rip + mach_sys_probed_copy_end]",
+    "cmp rax, rcx",
+    "jae 1f",
+    // A sent signal, a single step: not the copy's fault.
+    "cmp dword ptr [rsi + 8], 0",
+    "jle 1f",
+    "cmp edi, {sigsegv}",
+    "je 16f",
+    "cmp edi, {sigbus}",
+    "jne 1f",
+    "16:",
+    "movzx eax, byte ptr [rsi + 8]",
+    "shl edi, 8",
+    "or eax, edi",
+    "movzx edi, byte ptr [rdx + {uc_trap}]",
+    "shl edi, 16",
+    "or eax, edi",
+    "mov [rdx + {uc_rax}], rax",
+    "mov [rdx + {uc_rip}], rcx",
+    "ret",
+    "1:",
+    // Called by the kernel, or jumped to from such a handler: the frame is where the stack pointer is.
+    "xor eax, eax",
+    "lea rcx, [rdx - {context}]",
+    "cmp rcx, rsp",
+    "je 15f",
+    // Called by a handler that was installed over us. Where the frame is on an alternate stack and the interrupted code is not,
+    // this is an ordinary call.
+    "test dword ptr [rdx + {uc_stack_flags}], {ss_disable}",
+    "jnz 14f",
+    "mov rax, rdx",
+    "sub rax, [rdx + {uc_stack}]",
+    "cmp rax, [rdx + {uc_stack_size}]",
+    "jae 14f",
+    "mov rax, [rdx + {uc_rsp}]",
+    "sub rax, [rdx + {uc_stack}]",
+    "cmp rax, [rdx + {uc_stack_size}]",
+    "jae mach_sys_chained_entry",
+    // The frame is on the interrupted stack, and so is everything since: it is served as if the kernel had called us, and the
+    // handler in between is left behind. Not if he made a frame up.
+    "14:",
+    "lea rax, [rdx + {info_after_context}]",
+    "cmp rax, rsi",
+    "jne mach_sys_chained_entry",
+    "mov eax, {was_chained}",
+    "15:",
+    "mov rbx, rcx",
+    ".cfi_def_cfa_register rbx",
+    "mov ebp, eax",
+    "mov r12d, edi",
+    "mov r13, rsi",
+    "mov r14, rdx",
+    // On a slot?
+    "mov rax, rsp",
+    "sub rax, [rip + {base}]",
+    "cmp rax, [rip + {length}]",
+    "jae 4f",
+    "mov r15, rsp",
+    "and r15, -65536",
+    "mov eax, esp",
+    "and eax, 0xffff",
+    "cmp eax, {lent}",
+    "jb 9f", // 1: nested
+    "mov rax, [r14 + {uc_rsp}]",
+    "and rax, -65536",
+    "cmp rax, r15",
+    "jne 9f", // 2: lent
+    "jmp 8f", // 3: an application's handler on the lent part
+    // 4: find or claim the thread's slot.
+    "4:",
+    "mov eax, {gettid}",
+    "syscall",
+    "mov r11d, eax",
+    "5:",
+    "mov r8, [rip + {keys}]",
+    "mov r9, [rip + {key_mask}]",
+    "mov edi, -1", // first tombstone seen
+    "lea r10, [r9 + 1]",
+    "test r8, r8",
+    "jz 7f",
+    "mov ecx, r11d",
+    "and rcx, r9",
+    "6:",
+    "mov esi, [r8 + rcx*4]",
+    "cmp esi, r11d",
+    "je 3f",
+    "test esi, esi",
+    "jz 2f",
+    "cmp esi, -1",
+    "jne 10f",
+    "cmp edi, -1",
+    "cmove edi, ecx",
+    "10:",
+    "inc rcx",
+    "and rcx, r9",
+    "dec r10",
+    "jnz 6b",
+    // Every key was looked at: a tombstone, or nothing.
+    "cmp edi, -1",
+    "je 7f",
+    "mov ecx, edi",
+    "mov eax, -1",
+    "lock cmpxchg [r8 + rcx*4], r11d",
+    "jne 5b",
+    "jmp 3f",
+    // An empty key ends the probe: take the first tombstone, else this one.
+    "2:",
+    "xor eax, eax",
+    "cmp edi, -1",
+    "je 11f",
+    "mov ecx, edi",
+    "mov eax, -1",
+    "11:",
+    "lock cmpxchg [r8 + rcx*4], r11d",
+    "jne 5b",
+    "3:",
+    "shl rcx, 16",
+    "add rcx, [rip + {base}]",
+    "mov r15, rcx",
+    "8:",
+    // Move, and register where we are at once: whatever arrives before would start over the live frame.
+    "lea rdi, [r15 + {lent} - 24]",
+    "lea rax, [r15 + {private}]",
+    "mov [rdi], rax",
+    "mov qword ptr [rdi + 8], 0",
+    "mov qword ptr [rdi + 16], {lent} - {private}",
+    "xor esi, esi",
+    "or ebp, {has_moved}",
+    "mov eax, {sigaltstack}",
+    "mov rsp, rdi",
+    "syscall",
+    "jmp 9f",
+    // All slots taken: stay where we are, without one.
+    "7:",
+    "xor r15d, r15d",
+    "9:",
+    "and rsp, -16",
+    "push rbp",
+    "push r15",
+    "push r14",
+    "push r13",
+    "push r12",
+    "push rbx",
+    "mov rdi, rsp",
+    "call {entered}",
+    "mov rbx, [rsp]",
+    "test rax, rax",
+    "jnz 12f",
+    "mov rsp, rbx",
+    "ret", // into the restorer, which returns from the frame
+    // As if we had never been there: the frame where the kernel would have put it for the handler before us, the thread's own
+    // alternate stack and mask, then that handler.
+    "12:",
+    "mov r13, [rsp + 16]",
+    "mov r14, [rsp + 24]",
+    "mov rsp, rbx",
+    "test ebp, {has_moved}",
+    "jz 13f",
+    "mov rbp, rax",
+    "lea rdi, [r15 + {header}]",
+    "xor esi, esi",
+    "mov eax, {sigaltstack}",
+    "syscall",
+    "mov edi, 2",
+    "lea rsi, [r15 + {header_mask}]",
+    "xor edx, edx",
+    "mov r10d, 8",
+    "mov eax, {rt_sigprocmask}",
+    "syscall",
+    "mov rax, rbp",
+    "13:",
+    "mov edi, r12d",
+    "mov rsi, r13",
+    "mov rdx, r14",
+    "jmp rax",
+    ".cfi_endproc",
+    ".size mach_sys_fault_entry, . - mach_sys_fault_entry",
+    // An ordinary call with three arguments, which may end in the handler before us.
+    ".p2align 4",
+    ".type mach_sys_chained_entry, @function",
+    "mach_sys_chained_entry:",
+    ".cfi_startproc",
+    "push rbp",
+    ".cfi_def_cfa_offset 16",
+    ".cfi_offset rbp, -16",
+    "mov rbp, rsp",
+    ".cfi_def_cfa_register rbp",
+    "push rdi",
+    "push rsi",
+    "push rdx",
+    "and rsp, -16",
+    "call {chained}",
+    "mov rdi, [rbp - 8]",
+    "mov rsi, [rbp - 16]",
+    "mov rdx, [rbp - 24]",
+    "mov rsp, rbp",
+    "pop rbp",
+    ".cfi_def_cfa rsp, 8",
+    ".cfi_restore rbp",
+    "test rax, rax",
+    "jz 17f",
+    "jmp rax",
+    "17:",
+    "ret",
+    ".cfi_endproc",
+    ".size mach_sys_chained_entry, . - mach_sys_chained_entry",
+    base = sym BASE,
+    length = sym LENGTH,
+    keys = sym KEYS,
+    key_mask = sym KEY_MASK,
+    entered = sym entered,
+    chained = sym chained,
+    has_moved = const MOVED,
+    was_chained = const CHAINED,
+    lent = const LENT,
+    private = const PRIVATE,
+    header = const HEADER,
+    header_mask = const HEADER + offset_of!(crate::host::slot::Header, restore_mask),
+    sigsegv = const libc::SIGSEGV,
+    sigbus = const libc::SIGBUS,
+    context = const CONTEXT,
+    info_after_context = const INFO - CONTEXT,
+    uc_stack = const 16,
+    uc_stack_flags = const 24,
+    uc_stack_size = const 32,
+    ss_disable = const libc::SS_DISABLE,
+    uc_rip = const 168,
+    uc_rax = const 144,
+    uc_rsp = const 160,
+    uc_trap = const 200,
+    gettid = const libc::SYS_gettid,
+    sigaltstack = const libc::SYS_sigaltstack,
+    rt_sigprocmask = const libc::SYS_rt_sigprocmask,
+);
+
+const _: () = assert!(offset_of!(crate::host::slot::Header, restore_stack) == 0);
+
+/// Offsets in the kernel's frame, from its base: the restorer's address, the context, the siginfo.
+const CONTEXT: usize = 8;
+const INFO: usize = 312;
+const FPSTATE: usize = CONTEXT + 224;
+const END_WITHOUT_FPSTATE: usize = 440;
+/// In the floating-point state: a magic number, and the size with everything behind it.
+const FP_MAGIC: usize = 464;
+const FP_SIZE: usize = 468;
+const FP_MAGIC1: u32 = 0x4650_5853;
+const FXSAVE: usize = 512;
+
+/// By multiples of what a frame may be moved: its floating-point state must stay aligned.
+pub(super) const ALIGNMENT: usize = 64;
+/// No frame is smaller.
+pub(super) const SMALLEST: usize = END_WITHOUT_FPSTATE;
+
+/// How long a frame is, and where the one pointer into itself stands, if it has it.
+///
+/// # Safety
+/// `frame` is the base of a live frame that the kernel wrote.
+pub(super) unsafe fn measure(frame: usize) -> Option<Extent> {
+    // SAFETY: the frame is live; these words lie in it.
+    let state = unsafe { *((frame + FPSTATE) as *const usize) };
+    if state == 0 {
+        return Some(Extent {
+            length: END_WITHOUT_FPSTATE,
+            pointer: None,
+        });
+    }
+    // SAFETY: the kernel put the floating-point state into the frame.
+    let (magic, size) = unsafe {
+        (
+            *((state + FP_MAGIC) as *const u32),
+            *((state + FP_SIZE) as *const u32),
+        )
+    };
+    let size = match magic {
+        FP_MAGIC1 => size as usize,
+        _ => FXSAVE,
+    };
+    Some(Extent {
+        length: state.checked_sub(frame)?.checked_add(size)?,
+        pointer: Some(FPSTATE),
+    })
+}

@@ -1,0 +1,255 @@
+//! Message buffers: a pool of fixed-size ones, taken and returned without a lock.
+//!
+//! A sender fills its buffer from user memory before it takes the kernel's lock, and a receiver copies to user memory after it
+//! has given the lock back; so buffers are owned values, and the list of free ones is a stack of its own.
+#![allow(unsafe_code)]
+
+use super::arena::{ReserveError, Table, Zeroed};
+use core::cell::UnsafeCell;
+use core::fmt;
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use mach_wire::pod;
+
+/// Bytes of a message without its trailer that a buffer holds. The largest exception message has 5276 (A5.7). Larger ordinary
+/// messages are refused with `MACH_SEND_TOO_LARGE`: a limit of the emulation.
+pub(crate) const CAPACITY: usize = 5312;
+
+/// The largest trailer (H4).
+pub(crate) const TRAILER: usize = 68;
+
+/// One message inside the kernel.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Content {
+    /// The next message in the queue that this one is in; 0 at its end.
+    pub(crate) next: u32,
+    /// Length of the message in `bytes`.
+    pub(crate) size: u32,
+    /// The object it is sent to (one reference), 0 when there is none left.
+    pub(crate) destination: u32,
+    /// Whether the right it was sent through is a send-once right.
+    pub(crate) through_send_once: bool,
+    /// The reply right it carries: an object, `NULL` or `DEAD`.
+    pub(crate) reply: u32,
+    /// Kind of the reply right: a received disposition (17, 18), or 0.
+    pub(crate) reply_disposition: u8,
+    /// Whether the kernel sent it.
+    pub(crate) from_kernel: bool,
+    /// Header, descriptors and body as the receiver will see them, and room for the trailer; port descriptors hold object
+    /// identifiers in place of names.
+    pub(crate) words: [u32; (CAPACITY + TRAILER) / 4],
+}
+
+impl Content {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        pod::word_bytes(&self.words)
+    }
+
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        pod::word_bytes_mut(&mut self.words)
+    }
+}
+
+struct Cell {
+    next_free: AtomicU32,
+    content: UnsafeCell<Content>,
+}
+
+// SAFETY: integers, bools (0 is false) and arrays of them.
+unsafe impl Zeroed for Cell {}
+
+/// The buffers of one emulated kernel.
+pub(crate) struct Pool {
+    cells: Table<Cell>,
+    /// Head of the free list: identifier in the low half, a count against reuse in the high half.
+    free: AtomicU64,
+    used: AtomicU32,
+}
+
+// SAFETY: a cell's content is reached only through the one `Buffer` or queue link that owns its identifier; the rest is atomic.
+unsafe impl Sync for Pool {}
+// SAFETY: as above; nothing is tied to the thread that made it.
+unsafe impl Send for Pool {}
+
+impl Pool {
+    pub(crate) fn new(capacity: u32) -> Result<Self, ReserveError> {
+        Ok(Self {
+            cells: Table::new(capacity as usize)?,
+            free: AtomicU64::new(0),
+            used: AtomicU32::new(0),
+        })
+    }
+
+    /// Takes a buffer; its content is what the last owner left, but for the fields that say what it carries.
+    pub(crate) fn take(&self) -> Option<Buffer<'_>> {
+        let id = self.pop().or_else(|| self.fresh())?;
+        let mut buffer = Buffer { pool: self, id };
+        buffer.next = 0;
+        buffer.size = 0;
+        buffer.destination = 0;
+        buffer.through_send_once = false;
+        buffer.reply = 0;
+        buffer.reply_disposition = 0;
+        buffer.from_kernel = false;
+        Some(buffer)
+    }
+
+    fn pop(&self) -> Option<u32> {
+        let mut head = self.free.load(Ordering::Acquire);
+        loop {
+            let id = head as u32;
+            if id == 0 {
+                return None;
+            }
+            let next = self.cell(id).next_free.load(Ordering::Relaxed);
+            let new = (head >> 32).wrapping_add(1) << 32 | u64::from(next);
+            match self
+                .free
+                .compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Acquire)
+            {
+                Ok(_) => return Some(id),
+                Err(seen) => head = seen,
+            }
+        }
+    }
+
+    fn fresh(&self) -> Option<u32> {
+        let capacity = self.cells.as_slice().len() as u32;
+        self.used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                (used < capacity).then_some(used + 1)
+            })
+            .ok()
+            .map(|used| used + 1)
+    }
+
+    fn give_back(&self, id: u32) {
+        let mut head = self.free.load(Ordering::Acquire);
+        loop {
+            self.cell(id)
+                .next_free
+                .store(head as u32, Ordering::Relaxed);
+            let new = (head >> 32).wrapping_add(1) << 32 | u64::from(id);
+            match self
+                .free
+                .compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Acquire)
+            {
+                Ok(_) => return,
+                Err(seen) => head = seen,
+            }
+        }
+    }
+
+    fn cell(&self, id: u32) -> &Cell {
+        &self.cells.as_slice()[id as usize - 1]
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("capacity", &self.cells.as_slice().len())
+            .field("used", &self.used)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One message buffer, owned. Dropping it gives the buffer back; the rights in it are for the kernel to release before.
+pub(crate) struct Buffer<'p> {
+    pool: &'p Pool,
+    id: u32,
+}
+
+impl Deref for Buffer<'_> {
+    type Target = Content;
+
+    fn deref(&self) -> &Content {
+        // SAFETY: this value owns the identifier, so nobody else reaches the content.
+        unsafe { &*self.pool.cell(self.id).content.get() }
+    }
+}
+
+impl DerefMut for Buffer<'_> {
+    fn deref_mut(&mut self) -> &mut Content {
+        // SAFETY: as above.
+        unsafe { &mut *self.pool.cell(self.id).content.get() }
+    }
+}
+
+impl Drop for Buffer<'_> {
+    fn drop(&mut self) {
+        self.pool.give_back(self.id);
+    }
+}
+
+impl fmt::Debug for Buffer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Buffer({})", self.id)
+    }
+}
+
+/// A first-in first-out list of messages. All queues of one kernel hold buffers of that kernel's one pool.
+///
+/// The links are in the buffers, so a queue of any length takes no memory of its own. A buffer enters by value and leaves by
+/// value: while it is queued nobody owns it but the queue.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    head: u32,
+    tail: u32,
+    count: u32,
+}
+
+impl Queue {
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub(crate) fn push(&mut self, buffer: Buffer<'_>) {
+        let (pool, id) = (buffer.pool, buffer.id);
+        core::mem::forget(buffer);
+        // SAFETY: the buffer was given to this queue just now, and the queue is borrowed exclusively.
+        unsafe { (*pool.cell(id).content.get()).next = 0 };
+        if self.tail == 0 {
+            self.head = id;
+        } else {
+            // SAFETY: the tail is in this queue, hence owned by it, and the queue is borrowed exclusively.
+            unsafe { (*pool.cell(self.tail).content.get()).next = id };
+        }
+        self.tail = id;
+        self.count += 1;
+    }
+
+    pub(crate) fn pop<'p>(&mut self, pool: &'p Pool) -> Option<Buffer<'p>> {
+        if self.head == 0 {
+            return None;
+        }
+        let buffer = Buffer {
+            pool,
+            id: self.head,
+        };
+        self.head = buffer.next;
+        if self.head == 0 {
+            self.tail = 0;
+        }
+        self.count -= 1;
+        Some(buffer)
+    }
+
+    /// The first message, still queued.
+    pub(crate) fn first<'q>(&'q self, pool: &'q Pool) -> Option<&'q Content> {
+        // SAFETY: the head is in this queue, hence owned by it, and nobody can change the queue during the borrow.
+        (self.head != 0).then(|| unsafe { &*pool.cell(self.head).content.get() })
+    }
+
+    /// Moves all messages of `other` behind this queue's.
+    pub(crate) fn append(&mut self, other: &mut Self, pool: &Pool) {
+        while let Some(buffer) = other.pop(pool) {
+            self.push(buffer);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Port sets (C9).
+
+use super::*;
+use mach_wire::port::*;
+use mach_wire::types::{MACH_PORT_DEAD, MACH_PORT_NULL};
+
+fn queue(world: &World, port: mach_port_name_t, id: u32) {
+    let message = Message::to(port, MACH_MSG_TYPE_MAKE_SEND, id);
+    world.send(&message).expect("room in the queue");
+}
+
+#[test]
+fn c9_1_c9_2_membership_and_its_errors() {
+    let world = World::new();
+    let (port, set) = (world.port(), world.set());
+    let task = world.task;
+    let mut kernel = world.mach.lock();
+    assert_eq!(kernel.insert_member(task, port, set), Ok(()));
+    assert_eq!(
+        kernel.insert_member(task, port, set),
+        Err(KernReturn::ALREADY_IN_SET)
+    );
+    assert_eq!(
+        kernel.insert_member(task, set, port),
+        Err(KernReturn::INVALID_RIGHT)
+    );
+    assert_eq!(
+        kernel.insert_member(task, port, 0x7003),
+        Err(KernReturn::INVALID_NAME)
+    );
+    for name in [MACH_PORT_NULL, MACH_PORT_DEAD] {
+        assert_eq!(
+            kernel.insert_member(task, name, set),
+            Err(KernReturn::INVALID_RIGHT)
+        );
+    }
+    assert_eq!(kernel.extract_member(task, port, set), Ok(()));
+    assert_eq!(
+        kernel.extract_member(task, port, set),
+        Err(KernReturn::NOT_IN_SET)
+    );
+    assert_eq!(
+        kernel.move_member(task, port, MACH_PORT_NULL),
+        Err(KernReturn::NOT_IN_SET)
+    );
+    assert_eq!(kernel.move_member(task, port, set), Ok(()));
+    assert_eq!(kernel.move_member(task, port, set), Ok(()));
+    assert_eq!(kernel.move_member(task, port, MACH_PORT_NULL), Ok(()));
+}
+
+#[test]
+fn c9_4_members_are_served_in_turn_and_each_in_order() {
+    let world = World::new();
+    let set = world.set();
+    let ports = [world.port(), world.port(), world.port()];
+    for port in ports {
+        world
+            .mach
+            .lock()
+            .insert_member(world.task, port, set)
+            .unwrap();
+    }
+    for round in 0..3 {
+        for (index, port) in ports.iter().enumerate() {
+            queue(&world, *port, round * 10 + index as u32);
+        }
+    }
+    let got: Vec<_> = (0..9)
+        .map(|_| {
+            let message = world.receive(set).unwrap();
+            (message.local(), message.id())
+        })
+        .collect();
+    let expected: Vec<_> = (0..3)
+        .flat_map(|round| {
+            ports
+                .iter()
+                .enumerate()
+                .map(move |(index, port)| (*port, round * 10 + index as u32))
+        })
+        .collect();
+    assert_eq!(got, expected);
+    let empty = world.receive(set).unwrap_err();
+    assert_eq!(empty, KernReturn::RCV_TIMED_OUT);
+}
+
+#[test]
+fn c9_5_a_member_may_bring_messages_and_be_received_from_directly() {
+    let world = World::new();
+    let (port, set) = (world.port(), world.set());
+    queue(&world, port, 1);
+    queue(&world, port, 2);
+    world
+        .mach
+        .lock()
+        .insert_member(world.task, port, set)
+        .unwrap();
+    assert_eq!(world.receive(port).unwrap().id(), 1);
+    assert_eq!(world.receive(set).unwrap().id(), 2);
+    assert!(world.receive(set).is_err());
+}
+
+#[test]
+fn c9_3_a_set_and_its_members_die_apart() {
+    let world = World::new();
+    let (port, set) = (world.port(), world.set());
+    let other = world.set();
+    for set in [set, other] {
+        world
+            .mach
+            .lock()
+            .insert_member(world.task, port, set)
+            .unwrap();
+    }
+    queue(&world, port, 7);
+    world.mod_refs(set, MACH_PORT_RIGHT_PORT_SET, -1).unwrap();
+    assert_eq!(world.receive(other).unwrap().id(), 7);
+    world.mod_refs(port, MACH_PORT_RIGHT_RECEIVE, -1).unwrap();
+    let empty = world.receive(other).unwrap_err();
+    assert_eq!(empty, KernReturn::RCV_TIMED_OUT);
+}
+
+#[test]
+fn ten_thousand_joins_and_messages_leave_no_link_behind() {
+    let world = World::new();
+    let set = world.set();
+    for round in 0..1000 {
+        let port = world.port();
+        world
+            .mach
+            .lock()
+            .insert_member(world.task, port, set)
+            .unwrap();
+        queue(&world, port, round);
+        if round % 2 == 0 {
+            assert_eq!(world.receive(set).unwrap().id(), round);
+        }
+        world.mod_refs(port, MACH_PORT_RIGHT_RECEIVE, -1).unwrap();
+    }
+    assert!(world.receive(set).is_err());
+    assert_eq!(world.mach.lock().state.links.live(), 0);
+}

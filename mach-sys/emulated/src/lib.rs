@@ -1,0 +1,53 @@
+//! The emulated Mach: a small Mach kernel in the process, for hosts that have none.
+//!
+//! It is no mock: the threads are real, the faults are real. A SIGSEGV, SIGBUS, SIGILL, SIGFPE or SIGTRAP enters a handler on
+//! the faulting thread, which plays the kernel: it maps the trap to a Mach exception, queues the message, waits for the reply,
+//! writes the reply's state into the interrupted context and returns into it. Behaviour follows XNU's as of macOS 26, rule by
+//! rule; the rules' numbers stand in the code.
+//!
+//! | room | what stands there |
+//! |---|---|
+//! | `calls` | the seam's other side: each kernel call, from raw arguments to the engine |
+//! | `process` | the process's own kernel and task, and how it is set up |
+//! | `ipc` | ports, names and messages |
+//! | `exception` | registration and delivery of exceptions |
+//! | `thread` | thread objects, their life, their registers |
+//! | `host` | the host's own ways: signals, contexts, futexes, stacks, the end of threads; nowhere else |
+//!
+//! # What it does to the process
+//! Set up by [`start`] or [`start_with`], or by the first kernel call if nobody did: handlers for the five synchronous signals (what was installed
+//! before becomes the host level), a `pthread_atfork` handler, a thread-specific-data key, and one thread that watches for the
+//! end of others. Nothing is exported under a name of libSystem's.
+//!
+//! # Limits
+//! One lock for the whole kernel instead of one per space, so that an operation over several spaces is one step. Messages larger
+//! than 5312 bytes, out-of-line memory, guarded ports, vouchers and notification requests are not carried.
+#![cfg(not(target_vendor = "apple"))]
+#![deny(unsafe_code)]
+
+// Declared and documented where they are called: the seam, `mach_sys::kernel`.
+#[allow(missing_docs, clippy::missing_safety_doc, clippy::too_many_arguments)]
+pub mod calls;
+pub(crate) mod exception;
+pub(crate) mod host;
+pub(crate) mod ipc;
+mod process;
+#[allow(missing_docs, clippy::missing_safety_doc)]
+pub mod system;
+pub(crate) mod thread;
+
+pub use host::previous::WhenDisplaced;
+pub use host::start::{Config, StartError as HostError};
+pub use process::{StartError, start, start_with};
+
+/// How often a fault or a kernel call found as many threads known as [`Config::threads`] allows: those faults went to the host
+/// level, those calls failed.
+pub fn refused_threads() -> u32 {
+    host::slot::exhausted()
+}
+
+/// The signals that somebody installed a handler for over the emulation's: he is asked first, and faults reach the emulation only
+/// if he passes them on.
+pub fn displaced_signals() -> impl Iterator<Item = i32> {
+    host::previous::displaced()
+}

@@ -1,0 +1,156 @@
+//! Darwin's signals as the host numbers them.
+
+use core::ffi::c_int;
+
+use super::signal::DarwinSignal;
+
+/// Whether the host's numbers are Darwin's. Linux numbers otherwise.
+const SAME: bool = !cfg!(any(target_os = "linux", target_os = "android"));
+
+/// Linux's numbers on x86_64 and arm64, by Darwin's; 0 where Linux has no such signal (`SIGEMT`, `SIGINFO`).
+const LINUX: [c_int; 32] = {
+    let mut numbers = [0; 32];
+    let mut row = 0;
+    // What both number alike.
+    while row < ALIKE.len() {
+        let raw = ALIKE[row].raw();
+        numbers[raw as usize] = raw;
+        row += 1;
+    }
+    row = 0;
+    while row < OTHERWISE.len() {
+        numbers[OTHERWISE[row].0.raw() as usize] = OTHERWISE[row].1;
+        row += 1;
+    }
+    numbers
+};
+
+const ALIKE: [DarwinSignal; 19] = [
+    DarwinSignal::HUP,
+    DarwinSignal::INT,
+    DarwinSignal::QUIT,
+    DarwinSignal::ILL,
+    DarwinSignal::TRAP,
+    DarwinSignal::ABRT,
+    DarwinSignal::FPE,
+    DarwinSignal::KILL,
+    DarwinSignal::SEGV,
+    DarwinSignal::PIPE,
+    DarwinSignal::ALRM,
+    DarwinSignal::TERM,
+    DarwinSignal::TTIN,
+    DarwinSignal::TTOU,
+    DarwinSignal::XCPU,
+    DarwinSignal::XFSZ,
+    DarwinSignal::VTALRM,
+    DarwinSignal::PROF,
+    DarwinSignal::WINCH,
+];
+
+const OTHERWISE: [(DarwinSignal, c_int); 10] = [
+    (DarwinSignal::BUS, 7),
+    (DarwinSignal::USR1, 10),
+    (DarwinSignal::USR2, 12),
+    (DarwinSignal::CHLD, 17),
+    (DarwinSignal::CONT, 18),
+    (DarwinSignal::STOP, 19),
+    (DarwinSignal::TSTP, 20),
+    (DarwinSignal::URG, 23),
+    (DarwinSignal::IO, 29),
+    (DarwinSignal::SYS, 31),
+];
+
+impl DarwinSignal {
+    /// The signals that a thread's own faults raise, on every host: what an emulated fault handler is installed for, and what a
+    /// thread whose faults are to be answered must not block.
+    pub const FAULTS: [Self; 5] = [Self::SEGV, Self::BUS, Self::ILL, Self::FPE, Self::TRAP];
+
+    /// The host's number for this signal; `None` where the host has no such signal (Linux: `SIGEMT`, `SIGINFO`), or Darwin has
+    /// none.
+    pub const fn to_host(self) -> Option<c_int> {
+        let raw = self.raw();
+        if raw < 1 || raw > 31 {
+            return None;
+        }
+        if SAME {
+            return Some(raw);
+        }
+        match LINUX[raw as usize] {
+            0 => None,
+            host => Some(host),
+        }
+    }
+
+    /// [`FAULTS`](Self::FAULTS) as the host numbers them.
+    pub const HOST_FAULTS: [c_int; 5] = {
+        let mut numbers = [0; 5];
+        let mut index = 0;
+        while index < numbers.len() {
+            if let Some(host) = Self::FAULTS[index].to_host() {
+                numbers[index] = host;
+            }
+            index += 1;
+        }
+        numbers
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_signal_is_the_hosts_own_of_that_name() {
+        let common = [
+            (DarwinSignal::HUP, libc::SIGHUP),
+            (DarwinSignal::INT, libc::SIGINT),
+            (DarwinSignal::QUIT, libc::SIGQUIT),
+            (DarwinSignal::ILL, libc::SIGILL),
+            (DarwinSignal::TRAP, libc::SIGTRAP),
+            (DarwinSignal::ABRT, libc::SIGABRT),
+            (DarwinSignal::FPE, libc::SIGFPE),
+            (DarwinSignal::KILL, libc::SIGKILL),
+            (DarwinSignal::BUS, libc::SIGBUS),
+            (DarwinSignal::SEGV, libc::SIGSEGV),
+            (DarwinSignal::SYS, libc::SIGSYS),
+            (DarwinSignal::PIPE, libc::SIGPIPE),
+            (DarwinSignal::ALRM, libc::SIGALRM),
+            (DarwinSignal::TERM, libc::SIGTERM),
+            (DarwinSignal::URG, libc::SIGURG),
+            (DarwinSignal::STOP, libc::SIGSTOP),
+            (DarwinSignal::TSTP, libc::SIGTSTP),
+            (DarwinSignal::CONT, libc::SIGCONT),
+            (DarwinSignal::CHLD, libc::SIGCHLD),
+            (DarwinSignal::TTIN, libc::SIGTTIN),
+            (DarwinSignal::TTOU, libc::SIGTTOU),
+            (DarwinSignal::IO, libc::SIGIO),
+            (DarwinSignal::XCPU, libc::SIGXCPU),
+            (DarwinSignal::XFSZ, libc::SIGXFSZ),
+            (DarwinSignal::VTALRM, libc::SIGVTALRM),
+            (DarwinSignal::PROF, libc::SIGPROF),
+            (DarwinSignal::WINCH, libc::SIGWINCH),
+            (DarwinSignal::USR1, libc::SIGUSR1),
+            (DarwinSignal::USR2, libc::SIGUSR2),
+        ];
+        for (signal, host) in common {
+            assert_eq!(signal.to_host(), Some(host), "{signal}");
+        }
+        let there = (1..32).filter(|raw| DarwinSignal::new(*raw).to_host().is_some());
+        assert_eq!(there.count(), if SAME { 31 } else { common.len() });
+        let faults = [
+            libc::SIGSEGV,
+            libc::SIGBUS,
+            libc::SIGILL,
+            libc::SIGFPE,
+            libc::SIGTRAP,
+        ];
+        assert_eq!(DarwinSignal::HOST_FAULTS, faults);
+    }
+
+    #[test]
+    fn what_is_no_signal_has_no_number() {
+        for raw in [i32::MIN, -1, 0, 32, 99] {
+            assert_eq!(DarwinSignal::new(raw).to_host(), None);
+        }
+    }
+}
