@@ -25,29 +25,45 @@
 #![cfg(not(target_vendor = "apple"))]
 #![deny(unsafe_code)]
 
-// Declared and documented where they are called: the seam, `mach_sys::kernel`.
-#[allow(missing_docs, clippy::missing_safety_doc, clippy::too_many_arguments)]
-pub mod calls;
-pub(crate) mod exception;
-pub(crate) mod host;
-pub(crate) mod ipc;
-mod process;
-#[allow(missing_docs, clippy::missing_safety_doc)]
-pub mod system;
-pub(crate) mod thread;
+mod config;
+mod error;
+mod rules;
 
-pub use host::previous::WhenDisplaced;
-pub use host::start::{Config, StartError as HostError};
-pub use process::{StartError, start, start_with};
+pub use config::{Config, WhenDisplaced};
+pub use error::{HostError, ReserveError, StartError};
+pub use rules::Generation;
 
-/// How often a fault or a kernel call found as many threads known as [`Config::threads`] allows: those faults went to the host
-/// level, those calls failed.
-pub fn refused_threads() -> u32 {
-    host::slot::exhausted()
+/// What is here on hosts that have no Mach of their own.
+macro_rules! without_mach {
+    ($($item:item)*) => {$(
+        #[cfg(not(target_vendor = "apple"))]
+        $item
+    )*};
 }
 
-/// The signals that somebody installed a handler for over the emulation's: he is asked first, and faults reach the emulation only
-/// if he passes them on.
-pub fn displaced_signals() -> impl Iterator<Item = i32> {
-    host::previous::displaced()
+without_mach! {
+    // Declared and documented where they are called: the seam, `mach_sys::kernel`.
+    #[allow(missing_docs, clippy::missing_safety_doc, clippy::too_many_arguments)]
+    pub mod calls;
+    pub(crate) mod exception;
+    pub(crate) mod host;
+    pub(crate) mod ipc;
+    mod process;
+    #[allow(missing_docs, clippy::missing_safety_doc)]
+    pub mod system;
+    pub(crate) mod thread;
+
+    pub use process::{start, start_with};
+
+    /// How often a fault or a kernel call found as many threads known as [`Config::threads`] allows: those faults went to the host
+    /// level, those calls failed.
+    pub fn refused_threads() -> u32 {
+        host::slot::exhausted()
+    }
+
+    /// The signals that somebody installed a handler for over the emulation's: he is asked first, and faults reach the emulation
+    /// only if he passes them on.
+    pub fn displaced_signals() -> impl Iterator<Item = i32> {
+        host::previous::displaced()
+    }
 }

@@ -3,29 +3,12 @@
 use super::exception::deliver;
 use super::host::fault::{Trap, Verdict};
 use super::host::slot::{self, SlotId};
-use super::host::start::{self as host_start, Config, Hooks};
-use super::ipc::arena::ReserveError;
+use super::host::start::{self as host_start, Hooks};
+use crate::config::Config;
+use crate::error::StartError;
 use super::ipc::mach::{Limits, Locked, Mach, TaskId};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-
-/// The emulated Mach could not be set up in this process.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// No address space for the kernel's tables.
-    #[error(transparent)]
-    Memory(#[from] ReserveError),
-    /// The kernel's tables hold no task.
-    #[error("the emulated kernel has no room for a task")]
-    Full,
-    /// The host refused a signal handler, a key or a thread.
-    #[error(transparent)]
-    Host(#[from] host_start::StartError),
-    /// This process is the child of a fork: the threads that would answer are not in it.
-    #[error("the emulated kernel does not outlive a fork: this process is the child of one")]
-    Forked,
-}
 
 /// What the process has one of.
 #[derive(Debug)]

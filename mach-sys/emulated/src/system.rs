@@ -3,8 +3,14 @@
 
 use super::host;
 use super::process;
+use crate::config::Config;
+use crate::error::StartError;
 use core::ops::Range;
 use mach_wire::types::{MACH_PORT_NULL, mach_port_name_t};
+
+pub fn configure(config: Config) -> Result<(), &'static StartError> {
+    process::start_with(config)
+}
 
 pub fn task_self() -> mach_port_name_t {
     let Ok(process) = process::current() else {

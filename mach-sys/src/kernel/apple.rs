@@ -11,6 +11,11 @@ unsafe extern "C" {
     fn pthread_cpu_number_np(number: *mut usize) -> libc::c_int;
 }
 
+#[cfg(feature = "std")]
+pub(super) fn configure(_: super::Config) -> Result<(), &'static super::StartError> {
+    Ok(())
+}
+
 pub(super) fn task_self() -> mach_port_name_t {
     // SAFETY: libSystem initialises the variable before any other code of the process runs and never changes it.
     unsafe { mach_task_self_ }

@@ -36,6 +36,20 @@ pub const KERNEL: Kernel = if cfg!(target_vendor = "apple") {
     Kernel::Emulated
 };
 
+#[cfg(feature = "std")]
+#[doc(inline)]
+pub use mach_emulated::{Config, Generation, StartError, WhenDisplaced};
+
+/// Starts the emulated kernel with a configuration. Has no effect where it is running already, and none on Apple's systems, so that
+/// a portable program calls it without a `cfg`. Without this call the first kernel call starts it with `Config::default()`.
+///
+/// # Errors
+/// What the host refused. Every later kernel call then fails with `KERN_RESOURCE_SHORTAGE`.
+#[cfg(feature = "std")]
+pub fn configure(config: Config) -> Result<(), &'static StartError> {
+    system::host::configure(config)
+}
+
 macro_rules! kernel_calls {
     ($($(#[$meta:meta])* fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $result:ty;)*) => {
         #[cfg(target_vendor = "apple")]

@@ -12,6 +12,7 @@
 //! | `previous` | the handlers that were installed before |
 //! | `exit` | the end of threads |
 //! | `copy` | copies of user memory that may turn out bad |
+//! | `reservation` | address space, reserved once |
 //! | `futex`, `signals`, `sys`, `cpu`, `stack`, `pages` | the calls below all that |
 
 pub(crate) mod classify;
@@ -25,6 +26,7 @@ pub(crate) mod fault;
 pub(crate) mod futex;
 pub(crate) mod pages;
 pub(crate) mod previous;
+pub(crate) mod reservation;
 pub(crate) mod signals;
 pub(crate) mod slot;
 pub(crate) mod stack;

@@ -1,7 +1,8 @@
 //! Pages that a call gives out: the arrays of `mach_port_names`, released with `mach_vm_deallocate`.
 #![allow(unsafe_code)]
 
-use crate::ipc::arena::{Reservation, ReserveError};
+use super::reservation::Reservation;
+use crate::error::ReserveError;
 use core::mem::ManuallyDrop;
 
 /// An array of 32-bit words in pages of its own, zero-filled.

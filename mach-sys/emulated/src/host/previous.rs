@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::entry;
+use crate::config::WhenDisplaced;
 use super::signals::{ASYNCHRONOUS_MASK, SYNCHRONOUS};
 use super::sys::{self, Mask};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -155,17 +156,6 @@ pub(crate) fn displaced() -> impl Iterator<Item = i32> {
     SYNCHRONOUS
         .into_iter()
         .filter(|signal| read(*signal).is_some_and(|action| action.handler != entry::address()))
-}
-
-/// What becomes of a handler that somebody installs over the emulation's. Looked at whenever a thread's first kernel call makes it
-/// known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WhenDisplaced {
-    /// He is asked first, and the emulation only if he chains.
-    #[default]
-    Leave,
-    /// The emulation goes over him again, and he becomes its host level: asked about what nobody wants.
-    TakeBack,
 }
 
 static TAKES_BACK: AtomicBool = AtomicBool::new(false);

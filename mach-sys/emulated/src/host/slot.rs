@@ -17,7 +17,8 @@
 use super::previous;
 use super::signals::{Blocked, SYNCHRONOUS_MASK};
 use super::sys::{self, How, Mask, Stack};
-use crate::ipc::arena::{Reservation, ReserveError};
+use super::reservation::Reservation;
+use crate::error::ReserveError;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::OnceLock;

@@ -8,74 +8,8 @@
 use core::marker::PhantomData;
 use core::ops::{Index, IndexMut};
 use core::ptr::NonNull;
-
-/// The host refused to reserve address space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "reserving {bytes} bytes of address space for the emulated kernel failed with errno {errno}"
-)]
-pub struct ReserveError {
-    /// How much was asked for.
-    pub bytes: usize,
-    /// The host's error number.
-    pub errno: i32,
-}
-
-/// A zero-filled mapping, committed page by page as it is touched.
-#[derive(Debug)]
-pub(crate) struct Reservation {
-    base: NonNull<u8>,
-    bytes: usize,
-}
-
-// SAFETY: the mapping belongs to this value alone; what may be read and written through it is its users' business.
-unsafe impl Send for Reservation {}
-// SAFETY: as above: `&Reservation` only gives out the address.
-unsafe impl Sync for Reservation {}
-
-impl Reservation {
-    pub(crate) fn new(bytes: usize) -> Result<Self, ReserveError> {
-        // SAFETY: a new private mapping at an address of the host's choice touches no existing memory.
-        let base = unsafe {
-            libc::mmap(
-                core::ptr::null_mut(),
-                bytes,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                -1,
-                0,
-            )
-        };
-        match NonNull::new(base.cast::<u8>()) {
-            Some(base) if base.as_ptr().cast() != libc::MAP_FAILED => Ok(Self { base, bytes }),
-            _ => Err(ReserveError {
-                bytes,
-                errno: std::io::Error::last_os_error().raw_os_error().unwrap_or(0),
-            }),
-        }
-    }
-
-    /// No memory at all.
-    const fn none() -> Self {
-        Self {
-            base: NonNull::dangling(),
-            bytes: 0,
-        }
-    }
-
-    pub(crate) fn base(&self) -> NonNull<u8> {
-        self.base
-    }
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        if self.bytes != 0 {
-            // SAFETY: the mapping was made by `new` with this size, and nothing borrows from it any more.
-            unsafe { libc::munmap(self.base.as_ptr().cast(), self.bytes) };
-        }
-    }
-}
+use crate::error::ReserveError;
+use crate::host::reservation::Reservation;
 
 /// Types for which all bytes zero is a valid value.
 ///

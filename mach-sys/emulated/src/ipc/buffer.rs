@@ -4,7 +4,8 @@
 //! has given the lock back; so buffers are owned values, and the list of free ones is a stack of its own.
 #![allow(unsafe_code)]
 
-use super::arena::{ReserveError, Table, Zeroed};
+use super::arena::{Table, Zeroed};
+use crate::error::ReserveError;
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::ops::{Deref, DerefMut};

@@ -4,7 +4,8 @@
 //! held across a wait or a copy of user memory, and only with all signals but the five synchronous ones blocked.
 #![allow(unsafe_code)]
 
-use super::arena::{ReserveError, Table, Zeroed};
+use super::arena::{Table, Zeroed};
+use crate::error::ReserveError;
 use crate::host::{cpu, futex, slot};
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};

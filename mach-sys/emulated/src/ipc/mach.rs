@@ -1,6 +1,7 @@
 //! One emulated kernel.
 
-use super::arena::{Arena, ReserveError};
+use super::arena::{Arena};
+use crate::error::ReserveError;
 use super::buffer::{Pool, Queue};
 use super::lock::{Guard, Lock, WaitWord, WaitWords, Waited};
 use super::object::Object;

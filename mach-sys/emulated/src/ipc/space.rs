@@ -3,7 +3,8 @@
 //! A name is `index << 8 | generation`, the low two bits always set (C0.2). A freed slot goes to the head of the free list, and
 //! its next name has a higher generation (C0.7).
 
-use super::arena::{ReserveError, Table, Zeroed};
+use super::arena::{Table, Zeroed};
+use crate::error::ReserveError;
 use super::mach::TaskId;
 use mach_wire::types::{MACH_PORT_DEAD, mach_port_name_t};
 

@@ -7,10 +7,10 @@
 //! A receive loop calls a demultiplexer between receiving and sending:
 //!
 //! ```
-//! use mach_sys::exception::ExceptionType;
-//! use mach_sys::kern_return::KernReturn;
-//! use mach_sys::mig::{self, mach_exc_server};
-//! use mach_sys::thread_state::{Registers, x86_thread_state64_t};
+//! use mach_wire::exception::ExceptionType;
+//! use mach_wire::kern_return::KernReturn;
+//! use mach_wire::mig::{self, mach_exc_server};
+//! use mach_wire::thread_state::{Registers, x86_thread_state64_t};
 //!
 //! /// Serves the message in `received`; returns the reply to send, if one is to be sent.
 //! fn serve<'r>(received: &[u8], reply: &'r mut [u8]) -> Option<&'r [u8]> {
@@ -32,8 +32,8 @@
 //!     served.sends_reply().then(|| &reply[..served.reply_size])
 //! }
 //!
-//! # use mach_sys::{message::Disposition, mig::{HeaderPort, Identity, Raise, Routine, check_reply}};
-//! # use mach_sys::thread_state::ThreadState;
+//! # use mach_wire::{message::Disposition, mig::{HeaderPort, Identity, Raise, Routine, check_reply}};
+//! # use mach_wire::thread_state::ThreadState;
 //! # let stopped = x86_thread_state64_t { rip: 0x1000, ..Default::default() };
 //! # let raise = Raise {
 //! #     routine: Routine::MachExceptionRaiseState,
