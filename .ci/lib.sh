@@ -13,6 +13,10 @@ cache=$(cd "$cache" && pwd)
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 cd "$root"
 
+# The packages that others take.
+# shellcheck disable=SC2034 # the stages use it
+libraries=(mach-wire mach-emulated mach-sys exc-server signal-redirect thread-mgr)
+
 # The packages that have a form without std.
 # shellcheck disable=SC2034 # the stages use it
 no_std_libraries=(mach-wire mach-sys exc-server signal-redirect)

@@ -12,7 +12,9 @@ unsafe extern "C" {
 }
 
 #[cfg(feature = "std")]
-pub(super) fn configure(_: super::Config) -> Result<(), &'static super::StartError> {
+pub(super) fn configure(
+    _: mach_emulated::Config,
+) -> Result<(), &'static mach_emulated::StartError> {
     Ok(())
 }
 

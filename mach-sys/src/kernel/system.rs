@@ -5,9 +5,9 @@ use crate::types::mach_port_name_t;
 use core::ops::Range;
 
 #[cfg(target_vendor = "apple")]
-pub(super) use super::apple as host;
+use super::apple as host;
 #[cfg(not(target_vendor = "apple"))]
-pub(super) use mach_emulated::system as host;
+use mach_emulated::system as host;
 
 /// The calling task's own name. Takes no reference: it must not be released.
 #[must_use]

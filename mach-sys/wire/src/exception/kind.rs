@@ -1,9 +1,7 @@
 //! The kinds of exceptions (`mach/exception_types.h`).
 
 use crate::names::{display_by_name, open_set};
-use crate::types::{exception_mask_t, exception_type_t};
-
-use super::mask::ExceptionMask;
+use crate::types::exception_type_t;
 
 open_set! {
     /// What kind of exception it is.
@@ -57,17 +55,6 @@ pub const EXC_TYPES_COUNT: usize = 14;
 /// The most codes that an exception carries (`EXCEPTION_CODE_MAX`).
 pub const EXCEPTION_CODE_MAX: usize = 2;
 
-impl ExceptionType {
-    /// The bit of this kind in a mask; empty for what has none.
-    pub const fn mask(self) -> ExceptionMask {
-        let bit: exception_mask_t = match self.raw() {
-            raw @ FIRST_EXCEPTION..=31 => 1 << raw,
-            _ => 0,
-        };
-        ExceptionMask::from_bits_retain(bit)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,13 +66,5 @@ mod tests {
         assert_eq!("EXC_GUARD".parse(), Ok(ExceptionType::GUARD));
         assert_eq!("GUARD".parse(), Ok(ExceptionType::GUARD));
         assert!("EXC_NONSENSE".parse::<ExceptionType>().is_err());
-    }
-
-    #[test]
-    fn h1_1_the_mask_bit_is_the_kind() {
-        assert_eq!(ExceptionType::CORPSE_NOTIFY.mask().bits(), 0x2000);
-        assert_eq!(ExceptionType::new(0).mask().bits(), 0);
-        assert_eq!(ExceptionType::new(-3).mask().bits(), 0);
-        assert_eq!(ExceptionType::new(200).mask().bits(), 0);
     }
 }

@@ -3,7 +3,7 @@
 use crate::names::flag_set;
 use crate::types::{exception_mask_t, exception_type_t};
 
-use super::kind::{EXC_TYPES_COUNT, ExceptionType};
+use super::kind::{EXC_TYPES_COUNT, ExceptionType, FIRST_EXCEPTION};
 
 flag_set! {
     /// A set of kinds of exceptions, as ports are registered for.
@@ -33,6 +33,17 @@ flag_set! {
 
 /// Kinds of the machine, of which there are none (`EXC_MASK_MACHINE`).
 pub const EXC_MASK_MACHINE: exception_mask_t = 0;
+
+impl ExceptionType {
+    /// The bit of this exception type in a mask; empty for one that has none.
+    pub const fn mask(self) -> ExceptionMask {
+        let bit: exception_mask_t = match self.raw() {
+            raw @ FIRST_EXCEPTION..=31 => 1 << raw,
+            _ => 0,
+        };
+        ExceptionMask::from_bits_retain(bit)
+    }
+}
 
 impl ExceptionMask {
     /// Whether a kind is in the set.
@@ -74,5 +85,13 @@ mod tests {
         assert!(!ExceptionMask::ALL.has(ExceptionType::CORPSE_NOTIFY));
         assert_eq!(ExceptionMask::VALID.kinds().count(), 13);
         assert_eq!("ALL".parse(), Ok(ExceptionMask::ALL));
+    }
+
+    #[test]
+    fn h1_1_the_mask_bit_is_the_kind() {
+        assert_eq!(ExceptionType::CORPSE_NOTIFY.mask().bits(), 0x2000);
+        assert_eq!(ExceptionType::new(0).mask().bits(), 0);
+        assert_eq!(ExceptionType::new(-3).mask().bits(), 0);
+        assert_eq!(ExceptionType::new(200).mask().bits(), 0);
     }
 }

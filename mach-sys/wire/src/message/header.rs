@@ -3,8 +3,6 @@
 use crate::pod::plain_struct;
 use crate::types::{mach_msg_bits_t, mach_msg_id_t, mach_msg_size_t, mach_port_t};
 
-use super::trailer::mach_msg_trailer_t;
-
 plain_struct! {
     /// What every message starts with.
     ///
@@ -43,13 +41,5 @@ plain_struct! {
     /// The smallest message to send.
     pub struct mach_msg_empty_send_t: 24, align 4, packed 4 {
         0 header: mach_msg_header_t,
-    }
-}
-
-plain_struct! {
-    /// The smallest message as received, with the trailer that nobody asked for.
-    pub struct mach_msg_empty_rcv_t: 32, align 4, packed 4 {
-        0 header: mach_msg_header_t,
-        24 trailer: mach_msg_trailer_t,
     }
 }

@@ -31,6 +31,14 @@ plain_struct! {
 }
 
 plain_struct! {
+    /// The smallest message as received, with the trailer that nobody asked for.
+    pub struct mach_msg_empty_rcv_t: 32, align 4, packed 4 {
+        0 header: mach_msg_header_t,
+        24 trailer: mach_msg_trailer_t,
+    }
+}
+
+plain_struct! {
     /// With the port's sequence number.
     pub struct mach_msg_seqno_trailer_t: 12, align 4, packed 4 {
         0 msgh_trailer_type: mach_msg_trailer_type_t,

@@ -5,7 +5,6 @@ use crate::message::{
     Disposition, MACH_MSG_TYPE_MOVE_RECEIVE, MACH_MSGH_BITS_COMPLEX, MACH_MSGH_BITS_SET,
     MessageFlags, mach_msg_body_t, mach_msg_header_t, mach_msg_port_descriptor_t,
 };
-use crate::names::raw_constants;
 use crate::pod::{self, Pod};
 use crate::types::{
     MACH_PORT_NULL, mach_msg_id_t, mach_port_mscount_t, mach_port_name_t, mach_port_t,
@@ -17,18 +16,6 @@ use super::ndr::NDR_record_t;
 use super::notify_layouts::*;
 use super::reply::ReplyTo;
 use super::server::{ServeError, Served};
-
-raw_constants! {
-    mach_msg_id_t; NOTIFY_IDS;
-    MACH_NOTIFY_FIRST = 64;
-    MACH_NOTIFY_PORT_DELETED = 65;
-    MACH_NOTIFY_SEND_POSSIBLE = 66;
-    MACH_NOTIFY_PORT_DESTROYED = 69;
-    MACH_NOTIFY_NO_SENDERS = 70;
-    MACH_NOTIFY_SEND_ONCE = 71;
-    MACH_NOTIFY_DEAD_NAME = 72;
-    MACH_NOTIFY_LAST = 77;
-}
 
 /// A notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,13 +1,26 @@
-//! The messages of `notify.defs` as MIG declares them, and as `mach/notify.h` does, with a trailer of format 0.
+//! The ids and messages of `notify.defs` as MIG declares them, and as `mach/notify.h` does, with a trailer of format 0.
 #![allow(non_snake_case)]
 
 use crate::message::{
     mach_msg_body_t, mach_msg_format_0_trailer_t, mach_msg_header_t, mach_msg_port_descriptor_t,
 };
+use crate::names::raw_constants;
 use crate::pod::plain_struct;
-use crate::types::{mach_msg_type_number_t, mach_port_mscount_t, mach_port_name_t};
+use crate::types::{mach_msg_id_t, mach_msg_type_number_t, mach_port_mscount_t, mach_port_name_t};
 
 use super::ndr::NDR_record_t;
+
+raw_constants! {
+    mach_msg_id_t; NOTIFY_IDS;
+    MACH_NOTIFY_FIRST = 64;
+    MACH_NOTIFY_PORT_DELETED = 65;
+    MACH_NOTIFY_SEND_POSSIBLE = 66;
+    MACH_NOTIFY_PORT_DESTROYED = 69;
+    MACH_NOTIFY_NO_SENDERS = 70;
+    MACH_NOTIFY_SEND_ONCE = 71;
+    MACH_NOTIFY_DEAD_NAME = 72;
+    MACH_NOTIFY_LAST = 77;
+}
 
 plain_struct! {
     /// Message 65. A send right whose dead name was asked about was deleted.

@@ -11,7 +11,7 @@ use crate::types::{MACH_PORT_NULL, mach_msg_id_t, mach_port_t, natural_t, thread
 
 use super::error::{EncodeError, ReplyError};
 use super::ndr::{NDR_record_t, mig_reply_error_t};
-use super::notify::MACH_NOTIFY_SEND_ONCE;
+use super::notify_layouts::MACH_NOTIFY_SEND_ONCE;
 use super::routine::{COUNT_AT, FLAVOR_AT, REPLY_ID_OFFSET, RET_CODE_AT, Routine, STATE_AT};
 use super::view::{Request, Words, word};
 

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Structure: the tables of rooms in ARCHITECTURE.md against the imports, and the libraries' dependencies.
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+
+need python3 "install Python 3"
+python3 "$tools/rooms.py" --circles
+
+say "dependencies of the libraries, on every target"
+allowed=' mach2 libc thiserror bitflags static_assertions '
+for library in "${libraries[@]}"; do
+    found=$(cargo tree --locked --target all -e normal,no-proc-macro --prefix none --format '{p}' -p "$library" | cut -d ' ' -f 1 | sort -u)
+    [ -n "$found" ] || die "cargo tree says nothing of $library"
+    for name in $found; do
+        case "$allowed ${libraries[*]} " in
+        *" $name "*) ;;
+        *) die "$library depends on $name" ;;
+        esac
+    done
+done

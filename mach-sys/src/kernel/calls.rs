@@ -1,0 +1,213 @@
+//! The list of kernel calls.
+#![allow(unsafe_code)]
+
+use crate::types::*;
+use core::ffi::c_void;
+
+macro_rules! kernel_calls {
+    ($($(#[$meta:meta])* fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $result:ty;)*) => {
+        #[cfg(target_vendor = "apple")]
+        unsafe extern "C" {
+            $($(#[$meta])* pub fn $name($($argument: $type),*) -> $result;)*
+        }
+
+        $(
+            $(#[$meta])*
+            ///
+            /// # Safety
+            /// As the module says: the pointers are valid for what the C header reads or writes through them.
+            #[cfg(not(target_vendor = "apple"))]
+            #[allow(clippy::too_many_arguments)]
+            pub unsafe fn $name($($argument: $type),*) -> $result {
+                // SAFETY: the same contract, passed on unchanged.
+                unsafe { mach_emulated::calls::$name($($argument),*) }
+            }
+        )*
+
+        /// Naming each call makes the linker look for it: one that libSystem does not have fails the link for Apple.
+        #[cfg(test)]
+        #[test]
+        fn every_call_is_there() {
+            $(assert_ne!($name as *const () as usize, 0, stringify!($name));)*
+        }
+    };
+}
+
+kernel_calls! {
+    // mach/mach_init.h, mach/message.h
+
+    /// A send right for the calling thread: one more user reference on its name with each call (D1.1).
+    fn mach_thread_self() -> mach_port_name_t;
+    /// Sends, then receives, as `option` says (C10, C11).
+    fn mach_msg(
+        message: *mut c_void,
+        option: mach_msg_option_t,
+        send_size: mach_msg_size_t,
+        receive_size: mach_msg_size_t,
+        receive_name: mach_port_name_t,
+        timeout: mach_msg_timeout_t,
+        notify: mach_port_name_t,
+    ) -> kern_return_t;
+    /// Releases the rights that a received message carries: the remote port, the descriptors; never the local port (C12.1).
+    fn mach_msg_destroy(message: *mut c_void) -> ();
+
+    // mach/mach_port.h
+
+    /// Makes a receive right, a port set or a dead name (C2.1).
+    fn mach_port_allocate(task: mach_port_name_t, right: mach_port_right_t, name: *mut mach_port_name_t) -> kern_return_t;
+    /// Releases one user reference of a send, send-once or dead-name right (C3.2).
+    fn mach_port_deallocate(task: mach_port_name_t, name: mach_port_name_t) -> kern_return_t;
+    /// Changes the user references of one right (C4.2).
+    fn mach_port_mod_refs(
+        task: mach_port_name_t,
+        name: mach_port_name_t,
+        right: mach_port_right_t,
+        delta: mach_port_delta_t,
+    ) -> kern_return_t;
+    /// Reads the user references of one right (C4.1).
+    fn mach_port_get_refs(
+        task: mach_port_name_t,
+        name: mach_port_name_t,
+        right: mach_port_right_t,
+        references: *mut mach_port_urefs_t,
+    ) -> kern_return_t;
+    /// Gives the task a right under a name (C6.1, C6.2).
+    fn mach_port_insert_right(
+        task: mach_port_name_t,
+        name: mach_port_name_t,
+        poly: mach_port_name_t,
+        disposition: mach_msg_type_name_t,
+    ) -> kern_return_t;
+    /// Makes a right of the task's own and hands it out, for example a send-once right (C6.5).
+    fn mach_port_extract_right(
+        task: mach_port_name_t,
+        name: mach_port_name_t,
+        disposition: mach_msg_type_name_t,
+        right: *mut mach_port_name_t,
+        right_type: *mut mach_msg_type_name_t,
+    ) -> kern_return_t;
+    /// What a name denotes (C5.1).
+    fn mach_port_type(task: mach_port_name_t, name: mach_port_name_t, kind: *mut mach_port_type_t) -> kern_return_t;
+    /// All names and their types, in two arrays that the caller releases with [`mach_vm_deallocate`] (C5.2).
+    fn mach_port_names(
+        task: mach_port_name_t,
+        names: *mut *mut mach_port_name_t,
+        names_count: *mut mach_msg_type_number_t,
+        types: *mut *mut mach_port_type_t,
+        types_count: *mut mach_msg_type_number_t,
+    ) -> kern_return_t;
+    /// Puts a receive right into a port set (C9.1).
+    fn mach_port_insert_member(task: mach_port_name_t, name: mach_port_name_t, set: mach_port_name_t) -> kern_return_t;
+    /// Takes a receive right out of a port set (C9.2).
+    fn mach_port_extract_member(task: mach_port_name_t, name: mach_port_name_t, set: mach_port_name_t) -> kern_return_t;
+    /// Puts a receive right into one set and out of all others; a null set takes it out of all (C9.2).
+    fn mach_port_move_member(task: mach_port_name_t, name: mach_port_name_t, after: mach_port_name_t) -> kern_return_t;
+    /// Sets the context word of a port (C5.5).
+    fn mach_port_set_context(task: mach_port_name_t, name: mach_port_name_t, context: mach_port_context_t) -> kern_return_t;
+    /// Reads the context word of a port (C5.5).
+    fn mach_port_get_context(
+        task: mach_port_name_t,
+        name: mach_port_name_t,
+        context: *mut mach_port_context_t,
+    ) -> kern_return_t;
+
+    // mach/thread_act.h, mach/task.h
+
+    /// Replaces a thread's exception actions (B2, B3.1).
+    fn thread_set_exception_ports(
+        thread: mach_port_name_t,
+        mask: exception_mask_t,
+        port: mach_port_name_t,
+        behavior: exception_behavior_t,
+        flavor: thread_state_flavor_t,
+    ) -> kern_return_t;
+    /// Reads a thread's exception actions; each array needs room for `EXC_TYPES_COUNT` (14) entries (B3.4, B4).
+    fn thread_get_exception_ports(
+        thread: mach_port_name_t,
+        mask: exception_mask_t,
+        masks: *mut exception_mask_t,
+        count: *mut mach_msg_type_number_t,
+        handlers: *mut mach_port_name_t,
+        behaviors: *mut exception_behavior_t,
+        flavors: *mut thread_state_flavor_t,
+    ) -> kern_return_t;
+    /// Replaces a thread's exception actions and returns the old; arrays as [`thread_get_exception_ports`] (B3.2).
+    fn thread_swap_exception_ports(
+        thread: mach_port_name_t,
+        mask: exception_mask_t,
+        port: mach_port_name_t,
+        behavior: exception_behavior_t,
+        flavor: thread_state_flavor_t,
+        masks: *mut exception_mask_t,
+        count: *mut mach_msg_type_number_t,
+        handlers: *mut mach_port_name_t,
+        behaviors: *mut exception_behavior_t,
+        flavors: *mut thread_state_flavor_t,
+    ) -> kern_return_t;
+    /// Replaces a task's exception actions (B2, B3.1).
+    fn task_set_exception_ports(
+        task: mach_port_name_t,
+        mask: exception_mask_t,
+        port: mach_port_name_t,
+        behavior: exception_behavior_t,
+        flavor: thread_state_flavor_t,
+    ) -> kern_return_t;
+    /// Reads a task's exception actions; arrays as [`thread_get_exception_ports`] (B4).
+    fn task_get_exception_ports(
+        task: mach_port_name_t,
+        mask: exception_mask_t,
+        masks: *mut exception_mask_t,
+        count: *mut mach_msg_type_number_t,
+        handlers: *mut mach_port_name_t,
+        behaviors: *mut exception_behavior_t,
+        flavors: *mut thread_state_flavor_t,
+    ) -> kern_return_t;
+    /// Replaces a task's exception actions and returns the old; arrays as [`thread_get_exception_ports`] (B3.2).
+    fn task_swap_exception_ports(
+        task: mach_port_name_t,
+        mask: exception_mask_t,
+        port: mach_port_name_t,
+        behavior: exception_behavior_t,
+        flavor: thread_state_flavor_t,
+        masks: *mut exception_mask_t,
+        count: *mut mach_msg_type_number_t,
+        handlers: *mut mach_port_name_t,
+        behaviors: *mut exception_behavior_t,
+        flavors: *mut thread_state_flavor_t,
+    ) -> kern_return_t;
+    /// Reads registers; `count` goes in as room and comes out as length, in 32-bit words (A9). The emulation answers for a
+    /// thread that waits inside an exception, and `KERN_NOT_SUPPORTED` for a running one.
+    fn thread_get_state(
+        thread: mach_port_name_t,
+        flavor: thread_state_flavor_t,
+        state: *mut natural_t,
+        count: *mut mach_msg_type_number_t,
+    ) -> kern_return_t;
+    /// Writes registers, `count` 32-bit words (A9). The emulation as in [`thread_get_state`].
+    fn thread_set_state(
+        thread: mach_port_name_t,
+        flavor: thread_state_flavor_t,
+        state: *const natural_t,
+        count: mach_msg_type_number_t,
+    ) -> kern_return_t;
+
+    // mach/mach_vm.h
+
+    /// Copies memory of the task to `data`; an unreadable address is an error code, never a fault. `data` is probed as well.
+    fn mach_vm_read_overwrite(
+        task: mach_port_name_t,
+        address: mach_vm_address_t,
+        size: mach_vm_size_t,
+        data: mach_vm_address_t,
+        copied: *mut mach_vm_size_t,
+    ) -> kern_return_t;
+    /// Copies `count` bytes from `data` into memory of the task; an unwritable address is an error code, never a fault.
+    fn mach_vm_write(
+        task: mach_port_name_t,
+        address: mach_vm_address_t,
+        data: usize,
+        count: mach_msg_type_number_t,
+    ) -> kern_return_t;
+    /// Releases memory that a call gave out.
+    fn mach_vm_deallocate(task: mach_port_name_t, address: mach_vm_address_t, size: mach_vm_size_t) -> kern_return_t;
+}
