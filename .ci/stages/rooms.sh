@@ -3,6 +3,9 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 need python3 "install Python 3"
+say "the check itself"
+python3 "$tools/test_rooms.py"
+say "rooms"
 python3 "$tools/rooms.py" --circles
 
 say "dependencies of the libraries, on every target"
