@@ -22,7 +22,6 @@
 //! # Limits
 //! One lock for the whole kernel instead of one per space, so that an operation over several spaces is one step. Messages larger
 //! than 5312 bytes, out-of-line memory, guarded ports, vouchers and notification requests are not carried.
-#![cfg(not(target_vendor = "apple"))]
 #![deny(unsafe_code)]
 
 mod config;
