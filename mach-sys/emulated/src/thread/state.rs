@@ -15,26 +15,26 @@ use x86_64 as machine;
 
 use crate::host::context::Context;
 use mach_wire::kern_return::KernReturn;
-use mach_wire::thread_state::ThreadState;
+use mach_wire::thread_state::{Flavor, ThreadState};
 
 /// Whether exception ports may be registered with a flavor (B2.4). `THREAD_STATE_NONE` may.
-pub(crate) fn is_registrable(flavor: i32) -> bool {
-    machine::REGISTRABLE.contains(&flavor)
+pub(crate) fn is_registrable(flavor: Flavor) -> bool {
+    machine::REGISTRABLE.contains(&flavor.raw)
 }
 
 /// Reads a state; `count` becomes its number of words.
 pub(crate) fn get(
     context: &Context,
-    flavor: i32,
+    flavor: Flavor,
     words: &mut [u32],
     count: &mut u32,
 ) -> Result<(), KernReturn> {
-    machine::get(context, flavor, &mut Out { words, count })
+    machine::get(context, flavor.raw, &mut Out { words, count })
 }
 
 /// Writes a state. Refused states change nothing.
-pub(crate) fn set(context: &mut Context, flavor: i32, words: &[u32]) -> Result<(), KernReturn> {
-    machine::set(context, flavor, words)
+pub(crate) fn set(context: &mut Context, flavor: Flavor, words: &[u32]) -> Result<(), KernReturn> {
+    machine::set(context, flavor.raw, words)
 }
 
 /// Where a state is read to.
