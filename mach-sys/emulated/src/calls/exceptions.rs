@@ -176,6 +176,13 @@ fn on_waiting_thread<T>(
     })
 }
 
+/// The largest state that MIG carries, in words (A9.6).
+fn largest_state() -> usize {
+    process().map_or(THREAD_STATE_MAX, |process| {
+        process.mach.rules().largest_state()
+    })
+}
+
 pub unsafe fn thread_get_state(
     thread: mach_port_name_t,
     flavor: thread_state_flavor_t,
@@ -183,14 +190,14 @@ pub unsafe fn thread_get_state(
     count: *mut mach_msg_type_number_t,
 ) -> kern_return_t {
     // SAFETY: the seam's contract: `count` is valid.
-    let room = unsafe { count.read() as usize };
+    let room = unsafe { count.read() as usize }.min(largest_state());
     let mut words = [0; THREAD_STATE_MAX];
     let outcome = on_waiting_thread(thread, |context| {
         let mut length = 0;
         state::get(
             context,
             Flavor::new(Machine::NATIVE, flavor),
-            &mut words[..room.min(THREAD_STATE_MAX)],
+            &mut words[..room],
             &mut length,
         )
         .map(|()| length)
@@ -211,8 +218,9 @@ pub unsafe fn thread_set_state(
     count: mach_msg_type_number_t,
 ) -> kern_return_t {
     let count = count as usize;
-    if count > THREAD_STATE_MAX {
-        return KernReturn::INVALID_ARGUMENT.raw();
+    if count > largest_state() {
+        // MIG's stub does not send it (A9.6).
+        return KernReturn::MIG_ARRAY_TOO_LARGE.raw();
     }
     let mut words = [0; THREAD_STATE_MAX];
     // SAFETY: the seam's contract: `state` holds `count` words.

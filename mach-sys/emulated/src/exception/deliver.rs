@@ -16,7 +16,7 @@ use mach_wire::machine::Machine;
 use mach_wire::exception::{Behavior, BehaviorModifiers, ExceptionType};
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::Disposition;
-use mach_wire::mig::{HeaderPort, Identity, Raise, Routine, check_reply};
+use mach_wire::mig::{HeaderPort, Identity, Raise, Reply, Routine, check_reply};
 use mach_wire::thread_state::Flavor;
 
 /// The original exception: the same for every level (A1.9).
@@ -28,9 +28,9 @@ struct Fault {
 
 /// What a level asked for, read in one step (A2.4).
 #[derive(Clone, Copy, Debug)]
-struct Wanted {
-    port: PortId,
-    routine: Routine,
+pub(super) struct Wanted {
+    pub(super) port: PortId,
+    pub(super) routine: Routine,
     flavor: Flavor,
 }
 
@@ -92,7 +92,7 @@ fn deliver(
 }
 
 /// The action of a level, if it has a live port and a behavior that there is a message for (A2.2–A2.5).
-fn wanted(
+pub(super) fn wanted(
     kernel: &Kernel<'_, '_>,
     level: Level,
     exception: ExceptionType,
@@ -163,17 +163,32 @@ fn apply(
 ) -> Result<(), KernReturn> {
     request::reply_as_received(reply);
     let size = reply.size as usize;
-    let accepted = check_reply(routine, &reply.bytes()[..size], rules.reply_buffer(routine))
-        .map_err(|error| error.kern_return())?;
+    let accepted = judge(&reply.bytes()[..size], routine, rules)?;
     let Some(flavor) = accepted.flavor else {
         return Ok(());
     };
-    let room = &mut scratch.words[..rules.largest_state()];
-    // A6.4: a state with more words is no reply.
     let words = accepted
         .new_state
-        .copy_to(room)
+        .copy_to(&mut scratch.words)
         .ok_or(KernReturn::MIG_TYPE_ERROR)?;
     // A4.4: the result of the set is the result of the delivery.
     state::set(context, Flavor::new(Machine::NATIVE, flavor), words)
+}
+
+/// Whether a reply, as received, is one to a request of the routine, and says that the exception was handled (A6).
+pub(super) fn judge<'r>(
+    reply: &'r [u8],
+    routine: Routine,
+    rules: &Rules,
+) -> Result<Reply<'r>, KernReturn> {
+    let limit = rules.reply_buffer(routine);
+    let checked = check_reply(routine, reply, limit).map_err(|error| error.kern_return());
+    if reply.len() > routine.reply_size(rules.largest_state()) {
+        // A6.4: between the largest reply and the buffer's end any size is a wrong one.
+        return Err(match checked {
+            Err(error) => error,
+            Ok(_) => KernReturn::MIG_TYPE_ERROR,
+        });
+    }
+    checked
 }

@@ -77,6 +77,9 @@ pub(crate) struct Arena<I, T> {
     free: u32,
     #[cfg(test)]
     live: u32,
+    /// How often a value was looked at.
+    #[cfg(test)]
+    looks: core::cell::Cell<u64>,
     ids: PhantomData<I>,
 }
 
@@ -99,6 +102,8 @@ impl<I: Id, T> Arena<I, T> {
             free: 0,
             #[cfg(test)]
             live: 0,
+            #[cfg(test)]
+            looks: core::cell::Cell::new(0),
             ids: PhantomData,
         })
     }
@@ -134,14 +139,36 @@ impl<I: Id, T> Arena<I, T> {
         }
     }
 
-    /// Slots in use.
+    /// The slots in use.
+    #[cfg(test)]
+    pub(crate) fn ids(&self) -> impl Iterator<Item = I> {
+        let mut free = std::collections::HashSet::new();
+        let mut at = self.free;
+        while at != 0 {
+            free.insert(at);
+            at = self.slots.as_slice()[at as usize - 1].next_free;
+        }
+        (1..=self.used)
+            .filter(move |slot| !free.contains(slot))
+            .filter_map(I::from_word)
+    }
+
+    /// How many slots are in use.
     #[cfg(test)]
     pub(crate) fn live(&self) -> u32 {
         self.live
     }
 
+    /// How often a value was looked at since the arena was made: what operations cost.
+    #[cfg(test)]
+    pub(crate) fn looks(&self) -> u64 {
+        self.looks.get()
+    }
+
     /// The place of an identifier's slot, which holds a value.
     fn place(&self, id: I) -> usize {
+        #[cfg(test)]
+        self.looks.set(self.looks.get() + 1);
         let slot = id.slot().get();
         assert!(slot <= self.used, "an identifier of another arena");
         slot as usize - 1

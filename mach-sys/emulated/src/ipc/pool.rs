@@ -202,6 +202,18 @@ impl Queue {
         (self.head != 0).then(|| unsafe { &*pool.cell(self.head).content.get() })
     }
 
+    /// Looks at each message, in order.
+    #[cfg(test)]
+    pub(crate) fn walk(&self, pool: &Pool, mut look: impl FnMut(&Kmsg)) {
+        let mut at = self.head;
+        while at != 0 {
+            // SAFETY: the message is in this queue, hence owned by it, and the queue cannot change during the borrow.
+            let message = unsafe { &*pool.cell(at).content.get() };
+            look(message);
+            at = message.next;
+        }
+    }
+
     /// Moves all messages of `other` behind this queue's.
     pub(crate) fn append(&mut self, other: &mut Self, pool: &Pool) {
         while let Some(buffer) = other.pop(pool) {

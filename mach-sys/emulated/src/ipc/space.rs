@@ -25,6 +25,9 @@ pub(crate) struct Space {
     random: u32,
     /// Whether generations always move by 4 (C0.7).
     even_steps: bool,
+    /// How often an entry was looked at by its slot.
+    #[cfg(test)]
+    looks: core::cell::Cell<u64>,
 }
 
 impl Default for Space {
@@ -37,6 +40,8 @@ impl Default for Space {
             names: 0,
             random: 0x9e37_79b9,
             even_steps: false,
+            #[cfg(test)]
+            looks: core::cell::Cell::new(0),
         }
     }
 }
@@ -70,11 +75,21 @@ impl Space {
         (!entry.rights.is_none() && entry.generation == name.generation()).then_some(entry)
     }
 
+    /// How often an entry was looked at by its slot: what operations cost.
+    #[cfg(test)]
+    pub(crate) fn looks(&self) -> u64 {
+        self.looks.get()
+    }
+
     fn at(&self, index: u32) -> &Entry {
+        #[cfg(test)]
+        self.looks.set(self.looks.get() + 1);
         &self.entries.as_slice()[index as usize]
     }
 
     fn at_mut(&mut self, index: u32) -> &mut Entry {
+        #[cfg(test)]
+        self.looks.set(self.looks.get() + 1);
         &mut self.entries.as_mut_slice()[index as usize]
     }
 

@@ -160,3 +160,11 @@ impl State {
         self.spaces.iter().flatten()
     }
 }
+
+#[cfg(test)]
+impl Ipc<'_, '_> {
+    /// How many ports there are.
+    pub(crate) fn live_ports(&self) -> u32 {
+        self.state.ports.live()
+    }
+}

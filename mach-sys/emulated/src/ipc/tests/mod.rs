@@ -9,6 +9,7 @@ mod names;
 mod random;
 mod scale;
 mod sets;
+mod walk;
 
 use super::copyout;
 use super::id::PortId;
