@@ -1,6 +1,6 @@
 //! Exception ports, and the registers of a thread that waits in an exception (`mach/thread_act.h`, `mach/task.h`).
 
-use super::{code, process, put};
+use super::target::{code, process, put};
 use crate::exception::level::{Level, LevelKind};
 use crate::exception::list::List;
 use crate::exception::ports::{self, Registration};

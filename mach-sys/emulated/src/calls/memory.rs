@@ -1,6 +1,6 @@
 //! Memory of the own task (`mach/mach_vm.h`).
 
-use super::{code, process, put, task_behind};
+use super::target::{code, process, put, task_behind};
 use crate::host::pages;
 use crate::process::Process;
 use crate::thread::kernel::Kernel;

@@ -1,6 +1,6 @@
 //! Messages (`mach/message.h`).
 
-use super::{code, process};
+use super::target::{code, process};
 use crate::ipc::insert;
 use crate::ipc::mach_port;
 use crate::ipc::name::{Name, SpaceId};

@@ -1,6 +1,6 @@
 //! Names and rights (`mach/mach_port.h`, `mach/mach_init.h`).
 
-use super::{code, on_space, process, put, task_behind};
+use super::target::{code, on_space, process, put, task_behind};
 use crate::host::pages::Words;
 use crate::ipc::name::Name;
 use crate::ipc::names::Listing;
@@ -13,7 +13,7 @@ use mach_wire::port::PortRight;
 use mach_wire::types::*;
 
 pub unsafe fn mach_thread_self() -> mach_port_name_t {
-    let Ok(process) = process::current() else {
+    let Ok(process) = process() else {
         return MACH_PORT_NULL;
     };
     let name = process.this_thread().and_then(|thread| {

@@ -6,8 +6,10 @@ use Generation::{MacOs11, MacOs15, MacOs26};
 
 const ALL: [Generation; 3] = [MacOs11, MacOs15, MacOs26];
 
-/// Runs a table: what a rule answers in macOS 11, 15 and 26.
-fn table<T: core::fmt::Debug + PartialEq>(rows: &[(&str, &dyn Fn(&World) -> T, [T; 3])]) {
+/// A rule, how it is asked for, and what it answers in macOS 11, 15 and 26.
+type Row<'r, T> = (&'r str, &'r dyn Fn(&World) -> T, [T; 3]);
+
+fn table<T: core::fmt::Debug + PartialEq>(rows: &[Row<'_, T>]) {
     for (rule, ask, expected) in rows {
         for (generation, expected) in ALL.into_iter().zip(expected) {
             let found = ask(&World::of(generation));
