@@ -6,7 +6,12 @@ use super::host::slot::{self, SlotId};
 use super::host::start::{self as host_start, Hooks};
 use crate::config::Config;
 use crate::error::StartError;
-use super::ipc::mach::{Limits, Locked, Mach, TaskId};
+use crate::ipc::id::Id;
+use crate::ipc::name::SpaceId;
+use crate::rules::{Limits, Rules};
+use crate::thread::kernel::{self, Kernel, Locked, Mach};
+use crate::thread::object::{TaskId, ThreadId};
+use crate::thread::{life, task};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -15,6 +20,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub(super) struct Process {
     pub(super) mach: Mach,
     pub(super) task: TaskId,
+    /// The task's name space.
+    pub(super) space: SpaceId,
     /// The kernel's thread object of each host thread, by its slot; 0 for none.
     threads: Box<[AtomicU32]>,
 }
@@ -63,13 +70,18 @@ impl Process {
             threads: config.slots().max(Limits::PROCESS.threads),
             ..Limits::PROCESS
         };
-        let mach = Mach::new(limits)?;
-        let task = mach.create_task()?.ok_or(StartError::Full)?;
+        let mach = kernel::new(Rules {
+            generation: config.generation,
+            limits,
+        })?;
+        let task = task::create(&mach)?.ok_or(StartError::Full)?;
+        let space = mach.lock().parts().1.task(task).space;
         let threads = (0..config.slots()).map(|_| AtomicU32::new(0)).collect();
         host_start::start(&config, Hooks { trap, ended })?;
         Ok(Self {
             mach,
             task,
+            space,
             threads,
         })
     }
@@ -80,31 +92,26 @@ impl Process {
         &'m self,
         slot: SlotId,
         lock: impl FnOnce(&'m Mach) -> Locked<'m>,
-    ) -> Option<u32> {
+    ) -> Option<ThreadId> {
         let place = self.threads.get(slot.index())?;
         // Only the thread itself makes its object, so that nobody else writes here between the look and the store.
-        match place.load(Ordering::Acquire) {
-            0 => {
-                let main = slot::tid(slot) == std::process::id();
-                let thread = lock(&self.mach).create_thread(self.task, main)?;
-                place.store(thread, Ordering::Release);
-                Some(thread)
-            }
-            thread => Some(thread),
+        if let Some(thread) = ThreadId::from_word(place.load(Ordering::Acquire)) {
+            return Some(thread);
         }
+        let main = slot::tid(slot) == std::process::id();
+        let thread = life::create(&mut Kernel::of(&mut lock(&self.mach)), self.task, main)?;
+        place.store(thread.to_word(), Ordering::Release);
+        Some(thread)
     }
 
     /// The calling thread's object; the thread is registered with the host layer if it was not.
-    pub(super) fn this_thread(&self) -> Option<u32> {
+    pub(super) fn this_thread(&self) -> Option<ThreadId> {
         self.thread(slot::register().ok()?, Mach::lock)
     }
 
     /// The object of a thread that is known already.
-    pub(super) fn known_thread(&self, slot: SlotId) -> Option<u32> {
-        match self.threads.get(slot.index())?.load(Ordering::Acquire) {
-            0 => None,
-            thread => Some(thread),
-        }
+    pub(super) fn known_thread(&self, slot: SlotId) -> Option<ThreadId> {
+        ThreadId::from_word(self.threads.get(slot.index())?.load(Ordering::Acquire))
     }
 }
 
@@ -127,8 +134,8 @@ fn ended(slot: SlotId) {
     let Some(place) = process.threads.get(slot.index()) else {
         return;
     };
-    match place.swap(0, Ordering::AcqRel) {
-        0 => {}
-        thread => process.mach.lock_with_signals_blocked().end_thread(thread),
+    if let Some(thread) = ThreadId::from_word(place.swap(0, Ordering::AcqRel)) {
+        let mut held = process.mach.lock_with_signals_blocked();
+        life::end(&mut Kernel::of(&mut held), thread);
     }
 }

@@ -1,4 +1,8 @@
-//! The rules that differ from one macOS to the next (kernel-semantics F, F5, F6).
+//! The rules that differ from one macOS to the next (kernel-semantics F, F5, F6), and the sizes of an emulated kernel.
+
+use mach_wire::kern_return::KernReturn;
+use mach_wire::mig::Routine;
+use mach_wire::thread_state::THREAD_STATE_MAX;
 
 /// A macOS whose kernel is imitated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -6,9 +10,190 @@
 pub enum Generation {
     /// macOS 11 (xnu-7195).
     MacOs11,
-    /// macOS 15 (xnu-11417).
+    /// macOS 15.4 to 15.6 (xnu-11417).
     MacOs15,
     /// macOS 26 (xnu-12377).
     #[default]
     MacOs26,
+}
+
+/// How many of each kind of object one kernel can hold. Address space is reserved for all of them; memory is used for what is
+/// touched.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) ports: u32,
+    pub(crate) sets: u32,
+    /// Memberships of ports in sets.
+    pub(crate) members: u32,
+    /// Message buffers.
+    pub(crate) messages: u32,
+    pub(crate) threads: u32,
+    /// Slots of each name table, of which the first is never used; at most XNU's largest table (C0.7).
+    pub(crate) names: u32,
+}
+
+impl Limits {
+    /// For the process's own kernel.
+    pub(crate) const PROCESS: Self = Self {
+        ports: 1 << 17,
+        sets: 1 << 17,
+        members: 1 << 17,
+        messages: 1 << 14,
+        threads: 1 << 13,
+        names: 305_834,
+    };
+
+    /// For a kernel of a test.
+    #[cfg(test)]
+    pub(crate) const SMALL: Self = Self {
+        ports: 1 << 12,
+        sets: 1 << 12,
+        members: 1 << 12,
+        messages: 1 << 10,
+        threads: 16,
+        names: 1 << 12,
+    };
+}
+
+/// What a kernel object of the emulation is as an exception port (B1.6, B2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KobjectHandler {
+    /// It is stored, and deliveries to it fail.
+    Stored,
+    /// The call succeeds, and no port is stored.
+    StoredAsNull,
+    /// `KERN_INVALID_RIGHT`.
+    Refused,
+}
+
+/// What a kernel does where kernels differ. Each rule that does is asked for here, by one function.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) generation: Generation,
+    pub(crate) limits: Limits,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            generation: Generation::default(),
+            limits: Limits::PROCESS,
+        }
+    }
+}
+
+impl Rules {
+    /// The oldest macOS that has what came with the version after 11 and at the latest with 15.4.
+    fn since_15(&self) -> bool {
+        self.generation >= Generation::MacOs15
+    }
+
+    fn since_26(&self) -> bool {
+        self.generation >= Generation::MacOs26
+    }
+
+    /// C0.7: whether each new use of a slot moves its generation by 4, up to 15; since 26 by a step drawn at random.
+    pub(crate) fn generations_move_by_4(&self) -> bool {
+        !self.since_26()
+    }
+
+    /// C7.5: the error for a dead name where a receive right is wanted.
+    pub(crate) fn dead_name_for_receive_right(&self) -> KernReturn {
+        if self.since_15() {
+            KernReturn::INVALID_NAME
+        } else {
+            KernReturn::INVALID_RIGHT
+        }
+    }
+
+    /// C9.1, C9.2: whether `insert_member` and `move_member` look at the set's name first, up to 12.2.
+    pub(crate) fn set_name_is_looked_at_first(&self) -> bool {
+        !self.since_15()
+    }
+
+    /// C9.2: what `move_member` to no set answers for a port that is in none; success up to 12.2.
+    pub(crate) fn leaving_no_set(&self) -> Result<(), KernReturn> {
+        if self.since_15() {
+            Err(KernReturn::NOT_IN_SET)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// C10.1: whether unknown bits in a message's first word are refused, up to 14.5; later they are dropped.
+    pub(crate) fn unknown_header_bits_are_refused(&self) -> bool {
+        !self.since_15()
+    }
+
+    /// C10.1: whether bad descriptors are found only after the header's rights have been taken, up to 14.5.
+    pub(crate) fn descriptors_are_checked_last(&self) -> bool {
+        !self.since_15()
+    }
+
+    /// C10.2, C10.3: whether a dead name or set as destination, and a send-once right that is destination and reply at once, are
+    /// found only after the check of the reply, up to 15.3.
+    pub(crate) fn reply_is_checked_before_destination(&self) -> bool {
+        !self.since_15()
+    }
+
+    /// C10.2: whether a dead name is accepted as reply, up to 12.
+    pub(crate) fn dead_name_is_a_reply(&self) -> bool {
+        !self.since_15()
+    }
+
+    /// C11.5: whether the bare header of a message that was too large is written whole, over the end of a smaller buffer, up to
+    /// 12.2.
+    pub(crate) fn small_receive_buffer_is_overrun(&self) -> bool {
+        !self.since_15()
+    }
+
+    /// D5.1, D5.2: whether the names of a third party's threads and task are pinned, since 26.
+    pub(crate) fn control_port_names_are_pinned(&self) -> bool {
+        self.since_26()
+    }
+
+    /// D1.3, F6.27: user references of the task's and the main thread's name at the start.
+    pub(crate) fn references_at_start(&self) -> u32 {
+        if self.since_26() { 2 } else { 1 }
+    }
+
+    /// A6.4, A9.6: the largest thread state in a reply or call, in words; on x86 smaller before 12.0.
+    pub(crate) fn largest_state(&self) -> usize {
+        if cfg!(target_arch = "x86_64") && !self.since_15() {
+            614
+        } else {
+            THREAD_STATE_MAX
+        }
+    }
+
+    /// A6.4: bytes of the buffer in which the kernel awaits the reply to a request. The trailer after the largest reply has 8, since
+    /// 26 68.
+    pub(crate) fn reply_buffer(&self, routine: Routine) -> usize {
+        let trailer = if self.since_26() { 68 } else { 8 };
+        routine.reply_size(self.largest_state()) + trailer
+    }
+
+    /// B2.2: the highest behavior without modifiers: 4 came with 12.0, 5 with 15.0.
+    pub(crate) fn highest_behavior(&self) -> i32 {
+        if self.since_15() { 5 } else { 3 }
+    }
+
+    /// B2.2, B2.5: whether `MACH_EXCEPTION_BACKTRACE_PREFERRED` is a modifier, since 13.0.
+    pub(crate) fn backtrace_is_a_modifier(&self) -> bool {
+        self.since_15()
+    }
+
+    /// B2.5: whether behaviors that need 64-bit codes are refused without them, since 12.0.
+    pub(crate) fn missing_codes_are_refused(&self) -> bool {
+        self.since_15()
+    }
+
+    /// B1.6, B2.3: what becomes of a kernel object's port that is registered as an exception port.
+    pub(crate) fn kobject_as_handler(&self) -> KobjectHandler {
+        match self.generation {
+            Generation::MacOs11 => KobjectHandler::Stored,
+            Generation::MacOs15 => KobjectHandler::StoredAsNull,
+            Generation::MacOs26 => KobjectHandler::Refused,
+        }
+    }
 }

@@ -5,6 +5,9 @@ use super::host;
 use super::process;
 use crate::config::Config;
 use crate::error::StartError;
+use crate::ipc::name::Name;
+use crate::thread::kernel::Kernel;
+use crate::thread::{life, task};
 use core::ops::Range;
 use mach_wire::types::{MACH_PORT_NULL, mach_port_name_t};
 
@@ -16,9 +19,9 @@ pub fn task_self() -> mach_port_name_t {
     let Ok(process) = process::current() else {
         return MACH_PORT_NULL;
     };
-    let kernel = process.mach.lock();
-    let port = kernel.task(process.task).port;
-    kernel.name_of(process.task, port).unwrap_or(MACH_PORT_NULL)
+    let mut held = process.mach.lock();
+    let name = task::self_name(&Kernel::of(&mut held), process.task);
+    name.map_or(MACH_PORT_NULL, Name::raw)
 }
 
 pub unsafe fn thread_port(thread: libc::pthread_t) -> mach_port_name_t {
@@ -31,8 +34,11 @@ pub unsafe fn thread_port(thread: libc::pthread_t) -> mach_port_name_t {
     } else {
         host::slot::of_pthread(thread).and_then(|slot| process.known_thread(slot))
     };
-    let name = object.and_then(|object| process.mach.lock().thread_name(object));
-    name.unwrap_or(MACH_PORT_NULL)
+    let name = object.and_then(|object| {
+        let mut held = process.mach.lock();
+        life::name(&Kernel::of(&mut held), object)
+    });
+    name.map_or(MACH_PORT_NULL, Name::raw)
 }
 
 pub fn stack_bounds() -> Option<Range<usize>> {
@@ -58,10 +64,4 @@ pub fn prepare_for_faults() {
             host::slot::prepare(slot);
         }
     }
-}
-
-/// What a message's trailer says about its sender: the process's effective user and group.
-pub(crate) fn user_and_group() -> (u32, u32) {
-    // SAFETY: neither call has preconditions, and neither can fail.
-    unsafe { (libc::geteuid(), libc::getegid()) }
 }

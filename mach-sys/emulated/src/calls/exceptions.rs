@@ -1,13 +1,18 @@
 //! Exception ports, and the registers of a thread that waits in an exception (`mach/thread_act.h`, `mach/task.h`).
 
-use super::{code, process, put};
-use crate::exception::ports::{Level, List, Registration};
+use super::target::{code, process, put};
+use crate::exception::level::{Level, LevelKind};
+use crate::exception::list::List;
+use crate::exception::ports::{self, Registration};
 use crate::host::context::Context;
-use crate::ipc::mach::{Locked, TaskId};
-use crate::ipc::object::Kind;
+use crate::ipc::name::{Name, SpaceId};
+use crate::thread::kernel::Kernel;
 use crate::thread::state;
 use core::ffi::c_void;
+use mach_wire::machine::Machine;
+use mach_wire::exception::{Behavior, ExceptionMask};
 use mach_wire::kern_return::KernReturn;
+use mach_wire::thread_state::{Flavor, THREAD_STATE_MAX};
 use mach_wire::types::*;
 
 /// Where a get or swap writes its entries: arrays with room for 14.
@@ -26,10 +31,10 @@ impl Arrays {
         for (index, entry) in list.entries().iter().enumerate() {
             // SAFETY: a list has at most 14 entries; the caller vouches for the arrays.
             unsafe {
-                put(self.masks.add(index), entry.mask);
-                put(self.handlers.add(index), entry.port);
-                put(self.behaviors.add(index), entry.behavior);
-                put(self.flavors.add(index), entry.flavor);
+                put(self.masks.add(index), entry.mask.bits());
+                put(self.handlers.add(index), entry.port.raw());
+                put(self.behaviors.add(index), entry.behavior.raw());
+                put(self.flavors.add(index), entry.flavor.raw);
             }
         }
         // SAFETY: as above.
@@ -40,13 +45,28 @@ impl Arrays {
 /// Runs a registration call on the thread or task behind a name.
 fn on_level<T>(
     name: mach_port_name_t,
-    kind: Kind,
-    call: impl FnOnce(&mut Locked<'_>, TaskId, Level) -> Result<T, KernReturn>,
+    kind: LevelKind,
+    call: impl FnOnce(&mut Kernel<'_, '_>, SpaceId, Level) -> Result<T, KernReturn>,
 ) -> Result<T, KernReturn> {
     let process = process()?;
-    let mut kernel = process.mach.lock();
-    let level = kernel.level(process.task, name, kind)?;
-    call(&mut kernel, process.task, level)
+    let mut held = process.mach.lock();
+    let kernel = &mut Kernel::of(&mut held);
+    let level = Level::find(kernel, process.space, Name::new(name), kind)?;
+    call(kernel, process.space, level)
+}
+
+fn registration(
+    mask: exception_mask_t,
+    port: mach_port_name_t,
+    behavior: exception_behavior_t,
+    flavor: thread_state_flavor_t,
+) -> Registration {
+    Registration {
+        mask: ExceptionMask::from_bits_retain(mask),
+        port: Name::new(port),
+        behavior: Behavior::new(behavior),
+        flavor: Flavor::new(Machine::NATIVE, flavor),
+    }
 }
 
 macro_rules! exception_port_calls {
@@ -58,14 +78,9 @@ macro_rules! exception_port_calls {
             behavior: exception_behavior_t,
             flavor: thread_state_flavor_t,
         ) -> kern_return_t {
-            let registration = Registration {
-                mask,
-                port,
-                behavior,
-                flavor,
-            };
-            code(on_level(target, $kind, |kernel, task, level| {
-                kernel.set_exception_ports(task, level, registration)
+            let registration = registration(mask, port, behavior, flavor);
+            code(on_level(target, $kind, |kernel, space, level| {
+                ports::set(kernel, space, level, registration)
             }))
         }
 
@@ -85,8 +100,9 @@ macro_rules! exception_port_calls {
                 behaviors,
                 flavors,
             };
-            let outcome = on_level(target, $kind, |kernel, task, level| {
-                kernel.get_exception_ports(task, level, mask)
+            let outcome = on_level(target, $kind, |kernel, space, level| {
+                let mask = ExceptionMask::from_bits_retain(mask);
+                ports::get(kernel, space, level, mask)
             });
             code(outcome.map(|list| {
                 // SAFETY: the seam's contract: room for 14 entries each.
@@ -114,14 +130,9 @@ macro_rules! exception_port_calls {
                 behaviors,
                 flavors,
             };
-            let registration = Registration {
-                mask,
-                port,
-                behavior,
-                flavor,
-            };
-            let outcome = on_level(target, $kind, |kernel, task, level| {
-                kernel.swap_exception_ports(task, level, registration)
+            let registration = registration(mask, port, behavior, flavor);
+            let outcome = on_level(target, $kind, |kernel, space, level| {
+                ports::swap(kernel, space, level, registration)
             });
             code(outcome.map(|list| {
                 // SAFETY: the seam's contract: room for 14 entries each.
@@ -132,13 +143,13 @@ macro_rules! exception_port_calls {
 }
 
 exception_port_calls!(
-    Kind::Thread,
+    LevelKind::Thread,
     thread_set_exception_ports,
     thread_get_exception_ports,
     thread_swap_exception_ports
 );
 exception_port_calls!(
-    Kind::Task,
+    LevelKind::Task,
     task_set_exception_ports,
     task_get_exception_ports,
     task_swap_exception_ports
@@ -149,11 +160,11 @@ fn on_waiting_thread<T>(
     name: mach_port_name_t,
     call: impl FnOnce(&mut Context) -> Result<T, KernReturn>,
 ) -> Result<T, KernReturn> {
-    on_level(name, Kind::Thread, |kernel, _, level| {
+    on_level(name, LevelKind::Thread, |kernel, _, level| {
         let Level::Thread(thread) = level else {
             return Err(KernReturn::INVALID_ARGUMENT);
         };
-        match kernel.state.threads[thread].context {
+        match kernel.tables.thread(thread).context {
             0 => Err(KernReturn::NOT_SUPPORTED),
             context => {
                 // SAFETY: the thread put its context here before it began to wait and takes it back under the lock that is held
@@ -165,8 +176,12 @@ fn on_waiting_thread<T>(
     })
 }
 
-/// The largest state, in words (A6.4).
-const STATE_WORDS: usize = 1296;
+/// The largest state that MIG carries, in words (A9.6).
+fn largest_state() -> usize {
+    process().map_or(THREAD_STATE_MAX, |process| {
+        process.mach.rules().largest_state()
+    })
+}
 
 pub unsafe fn thread_get_state(
     thread: mach_port_name_t,
@@ -175,14 +190,14 @@ pub unsafe fn thread_get_state(
     count: *mut mach_msg_type_number_t,
 ) -> kern_return_t {
     // SAFETY: the seam's contract: `count` is valid.
-    let room = unsafe { count.read() as usize };
-    let mut words = [0; STATE_WORDS];
+    let room = unsafe { count.read() as usize }.min(largest_state());
+    let mut words = [0; THREAD_STATE_MAX];
     let outcome = on_waiting_thread(thread, |context| {
         let mut length = 0;
         state::get(
             context,
-            flavor,
-            &mut words[..room.min(STATE_WORDS)],
+            Flavor::new(Machine::NATIVE, flavor),
+            &mut words[..room],
             &mut length,
         )
         .map(|()| length)
@@ -203,13 +218,14 @@ pub unsafe fn thread_set_state(
     count: mach_msg_type_number_t,
 ) -> kern_return_t {
     let count = count as usize;
-    if count > STATE_WORDS {
-        return KernReturn::INVALID_ARGUMENT.raw();
+    if count > largest_state() {
+        // MIG's stub does not send it (A9.6).
+        return KernReturn::MIG_ARRAY_TOO_LARGE.raw();
     }
-    let mut words = [0; STATE_WORDS];
+    let mut words = [0; THREAD_STATE_MAX];
     // SAFETY: the seam's contract: `state` holds `count` words.
     unsafe { core::ptr::copy_nonoverlapping(state, words.as_mut_ptr(), count) };
     code(on_waiting_thread(thread, |context| {
-        state::set(context, flavor, &words[..count])
+        state::set(context, Flavor::new(Machine::NATIVE, flavor), &words[..count])
     }))
 }

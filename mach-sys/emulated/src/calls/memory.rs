@@ -1,15 +1,17 @@
 //! Memory of the own task (`mach/mach_vm.h`).
 
-use super::{code, process, put};
+use super::target::{code, process, put, task_behind};
 use crate::host::pages;
 use crate::process::Process;
+use crate::thread::kernel::Kernel;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::types::*;
 
 /// The process, if the task that a name denotes is its own: the only one whose memory is here.
 fn own_memory(task: mach_port_name_t) -> Result<&'static Process, KernReturn> {
     let process = process()?;
-    let target = process.mach.lock().task_behind(process.task, task)?;
+    let mut held = process.mach.lock();
+    let target = task_behind(&mut Kernel::of(&mut held), process.task, task)?;
     if target == process.task {
         Ok(process)
     } else {

@@ -1,14 +1,19 @@
 //! Messages (`mach/message.h`).
 
-use super::{code, process};
-use crate::ipc::mach::{Locked, TaskId};
+use super::target::{code, process};
+use crate::ipc::insert;
+use crate::ipc::mach_port;
+use crate::ipc::name::{Name, SpaceId};
 use crate::ipc::receive::{self, ReceiveRequest};
 use crate::ipc::send::{self, SendRequest};
+use crate::ipc::state::Ipc;
 use core::ffi::c_void;
 use mach_wire::message::*;
-use mach_wire::port::MACH_PORT_RIGHT_RECEIVE;
+use mach_wire::port::PortRight;
 use mach_wire::types::*;
 
+/// In the generation of macOS 11 the receive buffer has room for a header and the trailer that is asked for, whatever
+/// `receive_size` says: a message that is too large for it leaves both there (C11.5).
 pub unsafe fn mach_msg(
     message: *mut c_void,
     option: mach_msg_option_t,
@@ -19,26 +24,27 @@ pub unsafe fn mach_msg(
     _notify: mach_port_name_t,
 ) -> kern_return_t {
     let address = message as u64;
+    let options = MessageOptions::from_bits_retain(option);
     let send_and_receive = || {
         let process = process()?;
-        if option & MACH_SEND_MSG != 0 {
+        if options.contains(MessageOptions::SEND_MSG) {
             let request = SendRequest {
                 address,
                 size: send_size,
-                options: option,
+                options,
                 timeout,
             };
-            send::send(&process.mach, process.task, request)?;
+            send::send(&process.mach, process.space, request)?;
         }
-        if option & MACH_RCV_MSG != 0 {
+        if options.contains(MessageOptions::RCV_MSG) {
             let request = ReceiveRequest {
                 address,
                 size: receive_size,
-                options: option,
+                options,
                 timeout,
-                name: receive_name,
+                name: Name::new(receive_name),
             };
-            receive::receive(&process.mach, process.task, request)?;
+            receive::receive(&process.mach, process.space, request)?;
         }
         Ok(())
     };
@@ -46,53 +52,64 @@ pub unsafe fn mach_msg(
 }
 
 pub unsafe fn mach_msg_destroy(message: *mut c_void) {
-    let word = |offset: usize| {
-        // SAFETY: the caller's message is readable for its whole size, and every word looked at lies below that size.
-        unsafe {
-            message
-                .cast::<u8>()
-                .add(offset)
-                .cast::<u32>()
-                .read_unaligned()
-        }
-    };
     let Ok(process) = process() else {
         return;
     };
     // Each right is looked up by itself, and the message read with no lock held.
-    let destroy = |name: mach_port_name_t, disposition: u32| {
-        process
-            .mach
-            .lock()
-            .destroy_user_right(process.task, name, disposition);
+    let destroy = |name: mach_port_t, disposition: u32| {
+        let mut held = process.mach.lock();
+        let (name, disposition) = (Name::new(name), Disposition::new(disposition));
+        destroy_user_right(&mut held.ipc(), process.space, name, disposition);
     };
-    let (bits, size) = (word(0), word(4));
-    destroy(word(8), bits & MACH_MSGH_BITS_REMOTE_MASK);
-    if bits & MACH_MSGH_BITS_COMPLEX != 0 && size >= 28 {
-        let count = word(24).min((size - 28) / 12);
-        for index in 0..count as usize {
-            let at = 28 + 12 * index;
-            destroy(word(at), word(at + 8) >> 16 & 0xff);
-        }
+    // SAFETY: the caller's message starts with a header.
+    let header = unsafe { message.cast::<mach_msg_header_t>().read_unaligned() };
+    let bits = header.msgh_bits;
+    destroy(header.msgh_remote_port, MACH_MSGH_BITS_REMOTE(bits));
+    let Some(room) = (header.msgh_size as usize).checked_sub(size_of::<mach_msg_base_t>()) else {
+        return;
+    };
+    if !MACH_MSGH_BITS_IS_COMPLEX(bits) {
+        return;
+    }
+    // SAFETY: the message is readable for its size, which a base fits into.
+    let base = unsafe { message.cast::<mach_msg_base_t>().read_unaligned() };
+    let count = (base.body.msgh_descriptor_count as usize)
+        .min(room / size_of::<mach_msg_port_descriptor_t>());
+    for index in 0..count {
+        // SAFETY: `index` is below the number of descriptors that the message's size has room for behind its base.
+        let descriptor = unsafe {
+            message
+                .cast::<u8>()
+                .add(size_of::<mach_msg_base_t>())
+                .cast::<mach_msg_port_descriptor_t>()
+                .add(index)
+                .read_unaligned()
+        };
+        destroy(descriptor.name, u32::from(descriptor.disposition));
     }
 }
 
-impl Locked<'_> {
-    /// Releases a right of a message as libsyscall's `mach_msg_destroy` does (C12.1). A right that is not there is no error.
-    fn destroy_user_right(&mut self, task: TaskId, name: mach_port_name_t, disposition: u32) {
-        if name == MACH_PORT_NULL || name == MACH_PORT_DEAD {
-            return;
-        }
-        let _ = match disposition {
-            MACH_MSG_TYPE_MOVE_SEND | MACH_MSG_TYPE_MOVE_SEND_ONCE => self.deallocate(task, name),
-            MACH_MSG_TYPE_MOVE_RECEIVE => self.mod_refs(task, name, MACH_PORT_RIGHT_RECEIVE, -1),
-            MACH_MSG_TYPE_MAKE_SEND => self
-                .insert_right(task, name, name, MACH_MSG_TYPE_MAKE_SEND)
-                .and_then(|()| self.deallocate(task, name)),
-            MACH_MSG_TYPE_MAKE_SEND_ONCE => self
-                .extract_right(task, name, disposition)
-                .and_then(|(once, _)| self.deallocate(task, once)),
-            _ => Ok(()),
-        };
+/// Releases a right of a message as libsyscall's `mach_msg_destroy` does (C12.1). A right that is not there is no error.
+fn destroy_user_right(
+    ipc: &mut Ipc<'_, '_>,
+    space: SpaceId,
+    name: Name,
+    disposition: Disposition,
+) {
+    if !name.is_valid() {
+        return;
     }
+    let _ = match disposition {
+        Disposition::MOVE_SEND | Disposition::MOVE_SEND_ONCE => {
+            mach_port::deallocate(ipc, space, name)
+        }
+        Disposition::MOVE_RECEIVE => {
+            mach_port::mod_refs(ipc, space, name, PortRight::RECEIVE, -1)
+        }
+        Disposition::MAKE_SEND => insert::insert_right(ipc, space, name, name, disposition)
+            .and_then(|()| mach_port::deallocate(ipc, space, name)),
+        Disposition::MAKE_SEND_ONCE => insert::extract_right(ipc, space, name, disposition)
+            .and_then(|(once, _)| mach_port::deallocate(ipc, space, once)),
+        _ => Ok(()),
+    };
 }

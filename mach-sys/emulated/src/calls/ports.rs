@@ -1,18 +1,26 @@
 //! Names and rights (`mach/mach_port.h`, `mach/mach_init.h`).
 
-use super::{code, on_task, process, put};
+use super::target::{code, on_space, process, put, task_behind};
 use crate::host::pages::Words;
+use crate::ipc::name::Name;
+use crate::ipc::names::Listing;
+use crate::ipc::{insert, mach_port, sets};
+use crate::thread::kernel::Kernel;
+use crate::thread::life;
 use mach_wire::kern_return::KernReturn;
+use mach_wire::message::Disposition;
+use mach_wire::port::PortRight;
 use mach_wire::types::*;
 
 pub unsafe fn mach_thread_self() -> mach_port_name_t {
-    let Ok(process) = process::current() else {
+    let Ok(process) = process() else {
         return MACH_PORT_NULL;
     };
-    let name = process
-        .this_thread()
-        .and_then(|thread| process.mach.lock().thread_self(thread));
-    name.unwrap_or(MACH_PORT_NULL)
+    let name = process.this_thread().and_then(|thread| {
+        let mut held = process.mach.lock();
+        life::thread_self(&mut Kernel::of(&mut held), thread)
+    });
+    name.map_or(MACH_PORT_NULL, Name::raw)
 }
 
 pub unsafe fn mach_port_allocate(
@@ -20,10 +28,12 @@ pub unsafe fn mach_port_allocate(
     right: mach_port_right_t,
     name: *mut mach_port_name_t,
 ) -> kern_return_t {
-    let outcome = on_task(task, |kernel, task| kernel.allocate(task, right));
+    let outcome = on_space(task, |ipc, space| {
+        mach_port::allocate(ipc, space, PortRight::new(right))
+    });
     code(outcome.map(|value| {
         // SAFETY: the seam's contract: `name` is valid for a write.
-        unsafe { put(name, value) };
+        unsafe { put(name, value.raw()) };
     }))
 }
 
@@ -31,7 +41,9 @@ pub unsafe fn mach_port_deallocate(
     task: mach_port_name_t,
     name: mach_port_name_t,
 ) -> kern_return_t {
-    code(on_task(task, |kernel, task| kernel.deallocate(task, name)))
+    code(on_space(task, |ipc, space| {
+        mach_port::deallocate(ipc, space, Name::new(name))
+    }))
 }
 
 pub unsafe fn mach_port_mod_refs(
@@ -40,8 +52,8 @@ pub unsafe fn mach_port_mod_refs(
     right: mach_port_right_t,
     delta: mach_port_delta_t,
 ) -> kern_return_t {
-    code(on_task(task, |kernel, task| {
-        kernel.mod_refs(task, name, right, delta)
+    code(on_space(task, |ipc, space| {
+        mach_port::mod_refs(ipc, space, Name::new(name), PortRight::new(right), delta)
     }))
 }
 
@@ -51,7 +63,9 @@ pub unsafe fn mach_port_get_refs(
     right: mach_port_right_t,
     references: *mut mach_port_urefs_t,
 ) -> kern_return_t {
-    let outcome = on_task(task, |kernel, task| kernel.get_refs(task, name, right));
+    let outcome = on_space(task, |ipc, space| {
+        mach_port::get_refs(ipc, space, Name::new(name), PortRight::new(right))
+    });
     code(outcome.map(|value| {
         // SAFETY: the seam's contract: `references` is valid for a write.
         unsafe { put(references, value) };
@@ -64,8 +78,9 @@ pub unsafe fn mach_port_insert_right(
     poly: mach_port_name_t,
     disposition: mach_msg_type_name_t,
 ) -> kern_return_t {
-    code(on_task(task, |kernel, task| {
-        kernel.insert_right(task, name, poly, disposition)
+    code(on_space(task, |ipc, space| {
+        let (name, poly) = (Name::new(name), Name::new(poly));
+        insert::insert_right(ipc, space, name, poly, Disposition::new(disposition))
     }))
 }
 
@@ -76,14 +91,14 @@ pub unsafe fn mach_port_extract_right(
     right: *mut mach_port_name_t,
     right_type: *mut mach_msg_type_name_t,
 ) -> kern_return_t {
-    let outcome = on_task(task, |kernel, task| {
-        kernel.extract_right(task, name, disposition)
+    let outcome = on_space(task, |ipc, space| {
+        insert::extract_right(ipc, space, Name::new(name), Disposition::new(disposition))
     });
     code(outcome.map(|(made, kind)| {
         // SAFETY: the seam's contract: both results are valid for a write.
         unsafe {
-            put(right, made);
-            put(right_type, kind);
+            put(right, made.raw());
+            put(right_type, kind.raw());
         }
     }))
 }
@@ -93,10 +108,10 @@ pub unsafe fn mach_port_type(
     name: mach_port_name_t,
     kind: *mut mach_port_type_t,
 ) -> kern_return_t {
-    let outcome = on_task(task, |kernel, task| kernel.port_type(task, name));
+    let outcome = on_space(task, |ipc, space| mach_port::port_type(ipc, space, Name::new(name)));
     code(outcome.map(|value| {
         // SAFETY: the seam's contract: `kind` is valid for a write.
-        unsafe { put(kind, value) };
+        unsafe { put(kind, value.bits()) };
     }))
 }
 
@@ -109,10 +124,12 @@ pub unsafe fn mach_port_names(
 ) -> kern_return_t {
     let list = || {
         let process = process()?;
-        let (target, mut room) = {
-            let mut kernel = process.mach.lock();
-            let target = kernel.task_behind(process.task, task)?;
-            (target, kernel.name_count(target))
+        let (space, mut room) = {
+            let mut held = process.mach.lock();
+            let kernel = &mut Kernel::of(&mut held);
+            let target = task_behind(kernel, process.task, task)?;
+            let space = kernel.tables.task(target).space;
+            (space, kernel.ipc.space(space).names() as usize)
         };
         loop {
             // Memory is taken outside the lock; names made meanwhile may ask for more of it.
@@ -120,11 +137,22 @@ pub unsafe fn mach_port_names(
             let shortage = |_| KernReturn::RESOURCE_SHORTAGE;
             let mut found_names = Words::new(room).map_err(shortage)?;
             let mut found_types = Words::new(room).map_err(shortage)?;
-            let count = process.mach.lock().port_names(
-                target,
-                found_names.as_mut_slice(),
-                found_types.as_mut_slice(),
-            );
+            let (names, types) = (found_names.as_mut_slice(), found_types.as_mut_slice());
+            let mut listing = Listing::new();
+            let mut count = 0;
+            let mut more = true;
+            while more {
+                let mut held = process.mach.lock();
+                more = listing.step(&held.ipc(), space, |name, kind| {
+                    if let (Some(to_name), Some(to_type)) =
+                        (names.get_mut(count), types.get_mut(count))
+                    {
+                        *to_name = name.raw();
+                        *to_type = kind.bits();
+                    }
+                    count += 1;
+                });
+            }
             if count > room {
                 room = count;
                 continue;
@@ -148,8 +176,8 @@ pub unsafe fn mach_port_insert_member(
     name: mach_port_name_t,
     set: mach_port_name_t,
 ) -> kern_return_t {
-    code(on_task(task, |kernel, task| {
-        kernel.insert_member(task, name, set)
+    code(on_space(task, |ipc, space| {
+        sets::insert_member(ipc, space, Name::new(name), Name::new(set))
     }))
 }
 
@@ -158,8 +186,8 @@ pub unsafe fn mach_port_extract_member(
     name: mach_port_name_t,
     set: mach_port_name_t,
 ) -> kern_return_t {
-    code(on_task(task, |kernel, task| {
-        kernel.extract_member(task, name, set)
+    code(on_space(task, |ipc, space| {
+        sets::extract_member(ipc, space, Name::new(name), Name::new(set))
     }))
 }
 
@@ -168,8 +196,8 @@ pub unsafe fn mach_port_move_member(
     name: mach_port_name_t,
     after: mach_port_name_t,
 ) -> kern_return_t {
-    code(on_task(task, |kernel, task| {
-        kernel.move_member(task, name, after)
+    code(on_space(task, |ipc, space| {
+        sets::move_member(ipc, space, Name::new(name), Name::new(after))
     }))
 }
 
@@ -178,8 +206,8 @@ pub unsafe fn mach_port_set_context(
     name: mach_port_name_t,
     context: mach_port_context_t,
 ) -> kern_return_t {
-    code(on_task(task, |kernel, task| {
-        kernel.set_context(task, name, context)
+    code(on_space(task, |ipc, space| {
+        mach_port::set_context(ipc, space, Name::new(name), context)
     }))
 }
 
@@ -188,7 +216,7 @@ pub unsafe fn mach_port_get_context(
     name: mach_port_name_t,
     context: *mut mach_port_context_t,
 ) -> kern_return_t {
-    let outcome = on_task(task, |kernel, task| kernel.get_context(task, name));
+    let outcome = on_space(task, |ipc, space| mach_port::get_context(ipc, space, Name::new(name)));
     code(outcome.map(|value| {
         // SAFETY: the seam's contract: `context` is valid for a write.
         unsafe { put(context, value) };

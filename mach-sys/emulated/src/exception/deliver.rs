@@ -1,19 +1,23 @@
 //! The walk of the levels for one fault, on the thread that faulted (A1, A2).
 
-use super::answer;
-use super::ports::{Level, MODIFIERS};
+use super::level::Level;
+use super::rights::DeliveryRights;
 use crate::host::context::Context;
 use crate::host::fault::{Trap, Verdict};
-use crate::host::slot;
-use crate::ipc::buffer::Buffer;
-use crate::ipc::mach::{Locked, Mach};
-use crate::ipc::object::{Carried, Object, QueueFull};
+use crate::ipc::id::PortId;
+use crate::ipc::pool::Buffer;
+use crate::ipc::request;
+use crate::ipc::right;
+use crate::rules::Rules;
+use crate::thread::kernel::{Kernel, Mach};
+use crate::thread::object::ThreadId;
 use crate::thread::state;
-use mach_wire::exception::{Behavior, BehaviorKind, BehaviorModifiers, ExceptionType};
+use mach_wire::machine::Machine;
+use mach_wire::exception::{Behavior, BehaviorModifiers, ExceptionType};
 use mach_wire::kern_return::KernReturn;
-use mach_wire::message::{Disposition, MACH_MSG_TYPE_PORT_SEND_ONCE};
-use mach_wire::mig::{HeaderPort, Identity, IdentityKind, Raise, Routine, check_reply};
-use mach_wire::thread_state::THREAD_STATE_MAX;
+use mach_wire::message::Disposition;
+use mach_wire::mig::{HeaderPort, Identity, Raise, Reply, Routine, check_reply};
+use mach_wire::thread_state::Flavor;
 
 /// The original exception: the same for every level (A1.9).
 #[derive(Clone, Copy, Debug)]
@@ -24,20 +28,23 @@ struct Fault {
 
 /// What a level asked for, read in one step (A2.4).
 #[derive(Clone, Copy, Debug)]
-struct Wanted {
-    port: u32,
-    routine: Routine,
-    flavor: i32,
+pub(super) struct Wanted {
+    pub(super) port: PortId,
+    pub(super) routine: Routine,
+    flavor: Flavor,
 }
 
-/// Asks the thread's handler, then the task's. The first that answers with success, or with `MACH_RCV_PORT_DIED`, ends the
+/// Asks the thread's handler, then the task's. The first that replies with success, or with `MACH_RCV_PORT_DIED`, ends the
 /// search (A1.1); when none does, the host level is asked.
-pub(crate) fn walk(mach: &Mach, thread: u32, trap: &mut Trap<'_>) -> Verdict {
+pub(crate) fn walk(mach: &Mach, thread: ThreadId, trap: &mut Trap<'_>) -> Verdict {
     let fault = Fault {
         exception: ExceptionType::new(trap.raised.exception),
         codes: trap.raised.codes,
     };
-    let task = mach.lock_with_signals_blocked().state.threads[thread].task;
+    let task = {
+        let mut held = mach.lock_with_signals_blocked();
+        held.parts().1.thread(thread).task
+    };
     for level in [Level::Thread(thread), Level::Task(task)] {
         match deliver(mach, thread, level, fault, trap.context) {
             Ok(()) | Err(KernReturn::RCV_PORT_DIED) => return Verdict::Resume,
@@ -50,171 +57,138 @@ pub(crate) fn walk(mach: &Mach, thread: u32, trap: &mut Trap<'_>) -> Verdict {
 /// Offers the exception to one level. `Ok` when it was handled and the state of the reply, if there is one, is applied.
 fn deliver(
     mach: &Mach,
-    thread: u32,
+    thread: ThreadId,
     level: Level,
     fault: Fault,
     context: &mut Context,
 ) -> Result<(), KernReturn> {
     // A state passes through here on its way between the context and a message: not on the stack, which is a small one.
     let mut scratch = mach.pool().take().ok_or(KernReturn::RESOURCE_SHORTAGE)?;
-    let mut kernel = mach.lock_with_signals_blocked();
-    let wanted = kernel.wanted(level, fault.exception)?;
-    let message = kernel.write_request(thread, wanted, fault, context, &mut scratch)?;
-    // The message has its own reference; this one lasts as long as the delivery (A2.10, A2.11).
-    kernel.retain(wanted.port);
-    let record = &mut kernel.state.threads[thread];
-    record.answer.begin();
-    record.context = context.as_raw() as usize;
-    let spin = kernel.receiver_is_elsewhere(wanted.port);
-    // A5.1: the queue limit does not count; only a full kernel refuses, and the message's end is then the answer.
-    if let Err(QueueFull(message)) = kernel.enqueue(message) {
-        kernel.destroy_message(message);
-    }
-    drop(kernel);
-    let reply = answer::wait_for_reply(mach, thread, spin);
-    let mut kernel = mach.lock_with_signals_blocked();
-    kernel.state.threads[thread].context = 0;
-    kernel.release_object(wanted.port);
+    let mut held = mach.lock_with_signals_blocked();
+    let kernel = &mut Kernel::of(&mut held);
+    let wanted = wanted(kernel, level, fault.exception)?;
+    let state = fetch_state(context, wanted, kernel.ipc.rules, &mut scratch)?;
+    let message = kernel.ipc.pool.take();
+    let message = message.ok_or(KernReturn::RESOURCE_SHORTAGE)?;
+    let rights = DeliveryRights::make(kernel, thread, wanted.port, wanted.routine)?;
+    let identity = rights.identity(&mut kernel.ipc);
+    let message = write_request(message, wanted, fault, identity, state);
+    let victim = kernel.tables.thread_mut(thread);
+    victim.context = context.as_raw() as usize;
+    let reply_port = victim.reply_port;
+    let spin = request::send(&mut kernel.ipc, wanted.port, message, reply_port);
+    drop(held);
+    let reply = request::wait_for_reply(mach, reply_port, spin);
+    let mut held = mach.lock_with_signals_blocked();
+    let kernel = &mut Kernel::of(&mut held);
+    kernel.tables.thread_mut(thread).context = 0;
+    rights.release(&mut kernel.ipc);
     // A6.8: a right that was destroyed unused says MIG_SERVER_DIED.
     let mut reply = reply.ok_or(KernReturn::MIG_SERVER_DIED)?;
-    let outcome = apply(&mut reply, wanted.routine, context, &mut scratch);
-    kernel.destroy_message(reply);
+    let rules = kernel.ipc.rules;
+    let outcome = apply(&mut reply, wanted.routine, rules, context, &mut scratch);
+    right::destroy_message(&mut kernel.ipc, reply);
     outcome
 }
 
-impl<'m> Locked<'m> {
-    /// The action of a level, if it has a live port and a behavior that there is a message for (A2.2–A2.5).
-    fn wanted(&self, level: Level, exception: ExceptionType) -> Result<Wanted, KernReturn> {
-        let action = self
-            .actions(level)
-            .get(exception.raw())
-            .ok_or(KernReturn::FAILURE)?;
-        let port = match action.port() {
-            Carried::Object(port) if self.object(port).alive => port,
-            _ => return Err(KernReturn::FAILURE),
-        };
-        // Of the modifiers only the width of the codes counts here (A2.5).
-        let behavior = Behavior::new(action.behavior);
-        let kind = BehaviorKind::new((action.behavior as u32 & !MODIFIERS) as i32);
-        let width = behavior.modifiers() & BehaviorModifiers::CODES;
-        let routine =
-            Routine::for_behavior(Behavior::of(kind, width)).ok_or(KernReturn::FAILURE)?;
-        Ok(Wanted {
-            port,
-            routine,
-            flavor: action.flavor,
-        })
-    }
+/// The action of a level, if it has a live port and a behavior that there is a message for (A2.2–A2.5).
+pub(super) fn wanted(
+    kernel: &Kernel<'_, '_>,
+    level: Level,
+    exception: ExceptionType,
+) -> Result<Wanted, KernReturn> {
+    let action = level.actions(kernel.tables).get(exception);
+    let action = action.ok_or(KernReturn::FAILURE)?;
+    let port = request::target(&kernel.ipc, action.port).ok_or(KernReturn::FAILURE)?;
+    // Of the modifiers only the width of the codes counts here (A2.5).
+    let width = action.behavior.modifiers() & BehaviorModifiers::CODES;
+    let behavior = Behavior::of(action.behavior.kind(), width);
+    let routine = Routine::for_behavior(behavior).ok_or(KernReturn::FAILURE)?;
+    Ok(Wanted {
+        port,
+        routine,
+        flavor: action.flavor,
+    })
+}
 
-    /// The request, as it will lie in the queue: object identifiers where the receiver finds names.
-    fn write_request(
-        &mut self,
-        thread: u32,
-        wanted: Wanted,
-        fault: Fault,
-        context: &Context,
-        scratch: &mut Buffer<'m>,
-    ) -> Result<Buffer<'m>, KernReturn> {
-        let mut count = 0;
-        if wanted.routine.has_state() {
-            // A4.1: a state that cannot be fetched means that nothing is sent.
-            let room = &mut scratch.words[..THREAD_STATE_MAX];
-            state::get(context, wanted.flavor, room, &mut count)?;
-        }
-        let mut message = self.pool.take().ok_or(KernReturn::RESOURCE_SHORTAGE)?;
-        let identity = self.carried_identity(thread, wanted.routine)?;
-        let request = Raise {
-            routine: wanted.routine,
-            remote: HeaderPort::NONE,
-            local: HeaderPort::NONE,
-            voucher: HeaderPort::NONE,
-            identity,
-            disposition: Disposition::MOVE_SEND,
-            exception: fault.exception,
-            codes: &fault.codes,
-            flavor: wanted.flavor,
-            state: &scratch.words[..count as usize],
-        };
-        let size = match request.encode(message.bytes_mut()) {
-            Ok(size) => size,
-            Err(_) => {
-                self.release_identity(identity);
-                return Err(KernReturn::FAILURE);
-            }
-        };
-        message.size = size as u32;
-        message.from_kernel = true;
-        self.retain(wanted.port);
-        message.destination = wanted.port;
-        let reply_port = self.state.threads[thread].reply_port;
-        self.retain(reply_port);
-        message.reply = Carried::Object(reply_port).to_word();
-        message.reply_disposition = MACH_MSG_TYPE_PORT_SEND_ONCE as u8;
-        Ok(message)
+/// The words of the state that the request carries. A state that cannot be fetched means that nothing is sent (A4.1).
+fn fetch_state<'s>(
+    context: &Context,
+    wanted: Wanted,
+    rules: &Rules,
+    scratch: &'s mut Buffer<'_>,
+) -> Result<&'s [u32], KernReturn> {
+    let mut count = 0;
+    if wanted.routine.has_state() {
+        let room = &mut scratch.words[..rules.largest_state()];
+        state::get(context, wanted.flavor, room, &mut count)?;
     }
+    Ok(&scratch.words[..count as usize])
+}
 
-    /// The rights that a routine's request carries, a reference each (A7.1, A7.10).
-    fn carried_identity(&mut self, thread: u32, routine: Routine) -> Result<Identity, KernReturn> {
-        let record = &self.state.threads[thread];
-        let (control, task) = (record.port, record.task);
-        Ok(match routine.identity() {
-            IdentityKind::ThreadAndTask => {
-                let task = self.task(task).port;
-                self.retain(control);
-                self.retain(task);
-                Identity::ThreadAndTask {
-                    thread: control,
-                    task,
-                }
-            }
-            IdentityKind::Token => Identity::Token {
-                // The creator's reference is the message's.
-                token: self
-                    .create_object(Object::token(task))
-                    .ok_or(KernReturn::RESOURCE_SHORTAGE)?,
-                thread_id: u64::from(slot::gettid()),
-            },
-            IdentityKind::None | IdentityKind::Kcdata => Identity::None,
-        })
-    }
-
-    fn release_identity(&mut self, identity: Identity) {
-        match identity {
-            Identity::ThreadAndTask { thread, task } => {
-                self.release_object(thread);
-                self.release_object(task);
-            }
-            Identity::Token { token, .. } => self.release_object(token),
-            Identity::None | Identity::Kcdata { .. } => {}
-        }
-    }
+/// Writes the request as it will lie in the queue: rights' words where the receiver finds names.
+fn write_request<'k>(
+    mut message: Buffer<'k>,
+    wanted: Wanted,
+    fault: Fault,
+    identity: Identity,
+    state: &[u32],
+) -> Buffer<'k> {
+    let request = Raise {
+        routine: wanted.routine,
+        remote: HeaderPort::NONE,
+        local: HeaderPort::NONE,
+        voucher: HeaderPort::NONE,
+        identity,
+        disposition: Disposition::PORT_SEND,
+        exception: fault.exception,
+        codes: &fault.codes,
+        flavor: wanted.flavor.raw,
+        state,
+    };
+    // The identity is of the routine's kind, the state fits, and a buffer has room for the largest request: it is encoded.
+    let size = request.encode(message.bytes_mut());
+    debug_assert!(size.is_ok());
+    message.size = size.unwrap_or_default() as u32;
+    message
 }
 
 /// What the reply decides (A4.4, A6), its state written into the context.
 fn apply(
     reply: &mut Buffer<'_>,
     routine: Routine,
+    rules: &Rules,
     context: &mut Context,
     scratch: &mut Buffer<'_>,
 ) -> Result<(), KernReturn> {
-    // As it would have arrived: the reply right's place says whether it carries one (A6.3).
-    let carried = reply.reply;
-    reply.set_word(8, carried);
-    let limit = routine.reply_size(THREAD_STATE_MAX) + LARGEST_TRAILER;
+    request::reply_as_received(reply);
     let size = reply.size as usize;
-    let accepted =
-        check_reply(routine, &reply.bytes()[..size], limit).map_err(|error| error.kern_return())?;
+    let accepted = judge(&reply.bytes()[..size], routine, rules)?;
     let Some(flavor) = accepted.flavor else {
         return Ok(());
     };
-    // At most `THREAD_STATE_MAX` words, which a buffer has room for.
     let words = accepted
         .new_state
         .copy_to(&mut scratch.words)
         .ok_or(KernReturn::MIG_TYPE_ERROR)?;
     // A4.4: the result of the set is the result of the delivery.
-    state::set(context, flavor, words)
+    state::set(context, Flavor::new(Machine::NATIVE, flavor), words)
 }
 
-/// What the kernel's receive buffer has beyond the largest reply, in macOS 26 (A6.4).
-const LARGEST_TRAILER: usize = 68;
+/// Whether a reply, as received, is one to a request of the routine, and says that the exception was handled (A6).
+pub(super) fn judge<'r>(
+    reply: &'r [u8],
+    routine: Routine,
+    rules: &Rules,
+) -> Result<Reply<'r>, KernReturn> {
+    let limit = rules.reply_buffer(routine);
+    let checked = check_reply(routine, reply, limit).map_err(|error| error.kern_return());
+    if reply.len() > routine.reply_size(rules.largest_state()) {
+        // A6.4: between the largest reply and the buffer's end any size is a wrong one.
+        return Err(match checked {
+            Err(error) => error,
+            Ok(_) => KernReturn::MIG_TYPE_ERROR,
+        });
+    }
+    checked
+}

@@ -1,15 +1,18 @@
-//! Exceptions: who asked for which, how one is delivered, what an answer means (kernel-semantics A and B).
+//! Exceptions: who asked for which, and how one is delivered (kernel-semantics A and B).
 //!
-//! | room | what stands there |
+//! | file | contents |
 //! |---|---|
-//! | `action` | the slots of a thread or task: port, behavior, flavor (A0.1) |
-//! | `ports` | set, get and swap of those slots (B) |
-//! | `deliver` | the walk of the levels for one fault, and each delivery in it (A1–A5) |
-//! | `answer` | the wait for the reply, and what it decides (A4, A6) |
-//! | `peer` | whether the other side of a hand-over runs on another CPU |
+//! | `level` | whose exception actions: a thread's or a task's |
+//! | `list` | what a get or swap returns (B3, B4) |
+//! | `ports` | set, get and swap of exception ports (B) |
+//! | `rights` | the rights that the kernel makes for one delivery (A2.10, A2.11) |
+//! | `deliver` | the walk of the levels for one fault, and each delivery in it (A1–A6) |
 
-pub(crate) mod action;
-pub(crate) mod answer;
 pub(crate) mod deliver;
-pub(crate) mod peer;
+pub(crate) mod level;
+pub(crate) mod list;
 pub(crate) mod ports;
+pub(crate) mod rights;
+
+#[cfg(test)]
+mod tests;

@@ -1,280 +1,184 @@
-//! Registration: set, get and swap of exception actions (B1–B4).
+//! Registration: set, get and swap of exception ports (B1–B4).
 
-use super::action::{Action, Actions, TYPES};
-use crate::ipc::copyin::Dead;
-use crate::ipc::mach::{Locked, TaskId};
-use crate::ipc::object::{Carried, Kind};
+use super::level::Level;
+use super::list::{Compare, List};
+use crate::ipc::copyin::{self, Dead};
+use crate::ipc::kmsg::Right;
+use crate::ipc::name::{Name, SpaceId};
+use crate::ipc::right;
+use crate::ipc::state::Ipc;
+use crate::rules::{KobjectHandler, Rules};
+use crate::thread::action::Action;
+use crate::thread::kernel::Kernel;
 use crate::thread::state;
-use mach_wire::exception::{
-    EXC_MASK_VALID, EXCEPTION_IDENTITY_PROTECTED, EXCEPTION_STATE_IDENTITY_PROTECTED,
-    MACH_EXCEPTION_BACKTRACE_PREFERRED, MACH_EXCEPTION_CODES, MACH_EXCEPTION_ERRORS,
-};
+use mach_wire::exception::{Behavior, BehaviorKind, BehaviorModifiers, ExceptionMask};
 use mach_wire::kern_return::KernReturn;
-use mach_wire::message::MACH_MSG_TYPE_COPY_SEND;
-use mach_wire::types::{MACH_PORT_DEAD, MACH_PORT_NULL, mach_port_name_t};
-
-/// The modifier bits of a behavior (A2.5).
-pub(crate) const MODIFIERS: u32 =
-    (MACH_EXCEPTION_CODES | MACH_EXCEPTION_ERRORS | MACH_EXCEPTION_BACKTRACE_PREFERRED) as u32;
-
-/// Whose slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Level {
-    Thread(u32),
-    Task(TaskId),
-}
+use mach_wire::message::Disposition;
+use mach_wire::thread_state::Flavor;
 
 /// What a caller registers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Registration {
-    pub(crate) mask: u32,
-    pub(crate) port: mach_port_name_t,
-    pub(crate) behavior: i32,
-    pub(crate) flavor: i32,
+    pub(crate) mask: ExceptionMask,
+    pub(crate) port: Name,
+    pub(crate) behavior: Behavior,
+    pub(crate) flavor: Flavor,
 }
 
-/// Some types of exceptions with the same action, as handed to the caller.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Listed {
-    pub(crate) mask: u32,
-    pub(crate) port: mach_port_name_t,
-    pub(crate) behavior: i32,
-    pub(crate) flavor: i32,
+/// `{thread,task}_set_exception_ports` (B3.1). `space` is the one whose names are meant.
+pub(crate) fn set(
+    kernel: &mut Kernel<'_, '_>,
+    space: SpaceId,
+    level: Level,
+    registration: Registration,
+) -> Result<(), KernReturn> {
+    let port = registered_port(&mut kernel.ipc, space, registration)?;
+    replace(kernel, level, registration, port, None, space);
+    Ok(())
 }
 
-/// What a swap or get returns: at most one entry per type.
-#[derive(Debug, Default)]
-pub(crate) struct List {
-    entries: [Listed; TYPES],
-    stored: [u32; TYPES],
-    returned: [u32; TYPES],
-    count: usize,
+/// `{thread,task}_swap_exception_ports` (B3.2).
+pub(crate) fn swap(
+    kernel: &mut Kernel<'_, '_>,
+    space: SpaceId,
+    level: Level,
+    registration: Registration,
+) -> Result<List, KernReturn> {
+    let port = registered_port(&mut kernel.ipc, space, registration)?;
+    let mut list = List::new(Compare::Returned);
+    replace(kernel, level, registration, port, Some(&mut list), space);
+    Ok(list)
 }
 
-impl List {
-    pub(crate) fn entries(&self) -> &[Listed] {
-        &self.entries[..self.count]
+/// `{thread,task}_get_exception_ports` (B4).
+pub(crate) fn get(
+    kernel: &mut Kernel<'_, '_>,
+    space: SpaceId,
+    level: Level,
+    mask: ExceptionMask,
+) -> Result<List, KernReturn> {
+    if !ExceptionMask::VALID.contains(mask) {
+        return Err(KernReturn::INVALID_ARGUMENT);
     }
+    let mut list = List::new(Compare::Stored);
+    let per_thread = matches!(level, Level::Thread(_));
+    if per_thread && !level.actions(kernel.tables).present {
+        return Ok(list);
+    }
+    for exception in mask.kinds() {
+        if let Some(action) = level.actions(kernel.tables).get(exception) {
+            list.add(&mut kernel.ipc, space, exception, action);
+        }
+    }
+    Ok(list)
 }
 
-/// How slots with equal actions find together (B3.3).
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Compare {
-    /// get: by the port that is stored.
-    Stored,
-    /// swap: by the port that an earlier entry returned; one that died after registration returned "dead".
-    Returned,
+/// Takes the port of a registration from the caller's name (B1.1), then validates in the order of B2.
+fn registered_port(
+    ipc: &mut Ipc<'_, '_>,
+    space: SpaceId,
+    registration: Registration,
+) -> Result<Right, KernReturn> {
+    let port = match registration.port {
+        Name::NULL => Right::Null,
+        Name::DEAD => Right::Dead,
+        name => copyin::copyin(ipc, space, name, Disposition::COPY_SEND, Dead::Accepted)
+            .map_err(|_| KernReturn::SEND_INVALID_RIGHT)?,
+    };
+    let validated = validate(ipc, registration, port);
+    if let Err(error) = validated {
+        right::release(ipc, port);
+        return Err(error);
+    }
+    if is_kobject(ipc, port) && ipc.rules.kobject_as_handler() == KobjectHandler::StoredAsNull {
+        // B1.6
+        right::release(ipc, port);
+        return Ok(Right::Null);
+    }
+    Ok(port)
 }
 
-impl Locked<'_> {
-    /// The thread or task behind a name, as the target of a registration (B1.2).
-    pub(crate) fn level(
-        &mut self,
-        task: TaskId,
-        name: mach_port_name_t,
-        kind: Kind,
-    ) -> Result<Level, KernReturn> {
-        if name == MACH_PORT_NULL || name == MACH_PORT_DEAD {
-            return Err(KernReturn::SEND_INVALID_DEST);
-        }
-        let (found, object) = self.kernel_object(task, name)?;
-        if found != kind {
-            return Err(KernReturn::INVALID_ARGUMENT);
-        }
-        let object = self.object(object);
-        Ok(match kind {
-            Kind::Thread => Level::Thread(object.owner),
-            _ => Level::Task(object.task),
-        })
-    }
+/// Whether the right is for something that no user receives from.
+fn is_kobject(ipc: &Ipc<'_, '_>, right: Right) -> bool {
+    let port = right.port();
+    port.is_some_and(|port| ipc.port(port).queue().is_none())
+}
 
-    pub(crate) fn actions(&self, level: Level) -> &Actions {
-        match level {
-            Level::Thread(thread) => &self.state.threads[thread].actions,
-            Level::Task(task) => &self.task(task).actions,
+/// The kind of a behavior, and whether it needs 64-bit codes and has none (B2.2, B2.5).
+fn kind_of(behavior: Behavior, rules: &Rules) -> (BehaviorKind, bool) {
+    let mut modifiers = BehaviorModifiers::CODES | BehaviorModifiers::ERRORS;
+    if rules.backtrace_is_a_modifier() {
+        modifiers |= BehaviorModifiers::BACKTRACE_PREFERRED;
+    }
+    let kind = BehaviorKind::new(behavior.raw() & !modifiers.bits());
+    let backtrace = BehaviorModifiers::BACKTRACE_PREFERRED;
+    let needs_codes =
+        kind == BehaviorKind::IDENTITY_PROTECTED || behavior.modifiers().contains(backtrace);
+    (kind, needs_codes && !behavior.has_codes())
+}
+
+fn validate(
+    ipc: &Ipc<'_, '_>,
+    registration: Registration,
+    port: Right,
+) -> Result<(), KernReturn> {
+    let refused = Err(KernReturn::INVALID_ARGUMENT);
+    // B2.1
+    if !ExceptionMask::VALID.contains(registration.mask) {
+        return refused;
+    }
+    let (kind, lacks_codes) = kind_of(registration.behavior, ipc.rules);
+    if port.port().is_some() {
+        // B2.2
+        if !(1..=ipc.rules.highest_behavior()).contains(&kind.raw()) {
+            return refused;
+        }
+        // B2.3
+        let handler = ipc.rules.kobject_as_handler();
+        if is_kobject(ipc, port) && handler == KobjectHandler::Refused {
+            return Err(KernReturn::INVALID_RIGHT);
         }
     }
-
-    fn actions_mut(&mut self, level: Level) -> &mut Actions {
-        match level {
-            Level::Thread(thread) => &mut self.state.threads[thread].actions,
-            Level::Task(task) => &mut self.task_mut(task).actions,
-        }
+    // B2.4
+    if registration.flavor.raw != 0 && !state::is_registrable(registration.flavor) {
+        return refused;
     }
-
-    /// `{thread,task}_set_exception_ports` (B3.1). `caller` is the task whose names are meant.
-    pub(crate) fn set_exception_ports(
-        &mut self,
-        caller: TaskId,
-        level: Level,
-        registration: Registration,
-    ) -> Result<(), KernReturn> {
-        let port = self.registered_port(caller, registration)?;
-        self.replace_actions(level, registration, port, |_, _, _| {});
-        Ok(())
+    // B2.5
+    if lacks_codes && ipc.rules.missing_codes_are_refused() {
+        return refused;
     }
+    Ok(())
+}
 
-    /// `{thread,task}_swap_exception_ports` (B3.2).
-    pub(crate) fn swap_exception_ports(
-        &mut self,
-        caller: TaskId,
-        level: Level,
-        registration: Registration,
-    ) -> Result<List, KernReturn> {
-        let port = self.registered_port(caller, registration)?;
-        let mut list = List::default();
-        self.replace_actions(level, registration, port, |kernel, exception, old| {
-            kernel.list_action(caller, &mut list, exception, old, Compare::Returned);
-        });
-        Ok(list)
-    }
-
-    /// `{thread,task}_get_exception_ports` (B4).
-    pub(crate) fn get_exception_ports(
-        &mut self,
-        caller: TaskId,
-        level: Level,
-        mask: u32,
-    ) -> Result<List, KernReturn> {
-        if mask & !EXC_MASK_VALID != 0 {
-            return Err(KernReturn::INVALID_ARGUMENT);
-        }
-        let mut list = List::default();
-        let per_thread = matches!(level, Level::Thread(_));
-        if per_thread && !self.actions(level).present {
-            return Ok(list);
-        }
-        for exception in types_in(mask) {
-            if let Some(action) = self.actions(level).get(exception as i32) {
-                self.list_action(caller, &mut list, exception, action, Compare::Stored);
-            }
-        }
-        Ok(list)
-    }
-
-    /// Takes the port of a registration from the caller's name (B1.1), then validates in the order of B2.
-    fn registered_port(
-        &mut self,
-        caller: TaskId,
-        registration: Registration,
-    ) -> Result<Carried, KernReturn> {
-        let port = match registration.port {
-            MACH_PORT_NULL => Carried::Null,
-            MACH_PORT_DEAD => Carried::Dead,
-            name => self
-                .copyin(caller, name, MACH_MSG_TYPE_COPY_SEND, Dead::Accepted)
-                .map_err(|_| KernReturn::SEND_INVALID_RIGHT)?,
+/// Replaces the slots of the mask; `old` lists each action before its port is released (B1.4). Uses up `port`.
+fn replace(
+    kernel: &mut Kernel<'_, '_>,
+    level: Level,
+    registration: Registration,
+    port: Right,
+    mut old: Option<&mut List>,
+    space: SpaceId,
+) {
+    level.actions_mut(kernel.tables).present = true;
+    let ipc = &mut kernel.ipc;
+    for exception in registration.mask.kinds() {
+        let copy = match port.port() {
+            Some(port) => right::copy_send(ipc, port),
+            None => port,
         };
-        let validated = self.validate(registration, port);
-        if let (Err(_), Carried::Object(object)) = (validated, port) {
-            self.release_object(object);
-        }
-        validated.map(|()| port)
-    }
-
-    fn validate(&self, registration: Registration, port: Carried) -> Result<(), KernReturn> {
-        // B2.1
-        if registration.mask & !EXC_MASK_VALID != 0 {
-            return Err(KernReturn::INVALID_ARGUMENT);
-        }
-        let behavior = (registration.behavior as u32 & !MODIFIERS) as i32;
-        if let Carried::Object(object) = port {
-            // B2.2
-            if !(1..=EXCEPTION_STATE_IDENTITY_PROTECTED).contains(&behavior) {
-                return Err(KernReturn::INVALID_ARGUMENT);
-            }
-            // B2.3, macOS 26: only ordinary ports.
-            if self.object(object).kind != Kind::Port {
-                return Err(KernReturn::INVALID_RIGHT);
-            }
-        }
-        // B2.4
-        if registration.flavor != 0 && !state::is_registrable(registration.flavor) {
-            return Err(KernReturn::INVALID_ARGUMENT);
-        }
-        // B2.5
-        let wide = registration.behavior & MACH_EXCEPTION_CODES != 0;
-        let needs_wide = behavior == EXCEPTION_IDENTITY_PROTECTED
-            || registration.behavior & MACH_EXCEPTION_BACKTRACE_PREFERRED != 0;
-        if needs_wide && !wide {
-            return Err(KernReturn::INVALID_ARGUMENT);
-        }
-        Ok(())
-    }
-
-    /// Replaces the slots of the mask; `old` sees each action before its port is released (B1.4). Uses up the reference on
-    /// `port`.
-    fn replace_actions(
-        &mut self,
-        level: Level,
-        registration: Registration,
-        port: Carried,
-        mut old: impl FnMut(&mut Self, usize, Action),
-    ) {
-        self.actions_mut(level).present = true;
-        let action = Action::new(port, registration.behavior, registration.flavor);
-        for exception in types_in(registration.mask) {
-            if let Carried::Object(object) = port {
-                self.retain(object);
-            }
-            let replaced = self.actions_mut(level).replace(exception, action);
-            old(self, exception, replaced);
-            if let Carried::Object(object) = replaced.port() {
-                self.release_object(object);
-            }
-        }
-        if let Carried::Object(object) = port {
-            self.release_object(object);
-        }
-    }
-
-    /// Adds a slot to what is returned: to an entry with the same action, or as a new one with a send right of its own (B3.5).
-    fn list_action(
-        &mut self,
-        caller: TaskId,
-        list: &mut List,
-        exception: usize,
-        action: Action,
-        compare: Compare,
-    ) {
-        let stored = action.port().to_word();
-        let known = match compare {
-            Compare::Stored => &list.stored,
-            Compare::Returned => &list.returned,
+        let action = Action {
+            port: copy,
+            behavior: registration.behavior,
+            flavor: registration.flavor,
         };
-        let same = (0..list.count).find(|&index| {
-            let entry = &list.entries[index];
-            known[index] == stored
-                && entry.behavior == action.behavior
-                && entry.flavor == action.flavor
-        });
-        if let Some(index) = same {
-            list.entries[index].mask |= 1 << exception;
-            return;
+        let actions = level.actions_mut(kernel.tables);
+        let Some(replaced) = actions.replace(exception, action) else {
+            continue;
+        };
+        if let Some(list) = &mut old {
+            list.add(ipc, space, exception, replaced);
         }
-        let (returned, name) = match action.port() {
-            Carried::Null => (Carried::Null, MACH_PORT_NULL),
-            Carried::Object(object) if self.object(object).alive => (
-                action.port(),
-                self.name_send_right(caller, object)
-                    .unwrap_or(MACH_PORT_NULL),
-            ),
-            _ => (Carried::Dead, MACH_PORT_DEAD),
-        };
-        let at = list.count;
-        list.count += 1;
-        list.stored[at] = stored;
-        list.returned[at] = returned.to_word();
-        list.entries[at] = Listed {
-            mask: 1 << exception,
-            port: name,
-            behavior: action.behavior,
-            flavor: action.flavor,
-        };
+        right::release(ipc, replaced.port);
     }
-}
-
-/// The exception types of a mask, ascending.
-fn types_in(mask: u32) -> impl Iterator<Item = usize> {
-    (1..TYPES).filter(move |exception| mask & 1 << exception != 0)
+    right::release(ipc, port);
 }

@@ -13,7 +13,7 @@
 //! | `exit` | the end of threads |
 //! | `copy` | copies of user memory that may turn out bad |
 //! | `reservation` | address space, reserved once |
-//! | `futex`, `signals`, `sys`, `cpu`, `stack`, `pages` | the calls below all that |
+//! | `futex`, `signals`, `sys`, `cpu`, `stack`, `pages`, `user` | the calls below all that |
 
 pub(crate) mod classify;
 pub(crate) mod context;
@@ -32,3 +32,4 @@ pub(crate) mod slot;
 pub(crate) mod stack;
 pub(crate) mod start;
 mod sys;
+pub(crate) mod user;

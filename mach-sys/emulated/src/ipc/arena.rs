@@ -1,20 +1,22 @@
-//! Memory of the emulated kernel: reserved once, handed out in slots of one type, never given back while the kernel lives.
+//! Tables and arenas: memory of the emulated kernel that is reserved once and never given back while the kernel lives.
 //!
-//! Nothing between a fault and its answer may allocate, and a thread may wait on a word in a slot after the object in it has
-//! died; so every kernel object lives in an arena: address space is reserved for the largest number, the host commits a page
-//! when it is first touched, and a freed slot goes to the head of a list of free ones.
+//! Nothing between a fault and its reply may allocate, so every kernel object lives in an arena: address space is reserved for
+//! the largest number, the host commits a page when it is first touched, and a freed slot is used again before a new one.
 #![allow(unsafe_code)]
 
-use core::marker::PhantomData;
-use core::ops::{Index, IndexMut};
-use core::ptr::NonNull;
+use super::id::Id;
 use crate::error::ReserveError;
 use crate::host::reservation::Reservation;
+use core::marker::PhantomData;
+use core::mem::MaybeUninit;
+use core::num::NonZeroU32;
+use core::ops::{Index, IndexMut};
+use core::ptr::NonNull;
 
-/// Types for which all bytes zero is a valid value.
+/// Marks types for which all bytes zero is a valid value.
 ///
 /// # Safety
-/// An implementor vouches for exactly that.
+/// All bytes zero is a valid value of the implementing type.
 pub(crate) unsafe trait Zeroed: Sized {}
 
 /// A fixed-size table in reserved memory, indexed from 0, all entries there from the start as zeroes.
@@ -63,83 +65,131 @@ impl<T: Zeroed> Table<T> {
     }
 }
 
-/// Slots of one type with a list of free ones. Identifiers start at 1, so that 0 can mean none.
+/// Slots for objects of one type, with a list of the free ones.
+///
+/// Indexing with an identifier that was never handed out panics; with one whose object was removed it finds that object's last
+/// value, or its successor.
 #[derive(Debug)]
-pub(crate) struct Arena<T> {
+pub(crate) struct Arena<I, T> {
     slots: Table<Slot<T>>,
+    /// Slots handed out at least once. Each of them holds a value.
     used: u32,
     free: u32,
     #[cfg(test)]
     live: u32,
+    /// How often a value was looked at.
+    #[cfg(test)]
+    looks: core::cell::Cell<u64>,
+    ids: PhantomData<I>,
 }
 
 #[derive(Debug)]
 struct Slot<T> {
     next_free: u32,
-    value: T,
+    value: MaybeUninit<T>,
 }
 
-// SAFETY: zero is a valid `u32` and, by the bound, a valid `T`.
-unsafe impl<T: Zeroed> Zeroed for Slot<T> {}
+// SAFETY: zero is a valid `u32`, and all bytes are valid in a `MaybeUninit`.
+unsafe impl<T> Zeroed for Slot<T> {}
 
-impl<T: Zeroed> Arena<T> {
+impl<I: Id, T> Arena<I, T> {
     pub(crate) fn new(capacity: u32) -> Result<Self, ReserveError> {
+        // Values are overwritten, never dropped.
+        const { assert!(!core::mem::needs_drop::<T>()) };
         Ok(Self {
             slots: Table::new(capacity as usize)?,
             used: 0,
             free: 0,
             #[cfg(test)]
             live: 0,
+            #[cfg(test)]
+            looks: core::cell::Cell::new(0),
+            ids: PhantomData,
         })
     }
 
     /// Puts a value into a free slot. `None` when all are taken.
-    pub(crate) fn insert(&mut self, value: T) -> Option<u32> {
-        let id = if self.free != 0 {
-            let id = self.free;
-            self.free = self.slots.as_slice()[id as usize - 1].next_free;
-            id
-        } else if (self.used as usize) < self.slots.as_slice().len() {
+    pub(crate) fn insert(&mut self, value: T) -> Option<I> {
+        let slots = self.slots.as_mut_slice();
+        let slot = if let Some(slot) = NonZeroU32::new(self.free) {
+            self.free = slots[slot.get() as usize - 1].next_free;
+            slot
+        } else if (self.used as usize) < slots.len() {
             self.used += 1;
-            self.used
+            NonZeroU32::new(self.used)?
         } else {
             return None;
         };
+        slots[slot.get() as usize - 1].value = MaybeUninit::new(value);
         #[cfg(test)]
         {
             self.live += 1;
         }
-        self[id] = value;
-        Some(id)
+        Some(I::from_slot(slot))
     }
 
-    /// Frees a slot. Its memory stays: only the list of free slots knows about it.
-    pub(crate) fn remove(&mut self, id: u32) {
-        self.slots.as_mut_slice()[id as usize - 1].next_free = self.free;
-        self.free = id;
+    /// Frees the slot of an object that is in the arena.
+    pub(crate) fn remove(&mut self, id: I) {
+        let slot = id.slot().get();
+        self.slots.as_mut_slice()[slot as usize - 1].next_free = self.free;
+        self.free = slot;
         #[cfg(test)]
         {
             self.live -= 1;
         }
     }
 
-    /// Slots in use.
+    /// The slots in use.
+    #[cfg(test)]
+    pub(crate) fn ids(&self) -> impl Iterator<Item = I> {
+        let mut free = std::collections::HashSet::new();
+        let mut at = self.free;
+        while at != 0 {
+            free.insert(at);
+            at = self.slots.as_slice()[at as usize - 1].next_free;
+        }
+        (1..=self.used)
+            .filter(move |slot| !free.contains(slot))
+            .filter_map(I::from_word)
+    }
+
+    /// How many slots are in use.
     #[cfg(test)]
     pub(crate) fn live(&self) -> u32 {
         self.live
     }
-}
 
-impl<T: Zeroed> Index<u32> for Arena<T> {
-    type Output = T;
+    /// How often a value was looked at since the arena was made: what operations cost.
+    #[cfg(test)]
+    pub(crate) fn looks(&self) -> u64 {
+        self.looks.get()
+    }
 
-    fn index(&self, id: u32) -> &T {
-        &self.slots.as_slice()[id as usize - 1].value
+    /// The place of an identifier's slot, which holds a value.
+    fn place(&self, id: I) -> usize {
+        #[cfg(test)]
+        self.looks.set(self.looks.get() + 1);
+        let slot = id.slot().get();
+        assert!(slot <= self.used, "an identifier of another arena");
+        slot as usize - 1
     }
 }
 
-impl<T: Zeroed> IndexMut<u32> for Arena<T> {
-    fn index_mut(&mut self, id: u32) -> &mut T {
-        &mut self.slots.as_mut_slice()[id as usize - 1].value
+impl<I: Id, T> Index<I> for Arena<I, T> {
+    type Output = T;
+
+    fn index(&self, id: I) -> &T {
+        let slot = &self.slots.as_slice()[self.place(id)];
+        // SAFETY: `place` answers for slots up to `used` only; `insert` wrote a value into each of those when it raised `used`,
+        // and nothing takes a value out.
+        unsafe { slot.value.assume_init_ref() }
+    }
+}
+
+impl<I: Id, T> IndexMut<I> for Arena<I, T> {
+    fn index_mut(&mut self, id: I) -> &mut T {
+        let place = self.place(id);
+        // SAFETY: as in `index`.
+        unsafe { self.slots.as_mut_slice()[place].value.assume_init_mut() }
     }
 }

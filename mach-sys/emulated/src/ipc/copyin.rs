@@ -1,11 +1,19 @@
 //! Rights on their way into the kernel (C7): what a disposition needs under the sender's name, and what it leaves there.
 
-use super::mach::{Locked, TaskId};
-use super::object::{Carried, Kind};
-use super::space::{PEGGED, Rights};
+use super::entry::Rights;
+use super::id::PortId;
+use super::kmsg::Right;
+use super::lookup;
+use super::member;
+use super::name::{Name, SpaceId};
+use super::port::Receiver;
+use super::reverse;
+use super::right;
+use super::state::Ipc;
+use super::uref;
+use super::waitq::WaitOn;
 use mach_wire::kern_return::KernReturn;
-use mach_wire::message::*;
-use mach_wire::types::{MACH_PORT_DEAD, MACH_PORT_NULL, mach_port_name_t};
+use mach_wire::message::Disposition;
 
 /// Whether a dead name may stand for the right.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -14,254 +22,115 @@ pub(crate) enum Dead {
     Accepted,
 }
 
-/// The disposition under which a receiver sees a right that was sent with `disposition`.
-pub(super) const fn received_disposition(disposition: u32) -> u32 {
+/// The right that a name must have for a disposition; `None` if no message carries a right with it.
+fn needed(disposition: Disposition) -> Option<Rights> {
     match disposition {
-        MACH_MSG_TYPE_MOVE_RECEIVE => MACH_MSG_TYPE_PORT_RECEIVE,
-        MACH_MSG_TYPE_MOVE_SEND_ONCE | MACH_MSG_TYPE_MAKE_SEND_ONCE => MACH_MSG_TYPE_PORT_SEND_ONCE,
-        _ => MACH_MSG_TYPE_PORT_SEND,
+        Disposition::MAKE_SEND | Disposition::MAKE_SEND_ONCE | Disposition::MOVE_RECEIVE => {
+            Some(Rights::RECEIVE)
+        }
+        Disposition::MOVE_SEND | Disposition::COPY_SEND => Some(Rights::SEND),
+        Disposition::MOVE_SEND_ONCE => Some(Rights::SEND_ONCE),
+        _ => None,
     }
 }
 
-/// Whether a message may carry a right with this disposition.
-pub(super) const fn is_sendable(disposition: u32) -> bool {
-    matches!(
-        disposition,
-        MACH_MSG_TYPE_MOVE_RECEIVE
-            | MACH_MSG_TYPE_MOVE_SEND
-            | MACH_MSG_TYPE_MOVE_SEND_ONCE
-            | MACH_MSG_TYPE_COPY_SEND
-            | MACH_MSG_TYPE_MAKE_SEND
-            | MACH_MSG_TYPE_MAKE_SEND_ONCE
-    )
+/// Checks whether [`copyin`] would succeed. Converts dead names, changes nothing else.
+pub(super) fn check(
+    ipc: &mut Ipc<'_, '_>,
+    space: SpaceId,
+    name: Name,
+    disposition: Disposition,
+    dead: Dead,
+) -> Result<(), KernReturn> {
+    let needed = needed(disposition).ok_or(KernReturn::INVALID_RIGHT)?;
+    if needed != Rights::RECEIVE {
+        lookup::convert_dead(ipc, space, name);
+    }
+    let entry = ipc.space(space).get(name).ok_or(KernReturn::INVALID_NAME)?;
+    let accepts_dead = needed != Rights::RECEIVE && dead == Dead::Accepted;
+    let stands_for_it = accepts_dead && entry.rights.has(Rights::DEAD_NAME);
+    if !(entry.rights.has(needed) || stands_for_it) {
+        return Err(KernReturn::INVALID_RIGHT);
+    }
+    if disposition == Disposition::MOVE_SEND && entry.pinned && entry.references == 1 {
+        // D5.3: the last reference of a pinned name is the kernel's to release.
+        return Err(KernReturn::INVALID_CAPABILITY);
+    }
+    Ok(())
 }
 
-impl Locked<'_> {
-    /// Converts a name whose port died into a dead name with the same references (C1.1).
-    pub(super) fn convert_dead(&mut self, task: TaskId, name: mach_port_name_t) {
-        let Some(entry) = self.space(task).get(name) else {
-            return;
-        };
-        let (rights, object) = (entry.rights, entry.object);
-        if rights.has(Rights::RECEIVE)
-            || !(rights.has(Rights::SEND) || rights.has(Rights::SEND_ONCE))
-            || self.object(object).alive
-        {
-            return;
+/// Takes a right from a name, as the disposition says.
+pub(crate) fn copyin(
+    ipc: &mut Ipc<'_, '_>,
+    space: SpaceId,
+    name: Name,
+    disposition: Disposition,
+    dead: Dead,
+) -> Result<Right, KernReturn> {
+    check(ipc, space, name, disposition, dead)?;
+    let entry = ipc.space(space).get(name).ok_or(KernReturn::INVALID_NAME)?;
+    let Some(port) = entry.port() else {
+        if disposition != Disposition::COPY_SEND {
+            uref::drop_dead(ipc, space, name, 1);
         }
-        if rights.has(Rights::SEND) {
-            self.unlist_name(task, name, object);
+        return Ok(Right::Dead);
+    };
+    Ok(match disposition {
+        Disposition::MAKE_SEND => right::make_send(ipc, port),
+        Disposition::MAKE_SEND_ONCE => right::make_send_once(ipc, port),
+        Disposition::MOVE_RECEIVE => detach_receive_right(ipc, space, name, port),
+        Disposition::MOVE_SEND_ONCE => {
+            // The name's right becomes the kernel's.
+            ipc.space_mut(space).release(name);
+            Right::SendOnce(port)
         }
-        if let Some(entry) = self.space_mut(task).get_mut(name) {
-            entry.rights = Rights::DEAD_NAME;
-            entry.object = 0;
-            entry.pinned = false;
-            entry.references = entry.references.max(1);
+        Disposition::MOVE_SEND => {
+            let moved = right::copy_send(ipc, port);
+            uref::drop_send(ipc, space, name, 1);
+            moved
         }
-        self.release_object(object);
-    }
+        _ => right::copy_send(ipc, port),
+    })
+}
 
-    /// What the entry would be after [`convert_dead`](Self::convert_dead), without converting it.
-    pub(super) fn pretended_rights(&self, rights: Rights, object: u32) -> Rights {
-        let sends = rights.has(Rights::SEND) || rights.has(Rights::SEND_ONCE);
-        if sends && !rights.has(Rights::RECEIVE) && !self.object(object).alive {
-            Rights::DEAD_NAME
-        } else {
-            rights
-        }
+/// Takes a right of a message's body: `NULL` and `DEAD` pass through, dead names arrive as `DEAD` (C10.4).
+pub(super) fn copyin_body(
+    ipc: &mut Ipc<'_, '_>,
+    space: SpaceId,
+    name: Name,
+    disposition: Disposition,
+) -> Result<Right, KernReturn> {
+    match name {
+        _ if needed(disposition).is_none() => Err(KernReturn::INVALID_RIGHT),
+        Name::NULL => Ok(Right::Null),
+        Name::DEAD => Ok(Right::Dead),
+        name => copyin(ipc, space, name, disposition, Dead::Accepted),
     }
+}
 
-    /// Whether [`copyin`](Self::copyin) would succeed; converts dead names, changes nothing else.
-    pub(super) fn copyin_check(
-        &mut self,
-        task: TaskId,
-        name: mach_port_name_t,
-        disposition: u32,
-        dead: Dead,
-    ) -> Result<(), KernReturn> {
-        if !is_sendable(disposition) {
-            return Err(KernReturn::INVALID_RIGHT);
-        }
-        if matches!(
-            disposition,
-            MACH_MSG_TYPE_COPY_SEND | MACH_MSG_TYPE_MOVE_SEND | MACH_MSG_TYPE_MOVE_SEND_ONCE
-        ) {
-            self.convert_dead(task, name);
-        }
-        let entry = self.space(task).get(name).ok_or(KernReturn::INVALID_NAME)?;
-        let needed = match disposition {
-            MACH_MSG_TYPE_MAKE_SEND | MACH_MSG_TYPE_MAKE_SEND_ONCE | MACH_MSG_TYPE_MOVE_RECEIVE => {
-                Rights::RECEIVE
-            }
-            MACH_MSG_TYPE_MOVE_SEND_ONCE => Rights::SEND_ONCE,
-            _ => Rights::SEND,
-        };
-        let accepts_dead = needed != Rights::RECEIVE && dead == Dead::Accepted;
-        let stands_for_it = accepts_dead && entry.rights.has(Rights::DEAD_NAME);
-        if !(entry.rights.has(needed) || stands_for_it) {
-            return Err(KernReturn::INVALID_RIGHT);
-        }
-        if disposition == MACH_MSG_TYPE_MOVE_SEND && entry.pinned && entry.references == 1 {
-            // D5.3: the last reference of a pinned name is the kernel's to release.
-            return Err(KernReturn::INVALID_CAPABILITY);
-        }
-        Ok(())
+/// The receive right leaves the name: the port is in transit, in no set, its make-send count, sequence number and context reset
+/// (C7.1a).
+fn detach_receive_right(
+    ipc: &mut Ipc<'_, '_>,
+    space: SpaceId,
+    name: Name,
+    port: PortId,
+) -> Right {
+    member::leave_others(ipc, port, None);
+    ipc.wake(WaitOn::Port(port));
+    let moved = ipc.port_mut(port);
+    moved.mscount = 0;
+    if let Some(queue) = moved.queue_mut() {
+        queue.receiver = Receiver::Transit(None);
+        queue.sequence = 0;
+        queue.context = 0;
     }
-
-    /// Takes a right from a name, as the disposition says. The result carries one reference on its object.
-    pub(crate) fn copyin(
-        &mut self,
-        task: TaskId,
-        name: mach_port_name_t,
-        disposition: u32,
-        dead: Dead,
-    ) -> Result<Carried, KernReturn> {
-        self.copyin_check(task, name, disposition, dead)?;
-        let Some(entry) = self.space(task).get(name) else {
-            return Err(KernReturn::INVALID_NAME);
-        };
-        let (rights, object) = (entry.rights, entry.object);
-        if rights.has(Rights::DEAD_NAME) {
-            if disposition != MACH_MSG_TYPE_COPY_SEND {
-                self.drop_dead_reference(task, name, 1);
-            }
-            return Ok(Carried::Dead);
-        }
-        self.retain(object);
-        match disposition {
-            MACH_MSG_TYPE_MOVE_SEND => self.drop_send_references(task, name, 1),
-            MACH_MSG_TYPE_MOVE_SEND_ONCE => self.free_name(task, name),
-            MACH_MSG_TYPE_MOVE_RECEIVE => self.detach_receive_right(task, name, object),
-            _ => {}
-        }
-        Ok(Carried::Object(object))
-    }
-
-    /// A right of a message body: `NULL` and `DEAD` pass through, dead names arrive as `DEAD` (C10.4).
-    pub(super) fn copyin_body(
-        &mut self,
-        task: TaskId,
-        name: mach_port_name_t,
-        disposition: u32,
-    ) -> Result<Carried, KernReturn> {
-        match name {
-            _ if !is_sendable(disposition) => Err(KernReturn::INVALID_RIGHT),
-            MACH_PORT_NULL => Ok(Carried::Null),
-            MACH_PORT_DEAD => Ok(Carried::Dead),
-            name => self.copyin(task, name, disposition, Dead::Accepted),
+    match ipc.space_mut(space).get_mut(name) {
+        Some(entry) if entry.rights.has(Rights::SEND) => entry.rights = Rights::SEND,
+        _ => {
+            reverse::unlist(ipc, space, name, port);
+            ipc.space_mut(space).release(name);
         }
     }
-
-    /// The receive right leaves the name: the port is in transit, in no set, its context and sequence number reset (C7.1a).
-    fn detach_receive_right(&mut self, task: TaskId, name: mach_port_name_t, object: u32) {
-        self.unlink_all(object);
-        self.event(object);
-        let port = self.object_mut(object);
-        port.name = MACH_PORT_NULL;
-        port.sequence = 0;
-        port.context = 0;
-        let sends = self
-            .space(task)
-            .get(name)
-            .is_some_and(|entry| entry.rights.has(Rights::SEND));
-        if sends {
-            if let Some(entry) = self.space_mut(task).get_mut(name) {
-                entry.rights = Rights::SEND;
-            }
-        } else {
-            self.unlist_name(task, name, object);
-            self.free_name(task, name);
-        }
-    }
-
-    /// Removes `count` references of a send right; with the last one the right goes. Pegged counts stay (A7.3).
-    pub(super) fn drop_send_references(
-        &mut self,
-        task: TaskId,
-        name: mach_port_name_t,
-        count: u16,
-    ) {
-        let Some(entry) = self.space_mut(task).get_mut(name) else {
-            return;
-        };
-        if entry.references == PEGGED && count != PEGGED {
-            return;
-        }
-        entry.references = entry.references.saturating_sub(count);
-        if entry.references > 0 {
-            return;
-        }
-        let object = entry.object;
-        if entry.rights.has(Rights::RECEIVE) {
-            entry.rights = Rights::RECEIVE;
-        } else {
-            self.unlist_name(task, name, object);
-            self.free_name(task, name);
-        }
-    }
-
-    /// Removes `count` references of a dead name.
-    pub(super) fn drop_dead_reference(&mut self, task: TaskId, name: mach_port_name_t, count: u16) {
-        let Some(entry) = self.space_mut(task).get_mut(name) else {
-            return;
-        };
-        if entry.references == PEGGED && count != PEGGED {
-            return;
-        }
-        entry.references = entry.references.saturating_sub(count);
-        if entry.references == 0 {
-            self.space_mut(task).release(name);
-        }
-    }
-
-    /// Gives a name back, and its reference on the object.
-    pub(super) fn free_name(&mut self, task: TaskId, name: mach_port_name_t) {
-        let Some(entry) = self.space(task).get(name) else {
-            return;
-        };
-        let object = entry.object;
-        self.space_mut(task).release(name);
-        if object != 0 {
-            self.release_object(object);
-        }
-    }
-
-    /// A live port with a queue behind this name's receive right.
-    pub(super) fn receive_right(
-        &self,
-        task: TaskId,
-        name: mach_port_name_t,
-    ) -> Result<u32, KernReturn> {
-        if name == MACH_PORT_NULL || name == MACH_PORT_DEAD {
-            return Err(KernReturn::INVALID_RIGHT);
-        }
-        // C7.5: dead names and names of dead ports do not count as names here.
-        let entry = self.space(task).get(name).ok_or(KernReturn::INVALID_NAME)?;
-        let rights = self.pretended_rights(entry.rights, entry.object);
-        if rights.has(Rights::DEAD_NAME) {
-            Err(KernReturn::INVALID_NAME)
-        } else if rights.has(Rights::RECEIVE) {
-            Ok(entry.object)
-        } else {
-            Err(KernReturn::INVALID_RIGHT)
-        }
-    }
-
-    /// The kind and owner behind a send right, for calls whose argument is a kernel object.
-    pub(crate) fn kernel_object(
-        &mut self,
-        task: TaskId,
-        name: mach_port_name_t,
-    ) -> Result<(Kind, u32), KernReturn> {
-        self.convert_dead(task, name);
-        let entry = self
-            .space(task)
-            .get(name)
-            .ok_or(KernReturn::SEND_INVALID_DEST)?;
-        if !entry.rights.has(Rights::SEND) {
-            return Err(KernReturn::SEND_INVALID_DEST);
-        }
-        let object = self.object(entry.object);
-        Ok((object.kind, entry.object))
-    }
+    Right::Receive(port)
 }

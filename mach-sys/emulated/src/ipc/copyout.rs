@@ -1,157 +1,125 @@
 //! Rights on their way out of the kernel: under which name a task finds them (A7.2, C7.3).
 
-use super::mach::{Locked, TaskId};
-use super::object::Carried;
-use super::space::{NameRef, Rights};
-use mach_wire::message::{MACH_MSG_TYPE_PORT_RECEIVE, MACH_MSG_TYPE_PORT_SEND_ONCE};
-use mach_wire::types::{MACH_PORT_DEAD, MACH_PORT_NULL, mach_port_name_t};
+use super::entry::{Denoted, Rights};
+use super::id::PortId;
+use super::kmsg::Right;
+use super::name::{Name, SpaceId};
+use super::port::Receiver;
+use super::reverse;
+use super::right;
+use super::state::Ipc;
 
-impl Locked<'_> {
-    /// The name under which a task holds the send or receive right of an object.
-    pub(crate) fn name_of(&self, task: TaskId, object: u32) -> Option<mach_port_name_t> {
-        let mut at = self.object(object).names;
-        while at.index != 0 {
-            if at.task == task {
-                return Some(self.space(task).name_at(at.index));
-            }
-            at = self.space(at.task).next_of(at.index);
-        }
-        None
+/// Gives a right to a task and uses it up. A right whose port died becomes `DEAD`. A right that finds no room in the space is
+/// destroyed, and the result is `NULL` (C7.3).
+pub(crate) fn copyout(ipc: &mut Ipc<'_, '_>, space: SpaceId, right: Right) -> Name {
+    let port = match right {
+        Right::Null => return Name::NULL,
+        Right::Dead => return Name::DEAD,
+        Right::Send(port) | Right::SendOnce(port) | Right::Receive(port) => port,
+    };
+    if !ipc.port(port).alive {
+        right::release(ipc, right);
+        return Name::DEAD;
     }
-
-    /// Enters a name into its object's list.
-    pub(super) fn list_name(&mut self, task: TaskId, name: mach_port_name_t, object: u32) {
-        let first = self.object(object).names;
-        let index = name >> 8;
-        self.space_mut(task).set_next_of(index, first);
-        self.object_mut(object).names = NameRef { task, index };
+    // Send-once rights never coalesce (C0.1).
+    let existing = match right {
+        Right::SendOnce(_) => None,
+        _ => reverse::name_of(ipc, space, port),
+    };
+    if let Some(name) = existing {
+        join_name(ipc, space, name, right);
+        return name;
     }
-
-    /// Takes a name out of its object's list.
-    pub(super) fn unlist_name(&mut self, task: TaskId, name: mach_port_name_t, object: u32) {
-        let index = name >> 8;
-        let after = self.space(task).next_of(index);
-        let wanted = NameRef { task, index };
-        let mut at = self.object(object).names;
-        if at == wanted {
-            self.object_mut(object).names = after;
-            return;
+    let rights = match right {
+        Right::SendOnce(_) => Rights::SEND_ONCE,
+        Right::Receive(_) => Rights::RECEIVE,
+        _ => Rights::SEND,
+    };
+    match ipc.space_mut(space).claim(Denoted::Port(port), rights) {
+        Some(name) => {
+            settle(ipc, space, name, right);
+            name
         }
-        while at.index != 0 {
-            let next = self.space(at.task).next_of(at.index);
-            if next == wanted {
-                self.space_mut(at.task).set_next_of(at.index, after);
-                return;
-            }
-            at = next;
-        }
-    }
-
-    /// Gives a task one more reference on an object's send right, under the name that it has or a new one. `None` when the
-    /// space is full.
-    pub(crate) fn name_send_right(
-        &mut self,
-        task: TaskId,
-        object: u32,
-    ) -> Option<mach_port_name_t> {
-        if let Some(name) = self.name_of(task, object) {
-            if let Some(entry) = self.space_mut(task).get_mut(name) {
-                if !entry.rights.has(Rights::SEND) {
-                    entry.rights = entry.rights.with(Rights::SEND);
-                    entry.references = 0;
-                }
-                // A full count absorbs the right and stays (A7.3).
-                entry.references = entry.references.saturating_add(1);
-            }
-            return Some(name);
-        }
-        let name = self.new_name(task, object, Rights::SEND)?;
-        self.list_name(task, name, object);
-        Some(name)
-    }
-
-    /// A new name with one reference.
-    pub(super) fn new_name(
-        &mut self,
-        task: TaskId,
-        object: u32,
-        rights: Rights,
-    ) -> Option<mach_port_name_t> {
-        let name = self.space_mut(task).claim(object, rights)?;
-        if let Some(entry) = self.space_mut(task).get_mut(name) {
-            entry.references = u16::from(rights.has(Rights::SEND) || rights.has(Rights::DEAD_NAME));
-        }
-        if object != 0 {
-            self.retain(object);
-        }
-        Some(name)
-    }
-
-    /// Makes the last reference of a send right the kernel's to release (D5.1).
-    pub(crate) fn pin(&mut self, task: TaskId, object: u32) {
-        if let Some(name) = self.name_of(task, object) {
-            if let Some(entry) = self.space_mut(task).get_mut(name) {
-                entry.pinned = true;
-            }
+        None => {
+            right::release(ipc, right);
+            Name::NULL
         }
     }
+}
 
-    /// Hands a carried right to a task and uses it up; `disposition` is the received one. A right that finds no room in the space
-    /// is destroyed, and the answer is `MACH_PORT_NULL` (C7.3).
-    pub(super) fn copyout(
-        &mut self,
-        task: TaskId,
-        right: Carried,
-        disposition: u32,
-    ) -> mach_port_name_t {
-        let object = match right {
-            Carried::Null => return MACH_PORT_NULL,
-            Carried::Dead => return MACH_PORT_DEAD,
-            Carried::Object(object) => object,
-        };
-        if !self.object(object).alive {
-            self.release_object(object);
-            return MACH_PORT_DEAD;
+/// As [`copyout`], under a free name that the caller chose.
+pub(super) fn copyout_name(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name, right: Right) {
+    let (port, rights) = match right {
+        Right::Null | Right::Dead => return,
+        Right::Send(port) => (port, Rights::SEND),
+        Right::SendOnce(port) => (port, Rights::SEND_ONCE),
+        Right::Receive(port) => (port, Rights::RECEIVE),
+    };
+    let space_names = ipc.space_mut(space);
+    space_names.claim_name(name, Denoted::Port(port), rights);
+    settle(ipc, space, name, right);
+}
+
+/// A new name takes its first right over.
+fn settle(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name, right: Right) {
+    match right {
+        Right::Null | Right::Dead | Right::SendOnce(_) => {}
+        Right::Send(port) => {
+            if let Some(entry) = ipc.space_mut(space).get_mut(name) {
+                entry.references = 1;
+            }
+            reverse::list(ipc, space, name, port);
         }
-        let name = match disposition {
-            MACH_MSG_TYPE_PORT_SEND_ONCE => self.new_name(task, object, Rights::SEND_ONCE),
-            MACH_MSG_TYPE_PORT_RECEIVE => self.name_receive_right(task, object),
-            _ => self.name_send_right(task, object),
-        };
-        match name {
-            Some(name) => {
-                self.release_object(object);
-                name
-            }
-            None => {
-                self.destroy_carried(right, disposition);
-                MACH_PORT_NULL
-            }
+        Right::Receive(port) => {
+            reverse::list(ipc, space, name, port);
+            arrive(ipc, space, name, port);
         }
     }
+}
 
-    /// The receive right arrives: under the name of a send right that is there, or a new one (C7.3).
-    pub(super) fn name_receive_right(
-        &mut self,
-        task: TaskId,
-        object: u32,
-    ) -> Option<mach_port_name_t> {
-        let name = match self.name_of(task, object) {
-            Some(name) => {
-                if let Some(entry) = self.space_mut(task).get_mut(name) {
-                    entry.rights = entry.rights.with(Rights::RECEIVE);
-                }
-                name
-            }
-            None => {
-                let name = self.new_name(task, object, Rights::RECEIVE)?;
-                self.list_name(task, name, object);
-                name
-            }
-        };
-        let port = self.object_mut(object);
-        port.task = task;
-        port.name = name;
-        Some(name)
+/// A right joins the name that its port has in the space.
+fn join_name(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name, right: Right) {
+    let Some(entry) = ipc.space_mut(space).get_mut(name) else {
+        return;
+    };
+    match right {
+        Right::Send(_) if entry.rights.has(Rights::SEND) => {
+            // The name has one already: a user reference stands for this one.
+            entry.add_reference();
+            right::release(ipc, right);
+        }
+        Right::Send(_) => {
+            entry.rights = entry.rights.with(Rights::SEND);
+            entry.references = 1;
+        }
+        Right::Receive(port) => {
+            entry.rights = entry.rights.with(Rights::RECEIVE);
+            arrive(ipc, space, name, port);
+        }
+        Right::SendOnce(_) | Right::Null | Right::Dead => {}
+    }
+}
+
+/// The receive right is under this name now.
+fn arrive(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name, port: PortId) {
+    if let Some(queue) = ipc.port_mut(port).queue_mut() {
+        queue.receiver = Receiver::Name(space, name);
+    }
+}
+
+/// Makes a send right and gives it to a task: a reference more under the name that it has, or a new one. `None` when the space is
+/// full.
+pub(crate) fn name_send(ipc: &mut Ipc<'_, '_>, space: SpaceId, port: PortId) -> Option<Name> {
+    let right = right::make_send(ipc, port);
+    let name = copyout(ipc, space, right);
+    name.is_valid().then_some(name)
+}
+
+/// Makes the last reference of a send right the kernel's to release (D5.1).
+pub(crate) fn pin(ipc: &mut Ipc<'_, '_>, space: SpaceId, port: PortId) {
+    if let Some(name) = reverse::name_of(ipc, space, port) {
+        if let Some(entry) = ipc.space_mut(space).get_mut(name) {
+            entry.pinned = true;
+        }
     }
 }

@@ -1,30 +1,56 @@
-//! Ports, names and messages.
+//! Ports, names and messages. Nothing here knows of threads, tasks or exceptions.
 //!
-//! | room | what stands there |
+//! Each file uses only files above it in this table.
+//!
+//! | file | contents |
 //! |---|---|
-//! | `arena`, `buffer` | memory that is reserved once: objects, message buffers, queues |
-//! | `lock` | the kernel's one lock, and the words that threads wait on |
-//! | `mach` | one emulated kernel, and the view of it while its lock is held |
-//! | `object` | ports, sets and kernel objects, their life and death (C1, C3) |
-//! | `space` | tables of names (C0) |
-//! | `references` | what a task does with its names: allocate, deallocate, mod_refs, … (C2–C6) |
-//! | `copyin`, `copyout` | rights on their way into and out of the kernel (C7) |
-//! | `set` | port sets (C9) |
-//! | `send`, `receive` | messages (C10, C11) |
+//! | `id`, `arena`, `lock` | identifiers, memory that is reserved once, the lock |
+//! | `name`, `entry`, `space` | a task's table of names (C0) |
+//! | `kmsg`, `pool` | messages inside the kernel, their buffers and queues |
+//! | `kobject`, `reply`, `port`, `pset` | kernel objects, reply ports of the kernel, ports, port sets |
+//! | `waitq` | what threads wait on |
+//! | `state`, `monitor` | all of it: the view under the lock, and the lock around it |
+//! | `member`, `mqueue`, `notify`, `peer` | membership in sets, queues, notifications (C8, C9) |
+//! | `right` | rights in the kernel's hands, and what dies with them (C1) |
+//! | `reverse`, `lookup`, `uref`, `copyin`, `copyout` | rights under names (C1, C7) |
+//! | `mach_port`, `names`, `insert`, `sets` | the calls on names (C2–C6, C9) |
+//! | `deliver`, `header`, `transit`, `send`, `receive`, `request` | messages (C10, C11) |
 
 pub(crate) mod arena;
-pub(crate) mod buffer;
 pub(crate) mod copyin;
 pub(crate) mod copyout;
+pub(crate) mod deliver;
+pub(crate) mod entry;
+pub(crate) mod header;
+pub(crate) mod id;
+pub(crate) mod insert;
+pub(crate) mod kmsg;
+pub(crate) mod kobject;
 pub(crate) mod lock;
-pub(crate) mod mach;
-pub(crate) mod naming;
-pub(crate) mod object;
+pub(crate) mod lookup;
+pub(crate) mod mach_port;
+pub(crate) mod member;
+pub(crate) mod monitor;
+pub(crate) mod mqueue;
+pub(crate) mod name;
+pub(crate) mod names;
+pub(crate) mod notify;
+pub(crate) mod peer;
+pub(crate) mod pool;
+pub(crate) mod port;
+pub(crate) mod pset;
 pub(crate) mod receive;
-pub(crate) mod references;
+pub(crate) mod reply;
+pub(crate) mod request;
+pub(crate) mod reverse;
+pub(crate) mod right;
 pub(crate) mod send;
-pub(crate) mod set;
+pub(crate) mod sets;
 pub(crate) mod space;
+pub(crate) mod state;
+pub(crate) mod transit;
+pub(crate) mod uref;
+pub(crate) mod waitq;
 
 #[cfg(test)]
 mod tests;

@@ -1,87 +1,99 @@
 //! Receiving (C11).
 
-use super::buffer::{Buffer, CAPACITY};
-use super::lock::Waited;
-use super::mach::{Locked, Mach, TaskId};
-use super::object::Carried;
-use super::space::Rights;
-use crate::exception::peer;
+use super::copyout;
+use super::entry::{Entry, Rights};
+use super::header::{self, View};
+use super::id::PortId;
+use super::kmsg::Right;
+use super::member;
+use super::monitor::Monitor;
+use super::mqueue;
+use super::name::{Name, SpaceId};
+use super::peer;
+use super::pool::Buffer;
+use super::right;
+use super::state::Ipc;
+use super::waitq::{WaitOn, Waited};
+use core::mem::offset_of;
 use core::time::Duration;
 use mach_wire::kern_return::KernReturn;
-use mach_wire::message::*;
-use mach_wire::types::mach_port_name_t;
+use mach_wire::message::{
+    MessageOptions, REQUESTED_TRAILER_SIZE, mach_msg_header_t, mach_msg_mac_trailer_t,
+    security_token_t,
+};
 use std::time::Instant;
+
+const HEADER: u32 = size_of::<mach_msg_header_t>() as u32;
 
 /// Where a user wants to receive, and into what.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReceiveRequest {
     pub(crate) address: u64,
+    /// Bytes that the buffer has room for.
     pub(crate) size: u32,
-    pub(crate) options: i32,
+    pub(crate) options: MessageOptions,
+    /// Milliseconds, if the options have `RCV_TIMEOUT`.
     pub(crate) timeout: u32,
-    pub(crate) name: mach_port_name_t,
+    pub(crate) name: Name,
 }
 
 impl ReceiveRequest {
+    fn has(&self, option: MessageOptions) -> bool {
+        self.options.contains(option)
+    }
+
     fn deadline(&self) -> Option<Instant> {
-        (self.options & MACH_RCV_TIMEOUT != 0)
+        self.has(MessageOptions::RCV_TIMEOUT)
             .then(|| Instant::now() + Duration::from_millis(u64::from(self.timeout)))
     }
 
-    /// Size of the trailer that the options ask for (C11.9).
+    /// Bytes of the trailer that the options ask for (C11.9).
     const fn trailer_size(&self) -> u32 {
-        match self.options >> 24 & 0xf {
-            0 => 8,
-            1 => 12,
-            2 => 20,
-            3 => 52,
-            4 => 60,
-            _ => 68,
-        }
+        REQUESTED_TRAILER_SIZE(self.options.bits())
     }
 }
 
 /// What a look at the port found.
-enum Found<'m> {
-    Message(Buffer<'m>),
+enum Found<'k> {
+    Message(Buffer<'k>),
     /// The first message is larger than the caller's buffer. It stays queued (`MACH_RCV_LARGE`): its size and the port's name.
-    Large(u32, mach_port_name_t),
+    Large(u32, Name),
     /// It was destroyed; what the caller gets is a bare header (C11.5).
-    Destroyed(Buffer<'m>),
+    Destroyed(Buffer<'k>),
     Nothing(u32),
 }
 
-/// Receives a message for a task.
-pub(crate) fn receive(
-    mach: &Mach,
-    task: TaskId,
+/// Receives a message for a task, into names of `space`.
+pub(crate) fn receive<T>(
+    kernel: &Monitor<T>,
+    space: SpaceId,
     request: ReceiveRequest,
 ) -> Result<(), KernReturn> {
-    let mut kernel = mach.lock();
-    let object = kernel
-        .receivable(task, request.name)
-        .ok_or(KernReturn::RCV_INVALID_NAME)?;
+    let mut held = kernel.lock();
+    let mut ipc = held.ipc();
+    let object = receivable(&ipc, space, request.name).ok_or(KernReturn::RCV_INVALID_NAME)?;
     // While this thread waits the object may die; its slot must not become another object.
-    kernel.retain(object);
+    ipc.retain(object);
     let mut deadline = request.deadline();
-    let mut spin = peer::take_answered_elsewhere();
+    let mut spin = peer::take_replied_elsewhere();
     let found = loop {
-        if kernel.receivable(task, request.name) != Some(object) {
-            kernel.release_object(object);
+        let mut ipc = held.ipc();
+        if receivable(&ipc, space, request.name) != Some(object) {
+            ipc.release(object);
             return Err(KernReturn::RCV_PORT_CHANGED);
         }
-        let sequence = match kernel.take_message(object, request) {
+        let sequence = match take_message(&mut ipc, object, request) {
             Found::Nothing(sequence) => sequence,
             found => break found,
         };
-        drop(kernel);
-        let waited = mach.wait(object, sequence, deadline, spin);
+        drop(held);
+        let waited = kernel.wait(object, sequence, deadline, spin);
         spin = false;
-        kernel = mach.lock();
+        held = kernel.lock();
         let error = match waited {
             Waited::Event => continue,
             Waited::TimedOut => KernReturn::RCV_TIMED_OUT,
-            Waited::Interrupted if request.options & MACH_RCV_INTERRUPT != 0 => {
+            Waited::Interrupted if request.has(MessageOptions::RCV_INTERRUPT) => {
                 KernReturn::RCV_INTERRUPTED
             }
             Waited::Interrupted => {
@@ -90,177 +102,183 @@ pub(crate) fn receive(
                 continue;
             }
         };
-        kernel.release_object(object);
+        held.ipc().release(object);
         return Err(error);
     };
-    kernel.release_object(object);
-    let (message, outcome) = match found {
+    let mut ipc = held.ipc();
+    ipc.release(object);
+    let (message, destroyed) = match found {
         Found::Message(mut message) => {
-            kernel.copyout_message(task, &mut message);
-            (message, Ok(()))
+            copyout_message(&mut ipc, space, &mut message);
+            (message, false)
         }
-        Found::Destroyed(message) => (message, Err(KernReturn::RCV_TOO_LARGE)),
+        Found::Destroyed(message) => (message, true),
         Found::Large(size, name) => {
-            drop(kernel);
-            return report_large(mach, request, size, name);
+            drop(held);
+            return report_large(kernel, request, size, name);
         }
         Found::Nothing(_) => return Err(KernReturn::RCV_TIMED_OUT),
     };
-    drop(kernel);
-    let room = request.size as usize;
+    drop(held);
     let mut length = message.size as usize + request.trailer_size() as usize;
-    if outcome.is_err() {
-        if room < 24 {
+    if destroyed && !kernel.rules().small_receive_buffer_is_overrun() {
+        if request.size < HEADER {
             return Err(KernReturn::RCV_INVALID_DATA);
         }
-        length = length.min(room);
+        length = length.min(request.size as usize);
     }
-    mach.copy_to_user(request.address, &message.bytes()[..length])
+    kernel
+        .copy_to_user(request.address, &message.bytes()[..length])
         .map_err(|_| KernReturn::RCV_INVALID_DATA)?;
-    outcome
+    if destroyed {
+        return Err(KernReturn::RCV_TOO_LARGE);
+    }
+    Ok(())
 }
 
 /// C11.5 with `MACH_RCV_LARGE`: only the size, and with `MACH_RCV_LARGE_IDENTITY` the port's name, are written.
-fn report_large(
-    mach: &Mach,
+fn report_large<T>(
+    kernel: &Monitor<T>,
     request: ReceiveRequest,
     size: u32,
-    name: mach_port_name_t,
+    name: Name,
 ) -> Result<(), KernReturn> {
-    if request.size >= 8 {
-        let _ = mach.copy_to_user(request.address.wrapping_add(4), &size.to_le_bytes());
-    }
-    if request.options & MACH_RCV_LARGE_IDENTITY != 0 && request.size >= 16 {
-        let _ = mach.copy_to_user(request.address.wrapping_add(12), &name.to_le_bytes());
+    let put = |at: usize, word: u32| {
+        if request.size as usize >= at + size_of::<u32>() {
+            let address = request.address.wrapping_add(at as u64);
+            // What cannot be written is not reported; the result is the same.
+            let _ = kernel.copy_to_user(address, &word.to_ne_bytes());
+        }
+    };
+    put(offset_of!(mach_msg_header_t, msgh_size), size);
+    if request.has(MessageOptions::RCV_LARGE_IDENTITY) {
+        put(offset_of!(mach_msg_header_t, msgh_local_port), name.raw());
     }
     Err(KernReturn::RCV_TOO_LARGE)
 }
 
-impl<'m> Locked<'m> {
-    /// The live port or set that a name allows to receive from (C11.1).
-    fn receivable(&self, task: TaskId, name: mach_port_name_t) -> Option<u32> {
-        let entry = self.space(task).get(name)?;
-        (entry.rights.has(Rights::RECEIVE) || entry.rights.has(Rights::PORT_SET))
-            .then_some(entry.object)
+/// The port or set that a name allows to receive from (C11.1).
+fn receivable(ipc: &Ipc<'_, '_>, space: SpaceId, name: Name) -> Option<WaitOn> {
+    let entry = ipc.space(space).get(name)?;
+    if let Some(set) = entry.set() {
+        return Some(WaitOn::Set(set));
     }
+    let receives = |entry: &&Entry| entry.rights.has(Rights::RECEIVE);
+    let port = Some(entry).filter(receives).and_then(Entry::port);
+    port.map(WaitOn::Port)
+}
 
-    fn take_message(&mut self, object: u32, request: ReceiveRequest) -> Found<'m> {
-        let Some(port) = self.next_port(object) else {
-            return Found::Nothing(self.wait_word(object).sequence());
-        };
-        let pool = self.pool;
-        let name = self.object(port).name;
-        let size = self.object(port).queue.first(pool).map_or(0, |m| m.size);
-        let fits = size + request.trailer_size() <= request.size;
-        if !fits && request.options & MACH_RCV_LARGE != 0 {
-            return Found::Large(size, name);
+/// The port to receive from: the object itself, or the member whose turn it is. `None` when nothing is queued.
+fn next_port(ipc: &Ipc<'_, '_>, object: WaitOn) -> Option<PortId> {
+    match object {
+        WaitOn::Set(set) => member::next_member(ipc, set),
+        WaitOn::Port(port) => {
+            let queue = ipc.port(port).queue()?;
+            (!queue.messages.is_empty()).then_some(port)
         }
-        let Some(message) = self.dequeue(port) else {
-            return Found::Nothing(self.wait_word(object).sequence());
-        };
-        if object != port {
-            self.served(object, port);
-        }
-        let mut message = self.stamp(message, port, request);
-        if fits {
-            return Found::Message(message);
-        }
-        // The rights go; the caller sees a header without them.
-        let (bits, id) = (message.word(0), message.word(20) as i32);
-        let bits = self.received_bits(&message) | bits & MACH_MSGH_BITS_COMPLEX;
-        let dead = message.reply == Carried::Dead.to_word();
-        let trailer_at = message.size as usize;
-        let trailer_size = request.trailer_size() as usize;
-        let Some(mut bare) = pool.take() else {
-            self.destroy_message(message);
-            return Found::Nothing(self.wait_word(object).sequence());
-        };
-        bare.write_header(bits, id, 24);
-        if dead {
-            bare.set_word(8, u32::MAX);
-        }
-        bare.set_word(12, name);
-        bare.bytes_mut()[24..24 + trailer_size]
-            .copy_from_slice(&message.bytes()[trailer_at..trailer_at + trailer_size]);
-        message.size = trailer_at.min(CAPACITY) as u32;
-        self.destroy_message(message);
-        Found::Destroyed(bare)
     }
+}
 
-    fn dequeue(&mut self, port: u32) -> Option<Buffer<'m>> {
-        let pool = self.pool;
-        let queue = &mut self.object_mut(port).queue;
-        let message = queue.pop(pool)?;
-        let (left, limit) = (queue.count(), self.object(port).limit);
-        if left == 0 {
-            self.became_empty(port);
-        }
-        if left + 1 == limit {
-            // Senders that found it full may go on.
-            self.event(port);
-        }
-        Some(message)
+fn take_message<'k>(
+    ipc: &mut Ipc<'_, 'k>,
+    object: WaitOn,
+    request: ReceiveRequest,
+) -> Found<'k> {
+    let nothing = |ipc: &Ipc<'_, 'k>| Found::Nothing(ipc.wait_word(object).sequence());
+    let Some(port) = next_port(ipc, object) else {
+        return nothing(ipc);
+    };
+    let pool = ipc.pool;
+    let Some(queue) = ipc.port(port).queue() else {
+        return nothing(ipc);
+    };
+    let name = queue.receive_name();
+    let size = queue.messages.first(pool).map_or(0, |message| message.size);
+    let fits = size + request.trailer_size() <= request.size;
+    if !fits && request.has(MessageOptions::RCV_LARGE) {
+        return Found::Large(size, name);
     }
+    if let WaitOn::Set(set) = object {
+        member::rotate(ipc, set);
+    }
+    let Some(mut message) = mqueue::dequeue(ipc, port) else {
+        return nothing(ipc);
+    };
+    stamp(ipc, &mut message, port, request);
+    if fits {
+        return Found::Message(message);
+    }
+    match bare_header(ipc, message, name, request) {
+        Some(bare) => Found::Destroyed(bare),
+        None => nothing(ipc),
+    }
+}
 
-    /// Writes the trailer behind the message (C11.9).
-    fn stamp(&mut self, mut message: Buffer<'m>, port: u32, request: ReceiveRequest) -> Buffer<'m> {
-        let object = self.object_mut(port);
-        let sequence = object.sequence;
-        object.sequence = sequence.wrapping_add(1);
-        let context = object.context;
-        let at = message.size as usize;
-        let size = request.trailer_size() as usize;
-        message.bytes_mut()[at..at + size].fill(0);
-        message.set_word(at + 4, size as u32);
-        if size >= 12 {
-            message.set_word(at + 8, sequence);
-        }
-        if size >= 20 {
-            // The kernel's token is {0, 1}; a user's its user and group, which are the process's own here.
-            let token = if message.from_kernel {
-                (0, 1)
-            } else {
-                crate::system::user_and_group()
-            };
-            message.set_word(at + 12, token.0);
-            message.set_word(at + 16, token.1);
-        }
-        if size >= 60 {
-            message.set_word(at + 52, context as u32);
-            message.set_word(at + 56, (context >> 32) as u32);
-        }
-        message
-    }
+/// Destroys a message that is too large for its receiver, who sees a header without the rights (C11.5). The right that it was
+/// sent through is used up by the delivery. `None` without a buffer.
+fn bare_header<'k>(
+    ipc: &mut Ipc<'_, 'k>,
+    mut message: Buffer<'k>,
+    name: Name,
+    request: ReceiveRequest,
+) -> Option<Buffer<'k>> {
+    let remote = match message.reply {
+        Right::Dead => Name::DEAD,
+        _ => Name::NULL,
+    };
+    let trailer = message.trailer(request.trailer_size() as usize);
+    header::write_ports(&mut message, View::Receiver, name, remote);
+    let header = mach_msg_header_t {
+        msgh_size: HEADER,
+        ..message.header()
+    };
+    deliver_destination(ipc, message.destination.take());
+    right::destroy_message(ipc, message);
+    let mut bare = ipc.pool.take()?;
+    bare.write(&header);
+    bare.put_trailer(&trailer);
+    Some(bare)
+}
 
-    fn received_bits(&self, message: &Buffer<'m>) -> u32 {
-        let local = if message.through_send_once {
-            MACH_MSG_TYPE_PORT_SEND_ONCE
-        } else {
-            MACH_MSG_TYPE_PORT_SEND
-        };
-        u32::from(message.reply_disposition) | local << 8
+/// The right that a message was sent through ends with its delivery.
+fn deliver_destination(ipc: &mut Ipc<'_, '_>, right: Right) {
+    match right {
+        Right::SendOnce(port) => right::use_up_send_once(ipc, port),
+        other => right::release(ipc, other),
     }
+}
 
-    /// Names for the rights of a message, in the receiver's space: reply, destination, descriptors (C11.6).
-    fn copyout_message(&mut self, task: TaskId, message: &mut Buffer<'m>) {
-        let bits = self.received_bits(message) | message.word(0) & MACH_MSGH_BITS_COMPLEX;
-        message.set_word(0, bits);
-        let reply = Carried::from_word(core::mem::take(&mut message.reply));
-        let name = self.copyout(task, reply, u32::from(message.reply_disposition));
-        message.set_word(8, name);
-        let port = core::mem::take(&mut message.destination);
-        let name = self.object(port).name;
-        message.set_word(12, name);
-        self.release_object(port);
-        self.copyout_descriptors(task, message);
-    }
+/// Writes the trailer behind the message (C11.9).
+fn stamp(ipc: &mut Ipc<'_, '_>, message: &mut Buffer<'_>, port: PortId, request: ReceiveRequest) {
+    let Some(queue) = ipc.port_mut(port).queue_mut() else {
+        return;
+    };
+    let sequence = queue.sequence;
+    queue.sequence = sequence.wrapping_add(1);
+    let size = request.trailer_size();
+    // The kernel's token is {0, 1}; a user's its user and group, which are the process's own here.
+    let sender = match (size >= 20, message.from_kernel) {
+        (false, _) => [0, 0],
+        (true, true) => [0, 1],
+        (true, false) => crate::host::user::effective().into(),
+    };
+    message.put_trailer(&mach_msg_mac_trailer_t {
+        msgh_trailer_size: size,
+        msgh_seqno: sequence,
+        msgh_sender: security_token_t { val: sender },
+        msgh_context: queue.context,
+        ..mach_msg_mac_trailer_t::default()
+    });
+}
 
-    /// Names for the rights of a message's body.
-    pub(super) fn copyout_descriptors(&mut self, task: TaskId, message: &mut Buffer<'m>) {
-        for index in 0..message.descriptors() {
-            let (right, disposition) = message.descriptor(index);
-            let name = self.copyout(task, right, disposition);
-            message.set_descriptor(index, name, disposition);
-        }
-    }
+/// Gives the receiver names for the rights of a message: reply, destination, descriptors (C11.6).
+fn copyout_message(ipc: &mut Ipc<'_, '_>, space: SpaceId, message: &mut Buffer<'_>) {
+    let reply = message.reply.take();
+    let reply = copyout::copyout(ipc, space, reply);
+    let port = message.destination.port();
+    let queue = port.and_then(|port| ipc.port(port).queue());
+    let local = queue.map_or(Name::NULL, |queue| queue.receive_name());
+    header::write_ports(message, View::Receiver, local, reply);
+    deliver_destination(ipc, message.destination.take());
+    header::copyout_body(ipc, space, message);
 }

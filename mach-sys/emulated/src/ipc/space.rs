@@ -1,130 +1,100 @@
 //! Name spaces: a task's table of names.
 //!
-//! A name is `index << 8 | generation`, the low two bits always set (C0.2). A freed slot goes to the head of the free list, and
-//! its next name has a higher generation (C0.7).
+//! A freed slot goes to the head of the list of free ones, and its next name has another generation (C0.7). Slots above
+//! `fresh` were never used, but for those whose names a task chose.
 
-use super::arena::{Table, Zeroed};
+use super::arena::Table;
+use super::entry::{Denoted, Entry, Rights};
+use super::name::{Name, NameRef, SpaceId};
 use crate::error::ReserveError;
-use super::mach::TaskId;
-use mach_wire::types::{MACH_PORT_DEAD, mach_port_name_t};
 
 /// The largest table that XNU makes (C0.7).
 pub(crate) const LARGEST_TABLE: u32 = 305_834;
-
-/// User references stop here and stay (A7.3).
-pub(crate) const PEGGED: u16 = u16::MAX;
-
-/// What a name denotes. A name that has a send and a receive right for one port has both (C0.1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Rights(u8);
-
-impl Rights {
-    pub(crate) const NONE: Self = Self(0);
-    pub(crate) const SEND: Self = Self(1);
-    pub(crate) const RECEIVE: Self = Self(2);
-    pub(crate) const SEND_ONCE: Self = Self(4);
-    pub(crate) const PORT_SET: Self = Self(8);
-    pub(crate) const DEAD_NAME: Self = Self(16);
-
-    pub(crate) const fn has(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    pub(crate) const fn with(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// As `MACH_PORT_TYPE_*`.
-    pub(crate) const fn mach_port_type(self) -> u32 {
-        (self.0 as u32) << 16
-    }
-}
-
-/// One slot of a name table.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry {
-    /// What it denotes; 0 for a dead name.
-    pub(crate) object: u32,
-    pub(crate) rights: Rights,
-    /// The low byte of the name.
-    generation: u8,
-    /// User references of the send right or dead name.
-    pub(crate) references: u16,
-    /// Whether the last reference is the kernel's to release (D5.1).
-    pub(crate) pinned: bool,
-    /// How far the generation moves with each use, in steps of 4; drawn anew at each wrap.
-    step: u8,
-    /// Next name of the same object, in a list that starts at the object; for a free slot, the next free one.
-    next: NameRef,
-}
-
-// SAFETY: integers, a bool (0 is false) and structs of them.
-#[allow(unsafe_code)]
-unsafe impl Zeroed for Entry {}
-
-/// A place in some space's table; index 0 means none, since no space uses it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct NameRef {
-    pub(super) task: TaskId,
-    pub(super) index: u32,
-}
 
 /// A task's names.
 #[derive(Debug)]
 pub(crate) struct Space {
     entries: Table<Entry>,
-    used: u32,
+    /// The first slot that the table was not asked for in order.
+    fresh: u32,
+    /// The highest slot that was ever used.
+    highest: u32,
+    /// First of the free slots that were used before.
     free: u32,
     names: u32,
     random: u32,
+    /// Whether generations always move by 4 (C0.7).
+    even_steps: bool,
+    /// How often an entry was looked at by its slot.
+    #[cfg(test)]
+    looks: core::cell::Cell<u64>,
 }
 
 impl Default for Space {
     fn default() -> Self {
         Self {
             entries: Table::empty(),
-            used: 0,
+            fresh: 1,
+            highest: 0,
             free: 0,
             names: 0,
             random: 0x9e37_79b9,
+            even_steps: false,
+            #[cfg(test)]
+            looks: core::cell::Cell::new(0),
         }
     }
 }
 
 impl Space {
-    pub(crate) fn new(largest: u32) -> Result<Self, ReserveError> {
+    /// A table for names in slots 1 to `largest - 1`.
+    pub(crate) fn new(largest: u32, even_steps: bool) -> Result<Self, ReserveError> {
         Ok(Self {
             entries: Table::new(largest.min(LARGEST_TABLE) as usize)?,
+            even_steps,
             ..Self::default()
         })
     }
 
-    /// Names in use.
+    /// How many names are in use.
     pub(crate) fn names(&self) -> u32 {
         self.names
     }
 
     /// The entry of a name; `None` if there is none, or its slot has another generation now (C0.4).
-    pub(crate) fn get(&self, name: mach_port_name_t) -> Option<&Entry> {
-        let entry = self.entries.as_slice().get((name >> 8) as usize)?;
-        (entry.rights != Rights::NONE && entry.generation == name as u8).then_some(entry)
+    pub(crate) fn get(&self, name: Name) -> Option<&Entry> {
+        let entry = self.entries.as_slice().get(name.index() as usize)?;
+        (!entry.rights.is_none() && entry.generation == name.generation()).then_some(entry)
     }
 
-    pub(crate) fn get_mut(&mut self, name: mach_port_name_t) -> Option<&mut Entry> {
-        let entry = self.entries.as_mut_slice().get_mut((name >> 8) as usize)?;
-        (entry.rights != Rights::NONE && entry.generation == name as u8).then_some(entry)
+    pub(crate) fn get_mut(&mut self, name: Name) -> Option<&mut Entry> {
+        let entry = self
+            .entries
+            .as_mut_slice()
+            .get_mut(name.index() as usize)?;
+        (!entry.rights.is_none() && entry.generation == name.generation()).then_some(entry)
     }
 
-    pub(super) fn at(&self, index: u32) -> &Entry {
+    /// How often an entry was looked at by its slot: what operations cost.
+    #[cfg(test)]
+    pub(crate) fn looks(&self) -> u64 {
+        self.looks.get()
+    }
+
+    fn at(&self, index: u32) -> &Entry {
+        #[cfg(test)]
+        self.looks.set(self.looks.get() + 1);
         &self.entries.as_slice()[index as usize]
     }
 
-    pub(super) fn at_mut(&mut self, index: u32) -> &mut Entry {
+    fn at_mut(&mut self, index: u32) -> &mut Entry {
+        #[cfg(test)]
+        self.looks.set(self.looks.get() + 1);
         &mut self.entries.as_mut_slice()[index as usize]
     }
 
-    pub(super) fn name_at(&self, index: u32) -> mach_port_name_t {
-        index << 8 | u32::from(self.at(index).generation)
+    pub(super) fn name_at(&self, index: u32) -> Name {
+        Name::of(index, self.at(index).generation)
     }
 
     pub(super) fn next_of(&self, index: u32) -> NameRef {
@@ -135,45 +105,57 @@ impl Space {
         self.at_mut(index).next = next;
     }
 
-    /// A new name for the slot freed last, or for the next one never used. `None` when the table is full.
-    pub(crate) fn claim(&mut self, object: u32, rights: Rights) -> Option<mach_port_name_t> {
+    /// A new name, for the slot freed last or else one never used. `None` when the table is full.
+    pub(crate) fn claim(&mut self, object: Denoted, rights: Rights) -> Option<Name> {
         let index = if self.free != 0 {
             let index = self.free;
-            self.free = self.at(index).next.index;
+            self.leave_free_list(index);
             index
         } else {
-            let index = self.used + 1;
-            if index as usize >= self.entries.as_slice().len() {
-                return None;
-            }
-            self.used = index;
-            index
+            self.next_fresh()?
         };
         self.fill(index, object, rights);
         Some(self.name_at(index))
     }
 
-    fn fill(&mut self, index: u32, object: u32, rights: Rights) {
+    /// The next slot that was never used. Slots of names that a task chose are passed over, each once in the table's life.
+    fn next_fresh(&mut self) -> Option<u32> {
+        loop {
+            let index = self.fresh;
+            let entry = self.entries.as_slice().get(index as usize)?;
+            let unused = entry.generation == 0;
+            self.fresh += 1;
+            if unused {
+                return Some(index);
+            }
+        }
+    }
+
+    fn fill(&mut self, index: u32, object: Denoted, rights: Rights) {
         let draw = self.draw();
         let entry = self.at_mut(index);
         let (generation, wrapped) = match entry.generation {
             0 => (3, true),
             used => used.overflowing_add(entry.step),
         };
-        *entry = Entry {
-            object,
-            rights,
-            generation,
-            references: 0,
-            pinned: false,
-            step: if wrapped { draw } else { entry.step },
-            next: NameRef::default(),
-        };
+        entry.rights = rights;
+        entry.generation = generation;
+        entry.references = 0;
+        entry.pinned = false;
+        if wrapped {
+            entry.step = draw;
+        }
+        entry.next = NameRef::default();
+        entry.denote(object);
+        self.highest = self.highest.max(index);
         self.names += 1;
     }
 
-    /// 4, 8, 12 or 16 (C0.7).
+    /// A step of the generation: 4, 8, 12 or 16, or always 4 (C0.7).
     fn draw(&mut self) -> u8 {
+        if self.even_steps {
+            return 4;
+        }
         self.random ^= self.random << 13;
         self.random ^= self.random >> 17;
         self.random ^= self.random << 5;
@@ -181,84 +163,87 @@ impl Space {
     }
 
     /// Gives the slot of a name back.
-    pub(crate) fn release(&mut self, name: mach_port_name_t) {
-        let (index, free) = (name >> 8, self.free);
+    pub(crate) fn release(&mut self, name: Name) {
+        let (index, after) = (name.index(), self.free);
         let entry = self.at_mut(index);
         entry.rights = Rights::NONE;
-        entry.object = 0;
         entry.next = NameRef {
-            task: TaskId::default(),
-            index: free,
+            space: SpaceId::default(),
+            index: after,
         };
+        entry.set_previous_free(0);
+        if after != 0 {
+            self.at_mut(after).set_previous_free(index);
+        }
         self.free = index;
         self.names -= 1;
     }
 
-    /// Claims a name of the caller's choice, the checks of C2.2 done.
-    pub(crate) fn claim_name(&mut self, name: mach_port_name_t, object: u32, rights: Rights) {
-        let index = name >> 8;
-        // Slots between the last used one and this become free ones, so that the list of free slots stays complete.
-        while self.used < index {
-            self.used += 1;
-            let (slot, free) = (self.used, self.free);
-            self.at_mut(slot).next.index = free;
-            self.free = slot;
+    fn leave_free_list(&mut self, index: u32) {
+        let entry = self.at(index);
+        let (before, after) = (entry.previous_free(), entry.next.index);
+        if before == 0 {
+            self.free = after;
+        } else {
+            self.at_mut(before).next.index = after;
         }
-        self.unlink_free(index);
-        self.fill(index, object, rights);
-        self.at_mut(index).generation = name as u8;
+        if after != 0 {
+            self.at_mut(after).set_previous_free(before);
+        }
     }
 
-    fn unlink_free(&mut self, index: u32) {
-        let after = self.at(index).next.index;
-        if self.free == index {
-            self.free = after;
-            return;
+    /// Takes a name of the caller's choice, which [`admits`](Self::admits) found free.
+    pub(crate) fn claim_name(&mut self, name: Name, object: Denoted, rights: Rights) {
+        let index = name.index();
+        if self.at(index).generation != 0 {
+            // A slot that was used and is not in use is on the list.
+            self.leave_free_list(index);
         }
-        let mut at = self.free;
-        while at != 0 {
-            let next = self.at(at).next.index;
-            if next == index {
-                self.at_mut(at).next.index = after;
-                return;
-            }
-            at = next;
-        }
+        self.fill(index, object, rights);
+        self.at_mut(index).generation = name.generation();
     }
 
     /// Whether a caller may choose this name (C2.2).
-    pub(crate) fn admits(&self, name: mach_port_name_t) -> Choice {
-        let index = name >> 8;
-        if name == 0 || name == MACH_PORT_DEAD {
+    pub(crate) fn admits(&self, name: Name) -> Choice {
+        let index = name.index();
+        if !name.is_valid() {
             Choice::BadValue
         } else if index as usize >= self.entries.as_slice().len() {
             Choice::NoSpace
-        } else if name & 3 != 3 {
+        } else if name.raw() & 3 != 3 {
             Choice::BadValue
         } else if index == 0 {
             Choice::OtherGeneration
         } else {
             let entry = self.at(index);
-            match entry.rights {
-                Rights::NONE => Choice::Free,
-                _ if entry.generation == name as u8 => Choice::InUse,
-                _ => Choice::OtherGeneration,
+            if entry.rights.is_none() {
+                Choice::Free
+            } else if entry.generation == name.generation() {
+                Choice::InUse
+            } else {
+                Choice::OtherGeneration
             }
         }
     }
 
-    /// All names in ascending order of their slots (C5.2).
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (mach_port_name_t, &Entry)> {
-        (1..=self.used)
+    /// The names in slots from `start` on, ascending (C5.2), looking at no more than `slots` slots.
+    pub(crate) fn range(&self, start: u32, slots: u32) -> impl Iterator<Item = (Name, &Entry)> {
+        let end = self.highest.min(start.saturating_add(slots) - 1);
+        (start..=end)
             .map(|index| (self.name_at(index), self.at(index)))
-            .filter(|(_, entry)| entry.rights != Rights::NONE)
+            .filter(|(_, entry)| !entry.rights.is_none())
+    }
+
+    /// The highest slot that was ever used.
+    pub(crate) fn highest(&self) -> u32 {
+        self.highest
     }
 }
 
-/// What a space says to a name that its task chose (C2.2).
+/// What a space answers to a name that its task chose (C2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
-    /// Nobody uses it.
+    /// The name is not in use.
     Free,
     /// This very name is in use.
     InUse,

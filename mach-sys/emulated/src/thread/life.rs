@@ -1,83 +1,97 @@
 //! A thread's beginning and end in the emulated kernel (D1, D2, D4).
 
-use super::Thread;
-use crate::exception::action::Actions;
-use crate::exception::answer::Answer;
-use crate::ipc::mach::{Locked, TaskId};
-use crate::ipc::object::{Carried, Kind, Object};
-use mach_wire::types::mach_port_name_t;
+use super::action::Actions;
+use super::kernel::Kernel;
+use super::object::{TaskId, Thread, ThreadId};
+use crate::ipc::copyout;
+use crate::ipc::id::Id;
+use crate::ipc::kmsg::Right;
+use crate::ipc::kobject::{Kobject, KobjectType};
+use crate::ipc::mach_port;
+use crate::ipc::name::Name;
+use crate::ipc::port::PortKind;
+use crate::ipc::request;
+use crate::ipc::reverse;
+use crate::ipc::right;
 
-impl Locked<'_> {
-    /// A thread object for a host thread, and its name in its task: pinned, with the one reference that is the thread's own until
-    /// its end; the main thread's name starts with two (D1.3). `None` when the kernel is full.
-    pub(crate) fn create_thread(&mut self, task: TaskId, main: bool) -> Option<u32> {
-        let thread = self.state.threads.insert(Thread {
-            task,
-            port: 0,
-            reply_port: 0,
-            actions: Actions::default(),
-            answer: Answer::default(),
-            context: 0,
-        })?;
-        let made = self.make_ports(task, thread, main);
-        if made.is_none() {
-            self.forget_thread(thread);
+/// Creates the thread object of a host thread, and its name in its task, with the one reference that is the thread's own until its
+/// end; the main thread's has more and each is pinned where the rules say so (D1.3, D5.1). `None` when the kernel is full.
+pub(crate) fn create(kernel: &mut Kernel<'_, '_>, task: TaskId, main: bool) -> Option<ThreadId> {
+    let ipc = &mut kernel.ipc;
+    let kobject = |value| {
+        PortKind::Kobject(Kobject {
+            kind: KobjectType::Thread,
+            value,
+        })
+    };
+    let port = ipc.create_port(kobject(0))?;
+    let Some(reply_port) = request::create_reply_port(ipc) else {
+        right::release(ipc, Right::Receive(port));
+        return None;
+    };
+    let thread = kernel.tables.threads.insert(Thread {
+        task,
+        port,
+        reply_port,
+        actions: Actions::default(),
+        context: 0,
+    });
+    let Some(thread) = thread else {
+        for port in [port, reply_port] {
+            right::release(ipc, Right::Receive(port));
+        }
+        return None;
+    };
+    ipc.port_mut(port).kind = kobject(thread.to_word());
+    let space = kernel.tables.task(task).space;
+    let references = if main {
+        ipc.rules.references_at_start()
+    } else {
+        1
+    };
+    for _ in 0..references {
+        if copyout::name_send(ipc, space, port).is_none() {
+            forget(kernel, thread);
             return None;
         }
-        Some(thread)
     }
+    if ipc.rules.control_port_names_are_pinned() {
+        copyout::pin(ipc, space, port);
+    }
+    Some(thread)
+}
 
-    fn make_ports(&mut self, task: TaskId, thread: u32, main: bool) -> Option<()> {
-        let port = self.create_object(Object::of_thread(Kind::Thread, thread))?;
-        self.state.threads[thread].port = port;
-        let reply_port = self.create_object(Object::of_thread(Kind::Reply, thread))?;
-        self.state.threads[thread].reply_port = reply_port;
-        for _ in 0..if main { 2 } else { 1 } {
-            self.name_send_right(task, port)?;
-        }
-        self.pin(task, port);
-        Some(())
-    }
+/// The host thread is gone: the one deallocation of its name that the kernel does (D2.2), then the death of its port (D4).
+pub(crate) fn end(kernel: &mut Kernel<'_, '_>, thread: ThreadId) {
+    let &Thread { task, port, .. } = kernel.tables.thread(thread);
+    let space = kernel.tables.task(task).space;
+    mach_port::unpin_and_deallocate(&mut kernel.ipc, space, port);
+    forget(kernel, thread);
+}
 
-    /// The host thread is gone: the one deallocation of its name that the kernel does (D2.2), then the death of its port (D4).
-    pub(crate) fn end_thread(&mut self, thread: u32) {
-        let Thread { task, port, .. } = self.state.threads[thread];
-        self.unpin_and_deallocate(task, port);
-        self.forget_thread(thread);
+/// Releases what a thread object holds, and the object.
+fn forget(kernel: &mut Kernel<'_, '_>, thread: ThreadId) {
+    let ipc = &mut kernel.ipc;
+    let object = kernel.tables.thread_mut(thread);
+    for handler in object.actions.take_ports() {
+        right::release(ipc, handler);
     }
+    for port in [object.port, object.reply_port] {
+        right::release(ipc, Right::Receive(port));
+    }
+    kernel.tables.threads.remove(thread);
+}
 
-    /// Releases what a thread object holds, and the object.
-    fn forget_thread(&mut self, thread: u32) {
-        let ports = self.state.threads[thread].actions.take_ports();
-        for port in ports {
-            if let Carried::Object(object) = port {
-                self.release_object(object);
-            }
-        }
-        let mut answer = core::mem::take(&mut self.state.threads[thread].answer);
-        if let Some(message) = answer.take_message(self.pool) {
-            self.destroy_message(message);
-        }
-        let Thread {
-            port, reply_port, ..
-        } = self.state.threads[thread];
-        for object in [port, reply_port] {
-            if object != 0 {
-                self.kill(object);
-            }
-        }
-        self.state.threads.remove(thread);
-    }
+/// `mach_thread_self`: one more reference on the thread's name (D1.1).
+pub(crate) fn thread_self(kernel: &mut Kernel<'_, '_>, thread: ThreadId) -> Option<Name> {
+    let &Thread { task, port, .. } = kernel.tables.thread(thread);
+    let space = kernel.tables.task(task).space;
+    copyout::name_send(&mut kernel.ipc, space, port)
+}
 
-    /// `mach_thread_self`: one more reference on the thread's name (D1.1).
-    pub(crate) fn thread_self(&mut self, thread: u32) -> Option<mach_port_name_t> {
-        let Thread { task, port, .. } = self.state.threads[thread];
-        self.name_send_right(task, port)
-    }
-
-    /// The name that a thread has in its task, without a new reference (D1.2).
-    pub(crate) fn thread_name(&self, thread: u32) -> Option<mach_port_name_t> {
-        let Thread { task, port, .. } = self.state.threads[thread];
-        self.name_of(task, port)
-    }
+/// The name that a thread has in its task, without a new reference (D1.2).
+pub(crate) fn name(kernel: &Kernel<'_, '_>, thread: ThreadId) -> Option<Name> {
+    let thread = kernel.tables.thread(thread);
+    let space = kernel.tables.task(thread.task).space;
+    reverse::name_of(&kernel.ipc, space, thread.port)
 }

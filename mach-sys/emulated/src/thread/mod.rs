@@ -1,28 +1,19 @@
-//! Threads as the emulated kernel knows them: a control port, a reply port, exception actions.
+//! Threads and tasks as the emulated kernel knows them: control ports, exception actions, registers.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `action` | what a thread or task wants done with each type of exception (A0.1) |
+//! | `object` | a thread, a task, and the tables of them |
+//! | `kernel` | a whole kernel: those tables and `ipc`'s state under one lock |
+//! | `task`, `life` | the beginning of a task, the beginning and end of a thread (D1, D2, D4) |
+//! | `state` | registers by flavor (A4) |
 
+pub(crate) mod action;
+pub(crate) mod kernel;
 pub(crate) mod life;
+pub(crate) mod object;
 pub(crate) mod state;
+pub(crate) mod task;
 
-use crate::exception::action::Actions;
-use crate::exception::answer::Answer;
-use crate::ipc::arena::Zeroed;
-use crate::ipc::mach::TaskId;
-
-/// One thread.
-#[derive(Debug)]
-pub(crate) struct Thread {
-    pub(crate) task: TaskId,
-    /// Its control port.
-    pub(crate) port: u32,
-    /// The port on which the kernel waits for answers to its exceptions.
-    pub(crate) reply_port: u32,
-    pub(crate) actions: Actions,
-    /// What became of the exception that it waits in.
-    pub(crate) answer: Answer,
-    /// Where its registers are while it waits in an exception: the address of the host's context, else 0.
-    pub(crate) context: usize,
-}
-
-// SAFETY: integers and arrays of them; `Actions` has an integer array and a bool; the first value of `Answer` is 0.
-#[allow(unsafe_code)]
-unsafe impl Zeroed for Thread {}
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 mod aarch64;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
+mod words;
 
 #[cfg(target_arch = "aarch64")]
 use aarch64 as machine;
@@ -15,48 +16,25 @@ use x86_64 as machine;
 
 use crate::host::context::Context;
 use mach_wire::kern_return::KernReturn;
-use mach_wire::thread_state::ThreadState;
+use mach_wire::thread_state::Flavor;
+use words::Out;
 
 /// Whether exception ports may be registered with a flavor (B2.4). `THREAD_STATE_NONE` may.
-pub(crate) fn is_registrable(flavor: i32) -> bool {
-    machine::REGISTRABLE.contains(&flavor)
+pub(crate) fn is_registrable(flavor: Flavor) -> bool {
+    machine::REGISTRABLE.contains(&flavor.raw)
 }
 
 /// Reads a state; `count` becomes its number of words.
 pub(crate) fn get(
     context: &Context,
-    flavor: i32,
+    flavor: Flavor,
     words: &mut [u32],
     count: &mut u32,
 ) -> Result<(), KernReturn> {
-    machine::get(context, flavor, &mut Out { words, count })
+    machine::get(context, flavor.raw, &mut Out { words, count })
 }
 
 /// Writes a state. Refused states change nothing.
-pub(crate) fn set(context: &mut Context, flavor: i32, words: &[u32]) -> Result<(), KernReturn> {
-    machine::set(context, flavor, words)
-}
-
-/// Where a state is read to.
-struct Out<'a> {
-    words: &'a mut [u32],
-    count: &'a mut u32,
-}
-
-impl Out<'_> {
-    fn put<S: ThreadState>(&mut self, state: &S) -> Result<(), KernReturn> {
-        let from = state.as_words();
-        let to = self
-            .words
-            .get_mut(..from.len())
-            .ok_or(KernReturn::INVALID_ARGUMENT)?;
-        to.copy_from_slice(from);
-        *self.count = from.len() as u32;
-        Ok(())
-    }
-}
-
-/// The state that words are, if their number is exactly its (A4.6).
-fn exactly<S: ThreadState>(words: &[u32]) -> Result<S, KernReturn> {
-    S::from_words(words).map_err(|_| KernReturn::INVALID_ARGUMENT)
+pub(crate) fn set(context: &mut Context, flavor: Flavor, words: &[u32]) -> Result<(), KernReturn> {
+    machine::set(context, flavor.raw, words)
 }

@@ -2,15 +2,14 @@
 
 use super::*;
 use mach_wire::port::*;
-use mach_wire::types::{MACH_PORT_DEAD, MACH_PORT_NULL};
 use std::time::Duration;
 
 #[test]
 fn c11_6_a_received_header_is_the_senders_swapped() {
     let world = World::new();
     let (port, reply) = (world.port(), world.port());
-    let message = Message::to(port, MACH_MSG_TYPE_MAKE_SEND, 99)
-        .with_reply(reply, MACH_MSG_TYPE_MAKE_SEND_ONCE);
+    let message = Message::to(port, Disposition::MAKE_SEND, 99)
+        .with_reply(reply, Disposition::MAKE_SEND_ONCE);
     world.send(&message).unwrap();
     let got = world.receive(port).unwrap();
     assert_eq!(got.bits(), 17 << 8 | 18);
@@ -19,7 +18,7 @@ fn c11_6_a_received_header_is_the_senders_swapped() {
     // The trailer follows: type 0, 8 bytes.
     assert_eq!(got.words[6..8], [0, 8]);
     // Answering uses the right up.
-    let answer = Message::to(got.remote(), MACH_MSG_TYPE_MOVE_SEND_ONCE, 199);
+    let answer = Message::to(got.remote(), Disposition::MOVE_SEND_ONCE, 199);
     world.send(&answer).unwrap();
     assert_eq!(world.kind(got.remote()), Err(KernReturn::INVALID_NAME));
     assert_eq!(world.receive(reply).unwrap().id(), 199);
@@ -30,14 +29,10 @@ fn c11_9_the_trailer_has_what_was_asked_for() {
     let world = World::new();
     let port = world.port();
     let context = 0x1234_5678_9abc_def0_u64;
-    world
-        .mach
-        .lock()
-        .set_context(world.task, port, context)
-        .unwrap();
+    world.set_context(port, context).unwrap();
     for (element, size) in [(0, 8), (1, 12), (2, 20), (3, 52), (4, 60), (7, 68)] {
         world
-            .send(&Message::to(port, MACH_MSG_TYPE_MAKE_SEND, 5))
+            .send(&Message::to(port, Disposition::MAKE_SEND, 5))
             .unwrap();
         let got = world.receive_with(port, element << 24, 512).unwrap();
         assert_eq!(got.words[7], size, "{element}");
@@ -57,25 +52,25 @@ fn c10_1_what_is_no_message_is_refused_before_a_right_is_touched() {
     let world = World::new();
     let port = world.port();
     world.make_send(port);
-    let good = || Message::to(port, MACH_MSG_TYPE_MOVE_SEND, 1);
+    let good = || Message::to(port, Disposition::MOVE_SEND, 1);
     let mut short = good();
     short.size = 20;
     assert_eq!(world.send(&short), Err(KernReturn::SEND_MSG_TOO_SMALL));
     let mut odd = good();
     odd.size = 26;
     assert_eq!(world.send(&odd), Err(KernReturn::SEND_MSG_TOO_SMALL));
-    let mut lying = good().with_right(port, MACH_MSG_TYPE_COPY_SEND);
+    let mut lying = good().with_right(port, Disposition::COPY_SEND);
     lying.words[6] = 2;
     assert_eq!(world.send(&lying), Err(KernReturn::SEND_MSG_TOO_SMALL));
-    let mut foreign = good().with_right(port, MACH_MSG_TYPE_COPY_SEND);
+    let mut foreign = good().with_right(port, Disposition::COPY_SEND);
     foreign.words[9] |= 9 << 24;
     assert_eq!(world.send(&foreign), Err(KernReturn::SEND_INVALID_TYPE));
     let mut named = good();
-    named.words[3] = port;
+    named.words[3] = port.raw();
     assert_eq!(world.send(&named), Err(KernReturn::SEND_INVALID_HEADER));
-    let none = Message::to(port, 0, 1);
+    let none = Message::to(port, Disposition::PORT_NONE, 1);
     assert_eq!(world.send(&none), Err(KernReturn::SEND_INVALID_HEADER));
-    assert_eq!(world.refs(port, MACH_PORT_RIGHT_SEND), Ok(1));
+    assert_eq!(world.refs(port, PortRight::SEND), Ok(1));
 }
 
 #[test]
@@ -83,15 +78,15 @@ fn c10_2_destinations_and_replies_that_are_none() {
     let world = World::new();
     let (port, set) = (world.port(), world.set());
     let refused = Err(KernReturn::SEND_INVALID_DEST);
-    for name in [MACH_PORT_NULL, MACH_PORT_DEAD, 0x7003, set] {
-        let message = Message::to(name, MACH_MSG_TYPE_COPY_SEND, 1);
-        assert_eq!(world.send(&message), refused, "{name:#x}");
+    for name in [Name::NULL, Name::DEAD, Name::new(0x7003), set] {
+        let message = Message::to(name, Disposition::COPY_SEND, 1);
+        assert_eq!(world.send(&message), refused, "{name:?}");
     }
-    let message = Message::to(port, MACH_MSG_TYPE_COPY_SEND, 1);
+    let message = Message::to(port, Disposition::COPY_SEND, 1);
     assert_eq!(world.send(&message), refused, "no send right");
-    for reply in [0x7003, set] {
-        let message = Message::to(port, MACH_MSG_TYPE_MAKE_SEND, 1)
-            .with_reply(reply, MACH_MSG_TYPE_COPY_SEND);
+    for reply in [Name::new(0x7003), set] {
+        let message = Message::to(port, Disposition::MAKE_SEND, 1)
+            .with_reply(reply, Disposition::COPY_SEND);
         assert_eq!(world.send(&message), Err(KernReturn::SEND_INVALID_REPLY));
     }
     assert!(world.receive(port).is_err(), "nothing was queued");
@@ -102,8 +97,8 @@ fn c10_2_a_late_answer_through_an_unconverted_send_once_right_vanishes() {
     let world = World::new();
     let port = world.port();
     let (late, looked_at) = (world.make_send_once(port), world.make_send_once(port));
-    world.mod_refs(port, MACH_PORT_RIGHT_RECEIVE, -1).unwrap();
-    let answer = |name| Message::to(name, MACH_MSG_TYPE_MOVE_SEND_ONCE, 1);
+    world.destroy_port(port);
+    let answer = |name| Message::to(name, Disposition::MOVE_SEND_ONCE, 1);
     assert_eq!(world.send(&answer(late)), Ok(()));
     assert_eq!(world.kind(late), Err(KernReturn::INVALID_NAME));
     assert_eq!(world.kind(looked_at), Ok(MACH_PORT_TYPE_DEAD_NAME));
@@ -117,7 +112,7 @@ fn c10_2_a_late_answer_through_an_unconverted_send_once_right_vanishes() {
 fn c10_3_one_name_as_destination_and_reply() {
     let world = World::new();
     let port = world.port();
-    let moves = MACH_MSG_TYPE_MOVE_SEND;
+    let moves = Disposition::MOVE_SEND;
     let message = |to, answer| Message::to(port, to, 1).with_reply(port, answer);
     world.make_send(port);
     assert_eq!(
@@ -125,12 +120,12 @@ fn c10_3_one_name_as_destination_and_reply() {
         Err(KernReturn::SEND_INVALID_DEST),
         "two references are needed"
     );
-    assert_eq!(world.refs(port, MACH_PORT_RIGHT_SEND), Ok(1));
-    assert_eq!(world.send(&message(moves, MACH_MSG_TYPE_COPY_SEND)), Ok(()));
-    assert_eq!(world.refs(port, MACH_PORT_RIGHT_SEND), Ok(0), "one taken");
+    assert_eq!(world.refs(port, PortRight::SEND), Ok(1));
+    assert_eq!(world.send(&message(moves, Disposition::COPY_SEND)), Ok(()));
+    assert_eq!(world.refs(port, PortRight::SEND), Ok(0), "one taken");
     let got = world.receive(port).unwrap();
     assert_eq!(got.remote(), port, "the reply right found its own name");
-    assert_eq!(world.refs(port, MACH_PORT_RIGHT_SEND), Ok(1));
+    assert_eq!(world.refs(port, PortRight::SEND), Ok(1));
 }
 
 #[test]
@@ -138,26 +133,26 @@ fn a7_2_received_rights_add_to_the_name_that_is_there() {
     let world = World::new();
     let (port, carried) = (world.port(), world.port());
     world.make_send(carried);
-    let message = Message::to(port, MACH_MSG_TYPE_MAKE_SEND, 1)
-        .with_right(carried, MACH_MSG_TYPE_COPY_SEND)
-        .with_right(MACH_PORT_NULL, MACH_MSG_TYPE_COPY_SEND)
-        .with_right(MACH_PORT_DEAD, MACH_MSG_TYPE_COPY_SEND);
+    let message = Message::to(port, Disposition::MAKE_SEND, 1)
+        .with_right(carried, Disposition::COPY_SEND)
+        .with_right(Name::NULL, Disposition::COPY_SEND)
+        .with_right(Name::DEAD, Disposition::COPY_SEND);
     world.send(&message).unwrap();
     let got = world.receive(port).unwrap();
-    assert_eq!(got.descriptor(0), (carried, MACH_MSG_TYPE_PORT_SEND));
-    assert_eq!(got.descriptor(1).0, MACH_PORT_NULL);
-    assert_eq!(got.descriptor(2).0, MACH_PORT_DEAD);
-    assert_eq!(world.refs(carried, MACH_PORT_RIGHT_SEND), Ok(2));
+    assert_eq!(got.descriptor(0), (carried, Disposition::PORT_SEND));
+    assert_eq!(got.descriptor(1).0, Name::NULL);
+    assert_eq!(got.descriptor(2).0, Name::DEAD);
+    assert_eq!(world.refs(carried, PortRight::SEND), Ok(2));
 }
 
 #[test]
 fn c10_4_a_bad_right_in_the_body_destroys_what_was_taken() {
     let world = World::new();
     let (port, reply) = (world.port(), world.port());
-    let message = Message::to(port, MACH_MSG_TYPE_MAKE_SEND, 1)
-        .with_reply(reply, MACH_MSG_TYPE_MAKE_SEND_ONCE)
-        .with_right(port, MACH_MSG_TYPE_MAKE_SEND)
-        .with_right(0x7003, MACH_MSG_TYPE_COPY_SEND);
+    let message = Message::to(port, Disposition::MAKE_SEND, 1)
+        .with_reply(reply, Disposition::MAKE_SEND_ONCE)
+        .with_right(port, Disposition::MAKE_SEND)
+        .with_right(Name::new(0x7003), Disposition::COPY_SEND);
     assert_eq!(world.send(&message), Err(KernReturn::SEND_INVALID_RIGHT));
     assert!(world.receive(port).is_err());
     assert_eq!(world.receive(reply).unwrap().id(), 71);
@@ -167,17 +162,15 @@ fn c10_4_a_bad_right_in_the_body_destroys_what_was_taken() {
 fn a5_5_a_right_whose_port_died_in_the_queue_arrives_dead() {
     let world = World::new();
     let (port, carried) = (world.port(), world.port());
-    let message = Message::to(port, MACH_MSG_TYPE_MAKE_SEND, 1)
-        .with_reply(carried, MACH_MSG_TYPE_MAKE_SEND_ONCE)
-        .with_right(carried, MACH_MSG_TYPE_MAKE_SEND);
+    let message = Message::to(port, Disposition::MAKE_SEND, 1)
+        .with_reply(carried, Disposition::MAKE_SEND_ONCE)
+        .with_right(carried, Disposition::MAKE_SEND);
     world.send(&message).unwrap();
-    world
-        .mod_refs(carried, MACH_PORT_RIGHT_RECEIVE, -1)
-        .unwrap();
+    world.destroy_port(carried);
     let got = world.receive(port).unwrap();
-    assert_eq!(got.remote(), MACH_PORT_DEAD);
-    assert_eq!(got.bits() & 0x1f, MACH_MSG_TYPE_PORT_SEND_ONCE);
-    assert_eq!(got.descriptor(0), (MACH_PORT_DEAD, MACH_MSG_TYPE_PORT_SEND));
+    assert_eq!(got.remote(), Name::DEAD);
+    assert_eq!(got.bits() & 0x1f, Disposition::PORT_SEND_ONCE.raw());
+    assert_eq!(got.descriptor(0), (Name::DEAD, Disposition::PORT_SEND));
 }
 
 #[test]
@@ -186,20 +179,20 @@ fn c10_5_c10_7_a_full_queue_gives_the_message_back() {
     let (port, reply) = (world.port(), world.port());
     world.make_send(port);
     for id in 0..5 {
-        let message = Message::to(port, MACH_MSG_TYPE_COPY_SEND, id);
+        let message = Message::to(port, Disposition::COPY_SEND, id);
         world.send(&message).unwrap();
     }
-    let message = Message::to(port, MACH_MSG_TYPE_COPY_SEND, 6)
-        .with_reply(reply, MACH_MSG_TYPE_MAKE_SEND_ONCE);
+    let message = Message::to(port, Disposition::COPY_SEND, 6)
+        .with_reply(reply, Disposition::MAKE_SEND_ONCE);
     assert_eq!(world.send(&message), Err(KernReturn::SEND_TIMED_OUT));
     // As if received, not swapped: one reference more, and a send-once right in place of the made one.
     assert_eq!(message.remote(), port);
-    assert_eq!(world.refs(port, MACH_PORT_RIGHT_SEND), Ok(2));
+    assert_eq!(world.refs(port, PortRight::SEND), Ok(2));
     assert_eq!(world.kind(message.local()), Ok(MACH_PORT_TYPE_SEND_ONCE));
     assert_eq!(message.bits(), 18 << 8 | 17);
     // A send-once right is never held up.
     let once = world.make_send_once(port);
-    let message = Message::to(once, MACH_MSG_TYPE_MOVE_SEND_ONCE, 7);
+    let message = Message::to(once, Disposition::MOVE_SEND_ONCE, 7);
     assert_eq!(world.send(&message), Ok(()));
 }
 
@@ -208,8 +201,8 @@ fn c11_5_a_message_too_large_for_the_buffer() {
     let world = World::new();
     let (port, reply) = (world.port(), world.port());
     let queue = || {
-        let message = Message::to(port, MACH_MSG_TYPE_MAKE_SEND, 3)
-            .with_reply(reply, MACH_MSG_TYPE_MAKE_SEND_ONCE);
+        let message = Message::to(port, Disposition::MAKE_SEND, 3)
+            .with_reply(reply, Disposition::MAKE_SEND_ONCE);
         world.send(&message).unwrap();
     };
     queue();
@@ -217,13 +210,14 @@ fn c11_5_a_message_too_large_for_the_buffer() {
     let large = MACH_RCV_LARGE | MACH_RCV_LARGE_IDENTITY;
     let outcome = world.receive_into(&mut small, port, large, 31);
     assert_eq!(outcome, Err(KernReturn::RCV_TOO_LARGE));
-    assert_eq!((small.words[1], small.words[3]), (24, port));
+    assert_eq!((small.words[1], small.local()), (24, port));
     assert_eq!(world.receive(port).unwrap().id(), 3, "it stayed queued");
     queue();
     let outcome = world.receive_into(&mut small, port, 0, 31);
     assert_eq!(outcome, Err(KernReturn::RCV_TOO_LARGE));
-    assert_eq!((small.words[1], small.remote(), small.id()), (24, 0, 3));
+    assert_eq!((small.words[1], small.remote(), small.id()), (24, Name::NULL, 3));
     assert_eq!(world.receive(reply).unwrap().id(), 71, "destroyed");
+    assert!(world.receive(port).is_err(), "the delivery used its own right up");
     queue();
     let outcome = world.receive_into(&mut small, port, 0, 20);
     assert_eq!(outcome, Err(KernReturn::RCV_INVALID_DATA));
@@ -234,9 +228,9 @@ fn c11_1_receiving_needs_a_receive_right_or_a_set() {
     let world = World::new();
     let port = world.port();
     let once = world.make_send_once(port);
-    for name in [MACH_PORT_NULL, MACH_PORT_DEAD, 0x7003, once] {
+    for name in [Name::NULL, Name::DEAD, Name::new(0x7003), once] {
         let refused = world.receive(name).unwrap_err();
-        assert_eq!(refused, KernReturn::RCV_INVALID_NAME, "{name:#x}");
+        assert_eq!(refused, KernReturn::RCV_INVALID_NAME, "{name:?}");
     }
 }
 
@@ -246,7 +240,7 @@ fn c7_6_a_port_sent_to_itself_dies() {
     let port = world.port();
     world.make_send(port);
     let message =
-        Message::to(port, MACH_MSG_TYPE_COPY_SEND, 1).with_right(port, MACH_MSG_TYPE_MOVE_RECEIVE);
+        Message::to(port, Disposition::COPY_SEND, 1).with_right(port, Disposition::MOVE_RECEIVE);
     assert_eq!(world.send(&message), Ok(()));
     assert_eq!(world.kind(port), Ok(MACH_PORT_TYPE_DEAD_NAME));
 }
@@ -255,13 +249,8 @@ fn c7_6_a_port_sent_to_itself_dies() {
 fn a_call_by_message_to_a_kernel_object_is_answered_with_mig_bad_id() {
     let world = World::new();
     let reply = world.port();
-    let name = {
-        let kernel = world.mach.lock();
-        let port = kernel.task(world.task).port;
-        kernel.name_of(world.task, port).expect("a task has a name")
-    };
-    let message = Message::to(name, MACH_MSG_TYPE_COPY_SEND, 3402)
-        .with_reply(reply, MACH_MSG_TYPE_MAKE_SEND_ONCE);
+    let message = Message::to(world.control, Disposition::COPY_SEND, 3402)
+        .with_reply(reply, Disposition::MAKE_SEND_ONCE);
     world.send(&message).unwrap();
     let answer = world.receive(reply).unwrap();
     assert_eq!((answer.id(), answer.words[1]), (3502, 36));
@@ -273,19 +262,9 @@ fn c11_3_a_waiting_receiver_learns_that_its_port_is_gone() {
     let world = World::new();
     let port = world.port();
     std::thread::scope(|scope| {
-        let waiter = scope.spawn(|| {
-            let mut message = Message::empty();
-            let request = ReceiveRequest {
-                address: message.words.as_mut_ptr() as u64,
-                size: 512,
-                options: 0,
-                timeout: 0,
-                name: port,
-            };
-            receive(&world.mach, world.task, request)
-        });
+        let waiter = scope.spawn(|| world.receive_waiting(port).map(|_| ()));
         std::thread::sleep(Duration::from_millis(20));
-        world.mod_refs(port, MACH_PORT_RIGHT_RECEIVE, -1).unwrap();
+        world.destroy_port(port);
         let outcome = waiter.join().expect("the waiter ends");
         assert!(
             matches!(
@@ -304,26 +283,14 @@ fn c11_10_several_receivers_share_a_set_and_lose_nothing() {
     let set = world.set();
     let port = world.port();
     world.make_send(port);
-    world
-        .mach
-        .lock()
-        .insert_member(world.task, port, set)
-        .unwrap();
+    world.join(port, set).unwrap();
     let sum: u64 = std::thread::scope(|scope| {
         let receivers: Vec<_> = (0..3)
             .map(|_| {
                 scope.spawn(|| {
                     let mut sum = 0_u64;
                     loop {
-                        let mut message = Message::empty();
-                        let request = ReceiveRequest {
-                            address: message.words.as_mut_ptr() as u64,
-                            size: 512,
-                            options: 0,
-                            timeout: 0,
-                            name: set,
-                        };
-                        receive(&world.mach, world.task, request).expect("a message");
+                        let message = world.receive_waiting(set).expect("a message");
                         if message.id() == 0 {
                             return sum;
                         }
@@ -333,8 +300,10 @@ fn c11_10_several_receivers_share_a_set_and_lose_nothing() {
             })
             .collect();
         for id in (1..=MESSAGES).chain([0, 0, 0]) {
-            let message = Message::to(port, MACH_MSG_TYPE_COPY_SEND, id);
-            world.send_with(&message, 0).expect("a place in the queue");
+            let message = Message::to(port, Disposition::COPY_SEND, id);
+            world
+                .send_with(&message, MessageOptions::empty())
+                .expect("a place in the queue");
         }
         receivers
             .into_iter()

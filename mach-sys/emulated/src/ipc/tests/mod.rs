@@ -1,114 +1,194 @@
-//! The port engine on name spaces of its own: no process-wide state, no signals.
+//! The port engine on name spaces of its own: no process-wide state, no signals, no threads or tasks of the kernel's.
 
+mod counts;
 mod death;
+mod generations;
+mod listing;
 mod messages;
 mod names;
+mod random;
+mod scale;
 mod sets;
+mod walk;
 
-use super::mach::{Limits, Mach, TaskId};
+use super::copyout;
+use super::id::PortId;
+use super::kobject::{Kobject, KobjectType};
+use super::monitor::Monitor;
+use super::name::{Name, SpaceId};
+use super::port::PortKind;
 use super::receive::{ReceiveRequest, receive};
 use super::send::{SendRequest, send};
+use super::space::Space;
+use super::state::Ipc;
+use super::{insert, mach_port, sets as set_calls};
+use crate::rules::{Generation, Limits, Rules};
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::*;
-use mach_wire::types::mach_port_name_t;
+use mach_wire::port::PortRight;
 
-const LIMITS: Limits = Limits {
-    objects: 1 << 12,
-    messages: 1 << 10,
-    threads: 16,
-    names: 1 << 12,
-};
-
-/// A kernel with one task that has nothing but its own name.
+/// A kernel with one name space, which has a pinned name of a kernel object's port as a task has its own.
 struct World {
-    mach: Mach,
-    task: TaskId,
+    kernel: Monitor<()>,
+    space: SpaceId,
+    control: Name,
 }
 
 impl World {
     fn new() -> Self {
-        let mach = Mach::new(LIMITS).expect("address space for a small kernel");
-        let task = mach.create_task().expect("memory").expect("room");
-        Self { mach, task }
+        Self::of(Generation::default())
     }
 
-    fn another_task(&self) -> TaskId {
-        self.mach.create_task().expect("memory").expect("room")
+    fn of(generation: Generation) -> Self {
+        Self::with(Rules {
+            generation,
+            limits: Limits::SMALL,
+        })
     }
 
-    fn port(&self) -> mach_port_name_t {
-        self.allocate(mach_wire::port::MACH_PORT_RIGHT_RECEIVE)
+    fn with(rules: Rules) -> Self {
+        let kernel = Monitor::new(rules, ()).expect("address space for a small kernel");
+        let space = add_space(&kernel);
+        let control = {
+            let mut held = kernel.lock();
+            let ipc = &mut held.ipc();
+            let port = ipc.create_port(PortKind::Kobject(Kobject {
+                kind: KobjectType::Task,
+                value: 0,
+            }));
+            let port = port.expect("room");
+            let name = copyout::name_send(ipc, space, port).expect("room");
+            copyout::pin(ipc, space, port);
+            name
+        };
+        Self {
+            kernel,
+            space,
+            control,
+        }
     }
 
-    fn set(&self) -> mach_port_name_t {
-        self.allocate(mach_wire::port::MACH_PORT_RIGHT_PORT_SET)
+    fn another_space(&self) -> SpaceId {
+        add_space(&self.kernel)
     }
 
-    fn allocate(&self, right: u32) -> mach_port_name_t {
-        self.mach.lock().allocate(self.task, right).expect("room")
+    /// Runs operations under the lock.
+    fn ipc<T>(&self, operate: impl FnOnce(&mut Ipc<'_, '_>) -> T) -> T {
+        operate(&mut self.kernel.lock().ipc())
     }
 
-    fn make_send(&self, name: mach_port_name_t) {
-        self.mach
-            .lock()
-            .insert_right(self.task, name, name, MACH_MSG_TYPE_MAKE_SEND)
-            .expect("a receive right");
+    fn port(&self) -> Name {
+        self.allocate(PortRight::RECEIVE)
     }
 
-    fn make_send_once(&self, name: mach_port_name_t) -> mach_port_name_t {
-        let made = self
-            .mach
-            .lock()
-            .extract_right(self.task, name, MACH_MSG_TYPE_MAKE_SEND_ONCE);
+    fn set(&self) -> Name {
+        self.allocate(PortRight::PORT_SET)
+    }
+
+    fn allocate(&self, right: PortRight) -> Name {
+        self.try_allocate(right).expect("room")
+    }
+
+    fn try_allocate(&self, right: PortRight) -> Result<Name, KernReturn> {
+        self.ipc(|ipc| mach_port::allocate(ipc, self.space, right))
+    }
+
+    /// The port behind a name, for tests that look inside.
+    fn port_behind(&self, name: Name) -> PortId {
+        let port = self.ipc(|ipc| ipc.space(self.space).get(name).and_then(|e| e.port()));
+        port.expect("a name of a port")
+    }
+
+    fn insert(&self, name: Name, poly: Name, kind: Disposition) -> Result<(), KernReturn> {
+        self.ipc(|ipc| insert::insert_right(ipc, self.space, name, poly, kind))
+    }
+
+    fn extract(&self, name: Name, kind: Disposition) -> Result<(Name, Disposition), KernReturn> {
+        self.ipc(|ipc| insert::extract_right(ipc, self.space, name, kind))
+    }
+
+    fn make_send(&self, name: Name) {
+        let inserted = self.insert(name, name, Disposition::MAKE_SEND);
+        inserted.expect("a receive right");
+    }
+
+    fn make_send_once(&self, name: Name) -> Name {
+        let made = self.extract(name, Disposition::MAKE_SEND_ONCE);
         made.expect("a receive right").0
     }
 
-    fn refs(&self, name: mach_port_name_t, right: u32) -> Result<u32, KernReturn> {
-        self.mach.lock().get_refs(self.task, name, right)
+    fn join(&self, port: Name, set: Name) -> Result<(), KernReturn> {
+        self.ipc(|ipc| set_calls::insert_member(ipc, self.space, port, set))
     }
 
-    fn kind(&self, name: mach_port_name_t) -> Result<u32, KernReturn> {
-        self.mach.lock().port_type(self.task, name)
+    fn leave(&self, port: Name, set: Name) -> Result<(), KernReturn> {
+        self.ipc(|ipc| set_calls::extract_member(ipc, self.space, port, set))
     }
 
-    fn mod_refs(&self, name: mach_port_name_t, right: u32, delta: i32) -> Result<(), KernReturn> {
-        self.mach.lock().mod_refs(self.task, name, right, delta)
+    fn move_to(&self, port: Name, after: Name) -> Result<(), KernReturn> {
+        self.ipc(|ipc| set_calls::move_member(ipc, self.space, port, after))
     }
 
-    fn deallocate(&self, name: mach_port_name_t) -> Result<(), KernReturn> {
-        self.mach.lock().deallocate(self.task, name)
+    fn refs(&self, name: Name, right: PortRight) -> Result<u32, KernReturn> {
+        self.ipc(|ipc| mach_port::get_refs(ipc, self.space, name, right))
     }
 
-    fn names(&self) -> usize {
-        self.mach.lock().name_count(self.task)
+    fn kind(&self, name: Name) -> Result<u32, KernReturn> {
+        let kind = self.ipc(|ipc| mach_port::port_type(ipc, self.space, name));
+        kind.map(|kind| kind.bits())
     }
 
-    /// Sends a header-only message.
+    fn mod_refs(&self, name: Name, right: PortRight, delta: i32) -> Result<(), KernReturn> {
+        self.ipc(|ipc| mach_port::mod_refs(ipc, self.space, name, right, delta))
+    }
+
+    fn destroy_port(&self, name: Name) {
+        let destroyed = self.mod_refs(name, PortRight::RECEIVE, -1);
+        destroyed.expect("a receive right");
+    }
+
+    fn deallocate(&self, name: Name) -> Result<(), KernReturn> {
+        self.ipc(|ipc| mach_port::deallocate(ipc, self.space, name))
+    }
+
+    fn set_context(&self, name: Name, context: u64) -> Result<(), KernReturn> {
+        self.ipc(|ipc| mach_port::set_context(ipc, self.space, name, context))
+    }
+
+    fn get_context(&self, name: Name) -> Result<u64, KernReturn> {
+        self.ipc(|ipc| mach_port::get_context(ipc, self.space, name))
+    }
+
+    fn names(&self) -> u32 {
+        self.ipc(|ipc| ipc.space(self.space).names())
+    }
+
+    /// Ports and sets that exist.
+    fn live(&self) -> u32 {
+        self.ipc(|ipc| ipc.state.ports.live() + ipc.state.sets.live())
+    }
+
+    /// Sends a message, without waiting for room.
     fn send(&self, message: &Message) -> Result<(), KernReturn> {
-        self.send_with(message, MACH_SEND_TIMEOUT)
+        self.send_with(message, MessageOptions::SEND_TIMEOUT)
     }
 
-    fn send_with(&self, message: &Message, options: i32) -> Result<(), KernReturn> {
+    fn send_with(&self, message: &Message, options: MessageOptions) -> Result<(), KernReturn> {
         let request = SendRequest {
             address: message.words.as_ptr() as u64,
             size: message.size,
             options,
             timeout: 0,
         };
-        send(&self.mach, self.task, request)
+        send(&self.kernel, self.space, request)
     }
 
     /// Receives without waiting.
-    fn receive(&self, name: mach_port_name_t) -> Result<Message, KernReturn> {
+    fn receive(&self, name: Name) -> Result<Message, KernReturn> {
         self.receive_with(name, 0, 512)
     }
 
-    fn receive_with(
-        &self,
-        name: mach_port_name_t,
-        options: i32,
-        room: u32,
-    ) -> Result<Message, KernReturn> {
+    fn receive_with(&self, name: Name, options: i32, room: u32) -> Result<Message, KernReturn> {
         let mut message = Message::empty();
         let outcome = self.receive_into(&mut message, name, options, room);
         outcome.map(|()| message)
@@ -117,19 +197,44 @@ impl World {
     fn receive_into(
         &self,
         message: &mut Message,
-        name: mach_port_name_t,
+        name: Name,
         options: i32,
+        room: u32,
+    ) -> Result<(), KernReturn> {
+        let options = MessageOptions::from_bits_retain(options) | MessageOptions::RCV_TIMEOUT;
+        self.receive_request(message, name, options, room)
+    }
+
+    /// Receives, waiting for a message.
+    fn receive_waiting(&self, name: Name) -> Result<Message, KernReturn> {
+        let mut message = Message::empty();
+        let outcome = self.receive_request(&mut message, name, MessageOptions::empty(), 512);
+        outcome.map(|()| message)
+    }
+
+    fn receive_request(
+        &self,
+        message: &mut Message,
+        name: Name,
+        options: MessageOptions,
         room: u32,
     ) -> Result<(), KernReturn> {
         let request = ReceiveRequest {
             address: message.words.as_mut_ptr() as u64,
             size: room,
-            options: options | MACH_RCV_TIMEOUT,
+            options,
             timeout: 0,
             name,
         };
-        receive(&self.mach, self.task, request)
+        receive(&self.kernel, self.space, request)
     }
+}
+
+fn add_space(kernel: &Monitor<()>) -> SpaceId {
+    let rules = kernel.rules();
+    let space = Space::new(rules.limits.names, rules.generations_move_by_4());
+    let space = space.expect("memory");
+    kernel.lock().ipc().add_space(space).expect("room")
 }
 
 /// A message in user memory.
@@ -147,30 +252,30 @@ impl Message {
         }
     }
 
-    fn to(destination: mach_port_name_t, disposition: u32, id: u32) -> Self {
+    fn to(destination: Name, disposition: Disposition, id: u32) -> Self {
         let mut message = Self::empty();
-        message.words[0] = disposition;
-        message.words[2] = destination;
+        message.words[0] = disposition.raw();
+        message.words[2] = destination.raw();
         message.words[5] = id;
         message
     }
 
-    fn with_reply(mut self, reply: mach_port_name_t, disposition: u32) -> Self {
-        self.words[0] |= disposition << 8;
-        self.words[3] = reply;
+    fn with_reply(mut self, reply: Name, disposition: Disposition) -> Self {
+        self.words[0] |= disposition.raw() << 8;
+        self.words[3] = reply.raw();
         self
     }
 
-    fn with_right(mut self, name: mach_port_name_t, disposition: u32) -> Self {
+    fn with_right(mut self, name: Name, disposition: Disposition) -> Self {
         if self.words[0] & MACH_MSGH_BITS_COMPLEX == 0 {
             self.words[0] |= MACH_MSGH_BITS_COMPLEX;
             self.size = 28;
         }
         let at = self.size as usize / 4;
         self.words[6] += 1;
-        self.words[at] = name;
+        self.words[at] = name.raw();
         self.words[at + 1] = 0;
-        self.words[at + 2] = disposition << 16;
+        self.words[at + 2] = disposition.raw() << 16;
         self.size += 12;
         self
     }
@@ -179,20 +284,21 @@ impl Message {
         self.words[0]
     }
 
-    fn remote(&self) -> u32 {
-        self.words[2]
+    fn remote(&self) -> Name {
+        Name::new(self.words[2])
     }
 
-    fn local(&self) -> u32 {
-        self.words[3]
+    fn local(&self) -> Name {
+        Name::new(self.words[3])
     }
 
     fn id(&self) -> u32 {
         self.words[5]
     }
 
-    fn descriptor(&self, index: usize) -> (u32, u32) {
+    fn descriptor(&self, index: usize) -> (Name, Disposition) {
         let at = 7 + 3 * index;
-        (self.words[at], self.words[at + 2] >> 16 & 0xff)
+        let disposition = Disposition::new(self.words[at + 2] >> 16 & 0xff);
+        (Name::new(self.words[at]), disposition)
     }
 }

@@ -2,10 +2,9 @@
 
 use super::*;
 use mach_wire::port::*;
-use mach_wire::types::{MACH_PORT_DEAD, MACH_PORT_NULL};
 
-fn queue(world: &World, port: mach_port_name_t, id: u32) {
-    let message = Message::to(port, MACH_MSG_TYPE_MAKE_SEND, id);
+fn queue(world: &World, port: Name, id: u32) {
+    let message = Message::to(port, Disposition::MAKE_SEND, id);
     world.send(&message).expect("room in the queue");
 }
 
@@ -13,39 +12,37 @@ fn queue(world: &World, port: mach_port_name_t, id: u32) {
 fn c9_1_c9_2_membership_and_its_errors() {
     let world = World::new();
     let (port, set) = (world.port(), world.set());
-    let task = world.task;
-    let mut kernel = world.mach.lock();
-    assert_eq!(kernel.insert_member(task, port, set), Ok(()));
+    assert_eq!(world.join(port, set), Ok(()));
     assert_eq!(
-        kernel.insert_member(task, port, set),
+        world.join(port, set),
         Err(KernReturn::ALREADY_IN_SET)
     );
     assert_eq!(
-        kernel.insert_member(task, set, port),
+        world.join(set, port),
         Err(KernReturn::INVALID_RIGHT)
     );
     assert_eq!(
-        kernel.insert_member(task, port, 0x7003),
+        world.join(port, Name::new(0x7003)),
         Err(KernReturn::INVALID_NAME)
     );
-    for name in [MACH_PORT_NULL, MACH_PORT_DEAD] {
+    for name in [Name::NULL, Name::DEAD] {
         assert_eq!(
-            kernel.insert_member(task, name, set),
+            world.join(name, set),
             Err(KernReturn::INVALID_RIGHT)
         );
     }
-    assert_eq!(kernel.extract_member(task, port, set), Ok(()));
+    assert_eq!(world.leave(port, set), Ok(()));
     assert_eq!(
-        kernel.extract_member(task, port, set),
+        world.leave(port, set),
         Err(KernReturn::NOT_IN_SET)
     );
     assert_eq!(
-        kernel.move_member(task, port, MACH_PORT_NULL),
+        world.move_to(port, Name::NULL),
         Err(KernReturn::NOT_IN_SET)
     );
-    assert_eq!(kernel.move_member(task, port, set), Ok(()));
-    assert_eq!(kernel.move_member(task, port, set), Ok(()));
-    assert_eq!(kernel.move_member(task, port, MACH_PORT_NULL), Ok(()));
+    assert_eq!(world.move_to(port, set), Ok(()));
+    assert_eq!(world.move_to(port, set), Ok(()));
+    assert_eq!(world.move_to(port, Name::NULL), Ok(()));
 }
 
 #[test]
@@ -54,11 +51,7 @@ fn c9_4_members_are_served_in_turn_and_each_in_order() {
     let set = world.set();
     let ports = [world.port(), world.port(), world.port()];
     for port in ports {
-        world
-            .mach
-            .lock()
-            .insert_member(world.task, port, set)
-            .unwrap();
+        world.join(port, set).unwrap();
     }
     for round in 0..3 {
         for (index, port) in ports.iter().enumerate() {
@@ -90,11 +83,7 @@ fn c9_5_a_member_may_bring_messages_and_be_received_from_directly() {
     let (port, set) = (world.port(), world.set());
     queue(&world, port, 1);
     queue(&world, port, 2);
-    world
-        .mach
-        .lock()
-        .insert_member(world.task, port, set)
-        .unwrap();
+    world.join(port, set).unwrap();
     assert_eq!(world.receive(port).unwrap().id(), 1);
     assert_eq!(world.receive(set).unwrap().id(), 2);
     assert!(world.receive(set).is_err());
@@ -106,16 +95,12 @@ fn c9_3_a_set_and_its_members_die_apart() {
     let (port, set) = (world.port(), world.set());
     let other = world.set();
     for set in [set, other] {
-        world
-            .mach
-            .lock()
-            .insert_member(world.task, port, set)
-            .unwrap();
+        world.join(port, set).unwrap();
     }
     queue(&world, port, 7);
-    world.mod_refs(set, MACH_PORT_RIGHT_PORT_SET, -1).unwrap();
+    world.mod_refs(set, PortRight::PORT_SET, -1).unwrap();
     assert_eq!(world.receive(other).unwrap().id(), 7);
-    world.mod_refs(port, MACH_PORT_RIGHT_RECEIVE, -1).unwrap();
+    world.destroy_port(port);
     let empty = world.receive(other).unwrap_err();
     assert_eq!(empty, KernReturn::RCV_TIMED_OUT);
 }
@@ -126,17 +111,13 @@ fn ten_thousand_joins_and_messages_leave_no_link_behind() {
     let set = world.set();
     for round in 0..1000 {
         let port = world.port();
-        world
-            .mach
-            .lock()
-            .insert_member(world.task, port, set)
-            .unwrap();
+        world.join(port, set).unwrap();
         queue(&world, port, round);
         if round % 2 == 0 {
             assert_eq!(world.receive(set).unwrap().id(), round);
         }
-        world.mod_refs(port, MACH_PORT_RIGHT_RECEIVE, -1).unwrap();
+        world.destroy_port(port);
     }
     assert!(world.receive(set).is_err());
-    assert_eq!(world.mach.lock().state.links.live(), 0);
+    assert_eq!(world.ipc(|ipc| ipc.state.links.live()), 0);
 }

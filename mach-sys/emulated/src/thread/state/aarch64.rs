@@ -2,7 +2,7 @@
 
 #![allow(non_upper_case_globals)] // C's names, in patterns
 
-use super::{Out, exactly};
+use super::words::{Out, exactly};
 use crate::host::context::Context;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::thread_state::{

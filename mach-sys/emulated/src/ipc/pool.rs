@@ -5,59 +5,20 @@
 #![allow(unsafe_code)]
 
 use super::arena::{Table, Zeroed};
+use super::kmsg::Kmsg;
 use crate::error::ReserveError;
 use core::cell::UnsafeCell;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use mach_wire::pod;
-
-/// Bytes of a message without its trailer that a buffer holds. The largest exception message has 5276 (A5.7). Larger ordinary
-/// messages are refused with `MACH_SEND_TOO_LARGE`: a limit of the emulation.
-pub(crate) const CAPACITY: usize = 5312;
-
-/// The largest trailer (H4).
-pub(crate) const TRAILER: usize = 68;
-
-/// One message inside the kernel.
-#[derive(Debug)]
-#[repr(C, align(64))]
-pub(crate) struct Content {
-    /// The next message in the queue that this one is in; 0 at its end.
-    pub(crate) next: u32,
-    /// Length of the message in `bytes`.
-    pub(crate) size: u32,
-    /// The object it is sent to (one reference), 0 when there is none left.
-    pub(crate) destination: u32,
-    /// Whether the right it was sent through is a send-once right.
-    pub(crate) through_send_once: bool,
-    /// The reply right it carries: an object, `NULL` or `DEAD`.
-    pub(crate) reply: u32,
-    /// Kind of the reply right: a received disposition (17, 18), or 0.
-    pub(crate) reply_disposition: u8,
-    /// Whether the kernel sent it.
-    pub(crate) from_kernel: bool,
-    /// Header, descriptors and body as the receiver will see them, and room for the trailer; port descriptors hold object
-    /// identifiers in place of names.
-    pub(crate) words: [u32; (CAPACITY + TRAILER) / 4],
-}
-
-impl Content {
-    pub(crate) fn bytes(&self) -> &[u8] {
-        pod::word_bytes(&self.words)
-    }
-
-    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        pod::word_bytes_mut(&mut self.words)
-    }
-}
 
 struct Cell {
     next_free: AtomicU32,
-    content: UnsafeCell<Content>,
+    content: UnsafeCell<Kmsg>,
 }
 
-// SAFETY: integers, bools (0 is false) and arrays of them.
+// SAFETY: atomic integers; integers, a bool (0 is false) and arrays of them; and `Right`, whose representation is a `u32` tag of
+// which 0 is the variant without fields, whatever bytes follow.
 unsafe impl Zeroed for Cell {}
 
 /// The buffers of one emulated kernel.
@@ -82,17 +43,11 @@ impl Pool {
         })
     }
 
-    /// Takes a buffer; its content is what the last owner left, but for the fields that say what it carries.
+    /// Takes a buffer: a message without rights, whose words are what the last owner left.
     pub(crate) fn take(&self) -> Option<Buffer<'_>> {
         let id = self.pop().or_else(|| self.fresh())?;
         let mut buffer = Buffer { pool: self, id };
-        buffer.next = 0;
-        buffer.size = 0;
-        buffer.destination = 0;
-        buffer.through_send_once = false;
-        buffer.reply = 0;
-        buffer.reply_disposition = 0;
-        buffer.from_kernel = false;
+        buffer.reset();
         Some(buffer)
     }
 
@@ -163,16 +118,16 @@ pub(crate) struct Buffer<'p> {
 }
 
 impl Deref for Buffer<'_> {
-    type Target = Content;
+    type Target = Kmsg;
 
-    fn deref(&self) -> &Content {
-        // SAFETY: this value owns the identifier, so nobody else reaches the content.
+    fn deref(&self) -> &Kmsg {
+        // SAFETY: this value owns the identifier, so no other code reaches the content.
         unsafe { &*self.pool.cell(self.id).content.get() }
     }
 }
 
 impl DerefMut for Buffer<'_> {
-    fn deref_mut(&mut self) -> &mut Content {
+    fn deref_mut(&mut self) -> &mut Kmsg {
         // SAFETY: as above.
         unsafe { &mut *self.pool.cell(self.id).content.get() }
     }
@@ -193,7 +148,7 @@ impl fmt::Debug for Buffer<'_> {
 /// A first-in first-out list of messages. All queues of one kernel hold buffers of that kernel's one pool.
 ///
 /// The links are in the buffers, so a queue of any length takes no memory of its own. A buffer enters by value and leaves by
-/// value: while it is queued nobody owns it but the queue.
+/// value: while it is queued only the queue owns it.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     head: u32,
@@ -242,9 +197,21 @@ impl Queue {
     }
 
     /// The first message, still queued.
-    pub(crate) fn first<'q>(&'q self, pool: &'q Pool) -> Option<&'q Content> {
-        // SAFETY: the head is in this queue, hence owned by it, and nobody can change the queue during the borrow.
+    pub(crate) fn first<'q>(&'q self, pool: &'q Pool) -> Option<&'q Kmsg> {
+        // SAFETY: the head is in this queue, hence owned by it, and the queue cannot change during the borrow.
         (self.head != 0).then(|| unsafe { &*pool.cell(self.head).content.get() })
+    }
+
+    /// Looks at each message, in order.
+    #[cfg(test)]
+    pub(crate) fn walk(&self, pool: &Pool, mut look: impl FnMut(&Kmsg)) {
+        let mut at = self.head;
+        while at != 0 {
+            // SAFETY: the message is in this queue, hence owned by it, and the queue cannot change during the borrow.
+            let message = unsafe { &*pool.cell(at).content.get() };
+            look(message);
+            at = message.next;
+        }
     }
 
     /// Moves all messages of `other` behind this queue's.

@@ -1,0 +1,133 @@
+//! One slot of a task's table of names.
+
+use super::arena::Zeroed;
+use super::id::{Id, PortId, SetId};
+use super::name::NameRef;
+use mach_wire::port::PortType;
+
+/// User references stop here and stay (A7.3).
+pub(crate) const PEGGED: u16 = u16::MAX;
+
+/// The rights under a name. A name that has a send and a receive right for one port has both (C0.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rights(u8);
+
+impl Rights {
+    pub(crate) const NONE: Self = Self(0);
+    pub(crate) const SEND: Self = Self(1);
+    pub(crate) const RECEIVE: Self = Self(2);
+    pub(crate) const SEND_ONCE: Self = Self(4);
+    pub(crate) const PORT_SET: Self = Self(8);
+    pub(crate) const DEAD_NAME: Self = Self(16);
+
+    pub(crate) const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    pub(crate) const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    pub(crate) const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// As `mach_port_type` shows them.
+    pub(crate) const fn port_type(self) -> PortType {
+        PortType::from_bits_retain((self.0 as u32) << 16)
+    }
+}
+
+/// What a name is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Denoted {
+    /// Nothing: a dead name.
+    Nothing,
+    Port(PortId),
+    Set(SetId),
+}
+
+/// One slot of a name table. Each of the rights `SEND`, `RECEIVE` and `SEND_ONCE` owns one reference on the port, `SEND` and
+/// `SEND_ONCE` one of its send or send-once rights too; `PORT_SET` owns one reference on the set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    /// The port or set, by what `rights` says; of a free slot the free one before it.
+    word: u32,
+    pub(crate) rights: Rights,
+    /// The low byte of the name; 0 if the slot was never used.
+    pub(super) generation: u8,
+    /// User references of the send right or dead name.
+    pub(crate) references: u16,
+    /// Whether the last reference is the kernel's to release (D5.1).
+    pub(crate) pinned: bool,
+    /// How far the generation moves with each use (C0.7).
+    pub(super) step: u8,
+    /// The next name of the same port, in a list that starts at the port; of a free slot the next free one.
+    pub(super) next: NameRef,
+}
+
+// SAFETY: integers, a bool (0 is false) and structs of them.
+#[allow(unsafe_code)]
+unsafe impl Zeroed for Entry {}
+
+impl Entry {
+    /// The port behind a send, receive or send-once right.
+    pub(crate) fn port(&self) -> Option<PortId> {
+        let of_port = Rights::SEND.with(Rights::RECEIVE).with(Rights::SEND_ONCE);
+        if self.rights.without(of_port) == self.rights {
+            return None;
+        }
+        PortId::from_word(self.word)
+    }
+
+    /// The set behind a port set's name.
+    pub(crate) fn set(&self) -> Option<SetId> {
+        if self.rights != Rights::PORT_SET {
+            return None;
+        }
+        SetId::from_word(self.word)
+    }
+
+    pub(super) fn denote(&mut self, object: Denoted) {
+        self.word = match object {
+            Denoted::Nothing => 0,
+            Denoted::Port(port) => port.to_word(),
+            Denoted::Set(set) => set.to_word(),
+        };
+    }
+
+    /// The port died: the rights are those of a dead name, with at least one reference.
+    pub(super) fn become_dead_name(&mut self) {
+        self.rights = Rights::DEAD_NAME;
+        self.word = 0;
+        self.pinned = false;
+        self.references = self.references.max(1);
+    }
+
+    /// Of a free slot: the free slot before it in the list; 0 for the first.
+    pub(super) fn previous_free(&self) -> u32 {
+        self.word
+    }
+
+    pub(super) fn set_previous_free(&mut self, index: u32) {
+        self.word = index;
+    }
+
+    /// Adds a user reference. A full count absorbs it and stays (A7.3).
+    pub(super) fn add_reference(&mut self) {
+        self.references = self.references.saturating_add(1);
+    }
+
+    /// Removes user references; whether none is left. A pegged count goes only with all of it (A7.3).
+    pub(super) fn drop_references(&mut self, count: u16) -> bool {
+        if self.references == PEGGED && count != PEGGED {
+            return false;
+        }
+        self.references = self.references.saturating_sub(count);
+        self.references == 0
+    }
+}

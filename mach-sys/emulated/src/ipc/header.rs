@@ -1,0 +1,248 @@
+//! The rights of a message, on their way from a task's names into the message and back: the header's two, and the body's.
+
+use super::copyin::{self, Dead};
+use super::copyout;
+use super::entry::Rights;
+use super::kmsg::{Kmsg, Right};
+use super::name::{Name, SpaceId};
+use super::state::Ipc;
+use mach_wire::kern_return::KernReturn;
+use mach_wire::message::{
+    Disposition, MACH_MSGH_BITS, MACH_MSGH_BITS_COMPLEX, MACH_MSGH_BITS_LOCAL,
+    MACH_MSGH_BITS_REMOTE, MACH_MSGH_BITS_USER, MACH_MSGH_BITS_VOUCHER_MASK, mach_msg_header_t,
+};
+
+/// The header's rights as its sender wrote them.
+#[derive(Clone, Copy)]
+struct Wanted {
+    destination: Name,
+    to: Disposition,
+    reply: Name,
+    answer: Disposition,
+}
+
+/// Takes the destination and reply rights from the sender's names: both or none (C10.2, C10.3).
+pub(super) fn copyin_header(
+    ipc: &mut Ipc<'_, '_>,
+    space: SpaceId,
+    message: &mut Kmsg,
+) -> Result<(), KernReturn> {
+    let wanted = validate(ipc, &message.header())?;
+    check_rights(ipc, space, wanted)?;
+    take_rights(ipc, space, wanted, message)
+}
+
+fn is_sendable(disposition: Disposition) -> bool {
+    // A receive right is no header's.
+    disposition != Disposition::MOVE_RECEIVE && disposition.as_received().is_some()
+}
+
+/// What can be wrong with the header alone (C10.1).
+fn validate(ipc: &Ipc<'_, '_>, header: &mach_msg_header_t) -> Result<Wanted, KernReturn> {
+    let bits = header.msgh_bits;
+    if bits & !MACH_MSGH_BITS_USER != 0 && ipc.rules.unknown_header_bits_are_refused() {
+        return Err(KernReturn::SEND_INVALID_HEADER);
+    }
+    let wanted = Wanted {
+        destination: Name::new(header.msgh_remote_port),
+        to: Disposition::new(MACH_MSGH_BITS_REMOTE(bits)),
+        reply: Name::new(header.msgh_local_port),
+        answer: Disposition::new(MACH_MSGH_BITS_LOCAL(bits)),
+    };
+    let answer_fits = match wanted.answer {
+        Disposition::PORT_NONE => wanted.reply == Name::NULL,
+        answer => is_sendable(answer),
+    };
+    if !answer_fits {
+        return Err(KernReturn::SEND_INVALID_HEADER);
+    }
+    if bits & MACH_MSGH_BITS_VOUCHER_MASK != 0 {
+        return Err(KernReturn::SEND_INVALID_VOUCHER);
+    }
+    if !is_sendable(wanted.to) {
+        return Err(KernReturn::SEND_INVALID_HEADER);
+    }
+    Ok(wanted)
+}
+
+/// What can be wrong with the rights, in the order of C10.2; changes nothing but dead names.
+fn check_rights(
+    ipc: &mut Ipc<'_, '_>,
+    space: SpaceId,
+    wanted: Wanted,
+) -> Result<(), KernReturn> {
+    let Wanted {
+        destination,
+        to,
+        reply,
+        answer,
+    } = wanted;
+    let invalid = Err(KernReturn::SEND_INVALID_DEST);
+    let once = Disposition::MOVE_SEND_ONCE;
+    if !destination.is_valid() {
+        return invalid;
+    }
+    let shared_once = destination == reply && (to == once || answer == once);
+    // A dead name or a set.
+    let none = |ipc: &Ipc<'_, '_>| match ipc.space(space).get(destination) {
+        Some(entry) => entry.rights.has(Rights::DEAD_NAME) || entry.rights.has(Rights::PORT_SET),
+        None => true,
+    };
+    let early = !ipc.rules.reply_is_checked_before_destination();
+    if ipc.space(space).get(destination).is_none() || early && (shared_once || none(ipc)) {
+        return invalid;
+    }
+    if reply.is_valid() {
+        check_reply(ipc, space, reply, answer)?;
+    }
+    if shared_once || none(ipc) {
+        return invalid;
+    }
+    if !vanishes(ipc, space, wanted) {
+        copyin::check(ipc, space, destination, to, Dead::Refused)
+            .map_err(|_| KernReturn::SEND_INVALID_DEST)?;
+    }
+    if destination == reply && to == Disposition::MOVE_SEND && answer == to {
+        let references = ipc.space(space).get(reply).map_or(0, |e| e.references);
+        if references < 2 {
+            return invalid;
+        }
+    }
+    Ok(())
+}
+
+/// A send-once right whose port died, not looked at since: the message is accepted, and vanishes (C10.2).
+fn vanishes(ipc: &Ipc<'_, '_>, space: SpaceId, wanted: Wanted) -> bool {
+    let entry = ipc.space(space).get(wanted.destination);
+    let once = entry.filter(|entry| entry.rights.has(Rights::SEND_ONCE));
+    let port = once.and_then(super::entry::Entry::port);
+    wanted.to == Disposition::MOVE_SEND_ONCE && port.is_some_and(|port| !ipc.port(port).alive)
+}
+
+/// A reply right that is absent, a set, a dead name already, or of the wrong kind is refused. One whose port died without its
+/// name having been looked at since goes through (C10.2).
+fn check_reply(
+    ipc: &mut Ipc<'_, '_>,
+    space: SpaceId,
+    reply: Name,
+    answer: Disposition,
+) -> Result<(), KernReturn> {
+    let refused = KernReturn::SEND_INVALID_REPLY;
+    let entry = ipc.space(space).get(reply).ok_or(refused)?;
+    if entry.rights.has(Rights::DEAD_NAME) && !ipc.rules.dead_name_is_a_reply() {
+        return Err(refused);
+    }
+    copyin::check(ipc, space, reply, answer, Dead::Accepted).map_err(|_| refused)
+}
+
+fn take_rights(
+    ipc: &mut Ipc<'_, '_>,
+    space: SpaceId,
+    wanted: Wanted,
+    message: &mut Kmsg,
+) -> Result<(), KernReturn> {
+    let Wanted {
+        destination,
+        to,
+        reply,
+        answer,
+    } = wanted;
+    let take_reply = |ipc: &mut Ipc<'_, '_>| match reply {
+        Name::NULL => Ok(Right::Null),
+        Name::DEAD => Ok(Right::Dead),
+        name => copyin::copyin(ipc, space, name, answer, Dead::Accepted)
+            .map_err(|_| KernReturn::SEND_INVALID_REPLY),
+    };
+    // One reference moved and copied at once suffices when the copy is made first (C10.3).
+    let copy_first = destination == reply && to == Disposition::MOVE_SEND;
+    let early = if copy_first {
+        Some(take_reply(ipc)?)
+    } else {
+        None
+    };
+    message.destination = if vanishes(ipc, space, wanted) {
+        let entry = ipc.space(space).get(destination);
+        let port = entry.and_then(super::entry::Entry::port);
+        ipc.space_mut(space).release(destination);
+        port.map_or(Right::Dead, Right::SendOnce)
+    } else {
+        copyin::copyin(ipc, space, destination, to, Dead::Refused)
+            .map_err(|_| KernReturn::SEND_INVALID_DEST)?
+    };
+    message.reply = match early {
+        Some(right) => right,
+        None => take_reply(ipc)?,
+    };
+    message.reply_disposition = answer.as_received().unwrap_or(Disposition::PORT_NONE);
+    Ok(())
+}
+
+/// Takes the rights of a message's body, in order. On an error the message holds what was taken before it, for destruction
+/// (C10.4).
+pub(super) fn copyin_body(
+    ipc: &mut Ipc<'_, '_>,
+    space: SpaceId,
+    message: &mut Kmsg,
+) -> Result<(), KernReturn> {
+    let mut outcome = Ok(());
+    for index in 0..message.descriptors() {
+        let (name, disposition) = message.descriptor(index);
+        let right = match outcome {
+            Ok(()) => copyin::copyin_body(ipc, space, Name::new(name), disposition),
+            Err(_) => Ok(Right::Null),
+        };
+        let right = right.unwrap_or_else(|_| {
+            outcome = Err(KernReturn::SEND_INVALID_RIGHT);
+            Right::Null
+        });
+        let received = disposition.as_received().unwrap_or(Disposition::PORT_SEND);
+        message.set_descriptor(index, right.to_word(), received);
+    }
+    outcome
+}
+
+/// Whose view of a header's two ports is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum View {
+    /// The receiver's: the reply right is remote, the destination local (C11.6).
+    Receiver,
+    /// The sender's, to whom a message comes back (C10.7).
+    Sender,
+}
+
+/// The header's bits as a receiver or sender sees them.
+fn bits(message: &Kmsg, view: View) -> u32 {
+    let (destination, reply) = (
+        message.destination_disposition().raw(),
+        message.reply_disposition.raw(),
+    );
+    let dispositions = match view {
+        View::Receiver => MACH_MSGH_BITS(reply, destination),
+        View::Sender => MACH_MSGH_BITS(destination, reply),
+    };
+    dispositions | message.header().msgh_bits & MACH_MSGH_BITS_COMPLEX
+}
+
+/// Writes the two ports into the header, and the dispositions of the rights that the message still carries.
+pub(super) fn write_ports(message: &mut Kmsg, view: View, destination: Name, reply: Name) {
+    let (remote, local) = match view {
+        View::Receiver => (reply, destination),
+        View::Sender => (destination, reply),
+    };
+    let header = mach_msg_header_t {
+        msgh_bits: bits(message, view),
+        msgh_remote_port: remote.raw(),
+        msgh_local_port: local.raw(),
+        ..message.header()
+    };
+    message.set_header(&header);
+}
+
+/// Gives the receiver or sender names for the rights of a message's body.
+pub(super) fn copyout_body(ipc: &mut Ipc<'_, '_>, space: SpaceId, message: &mut Kmsg) {
+    for index in 0..message.descriptors() {
+        let (_, disposition) = message.descriptor(index);
+        let name = copyout::copyout(ipc, space, message.body_right(index));
+        message.set_descriptor(index, name.raw(), disposition);
+    }
+}

@@ -1,0 +1,223 @@
+//! A message inside the kernel: the structures of `mach/message.h` over a buffer, and the rights that it carries.
+
+use super::id::{Id, PortId};
+use core::mem::size_of;
+use mach_wire::kern_return::KernReturn;
+use mach_wire::message::{
+    DescriptorKind, Disposition, MACH_MSGH_BITS_IS_COMPLEX, MAX_TRAILER_SIZE, mach_msg_base_t,
+    mach_msg_header_t, mach_msg_mac_trailer_t, mach_msg_port_descriptor_t, mach_msg_type_descriptor_t,
+};
+use mach_wire::pod::{self, Pod};
+use mach_wire::types::{MACH_PORT_DEAD, MACH_PORT_NULL, mach_port_t};
+
+/// Bytes of a message without its trailer that a buffer holds. The largest exception message has 5276 (A5.7). Larger ordinary
+/// messages are refused with `MACH_SEND_TOO_LARGE`: a limit of the emulation.
+pub(crate) const CAPACITY: usize = 5312;
+
+const TRAILER: usize = MAX_TRAILER_SIZE as usize;
+const BODY: usize = size_of::<mach_msg_base_t>();
+const DESCRIPTOR: usize = size_of::<mach_msg_port_descriptor_t>();
+
+/// A right in the kernel's hands, under no name. It owns one reference on its port, and is counted there as what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Right {
+    /// `MACH_PORT_NULL`.
+    Null,
+    /// `MACH_PORT_DEAD`: a right whose port died.
+    Dead,
+    Send(PortId),
+    SendOnce(PortId),
+    Receive(PortId),
+}
+
+impl Right {
+    pub(crate) const fn port(self) -> Option<PortId> {
+        match self {
+            Self::Null | Self::Dead => None,
+            Self::Send(port) | Self::SendOnce(port) | Self::Receive(port) => Some(port),
+        }
+    }
+
+    /// What stands in a message inside the kernel where its receiver finds a name. A port's identifier is neither of
+    /// `MACH_PORT_NULL` and `MACH_PORT_DEAD`.
+    pub(crate) fn to_word(self) -> mach_port_t {
+        match self {
+            Self::Null => MACH_PORT_NULL,
+            Self::Dead => MACH_PORT_DEAD,
+            Self::Send(port) | Self::SendOnce(port) | Self::Receive(port) => port.to_word(),
+        }
+    }
+
+    /// The right in a message inside the kernel, by its word and its received disposition.
+    pub(crate) fn from_word(word: mach_port_t, disposition: Disposition) -> Self {
+        if word == MACH_PORT_DEAD {
+            return Self::Dead;
+        }
+        let Some(port) = PortId::from_word(word) else {
+            return Self::Null;
+        };
+        match disposition {
+            Disposition::PORT_RECEIVE => Self::Receive(port),
+            Disposition::PORT_SEND_ONCE => Self::SendOnce(port),
+            _ => Self::Send(port),
+        }
+    }
+
+    /// Takes the right out of its place, which is left null.
+    #[must_use]
+    pub(crate) const fn take(&mut self) -> Self {
+        core::mem::replace(self, Self::Null)
+    }
+}
+
+/// One message inside the kernel.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Kmsg {
+    /// The next message in the queue that this one is in; 0 at its end.
+    pub(super) next: u32,
+    /// Bytes of the message in `words`, without the trailer.
+    pub(crate) size: u32,
+    /// The right that it is sent through; null once it is used up.
+    pub(crate) destination: Right,
+    /// The reply right that it carries.
+    pub(crate) reply: Right,
+    /// How the receiver sees the reply right: `PORT_SEND`, `PORT_SEND_ONCE`, or `PORT_NONE`. A right that is null or dead has one
+    /// too.
+    pub(crate) reply_disposition: Disposition,
+    /// Whether the kernel sent it.
+    pub(crate) from_kernel: bool,
+    /// Header, descriptors and body as the receiver will see them, and room for the trailer. The header's ports are filled in
+    /// when the message is received; port descriptors hold [`Right::to_word`] in place of names.
+    pub(crate) words: [u32; (CAPACITY + TRAILER) / 4],
+}
+
+impl Kmsg {
+    /// Makes the buffer an empty message without rights. Its words are what the last message left.
+    pub(super) fn reset(&mut self) {
+        self.next = 0;
+        self.size = 0;
+        self.destination = Right::Null;
+        self.reply = Right::Null;
+        self.reply_disposition = Disposition::PORT_NONE;
+        self.from_kernel = false;
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        pod::word_bytes(&self.words)
+    }
+
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        pod::word_bytes_mut(&mut self.words)
+    }
+
+    /// The structure at a byte of the buffer. Its place is inside: the callers look at the message's size first.
+    fn at<T: Pod>(&self, at: usize) -> T {
+        self.bytes()
+            .get(at..)
+            .and_then(pod::read)
+            .unwrap_or_else(pod::zeroed)
+    }
+
+    fn put<T: Pod>(&mut self, at: usize, value: &T) {
+        let bytes = pod::bytes_of(value);
+        if let Some(to) = self.bytes_mut().get_mut(at..at + bytes.len()) {
+            to.copy_from_slice(bytes);
+        }
+    }
+
+    pub(crate) fn header(&self) -> mach_msg_header_t {
+        self.at(0)
+    }
+
+    pub(crate) fn set_header(&mut self, header: &mach_msg_header_t) {
+        self.put(0, header);
+    }
+
+    /// Writes a whole message that has no descriptors.
+    pub(crate) fn write<T: Pod>(&mut self, message: &T) {
+        self.put(0, message);
+        self.size = size_of::<T>() as u32;
+    }
+
+    /// How many descriptors the message has. Inside the kernel all of them are port descriptors.
+    pub(crate) fn descriptors(&self) -> usize {
+        if MACH_MSGH_BITS_IS_COMPLEX(self.header().msgh_bits) && self.size as usize >= BODY {
+            self.at::<mach_msg_base_t>(0).body.msgh_descriptor_count as usize
+        } else {
+            0
+        }
+    }
+
+    /// Makes the message one without descriptors, so that no right is looked for in them.
+    pub(crate) fn forget_descriptors(&mut self) {
+        let mut base: mach_msg_base_t = self.at(0);
+        base.body.msgh_descriptor_count = 0;
+        self.put(0, &base);
+    }
+
+    /// Finds what is wrong with the descriptors of a message as its sender wrote it (C10.1).
+    pub(crate) fn check_descriptors(&self) -> Result<(), KernReturn> {
+        if !MACH_MSGH_BITS_IS_COMPLEX(self.header().msgh_bits) {
+            return Ok(());
+        }
+        let room = (self.size as usize)
+            .checked_sub(BODY)
+            .ok_or(KernReturn::SEND_MSG_TOO_SMALL)?;
+        let count = self.descriptors();
+        if count > room / DESCRIPTOR {
+            return Err(KernReturn::SEND_MSG_TOO_SMALL);
+        }
+        for index in 0..count {
+            let descriptor: mach_msg_type_descriptor_t = self.at(BODY + DESCRIPTOR * index);
+            // Out-of-line memory and guarded ports: not carried by the emulation, which says so as for an unknown type.
+            if DescriptorKind::new(u32::from(descriptor.type_)) != DescriptorKind::PORT {
+                return Err(KernReturn::SEND_INVALID_TYPE);
+            }
+        }
+        Ok(())
+    }
+
+    /// A port descriptor: the name or the right's word, and the disposition.
+    pub(crate) fn descriptor(&self, index: usize) -> (mach_port_t, Disposition) {
+        let descriptor: mach_msg_port_descriptor_t = self.at(BODY + DESCRIPTOR * index);
+        let disposition = Disposition::new(u32::from(descriptor.disposition));
+        (descriptor.name, disposition)
+    }
+
+    pub(crate) fn set_descriptor(&mut self, index: usize, word: mach_port_t, kind: Disposition) {
+        let descriptor = mach_msg_port_descriptor_t::new(word, kind);
+        self.put(BODY + DESCRIPTOR * index, &descriptor);
+    }
+
+    /// The right in a descriptor of a message inside the kernel.
+    pub(crate) fn body_right(&self, index: usize) -> Right {
+        let (word, disposition) = self.descriptor(index);
+        Right::from_word(word, disposition)
+    }
+
+    /// How the receiver sees the right that the message was sent through.
+    pub(crate) fn destination_disposition(&self) -> Disposition {
+        match self.destination {
+            Right::SendOnce(_) => Disposition::PORT_SEND_ONCE,
+            _ => Disposition::PORT_SEND,
+        }
+    }
+
+    /// Writes the first bytes of a trailer behind the message.
+    pub(crate) fn put_trailer(&mut self, trailer: &mach_msg_mac_trailer_t) {
+        let at = self.size as usize;
+        let length = trailer.msgh_trailer_size as usize;
+        let bytes = &pod::bytes_of(trailer)[..length];
+        self.bytes_mut()[at..at + length].copy_from_slice(bytes);
+    }
+
+    /// The trailer behind the message, as [`put_trailer`](Self::put_trailer) wrote it.
+    pub(crate) fn trailer(&self, length: usize) -> mach_msg_mac_trailer_t {
+        let at = self.size as usize;
+        let mut trailer = pod::zeroed();
+        pod::bytes_of_mut(&mut trailer)[..length].copy_from_slice(&self.bytes()[at..at + length]);
+        trailer
+    }
+}

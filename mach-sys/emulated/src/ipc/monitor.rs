@@ -1,0 +1,203 @@
+//! One emulated kernel: its state under one lock, its message buffers, and the words that threads wait on.
+//!
+//! One short lock covers all of a kernel's objects, so that an operation over several name spaces is one step. It is never held
+//! across a wait or a copy of user memory, and only with all signals but the five synchronous ones blocked.
+
+use super::lock::{Guard, Lock};
+use super::pool::Pool;
+use super::state::{Ipc, State};
+use super::waitq::{WaitOn, WaitWords, Waited, Wakes};
+use crate::error::ReserveError;
+use crate::host::copy::{self, CopyFault};
+use crate::host::signals::Blocked;
+use crate::rules::Rules;
+use mach_wire::kern_return::KernReturn;
+use std::time::Instant;
+
+/// A kernel. `T` is what the rooms above keep under the same lock.
+#[derive(Debug)]
+pub(crate) struct Monitor<T> {
+    state: Lock<(State, T)>,
+    pool: Pool,
+    words: WaitWords,
+    rules: Rules,
+}
+
+impl<T> Monitor<T> {
+    /// A kernel with no name space.
+    pub(crate) fn new(rules: Rules, above: T) -> Result<Self, ReserveError> {
+        let limits = &rules.limits;
+        Ok(Self {
+            state: Lock::new((State::new(limits)?, above)),
+            pool: Pool::new(limits.messages)?,
+            words: WaitWords::new(limits.ports, limits.sets)?,
+            rules,
+        })
+    }
+
+    /// Takes the lock, with all signals but the five synchronous ones blocked until it is given back.
+    pub(crate) fn lock(&self) -> Held<'_, T> {
+        self.locked(Some(Blocked::new()))
+    }
+
+    /// As [`lock`](Self::lock), for a caller that has those signals blocked anyway: the fault handler, the reaper.
+    pub(crate) fn lock_with_signals_blocked(&self) -> Held<'_, T> {
+        self.locked(None)
+    }
+
+    fn locked(&self, signals: Option<Blocked>) -> Held<'_, T> {
+        Held {
+            state: self.state.lock(),
+            wakes: Wakes::new(&self.words),
+            pool: &self.pool,
+            rules: &self.rules,
+            _signals: signals,
+        }
+    }
+
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Waits until something happens to an object after `sequence` was read under the lock.
+    pub(crate) fn wait(
+        &self,
+        object: WaitOn,
+        sequence: u32,
+        deadline: Option<Instant>,
+        spin: bool,
+    ) -> Waited {
+        self.state.assert_not_held();
+        self.words.of(object).wait(sequence, deadline, spin)
+    }
+
+    /// Copies from user memory; a bad address is an error, never a fault.
+    pub(crate) fn copy_from_user(&self, from: u64, into: &mut [u8]) -> Result<(), CopyFault> {
+        self.state.assert_not_held();
+        copy::read(from, into)
+    }
+
+    /// Copies to user memory; a bad address is an error, never a fault.
+    pub(crate) fn copy_to_user(&self, to: u64, from: &[u8]) -> Result<(), CopyFault> {
+        self.state.assert_not_held();
+        copy::write(to, from)
+    }
+
+    /// Copies between two places in user memory, either of which may turn out bad half-way.
+    pub(crate) fn copy_within_user(&self, from: u64, to: u64, size: u64) -> Result<(), KernReturn> {
+        let mut chunk = [0; 1024];
+        let mut done = 0;
+        while done < size {
+            let length = (size - done).min(chunk.len() as u64);
+            let bytes = &mut chunk[..length as usize];
+            let address = |start: u64| start.checked_add(done).ok_or(KernReturn::INVALID_ADDRESS);
+            self.copy_from_user(address(from)?, bytes)?;
+            self.copy_to_user(address(to)?, bytes)?;
+            done += length;
+        }
+        Ok(())
+    }
+}
+
+/// A kernel whose lock is held. Threads that an operation wakes are woken when it is dropped, after the lock is given back.
+#[derive(Debug)]
+pub(crate) struct Held<'k, T> {
+    // Declared first, hence dropped first.
+    state: Guard<'k, (State, T)>,
+    wakes: Wakes<'k>,
+    pool: &'k Pool,
+    rules: &'k Rules,
+    // Declared last, hence dropped last: the signals come back when the lock is free and the threads are woken.
+    _signals: Option<Blocked>,
+}
+
+impl<'k, T> Held<'k, T> {
+    /// The view that operations on ports and names work on.
+    pub(crate) fn ipc(&mut self) -> Ipc<'_, 'k> {
+        self.parts().0
+    }
+
+    /// That view, and the state of the rooms above.
+    pub(crate) fn parts(&mut self) -> (Ipc<'_, 'k>, &mut T) {
+        let (state, above) = &mut *self.state;
+        let ipc = Ipc {
+            state,
+            wakes: &mut self.wakes,
+            pool: self.pool,
+            rules: self.rules,
+        };
+        (ipc, above)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipc::id::{Id, PortId};
+    use crate::rules::Limits;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    fn small() -> Monitor<()> {
+        let rules = Rules {
+            limits: Limits::SMALL,
+            ..Rules::default()
+        };
+        Monitor::new(rules, ()).expect("address space for a small kernel")
+    }
+
+    fn panics(action: impl FnOnce()) -> bool {
+        catch_unwind(AssertUnwindSafe(action)).is_err()
+    }
+
+    /// Tests are built with the assertion: every test of the kernel is a test of this rule.
+    #[test]
+    fn neither_waits_nor_copies_of_user_memory_happen_under_the_lock() {
+        if !cfg!(debug_assertions) {
+            println!("skipped: built without assertions");
+            return;
+        }
+        let mach = small();
+        let object = WaitOn::Port(PortId::from_word(1).expect("not 0"));
+        let mut word = [1_u8; 4];
+        let address = word.as_ptr() as u64;
+        let mut copy = [0_u8; 4];
+        let mut actions: [(&str, &mut dyn FnMut()); 4] = [
+            ("read", &mut || {
+                mach.copy_from_user(address, &mut copy).expect("good");
+            }),
+            ("write", &mut || {
+                mach.copy_to_user(word.as_mut_ptr() as u64, &[2; 4])
+                    .expect("good");
+            }),
+            ("copy", &mut || {
+                mach.copy_within_user(address, address, 4).expect("good");
+            }),
+            ("wait", &mut || {
+                mach.wait(object, 1, Some(Instant::now()), false);
+            }),
+        ];
+        for (what, action) in &mut actions {
+            assert!(!panics(&mut *action), "{what} without the lock");
+            let held = mach.lock();
+            assert!(panics(&mut *action), "{what} under the lock");
+            drop(held);
+            assert!(!panics(&mut *action), "{what} afterwards");
+        }
+    }
+
+    /// A lock that another thread holds is no obstacle.
+    #[test]
+    fn a_lock_that_another_thread_holds_does_not_count() {
+        let mach = small();
+        let held = mach.lock();
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| mach.copy_from_user(8, &mut []));
+            assert_eq!(other.join().expect("no assertion"), Ok(()));
+        });
+        drop(held);
+    }
+}

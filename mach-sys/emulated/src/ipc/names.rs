@@ -1,0 +1,38 @@
+//! Listing the names of a space (C5.2).
+
+use super::lookup;
+use super::name::{Name, SpaceId};
+use super::state::Ipc;
+use mach_wire::port::PortType;
+
+/// Slots of a table that one hold of the kernel's lock looks at.
+pub(crate) const CHUNK: u32 = 256;
+
+/// Goes through a space's table in chunks, so that the lock is held for a bounded time. Names made or released between two chunks
+/// are listed or not; the others are listed exactly once, ascending.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    next: u32,
+}
+
+impl Listing {
+    pub(crate) const fn new() -> Self {
+        Self { next: 1 }
+    }
+
+    /// Gives each name of the next chunk to `found`, with its type; whether there are more chunks.
+    pub(crate) fn step(
+        &mut self,
+        ipc: &Ipc<'_, '_>,
+        space: SpaceId,
+        mut found: impl FnMut(Name, PortType),
+    ) -> bool {
+        let names = ipc.space(space);
+        for (name, entry) in names.range(self.next, CHUNK) {
+            // A name whose port died shows as a dead name, and is not converted (C1.2).
+            found(name, lookup::pretended_rights(ipc, entry).port_type());
+        }
+        self.next += CHUNK;
+        self.next <= names.highest()
+    }
+}

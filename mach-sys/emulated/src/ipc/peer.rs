@@ -1,0 +1,19 @@
+//! Whether spinning can win: a thread that has just replied to the kernel spins for the next request only if the thread that it
+//! replied to last ran on another CPU.
+
+use core::cell::Cell;
+
+thread_local! {
+    /// Set by a reply, used up by the next receive. A server thread's own; no fault handler looks at it.
+    static REPLIED_ELSEWHERE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Notes that the calling thread replied to one that last ran on another CPU, or on this one.
+pub(super) fn note_reply(elsewhere: bool) {
+    REPLIED_ELSEWHERE.with(|replied| replied.set(elsewhere));
+}
+
+/// Whether the calling thread's last act was a reply to a thread on another CPU.
+pub(super) fn take_replied_elsewhere() -> bool {
+    REPLIED_ELSEWHERE.with(|replied| replied.replace(false))
+}

@@ -1,0 +1,134 @@
+//! Ports: what send, receive and send-once rights are for.
+
+use super::id::{LinkId, PortId};
+use super::kobject::Kobject;
+use super::name::{Name, NameRef, SpaceId};
+use super::pool::Queue;
+use super::reply::ReplyWait;
+
+/// Messages that a new port queues before senders wait (C2.1).
+const DEFAULT_LIMIT: u32 = 5;
+
+/// A port.
+#[derive(Debug)]
+pub(crate) struct Port {
+    /// False from its death on; the slot stays taken until nothing refers to it.
+    pub(crate) alive: bool,
+    /// One for each right, wherever it is, and for each thread that waits here.
+    pub(super) references: u32,
+    /// Send rights: one for each name that holds any, one for each in the kernel's hands (C0.3, `ip_srights`).
+    pub(crate) srights: u32,
+    /// Send-once rights (C0.3, `ip_sorights`).
+    pub(crate) sorights: u32,
+    /// How many send rights the receiver made (C7, `ip_mscount`).
+    pub(crate) mscount: u32,
+    /// First of the names that hold a send or receive right for it: at most one in each space.
+    pub(super) names: NameRef,
+    pub(crate) kind: PortKind,
+}
+
+/// Where the messages of a port go.
+#[derive(Debug)]
+pub(crate) enum PortKind {
+    /// Into a queue, for the holder of the receive right.
+    Queue(MessagePort),
+    /// To the kernel, which answers for an object of its own.
+    Kobject(Kobject),
+    /// To the kernel, which waits for the reply to a request that it sent.
+    Reply(ReplyWait),
+}
+
+impl Port {
+    /// A port with one reference: its receive right's.
+    pub(super) fn new(kind: PortKind) -> Self {
+        Self {
+            alive: true,
+            references: 1,
+            srights: 0,
+            sorights: 0,
+            mscount: 0,
+            names: NameRef::default(),
+            kind,
+        }
+    }
+
+    /// The queue, of a port that has one.
+    pub(crate) fn queue(&self) -> Option<&MessagePort> {
+        match &self.kind {
+            PortKind::Queue(queue) => Some(queue),
+            PortKind::Kobject(_) | PortKind::Reply(_) => None,
+        }
+    }
+
+    pub(crate) fn queue_mut(&mut self) -> Option<&mut MessagePort> {
+        match &mut self.kind {
+            PortKind::Queue(queue) => Some(queue),
+            PortKind::Kobject(_) | PortKind::Reply(_) => None,
+        }
+    }
+
+    /// The kernel object, of a live port that stands for one.
+    pub(crate) fn kobject(&self) -> Option<Kobject> {
+        match self.kind {
+            PortKind::Kobject(kobject) if self.alive => Some(kobject),
+            _ => None,
+        }
+    }
+
+    /// Takes what is queued.
+    pub(super) fn take_messages(&mut self) -> Queue {
+        match &mut self.kind {
+            PortKind::Queue(queue) => core::mem::take(&mut queue.messages),
+            PortKind::Kobject(_) => Queue::default(),
+            PortKind::Reply(reply) => reply.take_messages(),
+        }
+    }
+}
+
+/// What a port with a queue has.
+#[derive(Debug)]
+pub(crate) struct MessagePort {
+    pub(super) receiver: Receiver,
+    pub(super) messages: Queue,
+    /// Number of queued messages at which senders have to wait.
+    pub(super) limit: u32,
+    /// Messages delivered so far (C11.9).
+    pub(super) sequence: u32,
+    pub(crate) context: u64,
+    /// First of the links that tie the port to its sets.
+    pub(super) links: Option<LinkId>,
+}
+
+/// Where a receive right is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Receiver {
+    /// Under a name.
+    Name(SpaceId, Name),
+    /// In a message to a port (C7.6), or for a moment in no port's.
+    Transit(Option<PortId>),
+}
+
+impl MessagePort {
+    pub(super) fn new() -> Self {
+        Self {
+            receiver: Receiver::Transit(None),
+            messages: Queue::default(),
+            limit: DEFAULT_LIMIT,
+            sequence: 0,
+            context: 0,
+            links: None,
+        }
+    }
+
+    /// The name of the receive right, for its holder.
+    pub(crate) fn receive_name(&self) -> Name {
+        match self.receiver {
+            Receiver::Name(_, name) => name,
+            Receiver::Transit(_) => Name::NULL,
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.messages.count() >= self.limit
+    }
+}

@@ -1,0 +1,83 @@
+//! Requests that the kernel itself sends, and its wait for their replies.
+
+use super::id::PortId;
+use super::kmsg::Right;
+use super::member;
+use super::monitor::Monitor;
+use super::mqueue::{self, QueueFull};
+use super::pool::Buffer;
+use super::port::PortKind;
+use super::reply::ReplyWait;
+use super::right;
+use super::state::Ipc;
+use super::waitq::WaitOn;
+use mach_wire::message::Disposition;
+
+/// A port on which the kernel waits for replies. `None` when the kernel is full.
+pub(crate) fn create_reply_port(ipc: &mut Ipc<'_, '_>) -> Option<PortId> {
+    ipc.create_port(PortKind::Reply(ReplyWait::default()))
+}
+
+/// Sends a request of the kernel's to a live port with a queue, with `reply_port`'s send-once right as the reply right. The queue
+/// limit does not count (A5.1); when the kernel is full, the end of the message is the reply. Returns whether spinning for the
+/// reply can win.
+pub(crate) fn send<'k>(
+    ipc: &mut Ipc<'_, 'k>,
+    port: PortId,
+    mut message: Buffer<'k>,
+    reply_port: PortId,
+) -> bool {
+    message.from_kernel = true;
+    message.destination = right::copy_send(ipc, port);
+    message.reply = right::make_send_once(ipc, reply_port);
+    message.reply_disposition = Disposition::PORT_SEND_ONCE;
+    if let PortKind::Reply(reply) = &mut ipc.port_mut(reply_port).kind {
+        reply.begin();
+    }
+    let spin = member::receiver_is_elsewhere(ipc, port);
+    if let Err(QueueFull(message)) = mqueue::enqueue(ipc, port, message) {
+        right::destroy_message(ipc, message);
+    }
+    spin
+}
+
+/// Waits for the end of the send-once right of the request that was sent last. `None`: it was destroyed unused.
+///
+/// The calling thread has all signals but the five synchronous ones blocked.
+pub(crate) fn wait_for_reply<T>(
+    kernel: &Monitor<T>,
+    reply_port: PortId,
+    mut spin: bool,
+) -> Option<Buffer<'_>> {
+    let object = WaitOn::Port(reply_port);
+    loop {
+        let mut held = kernel.lock_with_signals_blocked();
+        let ipc = held.ipc();
+        let sequence = ipc.wait_word(object).sequence();
+        let pool = ipc.pool;
+        let PortKind::Reply(reply) = &mut ipc.state.ports[reply_port].kind else {
+            return None;
+        };
+        if !reply.is_waiting() {
+            return reply.finish(pool);
+        }
+        drop(held);
+        // Interrupted waits are waits: no signal but the five can arrive here (G2.3).
+        kernel.wait(object, sequence, None, spin);
+        spin = false;
+    }
+}
+
+/// The reply as its receiver would have found it, with the reply right's word where a name would stand (A6.3).
+pub(crate) fn reply_as_received(reply: &mut Buffer<'_>) {
+    let mut header = reply.header();
+    header.msgh_remote_port = reply.reply.to_word();
+    reply.set_header(&header);
+}
+
+/// Whether a right can carry the kernel's requests: a send right of a live port with a queue (A2.3).
+pub(crate) fn target(ipc: &Ipc<'_, '_>, right: Right) -> Option<PortId> {
+    let port = right.port()?;
+    let port_is = ipc.port(port);
+    (port_is.alive && port_is.queue().is_some()).then_some(port)
+}

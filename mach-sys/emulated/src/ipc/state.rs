@@ -1,0 +1,170 @@
+//! The state of one kernel's ports, sets and name spaces, and the view of it that operations work on.
+
+use super::arena::Arena;
+use super::id::{LinkId, PortId, SetId};
+use super::name::SpaceId;
+use super::pool::{Pool, Queue};
+use super::port::{Port, PortKind};
+use super::pset::{Link, Pset};
+use super::space::Space;
+use super::waitq::{WaitOn, WaitWord, Wakes};
+use crate::error::ReserveError;
+use crate::rules::{Limits, Rules};
+
+/// How many name spaces one kernel can hold. The process's own kernel has one; more are made by tests.
+pub(crate) const SPACES: usize = 16;
+
+/// Ports, sets and name spaces of one kernel.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(super) ports: Arena<PortId, Port>,
+    pub(super) sets: Arena<SetId, Pset>,
+    pub(super) links: Arena<LinkId, Link>,
+    spaces: [Option<Space>; SPACES],
+    /// Messages to destroy once the operation under way is done (C1.7).
+    pub(super) doomed: Queue,
+}
+
+impl State {
+    pub(super) fn new(limits: &Limits) -> Result<Self, ReserveError> {
+        Ok(Self {
+            ports: Arena::new(limits.ports)?,
+            sets: Arena::new(limits.sets)?,
+            links: Arena::new(limits.members)?,
+            spaces: [const { None }; SPACES],
+            doomed: Queue::default(),
+        })
+    }
+}
+
+/// The ports, sets and spaces of a kernel whose lock is held, with what operations on them need: the list of threads to wake
+/// afterwards, message buffers, and the rules.
+#[derive(Debug)]
+pub(crate) struct Ipc<'a, 'k> {
+    pub(super) state: &'a mut State,
+    pub(super) wakes: &'a mut Wakes<'k>,
+    pub(crate) pool: &'k Pool,
+    pub(crate) rules: &'k Rules,
+}
+
+impl<'k> Ipc<'_, 'k> {
+    /// A new port with one reference: its receive right's. `None` when the kernel is full.
+    pub(crate) fn create_port(&mut self, kind: PortKind) -> Option<PortId> {
+        self.state.ports.insert(Port::new(kind))
+    }
+
+    /// A new set with one reference: its name's.
+    pub(super) fn create_set(&mut self) -> Option<SetId> {
+        self.state.sets.insert(Pset::new())
+    }
+
+    /// Enters a name space. `None` when the kernel holds as many as it can.
+    pub(crate) fn add_space(&mut self, space: Space) -> Option<SpaceId> {
+        let index = self.state.spaces.iter().position(Option::is_none)?;
+        self.state.spaces[index] = Some(space);
+        Some(SpaceId(index as u8))
+    }
+
+    pub(crate) fn port(&self, id: PortId) -> &Port {
+        &self.state.ports[id]
+    }
+
+    pub(crate) fn port_mut(&mut self, id: PortId) -> &mut Port {
+        &mut self.state.ports[id]
+    }
+
+    pub(super) fn set(&self, id: SetId) -> &Pset {
+        &self.state.sets[id]
+    }
+
+    pub(super) fn set_mut(&mut self, id: SetId) -> &mut Pset {
+        &mut self.state.sets[id]
+    }
+
+    pub(super) fn link(&self, id: LinkId) -> &Link {
+        &self.state.links[id]
+    }
+
+    pub(super) fn link_mut(&mut self, id: LinkId) -> &mut Link {
+        &mut self.state.links[id]
+    }
+
+    /// A name space of this kernel.
+    ///
+    /// # Panics
+    /// If it is another kernel's.
+    pub(crate) fn space(&self, id: SpaceId) -> &Space {
+        let space = self.state.spaces[id.0 as usize].as_ref();
+        space.expect("a space of this kernel")
+    }
+
+    /// As [`space`](Self::space).
+    pub(crate) fn space_mut(&mut self, id: SpaceId) -> &mut Space {
+        let space = self.state.spaces[id.0 as usize].as_mut();
+        space.expect("a space of this kernel")
+    }
+
+    /// Adds a reference to a port.
+    pub(super) fn retain_port(&mut self, id: PortId) {
+        self.port_mut(id).references += 1;
+    }
+
+    /// Removes a reference. The slot of a port that nothing refers to is used again.
+    pub(super) fn release_port(&mut self, id: PortId) {
+        let port = self.port_mut(id);
+        port.references -= 1;
+        if port.references == 0 {
+            debug_assert!(!port.alive && port.srights == 0 && port.sorights == 0);
+            self.state.ports.remove(id);
+        }
+    }
+
+    /// Adds a reference to what a thread is about to wait on, so that its slot does not become another object meanwhile.
+    pub(super) fn retain(&mut self, object: WaitOn) {
+        match object {
+            WaitOn::Port(port) => self.retain_port(port),
+            WaitOn::Set(set) => self.set_mut(set).references += 1,
+        }
+    }
+
+    /// Removes a reference, as [`release_port`](Self::release_port) does.
+    pub(super) fn release(&mut self, object: WaitOn) {
+        match object {
+            WaitOn::Port(port) => self.release_port(port),
+            WaitOn::Set(id) => {
+                let set = self.set_mut(id);
+                set.references -= 1;
+                if set.references == 0 {
+                    debug_assert!(!set.alive);
+                    self.state.sets.remove(id);
+                }
+            }
+        }
+    }
+
+    /// Notes that whoever waits on this object has to look again once the lock is free.
+    pub(super) fn wake(&mut self, object: WaitOn) {
+        self.wakes.add(object);
+    }
+
+    /// What threads wait on that wait for something to happen to this object.
+    pub(super) fn wait_word(&self, object: WaitOn) -> &'k WaitWord {
+        self.wakes.words().of(object)
+    }
+}
+
+#[cfg(test)]
+impl State {
+    /// All name spaces.
+    pub(crate) fn spaces(&self) -> impl Iterator<Item = &Space> {
+        self.spaces.iter().flatten()
+    }
+}
+
+#[cfg(test)]
+impl Ipc<'_, '_> {
+    /// How many ports there are.
+    pub(crate) fn live_ports(&self) -> u32 {
+        self.state.ports.live()
+    }
+}

@@ -1,0 +1,120 @@
+//! Threads, tasks, and the tables of them.
+
+use super::action::Actions;
+use crate::error::ReserveError;
+use crate::ipc::arena::Arena;
+use crate::ipc::id::{Id, PortId};
+use crate::ipc::kobject::{Kobject, KobjectType};
+use crate::ipc::name::SpaceId;
+use crate::ipc::port::Port;
+use crate::ipc::state::SPACES;
+
+crate::ipc::id::id! {
+    /// Identifies a thread of a kernel.
+    ThreadId
+}
+
+/// Identifies a task of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TaskId(u8);
+
+/// One thread.
+#[derive(Debug)]
+pub(crate) struct Thread {
+    pub(crate) task: TaskId,
+    /// Its control port, whose receive right is the thread's.
+    pub(crate) port: PortId,
+    /// The port on which the kernel waits for replies to the thread's exceptions; its receive right is the thread's.
+    pub(crate) reply_port: PortId,
+    pub(crate) actions: Actions,
+    /// Where its registers are while it waits in an exception: the address of the host's context, else 0.
+    pub(crate) context: usize,
+}
+
+/// One task.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) space: SpaceId,
+    /// Its control port, whose receive right is the task's.
+    pub(crate) port: PortId,
+    pub(crate) actions: Actions,
+}
+
+/// The threads and tasks of one kernel.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    pub(crate) threads: Arena<ThreadId, Thread>,
+    tasks: [Option<Task>; SPACES],
+}
+
+impl Tables {
+    pub(super) fn new(threads: u32) -> Result<Self, ReserveError> {
+        Ok(Self {
+            threads: Arena::new(threads)?,
+            tasks: [const { None }; SPACES],
+        })
+    }
+
+    pub(crate) fn thread(&self, id: ThreadId) -> &Thread {
+        &self.threads[id]
+    }
+
+    pub(crate) fn thread_mut(&mut self, id: ThreadId) -> &mut Thread {
+        &mut self.threads[id]
+    }
+
+    /// The place for one more task. `None` when the kernel holds as many as it can.
+    pub(super) fn next_task(&self) -> Option<TaskId> {
+        let free = self.tasks.iter().position(Option::is_none)?;
+        Some(TaskId(free as u8))
+    }
+
+    pub(super) fn add_task(&mut self, id: TaskId, task: Task) {
+        self.tasks[id.0 as usize] = Some(task);
+    }
+
+    /// A task of this kernel.
+    ///
+    /// # Panics
+    /// If it is another kernel's.
+    pub(crate) fn task(&self, id: TaskId) -> &Task {
+        let task = self.tasks[id.0 as usize].as_ref();
+        task.expect("a task of this kernel")
+    }
+
+    /// As [`task`](Self::task).
+    pub(crate) fn task_mut(&mut self, id: TaskId) -> &mut Task {
+        let task = self.tasks[id.0 as usize].as_mut();
+        task.expect("a task of this kernel")
+    }
+}
+
+impl ThreadId {
+    /// The thread behind a control port; `None` if the port is no live thread's.
+    pub(crate) fn behind(port: &Port) -> Option<Self> {
+        match port.kobject()? {
+            Kobject {
+                kind: KobjectType::Thread,
+                value,
+            } => Self::from_word(value),
+            _ => None,
+        }
+    }
+}
+
+impl TaskId {
+    pub(crate) const fn to_word(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// The task behind a control port; `None` if the port is no live task's.
+    pub(crate) fn behind(port: &Port) -> Option<Self> {
+        match port.kobject()? {
+            Kobject {
+                kind: KobjectType::Task,
+                value,
+            } => Some(Self(value as u8)),
+            _ => None,
+        }
+    }
+}

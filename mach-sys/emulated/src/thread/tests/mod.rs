@@ -1,0 +1,150 @@
+//! Tasks and threads of a kernel without host threads.
+
+use super::kernel::{self, Kernel, Mach};
+use super::object::{TaskId, ThreadId};
+use super::{life, task};
+use crate::ipc::mach_port;
+use crate::ipc::name::Name;
+use crate::rules::{Generation, Limits, Rules};
+use mach_wire::kern_return::KernReturn;
+use mach_wire::port::PortRight;
+
+struct World {
+    mach: Mach,
+    task: TaskId,
+}
+
+impl World {
+    fn of(generation: Generation) -> Self {
+        let mach = kernel::new(Rules {
+            generation,
+            limits: Limits::SMALL,
+        });
+        let mach = mach.expect("address space for a small kernel");
+        let task = task::create(&mach).expect("memory").expect("room");
+        Self { mach, task }
+    }
+
+    fn kernel<T>(&self, operate: impl FnOnce(&mut Kernel<'_, '_>) -> T) -> T {
+        operate(&mut Kernel::of(&mut self.mach.lock()))
+    }
+
+    fn task_name(&self) -> Name {
+        let name = self.kernel(|kernel| task::self_name(kernel, self.task));
+        name.expect("a task has a name")
+    }
+
+    fn thread(&self, main: bool) -> (ThreadId, Name) {
+        self.kernel(|kernel| {
+            let thread = life::create(kernel, self.task, main).expect("room");
+            let name = life::name(kernel, thread).expect("a thread has a name");
+            (thread, name)
+        })
+    }
+
+    fn refs(&self, name: Name) -> Result<u32, KernReturn> {
+        self.kernel(|kernel| {
+            let space = kernel.tables.task(self.task).space;
+            mach_port::get_refs(&mut kernel.ipc, space, name, PortRight::SEND)
+        })
+    }
+
+    fn mod_refs(&self, name: Name, delta: i32) -> Result<(), KernReturn> {
+        self.kernel(|kernel| {
+            let space = kernel.tables.task(self.task).space;
+            mach_port::mod_refs(&mut kernel.ipc, space, name, PortRight::SEND, delta)
+        })
+    }
+
+    fn deallocate(&self, name: Name) -> Result<(), KernReturn> {
+        self.kernel(|kernel| {
+            let space = kernel.tables.task(self.task).space;
+            mach_port::deallocate(&mut kernel.ipc, space, name)
+        })
+    }
+}
+
+const OLDER: [Generation; 2] = [Generation::MacOs11, Generation::MacOs15];
+
+#[test]
+fn d1_3_d5_6_the_tasks_name_starts_at_two_and_cannot_be_dropped() {
+    let world = World::of(Generation::MacOs26);
+    let name = world.task_name();
+    assert_eq!(world.refs(name), Ok(2));
+    assert_eq!(world.deallocate(name), Ok(()));
+    assert_eq!(world.deallocate(name), Err(KernReturn::INVALID_CAPABILITY));
+    assert_eq!(
+        world.mod_refs(name, -1),
+        Err(KernReturn::INVALID_CAPABILITY)
+    );
+    assert_eq!(world.refs(name), Ok(1), "nothing changed");
+    assert_eq!(world.mod_refs(name, 65_534), Ok(()));
+    assert_eq!(
+        world.mod_refs(name, -65_535),
+        Err(KernReturn::INVALID_CAPABILITY),
+        "a pegged pinned name cannot be cured"
+    );
+}
+
+#[test]
+fn d1_3_d5_2_up_to_macos_15_names_start_at_one_and_are_not_pinned() {
+    for generation in OLDER {
+        let world = World::of(generation);
+        let names = [world.task_name(), world.thread(true).1, world.thread(false).1];
+        for name in names {
+            assert_eq!(world.refs(name), Ok(1), "{generation:?}");
+            assert_eq!(world.deallocate(name), Ok(()), "{generation:?}");
+            assert_eq!(world.refs(name), Err(KernReturn::INVALID_NAME));
+        }
+        let (_, pegged) = world.thread(false);
+        assert_eq!(world.mod_refs(pegged, 65_534), Ok(()));
+        assert_eq!(world.mod_refs(pegged, -65_535), Ok(()), "E38: it is cured");
+    }
+}
+
+#[test]
+fn d1_3_the_main_threads_name_starts_at_two_another_threads_at_one() {
+    let world = World::of(Generation::MacOs26);
+    for (main, references) in [(true, 2), (false, 1)] {
+        let (_, name) = world.thread(main);
+        assert_eq!(world.refs(name), Ok(references));
+        assert_eq!(world.mod_refs(name, 1 - references as i32), Ok(()));
+        assert_eq!(world.deallocate(name), Err(KernReturn::INVALID_CAPABILITY));
+    }
+}
+
+#[test]
+fn d2_2_d5_5_a_thread_that_ends_takes_its_reference_and_leaves_the_others_dead() {
+    for generation in [OLDER[0], OLDER[1], Generation::MacOs26] {
+        let world = World::of(generation);
+        let ports = |kernel: &mut Kernel<'_, '_>| kernel.ipc.live_ports();
+        let before = world.kernel(ports);
+        let (trimmed, clean) = world.thread(false);
+        let (leaky, left) = world.thread(false);
+        world.kernel(|kernel| life::thread_self(kernel, leaky));
+        for thread in [trimmed, leaky] {
+            world.kernel(|kernel| life::end(kernel, thread));
+        }
+        assert_eq!(world.refs(clean), Err(KernReturn::INVALID_NAME));
+        let dead = world.kernel(|kernel| {
+            let space = kernel.tables.task(world.task).space;
+            mach_port::get_refs(&mut kernel.ipc, space, left, PortRight::DEAD_NAME)
+        });
+        assert_eq!(dead, Ok(1), "{generation:?}");
+        assert_eq!(world.deallocate(left), Ok(()));
+        assert_eq!(world.kernel(ports), before, "no port stays behind");
+    }
+}
+
+#[test]
+fn a_kernel_full_of_threads_says_so_and_loses_nothing() {
+    let world = World::of(Generation::MacOs26);
+    let mut threads = Vec::new();
+    while let Some(thread) = world.kernel(|kernel| life::create(kernel, world.task, false)) {
+        threads.push(thread);
+    }
+    assert_eq!(threads.len(), 16);
+    let ports = world.kernel(|kernel| kernel.ipc.live_ports());
+    assert!(world.kernel(|kernel| life::create(kernel, world.task, false)).is_none());
+    assert_eq!(world.kernel(|kernel| kernel.ipc.live_ports()), ports);
+}
