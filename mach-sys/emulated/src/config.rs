@@ -11,9 +11,10 @@ use crate::rules::Generation;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// Threads that can be known at a time, rounded up to a power of two and at least 1: 2048 by default. Each takes 64 KiB of
-    /// address space, and memory for what it touches of it. What the next thread does when all are taken: its kernel calls fail,
-    /// and its faults go to the handler that was installed before.
+    /// Threads that can be known at a time, rounded up to a power of two and at least 1: 2048 by default. Each takes 256 KiB of
+    /// address space (512 KiB where pages have 64 KiB), and memory for the pages that it touches of it: two or three as a rule. When
+    /// all are taken, the next thread's kernel calls fail with `KERN_RESOURCE_SHORTAGE`, and its faults go to the previous signal
+    /// handler.
     pub threads: u32,
     /// Whether the trap number and error code in the host's signal frames say what happened. Some sandboxes leave them 0; there the
     /// signal, its code and its address have to do. `None`, the default: one fault at the start tells.

@@ -4,7 +4,7 @@ use super::answer;
 use super::ports::{Level, MODIFIERS};
 use crate::host::context::Context;
 use crate::host::fault::{Trap, Verdict};
-use crate::host::slot;
+use crate::host::threads;
 use crate::ipc::buffer::Buffer;
 use crate::ipc::mach::{Locked, Mach};
 use crate::ipc::object::{Carried, Object, QueueFull};
@@ -20,6 +20,7 @@ use mach_wire::thread_state::THREAD_STATE_MAX;
 struct Fault {
     exception: ExceptionType,
     codes: [i64; 2],
+    thread_id: u64,
 }
 
 /// What a level asked for, read in one step (A2.4).
@@ -36,6 +37,7 @@ pub(crate) fn walk(mach: &Mach, thread: u32, trap: &mut Trap<'_>) -> Verdict {
     let fault = Fault {
         exception: ExceptionType::new(trap.raised.exception),
         codes: trap.raised.codes,
+        thread_id: threads::id_of(trap.slot),
     };
     let task = mach.lock_with_signals_blocked().state.threads[thread].task;
     for level in [Level::Thread(thread), Level::Task(task)] {
@@ -122,7 +124,7 @@ impl<'m> Locked<'m> {
             state::get(context, wanted.flavor, room, &mut count)?;
         }
         let mut message = self.pool.take().ok_or(KernReturn::RESOURCE_SHORTAGE)?;
-        let identity = self.carried_identity(thread, wanted.routine)?;
+        let identity = self.carried_identity(thread, wanted.routine, fault.thread_id)?;
         let request = Raise {
             routine: wanted.routine,
             remote: HeaderPort::NONE,
@@ -154,7 +156,12 @@ impl<'m> Locked<'m> {
     }
 
     /// The rights that a routine's request carries, a reference each (A7.1, A7.10).
-    fn carried_identity(&mut self, thread: u32, routine: Routine) -> Result<Identity, KernReturn> {
+    fn carried_identity(
+        &mut self,
+        thread: u32,
+        routine: Routine,
+        thread_id: u64,
+    ) -> Result<Identity, KernReturn> {
         let record = &self.state.threads[thread];
         let (control, task) = (record.port, record.task);
         Ok(match routine.identity() {
@@ -172,7 +179,7 @@ impl<'m> Locked<'m> {
                 token: self
                     .create_object(Object::token(task))
                     .ok_or(KernReturn::RESOURCE_SHORTAGE)?,
-                thread_id: u64::from(slot::gettid()),
+                thread_id,
             },
             IdentityKind::None | IdentityKind::Kcdata => Identity::None,
         })

@@ -6,7 +6,7 @@
 
 use super::arena::{Table, Zeroed};
 use crate::error::ReserveError;
-use crate::host::{cpu, futex, slot};
+use crate::host::{cpu, futex, gettid};
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -48,7 +48,7 @@ impl<T> Lock<T> {
             self.lock_slowly();
         }
         if cfg!(debug_assertions) {
-            self.owner.store(slot::gettid(), Ordering::Relaxed);
+            self.owner.store(gettid(), Ordering::Relaxed);
         }
         Guard { lock: self }
     }
@@ -57,7 +57,7 @@ impl<T> Lock<T> {
     pub(crate) fn assert_not_held(&self) {
         debug_assert_ne!(
             self.owner.load(Ordering::Relaxed),
-            slot::gettid(),
+            gettid(),
             "the kernel's lock is held across a wait or a copy of user memory"
         );
     }

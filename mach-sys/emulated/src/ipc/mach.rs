@@ -9,7 +9,7 @@ use super::set::Link;
 use super::space::Space;
 use crate::exception::action::Actions;
 use crate::host::copy::{self, CopyFault};
-use crate::host::signals::Blocked;
+use crate::host::InKernel;
 use crate::thread::Thread;
 use mach_wire::kern_return::KernReturn;
 use std::time::Instant;
@@ -112,7 +112,7 @@ impl Mach {
 
     /// Takes the lock, with all signals but the five synchronous ones blocked until it is given back.
     pub(crate) fn lock(&self) -> Locked<'_> {
-        self.locked(Some(Blocked::new()))
+        self.locked(Some(InKernel::enter()))
     }
 
     /// As [`lock`](Self::lock), for a caller that has those signals blocked anyway: the fault handler, the reaper.
@@ -120,7 +120,7 @@ impl Mach {
         self.locked(None)
     }
 
-    fn locked(&self, signals: Option<Blocked>) -> Locked<'_> {
+    fn locked(&self, inside: Option<InKernel>) -> Locked<'_> {
         Locked {
             state: self.state.lock(),
             events: Events {
@@ -129,7 +129,7 @@ impl Mach {
                 count: 0,
             },
             pool: &self.pool,
-            _signals: signals,
+            _inside: inside,
         }
     }
 
@@ -184,8 +184,8 @@ pub(crate) struct Locked<'m> {
     pub(crate) state: Guard<'m, State>,
     events: Events<'m>,
     pub(crate) pool: &'m Pool,
-    // Declared last, hence dropped last: the signals come back when the lock is free and everybody is woken.
-    _signals: Option<Blocked>,
+    // Declared last, hence dropped last: the thread leaves the kernel when the lock is free and every waiter is woken.
+    _inside: Option<InKernel>,
 }
 
 const EVENTS: usize = 32;

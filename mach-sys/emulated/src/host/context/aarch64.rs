@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::Context;
-use crate::host::classify::{self, Delivered, Hardware, Raised, Trust};
+use super::classify::{self, Delivered, Hardware, Raised, Trust};
 use crate::host::copy;
 use mach_wire::thread_state::{arm_exception_state64_t, arm_neon_state64_t, arm_thread_state64_t};
 

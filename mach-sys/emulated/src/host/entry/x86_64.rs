@@ -4,9 +4,10 @@
 //! Callee-saved registers need no saving: `rt_sigreturn` restores them all. They keep rbx the frame, r12 signal, r13 siginfo,
 //! r14 context, r15 slot, rbp how we came here: whether we moved, and whether a handler called us.
 
-use super::frame::Extent;
-use super::{CHAINED, MOVED, chained, entered};
-use crate::host::slot::{BASE, HEADER, KEY_MASK, KEYS, LENGTH, LENT, PRIVATE};
+use super::entered::{CHAINED, Entered, MOVED, chained, entered};
+use super::extent::Extent;
+use super::locate::locate;
+use crate::host::slot::header::Restore;
 use core::arch::global_asm;
 use core::mem::offset_of;
 
@@ -79,91 +80,24 @@ global_asm!(
     "mov r12d, edi",
     "mov r13, rsi",
     "mov r14, rdx",
-    // On a slot?
-    "mov rax, rsp",
-    "sub rax, [rip + {base}]",
-    "cmp rax, [rip + {length}]",
-    "jae 4f",
-    "mov r15, rsp",
-    "and r15, -65536",
-    "mov eax, esp",
-    "and eax, 0xffff",
-    "cmp eax, {lent}",
-    "jb 9f", // 1: nested
-    "mov rax, [r14 + {uc_rsp}]",
-    "and rax, -65536",
-    "cmp rax, r15",
-    "jne 9f", // 2: lent
-    "jmp 8f", // 3: an application's handler on the lent part
-    // 4: find or claim the thread's slot.
-    "4:",
-    "mov eax, {gettid}",
-    "syscall",
-    "mov r11d, eax",
-    "5:",
-    "mov r8, [rip + {keys}]",
-    "mov r9, [rip + {key_mask}]",
-    "mov edi, -1", // first tombstone seen
-    "lea r10, [r9 + 1]",
-    "test r8, r8",
-    "jz 7f",
-    "mov ecx, r11d",
-    "and rcx, r9",
-    "6:",
-    "mov esi, [r8 + rcx*4]",
-    "cmp esi, r11d",
-    "je 3f",
-    "test esi, esi",
-    "jz 2f",
-    "cmp esi, -1",
-    "jne 10f",
-    "cmp edi, -1",
-    "cmove edi, ecx",
-    "10:",
-    "inc rcx",
-    "and rcx, r9",
-    "dec r10",
-    "jnz 6b",
-    // Every key was looked at: a tombstone, or nothing.
-    "cmp edi, -1",
-    "je 7f",
-    "mov ecx, edi",
-    "mov eax, -1",
-    "lock cmpxchg [r8 + rcx*4], r11d",
-    "jne 5b",
-    "jmp 3f",
-    // An empty key ends the probe: take the first tombstone, else this one.
-    "2:",
-    "xor eax, eax",
-    "cmp edi, -1",
-    "je 11f",
-    "mov ecx, edi",
-    "mov eax, -1",
-    "11:",
-    "lock cmpxchg [r8 + rcx*4], r11d",
-    "jne 5b",
-    "3:",
-    "shl rcx, 16",
-    "add rcx, [rip + {base}]",
-    "mov r15, rcx",
-    "8:",
+    // Where are we, and where to? Below the frame the stack is free.
+    "mov rdi, rsp",
+    "mov rsi, [rdx + {uc_rsp}]",
+    "and rsp, -16",
+    "call {locate}",
+    "mov r15, rax",
+    "test rdx, rdx",
+    "jz 9f",
     // Move, and register where we are at once: whatever arrives before would start over the live frame.
-    "lea rdi, [r15 + {lent} - 24]",
-    "lea rax, [r15 + {private}]",
-    "mov [rdi], rax",
-    "mov qword ptr [rdi + 8], 0",
-    "mov qword ptr [rdi + 16], {lent} - {private}",
-    "xor esi, esi",
     "or ebp, {has_moved}",
+    "mov rdi, rdx",
+    "xor esi, esi",
     "mov eax, {sigaltstack}",
     "mov rsp, rdi",
     "syscall",
-    "jmp 9f",
-    // All slots taken: stay where we are, without one.
-    "7:",
-    "xor r15d, r15d",
     "9:",
-    "and rsp, -16",
+    "push 0",
+    "push 0",
     "push rbp",
     "push r15",
     "push r14",
@@ -182,16 +116,17 @@ global_asm!(
     "12:",
     "mov r13, [rsp + 16]",
     "mov r14, [rsp + 24]",
+    "mov r15, [rsp + 48]",
     "mov rsp, rbx",
-    "test ebp, {has_moved}",
+    "test r15, r15",
     "jz 13f",
     "mov rbp, rax",
-    "lea rdi, [r15 + {header}]",
+    "mov rdi, r15",
     "xor esi, esi",
     "mov eax, {sigaltstack}",
     "syscall",
     "mov edi, 2",
-    "lea rsi, [r15 + {header_mask}]",
+    "lea rsi, [r15 + {restore_mask}]",
     "xor edx, edx",
     "mov r10d, 8",
     "mov eax, {rt_sigprocmask}",
@@ -233,18 +168,12 @@ global_asm!(
     "ret",
     ".cfi_endproc",
     ".size mach_sys_chained_entry, . - mach_sys_chained_entry",
-    base = sym BASE,
-    length = sym LENGTH,
-    keys = sym KEYS,
-    key_mask = sym KEY_MASK,
+    locate = sym locate,
     entered = sym entered,
     chained = sym chained,
     has_moved = const MOVED,
     was_chained = const CHAINED,
-    lent = const LENT,
-    private = const PRIVATE,
-    header = const HEADER,
-    header_mask = const HEADER + offset_of!(crate::host::slot::Header, restore_mask),
+    restore_mask = const offset_of!(Restore, mask),
     sigsegv = const libc::SIGSEGV,
     sigbus = const libc::SIGBUS,
     context = const CONTEXT,
@@ -257,12 +186,11 @@ global_asm!(
     uc_rax = const 144,
     uc_rsp = const 160,
     uc_trap = const 200,
-    gettid = const libc::SYS_gettid,
     sigaltstack = const libc::SYS_sigaltstack,
     rt_sigprocmask = const libc::SYS_rt_sigprocmask,
 );
 
-const _: () = assert!(offset_of!(crate::host::slot::Header, restore_stack) == 0);
+const _: () = assert!(offset_of!(Restore, stack) == 0 && offset_of!(Entered, restore) == 48);
 
 /// Offsets in the kernel's frame, from its base: the restorer's address, the context, the siginfo.
 const CONTEXT: usize = 8;

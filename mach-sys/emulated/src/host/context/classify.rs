@@ -17,7 +17,7 @@ pub(crate) struct Raised {
 impl Raised {
     /// Whether the instruction runs into the same fault again when the thread goes on: after a step, an x86_64 breakpoint or an
     /// overflow trap it does not (G3.2).
-    pub(super) fn recurs(&self) -> bool {
+    pub(in crate::host) fn recurs(&self) -> bool {
         match (self.exception, self.codes) {
             (EXC_BREAKPOINT, codes) => cfg!(target_arch = "aarch64") && codes != [1, 0],
             (EXC_ARITHMETIC, [2, 0]) => cfg!(target_arch = "aarch64"),

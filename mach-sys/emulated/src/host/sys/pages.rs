@@ -44,7 +44,7 @@ impl Words {
 }
 
 fn whole_pages(bytes: usize) -> usize {
-    bytes.next_multiple_of(super::sys::page_size())
+    bytes.next_multiple_of(super::call::page_size())
 }
 
 /// The range is not one of pages.
