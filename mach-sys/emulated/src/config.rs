@@ -19,7 +19,7 @@ pub struct Config {
     /// Whether the trap number and error code in the host's signal frames say what happened. Some sandboxes leave them 0; there the
     /// signal, its code and its address have to do. `None`, the default: one fault at the start tells.
     pub hardware_words: Option<bool>,
-    /// What becomes of handlers that somebody installs over the emulation's later.
+    /// What becomes of handlers that are installed over the emulation's after the start.
     pub displaced: WhenDisplaced,
     /// Which macOS the kernel behaves as, where versions differ: macOS 26 by default.
     pub generation: Generation,
@@ -46,13 +46,13 @@ impl Config {
 /// More would not fit the kernel's table of threads.
 const LARGEST: u32 = 1 << 16;
 
-/// What becomes of a handler that somebody installs over the emulation's. Looked at whenever a thread's first kernel call makes it
+/// What becomes of a handler that is installed over the emulation's after the start. Applied whenever a thread's first kernel call makes it
 /// known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenDisplaced {
-    /// He is asked first, and the emulation only if he chains.
+    /// It runs first, and the emulation sees a fault only if it chains.
     #[default]
     Leave,
-    /// The emulation goes over him again, and he becomes its host level: asked about what nobody wants.
+    /// The emulation replaces it again, and it becomes the signal fallback: it runs for faults that no exception handler wants.
     TakeBack,
 }

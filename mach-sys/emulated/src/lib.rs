@@ -15,7 +15,7 @@
 //! | `host` | the host's own ways: signals, contexts, futexes, stacks, the end of threads; nowhere else |
 //!
 //! # What it does to the process
-//! Set up by [`start`] or [`start_with`], or by the first kernel call if nobody did: handlers for the five synchronous signals (what was installed
+//! Set up by [`start`] or [`start_with`], or by the first kernel call: handlers for the five synchronous signals (what was installed
 //! before becomes the host level), a `pthread_atfork` handler, a thread-specific-data key, and one thread that watches for the
 //! end of others. Nothing is exported under a name of libSystem's.
 //!

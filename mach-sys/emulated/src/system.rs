@@ -84,9 +84,3 @@ impl FaultReadiness {
         self.changed.undo();
     }
 }
-
-/// What a message's trailer says about its sender: the process's effective user and group.
-pub(crate) fn user_and_group() -> (u32, u32) {
-    // SAFETY: neither call has preconditions, and neither can fail.
-    unsafe { (libc::geteuid(), libc::getegid()) }
-}

@@ -26,5 +26,6 @@ pub(crate) use slot::inside::{InKernel, block_for_good};
 pub use slot::layout::LENT_STACK_SIZE;
 pub(crate) use slot::origin::is_child;
 pub(crate) use slot::region::{SlotId, exhausted};
+pub(crate) use sys::credentials::user_and_group;
 pub(crate) use sys::thread::gettid;
 pub(crate) use sys::{copy, cpu, futex, pages, reservation, stack};

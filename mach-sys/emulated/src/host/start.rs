@@ -10,6 +10,7 @@ use super::fault::{Trap, Verdict, arrived, chained, previous, serve, trap};
 use super::slot::inside::InKernel;
 use super::slot::region::{self, SlotId};
 use super::slot::{origin, owner};
+use super::sys::mask::{self, How, SYNCHRONOUS_MASK};
 use crate::config::Config;
 use crate::error::HostError;
 
@@ -49,7 +50,10 @@ pub(crate) fn start(config: &Config, hooks: Hooks) -> Result<(), HostError> {
     }
     previous::set_policy(config.displaced);
     previous::install().map_err(HostError::Handler)?;
+    // A blocked signal would kill at the probe's fault.
+    let before = mask::change(How::Unblock, SYNCHRONOUS_MASK);
     arrived::probe(config.hardware_words);
+    mask::change(How::Set, before);
     Ok(())
 }
 

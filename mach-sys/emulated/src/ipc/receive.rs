@@ -220,7 +220,7 @@ impl<'m> Locked<'m> {
             let token = if message.from_kernel {
                 (0, 1)
             } else {
-                crate::system::user_and_group()
+                crate::host::user_and_group()
             };
             message.set_word(at + 12, token.0);
             message.set_word(at + 16, token.1);

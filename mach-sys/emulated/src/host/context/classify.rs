@@ -346,7 +346,7 @@ mod tests {
             let row = delivered(signal, si_code, si_addr, 0, 0);
             assert_eq!(x86_64(row, Trust::SignalOnly), expected, "{row:?}");
         }
-        // With words that can be trusted the same pair with trap number 0 is nobody's.
+        // With words that can be trusted the same pair with trap number 0 is no exception.
         let stale = delivered(libc::SIGSEGV, 1, 0x10, 0, 0);
         assert_eq!(x86_64(stale, Trust::Hardware), None);
         // In both modes a division is one.

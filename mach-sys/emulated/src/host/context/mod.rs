@@ -27,7 +27,7 @@ impl Context {
     /// The context at an address.
     ///
     /// # Safety
-    /// The address is that of a context in a signal frame, which stays where it is, and is used by nobody else, as long as the
+    /// The address is that of a context in a signal frame, which stays where it is, and is used by nothing else, as long as the
     /// value and what was made of it are used.
     pub(crate) unsafe fn from_raw(address: *mut c_void) -> Self {
         Self {

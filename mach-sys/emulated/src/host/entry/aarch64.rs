@@ -2,7 +2,7 @@
 //!
 //! The kernel calls it with (x0 signal, x1 siginfo, x2 context), sp at the frame, x30 the restorer. Callee-saved registers need no
 //! saving: `rt_sigreturn` restores them all. They keep x19 the frame, x20 signal, x21 siginfo, x22 context, x23 restorer, x24 slot,
-//! x25 how we came here: whether we moved, and whether a handler called us.
+//! x25 how the entry got here: whether it moved, and whether a handler called it.
 
 use super::entered::{CHAINED, Entered, MOVED, chained, entered};
 use super::extent::Extent;
@@ -60,7 +60,7 @@ global_asm!(
     "mov x3, sp",
     "cmp x5, x3",
     "b.eq 18f",
-    // Called by a handler that was installed over us. Where the frame is on an alternate stack and the interrupted code is not,
+    // Called by a handler that was installed over this one. Where the frame is on an alternate stack and the interrupted code is not,
     // this is an ordinary call.
     "ldr w3, [x2, {uc_stack_flags}]",
     "tst w3, {ss_disable}",
@@ -74,8 +74,8 @@ global_asm!(
     "sub x8, x8, x3",
     "cmp x8, x4",
     "b.hs mach_sys_chained_entry",
-    // The frame is on the interrupted stack, and so is everything since: it is served as if the kernel had called us, and the
-    // handler in between is left behind. Not if he made a frame up.
+    // The frame is on the interrupted stack, and so is everything since: it is served as if the kernel had called, and the
+    // handler in between is left behind. Not if it made a frame up.
     "17:",
     "cmp x5, x1",
     "b.ne mach_sys_chained_entry",
@@ -90,13 +90,13 @@ global_asm!(
     "mov x23, x6",
     ".cfi_register x30, x23",
     "mov x25, x7",
-    // Where are we, and where to? Below the frame the stack is free.
+    // Where does it run, and where to? Below the frame the stack is free.
     "mov x0, sp",
     "ldr x1, [x2, {uc_sp}]",
     "bl {locate}",
     "mov x24, x0",
     "cbz x1, 9f",
-    // Move, and register where we are at once: whatever arrives before would start over the live frame.
+    // Move, and register the new stack at once: whatever arrives before would start over the live frame.
     "orr x25, x25, {has_moved}",
     "mov x0, x1",
     "mov sp, x1",
@@ -115,7 +115,7 @@ global_asm!(
     "mov sp, x19",
     "mov x30, x23",
     "ret", // into the restorer, which returns from the frame
-    // As if we had never been there: the frame where the kernel would have put it for the handler before us, the thread's own
+    // As if the kernel had called the handler before this one: the frame where it would have put it, the thread's own
     // alternate stack and mask, then that handler.
     "14:",
     "ldp x21, x22, [sp, #16]",
@@ -141,11 +141,11 @@ global_asm!(
     "br x16", // x16: the only register through which a landing pad of a function may be reached
     ".cfi_endproc",
     ".size mach_sys_fault_entry, . - mach_sys_fault_entry",
-    // The restorer where a handler called us, and the kernel's is not known.
+    // The restorer where a handler called the entry, and the kernel's is not known.
     "mach_sys_sigreturn:",
     "mov x8, {rt_sigreturn}",
     "svc 0",
-    // An ordinary call with three arguments, which may end in the handler before us.
+    // An ordinary call with three arguments, which may end in the handler before this one.
     ".p2align 4",
     ".type mach_sys_chained_entry, %function",
     "mach_sys_chained_entry:",

@@ -2,7 +2,7 @@
 //!
 //! The kernel calls it with (rdi signal, rsi siginfo, rdx context), rsp at the restorer's address, which belongs to the frame.
 //! Callee-saved registers need no saving: `rt_sigreturn` restores them all. They keep rbx the frame, r12 signal, r13 siginfo,
-//! r14 context, r15 slot, rbp how we came here: whether we moved, and whether a handler called us.
+//! r14 context, r15 slot, rbp how the entry got here: whether it moved, and whether a handler called it.
 
 use super::entered::{CHAINED, Entered, MOVED, chained, entered};
 use super::extent::Extent;
@@ -19,7 +19,7 @@ global_asm!(
     "mach_sys_fault_entry:",
     ".cfi_startproc",
     "endbr64",
-    // The kernel leaves AC as the interrupted code had it; with AC set our first unaligned access would fault.
+    // The kernel leaves AC as the interrupted code had it; with AC set the first unaligned access would fault.
     "pushfq",
     "and dword ptr [rsp], ~0x40000",
     "popfq",
@@ -54,7 +54,7 @@ global_asm!(
     "lea rcx, [rdx - {context}]",
     "cmp rcx, rsp",
     "je 15f",
-    // Called by a handler that was installed over us. Where the frame is on an alternate stack and the interrupted code is not,
+    // Called by a handler that was installed over this one. Where the frame is on an alternate stack and the interrupted code is not,
     // this is an ordinary call.
     "test dword ptr [rdx + {uc_stack_flags}], {ss_disable}",
     "jnz 14f",
@@ -66,8 +66,8 @@ global_asm!(
     "sub rax, [rdx + {uc_stack}]",
     "cmp rax, [rdx + {uc_stack_size}]",
     "jae mach_sys_chained_entry",
-    // The frame is on the interrupted stack, and so is everything since: it is served as if the kernel had called us, and the
-    // handler in between is left behind. Not if he made a frame up.
+    // The frame is on the interrupted stack, and so is everything since: it is served as if the kernel had called, and the
+    // handler in between is left behind. Not if it made a frame up.
     "14:",
     "lea rax, [rdx + {info_after_context}]",
     "cmp rax, rsi",
@@ -80,7 +80,7 @@ global_asm!(
     "mov r12d, edi",
     "mov r13, rsi",
     "mov r14, rdx",
-    // Where are we, and where to? Below the frame the stack is free.
+    // Where does it run, and where to? Below the frame the stack is free.
     "mov rdi, rsp",
     "mov rsi, [rdx + {uc_rsp}]",
     "and rsp, -16",
@@ -88,7 +88,7 @@ global_asm!(
     "mov r15, rax",
     "test rdx, rdx",
     "jz 9f",
-    // Move, and register where we are at once: whatever arrives before would start over the live frame.
+    // Move, and register the new stack at once: whatever arrives before would start over the live frame.
     "or ebp, {has_moved}",
     "mov rdi, rdx",
     "xor esi, esi",
@@ -111,7 +111,7 @@ global_asm!(
     "jnz 12f",
     "mov rsp, rbx",
     "ret", // into the restorer, which returns from the frame
-    // As if we had never been there: the frame where the kernel would have put it for the handler before us, the thread's own
+    // As if the kernel had called the handler before this one: the frame where it would have put it, the thread's own
     // alternate stack and mask, then that handler.
     "12:",
     "mov r13, [rsp + 16]",
@@ -139,7 +139,7 @@ global_asm!(
     "jmp rax",
     ".cfi_endproc",
     ".size mach_sys_fault_entry, . - mach_sys_fault_entry",
-    // An ordinary call with three arguments, which may end in the handler before us.
+    // An ordinary call with three arguments, which may end in the handler before this one.
     ".p2align 4",
     ".type mach_sys_chained_entry, @function",
     "mach_sys_chained_entry:",

@@ -44,9 +44,10 @@ impl Installed {
 /// The host level of one signal.
 #[derive(Debug)]
 struct Level {
-    /// What was there when we came first.
+    /// What was installed when the emulation started.
     below: Installed,
-    /// Who installed himself over us, and over whom we went again: asked before `below`, which is his to chain to.
+    /// A handler that was installed after the start, and that the emulation replaced again: it runs before `below`, which it may
+    /// chain to.
     displacer: Installed,
     displaced: AtomicBool,
 }
@@ -59,12 +60,12 @@ static LEVELS: [Level; SYNCHRONOUS.len()] = [const {
     }
 }; SYNCHRONOUS.len()];
 
-/// Who is asked.
+/// Which handlers are in question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// Everybody but us.
+    /// All but the emulation's.
     All,
-    /// Who was there before us: the question comes from somebody who is over us.
+    /// The one from before the start: a handler that was installed later has run already.
     Below,
 }
 
@@ -149,7 +150,8 @@ pub(in crate::host) fn install() -> Result<(), i32> {
     Ok(())
 }
 
-/// The signals that somebody installed over us: he is asked first, and we only if he chains.
+/// The signals whose handler was replaced after the start. The new handler runs first; the emulation sees a fault only if that handler
+/// chains.
 pub(crate) fn displaced() -> impl Iterator<Item = i32> {
     SYNCHRONOUS
         .into_iter()
@@ -165,17 +167,17 @@ pub(in crate::host) fn set_policy(policy: WhenDisplaced) {
 /// Applies the policy.
 pub(in crate::host) fn look() {
     if TAKES_BACK.load(Ordering::Relaxed) {
-        // A refusal leaves things as they are: he is asked first.
+        // A refusal leaves things as they are: the later handler runs first.
         let _ = take_back();
     }
 }
 
-/// Goes over everybody who installed himself over us. He becomes the host level: asked about what nobody wants, and whoever he
-/// chains to, us included, is asked no second time.
+/// Replaces every handler that was installed after the start. That one becomes the signal fallback: it runs for faults that no
+/// exception handler wants, and what it chains to, the emulation included, does not run a second time.
 fn take_back() -> Result<(), i32> {
     static BUSY: AtomicBool = AtomicBool::new(false);
     if BUSY.swap(true, Ordering::Acquire) {
-        // Somebody else is at it.
+        // Another thread does it.
         return Ok(());
     }
     let outcome = displaced().try_for_each(|signal| {
@@ -183,7 +185,7 @@ fn take_back() -> Result<(), i32> {
             return Ok(());
         };
         if current.handler == libc::SIG_DFL || current.handler == libc::SIG_IGN {
-            // Nobody to ask; what was there before us is his no more.
+            // No handler; the one from before the start is no longer in question.
             LEVELS[index].displaced.store(false, Ordering::Release);
             LEVELS[index].below.store(&current);
         } else {

@@ -44,7 +44,7 @@ pub(in crate::host) fn mark() -> Result<(), ReserveError> {
         0,
     ];
     // A kernel before 4.14 refuses. There the hook of `pthread_atfork` sees the children of `fork`, and no other.
-    // SAFETY: a page of our own, which holds nothing yet.
+    // SAFETY: the page was mapped just now, and holds nothing yet.
     unsafe { call(libc::SYS_madvise, advice) };
     let origin = ORIGIN.get_or_init(|| Origin {
         page,

@@ -1,4 +1,4 @@
-//! Waiting on a word of memory, and waking who waits.
+//! Waiting on a word of memory, and waking the threads that wait.
 #![allow(unsafe_code)]
 
 use super::call::call;
@@ -8,7 +8,7 @@ use core::time::Duration;
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// Somebody woke us, or the host woke us for no reason.
+    /// Another thread woke this one, or the host did for no reason.
     Woken,
     /// The word had another value already.
     Changed,

@@ -5,6 +5,7 @@ pub(in crate::host) mod call;
 pub(in crate::host) mod clock;
 pub(crate) mod copy;
 pub(crate) mod cpu;
+pub(crate) mod credentials;
 pub(crate) mod futex;
 pub(in crate::host) mod mask;
 pub(crate) mod pages;
