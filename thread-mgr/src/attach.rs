@@ -2,14 +2,13 @@
 
 use crate::error::AttachError;
 use crate::exit::{self, Managed};
-use crate::host_state::HostState;
 use crate::manager::{Inner, ThreadInfo};
 use crate::normalize::survey;
 use crate::shutdown::{Parts, Running, ShutdownReport};
 use core::fmt;
 use core::marker::PhantomData;
 use exc_server::{Routing, Target};
-use mach_sys::kernel::system;
+use mach_sys::kernel::system::{self, FaultReadiness};
 use mach_sys::rights::{Right, ThreadRight};
 use std::sync::Arc;
 
@@ -17,7 +16,8 @@ use std::sync::Arc;
 /// Dropping detaches; a thread that ends while it is attached ends in the one order, as a started one does.
 #[must_use = "dropping it detaches the thread"]
 pub struct Attached {
-    host: HostState,
+    /// `None` once it is undone.
+    ready: Option<FaultReadiness>,
     /// It belongs to the thread that it stands for.
     not_send: PhantomData<*const ()>,
 }
@@ -28,16 +28,16 @@ impl Attached {
             return Err(AttachError::Already);
         }
         // Before the first kernel call: what that changes is undone too.
-        let host = HostState::prepare();
+        let ready = system::prepare_for_faults();
         let adopted = take_in(inner, None, false)
             .and_then(|running| exit::adopt(Managed::attached(running)).map_err(AttachError::Hook));
         match adopted {
             Ok(_) => Ok(Self {
-                host,
+                ready: Some(ready),
                 not_send: PhantomData,
             }),
             Err(error) => {
-                host.undo();
+                ready.undo();
                 Err(error)
             }
         }
@@ -45,17 +45,19 @@ impl Attached {
 
     /// Lets the thread go, and says what was found. `None` if the thread's end came first (its last destructors own this value), and
     /// in the child of a fork, which has none of the ports.
-    pub fn detach(self) -> Option<ShutdownReport> {
+    pub fn detach(mut self) -> Option<ShutdownReport> {
         let report = self.let_go();
         core::mem::forget(self);
         report
     }
 
     /// `None` when the thread's end came first, and in the child of a fork.
-    fn let_go(&self) -> Option<ShutdownReport> {
+    fn let_go(&mut self) -> Option<ShutdownReport> {
         let managed = exit::disown()?;
         let report = managed.take_end().and_then(Running::detach);
-        self.host.undo();
+        if let Some(ready) = self.ready.take() {
+            ready.undo();
+        }
         report
     }
 }

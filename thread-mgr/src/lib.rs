@@ -27,7 +27,6 @@ mod ends;
 mod entry;
 mod error;
 mod exit;
-mod host_state;
 mod manager;
 pub mod normalize;
 mod promise;

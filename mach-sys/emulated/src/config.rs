@@ -11,14 +11,15 @@ use crate::rules::Generation;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// Threads that can be known at a time, rounded up to a power of two and at least 1: 2048 by default. Each takes 64 KiB of
-    /// address space, and memory for what it touches of it. What the next thread does when all are taken: its kernel calls fail,
-    /// and its faults go to the handler that was installed before.
+    /// Threads that can be known at a time, rounded up to a power of two and at least 1: 2048 by default. Each takes 256 KiB of
+    /// address space (512 KiB where pages have 64 KiB), and memory for the pages that it touches of it: two or three as a rule. When
+    /// all are taken, the next thread's kernel calls fail with `KERN_RESOURCE_SHORTAGE`, and its faults go to the previous signal
+    /// handler.
     pub threads: u32,
     /// Whether the trap number and error code in the host's signal frames say what happened. Some sandboxes leave them 0; there the
     /// signal, its code and its address have to do. `None`, the default: one fault at the start tells.
     pub hardware_words: Option<bool>,
-    /// What becomes of handlers that somebody installs over the emulation's later.
+    /// What becomes of handlers that are installed over the emulation's after the start.
     pub displaced: WhenDisplaced,
     /// Which macOS the kernel behaves as, where versions differ: macOS 26 by default.
     pub generation: Generation,
@@ -47,13 +48,13 @@ impl Config {
 /// More would not fit the kernel's table of threads.
 const LARGEST: u32 = 1 << 16;
 
-/// What becomes of a handler that somebody installs over the emulation's. Looked at whenever a thread's first kernel call makes it
+/// What becomes of a handler that is installed over the emulation's after the start. Applied whenever a thread's first kernel call makes it
 /// known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenDisplaced {
-    /// He is asked first, and the emulation only if he chains.
+    /// It runs first, and the emulation sees a fault only if it chains.
     #[default]
     Leave,
-    /// The emulation goes over him again, and he becomes its host level: asked about what nobody wants.
+    /// The emulation replaces it again, and it becomes the signal fallback: it runs for faults that no exception handler wants.
     TakeBack,
 }

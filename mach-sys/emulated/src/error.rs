@@ -13,9 +13,13 @@ pub enum StartError {
     /// The host refused a signal handler, a key or a thread.
     #[error(transparent)]
     Host(#[from] HostError),
-    /// This process is the child of a fork: the threads that would answer are not in it.
+    /// This process is a child of the one that the emulated kernel was started in: of a `fork`, a `vfork` or a `clone`. The threads
+    /// that would answer are not in it.
     #[error("the emulated kernel does not outlive a fork: this process is the child of one")]
     Forked,
+    /// As many threads are known as [`Config::threads`](crate::Config::threads) allows, and the calling thread is none of them.
+    #[error("the emulated kernel knows as many threads as it is configured for")]
+    Threads,
 }
 
 /// The host refused something.

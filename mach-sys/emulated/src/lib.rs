@@ -52,17 +52,19 @@ without_mach! {
     pub mod system;
     pub(crate) mod thread;
 
+    pub use host::LENT_STACK_SIZE;
     pub use process::{start, start_with};
+    pub use system::FaultReadiness;
 
-    /// How often a fault or a kernel call found as many threads known as [`Config::threads`] allows: those faults went to the host
-    /// level, those calls failed.
+    /// Returns how often a fault or a kernel call found as many threads known as [`Config::threads`] allows: those faults went to the
+    /// previous signal handler, those calls failed.
     pub fn refused_threads() -> u32 {
-        host::slot::exhausted()
+        host::exhausted()
     }
 
-    /// The signals that somebody installed a handler for over the emulation's: he is asked first, and faults reach the emulation
-    /// only if he passes them on.
+    /// Returns the signals whose handler was replaced after the start. The new handler runs first; the emulation sees a fault only if
+    /// that handler chains.
     pub fn displaced_signals() -> impl Iterator<Item = i32> {
-        host::previous::displaced()
+        host::fault::previous::displaced()
     }
 }

@@ -2,8 +2,8 @@
 
 use super::exception::deliver;
 use super::host::fault::{Trap, Verdict};
-use super::host::slot::{self, SlotId};
 use super::host::start::{self as host_start, Hooks};
+use super::host::{self, SlotId, threads};
 use crate::config::Config;
 use crate::error::StartError;
 use crate::ipc::id::Id;
@@ -15,7 +15,7 @@ use crate::thread::{life, task};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What the process has one of.
+/// The process's kernel, its task and its threads.
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) mach: Mach,
@@ -28,17 +28,17 @@ pub(super) struct Process {
 
 static PROCESS: OnceLock<Result<Process, StartError>> = OnceLock::new();
 
-/// Sets the emulated Mach up: memory, signal handlers, the watching thread. The first kernel call does it if nobody did; calling
-/// it again changes nothing.
+/// Starts the emulated Mach: memory, signal handlers, the watching thread. The first kernel call does it if nothing did before;
+/// calling it again changes nothing.
 ///
 /// # Errors
-/// What the host refused. Every later kernel call then fails with `KERN_RESOURCE_SHORTAGE`. The same is true in the child of a
-/// fork.
+/// What the host refused. Every later kernel call then fails with `KERN_RESOURCE_SHORTAGE`. The same is true in a child process, with
+/// [`StartError::Forked`], whether it shares this one's memory (`vfork`) or not (`fork`).
 pub fn start() -> Result<(), &'static StartError> {
     start_with(Config::default())
 }
 
-/// As [`start`], but not as usual. Where the emulation was set up before, by a kernel call for example, this changes nothing.
+/// Starts the emulated Mach with a configuration. Where it is running already, by a kernel call for example, this changes nothing.
 ///
 /// # Errors
 /// As [`start`].
@@ -46,14 +46,18 @@ pub fn start_with(config: Config) -> Result<(), &'static StartError> {
     set_up(config).map(|_| ())
 }
 
-/// The process's kernel, set up if it was not.
+/// The process's kernel, started if it was not, for a call of the calling thread's: the thread is registered with the host layer, so
+/// that it has a record that says when it is in the kernel.
 pub(super) fn current() -> Result<&'static Process, &'static StartError> {
-    set_up(Config::default())
+    let process = set_up(Config::default())?;
+    threads::register().map_err(|_| &StartError::Threads)?;
+    Ok(process)
 }
 
 fn set_up(config: Config) -> Result<&'static Process, &'static StartError> {
-    if slot::is_forked() {
-        // G4.3: another thread may have held the kernel's lock when its copy was made.
+    if host::is_child() {
+        // G4.3: another thread may have held the kernel's lock when its copy was made. A child that shares the memory must not take
+        // the lock, as it may be killed at any moment.
         return Err(&StartError::Forked);
     }
     PROCESS.get_or_init(|| Process::new(config)).as_ref()
@@ -94,11 +98,11 @@ impl Process {
         lock: impl FnOnce(&'m Mach) -> Locked<'m>,
     ) -> Option<ThreadId> {
         let place = self.threads.get(slot.index())?;
-        // Only the thread itself makes its object, so that nobody else writes here between the look and the store.
+        // Only the thread itself makes its object, so that nothing else writes here between the look and the store.
         if let Some(thread) = ThreadId::from_word(place.load(Ordering::Acquire)) {
             return Some(thread);
         }
-        let main = slot::tid(slot) == std::process::id();
+        let main = threads::is_main(slot);
         let thread = life::create(&mut Kernel::of(&mut lock(&self.mach)), self.task, main)?;
         place.store(thread.to_word(), Ordering::Release);
         Some(thread)
@@ -106,7 +110,7 @@ impl Process {
 
     /// The calling thread's object; the thread is registered with the host layer if it was not.
     pub(super) fn this_thread(&self) -> Option<ThreadId> {
-        self.thread(slot::register().ok()?, Mach::lock)
+        self.thread(threads::register().ok()?, Mach::lock)
     }
 
     /// The object of a thread that is known already.
@@ -126,7 +130,7 @@ fn trap(trap: &mut Trap<'_>) -> Verdict {
     }
 }
 
-/// A thread is gone: called by the watching thread.
+/// A thread is gone: called by the watching thread, or in the fault handler of a thread that got its identifier.
 fn ended(slot: SlotId) {
     let Some(process) = running() else {
         return;

@@ -2,12 +2,14 @@
 #![allow(unsafe_code)]
 
 use super::host;
+use super::host::threads::{self, Arranged, Changed};
 use super::process;
 use crate::config::Config;
 use crate::error::StartError;
 use crate::ipc::name::Name;
 use crate::thread::kernel::Kernel;
 use crate::thread::{life, task};
+use core::marker::PhantomData;
 use core::ops::Range;
 use mach_wire::types::{MACH_PORT_NULL, mach_port_name_t};
 
@@ -32,7 +34,7 @@ pub unsafe fn thread_port(thread: libc::pthread_t) -> mach_port_name_t {
     let object = if thread == unsafe { libc::pthread_self() } {
         process.this_thread()
     } else {
-        host::slot::of_pthread(thread).and_then(|slot| process.known_thread(slot))
+        threads::of_pthread(thread).and_then(|slot| process.known_thread(slot))
     };
     let name = object.and_then(|object| {
         let mut held = process.mach.lock();
@@ -46,7 +48,11 @@ pub fn stack_bounds() -> Option<Range<usize>> {
 }
 
 pub fn thread_id() -> u64 {
-    u64::from(host::slot::gettid())
+    // A thread of a child process keeps the host's identifier, as does one that there was no slot for.
+    match process::current() {
+        Ok(_) => threads::id(),
+        Err(_) => u64::from(host::gettid()),
+    }
 }
 
 pub fn current_cpu() -> u32 {
@@ -54,14 +60,33 @@ pub fn current_cpu() -> u32 {
 }
 
 pub fn enter_server_thread() {
-    host::signals::block_for_good();
+    host::block_for_good();
 }
 
-pub fn prepare_for_faults() {
+pub fn prepare_for_faults() -> FaultReadiness {
+    // Before the first kernel call: what registration changes is undone, too.
+    let before = Arranged::now();
     // A thread that cannot be known is not served; its registration says so when it is routed.
-    if process::current().is_ok() {
-        if let Ok(slot) = host::slot::register() {
-            host::slot::prepare(slot);
-        }
+    let slot = process::current().ok().and_then(|_| threads::register().ok());
+    FaultReadiness {
+        changed: match slot {
+            Some(slot) => before.make_ready(slot),
+            None => before.keep(),
+        },
+        not_send: PhantomData,
+    }
+}
+
+/// What [`prepare_for_faults`] changed.
+#[derive(Debug)]
+pub struct FaultReadiness {
+    changed: Changed,
+    /// It is about the thread that made it.
+    not_send: PhantomData<*const ()>,
+}
+
+impl FaultReadiness {
+    pub fn undo(self) {
+        self.changed.undo();
     }
 }

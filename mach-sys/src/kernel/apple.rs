@@ -54,8 +54,18 @@ pub(super) fn current_cpu() -> u32 {
     if error == 0 { number as u32 } else { u32::MAX }
 }
 
-/// The kernel asks the exception ports before it looks at signals or stacks.
-pub(super) fn prepare_for_faults() {}
+/// Changes nothing: the kernel asks the exception ports before it looks at signals or stacks.
+pub(super) fn prepare_for_faults() -> FaultReadiness {
+    FaultReadiness
+}
+
+/// Nothing to undo.
+#[derive(Debug)]
+pub(super) struct FaultReadiness;
+
+impl FaultReadiness {
+    pub(super) fn undo(self) {}
+}
 
 pub(super) fn enter_server_thread() {
     // SAFETY: the set is filled before it is read; changing the calling thread's own mask has no other precondition.

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use crate::types::mach_port_name_t;
+use core::marker::PhantomData;
 use core::ops::Range;
 
 #[cfg(target_vendor = "apple")]
@@ -34,8 +35,9 @@ pub fn stack_bounds() -> Option<Range<usize>> {
     host::stack_bounds()
 }
 
-/// The calling thread's 64-bit identifier. Darwin never uses one again while the system runs; the emulation never within a
-/// process, as long as the host does not wrap its thread identifiers.
+/// Returns the calling thread's 64-bit identifier. Darwin never uses one again while the system runs; the emulation never within a
+/// process, though the host uses its own thread identifiers again. A thread that the emulation has no room for, and a thread of a
+/// child process, get the host's identifier, which is smaller than any other.
 #[must_use]
 pub fn thread_id() -> u64 {
     host::thread_id()
@@ -63,9 +65,33 @@ pub fn enter_server_thread() {
     host::enter_server_thread();
 }
 
-/// Makes the calling thread ready to have its faults answered, however its owner has arranged it since the last time. On Apple's
-/// kernel that takes nothing. The emulation lends it an alternate signal stack if it has none, and unblocks the five signals that
-/// its own faults raise: a blocked one would kill the process. Who gives the thread back puts both back.
-pub fn prepare_for_faults() {
-    host::prepare_for_faults();
+/// Makes the calling thread ready to have its faults answered, however it is arranged at the moment. On Apple's kernel that takes
+/// nothing. The emulation registers an alternate signal stack of its own, of 96 KiB or more, and unblocks the five signals that the
+/// thread's faults raise: a blocked one would kill the process. It does so even if the thread has an alternate signal stack, since the
+/// component that registered that one may unmap it on another thread, as Rust's runtime does at `exit`.
+///
+/// When the thread no longer needs to be ready, [`FaultReadiness::undo`] puts both back.
+pub fn prepare_for_faults() -> FaultReadiness {
+    FaultReadiness {
+        inner: host::prepare_for_faults(),
+        not_send: PhantomData,
+    }
+}
+
+/// Records what [`prepare_for_faults`] changed. Dropping it changes nothing: the thread stays ready until it ends.
+#[derive(Debug)]
+#[must_use = "the thread stays ready unless this is undone"]
+pub struct FaultReadiness {
+    inner: host::FaultReadiness,
+    /// It describes the thread that made it.
+    not_send: PhantomData<*const ()>,
+}
+
+impl FaultReadiness {
+    /// Puts the calling thread's previous alternate signal stack back, if the emulation's is still the registered one, and blocks the
+    /// signals again that were unblocked. What the thread arranged meanwhile stays. A thread that runs on its alternate signal stack
+    /// keeps the one it has, as the system refuses to change it there.
+    pub fn undo(self) {
+        self.inner.undo();
+    }
 }

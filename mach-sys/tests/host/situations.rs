@@ -287,19 +287,19 @@ isolated! {
 }
 
 isolated! {
-    /// The handler's own stack: 24 KiB, of which also a build without optimisation leaves a third alone.
+    /// The handler's own stack: 24 KiB, of which a build without optimisation leaves a third alone, too.
     fn the_fault_handlers_stack_has_room() {
         const PRIVATE: usize = 24 * 1024;
         let server = registers::server();
         server.route_task();
         on_raw_thread(|| {
             assert_kept(1);
-            // The private part lies right below the lent one (and is zero where it was never touched).
+            // The private part lies below the guard of the lent one (and is zero where it was never touched).
             let lent = registered_stack().ss_sp as usize;
             let _own = OwnStack::register(0);
             assert_kept(20);
             // SAFETY: the thread's own slot, which stays as long as the thread, and is not in use now.
-            let private = unsafe { core::slice::from_raw_parts((lent - PRIVATE) as *const u8, PRIVATE) };
+            let private = unsafe { core::slice::from_raw_parts((lent - mach_sys::kernel::system::page_size() - PRIVATE) as *const u8, PRIVATE) };
             let untouched = private.iter().take_while(|byte| **byte == 0).count();
             let used = PRIVATE - untouched;
             println!("{used} bytes used");

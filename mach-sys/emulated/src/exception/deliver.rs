@@ -4,6 +4,7 @@ use super::level::Level;
 use super::rights::DeliveryRights;
 use crate::host::context::Context;
 use crate::host::fault::{Trap, Verdict};
+use crate::host::threads;
 use crate::ipc::id::PortId;
 use crate::ipc::pool::Buffer;
 use crate::ipc::request;
@@ -24,6 +25,8 @@ use mach_wire::thread_state::Flavor;
 struct Fault {
     exception: ExceptionType,
     codes: [i64; 2],
+    /// The 64-bit identifier of the thread.
+    thread_id: u64,
 }
 
 /// What a level asked for, read in one step (A2.4).
@@ -40,6 +43,7 @@ pub(crate) fn walk(mach: &Mach, thread: ThreadId, trap: &mut Trap<'_>) -> Verdic
     let fault = Fault {
         exception: ExceptionType::new(trap.raised.exception),
         codes: trap.raised.codes,
+        thread_id: threads::id_of(trap.slot),
     };
     let task = {
         let mut held = mach.lock_with_signals_blocked();
@@ -71,7 +75,7 @@ fn deliver(
     let message = kernel.ipc.pool.take();
     let message = message.ok_or(KernReturn::RESOURCE_SHORTAGE)?;
     let rights = DeliveryRights::make(kernel, thread, wanted.port, wanted.routine)?;
-    let identity = rights.identity(&mut kernel.ipc);
+    let identity = rights.identity(&mut kernel.ipc, fault.thread_id);
     let message = write_request(message, wanted, fault, identity, state);
     let victim = kernel.tables.thread_mut(thread);
     victim.context = context.as_raw() as usize;

@@ -1,6 +1,5 @@
 //! The rights that the kernel makes for one delivery, and holds until the reply (A2.10, A2.11).
 
-use crate::host::slot;
 use crate::ipc::id::PortId;
 use crate::ipc::kmsg::Right;
 use crate::ipc::kobject::{Kobject, KobjectType};
@@ -52,8 +51,8 @@ impl DeliveryRights {
         })
     }
 
-    /// Copies the rights that the request carries.
-    pub(super) fn identity(&self, ipc: &mut Ipc<'_, '_>) -> Identity {
+    /// Copies the rights that the request carries, for a thread of this 64-bit identifier.
+    pub(super) fn identity(&self, ipc: &mut Ipc<'_, '_>, thread_id: u64) -> Identity {
         let [_, first, second] = self.rights;
         let mut copy = |right: Right| {
             let copied = right.port().map(|port| right::copy_send(ipc, port));
@@ -66,7 +65,7 @@ impl DeliveryRights {
             },
             IdentityKind::Token => Identity::Token {
                 token: copy(first),
-                thread_id: u64::from(slot::gettid()),
+                thread_id,
             },
             IdentityKind::None | IdentityKind::Kcdata => Identity::None,
         }

@@ -1,35 +1,31 @@
 //! The host's own ways: everything that knows Linux stands here and nowhere else.
 //!
-//! | room | what stands there |
+//! Each room uses the ones below it, never one above:
+//!
+//! | room | contents |
 //! |---|---|
 //! | `start` | every process-wide hook, set up in one call |
-//! | `entry` | the fault handler's way onto its own stack, in assembly |
-//! | `slot` | that stack, and the record of a thread |
-//! | `fault` | what the handler does: classify, ask the layers above, or go on to who was there before |
-//! | `deferred` | signals that are sent to a thread in there |
-//! | `classify` | signal → exception, as a pure function |
-//! | `context` | the interrupted registers |
-//! | `previous` | the handlers that were installed before |
+//! | `threads` | threads that make kernel calls: registration, readiness for faults |
 //! | `exit` | the end of threads |
-//! | `copy` | copies of user memory that may turn out bad |
-//! | `reservation` | address space, reserved once |
-//! | `futex`, `signals`, `sys`, `cpu`, `stack`, `pages`, `user` | the calls below all that |
+//! | `fault` | what the fault handler does: classify, ask the layers above, or go on to the handler that was there before |
+//! | `entry` | the fault handler's way onto its own stack, in assembly |
+//! | `context` | the interrupted registers; from a signal to an exception |
+//! | `slot` | per thread a stack for the fault handler, its record and its identity |
+//! | `sys` | system calls, and what is made of them directly |
 
-pub(crate) mod classify;
 pub(crate) mod context;
-pub(crate) mod copy;
-pub(crate) mod cpu;
-mod deferred;
 mod entry;
 mod exit;
 pub(crate) mod fault;
-pub(crate) mod futex;
-pub(crate) mod pages;
-pub(crate) mod previous;
-pub(crate) mod reservation;
-pub(crate) mod signals;
-pub(crate) mod slot;
-pub(crate) mod stack;
+mod slot;
 pub(crate) mod start;
 mod sys;
-pub(crate) mod user;
+pub(crate) mod threads;
+
+pub(crate) use slot::inside::{InKernel, block_for_good};
+pub use slot::layout::LENT_STACK_SIZE;
+pub(crate) use slot::origin::is_child;
+pub(crate) use slot::region::{SlotId, exhausted};
+pub(crate) use sys::credentials::user_and_group;
+pub(crate) use sys::thread::gettid;
+pub(crate) use sys::{copy, cpu, futex, pages, reservation, stack};

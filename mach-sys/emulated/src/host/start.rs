@@ -1,14 +1,17 @@
 //! Setting the host layer up: every process-wide hook, in one place.
 //!
-//! The region of slots; handlers for the five synchronous signals; one thread-specific-data key; a `pthread_atfork` handler; one
-//! watching thread.
+//! The region of slots; a page that tells children of a fork; handlers for the five synchronous signals; one thread-specific-data key;
+//! a `pthread_atfork` handler; one watching thread.
 #![allow(unsafe_code)]
 
-use super::fault::{self, Trap, Verdict};
+use super::entry::entered::{Handlers, set_handlers};
+use super::exit::{key, watcher};
+use super::fault::{Trap, Verdict, arrived, chained, previous, serve, trap};
+use super::slot::inside::InKernel;
+use super::slot::region::{self, SlotId};
+use super::slot::{origin, owner};
+use super::sys::mask::{self, How, SYNCHRONOUS_MASK};
 use crate::config::Config;
-use super::signals::Blocked;
-use super::slot::{self, SlotId};
-use super::{exit, previous};
 use crate::error::HostError;
 
 /// What the layers above do.
@@ -16,16 +19,21 @@ use crate::error::HostError;
 pub(crate) struct Hooks {
     /// A thread faulted. Called on it, in its fault handler.
     pub(crate) trap: fn(&mut Trap<'_>) -> Verdict,
-    /// A thread is gone. Called on the watching thread.
+    /// A thread is gone. Called on the watching thread, or on a thread that got its identifier, in the fault handler for example.
     pub(crate) ended: fn(SlotId),
 }
 
 /// Sets everything up; once.
 pub(crate) fn start(config: &Config, hooks: Hooks) -> Result<(), HostError> {
-    slot::reserve(config.slots())?;
-    fault::set_hook(hooks.trap);
-    exit::set_hook(hooks.ended);
-    exit::make_key().map_err(HostError::Hook)?;
+    origin::mark()?;
+    region::reserve(config.slots())?;
+    set_handlers(Handlers {
+        serve: serve::serve,
+        serve_chained: chained::serve,
+    });
+    trap::set_hook(hooks.trap);
+    owner::set_hook(hooks.ended);
+    key::make().map_err(HostError::Hook)?;
     // SAFETY: the handler is a function for as long as the process lives.
     match unsafe { libc::pthread_atfork(None, None, Some(forked)) } {
         0 => {}
@@ -33,21 +41,24 @@ pub(crate) fn start(config: &Config, hooks: Hooks) -> Result<(), HostError> {
     }
     {
         // The watcher inherits the mask, so that no signal of the process's is ever delivered to it.
-        let _blocked = Blocked::new();
+        let _blocked = InKernel::enter();
         std::thread::Builder::new()
             .name("mach-sys".into())
-            .spawn(|| exit::watch())
+            .spawn(|| watcher::watch())
             .map_err(HostError::Watcher)?;
-        exit::wait_for_watcher();
+        watcher::wait_until_it_watches();
     }
     previous::set_policy(config.displaced);
     previous::install().map_err(HostError::Handler)?;
-    fault::probe(config.hardware_words);
+    // A blocked signal would kill at the probe's fault.
+    let before = mask::change(How::Unblock, SYNCHRONOUS_MASK);
+    arrived::probe(config.hardware_words);
+    mask::change(How::Set, before);
     Ok(())
 }
 
-/// In the child of a fork: none of the emulation's threads is here, and nobody would answer. Every fault goes to the handler that
-/// was there before.
+/// In the child of a fork: none of the emulation's threads is here, and none would answer. Every fault goes to the handler that was
+/// there before.
 unsafe extern "C" fn forked() {
-    slot::set_forked();
+    origin::wipe();
 }

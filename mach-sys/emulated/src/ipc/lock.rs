@@ -1,7 +1,7 @@
 //! A mutual exclusion lock over the host's futexes.
 #![allow(unsafe_code)]
 
-use crate::host::{futex, slot};
+use crate::host::{futex, gettid};
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -41,7 +41,7 @@ impl<T> Lock<T> {
             self.lock_slowly();
         }
         if cfg!(debug_assertions) {
-            self.owner.store(slot::gettid(), Ordering::Relaxed);
+            self.owner.store(gettid(), Ordering::Relaxed);
         }
         Guard { lock: self }
     }
@@ -50,7 +50,7 @@ impl<T> Lock<T> {
     pub(crate) fn assert_not_held(&self) {
         debug_assert_ne!(
             self.owner.load(Ordering::Relaxed),
-            slot::gettid(),
+            gettid(),
             "the kernel's lock is held across a wait or a copy of user memory"
         );
     }

@@ -8,8 +8,8 @@ use super::pool::Pool;
 use super::state::{Ipc, State};
 use super::waitq::{WaitOn, WaitWords, Waited, Wakes};
 use crate::error::ReserveError;
+use crate::host::InKernel;
 use crate::host::copy::{self, CopyFault};
-use crate::host::signals::Blocked;
 use crate::rules::Rules;
 use mach_wire::kern_return::KernReturn;
 use std::time::Instant;
@@ -37,7 +37,7 @@ impl<T> Monitor<T> {
 
     /// Takes the lock, with all signals but the five synchronous ones blocked until it is given back.
     pub(crate) fn lock(&self) -> Held<'_, T> {
-        self.locked(Some(Blocked::new()))
+        self.locked(Some(InKernel::enter()))
     }
 
     /// As [`lock`](Self::lock), for a caller that has those signals blocked anyway: the fault handler, the reaper.
@@ -45,13 +45,13 @@ impl<T> Monitor<T> {
         self.locked(None)
     }
 
-    fn locked(&self, signals: Option<Blocked>) -> Held<'_, T> {
+    fn locked(&self, inside: Option<InKernel>) -> Held<'_, T> {
         Held {
             state: self.state.lock(),
             wakes: Wakes::new(&self.words),
             pool: &self.pool,
             rules: &self.rules,
-            _signals: signals,
+            _inside: inside,
         }
     }
 
@@ -111,8 +111,8 @@ pub(crate) struct Held<'k, T> {
     wakes: Wakes<'k>,
     pool: &'k Pool,
     rules: &'k Rules,
-    // Declared last, hence dropped last: the signals come back when the lock is free and the threads are woken.
-    _signals: Option<Blocked>,
+    // Declared last, hence dropped last: the thread leaves the kernel when the lock is free and the waiters are woken.
+    _inside: Option<InKernel>,
 }
 
 impl<'k, T> Held<'k, T> {

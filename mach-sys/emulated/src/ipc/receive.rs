@@ -260,7 +260,7 @@ fn stamp(ipc: &mut Ipc<'_, '_>, message: &mut Buffer<'_>, port: PortId, request:
     let sender = match (size >= 20, message.from_kernel) {
         (false, _) => [0, 0],
         (true, true) => [0, 1],
-        (true, false) => crate::host::user::effective().into(),
+        (true, false) => crate::host::user_and_group().into(),
     };
     message.put_trailer(&mach_msg_mac_trailer_t {
         msgh_trailer_size: size,

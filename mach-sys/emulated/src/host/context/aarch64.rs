@@ -2,8 +2,8 @@
 #![allow(unsafe_code)]
 
 use super::Context;
-use crate::host::classify::{self, Delivered, Hardware, Raised, Trust};
-use crate::host::copy;
+use super::classify::{self, Delivered, Hardware, Raised, Trust};
+use crate::host::sys::copy;
 use mach_wire::thread_state::{arm_exception_state64_t, arm_neon_state64_t, arm_thread_state64_t};
 
 /// Offsets in the kernel's `ucontext`.
@@ -186,7 +186,7 @@ mod tests {
         for signal in [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGTRAP] {
             let mut frame = frame(signal);
             let address = frame.as_mut_ptr() as usize + SIGINFO;
-            // SAFETY: the vector has all words of a frame, and nobody else uses it.
+            // SAFETY: the vector has all words of a frame, and nothing else uses it.
             let context = unsafe { Context::from_raw(address as *mut _) };
             let state = context.exception();
             let expected = match signal {

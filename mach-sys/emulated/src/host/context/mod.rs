@@ -6,10 +6,12 @@
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+pub(crate) mod classify;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-use super::sys::{Mask, Stack};
+use super::sys::altstack::Stack;
+use super::sys::mask::Mask;
 use core::ffi::c_void;
 
 /// Where a thread's interrupted registers are.
@@ -25,7 +27,7 @@ impl Context {
     /// The context at an address.
     ///
     /// # Safety
-    /// The address is that of a context in a signal frame, which stays where it is, and is used by nobody else, as long as the
+    /// The address is that of a context in a signal frame, which stays where it is, and is used by nothing else, as long as the
     /// value and what was made of it are used.
     pub(crate) unsafe fn from_raw(address: *mut c_void) -> Self {
         Self {
@@ -50,16 +52,16 @@ impl Context {
     }
 
     /// The alternate stack that was registered when the signal was delivered, and will be when the frame is returned from.
-    pub(super) fn alternate_stack(&self) -> Stack {
+    pub(in crate::host) fn alternate_stack(&self) -> Stack {
         self.read(STACK)
     }
 
-    pub(super) fn set_alternate_stack(&mut self, stack: Stack) {
+    pub(in crate::host) fn set_alternate_stack(&mut self, stack: Stack) {
         self.write(STACK, stack);
     }
 
     /// The signal mask of the interrupted code.
-    pub(super) fn signal_mask(&self) -> Mask {
+    pub(in crate::host) fn signal_mask(&self) -> Mask {
         self.read(Self::MASK)
     }
 }

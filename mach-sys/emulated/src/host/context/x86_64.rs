@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::Context;
-use crate::host::classify::{self, Delivered, Hardware, Raised, Trust};
+use super::classify::{self, Delivered, Hardware, Raised, Trust};
 use core::mem::offset_of;
 use mach_wire::pod;
 use mach_wire::thread_state::{

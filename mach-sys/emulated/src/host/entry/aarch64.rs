@@ -2,11 +2,12 @@
 //!
 //! The kernel calls it with (x0 signal, x1 siginfo, x2 context), sp at the frame, x30 the restorer. Callee-saved registers need no
 //! saving: `rt_sigreturn` restores them all. They keep x19 the frame, x20 signal, x21 siginfo, x22 context, x23 restorer, x24 slot,
-//! x25 how we came here: whether we moved, and whether a handler called us.
+//! x25 how the entry got here: whether it moved, and whether a handler called it.
 
-use super::frame::Extent;
-use super::{CHAINED, MOVED, chained, entered};
-use crate::host::slot::{BASE, HEADER, KEY_MASK, KEYS, LENGTH, LENT, PRIVATE};
+use super::entered::{CHAINED, Entered, MOVED, chained, entered};
+use super::extent::Extent;
+use super::locate::locate;
+use crate::host::slot::header::Restore;
 use core::arch::global_asm;
 use core::mem::offset_of;
 
@@ -59,7 +60,7 @@ global_asm!(
     "mov x3, sp",
     "cmp x5, x3",
     "b.eq 18f",
-    // Called by a handler that was installed over us. Where the frame is on an alternate stack and the interrupted code is not,
+    // Called by a handler that was installed over this one. Where the frame is on an alternate stack and the interrupted code is not,
     // this is an ordinary call.
     "ldr w3, [x2, {uc_stack_flags}]",
     "tst w3, {ss_disable}",
@@ -73,8 +74,8 @@ global_asm!(
     "sub x8, x8, x3",
     "cmp x8, x4",
     "b.hs mach_sys_chained_entry",
-    // The frame is on the interrupted stack, and so is everything since: it is served as if the kernel had called us, and the
-    // handler in between is left behind. Not if he made a frame up.
+    // The frame is on the interrupted stack, and so is everything since: it is served as if the kernel had called, and the
+    // handler in between is left behind. Not if it made a frame up.
     "17:",
     "cmp x5, x1",
     "b.ne mach_sys_chained_entry",
@@ -89,101 +90,21 @@ global_asm!(
     "mov x23, x6",
     ".cfi_register x30, x23",
     "mov x25, x7",
-    // On a slot?
-    "adrp x3, {base}",
-    "ldr x3, [x3, :lo12:{base}]",
-    "mov x7, sp",
-    "sub x4, x7, x3",
-    "adrp x5, {length}",
-    "ldr x5, [x5, :lo12:{length}]",
-    "cmp x4, x5",
-    "b.hs 4f",
-    "and x24, x7, #~0xffff",
-    "and x5, x7, #0xffff",
-    "mov x6, {lent}",
-    "cmp x5, x6",
-    "b.lo 9f", // 1: nested
-    "ldr x6, [x22, {uc_sp}]",
-    "and x6, x6, #~0xffff",
-    "cmp x6, x24",
-    "b.ne 9f", // 2: lent
-    "b 8f", // 3: an application's handler on the lent part
-    // 4: find or claim the thread's slot.
-    "4:",
-    "mov x8, {gettid}",
-    "svc 0",
-    "mov w9, w0", // tid
-    "5:",
-    "adrp x10, {keys}",
-    "ldr x10, [x10, :lo12:{keys}]",
-    "cbz x10, 7f",
-    "adrp x11, {key_mask}",
-    "ldr x11, [x11, :lo12:{key_mask}]",
-    "add x12, x11, #1", // keys left to look at
-    "mov x13, #-1", // first tombstone seen
-    "and x14, x9, x11",
-    "6:",
-    "ldr w15, [x10, x14, lsl #2]",
-    "cmp w15, w9",
-    "b.eq 3f",
-    "cbz w15, 2f",
-    "cmn w15, #1",
-    "b.ne 10f",
-    "cmn x13, #1",
-    "csel x13, x14, x13, eq",
-    "10:",
-    "add x14, x14, #1",
-    "and x14, x14, x11",
-    "subs x12, x12, #1",
-    "b.ne 6b",
-    // Every key was looked at: a tombstone, or nothing.
-    "cmn x13, #1",
-    "b.eq 7f",
-    "mov x14, x13",
-    "mov w16, #-1",
-    "b 11f",
-    // An empty key ends the probe: take the first tombstone, else this one.
-    "2:",
-    "mov w16, wzr",
-    "cmn x13, #1",
-    "b.eq 11f",
-    "mov x14, x13",
-    "mov w16, #-1",
-    "11:",
-    "add x17, x10, x14, lsl #2",
-    "12:",
-    "ldaxr w15, [x17]",
-    "cmp w15, w16",
-    "b.ne 13f",
-    "stlxr w15, w9, [x17]",
-    "cbnz w15, 12b",
-    "b 3f",
-    "13:",
-    "clrex",
-    "b 5b",
-    "3:",
-    "adrp x3, {base}",
-    "ldr x3, [x3, :lo12:{base}]",
-    "add x24, x3, x14, lsl #16",
-    "8:",
-    // Move, and register where we are at once: whatever arrives before would start over the live frame.
-    "mov x6, {lent} - 32",
-    "add x0, x24, x6",
-    "mov x6, {private}",
-    "add x6, x24, x6",
-    "stp x6, xzr, [x0]",
-    "mov x6, {lent} - {private}",
-    "str x6, [x0, #16]",
-    "mov x1, xzr",
+    // Where does it run, and where to? Below the frame the stack is free.
+    "mov x0, sp",
+    "ldr x1, [x2, {uc_sp}]",
+    "bl {locate}",
+    "mov x24, x0",
+    "cbz x1, 9f",
+    // Move, and register the new stack at once: whatever arrives before would start over the live frame.
     "orr x25, x25, {has_moved}",
+    "mov x0, x1",
+    "mov sp, x1",
+    "mov x1, xzr",
     "mov x8, {sigaltstack}",
-    "mov sp, x0",
     "svc 0",
-    "b 9f",
-    // All slots taken: stay where we are, without one.
-    "7:",
-    "mov x24, xzr",
     "9:",
+    "stp xzr, xzr, [sp, #-16]!",
     "stp x24, x25, [sp, #-16]!",
     "stp x21, x22, [sp, #-16]!",
     "stp x19, x20, [sp, #-16]!",
@@ -194,22 +115,20 @@ global_asm!(
     "mov sp, x19",
     "mov x30, x23",
     "ret", // into the restorer, which returns from the frame
-    // As if we had never been there: the frame where the kernel would have put it for the handler before us, the thread's own
+    // As if the kernel had called the handler before this one: the frame where it would have put it, the thread's own
     // alternate stack and mask, then that handler.
     "14:",
     "ldp x21, x22, [sp, #16]",
+    "ldr x24, [sp, #48]",
     "mov sp, x19",
     "mov x16, x0",
-    "tst x25, {has_moved}",
-    "b.eq 15f",
-    "mov x6, {header}",
-    "add x0, x24, x6",
+    "cbz x24, 15f",
+    "mov x0, x24",
     "mov x1, xzr",
     "mov x8, {sigaltstack}",
     "svc 0",
     "mov x0, #2",
-    "mov x6, {header_mask}",
-    "add x1, x24, x6",
+    "add x1, x24, {restore_mask}",
     "mov x2, xzr",
     "mov x3, #8",
     "mov x8, {rt_sigprocmask}",
@@ -222,11 +141,11 @@ global_asm!(
     "br x16", // x16: the only register through which a landing pad of a function may be reached
     ".cfi_endproc",
     ".size mach_sys_fault_entry, . - mach_sys_fault_entry",
-    // The restorer where a handler called us, and the kernel's is not known.
+    // The restorer where a handler called the entry, and the kernel's is not known.
     "mach_sys_sigreturn:",
     "mov x8, {rt_sigreturn}",
     "svc 0",
-    // An ordinary call with three arguments, which may end in the handler before us.
+    // An ordinary call with three arguments, which may end in the handler before this one.
     ".p2align 4",
     ".type mach_sys_chained_entry, %function",
     "mach_sys_chained_entry:",
@@ -252,18 +171,12 @@ global_asm!(
     "ret",
     ".cfi_endproc",
     ".size mach_sys_chained_entry, . - mach_sys_chained_entry",
-    base = sym BASE,
-    length = sym LENGTH,
-    keys = sym KEYS,
-    key_mask = sym KEY_MASK,
+    locate = sym locate,
     entered = sym entered,
     chained = sym chained,
     has_moved = const MOVED,
     was_chained = const CHAINED,
-    lent = const LENT,
-    private = const PRIVATE,
-    header = const HEADER,
-    header_mask = const HEADER + offset_of!(crate::host::slot::Header, restore_mask),
+    restore_mask = const offset_of!(Restore, mask),
     sigsegv = const libc::SIGSEGV,
     sigbus = const libc::SIGBUS,
     context = const CONTEXT,
@@ -276,12 +189,11 @@ global_asm!(
     uc_pc = const 440,
     uc_x0 = const 184,
     uc_sp = const 432,
-    gettid = const libc::SYS_gettid,
     sigaltstack = const libc::SYS_sigaltstack,
     rt_sigprocmask = const libc::SYS_rt_sigprocmask,
 );
 
-const _: () = assert!(offset_of!(crate::host::slot::Header, restore_stack) == 0);
+const _: () = assert!(offset_of!(Restore, stack) == 0 && offset_of!(Entered, restore) == 48);
 
 /// The siginfo is at the frame's base, the context behind it, its records from 464 on.
 const CONTEXT: usize = 128;

@@ -9,48 +9,22 @@ use super::aarch64 as machine;
 #[cfg(target_arch = "x86_64")]
 use super::x86_64 as machine;
 
-use crate::host::copy;
-use crate::host::slot::{COPY, HEADER};
+use crate::host::slot::region::Slot;
+use crate::host::sys::copy;
 use machine::{ALIGNMENT, SMALLEST};
 
-/// A frame's extent.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Extent {
-    /// In bytes, from its base.
-    pub(super) length: usize,
-    /// Offset of the one pointer into itself.
-    pub(super) pointer: Option<usize>,
-}
-
-impl Extent {
-    /// Bytes that have to be readable where the frame is returned from.
-    fn room(&self) -> usize {
-        self.length.max(SMALLEST)
-    }
-
-    /// The frame's pointer, moved along.
-    ///
-    /// # Safety
-    /// As [`copy_to_slot`]; the extent is that frame's.
-    unsafe fn moved_pointer(&self, frame: usize, delta: usize) -> Option<(usize, usize)> {
-        self.pointer.map(|at| {
-            // SAFETY: the extent was measured on this frame: a pointer stands there.
-            let pointer = unsafe { *((frame + at) as *const usize) };
-            (at, pointer.wrapping_add(delta))
-        })
-    }
-}
-
-/// Copies a frame into the copy area of a slot. Returns how far it went, or `None` if the area cannot hold it.
+/// Copies a frame to the top of a slot's copy area, next to the header, so that both share pages. Returns how far it went in bytes, or
+/// `None` if the area cannot hold it.
 ///
 /// # Safety
-/// `frame` is the base of a live frame that the kernel wrote; `slot` is the address of the calling thread's slot.
-pub(in crate::host) unsafe fn copy_to_slot(frame: usize, slot: usize) -> Option<usize> {
+/// `frame` is the base of a live frame that the kernel wrote; the slot is the calling thread's.
+pub(in crate::host) unsafe fn copy_to_slot(frame: usize, slot: Slot) -> Option<usize> {
     // SAFETY: the caller's promise.
     let extent = unsafe { machine::measure(frame) }?;
-    let area = slot + COPY;
-    let to = area + (frame.wrapping_sub(area) & (ALIGNMENT - 1));
-    if to + extent.room() > slot + HEADER {
+    let layout = slot.layout();
+    let highest = (slot.address() + layout.header).checked_sub(extent.length.max(SMALLEST))?;
+    let to = highest - (highest.wrapping_sub(frame) & (ALIGNMENT - 1));
+    if to < slot.address() + layout.lent_top {
         return None;
     }
     let delta = to.wrapping_sub(frame);
@@ -64,21 +38,21 @@ pub(in crate::host) unsafe fn copy_to_slot(frame: usize, slot: usize) -> Option<
     Some(delta)
 }
 
-/// What code may use below its stack pointer.
+/// What code may use below its stack pointer, in bytes.
 const RED_ZONE: usize = 128;
 
 /// Copies a frame to below a stack pointer and its red zone, where the kernel would have put it had there been no alternate stack.
-/// Returns how far it went, or `None` if that stack cannot take it.
+/// Returns how far it went in bytes, or `None` if that stack cannot take it.
 ///
 /// # Safety
 /// `frame` is the base of a live frame that the kernel wrote, and `sp` the stack pointer that it interrupted.
 pub(in crate::host) unsafe fn copy_below(frame: usize, sp: usize) -> Option<usize> {
     // SAFETY: the caller's promise.
     let extent = unsafe { machine::measure(frame) }?;
-    let highest = sp.checked_sub(RED_ZONE + extent.room())?;
+    let highest = sp.checked_sub(RED_ZONE + extent.length.max(SMALLEST))?;
     let to = highest - (highest.wrapping_sub(frame) & (ALIGNMENT - 1));
     let delta = to.wrapping_sub(frame);
-    // SAFETY: the block is the frame, which nobody writes while it is read.
+    // SAFETY: the block is the frame, which nothing writes while it is read.
     let block = unsafe { core::slice::from_raw_parts(frame as *const u8, extent.length) };
     copy::write(to as u64, block).ok()?;
     // SAFETY: the extent is this frame's.

@@ -2,11 +2,12 @@
 //!
 //! The kernel calls it with (rdi signal, rsi siginfo, rdx context), rsp at the restorer's address, which belongs to the frame.
 //! Callee-saved registers need no saving: `rt_sigreturn` restores them all. They keep rbx the frame, r12 signal, r13 siginfo,
-//! r14 context, r15 slot, rbp how we came here: whether we moved, and whether a handler called us.
+//! r14 context, r15 slot, rbp how the entry got here: whether it moved, and whether a handler called it.
 
-use super::frame::Extent;
-use super::{CHAINED, MOVED, chained, entered};
-use crate::host::slot::{BASE, HEADER, KEY_MASK, KEYS, LENGTH, LENT, PRIVATE};
+use super::entered::{CHAINED, Entered, MOVED, chained, entered};
+use super::extent::Extent;
+use super::locate::locate;
+use crate::host::slot::header::Restore;
 use core::arch::global_asm;
 use core::mem::offset_of;
 
@@ -18,7 +19,7 @@ global_asm!(
     "mach_sys_fault_entry:",
     ".cfi_startproc",
     "endbr64",
-    // The kernel leaves AC as the interrupted code had it; with AC set our first unaligned access would fault.
+    // The kernel leaves AC as the interrupted code had it; with AC set the first unaligned access would fault.
     "pushfq",
     "and dword ptr [rsp], ~0x40000",
     "popfq",
@@ -53,7 +54,7 @@ global_asm!(
     "lea rcx, [rdx - {context}]",
     "cmp rcx, rsp",
     "je 15f",
-    // Called by a handler that was installed over us. Where the frame is on an alternate stack and the interrupted code is not,
+    // Called by a handler that was installed over this one. Where the frame is on an alternate stack and the interrupted code is not,
     // this is an ordinary call.
     "test dword ptr [rdx + {uc_stack_flags}], {ss_disable}",
     "jnz 14f",
@@ -65,8 +66,8 @@ global_asm!(
     "sub rax, [rdx + {uc_stack}]",
     "cmp rax, [rdx + {uc_stack_size}]",
     "jae mach_sys_chained_entry",
-    // The frame is on the interrupted stack, and so is everything since: it is served as if the kernel had called us, and the
-    // handler in between is left behind. Not if he made a frame up.
+    // The frame is on the interrupted stack, and so is everything since: it is served as if the kernel had called, and the
+    // handler in between is left behind. Not if it made a frame up.
     "14:",
     "lea rax, [rdx + {info_after_context}]",
     "cmp rax, rsi",
@@ -79,91 +80,24 @@ global_asm!(
     "mov r12d, edi",
     "mov r13, rsi",
     "mov r14, rdx",
-    // On a slot?
-    "mov rax, rsp",
-    "sub rax, [rip + {base}]",
-    "cmp rax, [rip + {length}]",
-    "jae 4f",
-    "mov r15, rsp",
-    "and r15, -65536",
-    "mov eax, esp",
-    "and eax, 0xffff",
-    "cmp eax, {lent}",
-    "jb 9f", // 1: nested
-    "mov rax, [r14 + {uc_rsp}]",
-    "and rax, -65536",
-    "cmp rax, r15",
-    "jne 9f", // 2: lent
-    "jmp 8f", // 3: an application's handler on the lent part
-    // 4: find or claim the thread's slot.
-    "4:",
-    "mov eax, {gettid}",
-    "syscall",
-    "mov r11d, eax",
-    "5:",
-    "mov r8, [rip + {keys}]",
-    "mov r9, [rip + {key_mask}]",
-    "mov edi, -1", // first tombstone seen
-    "lea r10, [r9 + 1]",
-    "test r8, r8",
-    "jz 7f",
-    "mov ecx, r11d",
-    "and rcx, r9",
-    "6:",
-    "mov esi, [r8 + rcx*4]",
-    "cmp esi, r11d",
-    "je 3f",
-    "test esi, esi",
-    "jz 2f",
-    "cmp esi, -1",
-    "jne 10f",
-    "cmp edi, -1",
-    "cmove edi, ecx",
-    "10:",
-    "inc rcx",
-    "and rcx, r9",
-    "dec r10",
-    "jnz 6b",
-    // Every key was looked at: a tombstone, or nothing.
-    "cmp edi, -1",
-    "je 7f",
-    "mov ecx, edi",
-    "mov eax, -1",
-    "lock cmpxchg [r8 + rcx*4], r11d",
-    "jne 5b",
-    "jmp 3f",
-    // An empty key ends the probe: take the first tombstone, else this one.
-    "2:",
-    "xor eax, eax",
-    "cmp edi, -1",
-    "je 11f",
-    "mov ecx, edi",
-    "mov eax, -1",
-    "11:",
-    "lock cmpxchg [r8 + rcx*4], r11d",
-    "jne 5b",
-    "3:",
-    "shl rcx, 16",
-    "add rcx, [rip + {base}]",
-    "mov r15, rcx",
-    "8:",
-    // Move, and register where we are at once: whatever arrives before would start over the live frame.
-    "lea rdi, [r15 + {lent} - 24]",
-    "lea rax, [r15 + {private}]",
-    "mov [rdi], rax",
-    "mov qword ptr [rdi + 8], 0",
-    "mov qword ptr [rdi + 16], {lent} - {private}",
-    "xor esi, esi",
+    // Where does it run, and where to? Below the frame the stack is free.
+    "mov rdi, rsp",
+    "mov rsi, [rdx + {uc_rsp}]",
+    "and rsp, -16",
+    "call {locate}",
+    "mov r15, rax",
+    "test rdx, rdx",
+    "jz 9f",
+    // Move, and register the new stack at once: whatever arrives before would start over the live frame.
     "or ebp, {has_moved}",
+    "mov rdi, rdx",
+    "xor esi, esi",
     "mov eax, {sigaltstack}",
     "mov rsp, rdi",
     "syscall",
-    "jmp 9f",
-    // All slots taken: stay where we are, without one.
-    "7:",
-    "xor r15d, r15d",
     "9:",
-    "and rsp, -16",
+    "push 0",
+    "push 0",
     "push rbp",
     "push r15",
     "push r14",
@@ -177,21 +111,22 @@ global_asm!(
     "jnz 12f",
     "mov rsp, rbx",
     "ret", // into the restorer, which returns from the frame
-    // As if we had never been there: the frame where the kernel would have put it for the handler before us, the thread's own
+    // As if the kernel had called the handler before this one: the frame where it would have put it, the thread's own
     // alternate stack and mask, then that handler.
     "12:",
     "mov r13, [rsp + 16]",
     "mov r14, [rsp + 24]",
+    "mov r15, [rsp + 48]",
     "mov rsp, rbx",
-    "test ebp, {has_moved}",
+    "test r15, r15",
     "jz 13f",
     "mov rbp, rax",
-    "lea rdi, [r15 + {header}]",
+    "mov rdi, r15",
     "xor esi, esi",
     "mov eax, {sigaltstack}",
     "syscall",
     "mov edi, 2",
-    "lea rsi, [r15 + {header_mask}]",
+    "lea rsi, [r15 + {restore_mask}]",
     "xor edx, edx",
     "mov r10d, 8",
     "mov eax, {rt_sigprocmask}",
@@ -204,7 +139,7 @@ global_asm!(
     "jmp rax",
     ".cfi_endproc",
     ".size mach_sys_fault_entry, . - mach_sys_fault_entry",
-    // An ordinary call with three arguments, which may end in the handler before us.
+    // An ordinary call with three arguments, which may end in the handler before this one.
     ".p2align 4",
     ".type mach_sys_chained_entry, @function",
     "mach_sys_chained_entry:",
@@ -233,18 +168,12 @@ global_asm!(
     "ret",
     ".cfi_endproc",
     ".size mach_sys_chained_entry, . - mach_sys_chained_entry",
-    base = sym BASE,
-    length = sym LENGTH,
-    keys = sym KEYS,
-    key_mask = sym KEY_MASK,
+    locate = sym locate,
     entered = sym entered,
     chained = sym chained,
     has_moved = const MOVED,
     was_chained = const CHAINED,
-    lent = const LENT,
-    private = const PRIVATE,
-    header = const HEADER,
-    header_mask = const HEADER + offset_of!(crate::host::slot::Header, restore_mask),
+    restore_mask = const offset_of!(Restore, mask),
     sigsegv = const libc::SIGSEGV,
     sigbus = const libc::SIGBUS,
     context = const CONTEXT,
@@ -257,12 +186,11 @@ global_asm!(
     uc_rax = const 144,
     uc_rsp = const 160,
     uc_trap = const 200,
-    gettid = const libc::SYS_gettid,
     sigaltstack = const libc::SYS_sigaltstack,
     rt_sigprocmask = const libc::SYS_rt_sigprocmask,
 );
 
-const _: () = assert!(offset_of!(crate::host::slot::Header, restore_stack) == 0);
+const _: () = assert!(offset_of!(Restore, stack) == 0 && offset_of!(Entered, restore) == 48);
 
 /// Offsets in the kernel's frame, from its base: the restorer's address, the context, the siginfo.
 const CONTEXT: usize = 8;

@@ -1,14 +1,14 @@
-//! Waiting on a word of memory, and waking who waits.
+//! Waiting on a word of memory, and waking the threads that wait.
 #![allow(unsafe_code)]
 
-use super::sys;
+use super::call::call;
 use core::sync::atomic::AtomicU32;
 use core::time::Duration;
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// Somebody woke us, or the host woke us for no reason.
+    /// Another thread woke this one, or the host did for no reason.
     Woken,
     /// The word had another value already.
     Changed,
@@ -37,7 +37,7 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Option<Duration>) -
         0,
     ];
     // SAFETY: the word outlives the call, as does the timeout.
-    match unsafe { sys::call(libc::SYS_futex, arguments) } as i32 {
+    match unsafe { call(libc::SYS_futex, arguments) } as i32 {
         error if error == -libc::EAGAIN => Wait::Changed,
         error if error == -libc::ETIMEDOUT => Wait::TimedOut,
         error if error == -libc::EINTR => Wait::Interrupted,
@@ -58,5 +58,5 @@ pub(crate) fn wake(word: &AtomicU32, count: u32) {
         0,
     ];
     // SAFETY: only the word's address is used.
-    unsafe { sys::call(libc::SYS_futex, arguments) };
+    unsafe { call(libc::SYS_futex, arguments) };
 }

@@ -17,7 +17,7 @@ pub(crate) struct Raised {
 impl Raised {
     /// Whether the instruction runs into the same fault again when the thread goes on: after a step, an x86_64 breakpoint or an
     /// overflow trap it does not (G3.2).
-    pub(super) fn recurs(&self) -> bool {
+    pub(in crate::host) fn recurs(&self) -> bool {
         match (self.exception, self.codes) {
             (EXC_BREAKPOINT, codes) => cfg!(target_arch = "aarch64") && codes != [1, 0],
             (EXC_ARITHMETIC, [2, 0]) => cfg!(target_arch = "aarch64"),
@@ -346,7 +346,7 @@ mod tests {
             let row = delivered(signal, si_code, si_addr, 0, 0);
             assert_eq!(x86_64(row, Trust::SignalOnly), expected, "{row:?}");
         }
-        // With words that can be trusted the same pair with trap number 0 is nobody's.
+        // With words that can be trusted the same pair with trap number 0 is no exception.
         let stale = delivered(libc::SIGSEGV, 1, 0x10, 0, 0);
         assert_eq!(x86_64(stale, Trust::Hardware), None);
         // In both modes a division is one.

@@ -30,12 +30,12 @@ impl Words {
         let kept = whole_pages(length.max(1) * size_of::<u32>());
         let all = whole_pages(this.length.max(1) * size_of::<u32>());
         if all > kept {
-            // SAFETY: the tail of our own mapping, which nobody was told about.
+            // SAFETY: the tail of a mapping that this value owns, and that nothing else knows.
             unsafe { libc::munmap(base.add(kept).cast(), all - kept) };
         }
         if length == 0 {
             // C gives no array for no elements.
-            // SAFETY: the rest of our own mapping.
+            // SAFETY: the rest of a mapping that this value owns.
             unsafe { libc::munmap(base.cast(), kept) };
             return core::ptr::null_mut();
         }
@@ -44,7 +44,7 @@ impl Words {
 }
 
 fn whole_pages(bytes: usize) -> usize {
-    bytes.next_multiple_of(super::sys::page_size())
+    bytes.next_multiple_of(super::call::page_size())
 }
 
 /// The range is not one of pages.
@@ -59,7 +59,7 @@ pub(crate) unsafe fn release(address: usize, size: usize) -> Result<(), BadRange
     if size == 0 {
         return Ok(());
     }
-    // SAFETY: the caller vouches that the pages are his to release.
+    // SAFETY: the caller vouches that the pages are its own to release.
     let outcome = unsafe { libc::munmap(address as *mut libc::c_void, whole_pages(size)) };
     if outcome == 0 { Ok(()) } else { Err(BadRange) }
 }

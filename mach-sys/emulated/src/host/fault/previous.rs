@@ -1,10 +1,10 @@
-//! The handlers that were installed before: the host level.
+//! The handlers that were installed before: the signal fallback.
 #![allow(unsafe_code)]
 
-use super::entry;
 use crate::config::WhenDisplaced;
-use super::signals::{ASYNCHRONOUS_MASK, SYNCHRONOUS};
-use super::sys::{self, Mask};
+use crate::host::entry;
+use crate::host::sys::call::call;
+use crate::host::sys::mask::{self, ASYNCHRONOUS_MASK, Mask, SYNCHRONOUS, index};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// The kernel's `struct sigaction`.
@@ -44,9 +44,10 @@ impl Installed {
 /// The host level of one signal.
 #[derive(Debug)]
 struct Level {
-    /// What was there when we came first.
+    /// What was installed when the emulation started.
     below: Installed,
-    /// Who installed himself over us, and over whom we went again: asked before `below`, which is his to chain to.
+    /// A handler that was installed after the start, and that the emulation replaced again: it runs before `below`, which it may
+    /// chain to.
     displacer: Installed,
     displaced: AtomicBool,
 }
@@ -59,12 +60,12 @@ static LEVELS: [Level; SYNCHRONOUS.len()] = [const {
     }
 }; SYNCHRONOUS.len()];
 
-/// Who is asked.
+/// Which handlers are in question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// Everybody but us.
+    /// All but the emulation's.
     All,
-    /// Who was there before us: the question comes from somebody who is over us.
+    /// The one from before the start: a handler that was installed later has run already.
     Below,
 }
 
@@ -84,10 +85,8 @@ pub(super) struct Handler {
     pub(super) mask: Mask,
     /// `SA_ONSTACK`.
     pub(super) on_alternate_stack: bool,
-}
-
-fn index(signal: i32) -> Option<usize> {
-    SYNCHRONOUS.iter().position(|known| *known == signal)
+    /// `SA_RESETHAND`.
+    pub(super) once: bool,
 }
 
 fn asked(signal: i32, asked: Asked) -> Option<&'static Installed> {
@@ -98,21 +97,20 @@ fn asked(signal: i32, asked: Asked) -> Option<&'static Installed> {
     })
 }
 
-/// What the host level does with a signal. `SA_RESETHAND` is honoured: the next question gets the default.
+/// What the fallback does with a signal. `SA_RESETHAND` is honoured: the next signal gets the default.
 pub(super) fn take_action(signal: i32, who: Asked) -> HostAction {
-    let Some(installed) = asked(signal, who) else {
-        return HostAction::Default;
-    };
-    if installed.flags.load(Ordering::Acquire) & libc::SA_RESETHAND as usize != 0 {
-        let handler = installed.handler.swap(libc::SIG_DFL, Ordering::AcqRel);
-        return wanted(signal, installed, handler);
+    let action = action(signal, who);
+    if let (HostAction::Handler(handler), Some(installed)) = (action, asked(signal, who)) {
+        if handler.once {
+            installed.handler.store(libc::SIG_DFL, Ordering::Release);
+        }
     }
-    wanted(signal, installed, installed.handler.load(Ordering::Acquire))
+    action
 }
 
 /// The same, as a question only.
-pub(super) fn action(signal: i32) -> HostAction {
-    asked(signal, Asked::All).map_or(HostAction::Default, |installed| {
+pub(super) fn action(signal: i32, who: Asked) -> HostAction {
+    asked(signal, who).map_or(HostAction::Default, |installed| {
         wanted(signal, installed, installed.handler.load(Ordering::Acquire))
     })
 }
@@ -123,21 +121,22 @@ fn wanted(signal: i32, installed: &Installed, handler: usize) -> HostAction {
         libc::SIG_IGN => HostAction::Ignore,
         address => {
             let flags = installed.flags.load(Ordering::Acquire);
-            let mut mask = installed.mask.load(Ordering::Acquire);
+            let mut blocked = installed.mask.load(Ordering::Acquire);
             if flags & libc::SA_NODEFER as usize == 0 {
-                mask |= super::signals::bit(signal);
+                blocked |= mask::bit(signal);
             }
             HostAction::Handler(Handler {
                 address,
-                mask,
+                mask: blocked,
                 on_alternate_stack: flags & libc::SA_ONSTACK as usize != 0,
+                once: flags & libc::SA_RESETHAND as usize != 0,
             })
         }
     }
 }
 
 /// Installs the entry for the five signals, where it is not yet, and keeps what was there.
-pub(super) fn install() -> Result<(), i32> {
+pub(in crate::host) fn install() -> Result<(), i32> {
     for signal in SYNCHRONOUS {
         let current = read(signal).unwrap_or_default();
         if current.handler == entry::address() {
@@ -151,7 +150,8 @@ pub(super) fn install() -> Result<(), i32> {
     Ok(())
 }
 
-/// The signals that somebody installed over us: he is asked first, and we only if he chains.
+/// The signals whose handler was replaced after the start. The new handler runs first; the emulation sees a fault only if that handler
+/// chains.
 pub(crate) fn displaced() -> impl Iterator<Item = i32> {
     SYNCHRONOUS
         .into_iter()
@@ -160,24 +160,24 @@ pub(crate) fn displaced() -> impl Iterator<Item = i32> {
 
 static TAKES_BACK: AtomicBool = AtomicBool::new(false);
 
-pub(super) fn set_policy(policy: WhenDisplaced) {
+pub(in crate::host) fn set_policy(policy: WhenDisplaced) {
     TAKES_BACK.store(policy == WhenDisplaced::TakeBack, Ordering::Relaxed);
 }
 
 /// Applies the policy.
-pub(super) fn look() {
+pub(in crate::host) fn look() {
     if TAKES_BACK.load(Ordering::Relaxed) {
-        // A refusal leaves things as they are: he is asked first.
+        // A refusal leaves things as they are: the later handler runs first.
         let _ = take_back();
     }
 }
 
-/// Goes over everybody who installed himself over us. He becomes the host level: asked about what nobody wants, and whoever he
-/// chains to, us included, is asked no second time.
+/// Replaces every handler that was installed after the start. That one becomes the signal fallback: it runs for faults that no
+/// exception handler wants, and what it chains to, the emulation included, does not run a second time.
 fn take_back() -> Result<(), i32> {
     static BUSY: AtomicBool = AtomicBool::new(false);
     if BUSY.swap(true, Ordering::Acquire) {
-        // Somebody else is at it.
+        // Another thread does it.
         return Ok(());
     }
     let outcome = displaced().try_for_each(|signal| {
@@ -185,7 +185,7 @@ fn take_back() -> Result<(), i32> {
             return Ok(());
         };
         if current.handler == libc::SIG_DFL || current.handler == libc::SIG_IGN {
-            // Nobody to ask; what was there before us is his no more.
+            // No handler; the one from before the start is no longer in question.
             LEVELS[index].displaced.store(false, Ordering::Release);
             LEVELS[index].below.store(&current);
         } else {
@@ -230,7 +230,7 @@ fn read(signal: i32) -> Option<Action> {
     let at = core::ptr::from_mut(&mut action) as usize;
     let arguments = [signal as usize, 0, at, size_of::<Mask>(), 0, 0];
     // SAFETY: the kernel writes one action.
-    (unsafe { sys::call(libc::SYS_rt_sigaction, arguments) } == 0).then_some(action)
+    (unsafe { call(libc::SYS_rt_sigaction, arguments) } == 0).then_some(action)
 }
 
 /// Makes the default action the signal's, for a fault that is about to end the process.
@@ -239,5 +239,5 @@ pub(super) fn set_default(signal: i32) {
     let at = core::ptr::from_ref(&action) as usize;
     let arguments = [signal as usize, at, 0, size_of::<Mask>(), 0, 0];
     // SAFETY: the kernel reads one action; the default needs neither handler nor restorer.
-    unsafe { sys::call(libc::SYS_rt_sigaction, arguments) };
+    unsafe { call(libc::SYS_rt_sigaction, arguments) };
 }

@@ -105,7 +105,7 @@ pub(crate) fn write(to: u64, from: &[u8]) -> Result<(), CopyFault> {
 
 /// Whether this host fills in the words that say what the hardware reported: one fault tells (R22). `None` if the first page is
 /// mapped, so that there was no fault.
-pub(super) fn hardware_words_are_filled_in() -> Option<bool> {
+pub(in crate::host) fn hardware_words_are_filled_in() -> Option<bool> {
     let mut byte = 0_u8;
     let to = core::ptr::from_mut(&mut byte) as usize;
     // SAFETY: one byte of a local variable is written, if the read succeeds.

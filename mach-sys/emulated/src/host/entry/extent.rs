@@ -1,0 +1,29 @@
+//! The extent of a signal frame.
+
+/// A frame's extent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    /// In bytes, from its base.
+    pub(super) length: usize,
+    /// Offset of the one pointer into itself.
+    pub(super) pointer: Option<usize>,
+}
+
+impl Extent {
+    /// The frame's pointer, moved along: where it stands, and its value.
+    ///
+    /// # Safety
+    /// `frame` is the base of the live frame that this is the extent of.
+    #[allow(unsafe_code)]
+    pub(super) unsafe fn moved_pointer(
+        &self,
+        frame: usize,
+        delta: usize,
+    ) -> Option<(usize, usize)> {
+        self.pointer.map(|at| {
+            // SAFETY: the extent was measured on this frame: a pointer stands there.
+            let pointer = unsafe { *((frame + at) as *const usize) };
+            (at, pointer.wrapping_add(delta))
+        })
+    }
+}

@@ -1,0 +1,68 @@
+//! Where the entry runs, and where it goes.
+#![allow(unsafe_code)]
+
+use crate::host::slot::origin;
+use crate::host::slot::region::{self, Slot};
+use crate::host::sys::altstack::Stack;
+use crate::host::sys::thread::gettid;
+
+/// Where the entry goes. In two registers.
+#[repr(C)]
+pub(super) struct Place {
+    /// The thread's slot, by address; 0 for none.
+    slot: usize,
+    /// The stack to move to: address of a `stack_t` that registers it, and the new stack pointer. 0: stay.
+    stack: usize,
+}
+
+impl Place {
+    const NOWHERE: Self = Self { slot: 0, stack: 0 };
+
+    fn stay(slot: Slot) -> Self {
+        Self {
+            slot: slot.address(),
+            stack: 0,
+        }
+    }
+
+    fn move_to(slot: Slot) -> Self {
+        // Room for the value, and the alignment of stacks.
+        const ROOM: usize = size_of::<Stack>().next_multiple_of(16);
+        let private = slot.private_stack();
+        let at = private.base + private.size - ROOM;
+        // SAFETY: the top of the private part of the calling thread's slot, which nothing runs on: a handler there would be case 1.
+        unsafe { (at as *mut Stack).write(private) };
+        Self {
+            slot: slot.address(),
+            stack: at,
+        }
+    }
+}
+
+/// Decides. `sp` is the stack pointer of the entry, `interrupted` that of the interrupted code.
+///
+/// It runs on the stack that the kernel chose, below its frame: plain loops, no calls that take much of it.
+pub(super) extern "C" fn locate(sp: usize, interrupted: usize) -> Place {
+    if origin::is_copy() {
+        return Place::NOWHERE;
+    }
+    if let Some(slot) = region::containing(sp).and_then(Slot::of) {
+        if sp - slot.address() < slot.layout().private_top {
+            return Place::stay(slot);
+        }
+        // A child that shares the memory runs on its parent's alternate stack, too.
+        if slot.header().owner().tid() != gettid() {
+            return Place::NOWHERE;
+        }
+        return match interrupted.wrapping_sub(slot.address()) < slot.layout().size {
+            true => Place::move_to(slot),
+            false => Place::stay(slot),
+        };
+    }
+    if origin::is_child() {
+        return Place::NOWHERE;
+    }
+    let found = region::keys().and_then(|keys| keys.find_or_claim(gettid()));
+    let slot = found.and_then(region::from_index).and_then(Slot::of);
+    slot.map_or(Place::NOWHERE, Place::move_to)
+}

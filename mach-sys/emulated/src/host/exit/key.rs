@@ -1,0 +1,62 @@
+//! The thread-specific key that announces a thread's end.
+#![allow(unsafe_code)]
+
+use crate::host::slot::region::{self, Slot, SlotId};
+use crate::host::slot::watch_word;
+use core::ffi::c_void;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+/// Passes that the C library makes over the destructors (`PTHREAD_DESTRUCTOR_ITERATIONS`).
+const PASSES: usize = 4;
+
+/// The key, plus one; 0 before it was made.
+static KEY: AtomicUsize = AtomicUsize::new(0);
+
+/// Makes the key. Fails with the C library's error number.
+pub(in crate::host) fn make() -> Result<(), i32> {
+    let mut key = 0;
+    // SAFETY: the key goes to a local variable; the destructor is a function for as long as the process lives.
+    match unsafe { libc::pthread_key_create(&mut key, Some(destructor)) } {
+        0 => {
+            KEY.store(key as usize + 1, Ordering::Release);
+            Ok(())
+        }
+        error => Err(error),
+    }
+}
+
+/// The key's value: which slot, and which pass.
+fn value(slot: SlotId, pass: usize) -> *const c_void {
+    ((slot.index() * PASSES + pass) + 1) as *const c_void
+}
+
+/// Arms the calling thread's announcement. Returns whether that worked.
+pub(in crate::host) fn arm(slot: SlotId) -> bool {
+    set(value(slot, 0))
+}
+
+fn set(value: *const c_void) -> bool {
+    let Some(key) = KEY.load(Ordering::Acquire).checked_sub(1) else {
+        return false;
+    };
+    // SAFETY: the key was made and is never deleted; its value is a number, not a pointer.
+    unsafe { libc::pthread_setspecific(key as libc::pthread_key_t, value) == 0 }
+}
+
+/// Runs in each pass until the last, and there announces the end. Other libraries' destructors of that pass may still run after
+/// it: the thread is served until it is gone.
+unsafe extern "C" fn destructor(value_now: *mut c_void) {
+    let number = value_now as usize - 1;
+    let Some(slot) = region::from_index(number / PASSES) else {
+        return;
+    };
+    let pass = number % PASSES;
+    if pass + 1 < PASSES {
+        set(value(slot, pass + 1));
+        return;
+    }
+    if let Some(slot) = Slot::of(slot) {
+        slot.header().exiting.store(true, Ordering::Release);
+        watch_word::hurry();
+    }
+}

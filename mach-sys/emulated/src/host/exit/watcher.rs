@@ -1,0 +1,119 @@
+//! The watching thread: finds out which threads are gone.
+
+use crate::host::slot::identity::Identity;
+use crate::host::slot::keys::{Keys, Seen};
+use crate::host::slot::owner;
+use crate::host::slot::region::{self, Slot};
+use crate::host::slot::watch_word;
+use crate::host::sys::mask::{self, ALL_MASK, How};
+use crate::host::sys::{futex, task_stat, thread};
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::time::Duration;
+use std::time::Instant;
+
+/// How often threads that cannot announce their end are looked for.
+const SCAN: Duration = Duration::from_millis(250);
+/// Between two looks at a thread that is about to be gone.
+const FIRST_LOOK: Duration = Duration::from_micros(50);
+const LAST_LOOK: Duration = Duration::from_millis(5);
+
+/// Whether the watching thread has begun: 1 from then on.
+static WATCHING: AtomicU32 = AtomicU32::new(0);
+
+/// Waits until the watching thread has begun. What Rust's runtime does at a thread's beginning, allocations among it, is over then,
+/// and does not fall between a fault and its answer.
+pub(in crate::host) fn wait_until_it_watches() {
+    while WATCHING.load(Ordering::Acquire) == 0 {
+        futex::wait(&WATCHING, 0, None);
+    }
+}
+
+/// The watching thread's life. It takes no signal at all: a signal sent to the process is another thread's, and the five are blocked
+/// too, as this thread has no fault that could be served.
+pub(in crate::host) fn watch() -> ! {
+    mask::change(How::Block, ALL_MASK);
+    WATCHING.store(1, Ordering::Release);
+    futex::wake(&WATCHING, u32::MAX);
+    let word = watch_word::word();
+    let mut pause = SCAN;
+    let mut last_scan = Instant::now();
+    loop {
+        let announced = word.load(Ordering::Acquire);
+        // Also threads that should announce their end are looked for now and then: not every end runs destructors.
+        let scan = last_scan.elapsed() >= SCAN;
+        if scan {
+            last_scan = Instant::now();
+        }
+        let look = look_at_all(scan);
+        if look.freed {
+            pause = FIRST_LOOK;
+        }
+        pause = match look.pending {
+            true => (pause * 2).clamp(FIRST_LOOK, LAST_LOOK),
+            false => SCAN,
+        };
+        if futex::wait(word, announced, Some(pause)) == futex::Wait::Changed
+            || word.load(Ordering::Acquire) != announced
+        {
+            pause = FIRST_LOOK;
+        }
+    }
+}
+
+/// What a look at all slots found.
+#[derive(Clone, Copy, Debug, Default)]
+struct Look {
+    /// A slot was freed.
+    freed: bool,
+    /// A thread is about to be gone.
+    pending: bool,
+}
+
+/// Looks at the threads that announced their end, or cannot; at all of them when `scan` is set.
+fn look_at_all(scan: bool) -> Look {
+    let mut look = Look::default();
+    let Some(keys) = region::keys() else {
+        return look;
+    };
+    for seen in keys.taken() {
+        let Some(slot) = region::from_index(seen.index()).and_then(Slot::of) else {
+            continue;
+        };
+        let header = slot.header();
+        if header.owner() != seen.identity() {
+            // Claimed this moment; its thread is writing the record.
+            continue;
+        }
+        let exiting = header.exiting.load(Ordering::Acquire);
+        let worth_a_look = exiting || scan || !header.announces.load(Ordering::Acquire);
+        if worth_a_look && free_if_gone(keys, slot, seen) {
+            look.freed = true;
+        } else if exiting {
+            look.pending = true;
+        }
+    }
+    look
+}
+
+/// Frees the slot of a thread that is gone. A key that any thread looked up meanwhile is left alone.
+fn free_if_gone(keys: &Keys, slot: Slot, seen: Seen) -> bool {
+    let Some(seen) = keys.unmark(seen) else {
+        return false;
+    };
+    if !is_gone(seen.identity()) || !keys.begin_to_free(seen) {
+        return false;
+    }
+    owner::release(slot);
+    keys.free(seen);
+    true
+}
+
+/// Returns whether the host has no such thread any more. A main thread that ended before the process stays as a zombie: that counts.
+fn is_gone(identity: Identity) -> bool {
+    let tid = identity.tid();
+    if !thread::exists(tid) {
+        return true;
+    }
+    tid == thread::getpid()
+        && task_stat::read(tid).is_some_and(|stat| matches!(stat.state, b'Z' | b'X'))
+}

@@ -1,0 +1,87 @@
+//! The signal that arrived, classified.
+#![allow(unsafe_code)]
+
+use crate::host::context::Context;
+use crate::host::context::classify::{Raised, Trust};
+use crate::host::sys::copy;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether the hardware's words say nothing on this host: set by [`probe`].
+static SIGNAL_ONLY: AtomicBool = AtomicBool::new(false);
+
+/// Notes whether this host fills the hardware's words in: the configuration says so, or one fault tells (R22).
+pub(in crate::host) fn probe(told: Option<bool>) {
+    if let Some(filled) = told.or_else(copy::hardware_words_are_filled_in) {
+        SIGNAL_ONLY.store(!filled, Ordering::Relaxed);
+    }
+}
+
+fn trust() -> Trust {
+    if SIGNAL_ONLY.load(Ordering::Relaxed) {
+        Trust::SignalOnly
+    } else {
+        Trust::Hardware
+    }
+}
+
+/// The kernel's siginfo, as far as it is looked at.
+#[repr(C)]
+struct Info {
+    signal: i32,
+    errno: i32,
+    code: i32,
+    pad: i32,
+    address: u64,
+}
+
+/// A signal that arrived: a fault, or a sent one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrived {
+    pub(super) signal: i32,
+    /// `si_code`.
+    code: i32,
+    /// Address of its siginfo.
+    pub(super) info: usize,
+    /// The exception that it stands for. Neither sent signals nor code of another width raise any (G1.1, R20).
+    pub(super) raised: Option<Raised>,
+}
+
+impl Arrived {
+    /// Classifies a signal. `None`: the fault was mended in the context, which is to be returned to (G1.9).
+    ///
+    /// # Safety
+    /// `info` is the address of the kernel's siginfo, or of a good imitation, and `context` the context that came with it.
+    pub(super) unsafe fn new(signal: i32, info: usize, context: &mut Context) -> Option<Self> {
+        // SAFETY: the caller's promise.
+        let at = unsafe { &*(info as *const Info) };
+        if context.clear_alignment_check(signal, at.code) {
+            return None;
+        }
+        let raised = match at.code > 0 && context.is_native_code() {
+            true => context.classify(at.signal, at.code, at.address, trust()),
+            false => None,
+        };
+        Some(Self {
+            signal,
+            code: at.code,
+            info,
+            raised,
+        })
+    }
+
+    /// Returns whether a thread or process sent it.
+    pub(super) fn is_sent(&self) -> bool {
+        self.code <= 0
+    }
+
+    /// Returns whether it is a single step.
+    pub(super) fn is_step(&self) -> bool {
+        const TRAP_TRACE: i32 = 2;
+        self.signal == libc::SIGTRAP && self.code == TRAP_TRACE
+    }
+
+    /// Returns whether the interrupted instruction runs into it again by itself.
+    pub(super) fn recurs(&self) -> bool {
+        self.raised.is_some_and(|raised| raised.recurs())
+    }
+}

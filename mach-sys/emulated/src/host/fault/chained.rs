@@ -1,0 +1,78 @@
+//! Serves a fault that a handler installed over the entry passes on, and to which the entry returns.
+#![allow(unsafe_code)]
+
+use super::arrived::Arrived;
+use super::fallback::Process;
+use super::previous::{Asked, HostAction};
+use super::trap::{Trap, Verdict, ask};
+use crate::host::context::Context;
+use crate::host::slot::owner::{self, Caller};
+use crate::host::slot::region::{self, Slot};
+use crate::host::slot::deferred;
+use crate::host::sys::mask::{self, ASYNCHRONOUS_MASK, How};
+use crate::host::sys::thread::gettid;
+
+/// Serves it. Returns the handler to go on to.
+///
+/// # Safety
+/// `info` and `context` are what the kernel gave the handler that chains, or a good imitation.
+pub(in crate::host) unsafe fn serve(signal: i32, info: usize, context: usize) -> Option<usize> {
+    // As in the fault handler; the mask of the handler that chains comes back at the end.
+    let before = mask::change(How::Set, ASYNCHRONOUS_MASK);
+    // SAFETY: the caller's promise.
+    let next = unsafe { ask_for_another(signal, info, context) };
+    mask::change(How::Set, before);
+    next
+}
+
+/// # Safety
+/// As [`serve`].
+unsafe fn ask_for_another(signal: i32, info: usize, context_at: usize) -> Option<usize> {
+    // SAFETY: the caller's promise; the handler that chains does not touch the context before this returns.
+    let mut context = unsafe { Context::from_raw(context_at as *mut _) };
+    // SAFETY: the caller's promise.
+    let arrived = unsafe { Arrived::new(signal, info, &mut context) }?;
+    let process = Process::current();
+    let slot = match process {
+        Process::Own => slot_of_caller(&context),
+        Process::Child => None,
+    };
+    if let (Some(raised), Some(slot)) = (arrived.raised, slot) {
+        let header = slot.header();
+        let declined = header.declined.replace(0) == context_at;
+        if !declined && !header.is_busy() {
+            // The nested faults of probed copies are all that can happen in here, and they need no stack.
+            header.serving.set(true);
+            let verdict = ask(&mut Trap {
+                slot: slot.id(),
+                raised,
+                context: &mut context,
+            });
+            header.serving.set(false);
+            deferred::raise(header);
+            if verdict == Verdict::Resume {
+                return None;
+            }
+        }
+    }
+    match process.take_action(signal, Asked::Below) {
+        HostAction::Handler(handler) => Some(handler.address),
+        HostAction::Ignore if arrived.is_sent() => None,
+        HostAction::Default | HostAction::Ignore => {
+            // SAFETY: the siginfo is the kernel's, or a good imitation.
+            unsafe { process.die(&arrived) };
+            None
+        }
+    }
+}
+
+/// The calling thread's slot, for a fault that did not come through the entry's own search.
+fn slot_of_caller(context: &Context) -> Option<Slot> {
+    let found = region::keys()?.find_or_claim(gettid())?;
+    let slot = Slot::of(region::from_index(found)?)?;
+    if !slot.header().is_busy() {
+        let registered = context.alternate_stack();
+        owner::adopt(slot, Caller::InFault { registered });
+    }
+    Some(slot)
+}

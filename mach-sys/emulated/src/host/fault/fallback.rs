@@ -1,0 +1,157 @@
+//! Goes on to the handler that was installed before, from the kernel's untouched frame (G3).
+#![allow(unsafe_code)]
+
+use super::arrived::Arrived;
+use super::previous::{self, Asked, HostAction};
+use crate::host::context::Context;
+use crate::host::entry::entered::Entered;
+use crate::host::entry::frame;
+use crate::host::slot::origin;
+use crate::host::slot::region::{self, Slot};
+use crate::host::sys::altstack::Stack;
+use crate::host::sys::mask::{self, How};
+use crate::host::sys::thread::{
+    gettid, kill_this_process, queue_signal, shares_dispositions_with,
+};
+
+/// The process that a signal arrived in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Process {
+    /// The one that the emulation was started in.
+    Own,
+    /// A child of it that may share its memory: nothing there is changed.
+    Child,
+}
+
+impl Process {
+    /// Asks the host.
+    pub(super) fn current() -> Self {
+        match origin::is_child() {
+            true => Self::Child,
+            false => Self::Own,
+        }
+    }
+
+    /// What the fallback does. A handler that wants to be called once is forgotten.
+    pub(super) fn take_action(self, signal: i32, asked: Asked) -> HostAction {
+        match self {
+            Self::Own => previous::take_action(signal, asked),
+            Self::Child => {
+                let action = previous::action(signal, asked);
+                if matches!(action, HostAction::Handler(handler) if handler.once)
+                    && !shares_dispositions()
+                {
+                    // As the kernel would have: in the child's own dispositions.
+                    previous::set_default(signal);
+                }
+                action
+            }
+        }
+    }
+
+    /// Takes the default action, which ends the process. A fault that recurs does so by itself once the default is the signal's.
+    /// Everything else (a sent signal, a breakpoint, a step) is raised once more, with its own siginfo (G3.2, R24): it arrives when
+    /// the frame's mask lets it through, before any instruction of the interrupted code.
+    ///
+    /// # Safety
+    /// The signal's siginfo is the kernel's.
+    pub(super) unsafe fn die(self, arrived: &Arrived) {
+        if self == Self::Child && shares_dispositions() {
+            // The default action can only be had by setting it, which would set it in the parent.
+            kill_this_process();
+            return;
+        }
+        previous::set_default(arrived.signal);
+        if !arrived.recurs() {
+            // SAFETY: the siginfo is the kernel's; dying of the signal is what the default action means.
+            unsafe { queue_signal(gettid(), arrived.signal, arrived.info) };
+        }
+    }
+}
+
+fn shares_dispositions() -> bool {
+    origin::process().is_some_and(shares_dispositions_with)
+}
+
+/// Goes on to the fallback. Returns the handler to leave for, or `None`: return from the frame. `slot` is the calling thread's, if it
+/// has one.
+///
+/// # Safety
+/// `entered` describes the kernel's own frame for the calling thread, untouched.
+pub(super) unsafe fn go_on(
+    entered: &mut Entered,
+    arrived: &Arrived,
+    slot: Option<Slot>,
+    process: Process,
+) -> Option<usize> {
+    let asked = match entered.chained() {
+        true => Asked::Below,
+        false => Asked::All,
+    };
+    match process.take_action(arrived.signal, asked) {
+        HostAction::Handler(handler) => {
+            // SAFETY: the caller's promise.
+            unsafe { place_frame(entered, handler.on_alternate_stack) };
+            // SAFETY: the frame's own context.
+            let context = unsafe { Context::from_raw(entered.context as *mut _) };
+            let blocked = context.signal_mask() | handler.mask;
+            if let (Some(slot), Asked::All) = (slot, asked) {
+                // Should the handler chain, it is known that the exception was declined.
+                slot.header().declined.set(entered.context);
+            }
+            match slot {
+                Some(slot) if entered.moved() => {
+                    let stack = context.alternate_stack();
+                    // The entry puts both back once it has left the private part.
+                    let restore = &slot.header().restore;
+                    restore.stack.set(match stack.disarms_itself() {
+                        true => Stack::NONE,
+                        false => stack,
+                    });
+                    restore.mask.set(blocked);
+                    entered.restore = core::ptr::from_ref(restore) as usize;
+                }
+                _ => {
+                    mask::change(How::Set, blocked);
+                }
+            }
+            Some(handler.address)
+        }
+        HostAction::Ignore if arrived.is_sent() => None,
+        // Ignored faults kill on Linux: ignoring a synchronous signal is no answer to a fault (G2.1).
+        HostAction::Default | HostAction::Ignore => {
+            // SAFETY: the caller's promise.
+            unsafe { process.die(arrived) };
+            None
+        }
+    }
+}
+
+/// Puts the frame where the kernel would have put it for a handler that runs on the alternate stack, or does not, had the thread
+/// only the alternate stack that is its own. Where that stack cannot take it, the frame stays where it is.
+///
+/// # Safety
+/// `entered` describes the kernel's own frame for the calling thread.
+unsafe fn place_frame(entered: &mut Entered, on_alternate_stack: bool) {
+    // SAFETY: the frame's own context.
+    let context = unsafe { Context::from_raw(entered.context as *mut _) };
+    let (own, sp) = (context.alternate_stack(), context.stack_pointer());
+    let stays = if own.is_disabled() {
+        // On the interrupted stack already.
+        true
+    } else if region::containing(own.base).is_some() {
+        // Lent: as if there was none, unless an application's handler runs on it.
+        own.holds(sp)
+    } else {
+        on_alternate_stack || own.holds(sp)
+    };
+    if stays {
+        return;
+    }
+    // SAFETY: the caller's promise.
+    if let Some(delta) = unsafe { frame::copy_below(entered.frame, sp) } {
+        for address in [&mut entered.frame, &mut entered.info, &mut entered.context] {
+            *address = address.wrapping_add(delta);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What the fault handler does, on its own stack: classify, ask the layers above, apply what they decided or go on to the handler that
+//! was installed before.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `arrived` | the signal that arrived, classified |
+//! | `trap` | the question to the layers above |
+//! | `previous` | the handlers that were installed before |
+//! | `fallback` | goes on to one of them |
+//! | `serve` | serves a fault that the kernel delivered |
+//! | `chained` | serves a fault that a handler installed later passes on |
+
+pub(in crate::host) mod arrived;
+pub(in crate::host) mod chained;
+mod fallback;
+pub(crate) mod previous;
+pub(in crate::host) mod serve;
+pub(in crate::host) mod trap;
+
+pub(crate) use trap::{Trap, Verdict};

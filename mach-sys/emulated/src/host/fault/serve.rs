@@ -1,0 +1,137 @@
+//! Serves a signal that the kernel delivered.
+#![allow(unsafe_code)]
+
+use super::arrived::Arrived;
+use super::fallback::{self, Process};
+use super::previous::{self, Asked, HostAction};
+use super::trap::{Trap, Verdict, ask};
+use crate::host::context::Context;
+use crate::host::context::classify::Raised;
+use crate::host::entry::entered::Entered;
+use crate::host::entry::frame;
+use crate::host::slot::deferred;
+use crate::host::slot::header::Header;
+use crate::host::slot::owner::{self, Caller};
+use crate::host::slot::region::{self, Slot};
+use crate::host::sys::mask::{self, ASYNCHRONOUS_MASK, How};
+
+/// Serves a signal. Returns the handler to leave for, in whose favour `entered` was changed, or `None`: the frame in `entered` is to
+/// be returned from.
+///
+/// # Safety
+/// `entered` describes a signal frame that the kernel just wrote for the calling thread.
+pub(in crate::host) unsafe fn serve(entered: &mut Entered) -> Option<usize> {
+    if entered.chained() {
+        // The mask is that of the handler that chains.
+        mask::change(How::Set, ASYNCHRONOUS_MASK);
+    }
+    // SAFETY: the kernel wrote a context for this signal, and nothing else knows of it yet.
+    let mut original = unsafe { Context::from_raw(entered.context as *mut _) };
+    // SAFETY: the kernel wrote a siginfo, and that context.
+    let arrived =
+        unsafe { Arrived::new(entered.signal as i32, entered.info, &mut original) }?;
+    let Some(slot) = region::containing(entered.slot).and_then(Slot::of) else {
+        let process = Process::current();
+        if process == Process::Own && !arrived.is_sent() {
+            region::note_exhausted();
+        }
+        // SAFETY: the frame is the kernel's own, untouched.
+        return unsafe { fallback::go_on(entered, &arrived, None, process) };
+    };
+    let header = slot.header();
+    if header.is_busy() {
+        // SAFETY: as above.
+        return unsafe { while_busy(entered, &arrived, slot) };
+    }
+    header.serving.set(true);
+    if entered.moved() {
+        let registered = original.alternate_stack();
+        owner::adopt(slot, Caller::InFault { registered });
+    }
+    // SAFETY: as above; the slot is the calling thread's.
+    let answered = unsafe { answer(entered, original, slot, arrived.raised) };
+    header.serving.set(false);
+    deferred::raise(header);
+    match answered {
+        Some(frame) => {
+            entered.frame = frame;
+            None
+        }
+        // SAFETY: the frame was not touched, as there was no answer.
+        None => unsafe { fallback::go_on(entered, &arrived, Some(slot), Process::Own) },
+    }
+}
+
+/// A signal arrived while the thread was in the kernel, where it may hold the lock, or in its fault handler. It is not served there.
+///
+/// # Safety
+/// As [`serve`]; the slot is the calling thread's.
+unsafe fn while_busy(entered: &mut Entered, arrived: &Arrived, slot: Slot) -> Option<usize> {
+    if arrived.is_sent() {
+        let handled = matches!(
+            previous::action(arrived.signal, Asked::All),
+            HostAction::Handler(_)
+        );
+        // SAFETY: the siginfo is the kernel's, and the header the calling thread's.
+        if handled && unsafe { deferred::put_off(slot.header(), arrived.signal, arrived.info) } {
+            return None;
+        }
+        // Ignored, or deadly: neither runs code of the application's.
+        // SAFETY: the frame is the kernel's own, untouched.
+        return unsafe { fallback::go_on(entered, arrived, Some(slot), Process::Own) };
+    }
+    if !arrived.is_step() {
+        // G2.7: a fault in here is a bug, or the end of a stack. Asking again would wait for a lock that this thread may hold.
+        // SAFETY: the siginfo is the kernel's.
+        unsafe { Process::Own.die(arrived) };
+    }
+    // A step goes on: the first instruction behind the kernel's is reported.
+    None
+}
+
+/// Asks the layers above. Returns the frame to return from, or `None` when no handler wanted the fault.
+///
+/// # Safety
+/// `original` is the context in the kernel's frame that `entered` describes, and the slot the calling thread's.
+unsafe fn answer(
+    entered: &Entered,
+    original: Context,
+    slot: Slot,
+    raised: Option<Raised>,
+) -> Option<usize> {
+    let raised = raised?;
+    // A handler that chains may have been entered after a question was declined.
+    let declined = slot.header().declined.replace(0);
+    if entered.chained() && declined == entered.context {
+        return None;
+    }
+    let (frame, mut context) = if !entered.moved() {
+        (entered.frame, original)
+    } else {
+        // SAFETY: a live frame of the kernel's, and the calling thread's own slot. A frame larger than the copy area is declined:
+        // without a copy a redirect could write over it.
+        let delta = unsafe { frame::copy_to_slot(entered.frame, slot) }?;
+        let address = entered.context.wrapping_add(delta);
+        // SAFETY: the copy is a context like the original, and this handler's own.
+        let mut copy = unsafe { Context::from_raw(address as *mut _) };
+        lend_stack(&mut copy, slot, slot.header());
+        (entered.frame.wrapping_add(delta), copy)
+    };
+    let mut trap = Trap {
+        slot: slot.id(),
+        raised,
+        context: &mut context,
+    };
+    match ask(&mut trap) {
+        Verdict::Resume => Some(frame),
+        Verdict::HostLevel => None,
+    }
+}
+
+/// A thread without an alternate stack keeps the lent one from now on; every other thread gets back what it had.
+fn lend_stack(context: &mut Context, slot: Slot, header: &Header) {
+    if context.alternate_stack().is_disabled() {
+        context.set_alternate_stack(slot.lent_stack());
+        header.lent.set(true);
+    }
+}

@@ -1,0 +1,39 @@
+//! The question to the layers above.
+
+use crate::host::context::Context;
+use crate::host::context::classify::Raised;
+use crate::host::slot::region::SlotId;
+use std::sync::OnceLock;
+
+/// A thread faulted.
+#[derive(Debug)]
+pub(crate) struct Trap<'a> {
+    /// The thread.
+    pub(crate) slot: SlotId,
+    pub(crate) raised: Raised,
+    /// Its registers: the thread resumes with what they are afterwards.
+    pub(crate) context: &'a mut Context,
+}
+
+/// What the layers above decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The thread goes on with its registers as they are now.
+    Resume,
+    /// No handler wanted it.
+    HostLevel,
+}
+
+type Hook = fn(&mut Trap<'_>) -> Verdict;
+
+static HOOK: OnceLock<Hook> = OnceLock::new();
+
+/// Sets what is asked, before the entry is installed.
+pub(in crate::host) fn set_hook(hook: Hook) {
+    HOOK.get_or_init(|| hook);
+}
+
+/// Asks the layers above.
+pub(super) fn ask(trap: &mut Trap<'_>) -> Verdict {
+    HOOK.get().map_or(Verdict::HostLevel, |hook| hook(trap))
+}

@@ -1,0 +1,82 @@
+//! The record of a thread, at the end of its slot.
+
+use super::identity::Identity;
+use crate::host::sys::altstack::Stack;
+use crate::host::sys::mask::{Mask, SYNCHRONOUS};
+use core::cell::Cell;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+/// What the entry puts back on its way to a handler that was installed before. Its layout is the entry's.
+#[derive(Debug)]
+#[repr(C)]
+pub(in crate::host) struct Restore {
+    pub(in crate::host) stack: Cell<Stack>,
+    pub(in crate::host) mask: Cell<Mask>,
+}
+
+/// A siginfo of the kernel's, which has 128 bytes.
+pub(in crate::host) type RawInfo = [u64; 16];
+
+/// A thread's record. The cells are touched by the slot's own thread only; zero is a valid value of everything.
+#[derive(Debug)]
+#[repr(C)]
+pub(in crate::host) struct Header {
+    pub(in crate::host) restore: Restore,
+    /// Whether the thread is between a fault and its answer; touched by its fault handler only.
+    pub(in crate::host) serving: Cell<bool>,
+    /// How often the thread is in the kernel: above 0, it may hold the kernel's lock.
+    pub(in crate::host) depth: AtomicU32,
+    /// Context of the fault that a previous handler was entered for last, after the exception was declined.
+    pub(in crate::host) declined: Cell<usize>,
+    /// Sent signals that wait until the thread leaves the kernel: a bit for each place in [`SYNCHRONOUS`], and their siginfo.
+    pub(in crate::host) deferred: AtomicU32,
+    pub(in crate::host) deferred_info: [Cell<RawInfo>; SYNCHRONOUS.len()],
+    /// The owner's identity; 0 while the slot is free.
+    owner: AtomicU64,
+    /// Whether the guards are in place, which they stay.
+    pub(in crate::host) guarded: AtomicBool,
+    /// Whether the thread has its thread-specific key armed: its end announces itself.
+    pub(in crate::host) announces: AtomicBool,
+    /// Set in the last pass of the thread's destructors.
+    pub(in crate::host) exiting: AtomicBool,
+    /// `pthread_self()`, once the thread registered.
+    pub(in crate::host) pthread: AtomicU64,
+    /// Where the thread has its identity in a thread-local word, once it registered: the C library clears it for the next thread.
+    pub(in crate::host) word_at: AtomicUsize,
+    /// Of a thread that was only ever seen in a fault: when it started, in the host's clock ticks; 0 if the host does not say.
+    pub(in crate::host) started: Cell<u64>,
+    /// When that was compared last, in milliseconds of a clock that does not step.
+    pub(in crate::host) compared: Cell<u64>,
+    /// Whether the thread left its last fault with the lent stack registered.
+    pub(in crate::host) lent: Cell<bool>,
+}
+
+impl Header {
+    /// The owner; [`Identity::NONE`] while the slot is free or being claimed.
+    pub(in crate::host) fn owner(&self) -> Identity {
+        Identity::from_bits(self.owner.load(Ordering::Acquire))
+    }
+
+    /// Names the owner. From here on the record is valid.
+    pub(in crate::host) fn set_owner(&self, owner: Identity) {
+        self.owner.store(owner.bits(), Ordering::Release);
+    }
+
+    /// Clears the record for a new owner. Guards stay, and so do marks of the fault handler that is doing this.
+    pub(in crate::host) fn reset(&self) {
+        self.depth.store(0, Ordering::Relaxed);
+        self.declined.set(0);
+        self.announces.store(false, Ordering::Relaxed);
+        self.exiting.store(false, Ordering::Relaxed);
+        self.pthread.store(0, Ordering::Relaxed);
+        self.word_at.store(0, Ordering::Relaxed);
+        self.started.set(0);
+        self.compared.set(0);
+        self.lent.set(false);
+    }
+
+    /// Returns whether the thread is in the kernel, where it may hold the lock, or in its fault handler: it must not ask again.
+    pub(in crate::host) fn is_busy(&self) -> bool {
+        self.serving.get() || self.depth.load(Ordering::Relaxed) != 0
+    }
+}

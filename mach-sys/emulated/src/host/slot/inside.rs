@@ -1,0 +1,103 @@
+//! A thread knows that it is in the kernel.
+//!
+//! While it holds the emulated kernel's lock, and until it has woken whoever its operation concerns, a thread has all signals but the
+//! five of its own faults blocked, and a depth above 0 in its header. A signal of the five that arrives above 0 is never served: sent
+//! ones are deferred, single steps are carried past, and a fault ends the process.
+
+use super::deferred;
+use super::header::Header;
+use super::identity::Identity;
+use super::region::{Slot, SlotId};
+use crate::host::sys::mask::{self, ASYNCHRONOUS_MASK, How, Mask, SYNCHRONOUS_MASK};
+use core::cell::Cell;
+use core::sync::atomic::{Ordering, compiler_fence};
+
+/// What a thread has of its own. Without destructor, and initialised by the C library: it costs nothing to look, and a new thread
+/// finds it cleared. For ordinary calls only: the fault handler touches no thread-local.
+struct This {
+    /// Its identity, once it registered. Its address stands in the thread's header.
+    word: Cell<u64>,
+    /// Its slot's index plus one.
+    slot: Cell<u32>,
+    /// Whether it has the asynchronous signals blocked until it ends.
+    blocked_for_good: Cell<bool>,
+}
+
+thread_local! {
+    static THIS: This = const {
+        This { word: Cell::new(0), slot: Cell::new(0), blocked_for_good: Cell::new(false) }
+    };
+}
+
+/// The calling thread's slot, if it registered.
+pub(in crate::host) fn slot() -> Option<Slot> {
+    let index = THIS.with(|this| this.slot.get()).checked_sub(1)?;
+    Slot::of(super::region::from_index(index as usize)?)
+}
+
+/// The calling thread's identity, if it registered.
+pub(in crate::host) fn identity() -> Option<Identity> {
+    let bits = THIS.with(|this| this.word.get());
+    (bits != 0).then_some(Identity::from_bits(bits))
+}
+
+/// Notes the calling thread's slot and identity, and returns the address of the word that holds the identity.
+pub(in crate::host) fn note(slot: SlotId, identity: Identity) -> usize {
+    THIS.with(|this| {
+        this.word.set(identity.bits());
+        this.slot.set(slot.index() as u32 + 1);
+        this.word.as_ptr() as usize
+    })
+}
+
+/// The calling thread is in the kernel until this is dropped. Where the asynchronous signals are blocked for good it costs no system
+/// call. A thread without a slot has no depth: none can fault usefully before the host layer is started, and afterwards each kernel
+/// call registers its thread first.
+#[derive(Debug)]
+pub(crate) struct InKernel {
+    header: Option<&'static Header>,
+    before: Option<Mask>,
+}
+
+impl InKernel {
+    pub(crate) fn enter() -> Self {
+        let header = slot().map(Slot::header);
+        if let Some(header) = header {
+            // Only this thread and its own signal handlers look here: program order is all that matters.
+            let depth = header.depth.load(Ordering::Relaxed);
+            header.depth.store(depth.wrapping_add(1), Ordering::Relaxed);
+            compiler_fence(Ordering::SeqCst);
+        }
+        let for_good = THIS.with(|this| this.blocked_for_good.get());
+        let before = (!for_good).then(|| mask::change(How::Block, ASYNCHRONOUS_MASK));
+        Self { header, before }
+    }
+}
+
+impl Drop for InKernel {
+    fn drop(&mut self) {
+        let mut raised = 0;
+        if let Some(header) = self.header {
+            compiler_fence(Ordering::SeqCst);
+            let depth = header.depth.load(Ordering::Relaxed).wrapping_sub(1);
+            header.depth.store(depth, Ordering::Relaxed);
+            compiler_fence(Ordering::SeqCst);
+            if depth == 0 {
+                raised = deferred::raise(header);
+            }
+        }
+        // What was deferred arrives here.
+        if let Some(before) = self.before {
+            mask::change(How::Set, before);
+        } else if raised != 0 {
+            mask::change(How::Unblock, raised);
+        }
+    }
+}
+
+/// Blocks the asynchronous signals in the calling thread until it ends.
+pub(crate) fn block_for_good() {
+    mask::change(How::Block, ASYNCHRONOUS_MASK);
+    mask::change(How::Unblock, SYNCHRONOUS_MASK);
+    THIS.with(|this| this.blocked_for_good.set(true));
+}

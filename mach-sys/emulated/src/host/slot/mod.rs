@@ -1,0 +1,25 @@
+//! Slots: per host thread a stack for the fault handler, and the host layer's record of the thread.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `layout` | where the parts of a slot lie, by page size |
+//! | `region` | the memory of all slots |
+//! | `header` | the record of a thread at the end of its slot |
+//! | `identity` | (epoch, tid): never the same for two threads of a process |
+//! | `keys` | from a thread identifier to a slot |
+//! | `origin` | whether this process is the one that the slots belong to |
+//! | `owner` | which thread a slot belongs to, and whether it is still that thread |
+//! | `watch_word` | wakes the watching thread |
+//! | `deferred` | sent signals that wait until a thread leaves the kernel |
+//! | `inside` | a thread knows that it is in the kernel |
+
+pub(in crate::host) mod deferred;
+pub(in crate::host) mod header;
+pub(in crate::host) mod identity;
+pub(crate) mod inside;
+pub(in crate::host) mod keys;
+pub(crate) mod layout;
+pub(in crate::host) mod origin;
+pub(in crate::host) mod owner;
+pub(in crate::host) mod region;
+pub(in crate::host) mod watch_word;

@@ -1,0 +1,80 @@
+//! Whether this process is the one that the emulation was started in.
+//!
+//! The child of a fork has none of the threads that would answer. The child of a `vfork`, or of a `clone` that shares memory, is in
+//! another process with this one's memory: what it did would be done to its parent. In both a fault is the child's own affair, and
+//! nothing of the parent's is touched.
+#![allow(unsafe_code)]
+
+use crate::error::ReserveError;
+use crate::host::sys::call::{call, page_size};
+use crate::host::sys::reservation::Reservation;
+use crate::host::sys::thread::getpid;
+use core::sync::atomic::{AtomicU32, Ordering};
+use std::sync::OnceLock;
+
+/// What the word holds in the process that the emulation was started in, and in children that share its memory.
+const ORIGINAL: u32 = 0x6d61_6368;
+
+/// A page that the kernel gives to a child of a fork zeroed, however it was forked.
+#[derive(Debug)]
+struct Origin {
+    page: Reservation,
+    process: u32,
+}
+
+static ORIGIN: OnceLock<Origin> = OnceLock::new();
+
+impl Origin {
+    fn word(&self) -> &AtomicU32 {
+        // SAFETY: the page lives as long as the value, is aligned, zeroed at first, and holds this word only.
+        unsafe { &*self.page.base().as_ptr().cast::<AtomicU32>() }
+    }
+}
+
+/// Makes the calling process the one; once.
+pub(in crate::host) fn mark() -> Result<(), ReserveError> {
+    let page = Reservation::new(page_size())?;
+    let address = page.base().as_ptr() as usize;
+    let advice = [
+        address,
+        page_size(),
+        libc::MADV_WIPEONFORK as usize,
+        0,
+        0,
+        0,
+    ];
+    // A kernel before 4.14 refuses. There the hook of `pthread_atfork` sees the children of `fork`, and no other.
+    // SAFETY: the page was mapped just now, and holds nothing yet.
+    unsafe { call(libc::SYS_madvise, advice) };
+    let origin = ORIGIN.get_or_init(|| Origin {
+        page,
+        process: getpid(),
+    });
+    origin.word().store(ORIGINAL, Ordering::Release);
+    Ok(())
+}
+
+/// In the child of a fork: what the kernel does to the page, for kernels that do not.
+pub(in crate::host) fn wipe() {
+    if let Some(origin) = ORIGIN.get() {
+        origin.word().store(0, Ordering::Release);
+    }
+}
+
+/// Returns whether this process is the child of a fork, with memory of its own.
+pub(in crate::host) fn is_copy() -> bool {
+    ORIGIN
+        .get()
+        .is_some_and(|origin| origin.word().load(Ordering::Acquire) != ORIGINAL)
+}
+
+/// Returns whether this process is a child of the one that the emulation was started in, whether it shares its memory or not. One
+/// system call. `false` where the emulation was not started.
+pub(crate) fn is_child() -> bool {
+    is_copy() || process().is_some_and(|process| process != getpid())
+}
+
+/// The process that the emulation was started in.
+pub(in crate::host) fn process() -> Option<u32> {
+    ORIGIN.get().map(|origin| origin.process)
+}

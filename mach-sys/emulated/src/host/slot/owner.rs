@@ -1,0 +1,117 @@
+//! Which thread a slot belongs to, and whether it is still that thread.
+//!
+//! The host gives a dead thread's identifier to another thread. A thread that finds a key with its identifier may find a dead one's:
+//! then the dead one's end is settled first, and the slot is the new one's, with a new identity.
+
+use super::header::Header;
+use super::identity::Identity;
+use super::region::{Slot, SlotId};
+use super::watch_word;
+use crate::host::sys::altstack::Stack;
+use crate::host::sys::{clock, copy, task_stat};
+use core::sync::atomic::{AtomicU32, Ordering};
+use std::sync::OnceLock;
+
+/// The layers above: told of each thread that is gone, with the slot that it had.
+static ENDED: OnceLock<fn(SlotId)> = OnceLock::new();
+
+/// Sets what is told of each thread that is gone. Called with the asynchronous signals blocked, in a fault handler for example.
+pub(in crate::host) fn set_hook(ended: fn(SlotId)) {
+    ENDED.get_or_init(|| ended);
+}
+
+fn settle(slot: SlotId) {
+    if let Some(ended) = ENDED.get() {
+        ended(slot);
+    }
+}
+
+/// Slots that belong to some thread.
+static TAKEN: AtomicU32 = AtomicU32::new(0);
+
+/// Whether the calling thread has registered, which each does once, and keeps the fact in a thread-local word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::host) enum Caller {
+    /// A fault handler, which cannot know.
+    InFault {
+        /// The alternate stack that was registered when the fault was delivered.
+        registered: Stack,
+    },
+    /// An ordinary call of a thread that has not.
+    Unregistered,
+}
+
+/// Makes the slot that the calling thread found by its identifier the calling thread's: puts guards and record in place if it is new
+/// there, and settles the end of an owner that is gone. Does nothing where everything is in place.
+pub(in crate::host) fn adopt(slot: Slot, caller: Caller) {
+    let header = slot.header();
+    let key = slot.keys().identity(slot.id().index());
+    let owner = if header.owner() != key {
+        key
+    } else if is_caller(header, key, caller) {
+        return;
+    } else {
+        let fresh = Identity::fresh(key.tid());
+        // The watching thread does not free a slot whose key a living thread found.
+        if slot
+            .keys()
+            .take_over(slot.id().index(), key, fresh)
+        {
+            settle(slot.id());
+            TAKEN.fetch_sub(1, Ordering::Relaxed);
+        }
+        fresh
+    };
+    slot.guard();
+    if TAKEN.fetch_add(1, Ordering::Relaxed) as usize >= slot.keys().count() / 2 {
+        // Threads that were first seen in a fault do not announce their end: time to look for those.
+        watch_word::hurry();
+    }
+    header.reset();
+    if caller != Caller::Unregistered {
+        let started = task_stat::read(owner.tid());
+        header.started.set(started.map_or(0, |stat| stat.start));
+        header.compared.set(clock::coarse_milliseconds());
+    }
+    header.set_owner(owner);
+}
+
+/// Returns whether the owner of a slot, which has the calling thread's identifier, is the calling thread.
+fn is_caller(header: &Header, owner: Identity, caller: Caller) -> bool {
+    let word_at = header.word_at.load(Ordering::Acquire);
+    match (word_at, caller) {
+        // A thread registers once: this record is another's.
+        (1.., Caller::Unregistered) => false,
+        (1.., Caller::InFault { .. }) => {
+            // The C library clears it when it makes a thread, on a stack that it kept for example.
+            let mut word = [0; size_of::<u64>()];
+            copy::read(word_at as u64, &mut word).is_ok()
+                && Identity::from_bits(u64::from_ne_bytes(word)) == owner
+        }
+        (0, Caller::Unregistered) => started_with(header, owner),
+        (0, Caller::InFault { registered }) if header.started.get() == 0 => {
+            // The host does not say when threads started. One that left with the lent stack does not come without.
+            !(header.lent.get() && registered.is_disabled())
+        }
+        (0, Caller::InFault { .. }) => {
+            // An identifier cannot have been used again within the time that the host tells starts apart by.
+            let now = clock::coarse_milliseconds();
+            let recent = now.wrapping_sub(header.compared.replace(now)) < 10;
+            recent || started_with(header, owner)
+        }
+    }
+}
+
+/// Returns whether the thread of an identifier started when the owner of a slot did.
+fn started_with(header: &Header, owner: Identity) -> bool {
+    let started = header.started.get();
+    started == 0 || task_stat::read(owner.tid()).is_none_or(|stat| stat.start == started)
+}
+
+/// Ends what the watching thread began: the thread that a slot belonged to is gone, and its key was made unfindable.
+pub(in crate::host) fn release(slot: Slot) {
+    settle(slot.id());
+    TAKEN.fetch_sub(1, Ordering::Relaxed);
+    slot.header().pthread.store(0, Ordering::Relaxed);
+    slot.header().set_owner(Identity::NONE);
+}

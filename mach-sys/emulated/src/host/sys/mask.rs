@@ -1,0 +1,66 @@
+//! The calling thread's signal mask.
+#![allow(unsafe_code)]
+
+use super::call::call;
+use mach_wire::darwin::DarwinSignal;
+
+/// A signal mask as the kernel has it: bit n − 1 for signal n.
+pub(in crate::host) type Mask = u64;
+
+/// Returns the bit of a signal in a mask.
+pub(in crate::host) const fn bit(signal: i32) -> Mask {
+    1 << (signal - 1)
+}
+
+/// The signals that a thread's own faults raise.
+pub(in crate::host) const SYNCHRONOUS: [i32; 5] = DarwinSignal::HOST_FAULTS;
+
+/// The mask of [`SYNCHRONOUS`].
+pub(in crate::host) const SYNCHRONOUS_MASK: Mask = {
+    let mut mask = 0;
+    let mut index = 0;
+    while index < SYNCHRONOUS.len() {
+        mask |= bit(SYNCHRONOUS[index]);
+        index += 1;
+    }
+    mask
+};
+
+/// The signal by which the C library's `setuid` reaches every thread: a thread that waits with it blocked would hold that up.
+const SETXID: i32 = 33;
+
+/// All signals but that one.
+pub(in crate::host) const ALL_MASK: Mask = !bit(SETXID);
+
+/// All signals but the five of [`SYNCHRONOUS`] and that one.
+pub(in crate::host) const ASYNCHRONOUS_MASK: Mask = ALL_MASK & !SYNCHRONOUS_MASK;
+
+/// Returns the place of a signal in [`SYNCHRONOUS`], if it is one of them.
+pub(in crate::host) fn index(signal: i32) -> Option<usize> {
+    SYNCHRONOUS.iter().position(|known| *known == signal)
+}
+
+/// How [`change`] combines.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::host) enum How {
+    Block = 0,
+    Unblock = 1,
+    Set = 2,
+}
+
+/// Changes the calling thread's signal mask and returns the old one.
+pub(in crate::host) fn change(how: How, mask: Mask) -> Mask {
+    let mut old: Mask = 0;
+    let (new, old_at) = (
+        core::ptr::from_ref(&mask) as usize,
+        core::ptr::from_mut(&mut old) as usize,
+    );
+    // SAFETY: the kernel reads one mask and writes one, of the size given.
+    unsafe {
+        call(
+            libc::SYS_rt_sigprocmask,
+            [how as usize, new, old_at, size_of::<Mask>(), 0, 0],
+        )
+    };
+    old
+}

@@ -1,0 +1,15 @@
+//! System calls and what is made of them directly: the lowest room, which knows nothing of the emulation.
+
+pub(in crate::host) mod altstack;
+pub(in crate::host) mod call;
+pub(in crate::host) mod clock;
+pub(crate) mod copy;
+pub(crate) mod cpu;
+pub(crate) mod credentials;
+pub(crate) mod futex;
+pub(in crate::host) mod mask;
+pub(crate) mod pages;
+pub(crate) mod reservation;
+pub(crate) mod stack;
+pub(in crate::host) mod task_stat;
+pub(crate) mod thread;

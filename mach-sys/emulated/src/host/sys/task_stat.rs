@@ -1,0 +1,89 @@
+//! What the host tells about a thread in `/proc/self/task/…/stat`, read without allocation.
+#![allow(unsafe_code)]
+
+use super::call::call;
+use std::io::Write;
+
+/// A thread's line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::host) struct TaskStat {
+    /// Field 3: `b'R'`, `b'S'`, `b'Z'` and so on.
+    pub(in crate::host) state: u8,
+    /// Field 22: when the thread started, in clock ticks (10 ms as a rule) since the host did.
+    pub(in crate::host) start: u64,
+}
+
+/// Reads the line of a thread of this process. `None` where there is no such thread, or no `/proc`.
+pub(in crate::host) fn read(tid: u32) -> Option<TaskStat> {
+    let mut path = [0; 64];
+    let mut rest = &mut path[..];
+    // The buffer holds the longest path and the zero that ends it.
+    write!(rest, "/proc/self/task/{tid}/stat").ok()?;
+    let mut line = [0; 512];
+    let length = read_file(&path, &mut line);
+    parse(line.get(..length)?)
+}
+
+/// The name stands in parentheses and may contain anything; the other fields follow it.
+fn parse(line: &[u8]) -> Option<TaskStat> {
+    let end = line.iter().rposition(|byte| *byte == b')')?;
+    let mut fields = line.get(end + 2..)?.split(|byte| *byte == b' ');
+    let state = *fields.next()?.first()?;
+    let start = core::str::from_utf8(fields.nth(18)?).ok()?.parse().ok()?;
+    Some(TaskStat { state, start })
+}
+
+/// Reads the beginning of a file into `into` and returns its length in bytes; 0 if it cannot be read. The path ends with a zero.
+fn read_file(path: &[u8; 64], into: &mut [u8]) -> usize {
+    let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
+    let open = [
+        libc::AT_FDCWD as usize,
+        path.as_ptr() as usize,
+        flags,
+        0,
+        0,
+        0,
+    ];
+    // SAFETY: the path is shorter than its buffer, whose rest is zero.
+    let file = unsafe { call(libc::SYS_openat, open) };
+    if file < 0 {
+        return 0;
+    }
+    let file = file as usize;
+    let at = into.as_mut_ptr() as usize;
+    // SAFETY: the kernel writes into the slice; the file was opened here.
+    let length = unsafe {
+        let length = call(libc::SYS_read, [file, at, into.len(), 0, 0, 0]);
+        call(libc::SYS_close, [file, 0, 0, 0, 0, 0]);
+        length
+    };
+    usize::try_from(length).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TaskStat, parse, read};
+
+    #[test]
+    fn the_name_may_contain_anything() {
+        let line = b"7 (a) R (b) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 9";
+        let expected = TaskStat {
+            state: b'S',
+            start: 4711,
+        };
+        assert_eq!(parse(line), Some(expected));
+        for cut in 0..line.len() - 6 {
+            assert_eq!(parse(&line[..cut]), None, "{cut} bytes");
+        }
+    }
+
+    #[test]
+    fn the_calling_thread_has_a_start_and_a_thread_that_is_not_has_none() {
+        let Some(this) = read(crate::host::sys::thread::gettid()) else {
+            return;
+        };
+        assert_eq!(this.state, b'R');
+        assert!(this.start > 0);
+        assert_eq!(read(u32::MAX), None);
+    }
+}

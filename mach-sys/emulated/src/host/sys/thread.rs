@@ -1,0 +1,56 @@
+//! Processes and threads by their identifiers.
+#![allow(unsafe_code)]
+
+use super::call::call;
+
+/// Returns the calling thread's identifier on this host. The host gives it to another thread some time after this one's end.
+pub(crate) fn gettid() -> u32 {
+    // SAFETY: gettid takes no arguments.
+    unsafe { call(libc::SYS_gettid, [0; 6]) as u32 }
+}
+
+/// Returns the calling process's identifier, from the kernel.
+pub(in crate::host) fn getpid() -> u32 {
+    // SAFETY: getpid takes no arguments.
+    unsafe { call(libc::SYS_getpid, [0; 6]) as u32 }
+}
+
+/// Sends a signal to a thread of this process, with a siginfo of the caller's choice.
+///
+/// # Safety
+/// `info` points to a kernel siginfo, and the process is prepared for the signal, if only to die of it.
+pub(in crate::host) unsafe fn queue_signal(tid: u32, signal: i32, info: usize) -> isize {
+    let process = getpid() as usize;
+    let arguments = [process, tid as usize, signal as usize, info, 0, 0];
+    // SAFETY: the caller's promise.
+    unsafe { call(libc::SYS_rt_tgsigqueueinfo, arguments) }
+}
+
+/// Returns whether a thread of this process still exists. Only `ESRCH` says that it does not: a sandbox that refuses the question
+/// says nothing.
+pub(in crate::host) fn exists(tid: u32) -> bool {
+    let process = getpid() as usize;
+    // SAFETY: signal 0 is only a question.
+    let answer = unsafe { call(libc::SYS_tgkill, [process, tid as usize, 0, 0, 0, 0]) };
+    answer != -(libc::ESRCH as isize)
+}
+
+/// Returns whether the calling process shares its signal dispositions with another (`CLONE_SIGHAND`). `false` where the host does
+/// not say.
+pub(in crate::host) fn shares_dispositions_with(process: u32) -> bool {
+    const KCMP_SIGHAND: usize = 4;
+    let arguments = [getpid() as usize, process as usize, KCMP_SIGHAND, 0, 0, 0];
+    // SAFETY: the call compares two processes and touches neither.
+    unsafe { call(libc::SYS_kcmp, arguments) == 0 }
+}
+
+/// Ends the calling process by a signal that no process can handle.
+pub(in crate::host) fn kill_this_process() {
+    // SAFETY: ends the calling process, as its caller wants.
+    unsafe {
+        call(
+            libc::SYS_kill,
+            [getpid() as usize, libc::SIGKILL as usize, 0, 0, 0, 0],
+        )
+    };
+}

@@ -1,0 +1,162 @@
+//! Threads that make kernel calls: their registration, and what makes them ready for faults.
+#![allow(unsafe_code)]
+
+use super::exit::key;
+use super::fault::previous;
+use super::slot::inside;
+use super::slot::owner::{self, Caller};
+use super::slot::region::{self, Slot, SlotId};
+use super::slot::{origin, watch_word};
+use super::sys::altstack::{self, Stack};
+use super::sys::mask::{self, ALL_MASK, How, Mask, SYNCHRONOUS_MASK};
+use super::sys::thread::gettid;
+use core::sync::atomic::Ordering;
+
+/// Every slot is taken: the thread's kernel calls fail, and its faults go to the signal fallback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("all slots for threads are taken")]
+pub(crate) struct Exhausted;
+
+/// Registers the calling thread, once: a slot, an alternate stack if it has none, the five signals unblocked, its end announced.
+pub(crate) fn register() -> Result<SlotId, Exhausted> {
+    match inside::slot() {
+        Some(slot) => Ok(slot.id()),
+        None => register_now(),
+    }
+}
+
+#[cold]
+fn register_now() -> Result<SlotId, Exhausted> {
+    let slot = find_or_wait(gettid())?;
+    // No handler runs while the slot changes hands.
+    let before = mask::change(How::Block, ALL_MASK);
+    owner::adopt(slot, Caller::Unregistered);
+    let header = slot.header();
+    let word_at = inside::note(slot.id(), header.owner());
+    header.word_at.store(word_at, Ordering::Release);
+    // SAFETY: no arguments.
+    let this = unsafe { libc::pthread_self() };
+    header.pthread.store(this, Ordering::Release);
+    header.announces.store(key::arm(slot.id()), Ordering::Release);
+    mask::change(How::Set, before);
+    if altstack::registered().is_disabled() {
+        lend(slot);
+    }
+    prepare();
+    Ok(slot.id())
+}
+
+/// Finds or claims a slot, with some patience: a thread that was joined a moment ago may still be there.
+fn find_or_wait(tid: u32) -> Result<Slot, Exhausted> {
+    for _ in 0..100 {
+        let found = region::keys().and_then(|keys| keys.find_or_claim(tid));
+        if let Some(slot) = found.and_then(region::from_index).and_then(Slot::of) {
+            return Ok(slot);
+        }
+        watch_word::hurry();
+        std::thread::sleep(core::time::Duration::from_millis(1));
+    }
+    region::note_exhausted();
+    Err(Exhausted)
+}
+
+/// Registers the lent stack. Returns whether it is registered.
+fn lend(slot: Slot) -> bool {
+    // SAFETY: the lent part of the thread's own slot, which lives until the thread is gone. A refusal (the thread runs on an
+    // alternate stack just now) leaves the thread with what it has.
+    unsafe { altstack::register(&slot.lent_stack()) }.is_ok()
+}
+
+/// Unblocks the five signals, since a blocked one kills, and applies the policy about handlers that were installed later.
+fn prepare() {
+    mask::change(How::Unblock, SYNCHRONOUS_MASK);
+    previous::look();
+}
+
+/// What the calling thread has arranged that making it ready for faults may change.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arranged {
+    stack: Stack,
+    blocked: Mask,
+}
+
+impl Arranged {
+    /// Looks.
+    pub(crate) fn now() -> Self {
+        Self {
+            stack: altstack::registered(),
+            blocked: mask::change(How::Block, 0),
+        }
+    }
+
+    /// Makes the calling thread ready for faults: the lent stack, and the five signals unblocked. A stack of the thread's own does not
+    /// do: the component that registered it may unmap it on another thread, as Rust's runtime does at `exit`.
+    pub(crate) fn make_ready(self, slot: SlotId) -> Changed {
+        let slot = Slot::of(slot);
+        let lent = slot.filter(|slot| lend(*slot)).map(Slot::lent_stack);
+        prepare();
+        Changed {
+            before: self,
+            lent,
+        }
+    }
+
+    /// Nothing was changed: the thread could not be registered.
+    pub(crate) fn keep(self) -> Changed {
+        Changed {
+            before: self,
+            lent: None,
+        }
+    }
+}
+
+/// What making a thread ready for faults changed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Changed {
+    before: Arranged,
+    /// The stack that was registered, if it was.
+    lent: Option<Stack>,
+}
+
+impl Changed {
+    /// Undoes it on the calling thread, and nothing else: what the thread arranged meanwhile stays.
+    pub(crate) fn undo(self) {
+        if let Some(lent) = self.lent {
+            if !self.before.stack.is_same(&lent) && altstack::registered().is_same(&lent) {
+                // SAFETY: what was registered before: none, or a stack that its owner keeps. A refusal (the thread runs on its
+                // alternate stack just now) leaves the thread with what it has.
+                let _ = unsafe { altstack::register(&self.before.stack) };
+            }
+        }
+        mask::change(How::Block, self.before.blocked & SYNCHRONOUS_MASK);
+    }
+}
+
+/// The calling thread's identifier: never the same for two threads of a process. The host's own, which may come back, for a thread
+/// that could not be registered.
+pub(crate) fn id() -> u64 {
+    inside::identity().map_or_else(|| u64::from(gettid()), |identity| identity.bits())
+}
+
+/// The identifier of the thread that has a slot.
+pub(crate) fn id_of(slot: SlotId) -> u64 {
+    Slot::of(slot).map_or(0, |slot| slot.header().owner().bits())
+}
+
+/// Returns whether the thread that has a slot is the process's first.
+pub(crate) fn is_main(slot: SlotId) -> bool {
+    Slot::of(slot).map(|slot| slot.header().owner().tid()) == origin::process()
+}
+
+/// The slot of a registered thread.
+pub(crate) fn of_pthread(thread: libc::pthread_t) -> Option<SlotId> {
+    region::keys()?
+        .taken()
+        .filter_map(|seen| Slot::of(region::from_index(seen.index())?))
+        .find(|slot| {
+            let header = slot.header();
+            header.pthread.load(Ordering::Acquire) == thread
+                && !header.exiting.load(Ordering::Relaxed)
+        })
+        .map(Slot::id)
+}
