@@ -17,6 +17,9 @@ pub enum Generation {
     MacOs26,
 }
 
+/// Slots of the largest name table that XNU makes (C0.7).
+const LARGEST_TABLE: u32 = 305_834;
+
 /// How many of each kind of object one kernel can hold. Address space is reserved for all of them; memory is used for what is
 /// touched.
 #[derive(Clone, Copy, Debug)]
@@ -28,19 +31,19 @@ pub(crate) struct Limits {
     /// Message buffers.
     pub(crate) messages: u32,
     pub(crate) threads: u32,
-    /// Slots of each name table, of which the first is never used; at most XNU's largest table (C0.7).
+    /// Slots of each name table, of which the first is never used.
     pub(crate) names: u32,
 }
 
 impl Limits {
-    /// For the process's own kernel.
+    /// For the process's own kernel. Names run out before ports and sets do, as in XNU.
     pub(crate) const PROCESS: Self = Self {
-        ports: 1 << 17,
-        sets: 1 << 17,
-        members: 1 << 17,
+        ports: 1 << 19,
+        sets: 1 << 19,
+        members: 1 << 19,
         messages: 1 << 14,
         threads: 1 << 13,
-        names: 305_834,
+        names: LARGEST_TABLE,
     };
 
     /// For a kernel of a test.

@@ -8,9 +8,6 @@ use super::entry::{Denoted, Entry, Rights};
 use super::name::{Name, NameRef, SpaceId};
 use crate::error::ReserveError;
 
-/// The largest table that XNU makes (C0.7).
-pub(crate) const LARGEST_TABLE: u32 = 305_834;
-
 /// A task's names.
 #[derive(Debug)]
 pub(crate) struct Space {
@@ -47,10 +44,10 @@ impl Default for Space {
 }
 
 impl Space {
-    /// A table for names in slots 1 to `largest - 1`.
-    pub(crate) fn new(largest: u32, even_steps: bool) -> Result<Self, ReserveError> {
+    /// A table for names in slots 1 to `slots - 1`.
+    pub(crate) fn new(slots: u32, even_steps: bool) -> Result<Self, ReserveError> {
         Ok(Self {
-            entries: Table::new(largest.min(LARGEST_TABLE) as usize)?,
+            entries: Table::new(slots as usize)?,
             even_steps,
             ..Self::default()
         })
