@@ -1,8 +1,8 @@
-//! What can be chosen about the emulated kernel. Plain data, the same on every host, so that a portable program can name it.
+//! The configuration of the emulated kernel: plain data.
 
 use crate::rules::Generation;
 
-/// How the emulated Mach is set up. Made by `default`, then changed:
+/// Configures the emulated Mach. Start from `default` and change fields:
 ///
 /// ```
 /// let mut config = mach_emulated::Config::default();
@@ -11,16 +11,16 @@ use crate::rules::Generation;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// Threads that can be known at a time, rounded up to a power of two and at least 1: 2048 by default. Each takes 64 KiB of
-    /// address space, and memory for what it touches of it. What the next thread does when all are taken: its kernel calls fail,
-    /// and its faults go to the handler that was installed before.
+    /// How many threads can be known at a time, rounded up to a power of two and at least 1. The default is 2048. Each takes 64 KiB
+    /// of address space, and memory for the part that it touches. When all are taken, the kernel calls of another thread fail, and
+    /// its faults go to the previous signal handler.
     pub threads: u32,
-    /// Whether the trap number and error code in the host's signal frames say what happened. Some sandboxes leave them 0; there the
-    /// signal, its code and its address have to do. `None`, the default: one fault at the start tells.
+    /// Whether the trap number and error code in the host's signal frames are valid. Some sandboxes leave them 0; there the
+    /// emulation uses the signal, its code and its address instead. With `None`, the default, one fault at the start decides.
     pub hardware_words: Option<bool>,
-    /// What becomes of handlers that somebody installs over the emulation's later.
+    /// What the emulation does when another component replaces one of its signal handlers.
     pub displaced: WhenDisplaced,
-    /// Which macOS the kernel behaves as, where versions differ: macOS 26 by default.
+    /// Which macOS the kernel behaves as, where versions differ. The default is macOS 26.
     pub generation: Generation,
 }
 
@@ -36,22 +36,22 @@ impl Default for Config {
 }
 
 impl Config {
-    /// As many threads as there will be slots.
+    /// Returns how many slots for threads there will be.
     pub(crate) fn slots(&self) -> u32 {
         self.threads.clamp(1, LARGEST).next_power_of_two()
     }
 }
 
-/// More would not fit the kernel's table of threads.
+/// The most slots that the kernel's table of threads has room for.
 const LARGEST: u32 = 1 << 16;
 
-/// What becomes of a handler that somebody installs over the emulation's. Looked at whenever a thread's first kernel call makes it
-/// known.
+/// What the emulation does when another component replaces one of its signal handlers. It looks for that whenever the first kernel
+/// call of a thread makes the thread known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenDisplaced {
-    /// He is asked first, and the emulation only if he chains.
+    /// Leaves the new handler in place. It runs first; the emulation sees a fault only if that handler chains.
     #[default]
     Leave,
-    /// The emulation goes over him again, and he becomes its host level: asked about what nobody wants.
+    /// Installs its own handler again. The new handler becomes the signal fallback.
     TakeBack,
 }

@@ -91,7 +91,7 @@ fn deliver(
     outcome
 }
 
-/// The action of a level, if it has a live port and a behavior that there is a message for (A2.2–A2.5).
+/// Returns the action of a level, if it has a live port and a behavior that there is a message for (A2.2–A2.5).
 pub(super) fn wanted(
     kernel: &Kernel<'_, '_>,
     level: Level,
@@ -111,7 +111,7 @@ pub(super) fn wanted(
     })
 }
 
-/// The words of the state that the request carries. A state that cannot be fetched means that nothing is sent (A4.1).
+/// Fetches the words of the state that the request carries. Without them nothing is sent (A4.1).
 fn fetch_state<'s>(
     context: &Context,
     wanted: Wanted,
@@ -153,7 +153,7 @@ fn write_request<'k>(
     message
 }
 
-/// What the reply decides (A4.4, A6), its state written into the context.
+/// Returns what the reply decides (A4.4, A6), and writes its state into the context.
 fn apply(
     reply: &mut Buffer<'_>,
     routine: Routine,
@@ -175,7 +175,7 @@ fn apply(
     state::set(context, Flavor::new(Machine::NATIVE, flavor), words)
 }
 
-/// Whether a reply, as received, is one to a request of the routine, and says that the exception was handled (A6).
+/// Returns whether a reply, as received, is one to a request of the routine, and says that the exception was handled (A6).
 pub(super) fn judge<'r>(
     reply: &'r [u8],
     routine: Routine,

@@ -37,7 +37,7 @@ pub(super) fn deliver<'k>(
     }
 }
 
-/// A message arrives at a port on which the kernel waits for a reply.
+/// Delivers a message to a port on which the kernel waits for a reply.
 fn reply<'k>(ipc: &mut Ipc<'_, 'k>, mut message: Buffer<'k>, port: PortId) {
     let arrived = match &mut ipc.port_mut(port).kind {
         PortKind::Reply(reply) if reply.is_waiting() => {
@@ -57,8 +57,8 @@ fn reply<'k>(ipc: &mut Ipc<'_, 'k>, mut message: Buffer<'k>, port: PortId) {
     }
 }
 
-/// The emulated kernel's objects are called through the seam, not by message; a message to one gets the reply that a kernel gives
-/// to an identifier it does not know: `MIG_BAD_ID`.
+/// Answers a message to a kernel object. These are called through the seam, not by message: the reply is what a kernel gives to
+/// an identifier it does not know: `MIG_BAD_ID`.
 fn refuse_call<'k>(ipc: &mut Ipc<'_, 'k>, mut message: Buffer<'k>) {
     let reply = message.reply.take();
     let id = message.header().msgh_id;

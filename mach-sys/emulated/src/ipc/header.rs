@@ -37,7 +37,7 @@ fn is_sendable(disposition: Disposition) -> bool {
     disposition != Disposition::MOVE_RECEIVE && disposition.as_received().is_some()
 }
 
-/// What can be wrong with the header alone (C10.1).
+/// Finds what is wrong with the header alone (C10.1).
 fn validate(ipc: &Ipc<'_, '_>, header: &mach_msg_header_t) -> Result<Wanted, KernReturn> {
     let bits = header.msgh_bits;
     if bits & !MACH_MSGH_BITS_USER != 0 && ipc.rules.unknown_header_bits_are_refused() {
@@ -65,7 +65,7 @@ fn validate(ipc: &Ipc<'_, '_>, header: &mach_msg_header_t) -> Result<Wanted, Ker
     Ok(wanted)
 }
 
-/// What can be wrong with the rights, in the order of C10.2; changes nothing but dead names.
+/// Finds what is wrong with the rights, in the order of C10.2. Changes nothing but dead names.
 fn check_rights(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -111,7 +111,8 @@ fn check_rights(
     Ok(())
 }
 
-/// A send-once right whose port died, not looked at since: the message is accepted, and vanishes (C10.2).
+/// Returns whether the destination is a send-once right whose port died and which no call looked at since: the message is
+/// accepted, and vanishes
 fn vanishes(ipc: &Ipc<'_, '_>, space: SpaceId, wanted: Wanted) -> bool {
     let entry = ipc.space(space).get(wanted.destination);
     let once = entry.filter(|entry| entry.rights.has(Rights::SEND_ONCE));
@@ -119,8 +120,8 @@ fn vanishes(ipc: &Ipc<'_, '_>, space: SpaceId, wanted: Wanted) -> bool {
     wanted.to == Disposition::MOVE_SEND_ONCE && port.is_some_and(|port| !ipc.port(port).alive)
 }
 
-/// A reply right that is absent, a set, a dead name already, or of the wrong kind is refused. One whose port died without its
-/// name having been looked at since goes through (C10.2).
+/// Refuses a reply right that is absent, a set, a dead name already, or of the wrong kind. One whose port died without its name
+/// having been looked at since goes through (C10.2).
 fn check_reply(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -206,11 +207,11 @@ pub(super) fn copyin_body(
 pub(super) enum View {
     /// The receiver's: the reply right is remote, the destination local (C11.6).
     Receiver,
-    /// The sender's, to whom a message comes back (C10.7).
+    /// The sender's, which gets a message back (C10.7).
     Sender,
 }
 
-/// The header's bits as a receiver or sender sees them.
+/// Returns the header's bits as a receiver or sender sees them.
 fn bits(message: &Kmsg, view: View) -> u32 {
     let (destination, reply) = (
         message.destination_disposition().raw(),

@@ -13,7 +13,7 @@ pub(super) fn note_reply(elsewhere: bool) {
     REPLIED_ELSEWHERE.with(|replied| replied.set(elsewhere));
 }
 
-/// Whether the calling thread's last act was a reply to a thread on another CPU.
+/// Returns whether the calling thread's last act was a reply to a thread on another CPU.
 pub(super) fn take_replied_elsewhere() -> bool {
     REPLIED_ELSEWHERE.with(|replied| replied.replace(false))
 }

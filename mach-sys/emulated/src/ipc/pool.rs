@@ -196,7 +196,7 @@ impl Queue {
         Some(buffer)
     }
 
-    /// The first message, still queued.
+    /// Returns the first message, still queued.
     pub(crate) fn first<'q>(&'q self, pool: &'q Pool) -> Option<&'q Kmsg> {
         // SAFETY: the head is in this queue, hence owned by it, and the queue cannot change during the borrow.
         (self.head != 0).then(|| unsafe { &*pool.cell(self.head).content.get() })
@@ -216,8 +216,14 @@ impl Queue {
 
     /// Moves all messages of `other` behind this queue's.
     pub(crate) fn append(&mut self, other: &mut Self, pool: &Pool) {
-        while let Some(buffer) = other.pop(pool) {
-            self.push(buffer);
+        let other = core::mem::take(other);
+        if self.tail == 0 {
+            *self = other;
+        } else if other.head != 0 {
+            // SAFETY: the tail is in this queue, hence owned by it, and the queue is borrowed exclusively.
+            unsafe { (*pool.cell(self.tail).content.get()).next = other.head };
+            self.tail = other.tail;
+            self.count += other.count;
         }
     }
 }

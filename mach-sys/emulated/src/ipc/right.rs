@@ -78,7 +78,8 @@ fn discard_send(ipc: &mut Ipc<'_, '_>, port: PortId) {
     ipc.release_port(port);
 }
 
-/// A send-once right ends unused: its port hears of it (C8.8), and a request that waited for a reply through it is over (A6.8).
+/// Destroys a send-once right unused: its port is notified (C8.8), and a request that waited for a reply through it is over
+/// (A6.8).
 fn discard_send_once(ipc: &mut Ipc<'_, '_>, port: PortId) {
     let dying = ipc.port_mut(port);
     if dying.alive {
@@ -113,8 +114,8 @@ pub(super) fn wake_requester(ipc: &mut Ipc<'_, '_>, port: PortId) {
     ipc.wake(object);
 }
 
-/// A port dies: it leaves its sets, threads that wait on it look again, its queue is doomed. Names of it are found dead when they
-/// are looked at (C1.1).
+/// Kills a port: it leaves its sets, threads that wait on it look again, its queue is doomed. Names of it are found dead when
+/// they are looked at (C1.1).
 fn die(ipc: &mut Ipc<'_, '_>, port: PortId) {
     let pool = ipc.pool;
     ipc.port_mut(port).alive = false;
