@@ -28,8 +28,10 @@ pub(crate) struct Limits {
     pub(crate) sets: u32,
     /// Memberships of ports in sets.
     pub(crate) members: u32,
-    /// Message buffers.
+    /// Message buffers for all messages.
     pub(crate) messages: u32,
+    /// Message buffers beside those for the kernel's own messages and the replies to them.
+    pub(crate) reserved_messages: u32,
     pub(crate) threads: u32,
     /// Slots of each name table, of which the first is never used.
     pub(crate) names: u32,
@@ -42,6 +44,7 @@ impl Limits {
         sets: 1 << 19,
         members: 1 << 19,
         messages: 1 << 14,
+        reserved_messages: 1 << 10,
         threads: 1 << 13,
         names: LARGEST_TABLE,
     };
@@ -53,6 +56,7 @@ impl Limits {
         sets: 1 << 12,
         members: 1 << 12,
         messages: 1 << 10,
+        reserved_messages: 64,
         threads: 16,
         names: 1 << 12,
     };

@@ -63,12 +63,12 @@ fn deliver(
     context: &mut Context,
 ) -> Result<(), KernReturn> {
     // A state passes through here on its way between the context and a message: not on the stack, which is a small one.
-    let mut scratch = mach.pool().take().ok_or(KernReturn::RESOURCE_SHORTAGE)?;
+    let mut scratch = mach.pool().take_reserved().ok_or(KernReturn::RESOURCE_SHORTAGE)?;
     let mut held = mach.lock_with_signals_blocked();
     let kernel = &mut Kernel::of(&mut held);
     let wanted = wanted(kernel, level, fault.exception)?;
     let state = fetch_state(context, wanted, kernel.ipc.rules, &mut scratch)?;
-    let message = kernel.ipc.pool.take();
+    let message = kernel.ipc.pool.take_reserved();
     let message = message.ok_or(KernReturn::RESOURCE_SHORTAGE)?;
     let rights = DeliveryRights::make(kernel, thread, wanted.port, wanted.routine)?;
     let identity = rights.identity(&mut kernel.ipc);

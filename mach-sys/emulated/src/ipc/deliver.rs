@@ -66,7 +66,7 @@ fn refuse_call<'k>(ipc: &mut Ipc<'_, 'k>, mut message: Buffer<'k>) {
     if reply.port().is_none() {
         return;
     }
-    let Some(mut answer) = ipc.pool.take() else {
+    let Some(mut answer) = ipc.pool.take_reserved() else {
         right::release(ipc, reply);
         return;
     };

@@ -2,9 +2,10 @@
 
 use super::copyin::{self, Dead};
 use super::copyout;
-use super::entry::Rights;
+use super::entry::{Entry, Rights};
 use super::kmsg::{Kmsg, Right};
 use super::name::{Name, SpaceId};
+use super::port::PortKind;
 use super::state::Ipc;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::{
@@ -116,7 +117,7 @@ fn check_rights(
 fn vanishes(ipc: &Ipc<'_, '_>, space: SpaceId, wanted: Wanted) -> bool {
     let entry = ipc.space(space).get(wanted.destination);
     let once = entry.filter(|entry| entry.rights.has(Rights::SEND_ONCE));
-    let port = once.and_then(super::entry::Entry::port);
+    let port = once.and_then(Entry::port);
     wanted.to == Disposition::MOVE_SEND_ONCE && port.is_some_and(|port| !ipc.port(port).alive)
 }
 
@@ -163,7 +164,7 @@ fn take_rights(
     };
     message.destination = if vanishes(ipc, space, wanted) {
         let entry = ipc.space(space).get(destination);
-        let port = entry.and_then(super::entry::Entry::port);
+        let port = entry.and_then(Entry::port);
         ipc.space_mut(space).release(destination);
         port.map_or(Right::Dead, Right::SendOnce)
     } else {
@@ -200,6 +201,13 @@ pub(super) fn copyin_body(
         message.set_descriptor(index, right.to_word(), received);
     }
     outcome
+}
+
+/// Returns whether a message, as its sender wrote it, goes to a port on which the kernel waits for a reply.
+pub(super) fn is_reply_to_the_kernel(ipc: &Ipc<'_, '_>, space: SpaceId, message: &Kmsg) -> bool {
+    let destination = Name::new(message.header().msgh_remote_port);
+    let port = ipc.space(space).get(destination).and_then(Entry::port);
+    port.is_some_and(|port| matches!(ipc.port(port).kind, PortKind::Reply(_)))
 }
 
 /// Whose view of a header's two ports is written.

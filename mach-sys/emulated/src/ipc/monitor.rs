@@ -29,7 +29,7 @@ impl<T> Monitor<T> {
         let limits = &rules.limits;
         Ok(Self {
             state: Lock::new((State::new(limits)?, above)),
-            pool: Pool::new(limits.messages)?,
+            pool: Pool::new(limits.messages, limits.reserved_messages)?,
             words: WaitWords::new(limits.ports, limits.sets)?,
             rules,
         })

@@ -234,7 +234,7 @@ fn bare_header<'k>(
     };
     deliver_destination(ipc, message.destination.take());
     right::destroy_message(ipc, message);
-    let mut bare = ipc.pool.take()?;
+    let mut bare = ipc.pool.take_reserved()?;
     bare.write(&header);
     bare.put_trailer(&trailer);
     Some(bare)

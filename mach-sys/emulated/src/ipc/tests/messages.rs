@@ -312,3 +312,46 @@ fn c11_10_several_receivers_share_a_set_and_lose_nothing() {
     });
     assert_eq!(sum, u64::from(MESSAGES) * u64::from(MESSAGES + 1) / 2);
 }
+
+#[test]
+fn a5_1_messages_that_nothing_receives_leave_room_for_the_kernels_and_their_replies() {
+    let world = World::new();
+    let limits = world.kernel.rules().limits;
+    let (handler, reply_port) = (world.port(), {
+        let made = world.ipc(crate::ipc::request::create_reply_port);
+        made.expect("room")
+    });
+    // Fill the pool: five messages each.
+    let mut queued = 0;
+    while queued < limits.messages {
+        let port = world.port();
+        for _ in 0..5.min(limits.messages - queued) {
+            let message = Message::to(port, Disposition::MAKE_SEND, 1);
+            world.send(&message).expect("a buffer");
+            queued += 1;
+        }
+    }
+    let fresh = world.port();
+    let refused = Message::to(fresh, Disposition::MAKE_SEND, 1);
+    assert_eq!(world.send(&refused), Err(KernReturn::SEND_NO_BUFFER));
+    assert_eq!(world.refs(fresh, PortRight::SEND), Ok(0), "nothing was taken");
+    // More requests, one after the other, than the reserve has buffers.
+    for round in 0..2 * limits.reserved_messages {
+        world.ipc(|ipc| {
+            let mut message = ipc.pool.take_reserved().expect("a buffer of the reserve");
+            message.write(&mach_msg_header_t {
+                msgh_size: 24,
+                msgh_id: 2405,
+                ..mach_msg_header_t::default()
+            });
+            let port = ipc.space(world.space).get(handler).and_then(|e| e.port());
+            crate::ipc::request::send(ipc, port.expect("a port"), message, reply_port);
+        });
+        let request = world.receive(handler).expect("the request");
+        assert_eq!(request.id(), 2405, "{round}");
+        let reply = Message::to(request.remote(), Disposition::MOVE_SEND_ONCE, 2505);
+        assert_eq!(world.send(&reply), Ok(()), "{round}");
+        let reply = crate::ipc::request::wait_for_reply(&world.kernel, reply_port, false);
+        assert_eq!(reply.expect("a reply").header().msgh_id, 2505, "{round}");
+    }
+}
