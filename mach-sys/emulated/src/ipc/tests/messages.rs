@@ -246,6 +246,52 @@ fn c7_6_a_port_sent_to_itself_dies() {
 }
 
 #[test]
+fn c7_6_receive_rights_in_a_circle_of_any_length_die() {
+    for length in 1..=4 {
+        let world = World::new();
+        let live = world.live();
+        let ports: Vec<_> = (0..length).map(|_| world.port()).collect();
+        for port in &ports {
+            world.make_send(*port);
+        }
+        // Each port's receive right goes to the next port; the last one would close the circle.
+        for (index, port) in ports.iter().enumerate() {
+            let next = ports[(index + 1) % length];
+            let message = Message::to(next, Disposition::COPY_SEND, 1)
+                .with_right(*port, Disposition::MOVE_RECEIVE);
+            assert_eq!(world.send(&message), Ok(()), "{length}");
+        }
+        for port in ports {
+            assert_eq!(world.kind(port), Ok(MACH_PORT_TYPE_DEAD_NAME), "{length}");
+            world.deallocate(port).expect("a dead name");
+        }
+        assert_eq!(world.live(), live, "{length}");
+    }
+}
+
+#[test]
+fn c7_6_a_chain_of_receive_rights_is_no_circle() {
+    let world = World::new();
+    let ports: Vec<_> = (0..4).map(|_| world.port()).collect();
+    for pair in ports.windows(2) {
+        let message = Message::to(pair[1], Disposition::MAKE_SEND, 1)
+            .with_right(pair[0], Disposition::MOVE_RECEIVE);
+        world.send(&message).expect("room in the queue");
+    }
+    // The rights come back one by one, and may go round the other way.
+    let mut holder = ports[3];
+    for _ in 0..3 {
+        holder = world.receive(holder).expect("a message").descriptor(0).0;
+        assert_eq!(world.kind(holder), Ok(MACH_PORT_TYPE_RECEIVE));
+    }
+    let message = Message::to(holder, Disposition::MAKE_SEND, 1)
+        .with_right(ports[3], Disposition::MOVE_RECEIVE);
+    world.send(&message).expect("room in the queue");
+    let back = world.receive(holder).expect("a message").descriptor(0).0;
+    assert_eq!(world.kind(back), Ok(MACH_PORT_TYPE_RECEIVE));
+}
+
+#[test]
 fn a_call_by_message_to_a_kernel_object_is_answered_with_mig_bad_id() {
     let world = World::new();
     let reply = world.port();
@@ -352,6 +398,8 @@ fn a5_1_messages_that_nothing_receives_leave_room_for_the_kernels_and_their_repl
         let reply = Message::to(request.remote(), Disposition::MOVE_SEND_ONCE, 2505);
         assert_eq!(world.send(&reply), Ok(()), "{round}");
         let reply = crate::ipc::request::wait_for_reply(&world.kernel, reply_port, false);
-        assert_eq!(reply.expect("a reply").header().msgh_id, 2505, "{round}");
+        let reply = reply.expect("a reply");
+        assert_eq!(reply.header().msgh_id, 2505, "{round}");
     }
+    super::walk::assert_counts(&world, "after the replies");
 }
