@@ -3,10 +3,12 @@
 use super::id::PortId;
 use super::kmsg::Right;
 use super::mqueue::{self, QueueFull};
+use super::peer;
 use super::pool::Buffer;
 use super::port::PortKind;
 use super::right;
 use super::state::Ipc;
+use super::waitq::WaitOn;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::mach_msg_header_t;
 use mach_wire::mig::{NDR_record_t, mig_reply_error_t};
@@ -51,7 +53,9 @@ fn reply<'k>(ipc: &mut Ipc<'_, 'k>, mut message: Buffer<'k>, port: PortId) {
     match arrived {
         Ok(()) => {
             right::use_up_send_once(ipc, port);
-            right::wake_requester(ipc, port);
+            let object = WaitOn::Port(port);
+            peer::note_reply(ipc.wait_word(object).waiter_is_elsewhere());
+            ipc.wake(object);
         }
         Err(message) => right::destroy_message(ipc, message),
     }

@@ -4,7 +4,7 @@
 use core::cell::Cell;
 
 thread_local! {
-    /// Set by a reply, used up by the next receive. A server thread's own; no fault handler looks at it.
+    /// Set by a sent reply, used up by the next receive. The fault handler uses neither of the two calls that reach it.
     static REPLIED_ELSEWHERE: Cell<bool> = const { Cell::new(false) };
 }
 

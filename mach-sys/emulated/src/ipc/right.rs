@@ -5,7 +5,6 @@ use super::kmsg::Right;
 use super::kobject::{Kobject, KobjectType};
 use super::member;
 use super::notify;
-use super::peer;
 use super::pool::Buffer;
 use super::port::PortKind;
 use super::state::Ipc;
@@ -92,7 +91,7 @@ fn discard_send_once(ipc: &mut Ipc<'_, '_>, port: PortId) {
             }
             PortKind::Reply(reply) => {
                 if reply.die() {
-                    wake_requester(ipc, port);
+                    ipc.wake(WaitOn::Port(port));
                 }
             }
             PortKind::Kobject(_) => {}
@@ -105,13 +104,6 @@ fn discard_send_once(ipc: &mut Ipc<'_, '_>, port: PortId) {
 pub(super) fn use_up_send_once(ipc: &mut Ipc<'_, '_>, port: PortId) {
     ipc.port_mut(port).sorights -= 1;
     ipc.release_port(port);
-}
-
-/// Wakes the thread that waits for the reply on this port.
-pub(super) fn wake_requester(ipc: &mut Ipc<'_, '_>, port: PortId) {
-    let object = WaitOn::Port(port);
-    peer::note_reply(ipc.wait_word(object).waiter_is_elsewhere());
-    ipc.wake(object);
 }
 
 /// Kills a port: it leaves its sets, threads that wait on it look again, its queue is doomed. Names of it are found dead when
