@@ -1,8 +1,8 @@
-//! What can be chosen about the emulated kernel. Plain data, the same on every host, so that a portable program can name it.
+//! The configuration of the emulated kernel: plain data.
 
 use crate::rules::Generation;
 
-/// How the emulated Mach is set up. Made by `default`, then changed:
+/// Configures the emulated Mach. Start from `default` and change fields:
 ///
 /// ```
 /// let mut config = mach_emulated::Config::default();
@@ -11,17 +11,17 @@ use crate::rules::Generation;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// Threads that can be known at a time, rounded up to a power of two and at least 1: 2048 by default. Each takes 256 KiB of
-    /// address space (512 KiB where pages have 64 KiB), and memory for the pages that it touches of it: two or three as a rule. When
-    /// all are taken, the next thread's kernel calls fail with `KERN_RESOURCE_SHORTAGE`, and its faults go to the previous signal
-    /// handler.
+    /// How many threads can be known at a time, rounded up to a power of two and at least 1. The default is 2048. Each takes 256 KiB
+    /// of address space (512 KiB where pages have 64 KiB), and memory for the pages that it touches of it: two or three as a rule.
+    /// When all are taken, the kernel calls of another thread fail with `KERN_RESOURCE_SHORTAGE`, and its faults go to the previous
+    /// signal handler.
     pub threads: u32,
-    /// Whether the trap number and error code in the host's signal frames say what happened. Some sandboxes leave them 0; there the
-    /// signal, its code and its address have to do. `None`, the default: one fault at the start tells.
+    /// Whether the trap number and error code in the host's signal frames are valid. Some sandboxes leave them 0; there the
+    /// emulation uses the signal, its code and its address instead. With `None`, the default, one fault at the start decides.
     pub hardware_words: Option<bool>,
-    /// What becomes of handlers that are installed over the emulation's after the start.
+    /// What the emulation does when another component replaces one of its signal handlers.
     pub displaced: WhenDisplaced,
-    /// Which macOS the kernel behaves as, where versions differ: macOS 26 by default.
+    /// Which macOS the kernel behaves as, where versions differ. The default is macOS 26.
     pub generation: Generation,
 }
 
@@ -45,16 +45,16 @@ impl Config {
     }
 }
 
-/// More would not fit the kernel's table of threads.
+/// The most slots that the kernel's table of threads has room for.
 const LARGEST: u32 = 1 << 16;
 
-/// What becomes of a handler that is installed over the emulation's after the start. Applied whenever a thread's first kernel call makes it
-/// known.
+/// What the emulation does when another component replaces one of its signal handlers. It looks for that whenever the first kernel
+/// call of a thread makes the thread known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenDisplaced {
-    /// It runs first, and the emulation sees a fault only if it chains.
+    /// Leaves the new handler in place. It runs first; the emulation sees a fault only if that handler chains.
     #[default]
     Leave,
-    /// The emulation replaces it again, and it becomes the signal fallback: it runs for faults that no exception handler wants.
+    /// Installs its own handler again. The new handler becomes the signal fallback: it runs for faults that no exception handler wants.
     TakeBack,
 }

@@ -9,9 +9,9 @@
 //! |---|---|
 //! | `calls` | the seam's other side: each kernel call, from raw arguments to the engine |
 //! | `process` | the process's own kernel and task, and how it is set up |
-//! | `ipc` | ports, names and messages |
 //! | `exception` | registration and delivery of exceptions |
-//! | `thread` | thread objects, their life, their registers |
+//! | `thread` | threads and tasks, their life, their exception actions, their registers |
+//! | `ipc` | ports, names and messages, and the kernel's one lock |
 //! | `host` | the host's own ways: signals, contexts, futexes, stacks, the end of threads; nowhere else |
 //!
 //! # What it does to the process

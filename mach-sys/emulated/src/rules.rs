@@ -17,6 +17,9 @@ pub enum Generation {
     MacOs26,
 }
 
+/// Slots of the largest name table that XNU makes (C0.7).
+const LARGEST_TABLE: u32 = 305_834;
+
 /// How many of each kind of object one kernel can hold. Address space is reserved for all of them; memory is used for what is
 /// touched.
 #[derive(Clone, Copy, Debug)]
@@ -25,22 +28,25 @@ pub(crate) struct Limits {
     pub(crate) sets: u32,
     /// Memberships of ports in sets.
     pub(crate) members: u32,
-    /// Message buffers.
+    /// Message buffers for all messages.
     pub(crate) messages: u32,
+    /// Message buffers beside those for the kernel's own messages and the replies to them.
+    pub(crate) reserved_messages: u32,
     pub(crate) threads: u32,
-    /// Slots of each name table, of which the first is never used; at most XNU's largest table (C0.7).
+    /// Slots of each name table, of which the first is never used.
     pub(crate) names: u32,
 }
 
 impl Limits {
-    /// For the process's own kernel.
+    /// For the process's own kernel. Names run out before ports and sets do, as in XNU.
     pub(crate) const PROCESS: Self = Self {
-        ports: 1 << 17,
-        sets: 1 << 17,
-        members: 1 << 17,
+        ports: 1 << 19,
+        sets: 1 << 19,
+        members: 1 << 19,
         messages: 1 << 14,
+        reserved_messages: 1 << 10,
         threads: 1 << 13,
-        names: 305_834,
+        names: LARGEST_TABLE,
     };
 
     /// For a kernel of a test.
@@ -50,6 +56,7 @@ impl Limits {
         sets: 1 << 12,
         members: 1 << 12,
         messages: 1 << 10,
+        reserved_messages: 64,
         threads: 16,
         names: 1 << 12,
     };

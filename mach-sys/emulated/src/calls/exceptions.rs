@@ -168,7 +168,7 @@ fn on_waiting_thread<T>(
             0 => Err(KernReturn::NOT_SUPPORTED),
             context => {
                 // SAFETY: the thread put its context here before it began to wait and takes it back under the lock that is held
-                // now; until then nobody else uses it.
+                // now; until then no other thread uses it.
                 let mut context = unsafe { Context::from_raw(context as *mut c_void) };
                 call(&mut context)
             }
@@ -176,7 +176,7 @@ fn on_waiting_thread<T>(
     })
 }
 
-/// The largest state that MIG carries, in words (A9.6).
+/// Returns the largest state that MIG carries, in words (A9.6).
 fn largest_state() -> usize {
     process().map_or(THREAD_STATE_MAX, |process| {
         process.mach.rules().largest_state()

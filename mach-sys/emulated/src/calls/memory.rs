@@ -7,7 +7,7 @@ use crate::thread::kernel::Kernel;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::types::*;
 
-/// The process, if the task that a name denotes is its own: the only one whose memory is here.
+/// Returns the process, if the task that a name denotes is its own: the only one whose memory is here.
 fn own_memory(task: mach_port_name_t) -> Result<&'static Process, KernReturn> {
     let process = process()?;
     let mut held = process.mach.lock();

@@ -10,7 +10,7 @@ use crate::thread::object::TaskId;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::types::{kern_return_t, mach_port_name_t};
 
-/// What a call returns to C: `KERN_SUCCESS`, or what went wrong.
+/// Returns what a call returns to C: `KERN_SUCCESS`, or what went wrong.
 pub(super) fn code(outcome: Result<(), KernReturn>) -> kern_return_t {
     match outcome {
         Ok(()) => KernReturn::SUCCESS.raw(),
@@ -36,7 +36,7 @@ pub(super) fn on_space<T>(
     call(&mut kernel.ipc, space)
 }
 
-/// The task whose control port a name of `caller`'s denotes.
+/// Returns the task whose control port a name of `caller`'s denotes.
 pub(super) fn task_behind(
     kernel: &mut Kernel<'_, '_>,
     caller: TaskId,

@@ -67,12 +67,12 @@ fn deliver(
     context: &mut Context,
 ) -> Result<(), KernReturn> {
     // A state passes through here on its way between the context and a message: not on the stack, which is a small one.
-    let mut scratch = mach.pool().take().ok_or(KernReturn::RESOURCE_SHORTAGE)?;
+    let mut scratch = mach.pool().take_reserved().ok_or(KernReturn::RESOURCE_SHORTAGE)?;
     let mut held = mach.lock_with_signals_blocked();
     let kernel = &mut Kernel::of(&mut held);
     let wanted = wanted(kernel, level, fault.exception)?;
     let state = fetch_state(context, wanted, kernel.ipc.rules, &mut scratch)?;
-    let message = kernel.ipc.pool.take();
+    let message = kernel.ipc.pool.take_reserved();
     let message = message.ok_or(KernReturn::RESOURCE_SHORTAGE)?;
     let rights = DeliveryRights::make(kernel, thread, wanted.port, wanted.routine)?;
     let identity = rights.identity(&mut kernel.ipc, fault.thread_id);
@@ -95,7 +95,7 @@ fn deliver(
     outcome
 }
 
-/// The action of a level, if it has a live port and a behavior that there is a message for (A2.2–A2.5).
+/// Returns the action of a level, if it has a live port and a behavior that there is a message for (A2.2–A2.5).
 pub(super) fn wanted(
     kernel: &Kernel<'_, '_>,
     level: Level,
@@ -115,7 +115,7 @@ pub(super) fn wanted(
     })
 }
 
-/// The words of the state that the request carries. A state that cannot be fetched means that nothing is sent (A4.1).
+/// Fetches the words of the state that the request carries. Without them nothing is sent (A4.1).
 fn fetch_state<'s>(
     context: &Context,
     wanted: Wanted,
@@ -157,7 +157,7 @@ fn write_request<'k>(
     message
 }
 
-/// What the reply decides (A4.4, A6), its state written into the context.
+/// Returns what the reply decides (A4.4, A6), and writes its state into the context.
 fn apply(
     reply: &mut Buffer<'_>,
     routine: Routine,
@@ -179,7 +179,7 @@ fn apply(
     state::set(context, Flavor::new(Machine::NATIVE, flavor), words)
 }
 
-/// Whether a reply, as received, is one to a request of the routine, and says that the exception was handled (A6).
+/// Returns whether a reply, as received, is one to a request of the routine, and says that the exception was handled (A6).
 pub(super) fn judge<'r>(
     reply: &'r [u8],
     routine: Routine,

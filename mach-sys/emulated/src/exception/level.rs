@@ -22,7 +22,7 @@ pub(crate) enum LevelKind {
 }
 
 impl Level {
-    /// The thread or task behind a name, as the target of a call (B1.2).
+    /// Returns the thread or task behind a name, as the target of a call (B1.2).
     pub(crate) fn find(
         kernel: &mut Kernel<'_, '_>,
         space: SpaceId,

@@ -98,13 +98,13 @@ fn registered_port(
     Ok(port)
 }
 
-/// Whether the right is for something that no user receives from.
+/// Returns whether the right is for something that no user receives from.
 fn is_kobject(ipc: &Ipc<'_, '_>, right: Right) -> bool {
     let port = right.port();
     port.is_some_and(|port| ipc.port(port).queue().is_none())
 }
 
-/// The kind of a behavior, and whether it needs 64-bit codes and has none (B2.2, B2.5).
+/// Returns the kind of a behavior, and whether it needs 64-bit codes and has none (B2.2, B2.5).
 fn kind_of(behavior: Behavior, rules: &Rules) -> (BehaviorKind, bool) {
     let mut modifiers = BehaviorModifiers::CODES | BehaviorModifiers::ERRORS;
     if rules.backtrace_is_a_modifier() {

@@ -36,7 +36,7 @@ impl<T: Zeroed> Table<T> {
         })
     }
 
-    /// A table of length 0, which needs no memory.
+    /// Makes a table of length 0, which needs no memory.
     pub(crate) const fn empty() -> Self {
         Self {
             memory: Reservation::none(),
@@ -139,7 +139,7 @@ impl<I: Id, T> Arena<I, T> {
         }
     }
 
-    /// The slots in use.
+    /// Returns the slots in use.
     #[cfg(test)]
     pub(crate) fn ids(&self) -> impl Iterator<Item = I> {
         let mut free = std::collections::HashSet::new();
@@ -153,19 +153,19 @@ impl<I: Id, T> Arena<I, T> {
             .filter_map(I::from_word)
     }
 
-    /// How many slots are in use.
+    /// Returns how many slots are in use.
     #[cfg(test)]
     pub(crate) fn live(&self) -> u32 {
         self.live
     }
 
-    /// How often a value was looked at since the arena was made: what operations cost.
+    /// Returns how often a value was looked at since the arena was made: what operations cost.
     #[cfg(test)]
     pub(crate) fn looks(&self) -> u64 {
         self.looks.get()
     }
 
-    /// The place of an identifier's slot, which holds a value.
+    /// Returns the place of an identifier's slot, which holds a value.
     fn place(&self, id: I) -> usize {
         #[cfg(test)]
         self.looks.set(self.looks.get() + 1);

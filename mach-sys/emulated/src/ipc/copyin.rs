@@ -22,7 +22,7 @@ pub(crate) enum Dead {
     Accepted,
 }
 
-/// The right that a name must have for a disposition; `None` if no message carries a right with it.
+/// Returns the right that a name must have for a disposition; `None` if no message carries a right with it.
 fn needed(disposition: Disposition) -> Option<Rights> {
     match disposition {
         Disposition::MAKE_SEND | Disposition::MAKE_SEND_ONCE | Disposition::MOVE_RECEIVE => {
@@ -108,8 +108,8 @@ pub(super) fn copyin_body(
     }
 }
 
-/// The receive right leaves the name: the port is in transit, in no set, its make-send count, sequence number and context reset
-/// (C7.1a).
+/// Takes the receive right from the name: the port is in transit and in no set, its make-send count, sequence number and
+/// context reset (C7.1a).
 fn detach_receive_right(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,

@@ -47,7 +47,7 @@ pub(crate) fn copyout(ipc: &mut Ipc<'_, '_>, space: SpaceId, right: Right) -> Na
     }
 }
 
-/// As [`copyout`], under a free name that the caller chose.
+/// Does the same as [`copyout`], under a free name that the caller chose.
 pub(super) fn copyout_name(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name, right: Right) {
     let (port, rights) = match right {
         Right::Null | Right::Dead => return,
@@ -60,7 +60,7 @@ pub(super) fn copyout_name(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name, ri
     settle(ipc, space, name, right);
 }
 
-/// A new name takes its first right over.
+/// Gives a new name its first right.
 fn settle(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name, right: Right) {
     match right {
         Right::Null | Right::Dead | Right::SendOnce(_) => {}
@@ -77,7 +77,7 @@ fn settle(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name, right: Right) {
     }
 }
 
-/// A right joins the name that its port has in the space.
+/// Adds a right to the name that its port has in the space.
 fn join_name(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name, right: Right) {
     let Some(entry) = ipc.space_mut(space).get_mut(name) else {
         return;
@@ -100,7 +100,7 @@ fn join_name(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name, right: Right) {
     }
 }
 
-/// The receive right is under this name now.
+/// Notes that the receive right is under this name now.
 fn arrive(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name, port: PortId) {
     if let Some(queue) = ipc.port_mut(port).queue_mut() {
         queue.receiver = Receiver::Name(space, name);

@@ -3,10 +3,12 @@
 use super::id::PortId;
 use super::kmsg::Right;
 use super::mqueue::{self, QueueFull};
+use super::peer;
 use super::pool::Buffer;
 use super::port::PortKind;
 use super::right;
 use super::state::Ipc;
+use super::waitq::WaitOn;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::mach_msg_header_t;
 use mach_wire::mig::{NDR_record_t, mig_reply_error_t};
@@ -37,7 +39,7 @@ pub(super) fn deliver<'k>(
     }
 }
 
-/// A message arrives at a port on which the kernel waits for a reply.
+/// Delivers a message to a port on which the kernel waits for a reply.
 fn reply<'k>(ipc: &mut Ipc<'_, 'k>, mut message: Buffer<'k>, port: PortId) {
     let arrived = match &mut ipc.port_mut(port).kind {
         PortKind::Reply(reply) if reply.is_waiting() => {
@@ -51,14 +53,16 @@ fn reply<'k>(ipc: &mut Ipc<'_, 'k>, mut message: Buffer<'k>, port: PortId) {
     match arrived {
         Ok(()) => {
             right::use_up_send_once(ipc, port);
-            right::wake_requester(ipc, port);
+            let object = WaitOn::Port(port);
+            peer::note_reply(ipc.wait_word(object).waiter_is_elsewhere());
+            ipc.wake(object);
         }
         Err(message) => right::destroy_message(ipc, message),
     }
 }
 
-/// The emulated kernel's objects are called through the seam, not by message; a message to one gets the reply that a kernel gives
-/// to an identifier it does not know: `MIG_BAD_ID`.
+/// Answers a message to a kernel object. These are called through the seam, not by message: the reply is what a kernel gives to
+/// an identifier it does not know: `MIG_BAD_ID`.
 fn refuse_call<'k>(ipc: &mut Ipc<'_, 'k>, mut message: Buffer<'k>) {
     let reply = message.reply.take();
     let id = message.header().msgh_id;
@@ -66,7 +70,7 @@ fn refuse_call<'k>(ipc: &mut Ipc<'_, 'k>, mut message: Buffer<'k>) {
     if reply.port().is_none() {
         return;
     }
-    let Some(mut answer) = ipc.pool.take() else {
+    let Some(mut answer) = ipc.pool.take_reserved() else {
         right::release(ipc, reply);
         return;
     };

@@ -36,7 +36,7 @@ impl Rights {
         self.0 == 0
     }
 
-    /// As `mach_port_type` shows them.
+    /// Returns the rights as `mach_port_type` shows them.
     pub(crate) const fn port_type(self) -> PortType {
         PortType::from_bits_retain((self.0 as u32) << 16)
     }
@@ -75,7 +75,7 @@ pub(crate) struct Entry {
 unsafe impl Zeroed for Entry {}
 
 impl Entry {
-    /// The port behind a send, receive or send-once right.
+    /// Returns the port behind a send, receive or send-once right.
     pub(crate) fn port(&self) -> Option<PortId> {
         let of_port = Rights::SEND.with(Rights::RECEIVE).with(Rights::SEND_ONCE);
         if self.rights.without(of_port) == self.rights {
@@ -84,7 +84,7 @@ impl Entry {
         PortId::from_word(self.word)
     }
 
-    /// The set behind a port set's name.
+    /// Returns the set behind a port set's name.
     pub(crate) fn set(&self) -> Option<SetId> {
         if self.rights != Rights::PORT_SET {
             return None;
@@ -100,7 +100,7 @@ impl Entry {
         };
     }
 
-    /// The port died: the rights are those of a dead name, with at least one reference.
+    /// Turns the rights into those of a dead name, with at least one reference.
     pub(super) fn become_dead_name(&mut self) {
         self.rights = Rights::DEAD_NAME;
         self.word = 0;
@@ -108,7 +108,7 @@ impl Entry {
         self.references = self.references.max(1);
     }
 
-    /// Of a free slot: the free slot before it in the list; 0 for the first.
+    /// Returns, for a free slot, the free slot before it in the list; 0 for the first.
     pub(super) fn previous_free(&self) -> u32 {
         self.word
     }

@@ -2,9 +2,10 @@
 
 use super::copyin::{self, Dead};
 use super::copyout;
-use super::entry::Rights;
+use super::entry::{Entry, Rights};
 use super::kmsg::{Kmsg, Right};
 use super::name::{Name, SpaceId};
+use super::port::PortKind;
 use super::state::Ipc;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::{
@@ -37,7 +38,7 @@ fn is_sendable(disposition: Disposition) -> bool {
     disposition != Disposition::MOVE_RECEIVE && disposition.as_received().is_some()
 }
 
-/// What can be wrong with the header alone (C10.1).
+/// Finds what is wrong with the header alone (C10.1).
 fn validate(ipc: &Ipc<'_, '_>, header: &mach_msg_header_t) -> Result<Wanted, KernReturn> {
     let bits = header.msgh_bits;
     if bits & !MACH_MSGH_BITS_USER != 0 && ipc.rules.unknown_header_bits_are_refused() {
@@ -65,7 +66,7 @@ fn validate(ipc: &Ipc<'_, '_>, header: &mach_msg_header_t) -> Result<Wanted, Ker
     Ok(wanted)
 }
 
-/// What can be wrong with the rights, in the order of C10.2; changes nothing but dead names.
+/// Finds what is wrong with the rights, in the order of C10.2. Changes nothing but dead names.
 fn check_rights(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -111,16 +112,17 @@ fn check_rights(
     Ok(())
 }
 
-/// A send-once right whose port died, not looked at since: the message is accepted, and vanishes (C10.2).
+/// Returns whether the destination is a send-once right whose port died and which no call looked at since: the message is
+/// accepted, and vanishes
 fn vanishes(ipc: &Ipc<'_, '_>, space: SpaceId, wanted: Wanted) -> bool {
     let entry = ipc.space(space).get(wanted.destination);
     let once = entry.filter(|entry| entry.rights.has(Rights::SEND_ONCE));
-    let port = once.and_then(super::entry::Entry::port);
+    let port = once.and_then(Entry::port);
     wanted.to == Disposition::MOVE_SEND_ONCE && port.is_some_and(|port| !ipc.port(port).alive)
 }
 
-/// A reply right that is absent, a set, a dead name already, or of the wrong kind is refused. One whose port died without its
-/// name having been looked at since goes through (C10.2).
+/// Refuses a reply right that is absent, a set, a dead name already, or of the wrong kind. One whose port died without its name
+/// having been looked at since goes through (C10.2).
 fn check_reply(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -162,7 +164,7 @@ fn take_rights(
     };
     message.destination = if vanishes(ipc, space, wanted) {
         let entry = ipc.space(space).get(destination);
-        let port = entry.and_then(super::entry::Entry::port);
+        let port = entry.and_then(Entry::port);
         ipc.space_mut(space).release(destination);
         port.map_or(Right::Dead, Right::SendOnce)
     } else {
@@ -201,16 +203,23 @@ pub(super) fn copyin_body(
     outcome
 }
 
+/// Returns whether a message, as its sender wrote it, goes to a port on which the kernel waits for a reply.
+pub(super) fn is_reply_to_the_kernel(ipc: &Ipc<'_, '_>, space: SpaceId, message: &Kmsg) -> bool {
+    let destination = Name::new(message.header().msgh_remote_port);
+    let port = ipc.space(space).get(destination).and_then(Entry::port);
+    port.is_some_and(|port| matches!(ipc.port(port).kind, PortKind::Reply(_)))
+}
+
 /// Whose view of a header's two ports is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum View {
     /// The receiver's: the reply right is remote, the destination local (C11.6).
     Receiver,
-    /// The sender's, to whom a message comes back (C10.7).
+    /// The sender's, which gets a message back (C10.7).
     Sender,
 }
 
-/// The header's bits as a receiver or sender sees them.
+/// Returns the header's bits as a receiver or sender sees them.
 fn bits(message: &Kmsg, view: View) -> u32 {
     let (destination, reply) = (
         message.destination_disposition().raw(),

@@ -4,17 +4,17 @@ use core::num::NonZeroU32;
 
 /// Identifies one kind of object of one kernel.
 pub(crate) trait Id: Copy {
-    /// The identifier of a slot, counted from 1.
+    /// Returns the identifier of a slot, counted from 1.
     fn from_slot(slot: NonZeroU32) -> Self;
-    /// The slot, counted from 1.
+    /// Returns the slot, counted from 1.
     fn slot(self) -> NonZeroU32;
 
-    /// As a word: never 0, never all ones.
+    /// Returns the identifier as a word, which is never 0 and never all ones.
     fn to_word(self) -> u32 {
         self.slot().get()
     }
 
-    /// The identifier in a word; `None` for 0.
+    /// Returns the identifier in a word; `None` for 0.
     fn from_word(word: u32) -> Option<Self> {
         NonZeroU32::new(word).map(Self::from_slot)
     }

@@ -47,7 +47,7 @@ pub(crate) fn insert_right(
     Ok(())
 }
 
-/// The fast path, where the port's own name gets the right (C6.1).
+/// Gives the right to the port's own name, the fast path (C6.1).
 fn insert_same_name(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,

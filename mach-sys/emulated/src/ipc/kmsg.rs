@@ -39,7 +39,7 @@ impl Right {
         }
     }
 
-    /// What stands in a message inside the kernel where its receiver finds a name. A port's identifier is neither of
+    /// Returns what stands in a message inside the kernel where its receiver finds a name. A port's identifier is neither of
     /// `MACH_PORT_NULL` and `MACH_PORT_DEAD`.
     pub(crate) fn to_word(self) -> mach_port_t {
         match self {
@@ -49,7 +49,7 @@ impl Right {
         }
     }
 
-    /// The right in a message inside the kernel, by its word and its received disposition.
+    /// Returns the right in a message inside the kernel, by its word and its received disposition.
     pub(crate) fn from_word(word: mach_port_t, disposition: Disposition) -> Self {
         if word == MACH_PORT_DEAD {
             return Self::Dead;
@@ -112,7 +112,7 @@ impl Kmsg {
         pod::word_bytes_mut(&mut self.words)
     }
 
-    /// The structure at a byte of the buffer. Its place is inside: the callers look at the message's size first.
+    /// Returns the structure at a byte of the buffer. Its place is inside: the callers look at the message's size first.
     fn at<T: Pod>(&self, at: usize) -> T {
         self.bytes()
             .get(at..)
@@ -141,7 +141,7 @@ impl Kmsg {
         self.size = size_of::<T>() as u32;
     }
 
-    /// How many descriptors the message has. Inside the kernel all of them are port descriptors.
+    /// Returns how many descriptors the message has. Inside the kernel all of them are port descriptors.
     pub(crate) fn descriptors(&self) -> usize {
         if MACH_MSGH_BITS_IS_COMPLEX(self.header().msgh_bits) && self.size as usize >= BODY {
             self.at::<mach_msg_base_t>(0).body.msgh_descriptor_count as usize
@@ -179,7 +179,7 @@ impl Kmsg {
         Ok(())
     }
 
-    /// A port descriptor: the name or the right's word, and the disposition.
+    /// Returns a port descriptor: the name or the right's word, and the disposition.
     pub(crate) fn descriptor(&self, index: usize) -> (mach_port_t, Disposition) {
         let descriptor: mach_msg_port_descriptor_t = self.at(BODY + DESCRIPTOR * index);
         let disposition = Disposition::new(u32::from(descriptor.disposition));
@@ -191,13 +191,13 @@ impl Kmsg {
         self.put(BODY + DESCRIPTOR * index, &descriptor);
     }
 
-    /// The right in a descriptor of a message inside the kernel.
+    /// Returns the right in a descriptor of a message inside the kernel.
     pub(crate) fn body_right(&self, index: usize) -> Right {
         let (word, disposition) = self.descriptor(index);
         Right::from_word(word, disposition)
     }
 
-    /// How the receiver sees the right that the message was sent through.
+    /// Returns how the receiver sees the right that the message was sent through.
     pub(crate) fn destination_disposition(&self) -> Disposition {
         match self.destination {
             Right::SendOnce(_) => Disposition::PORT_SEND_ONCE,
@@ -213,7 +213,7 @@ impl Kmsg {
         self.bytes_mut()[at..at + length].copy_from_slice(bytes);
     }
 
-    /// The trailer behind the message, as [`put_trailer`](Self::put_trailer) wrote it.
+    /// Returns the trailer behind the message, as [`put_trailer`](Self::put_trailer) wrote it.
     pub(crate) fn trailer(&self, length: usize) -> mach_msg_mac_trailer_t {
         let at = self.size as usize;
         let mut trailer = pod::zeroed();

@@ -9,7 +9,7 @@ use super::right;
 use super::state::Ipc;
 use mach_wire::kern_return::KernReturn;
 
-/// Whether an entry holds send or send-once rights of a dead port, and no receive right.
+/// Returns whether an entry holds send or send-once rights of a dead port, and no receive right.
 fn is_stale(ipc: &Ipc<'_, '_>, entry: &Entry) -> bool {
     let sends = entry.rights.has(Rights::SEND) || entry.rights.has(Rights::SEND_ONCE);
     let dead = |port| !ipc.port(port).alive;
@@ -40,7 +40,7 @@ pub(crate) fn convert_dead(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name) {
     right::release(ipc, owned);
 }
 
-/// The rights that the entry would have after [`convert_dead`], without converting it (C1.2).
+/// Returns the rights that the entry would have after [`convert_dead`], without converting it (C1.2).
 pub(super) fn pretended_rights(ipc: &Ipc<'_, '_>, entry: &Entry) -> Rights {
     if is_stale(ipc, entry) {
         Rights::DEAD_NAME
@@ -49,7 +49,7 @@ pub(super) fn pretended_rights(ipc: &Ipc<'_, '_>, entry: &Entry) -> Rights {
     }
 }
 
-/// The port behind the receive right under a name (C7.5).
+/// Returns the port behind the receive right under a name (C7.5).
 pub(super) fn receive_right(
     ipc: &Ipc<'_, '_>,
     space: SpaceId,
@@ -68,7 +68,7 @@ pub(super) fn receive_right(
     port.ok_or(KernReturn::INVALID_RIGHT)
 }
 
-/// The port behind a send right that is the target of a kernel call (C0.5, B1.2).
+/// Returns the port behind a send right that is the target of a kernel call (C0.5, B1.2).
 pub(crate) fn call_target(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,

@@ -233,7 +233,7 @@ fn destroy_set(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name, entry: &Entry)
     }
 }
 
-/// The port dies; send references under the same name become a dead name (C1.3).
+/// Destroys the receive right: the port dies, and send references under the same name become a dead name (C1.3).
 fn destroy_receive_right(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name, entry: &Entry) {
     let Some(port) = entry.port() else {
         return;

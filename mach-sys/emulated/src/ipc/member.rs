@@ -6,7 +6,7 @@ use super::state::Ipc;
 use super::waitq::WaitOn;
 use mach_wire::kern_return::KernReturn;
 
-/// First of the links that tie a port to its sets; a kernel's own port has none.
+/// Returns the first of the links that tie a port to its sets; a kernel's own port has none.
 fn first_of_port(ipc: &Ipc<'_, '_>, port: PortId) -> Option<LinkId> {
     ipc.port(port).queue().and_then(|queue| queue.links)
 }
@@ -17,7 +17,7 @@ fn set_first_of_port(ipc: &mut Ipc<'_, '_>, port: PortId, link: Option<LinkId>) 
     }
 }
 
-/// The link between a port and a set. Looks through the sets of the port.
+/// Returns the link between a port and a set. Looks through the sets of the port.
 fn link_between(ipc: &Ipc<'_, '_>, port: PortId, set: SetId) -> Option<LinkId> {
     let mut at = first_of_port(ipc, port);
     while let Some(id) = at {
@@ -151,7 +151,7 @@ fn make_unready(ipc: &mut Ipc<'_, '_>, id: LinkId) {
     }
 }
 
-/// A message was queued on a port: its sets hear of it.
+/// Notes in a port's sets that a message was queued on it.
 pub(super) fn became_ready(ipc: &mut Ipc<'_, '_>, port: PortId) {
     let mut at = first_of_port(ipc, port);
     while let Some(id) = at {
@@ -166,7 +166,7 @@ pub(super) fn became_ready(ipc: &mut Ipc<'_, '_>, port: PortId) {
     }
 }
 
-/// A port's queue became empty: its sets forget it.
+/// Notes in a port's sets that its queue became empty.
 pub(super) fn became_empty(ipc: &mut Ipc<'_, '_>, port: PortId) {
     let mut at = first_of_port(ipc, port);
     while let Some(id) = at {
@@ -175,12 +175,12 @@ pub(super) fn became_empty(ipc: &mut Ipc<'_, '_>, port: PortId) {
     }
 }
 
-/// The member of a set whose turn it is (C9.4). `None` when no member has a message.
+/// Returns the member that a set serves next (C9.4); `None` when no member has a message.
 pub(super) fn next_member(ipc: &Ipc<'_, '_>, set: SetId) -> Option<PortId> {
     ipc.set(set).first_ready.map(|link| ipc.link(link).port)
 }
 
-/// The set serves the member whose turn it is: the member goes to the end of the list.
+/// Moves the member that a set serves next to the end of the list.
 pub(super) fn rotate(ipc: &mut Ipc<'_, '_>, set: SetId) {
     if let Some(link) = ipc.set(set).first_ready {
         if ipc.set(set).last_ready != Some(link) {
@@ -190,7 +190,7 @@ pub(super) fn rotate(ipc: &mut Ipc<'_, '_>, set: SetId) {
     }
 }
 
-/// Whether a thread that received from this port, or from one of its sets, last ran on another CPU than the caller.
+/// Returns whether a thread that received from this port, or from one of its sets, last ran on another CPU than the caller.
 pub(crate) fn receiver_is_elsewhere(ipc: &Ipc<'_, '_>, port: PortId) -> bool {
     let mut at = first_of_port(ipc, port);
     let mut elsewhere = ipc.wait_word(WaitOn::Port(port)).waiter_is_elsewhere();

@@ -1,6 +1,6 @@
 //! Ports, names and messages. Nothing here knows of threads, tasks or exceptions.
 //!
-//! Each file uses only files above it in this table.
+//! A file uses files of its own row and of the rows above, never in a circle.
 //!
 //! | file | contents |
 //! |---|---|

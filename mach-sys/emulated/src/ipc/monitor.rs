@@ -24,12 +24,12 @@ pub(crate) struct Monitor<T> {
 }
 
 impl<T> Monitor<T> {
-    /// A kernel with no name space.
+    /// Creates a kernel with no name space.
     pub(crate) fn new(rules: Rules, above: T) -> Result<Self, ReserveError> {
         let limits = &rules.limits;
         Ok(Self {
             state: Lock::new((State::new(limits)?, above)),
-            pool: Pool::new(limits.messages)?,
+            pool: Pool::new(limits.messages, limits.reserved_messages)?,
             words: WaitWords::new(limits.ports, limits.sets)?,
             rules,
         })
@@ -40,7 +40,7 @@ impl<T> Monitor<T> {
         self.locked(Some(InKernel::enter()))
     }
 
-    /// As [`lock`](Self::lock), for a caller that has those signals blocked anyway: the fault handler, the reaper.
+    /// Takes the lock for a caller that has those signals blocked anyway: the fault handler, the reaper.
     pub(crate) fn lock_with_signals_blocked(&self) -> Held<'_, T> {
         self.locked(None)
     }
@@ -116,12 +116,12 @@ pub(crate) struct Held<'k, T> {
 }
 
 impl<'k, T> Held<'k, T> {
-    /// The view that operations on ports and names work on.
+    /// Returns the view that operations on ports and names work on.
     pub(crate) fn ipc(&mut self) -> Ipc<'_, 'k> {
         self.parts().0
     }
 
-    /// That view, and the state of the rooms above.
+    /// Returns that view, and the state of the rooms above.
     pub(crate) fn parts(&mut self) -> (Ipc<'_, 'k>, &mut T) {
         let (state, above) = &mut *self.state;
         let ipc = Ipc {

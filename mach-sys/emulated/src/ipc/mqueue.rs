@@ -48,7 +48,7 @@ pub(super) fn dequeue<'k>(ipc: &mut Ipc<'_, 'k>, port: PortId) -> Option<Buffer<
     Some(message)
 }
 
-/// Whether a sender has to wait (C10.5).
+/// Returns whether a sender has to wait (C10.5).
 pub(super) fn is_full(ipc: &Ipc<'_, '_>, port: PortId) -> bool {
     let port = ipc.port(port);
     port.alive && port.queue().is_some_and(|queue| queue.is_full())

@@ -17,7 +17,7 @@ impl Name {
         Self(raw)
     }
 
-    /// The name of a slot in its generation.
+    /// Returns the name of a slot in its generation.
     pub(crate) const fn of(index: u32, generation: u8) -> Self {
         Self(index << 8 | generation as u32)
     }
@@ -26,17 +26,17 @@ impl Name {
         self.0
     }
 
-    /// Whether it is neither null nor dead (`MACH_PORT_VALID`).
+    /// Returns whether it is neither null nor dead (`MACH_PORT_VALID`).
     pub(crate) const fn is_valid(self) -> bool {
         self.0 != MACH_PORT_NULL && self.0 != MACH_PORT_DEAD
     }
 
-    /// The slot in the space's table.
+    /// Returns the slot in the space's table.
     pub(crate) const fn index(self) -> u32 {
         self.0 >> 8
     }
 
-    /// The low byte, which changes with each use of the slot (C0.7).
+    /// Returns the low byte, which changes with each use of the slot (C0.7).
     pub(crate) const fn generation(self) -> u8 {
         self.0 as u8
     }

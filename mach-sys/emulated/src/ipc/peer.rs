@@ -4,7 +4,7 @@
 use core::cell::Cell;
 
 thread_local! {
-    /// Set by a reply, used up by the next receive. A server thread's own; no fault handler looks at it.
+    /// Set by a sent reply, used up by the next receive. The fault handler uses neither of the two calls that reach it.
     static REPLIED_ELSEWHERE: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -13,7 +13,7 @@ pub(super) fn note_reply(elsewhere: bool) {
     REPLIED_ELSEWHERE.with(|replied| replied.set(elsewhere));
 }
 
-/// Whether the calling thread's last act was a reply to a thread on another CPU.
+/// Returns whether the calling thread's last act was a reply to a thread on another CPU.
 pub(super) fn take_replied_elsewhere() -> bool {
     REPLIED_ELSEWHERE.with(|replied| replied.replace(false))
 }

@@ -21,12 +21,22 @@ struct Cell {
 // which 0 is the variant without fields, whatever bytes follow.
 unsafe impl Zeroed for Cell {}
 
-/// The buffers of one emulated kernel.
+/// The buffers of one emulated kernel: common ones, and some that only the kernel's own messages and the replies to them take, so
+/// that messages which no thread receives stop no exception.
 pub(crate) struct Pool {
     cells: Table<Cell>,
-    /// Head of the free list: identifier in the low half, a count against reuse in the high half.
-    free: AtomicU64,
+    common: FreeList,
+    reserve: FreeList,
+}
+
+/// The free ones of the cells `first` to `first + length - 1`.
+struct FreeList {
+    /// Head of the list: identifier in the low half, a count against reuse in the high half.
+    head: AtomicU64,
+    /// How many cells were taken at least once.
     used: AtomicU32,
+    first: u32,
+    length: u32,
 }
 
 // SAFETY: a cell's content is reached only through the one `Buffer` or queue link that owns its identifier; the rest is atomic.
@@ -35,24 +45,40 @@ unsafe impl Sync for Pool {}
 unsafe impl Send for Pool {}
 
 impl Pool {
-    pub(crate) fn new(capacity: u32) -> Result<Self, ReserveError> {
-        Ok(Self {
-            cells: Table::new(capacity as usize)?,
-            free: AtomicU64::new(0),
+    /// Creates a pool of `common` buffers and `reserve` more for the kernel's own messages.
+    pub(crate) fn new(common: u32, reserve: u32) -> Result<Self, ReserveError> {
+        let list = |first, length| FreeList {
+            head: AtomicU64::new(0),
             used: AtomicU32::new(0),
+            first,
+            length,
+        };
+        Ok(Self {
+            cells: Table::new(common as usize + reserve as usize)?,
+            common: list(1, common),
+            reserve: list(common + 1, reserve),
         })
     }
 
-    /// Takes a buffer: a message without rights, whose words are what the last owner left.
+    /// Takes a common buffer: a message without rights, whose words are what the last owner left.
     pub(crate) fn take(&self) -> Option<Buffer<'_>> {
-        let id = self.pop().or_else(|| self.fresh())?;
+        self.take_from(&self.common)
+    }
+
+    /// Takes a buffer for a message of the kernel's or a reply to one: a common one, or one of the reserve.
+    pub(crate) fn take_reserved(&self) -> Option<Buffer<'_>> {
+        self.take().or_else(|| self.take_from(&self.reserve))
+    }
+
+    fn take_from(&self, list: &FreeList) -> Option<Buffer<'_>> {
+        let id = self.pop(list).or_else(|| list.fresh())?;
         let mut buffer = Buffer { pool: self, id };
         buffer.reset();
         Some(buffer)
     }
 
-    fn pop(&self) -> Option<u32> {
-        let mut head = self.free.load(Ordering::Acquire);
+    fn pop(&self, list: &FreeList) -> Option<u32> {
+        let mut head = list.head.load(Ordering::Acquire);
         loop {
             let id = head as u32;
             if id == 0 {
@@ -60,8 +86,8 @@ impl Pool {
             }
             let next = self.cell(id).next_free.load(Ordering::Relaxed);
             let new = (head >> 32).wrapping_add(1) << 32 | u64::from(next);
-            match self
-                .free
+            match list
+                .head
                 .compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Acquire)
             {
                 Ok(_) => return Some(id),
@@ -70,25 +96,20 @@ impl Pool {
         }
     }
 
-    fn fresh(&self) -> Option<u32> {
-        let capacity = self.cells.as_slice().len() as u32;
-        self.used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                (used < capacity).then_some(used + 1)
-            })
-            .ok()
-            .map(|used| used + 1)
-    }
-
     fn give_back(&self, id: u32) {
-        let mut head = self.free.load(Ordering::Acquire);
+        let list = if id < self.reserve.first {
+            &self.common
+        } else {
+            &self.reserve
+        };
+        let mut head = list.head.load(Ordering::Acquire);
         loop {
             self.cell(id)
                 .next_free
                 .store(head as u32, Ordering::Relaxed);
             let new = (head >> 32).wrapping_add(1) << 32 | u64::from(id);
-            match self
-                .free
+            match list
+                .head
                 .compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Acquire)
             {
                 Ok(_) => return,
@@ -102,11 +123,23 @@ impl Pool {
     }
 }
 
+impl FreeList {
+    /// Takes a cell that was never taken.
+    fn fresh(&self) -> Option<u32> {
+        let used = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                (used < self.length).then_some(used + 1)
+            });
+        used.ok().map(|used| self.first + used)
+    }
+}
+
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pool")
             .field("capacity", &self.cells.as_slice().len())
-            .field("used", &self.used)
+            .field("used", &self.common.used)
             .finish_non_exhaustive()
     }
 }
@@ -196,7 +229,7 @@ impl Queue {
         Some(buffer)
     }
 
-    /// The first message, still queued.
+    /// Returns the first message, still queued.
     pub(crate) fn first<'q>(&'q self, pool: &'q Pool) -> Option<&'q Kmsg> {
         // SAFETY: the head is in this queue, hence owned by it, and the queue cannot change during the borrow.
         (self.head != 0).then(|| unsafe { &*pool.cell(self.head).content.get() })
@@ -216,8 +249,14 @@ impl Queue {
 
     /// Moves all messages of `other` behind this queue's.
     pub(crate) fn append(&mut self, other: &mut Self, pool: &Pool) {
-        while let Some(buffer) = other.pop(pool) {
-            self.push(buffer);
+        let other = core::mem::take(other);
+        if self.tail == 0 {
+            *self = other;
+        } else if other.head != 0 {
+            // SAFETY: the tail is in this queue, hence owned by it, and the queue is borrowed exclusively.
+            unsafe { (*pool.cell(self.tail).content.get()).next = other.head };
+            self.tail = other.tail;
+            self.count += other.count;
         }
     }
 }

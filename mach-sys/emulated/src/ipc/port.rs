@@ -39,7 +39,7 @@ pub(crate) enum PortKind {
 }
 
 impl Port {
-    /// A port with one reference: its receive right's.
+    /// Makes a port with one reference: its receive right's.
     pub(super) fn new(kind: PortKind) -> Self {
         Self {
             alive: true,
@@ -52,7 +52,7 @@ impl Port {
         }
     }
 
-    /// The queue, of a port that has one.
+    /// Returns the queue, of a port that has one.
     pub(crate) fn queue(&self) -> Option<&MessagePort> {
         match &self.kind {
             PortKind::Queue(queue) => Some(queue),
@@ -67,7 +67,7 @@ impl Port {
         }
     }
 
-    /// The kernel object, of a live port that stands for one.
+    /// Returns the kernel object, of a live port that stands for one.
     pub(crate) fn kobject(&self) -> Option<Kobject> {
         match self.kind {
             PortKind::Kobject(kobject) if self.alive => Some(kobject),
@@ -120,7 +120,7 @@ impl MessagePort {
         }
     }
 
-    /// The name of the receive right, for its holder.
+    /// Returns the name of the receive right, for its holder.
     pub(crate) fn receive_name(&self) -> Name {
         match self.receiver {
             Receiver::Name(_, name) => name,

@@ -20,7 +20,7 @@ pub(crate) struct Pset {
 }
 
 impl Pset {
-    /// A set without members, with one reference: its name's.
+    /// Makes a set without members, with one reference: its name's.
     pub(super) fn new() -> Self {
         Self {
             alive: true,

@@ -136,7 +136,7 @@ pub(crate) fn receive<T>(
     Ok(())
 }
 
-/// C11.5 with `MACH_RCV_LARGE`: only the size, and with `MACH_RCV_LARGE_IDENTITY` the port's name, are written.
+/// Writes only the size, and with `MACH_RCV_LARGE_IDENTITY` the port's name (C11.5 with `MACH_RCV_LARGE`).
 fn report_large<T>(
     kernel: &Monitor<T>,
     request: ReceiveRequest,
@@ -157,7 +157,7 @@ fn report_large<T>(
     Err(KernReturn::RCV_TOO_LARGE)
 }
 
-/// The port or set that a name allows to receive from (C11.1).
+/// Returns the port or set that a name allows to receive from (C11.1).
 fn receivable(ipc: &Ipc<'_, '_>, space: SpaceId, name: Name) -> Option<WaitOn> {
     let entry = ipc.space(space).get(name)?;
     if let Some(set) = entry.set() {
@@ -168,7 +168,7 @@ fn receivable(ipc: &Ipc<'_, '_>, space: SpaceId, name: Name) -> Option<WaitOn> {
     port.map(WaitOn::Port)
 }
 
-/// The port to receive from: the object itself, or the member whose turn it is. `None` when nothing is queued.
+/// Returns the port to receive from: the object itself, or the member that the set serves next. `None` when nothing is queued.
 fn next_port(ipc: &Ipc<'_, '_>, object: WaitOn) -> Option<PortId> {
     match object {
         WaitOn::Set(set) => member::next_member(ipc, set),
@@ -214,7 +214,7 @@ fn take_message<'k>(
     }
 }
 
-/// Destroys a message that is too large for its receiver, who sees a header without the rights (C11.5). The right that it was
+/// Destroys a message that is too large for its receiver, which sees a header without the rights (C11.5). The right that it was
 /// sent through is used up by the delivery. `None` without a buffer.
 fn bare_header<'k>(
     ipc: &mut Ipc<'_, 'k>,
@@ -234,13 +234,13 @@ fn bare_header<'k>(
     };
     deliver_destination(ipc, message.destination.take());
     right::destroy_message(ipc, message);
-    let mut bare = ipc.pool.take()?;
+    let mut bare = ipc.pool.take_reserved()?;
     bare.write(&header);
     bare.put_trailer(&trailer);
     Some(bare)
 }
 
-/// The right that a message was sent through ends with its delivery.
+/// Ends the right that a message was sent through, with its delivery.
 fn deliver_destination(ipc: &mut Ipc<'_, '_>, right: Right) {
     match right {
         Right::SendOnce(port) => right::use_up_send_once(ipc, port),

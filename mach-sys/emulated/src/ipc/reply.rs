@@ -25,7 +25,7 @@ enum Progress {
 }
 
 impl ReplyWait {
-    /// A request is sent.
+    /// Begins the wait, as a request is sent.
     pub(crate) fn begin(&mut self) {
         self.progress = Progress::Waiting;
     }
@@ -44,7 +44,7 @@ impl ReplyWait {
         Ok(())
     }
 
-    /// The right was destroyed unused; whether a request waited for it.
+    /// Notes that the right was destroyed unused. Returns whether a request waited for it.
     pub(super) fn die(&mut self) -> bool {
         let waiting = self.is_waiting();
         if waiting {

@@ -13,7 +13,7 @@ use super::state::Ipc;
 use super::waitq::WaitOn;
 use mach_wire::message::Disposition;
 
-/// A port on which the kernel waits for replies. `None` when the kernel is full.
+/// Creates a port on which the kernel waits for replies. `None` when the kernel is full.
 pub(crate) fn create_reply_port(ipc: &mut Ipc<'_, '_>) -> Option<PortId> {
     ipc.create_port(PortKind::Reply(ReplyWait::default()))
 }
@@ -68,14 +68,14 @@ pub(crate) fn wait_for_reply<T>(
     }
 }
 
-/// The reply as its receiver would have found it, with the reply right's word where a name would stand (A6.3).
+/// Completes a reply as its receiver would have found it, with the reply right's word where a name would stand (A6.3).
 pub(crate) fn reply_as_received(reply: &mut Buffer<'_>) {
     let mut header = reply.header();
     header.msgh_remote_port = reply.reply.to_word();
     reply.set_header(&header);
 }
 
-/// Whether a right can carry the kernel's requests: a send right of a live port with a queue (A2.3).
+/// Returns the port of a right that can carry the kernel's requests: a send right of a live port with a queue (A2.3).
 pub(crate) fn target(ipc: &Ipc<'_, '_>, right: Right) -> Option<PortId> {
     let port = right.port()?;
     let port_is = ipc.port(port);

@@ -7,7 +7,7 @@ use super::id::PortId;
 use super::name::{Name, NameRef, SpaceId};
 use super::state::Ipc;
 
-/// The name under which a space holds the send or receive right of a port.
+/// Returns the name under which a space holds the send or receive right of a port.
 pub(crate) fn name_of(ipc: &Ipc<'_, '_>, space: SpaceId, port: PortId) -> Option<Name> {
     let mut at = ipc.port(port).names;
     while at.index != 0 {

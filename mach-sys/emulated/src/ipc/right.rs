@@ -5,7 +5,6 @@ use super::kmsg::Right;
 use super::kobject::{Kobject, KobjectType};
 use super::member;
 use super::notify;
-use super::peer;
 use super::pool::Buffer;
 use super::port::PortKind;
 use super::state::Ipc;
@@ -78,7 +77,8 @@ fn discard_send(ipc: &mut Ipc<'_, '_>, port: PortId) {
     ipc.release_port(port);
 }
 
-/// A send-once right ends unused: its port hears of it (C8.8), and a request that waited for a reply through it is over (A6.8).
+/// Destroys a send-once right unused: its port is notified (C8.8), and a request that waited for a reply through it is over
+/// (A6.8).
 fn discard_send_once(ipc: &mut Ipc<'_, '_>, port: PortId) {
     let dying = ipc.port_mut(port);
     if dying.alive {
@@ -91,7 +91,7 @@ fn discard_send_once(ipc: &mut Ipc<'_, '_>, port: PortId) {
             }
             PortKind::Reply(reply) => {
                 if reply.die() {
-                    wake_requester(ipc, port);
+                    ipc.wake(WaitOn::Port(port));
                 }
             }
             PortKind::Kobject(_) => {}
@@ -106,15 +106,8 @@ pub(super) fn use_up_send_once(ipc: &mut Ipc<'_, '_>, port: PortId) {
     ipc.release_port(port);
 }
 
-/// Wakes the thread that waits for the reply on this port.
-pub(super) fn wake_requester(ipc: &mut Ipc<'_, '_>, port: PortId) {
-    let object = WaitOn::Port(port);
-    peer::note_reply(ipc.wait_word(object).waiter_is_elsewhere());
-    ipc.wake(object);
-}
-
-/// A port dies: it leaves its sets, threads that wait on it look again, its queue is doomed. Names of it are found dead when they
-/// are looked at (C1.1).
+/// Kills a port: it leaves its sets, threads that wait on it look again, its queue is doomed. Names of it are found dead when
+/// they are looked at (C1.1).
 fn die(ipc: &mut Ipc<'_, '_>, port: PortId) {
     let pool = ipc.pool;
     ipc.port_mut(port).alive = false;

@@ -42,7 +42,9 @@ pub(crate) fn send<T>(
     if request.size as usize > CAPACITY {
         return Err(KernReturn::SEND_TOO_LARGE);
     }
-    let buffer = kernel.pool().take();
+    let common = kernel.pool().take();
+    let needs_reserve = common.is_none();
+    let buffer = common.or_else(|| kernel.pool().take_reserved());
     let mut message = buffer.ok_or(KernReturn::SEND_NO_BUFFER)?;
     let bytes = &mut message.bytes_mut()[..request.size as usize];
     kernel
@@ -60,6 +62,9 @@ pub(crate) fn send<T>(
     }
     let mut held = kernel.lock();
     let ipc = &mut held.ipc();
+    if needs_reserve && !header::is_reply_to_the_kernel(ipc, space, &message) {
+        return Err(KernReturn::SEND_NO_BUFFER);
+    }
     header::copyin_header(ipc, space, &mut message)?;
     let taken = match checked {
         Ok(()) => header::copyin_body(ipc, space, &mut message),

@@ -45,7 +45,7 @@ fn port_and_set(
     }
 }
 
-/// The order in which `insert_member` and `move_member` look at their names (C9.1).
+/// Returns the order in which `insert_member` and `move_member` look at their names (C9.1).
 fn order(ipc: &Ipc<'_, '_>) -> First {
     if ipc.rules.set_name_is_looked_at_first() {
         First::Set

@@ -8,9 +8,6 @@ use super::entry::{Denoted, Entry, Rights};
 use super::name::{Name, NameRef, SpaceId};
 use crate::error::ReserveError;
 
-/// The largest table that XNU makes (C0.7).
-pub(crate) const LARGEST_TABLE: u32 = 305_834;
-
 /// A task's names.
 #[derive(Debug)]
 pub(crate) struct Space {
@@ -47,21 +44,21 @@ impl Default for Space {
 }
 
 impl Space {
-    /// A table for names in slots 1 to `largest - 1`.
-    pub(crate) fn new(largest: u32, even_steps: bool) -> Result<Self, ReserveError> {
+    /// Creates a table for names in slots 1 to `slots - 1`.
+    pub(crate) fn new(slots: u32, even_steps: bool) -> Result<Self, ReserveError> {
         Ok(Self {
-            entries: Table::new(largest.min(LARGEST_TABLE) as usize)?,
+            entries: Table::new(slots as usize)?,
             even_steps,
             ..Self::default()
         })
     }
 
-    /// How many names are in use.
+    /// Returns how many names are in use.
     pub(crate) fn names(&self) -> u32 {
         self.names
     }
 
-    /// The entry of a name; `None` if there is none, or its slot has another generation now (C0.4).
+    /// Returns the entry of a name; `None` if there is none, or its slot has another generation now (C0.4).
     pub(crate) fn get(&self, name: Name) -> Option<&Entry> {
         let entry = self.entries.as_slice().get(name.index() as usize)?;
         (!entry.rights.is_none() && entry.generation == name.generation()).then_some(entry)
@@ -75,7 +72,7 @@ impl Space {
         (!entry.rights.is_none() && entry.generation == name.generation()).then_some(entry)
     }
 
-    /// How often an entry was looked at by its slot: what operations cost.
+    /// Returns how often an entry was looked at by its slot: what operations cost.
     #[cfg(test)]
     pub(crate) fn looks(&self) -> u64 {
         self.looks.get()
@@ -105,7 +102,7 @@ impl Space {
         self.at_mut(index).next = next;
     }
 
-    /// A new name, for the slot freed last or else one never used. `None` when the table is full.
+    /// Makes a new name, of the slot freed last or else of one never used. `None` when the table is full.
     pub(crate) fn claim(&mut self, object: Denoted, rights: Rights) -> Option<Name> {
         let index = if self.free != 0 {
             let index = self.free;
@@ -118,7 +115,8 @@ impl Space {
         Some(self.name_at(index))
     }
 
-    /// The next slot that was never used. Slots of names that a task chose are passed over, each once in the table's life.
+    /// Takes the next slot that was never used. Slots of names that a task chose are passed over, each once in the table's
+    /// life.
     fn next_fresh(&mut self) -> Option<u32> {
         loop {
             let index = self.fresh;
@@ -151,7 +149,7 @@ impl Space {
         self.names += 1;
     }
 
-    /// A step of the generation: 4, 8, 12 or 16, or always 4 (C0.7).
+    /// Draws a step of the generation: 4, 8, 12 or 16, or always 4 (C0.7).
     fn draw(&mut self) -> u8 {
         if self.even_steps {
             return 4;
@@ -203,7 +201,7 @@ impl Space {
         self.at_mut(index).generation = name.generation();
     }
 
-    /// Whether a caller may choose this name (C2.2).
+    /// Returns whether a caller may choose this name (C2.2).
     pub(crate) fn admits(&self, name: Name) -> Choice {
         let index = name.index();
         if !name.is_valid() {
@@ -226,7 +224,7 @@ impl Space {
         }
     }
 
-    /// The names in slots from `start` on, ascending (C5.2), looking at no more than `slots` slots.
+    /// Returns the names in slots from `start` on, ascending (C5.2), looking at no more than `slots` slots.
     pub(crate) fn range(&self, start: u32, slots: u32) -> impl Iterator<Item = (Name, &Entry)> {
         let end = self.highest.min(start.saturating_add(slots) - 1);
         (start..=end)
@@ -234,7 +232,7 @@ impl Space {
             .filter(|(_, entry)| !entry.rights.is_none())
     }
 
-    /// The highest slot that was ever used.
+    /// Returns the highest slot that was ever used.
     pub(crate) fn highest(&self) -> u32 {
         self.highest
     }

@@ -48,12 +48,12 @@ pub(crate) struct Ipc<'a, 'k> {
 }
 
 impl<'k> Ipc<'_, 'k> {
-    /// A new port with one reference: its receive right's. `None` when the kernel is full.
+    /// Creates a port with one reference: its receive right's. `None` when the kernel is full.
     pub(crate) fn create_port(&mut self, kind: PortKind) -> Option<PortId> {
         self.state.ports.insert(Port::new(kind))
     }
 
-    /// A new set with one reference: its name's.
+    /// Creates a set with one reference: its name's. `None` when the kernel is full.
     pub(super) fn create_set(&mut self) -> Option<SetId> {
         self.state.sets.insert(Pset::new())
     }
@@ -89,7 +89,7 @@ impl<'k> Ipc<'_, 'k> {
         &mut self.state.links[id]
     }
 
-    /// A name space of this kernel.
+    /// Returns a name space of this kernel.
     ///
     /// # Panics
     /// If it is another kernel's.
@@ -98,7 +98,7 @@ impl<'k> Ipc<'_, 'k> {
         space.expect("a space of this kernel")
     }
 
-    /// As [`space`](Self::space).
+    /// Returns a name space of this kernel, as [`space`](Self::space) does.
     pub(crate) fn space_mut(&mut self, id: SpaceId) -> &mut Space {
         let space = self.state.spaces[id.0 as usize].as_mut();
         space.expect("a space of this kernel")
@@ -142,12 +142,12 @@ impl<'k> Ipc<'_, 'k> {
         }
     }
 
-    /// Notes that whoever waits on this object has to look again once the lock is free.
+    /// Notes that the threads that wait on this object have to look again once the lock is free.
     pub(super) fn wake(&mut self, object: WaitOn) {
         self.wakes.add(object);
     }
 
-    /// What threads wait on that wait for something to happen to this object.
+    /// Returns what threads wait on until something happens to this object.
     pub(super) fn wait_word(&self, object: WaitOn) -> &'k WaitWord {
         self.wakes.words().of(object)
     }
@@ -155,7 +155,7 @@ impl<'k> Ipc<'_, 'k> {
 
 #[cfg(test)]
 impl State {
-    /// All name spaces.
+    /// Returns all name spaces.
     pub(crate) fn spaces(&self) -> impl Iterator<Item = &Space> {
         self.spaces.iter().flatten()
     }
@@ -163,7 +163,7 @@ impl State {
 
 #[cfg(test)]
 impl Ipc<'_, '_> {
-    /// How many ports there are.
+    /// Returns how many ports there are.
     pub(crate) fn live_ports(&self) -> u32 {
         self.state.ports.live()
     }

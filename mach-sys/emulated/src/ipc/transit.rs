@@ -25,7 +25,7 @@ pub(super) fn closes_a_circle(ipc: &mut Ipc<'_, '_>, message: &Kmsg) -> bool {
     })
 }
 
-/// Whether `port` is `target`, or in transit to it. Ports in transit form no circle, so that the walk ends.
+/// Returns whether `port` is `target`, or in transit to it. Ports in transit form no circle, so that the walk ends.
 fn is_on_its_way_to(ipc: &Ipc<'_, '_>, port: PortId, target: PortId) -> bool {
     let mut at = Some(port);
     while let Some(on_the_way) = at {

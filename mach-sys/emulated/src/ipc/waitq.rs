@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use std::time::Instant;
 
-/// What a thread waits on: a word that changes with every event, and who waits.
+/// What a thread waits on: a word that changes with every event, and how many threads wait.
 #[derive(Debug)]
 pub(crate) struct WaitWord {
     sequence: AtomicU32,
@@ -36,7 +36,7 @@ pub(crate) enum Waited {
 }
 
 impl WaitWord {
-    /// To be read under the kernel's lock, together with the state that is waited for.
+    /// Reads the word, which a caller does under the kernel's lock together with the state that it waits for.
     pub(crate) fn sequence(&self) -> u32 {
         self.sequence.load(Ordering::SeqCst)
     }
@@ -89,7 +89,7 @@ impl WaitWord {
         }
     }
 
-    /// Whether the thread that waited here last ran on another CPU than the caller: only then can spinning win.
+    /// Returns whether the thread that waited here last ran on another CPU than the caller: only then can spinning win.
     pub(crate) fn waiter_is_elsewhere(&self) -> bool {
         let waiter = self.cpu.load(Ordering::Relaxed);
         waiter != 0 && waiter != cpu::current().wrapping_add(1)
@@ -151,7 +151,7 @@ impl<'k> Wakes<'k> {
         self.words
     }
 
-    /// Notes that whoever waits on this object has to look again.
+    /// Notes that the threads that wait on this object have to look again.
     pub(crate) fn add(&mut self, object: WaitOn) {
         if self.objects[..self.count].contains(&Some(object)) {
             return;

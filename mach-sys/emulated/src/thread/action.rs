@@ -41,7 +41,7 @@ impl Default for Actions {
 }
 
 impl Actions {
-    /// The slot of an exception type; `None` for a type that has none (A2.2).
+    /// Returns the slot of an exception type; `None` for a type that has none (A2.2).
     pub(crate) fn get(&self, exception: ExceptionType) -> Option<Action> {
         let index = usize::try_from(exception.raw()).ok()?;
         self.slots.get(index).copied()

@@ -12,7 +12,7 @@ pub(crate) type Mach = Monitor<Tables>;
 /// An emulated kernel whose lock is held.
 pub(crate) type Locked<'k> = Held<'k, Tables>;
 
-/// A kernel that follows `rules` and has no task.
+/// Creates a kernel that follows `rules` and has no task.
 pub(crate) fn new(rules: Rules) -> Result<Mach, ReserveError> {
     Monitor::new(rules, Tables::new(rules.limits.threads)?)
 }

@@ -61,7 +61,8 @@ pub(crate) fn create(kernel: &mut Kernel<'_, '_>, task: TaskId, main: bool) -> O
     Some(thread)
 }
 
-/// The host thread is gone: the one deallocation of its name that the kernel does (D2.2), then the death of its port (D4).
+/// Ends the thread object of a host thread that is gone: the one deallocation of its name that the kernel does (D2.2), then the
+/// death of its port (D4).
 pub(crate) fn end(kernel: &mut Kernel<'_, '_>, thread: ThreadId) {
     let &Thread { task, port, .. } = kernel.tables.thread(thread);
     let space = kernel.tables.task(task).space;
@@ -89,7 +90,7 @@ pub(crate) fn thread_self(kernel: &mut Kernel<'_, '_>, thread: ThreadId) -> Opti
     copyout::name_send(&mut kernel.ipc, space, port)
 }
 
-/// The name that a thread has in its task, without a new reference (D1.2).
+/// Returns the name that a thread has in its task, without a new reference (D1.2).
 pub(crate) fn name(kernel: &Kernel<'_, '_>, thread: ThreadId) -> Option<Name> {
     let thread = kernel.tables.thread(thread);
     let space = kernel.tables.task(thread.task).space;

@@ -63,7 +63,7 @@ impl Tables {
         &mut self.threads[id]
     }
 
-    /// The place for one more task. `None` when the kernel holds as many as it can.
+    /// Returns the place for one more task; `None` when the kernel holds as many as it can.
     pub(super) fn next_task(&self) -> Option<TaskId> {
         let free = self.tasks.iter().position(Option::is_none)?;
         Some(TaskId(free as u8))
@@ -73,7 +73,7 @@ impl Tables {
         self.tasks[id.0 as usize] = Some(task);
     }
 
-    /// A task of this kernel.
+    /// Returns a task of this kernel.
     ///
     /// # Panics
     /// If it is another kernel's.
@@ -82,7 +82,7 @@ impl Tables {
         task.expect("a task of this kernel")
     }
 
-    /// As [`task`](Self::task).
+    /// Returns a task of this kernel, as [`task`](Self::task) does.
     pub(crate) fn task_mut(&mut self, id: TaskId) -> &mut Task {
         let task = self.tasks[id.0 as usize].as_mut();
         task.expect("a task of this kernel")
@@ -90,7 +90,7 @@ impl Tables {
 }
 
 impl ThreadId {
-    /// The thread behind a control port; `None` if the port is no live thread's.
+    /// Returns the thread behind a control port; `None` if the port is no live thread's.
     pub(crate) fn behind(port: &Port) -> Option<Self> {
         match port.kobject()? {
             Kobject {
@@ -107,7 +107,7 @@ impl TaskId {
         self.0 as u32
     }
 
-    /// The task behind a control port; `None` if the port is no live task's.
+    /// Returns the task behind a control port; `None` if the port is no live task's.
     pub(crate) fn behind(port: &Port) -> Option<Self> {
         match port.kobject()? {
             Kobject {

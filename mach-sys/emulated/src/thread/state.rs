@@ -19,7 +19,7 @@ use mach_wire::kern_return::KernReturn;
 use mach_wire::thread_state::Flavor;
 use words::Out;
 
-/// Whether exception ports may be registered with a flavor (B2.4). `THREAD_STATE_NONE` may.
+/// Returns whether exception ports may be registered with a flavor (B2.4). `THREAD_STATE_NONE` may.
 pub(crate) fn is_registrable(flavor: Flavor) -> bool {
     machine::REGISTRABLE.contains(&flavor.raw)
 }

@@ -48,7 +48,7 @@ fn enter(kernel: &mut Kernel<'_, '_>, space: Space) -> Option<TaskId> {
     Some(id)
 }
 
-/// The name that a task has in its own space, without a new reference.
+/// Returns the name that a task has in its own space, without a new reference.
 pub(crate) fn self_name(kernel: &Kernel<'_, '_>, task: TaskId) -> Option<Name> {
     let task = kernel.tables.task(task);
     reverse::name_of(&kernel.ipc, task.space, task.port)

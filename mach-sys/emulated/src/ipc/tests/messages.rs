@@ -246,6 +246,52 @@ fn c7_6_a_port_sent_to_itself_dies() {
 }
 
 #[test]
+fn c7_6_receive_rights_in_a_circle_of_any_length_die() {
+    for length in 1..=4 {
+        let world = World::new();
+        let live = world.live();
+        let ports: Vec<_> = (0..length).map(|_| world.port()).collect();
+        for port in &ports {
+            world.make_send(*port);
+        }
+        // Each port's receive right goes to the next port; the last one would close the circle.
+        for (index, port) in ports.iter().enumerate() {
+            let next = ports[(index + 1) % length];
+            let message = Message::to(next, Disposition::COPY_SEND, 1)
+                .with_right(*port, Disposition::MOVE_RECEIVE);
+            assert_eq!(world.send(&message), Ok(()), "{length}");
+        }
+        for port in ports {
+            assert_eq!(world.kind(port), Ok(MACH_PORT_TYPE_DEAD_NAME), "{length}");
+            world.deallocate(port).expect("a dead name");
+        }
+        assert_eq!(world.live(), live, "{length}");
+    }
+}
+
+#[test]
+fn c7_6_a_chain_of_receive_rights_is_no_circle() {
+    let world = World::new();
+    let ports: Vec<_> = (0..4).map(|_| world.port()).collect();
+    for pair in ports.windows(2) {
+        let message = Message::to(pair[1], Disposition::MAKE_SEND, 1)
+            .with_right(pair[0], Disposition::MOVE_RECEIVE);
+        world.send(&message).expect("room in the queue");
+    }
+    // The rights come back one by one, and may go round the other way.
+    let mut holder = ports[3];
+    for _ in 0..3 {
+        holder = world.receive(holder).expect("a message").descriptor(0).0;
+        assert_eq!(world.kind(holder), Ok(MACH_PORT_TYPE_RECEIVE));
+    }
+    let message = Message::to(holder, Disposition::MAKE_SEND, 1)
+        .with_right(ports[3], Disposition::MOVE_RECEIVE);
+    world.send(&message).expect("room in the queue");
+    let back = world.receive(holder).expect("a message").descriptor(0).0;
+    assert_eq!(world.kind(back), Ok(MACH_PORT_TYPE_RECEIVE));
+}
+
+#[test]
 fn a_call_by_message_to_a_kernel_object_is_answered_with_mig_bad_id() {
     let world = World::new();
     let reply = world.port();
@@ -311,4 +357,49 @@ fn c11_10_several_receivers_share_a_set_and_lose_nothing() {
             .sum()
     });
     assert_eq!(sum, u64::from(MESSAGES) * u64::from(MESSAGES + 1) / 2);
+}
+
+#[test]
+fn a5_1_messages_that_nothing_receives_leave_room_for_the_kernels_and_their_replies() {
+    let world = World::new();
+    let limits = world.kernel.rules().limits;
+    let (handler, reply_port) = (world.port(), {
+        let made = world.ipc(crate::ipc::request::create_reply_port);
+        made.expect("room")
+    });
+    // Fill the pool: five messages each.
+    let mut queued = 0;
+    while queued < limits.messages {
+        let port = world.port();
+        for _ in 0..5.min(limits.messages - queued) {
+            let message = Message::to(port, Disposition::MAKE_SEND, 1);
+            world.send(&message).expect("a buffer");
+            queued += 1;
+        }
+    }
+    let fresh = world.port();
+    let refused = Message::to(fresh, Disposition::MAKE_SEND, 1);
+    assert_eq!(world.send(&refused), Err(KernReturn::SEND_NO_BUFFER));
+    assert_eq!(world.refs(fresh, PortRight::SEND), Ok(0), "nothing was taken");
+    // More requests, one after the other, than the reserve has buffers.
+    for round in 0..2 * limits.reserved_messages {
+        world.ipc(|ipc| {
+            let mut message = ipc.pool.take_reserved().expect("a buffer of the reserve");
+            message.write(&mach_msg_header_t {
+                msgh_size: 24,
+                msgh_id: 2405,
+                ..mach_msg_header_t::default()
+            });
+            let port = ipc.space(world.space).get(handler).and_then(|e| e.port());
+            crate::ipc::request::send(ipc, port.expect("a port"), message, reply_port);
+        });
+        let request = world.receive(handler).expect("the request");
+        assert_eq!(request.id(), 2405, "{round}");
+        let reply = Message::to(request.remote(), Disposition::MOVE_SEND_ONCE, 2505);
+        assert_eq!(world.send(&reply), Ok(()), "{round}");
+        let reply = crate::ipc::request::wait_for_reply(&world.kernel, reply_port, false);
+        let reply = reply.expect("a reply");
+        assert_eq!(reply.header().msgh_id, 2505, "{round}");
+    }
+    super::walk::assert_counts(&world, "after the replies");
 }

@@ -39,14 +39,14 @@ fn names(world: &World) -> Vec<Name> {
 }
 
 /// Does one thing; what it answers is not the point.
-fn step(world: &World, random: &mut Random) -> String {
+fn step(world: &World, other_space: SpaceId, random: &mut Random) -> String {
     let names = names(world);
     let (name, other) = (random.of(&names), random.of(&names));
     let disposition = random.of(&DISPOSITIONS);
     let rights = [PortRight::SEND, PortRight::RECEIVE, PortRight::SEND_ONCE];
     let rights = rights.into_iter().chain([PortRight::PORT_SET, PortRight::DEAD_NAME]);
     let right = random.of(&rights.collect::<Vec<_>>());
-    match random.below(14) {
+    match random.below(15) {
         0 | 1 if names.len() < 40 => format!("{:?}", world.try_allocate(PortRight::RECEIVE)),
         2 if names.len() < 40 => format!("{:?}", world.try_allocate(PortRight::PORT_SET)),
         3 => format!("{:?}", world.deallocate(name)),
@@ -72,6 +72,15 @@ fn step(world: &World, random: &mut Random) -> String {
             }
             format!("{:x?} {:?}", &message.words[..16], world.send(&message))
         }
+        13 => {
+            // A send right for the other space.
+            let port = world.ipc(|ipc| ipc.space(world.space).get(name).and_then(|e| e.port()));
+            let live = port.filter(|port| world.ipc(|ipc| ipc.port(*port).alive));
+            let given = live.map(|port| {
+                world.ipc(|ipc| copyout::name_send(ipc, other_space, port))
+            });
+            format!("{given:?}")
+        }
         _ => {
             let room = random.of(&[512, 512, 40, 20]);
             let options = random.of(&[0, MACH_RCV_LARGE]);
@@ -85,10 +94,14 @@ fn step(world: &World, random: &mut Random) -> String {
 fn counts_are_what_a_walk_finds_after_any_sequence_of_operations() {
     for generation in [Generation::MacOs11, Generation::MacOs15, Generation::MacOs26] {
         for seed in 1..=40_u64 {
-            let world = World::of(generation);
+            let mut world = World::of(generation);
+            let mut other = world.another_space();
             let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             for count in 0..250 {
-                let what = step(&world, &mut random);
+                if random.below(8) == 0 {
+                    core::mem::swap(&mut world.space, &mut other);
+                }
+                let what = step(&world, other, &mut random);
                 assert_counts(&world, &format!("{generation:?}, seed {seed}, step {count}: {what}"));
             }
         }

@@ -50,13 +50,13 @@ pub(super) fn set(context: &mut Context, flavor: i32, words: &[u32]) -> Result<(
     }
 }
 
-/// A4.9; what a user cannot set is the context's to keep.
+/// Writes the general registers (A4.9). The context keeps what a user cannot set.
 fn set_general(context: &mut Context, state: &arm_thread_state64_t) -> Result<(), KernReturn> {
     context.set_general(state);
     Ok(())
 }
 
-/// A4.6: at least 70 words, the inner flavor that of a 64-bit thread, the inner count not looked at.
+/// Writes the unified state (A4.6): at least 70 words, the inner flavor that of a 64-bit thread, the inner count ignored.
 fn set_unified(context: &mut Context, words: &[u32]) -> Result<(), KernReturn> {
     let needed = arm_unified_thread_state_t::COUNT as usize;
     let words = words.get(..needed).ok_or(KernReturn::INVALID_ARGUMENT)?;

@@ -22,7 +22,7 @@ impl Out<'_> {
     }
 }
 
-/// The state that words are, if their number is exactly its (A4.6).
+/// Returns the state that words are, if their number is exactly its (A4.6).
 pub(super) fn exactly<S: ThreadState>(words: &[u32]) -> Result<S, KernReturn> {
     S::from_words(words).map_err(|_| KernReturn::INVALID_ARGUMENT)
 }

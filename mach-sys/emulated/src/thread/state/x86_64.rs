@@ -45,7 +45,7 @@ fn float(context: &Context) -> Result<x86_float_state64_t, KernReturn> {
 /// What stands before the words of one width in the state of either (A4.14).
 const AVX_HEADER: [u32; 2] = [x86_AVX_STATE64 as u32, x86_avx_state64_t::COUNT];
 
-/// A thread without these registers says so by another code than an unknown flavor (A4.2).
+/// Reads the vector registers. A thread without them has another error than an unknown flavor (A4.2).
 fn get_avx(context: &Context, out: &mut Out<'_>, header: &[u32]) -> Result<(), KernReturn> {
     let count = header.len() + x86_avx_state64_t::COUNT as usize;
     let words = out
@@ -79,7 +79,7 @@ pub(super) fn set(context: &mut Context, flavor: i32, words: &[u32]) -> Result<(
     }
 }
 
-/// A4.8.
+/// Writes the general registers (A4.8).
 fn set_general(context: &mut Context, mut state: x86_thread_state64_t) -> Result<(), KernReturn> {
     if state.rip >= ADDRESS_END || state.rsp >= ADDRESS_END {
         return Err(KernReturn::INVALID_ARGUMENT);
@@ -97,7 +97,7 @@ fn set_float(context: &mut Context, state: x86_float_state64_t) -> Result<(), Ke
     }
 }
 
-/// The count exactly, and a header that matches (A4.6).
+/// Writes the vector registers: the count exactly, and a header that matches (A4.6).
 fn set_avx(context: &mut Context, words: &[u32], header: &[u32]) -> Result<(), KernReturn> {
     let state = words
         .strip_prefix(header)
