@@ -1,6 +1,7 @@
 //! Where the entry runs, and where it goes.
 #![allow(unsafe_code)]
 
+use super::entered::BUSY;
 use crate::host::slot::origin;
 use crate::host::slot::region::{self, Slot};
 use crate::host::sys::altstack::Stack;
@@ -9,7 +10,7 @@ use crate::host::sys::thread::gettid;
 /// Where the entry goes. In two registers.
 #[repr(C)]
 pub(super) struct Place {
-    /// The thread's slot, by address; 0 for none.
+    /// The thread's slot, by address; 0 for none. With [`BUSY`].
     slot: usize,
     /// The stack to move to: address of a `stack_t` that registers it, and the new stack pointer. 0: stay.
     stack: usize,
@@ -20,7 +21,7 @@ impl Place {
 
     fn stay(slot: Slot) -> Self {
         Self {
-            slot: slot.address(),
+            slot: enter(slot),
             stack: 0,
         }
     }
@@ -33,9 +34,17 @@ impl Place {
         // SAFETY: the top of the private part of the calling thread's slot, which nothing runs on: a handler there would be case 1.
         unsafe { (at as *mut Stack).write(private) };
         Self {
-            slot: slot.address(),
+            slot: enter(slot),
             stack: at,
         }
+    }
+}
+
+/// Marks the thread as being in its fault handler. Returns its slot, by address, and whether it was in there.
+fn enter(slot: Slot) -> usize {
+    match slot.header().serving.replace(true) {
+        true => slot.address() | BUSY,
+        false => slot.address(),
     }
 }
 

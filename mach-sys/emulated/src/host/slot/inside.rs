@@ -2,10 +2,10 @@
 //!
 //! While it holds the emulated kernel's lock, and until it has woken whoever its operation concerns, a thread has all signals but the
 //! five of its own faults blocked, and a depth above 0 in its header. A signal of the five that arrives above 0 is never served: sent
-//! ones are deferred, single steps are carried past, and a fault ends the process.
+//! ones are held back, single steps are carried past, and a fault ends the process.
 
-use super::deferred;
 use super::header::Header;
+use super::held;
 use super::identity::Identity;
 use super::region::{Slot, SlotId};
 use crate::host::sys::mask::{self, ASYNCHRONOUS_MASK, How, Mask, SYNCHRONOUS_MASK};
@@ -76,21 +76,21 @@ impl InKernel {
 
 impl Drop for InKernel {
     fn drop(&mut self) {
-        let mut raised = 0;
+        let mut held = 0;
         if let Some(header) = self.header {
             compiler_fence(Ordering::SeqCst);
             let depth = header.depth.load(Ordering::Relaxed).wrapping_sub(1);
             header.depth.store(depth, Ordering::Relaxed);
             compiler_fence(Ordering::SeqCst);
             if depth == 0 {
-                raised = deferred::raise(header);
+                held = held::take(header);
             }
         }
-        // What was deferred arrives here.
+        // What was held back arrives here. If it came right after the depth was raised, the mask of before has it blocked.
         if let Some(before) = self.before {
-            mask::change(How::Set, before);
-        } else if raised != 0 {
-            mask::change(How::Unblock, raised);
+            mask::change(How::Set, before & !held);
+        } else if held != 0 {
+            mask::change(How::Unblock, held);
         }
     }
 }
