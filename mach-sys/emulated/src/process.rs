@@ -7,6 +7,7 @@ use super::host::{self, SlotId, threads};
 use crate::config::Config;
 use crate::error::StartError;
 use super::ipc::mach::{Limits, Locked, Mach, TaskId};
+use mach_wire::types::mach_port_name_t;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -15,6 +16,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub(super) struct Process {
     pub(super) mach: Mach,
     pub(super) task: TaskId,
+    /// The task's own name, which is pinned (D5.1).
+    pub(super) task_name: mach_port_name_t,
     /// The kernel's thread object of each host thread, by its slot; 0 for none.
     threads: Box<[AtomicU32]>,
 }
@@ -47,6 +50,14 @@ pub(super) fn current() -> Result<&'static Process, &'static StartError> {
     Ok(process)
 }
 
+/// The process's own name of its task, once the emulation is started. No system call.
+pub(super) fn task_name() -> Option<mach_port_name_t> {
+    match PROCESS.get() {
+        Some(process) => process.as_ref().ok().map(|process| process.task_name),
+        None => set_up(Config::default()).ok().map(|process| process.task_name),
+    }
+}
+
 fn set_up(config: Config) -> Result<&'static Process, &'static StartError> {
     if host::is_child() {
         // G4.3: another thread may have held the kernel's lock when its copy was made. A child that shares the memory must not take
@@ -69,11 +80,17 @@ impl Process {
         };
         let mach = Mach::new(limits)?;
         let task = mach.create_task()?.ok_or(StartError::Full)?;
+        let task_name = {
+            let kernel = mach.lock();
+            let port = kernel.task(task).port;
+            kernel.name_of(task, port).ok_or(StartError::Full)?
+        };
         let threads = (0..config.slots()).map(|_| AtomicU32::new(0)).collect();
         host_start::start(&config, Hooks { trap, ended })?;
         Ok(Self {
             mach,
             task,
+            task_name,
             threads,
         })
     }

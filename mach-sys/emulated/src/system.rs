@@ -15,12 +15,7 @@ pub fn configure(config: Config) -> Result<(), &'static StartError> {
 }
 
 pub fn task_self() -> mach_port_name_t {
-    let Ok(process) = process::current() else {
-        return MACH_PORT_NULL;
-    };
-    let kernel = process.mach.lock();
-    let port = kernel.task(process.task).port;
-    kernel.name_of(process.task, port).unwrap_or(MACH_PORT_NULL)
+    process::task_name().unwrap_or(MACH_PORT_NULL)
 }
 
 pub unsafe fn thread_port(thread: libc::pthread_t) -> mach_port_name_t {

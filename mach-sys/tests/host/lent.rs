@@ -34,10 +34,8 @@ extern "C" fn with_60_kib(_: i32) {
 
 fn raise(signal: i32) {
     // SAFETY: the handler is installed.
-    assert_eq!(
-        unsafe { libc::pthread_kill(libc::pthread_self(), signal) },
-        0
-    );
+    let outcome = unsafe { libc::pthread_kill(libc::pthread_self(), signal) };
+    assert_eq!(outcome, 0);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::entered::BUSY;
-use crate::host::slot::origin;
+use crate::host::slot::{origin, owner};
 use crate::host::slot::region::{self, Slot};
 use crate::host::sys::altstack::Stack;
 use crate::host::sys::thread::gettid;
@@ -68,10 +68,21 @@ pub(super) extern "C" fn locate(sp: usize, interrupted: usize) -> Place {
             false => Place::stay(slot),
         };
     }
+    let Some(keys) = region::keys() else {
+        return Place::NOWHERE;
+    };
+    let tid = gettid();
+    let slot_of = |index| region::from_index(index).and_then(Slot::of);
+    if let Some(slot) = keys.find_only(tid).and_then(slot_of) {
+        if owner::is_certain(slot) {
+            return Place::move_to(slot);
+        }
+    }
+    // A process that shares the memory has threads with other identifiers. Only where the thread is not known for certain is it worth
+    // a system call.
     if origin::is_child() {
         return Place::NOWHERE;
     }
-    let found = region::keys().and_then(|keys| keys.find_or_claim(gettid()));
-    let slot = found.and_then(region::from_index).and_then(Slot::of);
+    let slot = keys.find_or_claim(tid).and_then(slot_of);
     slot.map_or(Place::NOWHERE, Place::move_to)
 }

@@ -7,6 +7,7 @@
 use super::header::Header;
 use super::held;
 use super::identity::Identity;
+use super::origin;
 use super::region::{Slot, SlotId};
 use crate::host::sys::mask::{self, ASYNCHRONOUS_MASK, How, Mask, SYNCHRONOUS_MASK};
 use core::cell::Cell;
@@ -92,6 +93,16 @@ impl Drop for InKernel {
         } else if held != 0 {
             mask::change(How::Unblock, held);
         }
+    }
+}
+
+/// Returns whether the calling process is not the one that the emulation was started in, for a kernel call. One system call, but on a
+/// thread that has the asynchronous signals blocked for good: that one is a server thread, and makes no child that shares its memory and
+/// makes kernel calls.
+pub(crate) fn is_child() -> bool {
+    match THIS.with(|this| this.blocked_for_good.get()) {
+        true => origin::is_copy(),
+        false => origin::is_child(),
     }
 }
 
