@@ -12,6 +12,7 @@ use crate::rules::{Limits, Rules};
 use crate::thread::kernel::{self, Kernel, Locked, Mach};
 use crate::thread::object::{TaskId, ThreadId};
 use crate::thread::{life, task};
+use mach_wire::types::mach_port_name_t;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -22,6 +23,8 @@ pub(super) struct Process {
     pub(super) task: TaskId,
     /// The task's name space.
     pub(super) space: SpaceId,
+    /// The task's own name, which is pinned (D5.1).
+    pub(super) task_name: mach_port_name_t,
     /// The kernel's thread object of each host thread, by its slot; 0 for none.
     threads: Box<[AtomicU32]>,
 }
@@ -54,6 +57,14 @@ pub(super) fn current() -> Result<&'static Process, &'static StartError> {
     Ok(process)
 }
 
+/// The process's own name of its task, once the emulation is started. No system call.
+pub(super) fn task_name() -> Option<mach_port_name_t> {
+    match PROCESS.get() {
+        Some(process) => process.as_ref().ok().map(|process| process.task_name),
+        None => set_up(Config::default()).ok().map(|process| process.task_name),
+    }
+}
+
 fn set_up(config: Config) -> Result<&'static Process, &'static StartError> {
     if host::is_child() {
         // G4.3: another thread may have held the kernel's lock when its copy was made. A child that shares the memory must not take
@@ -79,13 +90,19 @@ impl Process {
             limits,
         })?;
         let task = task::create(&mach)?.ok_or(StartError::Full)?;
-        let space = mach.lock().parts().1.task(task).space;
+        let (space, task_name) = {
+            let mut held = mach.lock();
+            let kernel = Kernel::of(&mut held);
+            let name = task::self_name(&kernel, task).ok_or(StartError::Full)?;
+            (kernel.tables.task(task).space, name.raw())
+        };
         let threads = (0..config.slots()).map(|_| AtomicU32::new(0)).collect();
         host_start::start(&config, Hooks { trap, ended })?;
         Ok(Self {
             mach,
             task,
             space,
+            task_name,
             threads,
         })
     }

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::error::StartError;
 use crate::ipc::name::Name;
 use crate::thread::kernel::Kernel;
-use crate::thread::{life, task};
+use crate::thread::life;
 use core::marker::PhantomData;
 use core::ops::Range;
 use mach_wire::types::{MACH_PORT_NULL, mach_port_name_t};
@@ -18,12 +18,7 @@ pub fn configure(config: Config) -> Result<(), &'static StartError> {
 }
 
 pub fn task_self() -> mach_port_name_t {
-    let Ok(process) = process::current() else {
-        return MACH_PORT_NULL;
-    };
-    let mut held = process.mach.lock();
-    let name = task::self_name(&Kernel::of(&mut held), process.task);
-    name.map_or(MACH_PORT_NULL, Name::raw)
+    process::task_name().unwrap_or(MACH_PORT_NULL)
 }
 
 pub unsafe fn thread_port(thread: libc::pthread_t) -> mach_port_name_t {

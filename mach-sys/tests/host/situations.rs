@@ -287,9 +287,9 @@ isolated! {
 }
 
 isolated! {
-    /// The handler's own stack: 24 KiB, of which a build without optimisation leaves a third alone, too.
+    /// The handler's own stack: 64 KiB, of which a build without optimisation leaves three quarters alone, too.
     fn the_fault_handlers_stack_has_room() {
-        const PRIVATE: usize = 24 * 1024;
+        const PRIVATE: usize = 64 * 1024;
         let server = registers::server();
         server.route_task();
         on_raw_thread(|| {
@@ -304,8 +304,8 @@ isolated! {
             let used = PRIVATE - untouched;
             println!("{used} bytes used");
             assert!(used > 256, "this is the stack");
-            // What is left has room for the frame of a probed copy that fails.
-            assert!(used <= PRIVATE - 8 * 1024, "{used} bytes used");
+            // What is left has room for the frames of all signals that may be sent meanwhile.
+            assert!(used <= PRIVATE / 4, "{used} bytes used");
         });
         assert_eq!(server.stop(), 21);
     }

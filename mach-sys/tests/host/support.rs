@@ -30,6 +30,11 @@ const MARK: &str = "MACH_SYS_TEST_CHILD";
 
 /// Runs `body` in a new process of this program. `None` there, when it is over; the outcome here.
 fn run(name: &str, case: &str, body: impl FnOnce()) -> Option<Output> {
+    run_under(&[], name, case, body)
+}
+
+/// As [`run`], by way of another program, which is given this one and its arguments.
+fn run_under(wrapper: &[&str], name: &str, case: &str, body: impl FnOnce()) -> Option<Output> {
     let mark = format!("{name}/{case}");
     if let Ok(present) = std::env::var(MARK) {
         if present == mark {
@@ -46,7 +51,7 @@ fn run(name: &str, case: &str, body: impl FnOnce()) -> Option<Output> {
         true => std::env::var("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER").unwrap_or_default(),
         false => String::new(),
     };
-    let mut words = runner.split_whitespace();
+    let mut words = wrapper.iter().copied().chain(runner.split_whitespace());
     let mut command = match words.next() {
         Some(first) => {
             let mut command = Command::new(first);
@@ -80,6 +85,30 @@ pub(crate) fn in_own_process(name: &str, body: impl FnOnce()) {
 /// As [`in_own_process`], for one of several cases of a test.
 pub(crate) fn succeeds(name: &str, case: &str, body: impl FnOnce()) {
     if let Some(output) = run(name, case, body) {
+        let out = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && out.contains("1 passed"),
+            "{case}: {}",
+            show(&output)
+        );
+    }
+}
+
+/// The body ends well as the first process of a PID namespace, where it can choose the identifiers of threads. Skipped, and said so,
+/// where this user may not make one.
+pub(crate) fn succeeds_in_own_namespace(name: &str, case: &str, body: impl FnOnce()) {
+    const UNSHARE: [&str; 4] = ["unshare", "--pid", "--fork", "--mount-proc"];
+    let may = std::env::var(MARK).is_ok()
+        || Command::new(UNSHARE[0])
+            .args(&UNSHARE[1..])
+            .args(["test", "-w", "/proc/sys/kernel/ns_last_pid"])
+            .output()
+            .is_ok_and(|output| output.status.success());
+    if !may {
+        eprintln!("{name}: skipped: this user may not make a PID namespace");
+        return;
+    }
+    if let Some(output) = run_under(&UNSHARE, name, case, body) {
         let out = String::from_utf8_lossy(&output.stdout);
         assert!(
             output.status.success() && out.contains("1 passed"),
@@ -201,7 +230,8 @@ pub(crate) struct OwnStack {
 }
 
 impl OwnStack {
-    pub(crate) const SIZE: usize = 64 * 1024;
+    /// Room for frames and handlers of several signals at once, without optimisation.
+    pub(crate) const SIZE: usize = 256 * 1024;
 
     pub(crate) fn register(flags: i32) -> Self {
         let mut memory = vec![0_u8; Self::SIZE].into_boxed_slice();

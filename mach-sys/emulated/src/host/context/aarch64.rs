@@ -37,6 +37,11 @@ impl Context {
         self.read::<u64>(at::PSTATE) & MODE == 0
     }
 
+    /// The interrupted program counter.
+    pub(in crate::host) fn program_counter(&self) -> usize {
+        self.read(at::PC)
+    }
+
     /// The interrupted stack pointer.
     pub(in crate::host) fn stack_pointer(&self) -> usize {
         self.read(at::SP)

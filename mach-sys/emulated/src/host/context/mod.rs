@@ -64,4 +64,9 @@ impl Context {
     pub(in crate::host) fn signal_mask(&self) -> Mask {
         self.read(Self::MASK)
     }
+
+    /// Blocks signals in the interrupted code.
+    pub(in crate::host) fn block_signals(&mut self, signals: Mask) {
+        self.write(Self::MASK, self.signal_mask() | signals);
+    }
 }

@@ -71,6 +71,11 @@ impl Context {
         self.read::<u16>(at::CS) == USER_CODE
     }
 
+    /// The interrupted program counter.
+    pub(in crate::host) fn program_counter(&self) -> usize {
+        self.read(at::RIP)
+    }
+
     /// The interrupted stack pointer.
     pub(in crate::host) fn stack_pointer(&self) -> usize {
         self.read(at::RSP)

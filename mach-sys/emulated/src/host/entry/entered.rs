@@ -13,8 +13,8 @@ pub(in crate::host) struct Entered {
     pub(in crate::host) signal: usize,
     pub(in crate::host) info: usize,
     pub(in crate::host) context: usize,
-    /// The thread's slot, by address; 0 for none.
-    pub(in crate::host) slot: usize,
+    /// The thread's slot, by address; 0 for none. With [`BUSY`].
+    slot: usize,
     /// [`MOVED`] and [`CHAINED`].
     how: usize,
     /// Address of a [`Restore`](crate::host::slot::header::Restore) that the entry applies when it leaves for a handler, once it is
@@ -27,7 +27,19 @@ pub(super) const MOVED: usize = 1;
 /// A handler that was installed over this one called the entry.
 pub(super) const CHAINED: usize = 2;
 
+/// The thread was in its fault handler already. A slot's address has this bit clear.
+pub(super) const BUSY: usize = 1;
+
 impl Entered {
+    /// The thread's slot, by address; 0 for none.
+    pub(in crate::host) fn slot(&self) -> usize {
+        self.slot & !BUSY
+    }
+
+    pub(in crate::host) fn was_busy(&self) -> bool {
+        self.slot & BUSY != 0
+    }
+
     pub(in crate::host) fn moved(&self) -> bool {
         self.how & MOVED != 0
     }

@@ -1,7 +1,8 @@
 //! Where the entry runs, and where it goes.
 #![allow(unsafe_code)]
 
-use crate::host::slot::origin;
+use super::entered::BUSY;
+use crate::host::slot::{origin, owner};
 use crate::host::slot::region::{self, Slot};
 use crate::host::sys::altstack::Stack;
 use crate::host::sys::thread::gettid;
@@ -9,7 +10,7 @@ use crate::host::sys::thread::gettid;
 /// Where the entry goes. In two registers.
 #[repr(C)]
 pub(super) struct Place {
-    /// The thread's slot, by address; 0 for none.
+    /// The thread's slot, by address; 0 for none. With [`BUSY`].
     slot: usize,
     /// The stack to move to: address of a `stack_t` that registers it, and the new stack pointer. 0: stay.
     stack: usize,
@@ -20,7 +21,7 @@ impl Place {
 
     fn stay(slot: Slot) -> Self {
         Self {
-            slot: slot.address(),
+            slot: enter(slot),
             stack: 0,
         }
     }
@@ -33,9 +34,17 @@ impl Place {
         // SAFETY: the top of the private part of the calling thread's slot, which nothing runs on: a handler there would be case 1.
         unsafe { (at as *mut Stack).write(private) };
         Self {
-            slot: slot.address(),
+            slot: enter(slot),
             stack: at,
         }
+    }
+}
+
+/// Marks the thread as being in its fault handler. Returns its slot, by address, and whether it was in there.
+fn enter(slot: Slot) -> usize {
+    match slot.header().serving.replace(true) {
+        true => slot.address() | BUSY,
+        false => slot.address(),
     }
 }
 
@@ -59,10 +68,21 @@ pub(super) extern "C" fn locate(sp: usize, interrupted: usize) -> Place {
             false => Place::stay(slot),
         };
     }
+    let Some(keys) = region::keys() else {
+        return Place::NOWHERE;
+    };
+    let tid = gettid();
+    let slot_of = |index| region::from_index(index).and_then(Slot::of);
+    if let Some(slot) = keys.find_only(tid).and_then(slot_of) {
+        if owner::is_certain(slot) {
+            return Place::move_to(slot);
+        }
+    }
+    // A process that shares the memory has threads with other identifiers. Only where the thread is not known for certain is it worth
+    // a system call.
     if origin::is_child() {
         return Place::NOWHERE;
     }
-    let found = region::keys().and_then(|keys| keys.find_or_claim(gettid()));
-    let slot = found.and_then(region::from_index).and_then(Slot::of);
+    let slot = keys.find_or_claim(tid).and_then(slot_of);
     slot.map_or(Place::NOWHERE, Place::move_to)
 }

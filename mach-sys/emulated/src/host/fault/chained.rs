@@ -8,7 +8,6 @@ use super::trap::{Trap, Verdict, ask};
 use crate::host::context::Context;
 use crate::host::slot::owner::{self, Caller};
 use crate::host::slot::region::{self, Slot};
-use crate::host::slot::deferred;
 use crate::host::sys::mask::{self, ASYNCHRONOUS_MASK, How};
 use crate::host::sys::thread::gettid;
 
@@ -40,7 +39,7 @@ unsafe fn ask_for_another(signal: i32, info: usize, context_at: usize) -> Option
     if let (Some(raised), Some(slot)) = (arrived.raised, slot) {
         let header = slot.header();
         let declined = header.declined.replace(0) == context_at;
-        if !declined && !header.is_busy() {
+        if !declined && !header.serving.get() && !header.is_in_kernel() {
             // The nested faults of probed copies are all that can happen in here, and they need no stack.
             header.serving.set(true);
             let verdict = ask(&mut Trap {
@@ -49,7 +48,6 @@ unsafe fn ask_for_another(signal: i32, info: usize, context_at: usize) -> Option
                 context: &mut context,
             });
             header.serving.set(false);
-            deferred::raise(header);
             if verdict == Verdict::Resume {
                 return None;
             }
@@ -70,7 +68,7 @@ unsafe fn ask_for_another(signal: i32, info: usize, context_at: usize) -> Option
 fn slot_of_caller(context: &Context) -> Option<Slot> {
     let found = region::keys()?.find_or_claim(gettid())?;
     let slot = Slot::of(region::from_index(found)?)?;
-    if !slot.header().is_busy() {
+    if !slot.header().is_in_kernel() {
         let registered = context.alternate_stack();
         owner::adopt(slot, Caller::InFault { registered });
     }

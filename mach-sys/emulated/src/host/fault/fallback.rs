@@ -9,7 +9,7 @@ use crate::host::entry::frame;
 use crate::host::slot::origin;
 use crate::host::slot::region::{self, Slot};
 use crate::host::sys::altstack::Stack;
-use crate::host::sys::mask::{self, How};
+use crate::host::sys::mask::{self, How, SYNCHRONOUS_MASK};
 use crate::host::sys::thread::{
     gettid, kill_this_process, queue_signal, shares_dispositions_with,
 };
@@ -95,23 +95,25 @@ pub(super) unsafe fn go_on(
             // SAFETY: the frame's own context.
             let context = unsafe { Context::from_raw(entered.context as *mut _) };
             let blocked = context.signal_mask() | handler.mask;
-            if let (Some(slot), Asked::All) = (slot, asked) {
-                // Should the handler chain, it is known that the exception was declined.
-                slot.header().declined.set(entered.context);
-            }
             match slot {
-                Some(slot) if entered.moved() => {
+                Some(slot) => {
+                    let header = slot.header();
+                    if asked == Asked::All {
+                        // Should the handler chain, it is known that the exception was declined.
+                        header.declined.set(entered.context);
+                    }
+                    // None of the five arrives until the entry has left this stack, and puts both back.
+                    mask::change(How::Block, SYNCHRONOUS_MASK);
                     let stack = context.alternate_stack();
-                    // The entry puts both back once it has left the private part.
-                    let restore = &slot.header().restore;
-                    restore.stack.set(match stack.disarms_itself() {
+                    header.restore.stack.set(match stack.disarms_itself() {
                         true => Stack::NONE,
                         false => stack,
                     });
-                    restore.mask.set(blocked);
-                    entered.restore = core::ptr::from_ref(restore) as usize;
+                    header.restore.mask.set(blocked);
+                    entered.restore = core::ptr::from_ref(&header.restore) as usize;
                 }
-                _ => {
+                // A slot's record is its owner's.
+                None => {
                     mask::change(How::Set, blocked);
                 }
             }

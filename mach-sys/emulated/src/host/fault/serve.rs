@@ -8,9 +8,9 @@ use super::trap::{Trap, Verdict, ask};
 use crate::host::context::Context;
 use crate::host::context::classify::Raised;
 use crate::host::entry::entered::Entered;
-use crate::host::entry::frame;
-use crate::host::slot::deferred;
+use crate::host::entry::{self, frame};
 use crate::host::slot::header::Header;
+use crate::host::slot::held;
 use crate::host::slot::owner::{self, Caller};
 use crate::host::slot::region::{self, Slot};
 use crate::host::sys::mask::{self, ASYNCHRONOUS_MASK, How};
@@ -28,9 +28,15 @@ pub(in crate::host) unsafe fn serve(entered: &mut Entered) -> Option<usize> {
     // SAFETY: the kernel wrote a context for this signal, and nothing else knows of it yet.
     let mut original = unsafe { Context::from_raw(entered.context as *mut _) };
     // SAFETY: the kernel wrote a siginfo, and that context.
-    let arrived =
-        unsafe { Arrived::new(entered.signal as i32, entered.info, &mut original) }?;
-    let Some(slot) = region::containing(entered.slot).and_then(Slot::of) else {
+    let arrived = unsafe { Arrived::new(entered.signal as i32, entered.info, &mut original) };
+    let slot = region::containing(entered.slot()).and_then(Slot::of);
+    let Some(arrived) = arrived else {
+        if let Some(slot) = slot {
+            slot.header().serving.set(entered.was_busy());
+        }
+        return None;
+    };
+    let Some(slot) = slot else {
         let process = Process::current();
         if process == Process::Own && !arrived.is_sent() {
             region::note_exhausted();
@@ -39,11 +45,17 @@ pub(in crate::host) unsafe fn serve(entered: &mut Entered) -> Option<usize> {
         return unsafe { fallback::go_on(entered, &arrived, None, process) };
     };
     let header = slot.header();
-    if header.is_busy() {
+    // On the private part it is the fault handler that was interrupted, maybe on its way in or out. At the entry's first instruction
+    // are the signals that arrived at once.
+    let interrupted_handler = entered.was_busy()
+        || slot.private_stack().holds(entered.frame)
+        || arrived.is_sent() && original.program_counter() == entry::address();
+    if interrupted_handler || header.is_in_kernel() {
         // SAFETY: as above.
-        return unsafe { while_busy(entered, &arrived, slot) };
+        let next = unsafe { while_busy(entered, &arrived, slot) };
+        header.serving.set(entered.was_busy());
+        return next;
     }
-    header.serving.set(true);
     if entered.moved() {
         let registered = original.alternate_stack();
         owner::adopt(slot, Caller::InFault { registered });
@@ -51,7 +63,6 @@ pub(in crate::host) unsafe fn serve(entered: &mut Entered) -> Option<usize> {
     // SAFETY: as above; the slot is the calling thread's.
     let answered = unsafe { answer(entered, original, slot, arrived.raised) };
     header.serving.set(false);
-    deferred::raise(header);
     match answered {
         Some(frame) => {
             entered.frame = frame;
@@ -72,8 +83,11 @@ unsafe fn while_busy(entered: &mut Entered, arrived: &Arrived, slot: Slot) -> Op
             previous::action(arrived.signal, Asked::All),
             HostAction::Handler(_)
         );
-        // SAFETY: the siginfo is the kernel's, and the header the calling thread's.
-        if handled && unsafe { deferred::put_off(slot.header(), arrived.signal, arrived.info) } {
+        if handled {
+            // SAFETY: the siginfo is the kernel's, the header the calling thread's, and the signal has a handler.
+            let held = unsafe { held::hold_back(slot.header(), arrived.signal, arrived.info) };
+            // SAFETY: the frame's own context.
+            unsafe { Context::from_raw(entered.context as *mut _) }.block_signals(held);
             return None;
         }
         // Ignored, or deadly: neither runs code of the application's.

@@ -2,7 +2,7 @@
 
 use super::identity::Identity;
 use crate::host::sys::altstack::Stack;
-use crate::host::sys::mask::{Mask, SYNCHRONOUS};
+use crate::host::sys::mask::Mask;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -14,23 +14,19 @@ pub(in crate::host) struct Restore {
     pub(in crate::host) mask: Cell<Mask>,
 }
 
-/// A siginfo of the kernel's, which has 128 bytes.
-pub(in crate::host) type RawInfo = [u64; 16];
-
 /// A thread's record. The cells are touched by the slot's own thread only; zero is a valid value of everything.
 #[derive(Debug)]
 #[repr(C)]
 pub(in crate::host) struct Header {
     pub(in crate::host) restore: Restore,
-    /// Whether the thread is between a fault and its answer; touched by its fault handler only.
+    /// Whether the thread is in its fault handler, which alone touches this.
     pub(in crate::host) serving: Cell<bool>,
     /// How often the thread is in the kernel: above 0, it may hold the kernel's lock.
     pub(in crate::host) depth: AtomicU32,
     /// Context of the fault that a previous handler was entered for last, after the exception was declined.
     pub(in crate::host) declined: Cell<usize>,
-    /// Sent signals that wait until the thread leaves the kernel: a bit for each place in [`SYNCHRONOUS`], and their siginfo.
-    pub(in crate::host) deferred: AtomicU32,
-    pub(in crate::host) deferred_info: [Cell<RawInfo>; SYNCHRONOUS.len()],
+    /// Signals that were held back while the thread was in the kernel: a mask.
+    pub(in crate::host) held: AtomicU64,
     /// The owner's identity; 0 while the slot is free.
     owner: AtomicU64,
     /// Whether the guards are in place, which they stay.
@@ -65,6 +61,7 @@ impl Header {
     /// Clears the record for a new owner. Guards stay, and so do marks of the fault handler that is doing this.
     pub(in crate::host) fn reset(&self) {
         self.depth.store(0, Ordering::Relaxed);
+        self.held.store(0, Ordering::Relaxed);
         self.declined.set(0);
         self.announces.store(false, Ordering::Relaxed);
         self.exiting.store(false, Ordering::Relaxed);
@@ -75,8 +72,8 @@ impl Header {
         self.lent.set(false);
     }
 
-    /// Returns whether the thread is in the kernel, where it may hold the lock, or in its fault handler: it must not ask again.
-    pub(in crate::host) fn is_busy(&self) -> bool {
-        self.serving.get() || self.depth.load(Ordering::Relaxed) != 0
+    /// Returns whether the thread is in the kernel, where it may hold the lock.
+    pub(in crate::host) fn is_in_kernel(&self) -> bool {
+        self.depth.load(Ordering::Relaxed) != 0
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! While it holds the emulated kernel's lock, and until it has woken whoever its operation concerns, a thread has all signals but the
 //! five of its own faults blocked, and a depth above 0 in its header. A signal of the five that arrives above 0 is never served: sent
-//! ones are deferred, single steps are carried past, and a fault ends the process.
+//! ones are held back, single steps are carried past, and a fault ends the process.
 
-use super::deferred;
 use super::header::Header;
+use super::held;
 use super::identity::Identity;
+use super::origin;
 use super::region::{Slot, SlotId};
 use crate::host::sys::mask::{self, ASYNCHRONOUS_MASK, How, Mask, SYNCHRONOUS_MASK};
 use core::cell::Cell;
@@ -76,22 +77,32 @@ impl InKernel {
 
 impl Drop for InKernel {
     fn drop(&mut self) {
-        let mut raised = 0;
+        let mut held = 0;
         if let Some(header) = self.header {
             compiler_fence(Ordering::SeqCst);
             let depth = header.depth.load(Ordering::Relaxed).wrapping_sub(1);
             header.depth.store(depth, Ordering::Relaxed);
             compiler_fence(Ordering::SeqCst);
             if depth == 0 {
-                raised = deferred::raise(header);
+                held = held::take(header);
             }
         }
-        // What was deferred arrives here.
+        // What was held back arrives here. If it came right after the depth was raised, the mask of before has it blocked.
         if let Some(before) = self.before {
-            mask::change(How::Set, before);
-        } else if raised != 0 {
-            mask::change(How::Unblock, raised);
+            mask::change(How::Set, before & !held);
+        } else if held != 0 {
+            mask::change(How::Unblock, held);
         }
+    }
+}
+
+/// Returns whether the calling process is not the one that the emulation was started in, for a kernel call. One system call, but on a
+/// thread that has the asynchronous signals blocked for good: that one is a server thread, and makes no child that shares its memory and
+/// makes kernel calls.
+pub(crate) fn is_child() -> bool {
+    match THIS.with(|this| this.blocked_for_good.get()) {
+        true => origin::is_copy(),
+        false => origin::is_child(),
     }
 }
 

@@ -77,10 +77,9 @@ impl Keys {
         Identity::from_bits(self.load(index) & !MARK)
     }
 
-    /// Finds the key of the calling thread, whose identifier is `tid`, and marks it; claims one with a new identity if there is none.
-    /// The key may be that of an earlier thread with the same identifier. `None` if all are taken. Takes little stack: it runs on the
-    /// interrupted one.
-    pub(in crate::host) fn find_or_claim(&self, tid: u32) -> Option<usize> {
+    /// Finds the key of the calling thread, whose identifier is `tid`, and marks it. The key may be that of an earlier thread with the
+    /// same identifier. Fails with the place where a key of its own goes, which is none if all are taken.
+    fn find(&self, tid: u32) -> Result<usize, Option<(usize, u64)>> {
         let mask = self.words.len().wrapping_sub(1);
         'again: loop {
             let mut free = None;
@@ -90,24 +89,40 @@ impl Keys {
                 match tid_of(word) {
                     found if found == tid => {
                         if word & MARK != 0 || self.exchange(index, word, word | MARK) {
-                            return Some(index);
+                            return Ok(index);
                         }
                         continue 'again;
                     }
-                    EMPTY => {
-                        free = free.or(Some((index, word)));
-                        break;
-                    }
+                    EMPTY => return Err(free.or(Some((index, word)))),
                     TOMBSTONE => free = free.or(Some((index, word))),
                     _ => {}
                 }
                 index = index.wrapping_add(1) & mask;
             }
-            let (index, word) = free?;
-            if self.exchange(index, word, Identity::fresh(tid).bits() | MARK) {
-                return Some(index);
+            return Err(free);
+        }
+    }
+
+    /// Finds the key of the calling thread, whose identifier is `tid`, and marks it; claims one with a new identity if there is none.
+    /// The key may be that of an earlier thread with the same identifier. `None` if all are taken. Takes little stack: it runs on the
+    /// interrupted one.
+    pub(in crate::host) fn find_or_claim(&self, tid: u32) -> Option<usize> {
+        loop {
+            match self.find(tid) {
+                Ok(index) => return Some(index),
+                Err(free) => {
+                    let (index, word) = free?;
+                    if self.exchange(index, word, Identity::fresh(tid).bits() | MARK) {
+                        return Some(index);
+                    }
+                }
             }
         }
+    }
+
+    /// As [`find_or_claim`](Self::find_or_claim), but claims nothing.
+    pub(in crate::host) fn find_only(&self, tid: u32) -> Option<usize> {
+        self.find(tid).ok()
     }
 
     /// Gives a key that the calling thread found, and that names an earlier thread with its identifier, to the calling thread.

@@ -17,12 +17,13 @@
 /// and room for a handler with 60 KiB of locals that faults itself.
 pub const LENT_STACK_SIZE: usize = 96 * 1024;
 
-/// The least number of bytes of the fault handler's own stack.
-const PRIVATE_SIZE: usize = 24 * 1024;
+/// The least number of bytes of the fault handler's own stack. The handler takes a fraction of it; the rest is for frames of signals that
+/// are sent to the thread meanwhile, all five at once for example.
+const PRIVATE_SIZE: usize = 64 * 1024;
 /// Bytes of the copy area and the header: the largest frames that were seen have 12 KiB.
 const COPY_AND_HEADER: usize = 16 * 1024;
 /// Bytes of the header.
-pub(in crate::host) const HEADER_SIZE: usize = 1024;
+pub(in crate::host) const HEADER_SIZE: usize = 256;
 
 /// Offsets in a slot, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,8 +73,8 @@ mod tests {
     fn parts_are_large_enough_and_guards_whole_pages() {
         // Page size, size of a slot, bytes lent.
         let table = [
-            (4096, 256 << 10, 208 << 10),
-            (16384, 256 << 10, 176 << 10),
+            (4096, 256 << 10, 168 << 10),
+            (16384, 256 << 10, 144 << 10),
             (65536, 512 << 10, 256 << 10),
         ];
         for (page, size, lent) in table {
@@ -93,7 +94,7 @@ mod tests {
             ] {
                 assert_eq!(bound % page, 0, "{page}: {bound:#x}");
             }
-            assert!(layout.private_top - layout.private >= 24 << 10);
+            assert!(layout.private_top - layout.private >= 64 << 10);
             assert!(lent >= LENT_STACK_SIZE);
             assert!(layout.header - layout.lent_top >= 14 << 10);
             assert_eq!(layout.header + HEADER_SIZE, layout.size);

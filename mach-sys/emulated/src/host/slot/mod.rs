@@ -10,11 +10,11 @@
 //! | `origin` | whether this process is the one that the slots belong to |
 //! | `owner` | which thread a slot belongs to, and whether it is still that thread |
 //! | `watch_word` | wakes the watching thread |
-//! | `deferred` | sent signals that wait until a thread leaves the kernel |
+//! | `held` | sent signals that are held back until a thread leaves the kernel |
 //! | `inside` | a thread knows that it is in the kernel |
 
-pub(in crate::host) mod deferred;
 pub(in crate::host) mod header;
+pub(in crate::host) mod held;
 pub(in crate::host) mod identity;
 pub(crate) mod inside;
 pub(in crate::host) mod keys;

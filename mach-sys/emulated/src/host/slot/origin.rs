@@ -70,7 +70,7 @@ pub(in crate::host) fn is_copy() -> bool {
 
 /// Returns whether this process is a child of the one that the emulation was started in, whether it shares its memory or not. One
 /// system call. `false` where the emulation was not started.
-pub(crate) fn is_child() -> bool {
+pub(in crate::host) fn is_child() -> bool {
     is_copy() || process().is_some_and(|process| process != getpid())
 }
 

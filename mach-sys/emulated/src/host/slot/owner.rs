@@ -76,18 +76,30 @@ pub(in crate::host) fn adopt(slot: Slot, caller: Caller) {
     header.set_owner(owner);
 }
 
+/// Returns whether a slot that was found by the calling thread's identifier is certainly its own, by the word that a registered thread
+/// has. No system call.
+pub(in crate::host) fn is_certain(slot: Slot) -> bool {
+    let header = slot.header();
+    let owner = header.owner();
+    let word_at = header.word_at.load(Ordering::Acquire);
+    owner == slot.keys().identity(slot.id().index()) && word_at != 0 && holds(word_at, owner)
+}
+
+/// Returns whether the thread-local word at an address holds an identity. The C library clears it when it makes a thread, on a stack
+/// that it kept for example.
+fn holds(word_at: usize, owner: Identity) -> bool {
+    let mut word = [0; size_of::<u64>()];
+    copy::read(word_at as u64, &mut word).is_ok()
+        && Identity::from_bits(u64::from_ne_bytes(word)) == owner
+}
+
 /// Returns whether the owner of a slot, which has the calling thread's identifier, is the calling thread.
 fn is_caller(header: &Header, owner: Identity, caller: Caller) -> bool {
     let word_at = header.word_at.load(Ordering::Acquire);
     match (word_at, caller) {
         // A thread registers once: this record is another's.
         (1.., Caller::Unregistered) => false,
-        (1.., Caller::InFault { .. }) => {
-            // The C library clears it when it makes a thread, on a stack that it kept for example.
-            let mut word = [0; size_of::<u64>()];
-            copy::read(word_at as u64, &mut word).is_ok()
-                && Identity::from_bits(u64::from_ne_bytes(word)) == owner
-        }
+        (1.., Caller::InFault { .. }) => holds(word_at, owner),
         (0, Caller::Unregistered) => started_with(header, owner),
         (0, Caller::InFault { registered }) if header.started.get() == 0 => {
             // The host does not say when threads started. One that left with the lent stack does not come without.

@@ -1,0 +1,291 @@
+//! G4.3: a process that is not the one that the emulation was started in, however it was made. Its faults are its own affair, its kernel
+//! calls fail, and its parent notices nothing, also where both share memory.
+
+use crate::context;
+use crate::faults::Kind;
+use crate::registers::{self, assert_kept};
+use crate::support::{OwnStack, install, on_raw_thread, succeeds, test_name};
+use mach_sys::emulated::{self, StartError};
+use mach_sys::kern_return::KernReturn;
+use mach_sys::rights::{Census, ReceiveRight, ThreadRight};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// A way to make a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Made {
+    /// `fork`, which runs the hooks of `pthread_atfork`.
+    Fork,
+    /// The system call, as `_Fork` makes it: no hook runs.
+    Raw,
+    /// `vfork`, on its parent's stack, with its alternate stack.
+    #[cfg(target_arch = "x86_64")]
+    Vfork,
+    /// `clone` on a stack of its own, with flags.
+    Clone(i32),
+}
+
+const MADE: &[Made] = &[
+    Made::Fork,
+    Made::Raw,
+    #[cfg(target_arch = "x86_64")]
+    Made::Vfork,
+    Made::Clone(0),
+    Made::Clone(libc::CLONE_VM | libc::CLONE_VFORK),
+    Made::Clone(libc::CLONE_VM),
+    Made::Clone(libc::CLONE_VM | libc::CLONE_SIGHAND),
+];
+
+impl Made {
+    fn shares_dispositions(self) -> bool {
+        matches!(self, Self::Clone(flags) if flags & libc::CLONE_SIGHAND != 0)
+    }
+
+    /// Runs `body` in a child, which then ends with the status that it returns. Returns how it ended.
+    fn run(self, body: fn() -> i32) -> ExitStatus {
+        const STACK: usize = 256 * 1024;
+        // SAFETY: the child does nothing but `body`, which does not unwind, and ends; a stack for `clone` is a new mapping, which
+        // stays until the child is gone.
+        unsafe {
+            let stack = libc::mmap(
+                core::ptr::null_mut(),
+                STACK,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            );
+            assert_ne!(stack, libc::MAP_FAILED);
+            let process = match self {
+                Self::Fork => match libc::fork() {
+                    0 => libc::_exit(body()),
+                    process => process,
+                },
+                Self::Raw => match libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) {
+                    0 => libc::_exit(body()),
+                    process => process as i32,
+                },
+                #[cfg(target_arch = "x86_64")]
+                Self::Vfork => vfork(body),
+                Self::Clone(flags) => {
+                    extern "C" fn enter(body: *mut libc::c_void) -> i32 {
+                        // SAFETY: the function that is passed below.
+                        let body: fn() -> i32 = unsafe { core::mem::transmute(body) };
+                        // SAFETY: ends the child.
+                        unsafe { libc::syscall(libc::SYS_exit_group, body()) };
+                        0
+                    }
+                    let top = stack.byte_add(STACK - 64);
+                    libc::clone(enter, top, flags | libc::SIGCHLD, body as *mut _)
+                }
+            };
+            assert!(process > 0, "{self:?}: a child");
+            let status = wait(process);
+            libc::munmap(stack, STACK);
+            status
+        }
+    }
+}
+
+/// `vfork`, and `body` in the child. In assembly, since the child returns from nothing.
+#[cfg(target_arch = "x86_64")]
+#[inline(never)]
+fn vfork(body: fn() -> i32) -> i32 {
+    let process: i64;
+    // SAFETY: the child calls `body` below the parent's frame, which waits, and ends.
+    unsafe {
+        core::arch::asm!(
+            "mov eax, 58",
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "mov r13, rsp",
+            "sub rsp, 4096",
+            "and rsp, -16",
+            "call r12",
+            "mov edi, eax",
+            "mov eax, 231",
+            "syscall",
+            "ud2",
+            "2:",
+            in("r12") body,
+            out("r13") _,
+            lateout("rax") process,
+            clobber_abi("C"),
+        );
+    }
+    process as i32
+}
+
+/// Waits for a child. One that hangs is killed, and the test fails.
+fn wait(process: i32) -> ExitStatus {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let mut status = 0;
+        // SAFETY: a child of this process; the status is a local variable.
+        match unsafe { libc::waitpid(process, &mut status, libc::WNOHANG) } {
+            0 => {}
+            _ => return ExitStatus::from_raw(status),
+        }
+        if Instant::now() > deadline {
+            // SAFETY: as above.
+            unsafe { libc::kill(process, libc::SIGKILL) };
+            panic!("the child hangs");
+        }
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// What a thread is when it makes a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Parent {
+    /// Known by its kernel calls, with the lent stack.
+    Registered,
+    /// The same with a stack of its own.
+    OwnStack,
+    /// Never seen.
+    Unknown,
+}
+
+const PARENTS: [Parent; 3] = [Parent::Registered, Parent::OwnStack, Parent::Unknown];
+
+/// On threads of each kind and in children of each kind: `body`, whose end `check` looks at. Parents are served before and after.
+fn in_all_children(body: fn() -> i32, check: fn(Made, ExitStatus)) {
+    let server = Arc::new(registers::server());
+    server.route_task();
+    let before = Census::take().expect("a census");
+    for parent in PARENTS {
+        for made in MADE {
+            let route = Arc::clone(&server);
+            on_raw_thread(move || {
+                let _own = (parent == Parent::OwnStack).then(|| OwnStack::register(0));
+                if parent != Parent::Unknown {
+                    route.route_thread();
+                    assert_kept(1);
+                }
+                for round in 0..3 {
+                    check(*made, made.run(body));
+                    if parent != Parent::Unknown || round == 2 {
+                        assert_kept(1);
+                    }
+                }
+            });
+        }
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while Census::take().expect("a census") != before {
+        assert!(Instant::now() < deadline, "{:?}", Census::take());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let served = Arc::into_inner(server).expect("the last").stop();
+    assert_eq!(served, MADE.len() * (4 + 4 + 1), "the parents' only");
+    assert_eq!(emulated::refused_threads(), 0);
+}
+
+#[test]
+fn g4_3_a_childs_fault_has_the_default_action() {
+    let name = test_name!(g4_3_a_childs_fault_has_the_default_action);
+    succeeds(name, "", || {
+        install(libc::SIGILL, libc::SIG_DFL as *const (), 0, &[]);
+        let body = || {
+            Kind::Undefined.raise();
+            42
+        };
+        in_all_children(body, |made, status| {
+            // Where the default can only be had by setting it for the parent, too, the child is killed.
+            let expected = match made.shares_dispositions() {
+                true => libc::SIGKILL,
+                false => libc::SIGILL,
+            };
+            assert_eq!(status.signal(), Some(expected), "{made:?}: {status}");
+        });
+    });
+}
+
+/// Calls of the handler, in whatever memory.
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+static ADDRESS: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn previous(_: i32, info: *const libc::siginfo_t, uc: *mut libc::ucontext_t) {
+    CALLS.fetch_add(1, Ordering::SeqCst);
+    // SAFETY: the kernel's siginfo and context.
+    unsafe {
+        ADDRESS.store((*info).si_addr() as usize, Ordering::SeqCst);
+        context::add_to_pc(uc, Kind::Access.skip());
+    }
+}
+
+fn faults_are_handled() -> i32 {
+    let before = CALLS.load(Ordering::SeqCst);
+    for _ in 0..5 {
+        Kind::Access.raise();
+    }
+    let own = ADDRESS.load(Ordering::SeqCst) == crate::faults::ADDRESS;
+    match CALLS.load(Ordering::SeqCst) - before {
+        5 if own => 42,
+        calls => calls as i32,
+    }
+}
+
+#[test]
+fn g4_3_a_childs_fault_reaches_the_handler_of_before() {
+    let name = test_name!(g4_3_a_childs_fault_reaches_the_handler_of_before);
+    for flags in [libc::SA_SIGINFO, libc::SA_SIGINFO | libc::SA_ONSTACK] {
+        succeeds(name, &format!("{flags:#x}"), || {
+            install(libc::SIGSEGV, previous as *const (), flags, &[]);
+            in_all_children(faults_are_handled, |made, status| {
+                assert_eq!(status.code(), Some(42), "{made:?}: {status}");
+            });
+        });
+    }
+}
+
+fn calls_fail() -> i32 {
+    let refused = Err(KernReturn::RESOURCE_SHORTAGE);
+    let good = matches!(emulated::start(), Err(StartError::Forked))
+        && ReceiveRight::new().map(drop) == refused
+        && ThreadRight::current().map(drop) == refused;
+    if good { 42 } else { 1 }
+}
+
+#[test]
+fn g4_3_a_childs_kernel_calls_fail() {
+    let name = test_name!(g4_3_a_childs_kernel_calls_fail);
+    succeeds(name, "", || {
+        in_all_children(calls_fail, |made, status| {
+            assert_eq!(status.code(), Some(42), "{made:?}: {status}");
+        });
+    });
+}
+
+/// A sent signal of the five, as a fault.
+fn trap_is_sent() -> i32 {
+    // SAFETY: a signal to itself.
+    unsafe {
+        libc::syscall(
+            libc::SYS_tgkill,
+            libc::getpid(),
+            libc::gettid(),
+            libc::SIGTRAP,
+        )
+    };
+    42
+}
+
+#[test]
+fn g4_3_a_signal_sent_in_a_child_has_the_default_action() {
+    let name = test_name!(g4_3_a_signal_sent_in_a_child_has_the_default_action);
+    succeeds(name, "", || {
+        install(libc::SIGTRAP, libc::SIG_DFL as *const (), 0, &[]);
+        in_all_children(trap_is_sent, |made, status| {
+            let expected = match made.shares_dispositions() {
+                true => libc::SIGKILL,
+                false => libc::SIGTRAP,
+            };
+            assert_eq!(status.signal(), Some(expected), "{made:?}: {status}");
+        });
+    });
+}

@@ -1,0 +1,302 @@
+//! A thread knows that it is in the kernel: signals of the five that arrive while it may hold the lock are not served there.
+
+use crate::faults::Kind;
+use crate::support::{OwnStack, RawThread, dies, install, succeeds, test_name};
+use mach_sys::rights::{ReceiveRight, ThreadRight};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+const SIGNALS: [i32; 5] = [
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGILL,
+    libc::SIGFPE,
+    libc::SIGTRAP,
+];
+
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+static WRONG: AtomicUsize = AtomicUsize::new(0);
+static THREAD: AtomicI32 = AtomicI32::new(0);
+static DEADLY: AtomicUsize = AtomicUsize::new(0);
+
+/// Makes a kernel call, as a handler may that runs on a thread that holds nothing.
+extern "C" fn previous(signal: i32, info: *const libc::siginfo_t, _: *mut libc::ucontext_t) {
+    // SAFETY: the kernel's siginfo of a sent signal.
+    let (number, code, value) = unsafe { ((*info).si_signo, (*info).si_code, (*info).si_value()) };
+    // SAFETY: no preconditions.
+    let elsewhere = unsafe { libc::gettid() } != THREAD.load(Ordering::SeqCst);
+    let own = number == signal && code == libc::SI_QUEUE && value.sival_ptr as i32 == signal;
+    if !own || elsewhere {
+        WRONG.fetch_add(1, Ordering::SeqCst);
+    }
+    if ThreadRight::current()
+        .and_then(|thread| thread.user_references())
+        .is_err()
+    {
+        WRONG.fetch_add(1, Ordering::SeqCst);
+    }
+    CALLS.fetch_add(1, Ordering::SeqCst);
+}
+
+/// `pthread_sigqueue`, with the signal's number as its value.
+fn queue(thread: libc::pthread_t, signal: i32) {
+    let value = libc::sigval {
+        sival_ptr: core::ptr::without_provenance_mut(signal as usize),
+    };
+    // SAFETY: a signal that has a handler, to a thread that lives.
+    let error = unsafe { libc::pthread_sigqueue(thread, signal, value) };
+    assert!(error == 0 || error == libc::EAGAIN, "{error}");
+}
+
+/// Sends all five signals to a thread that makes kernel calls all the time, and waits until enough were handled.
+///
+/// On a thread with a large alternate stack: five signals at once are five frames.
+fn send_to(own_stack: bool, calls: impl Fn() + Send + 'static) {
+    for signal in SIGNALS {
+        install(
+            signal,
+            previous as *const (),
+            libc::SA_SIGINFO | libc::SA_ONSTACK,
+            &[],
+        );
+    }
+    static STOP: AtomicBool = AtomicBool::new(false);
+    mach_sys::emulated::start().expect("started");
+    let (tell, told) = std::sync::mpsc::channel();
+    let busy = RawThread::spawn(move || {
+        let _own = own_stack.then(|| OwnStack::register(0));
+        // SAFETY: no preconditions.
+        let this = unsafe {
+            THREAD.store(libc::gettid(), Ordering::SeqCst);
+            libc::pthread_self()
+        };
+        calls();
+        tell.send(this).expect("heard");
+        while !STOP.load(Ordering::Relaxed) {
+            calls();
+        }
+    });
+    let thread = told.recv().expect("a thread");
+    // One at a time, and now and then all at once: a storm of nested handlers would need any stack whole.
+    let singles = SIGNALS.iter().map(core::slice::from_ref).cycle().take(40);
+    let rounds = singles.chain([&SIGNALS[..]]).cycle().take(41 * 40);
+    for (round, signals) in rounds.enumerate() {
+        let before = CALLS.load(Ordering::SeqCst);
+        for signal in signals {
+            queue(thread, *signal);
+        }
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while CALLS.load(Ordering::SeqCst) < before + signals.len() {
+            assert!(
+                Instant::now() < deadline,
+                "round {round}: a signal is lost, or the thread hangs"
+            );
+            std::thread::yield_now();
+        }
+    }
+    STOP.store(true, Ordering::Relaxed);
+    busy.join();
+    assert_eq!(
+        WRONG.load(Ordering::SeqCst),
+        0,
+        "signals with another's siginfo"
+    );
+}
+
+#[test]
+fn r24_signals_sent_to_a_thread_in_the_kernel_wait_until_it_leaves() {
+    let name = test_name!(r24_signals_sent_to_a_thread_in_the_kernel_wait_until_it_leaves);
+    let cases: [(&str, fn()); 3] = [
+        ("an ordinary thread", || {
+            drop(ThreadRight::current().and_then(|thread| thread.try_clone()));
+        }),
+        ("a thread that only touches ports", || {
+            drop(ReceiveRight::new().expect("a port"));
+        }),
+        ("a server thread", || {
+            mach_sys::kernel::system::enter_server_thread();
+            drop(ReceiveRight::new().expect("a port"));
+        }),
+    ];
+    for own_stack in [false, true] {
+        for (case, calls) in cases {
+            succeeds(name, &format!("{case} {own_stack}"), || {
+                send_to(own_stack, calls)
+            });
+        }
+    }
+}
+
+#[test]
+fn r24_by_default_a_signal_sent_to_a_thread_in_the_kernel_ends_the_process() {
+    let name = test_name!(r24_by_default_a_signal_sent_to_a_thread_in_the_kernel_ends_the_process);
+    for signal in SIGNALS {
+        dies(name, &signal.to_string(), signal, || {
+            install(signal, libc::SIG_DFL as *const (), 0, &[]);
+            mach_sys::emulated::start().expect("started");
+            // SAFETY: no preconditions.
+            let this = unsafe { libc::pthread_self() };
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(20));
+                queue(this, signal);
+            });
+            loop {
+                drop(ReceiveRight::new().expect("a port"));
+            }
+        });
+    }
+}
+
+extern "C" fn count(_: i32) {
+    DEADLY.fetch_add(1, Ordering::SeqCst);
+}
+
+#[test]
+fn r24_a_signal_sent_to_the_process_is_never_the_watching_threads() {
+    let name = test_name!(r24_a_signal_sent_to_the_process_is_never_the_watching_threads);
+    succeeds(name, "", || {
+        for signal in SIGNALS {
+            install(signal, count as *const (), libc::SA_ONSTACK, &[]);
+        }
+        mach_sys::emulated::start().expect("started");
+        let tasks = || std::fs::read_dir("/proc/self/task").expect("threads");
+        let watcher = tasks()
+            .map(|task| task.expect("a thread").path())
+            .find(|task| {
+                std::fs::read_to_string(task.join("comm")).is_ok_and(|name| name == "mach-sys\n")
+            });
+        let status = std::fs::read_to_string(watcher.expect("it watches").join("status"));
+        let status = status.expect("its status");
+        let blocked = status
+            .lines()
+            .find_map(|line| line.strip_prefix("SigBlk:"))
+            .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+            .expect("a mask");
+        for signal in SIGNALS {
+            assert_ne!(blocked & 1 << (signal - 1), 0, "{signal}");
+        }
+    });
+}
+
+/// Uses up the stack down to `lowest`, then calls.
+#[inline(never)]
+fn burn(lowest: usize, call: &dyn Fn()) {
+    let local = [0_u8; 64];
+    if (core::hint::black_box(&local).as_ptr() as usize) < lowest {
+        call();
+    } else {
+        burn(lowest, call);
+    }
+    core::hint::black_box(&local);
+}
+
+/// A stack that ends somewhere in a kernel call, with the lock held for example, ends the process by its signal. It never hangs.
+#[test]
+fn g2_7_a_stack_that_ends_in_the_kernel_ends_the_process() {
+    const SIZE: usize = 256 * 1024;
+    let name = test_name!(g2_7_a_stack_that_ends_in_the_kernel_ends_the_process);
+    let body = |left: usize| {
+        install(libc::SIGSEGV, libc::SIG_DFL as *const (), 0, &[]);
+        let port = ReceiveRight::new().expect("a port");
+        // SAFETY: a new mapping whose first pages are a guard; the thread ends, or the process.
+        unsafe {
+            let stack = libc::mmap(
+                core::ptr::null_mut(),
+                SIZE,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            );
+            assert_ne!(stack, libc::MAP_FAILED);
+            let guard = 65536;
+            assert_eq!(libc::mprotect(stack, guard, libc::PROT_NONE), 0);
+            let lowest = stack as usize + guard + left;
+            let mut attributes: libc::pthread_attr_t = core::mem::zeroed();
+            libc::pthread_attr_init(&mut attributes);
+            assert_eq!(libc::pthread_attr_setstack(&mut attributes, stack, SIZE), 0);
+            let call: Box<dyn Fn()> = Box::new(move || drop(port.make_send().expect("a right")));
+            // Known before: what is left is for the call alone.
+            let body: Box<Box<dyn Fn() + Send>> = Box::new(Box::new({
+                let call = SendAnyway(call);
+                move || {
+                    let call = &call;
+                    (call.0)();
+                    burn(lowest, &*call.0);
+                }
+            }));
+            extern "C" fn enter(body: *mut libc::c_void) -> *mut libc::c_void {
+                // SAFETY: the box below.
+                let body = unsafe { Box::from_raw(body.cast::<Box<dyn Fn() + Send>>()) };
+                body();
+                core::ptr::null_mut()
+            }
+            let mut thread = 0;
+            let body = Box::into_raw(body).cast();
+            assert_eq!(
+                libc::pthread_create(&mut thread, &attributes, enter, body),
+                0
+            );
+            libc::pthread_join(thread, core::ptr::null_mut());
+        }
+        // The call had room: the same end, so that the test can tell a hang from both.
+        Kind::Access.raise();
+    };
+    for left in (512..12 * 1024).step_by(512) {
+        dies(name, &left.to_string(), libc::SIGSEGV, || body(left));
+    }
+}
+
+/// The closure goes to one thread, which alone uses it.
+struct SendAnyway(Box<dyn Fn()>);
+
+// SAFETY: see the type.
+unsafe impl Send for SendAnyway {}
+
+#[cfg(target_arch = "x86_64")]
+mod steps {
+    use crate::server::Server;
+    use crate::support::{OwnStack, in_own_process, on_raw_thread, test_name};
+    use mach_sys::rights::{ReceiveRight, ThreadRight};
+    use std::sync::Arc;
+
+    /// Makes kernel calls with the trap flag set.
+    fn step_over(calls: impl Fn()) {
+        // SAFETY: sets and clears the trap flag; the server answers each step.
+        unsafe { core::arch::asm!("pushfq", "or qword ptr [rsp], 0x100", "popfq") };
+        calls();
+        // SAFETY: as above.
+        unsafe { core::arch::asm!("pushfq", "and qword ptr [rsp], ~0x100", "popfq") };
+    }
+
+    #[test]
+    fn g1_10_a_single_step_is_carried_past_the_kernel() {
+        let name = test_name!(g1_10_a_single_step_is_carried_past_the_kernel);
+        in_own_process(name, || {
+            let server = Arc::new(Server::start(0_usize, |steps, fault, _| {
+                assert_eq!((fault.exception, fault.codes), (6, [1, 0]));
+                *steps += 1;
+                true
+            }));
+            for own_stack in [false, true] {
+                let server = Arc::clone(&server);
+                on_raw_thread(move || {
+                    let _own = own_stack.then(|| OwnStack::register(0));
+                    server.route_thread();
+                    let thread = ThreadRight::current().expect("the own thread");
+                    let references = core::cell::Cell::new(0);
+                    step_over(|| {
+                        references.set(thread.user_references().expect("a count"));
+                        drop(ReceiveRight::new().expect("a port"));
+                    });
+                    assert!(references.get() > 0);
+                });
+            }
+            let steps = Arc::into_inner(server).expect("the last").stop();
+            assert!(
+                steps > 100,
+                "the steps around the kernel's are reported: {steps}"
+            );
+        });
+    }
+}
