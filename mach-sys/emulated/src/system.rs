@@ -47,8 +47,15 @@ pub fn current_cpu() -> u32 {
     host::cpu::current()
 }
 
-pub fn enter_server_thread() {
-    host::signals::block_for_good();
+/// A thread's signal mask, a bit for each signal.
+pub type SignalMask = u64;
+
+pub fn enter_server_thread() -> SignalMask {
+    host::signals::block_for_good()
+}
+
+pub fn leave_server_thread(outer: &SignalMask) {
+    host::signals::unblock(*outer);
 }
 
 pub fn prepare_for_faults() {

@@ -1,6 +1,8 @@
 //! The signal mask around the emulated kernel's lock.
 
 use super::sys::{How, Mask, change_mask};
+
+
 use core::cell::Cell;
 use mach_wire::darwin::DarwinSignal;
 
@@ -56,9 +58,16 @@ impl Drop for Blocked {
     }
 }
 
-/// Blocks them in the calling thread until it ends.
-pub(crate) fn block_for_good() {
-    change_mask(How::Block, ASYNCHRONOUS_MASK);
-    change_mask(How::Unblock, SYNCHRONOUS_MASK);
+/// Blocks them in the calling thread, until it ends or [`unblock`] is called. Returns the mask before, without the five.
+pub(crate) fn block_for_good() -> Mask {
+    let before = change_mask(How::Set, ASYNCHRONOUS_MASK);
     FOR_GOOD.with(|flag| flag.set(true));
+    before & !SYNCHRONOUS_MASK
+}
+
+/// Ends [`block_for_good`] with a mask that it returned.
+pub(crate) fn unblock(outer: Mask) {
+    // Cleared first: from the first signal that arrives on, the lock's holder must block them itself.
+    FOR_GOOD.with(|flag| flag.set(false));
+    change_mask(How::Set, outer);
 }
