@@ -1,147 +1,16 @@
 //! The kernel's calls that register exception ports, and what they return.
 #![allow(unsafe_code)]
 
-use crate::delivery::Delivery;
-use alloc::vec::Vec;
-use mach_sys::exception::{Behavior, ExceptionMask, ExceptionType};
+use crate::registration::previous::{Previous, PreviousHandler, Registration};
+use crate::registration::target::Owner;
+use mach_sys::exception::{Behavior, ExceptionMask};
 use mach_sys::kern_return::KernReturn;
 use mach_sys::kernel;
-use mach_sys::rights::{Name, Right, SendRight, TaskRight, ThreadRight};
+use mach_sys::rights::{Name, Right, SendRight};
 use mach_sys::types::{
-    exception_behavior_t, exception_mask_t, mach_msg_type_number_t, mach_port_name_t,
-    thread_state_flavor_t,
+    MACH_PORT_DEAD, exception_behavior_t, exception_mask_t, mach_msg_type_number_t,
+    mach_port_name_t, thread_state_flavor_t,
 };
-
-/// Whose exceptions.
-#[derive(Clone, Copy, Debug)]
-pub enum Target<'a> {
-    /// One thread's.
-    Thread(&'a ThreadRight),
-    /// Those of all threads of a task.
-    Task(&'a TaskRight),
-}
-
-impl Target<'_> {
-    pub(crate) fn to_owned(self) -> Result<Whose, KernReturn> {
-        match self {
-            Self::Thread(thread) => thread.try_clone().map(Whose::Thread),
-            Self::Task(task) => task.try_clone().map(Whose::Task),
-        }
-    }
-}
-
-/// A target of one's own: its reference keeps the name the target's.
-#[derive(Debug)]
-pub(crate) enum Whose {
-    Thread(ThreadRight),
-    Task(TaskRight),
-}
-
-impl Whose {
-    fn raw(&self) -> mach_port_name_t {
-        match self {
-            Self::Thread(thread) => thread.name().raw(),
-            Self::Task(task) => task.name().raw(),
-        }
-    }
-}
-
-/// A handler that was there before.
-#[derive(Debug)]
-pub struct PreviousHandler {
-    /// For which exceptions.
-    pub mask: ExceptionMask,
-    /// Its port; `None` where a slot had a behavior and no port, or one that died.
-    pub port: Option<SendRight>,
-    /// As it was registered, modifiers included: it is put back exactly (B2.9).
-    pub behavior: Behavior,
-    /// As it was registered.
-    pub flavor: thread_state_flavor_t,
-}
-
-impl PreviousHandler {
-    /// The same with a reference of its own. A port that died meanwhile is none.
-    pub(crate) fn duplicate(&self) -> Self {
-        Self {
-            mask: self.mask,
-            port: self.port.as_ref().and_then(|port| port.try_clone().ok()),
-            behavior: self.behavior,
-            flavor: self.flavor,
-        }
-    }
-
-    pub(crate) fn registration(&self, mask: ExceptionMask) -> Registration {
-        Registration {
-            mask,
-            port: self.port.as_ref().map(Right::name),
-            behavior: self.behavior,
-            flavor: self.flavor,
-        }
-    }
-}
-
-/// The handlers that were there before; holds their send rights.
-#[derive(Debug, Default)]
-pub struct Previous {
-    handlers: Vec<PreviousHandler>,
-}
-
-impl Previous {
-    /// Who was there for a kind of exception, if he has a port.
-    #[must_use]
-    pub fn handler(&self, kind: ExceptionType) -> Option<&PreviousHandler> {
-        self.handlers
-            .iter()
-            .find(|handler| handler.mask.has(kind) && handler.port.is_some())
-    }
-
-    /// All of them.
-    #[must_use]
-    pub fn handlers(&self) -> &[PreviousHandler] {
-        &self.handlers
-    }
-
-    pub(crate) fn duplicate(&self) -> Self {
-        Self {
-            handlers: self
-                .handlers
-                .iter()
-                .map(PreviousHandler::duplicate)
-                .collect(),
-        }
-    }
-}
-
-/// What a slot is to hold.
-#[derive(Clone, Copy)]
-pub(crate) struct Registration {
-    pub(crate) mask: ExceptionMask,
-    pub(crate) port: Option<Name>,
-    pub(crate) behavior: Behavior,
-    pub(crate) flavor: thread_state_flavor_t,
-}
-
-impl Registration {
-    /// A port, with what it is to be sent.
-    pub(crate) fn of(mask: ExceptionMask, port: &SendRight, delivery: Delivery) -> Self {
-        Self {
-            mask,
-            port: Some(port.name()),
-            behavior: delivery.behavior(),
-            flavor: delivery.flavor(),
-        }
-    }
-
-    /// Nobody.
-    pub(crate) const fn none(mask: ExceptionMask) -> Self {
-        Self {
-            mask,
-            port: None,
-            behavior: Behavior::new(0),
-            flavor: 0,
-        }
-    }
-}
 
 /// Room that the calls need: they may fill as many entries as there are types, whatever they are told (B3.4).
 const ROOM: usize = 32;
@@ -165,10 +34,10 @@ impl Lists {
     }
 
     /// The entries, each owning the send right that came with it (B3.5); to be asked for once.
-    fn entries(&self) -> impl Iterator<Item = PreviousHandler> + '_ {
-        (0..ROOM)
-            .take(self.count as usize)
-            .map(|index| PreviousHandler {
+    fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
+        (0..ROOM).take(self.count as usize).map(|index| Entry {
+            dead: self.ports[index] == MACH_PORT_DEAD,
+            handler: PreviousHandler {
                 mask: ExceptionMask::from_bits_retain(self.masks[index]),
                 port: Name::new(self.ports[index]).map(|name| {
                     // SAFETY: the kernel gave one reference with each entry, and this one takes it.
@@ -176,21 +45,29 @@ impl Lists {
                 }),
                 behavior: Behavior::new(self.behaviors[index]),
                 flavor: self.flavors[index],
-            })
+            },
+        })
     }
 }
 
-/// Registers, and returns who was there before (B3.2).
-pub(crate) fn swap(whose: &Whose, new: Registration) -> Result<Previous, KernReturn> {
-    let call = match whose {
-        Whose::Thread(_) => kernel::thread_swap_exception_ports,
-        Whose::Task(_) => kernel::task_swap_exception_ports,
+/// An entry of the lists.
+struct Entry {
+    /// Whether its port has died: it is none then (B3.5).
+    dead: bool,
+    handler: PreviousHandler,
+}
+
+/// Registers, and returns what was registered before (B3.2).
+pub(crate) fn swap(target: &Owner, new: Registration) -> Result<Previous, KernReturn> {
+    let call = match target {
+        Owner::Thread(_) => kernel::thread_swap_exception_ports,
+        Owner::Task(_) => kernel::task_swap_exception_ports,
     };
     let mut lists = Lists::new();
     // SAFETY: each array has room for as many entries as the kernel ever returns.
     KernReturn::check(unsafe {
         call(
-            whose.raw(),
+            target.raw(),
             new.mask.bits(),
             Name::raw_or_null(new.port),
             new.behavior.raw(),
@@ -202,27 +79,40 @@ pub(crate) fn swap(whose: &Whose, new: Registration) -> Result<Previous, KernRet
             lists.flavors.as_mut_ptr(),
         )
     })?;
-    let handlers = lists.entries().collect();
-    Ok(Previous { handlers })
+    Ok(Previous::new(
+        lists.entries().map(|entry| entry.handler).collect(),
+    ))
 }
 
-/// For which exceptions of the mask a port is registered (B4). Makes no list: putting back is part of a thread's end, which allocates
-/// nothing.
-pub(crate) fn registered(
-    whose: &Whose,
-    mask: ExceptionMask,
+/// What is registered now, compared with what was installed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    /// The exceptions for which the installed registration is in place.
+    pub(crate) own: ExceptionMask,
+    /// The exceptions for which another registration is in place whose port has died: it serves no one.
+    pub(crate) dead: ExceptionMask,
+}
+
+/// Compares what is registered now with what was installed (B4). Allocates nothing: putting back is part of a thread's exit.
+///
+/// A dead port reads as `MACH_PORT_DEAD` and says nothing of whose it was (B3.5). While the installed port lives, a dead entry is
+/// another's. When it has died too, the entry's behavior and flavor decide: one that equals the installed registration is taken for
+/// it, and if it was another's, that one has died with the same registration, and nothing is lost.
+pub(crate) fn find(
+    target: &Owner,
+    installed: Registration,
     port: &SendRight,
-) -> Result<ExceptionMask, KernReturn> {
-    let call = match whose {
-        Whose::Thread(_) => kernel::thread_get_exception_ports,
-        Whose::Task(_) => kernel::task_get_exception_ports,
+) -> Result<Found, KernReturn> {
+    let call = match target {
+        Owner::Thread(_) => kernel::thread_get_exception_ports,
+        Owner::Task(_) => kernel::task_get_exception_ports,
     };
     let mut lists = Lists::new();
     // SAFETY: as for swap.
     KernReturn::check(unsafe {
         call(
-            whose.raw(),
-            mask.bits(),
+            target.raw(),
+            installed.mask.bits(),
             lists.masks.as_mut_ptr(),
             &mut lists.count,
             lists.ports.as_mut_ptr(),
@@ -230,23 +120,36 @@ pub(crate) fn registered(
             lists.flavors.as_mut_ptr(),
         )
     })?;
-    let theirs = lists
-        .entries()
-        .filter(|handler| handler.port.as_ref().map(Right::name) == Some(port.name()))
-        .fold(ExceptionMask::empty(), |mask, handler| mask | handler.mask);
-    Ok(theirs & mask)
+    let died = port.is_dead();
+    let mut found = Found {
+        own: ExceptionMask::empty(),
+        dead: ExceptionMask::empty(),
+    };
+    for Entry { dead, handler } in lists.entries() {
+        let mask = handler.mask & installed.mask;
+        let same_form =
+            (handler.behavior, handler.flavor) == (installed.behavior, installed.flavor);
+        if handler.port.as_ref().map(Right::name) == Some(port.name())
+            || (dead && died && same_form)
+        {
+            found.own |= mask;
+        } else if dead {
+            found.dead |= mask;
+        }
+    }
+    Ok(found)
 }
 
 /// Registers (B3.1).
-pub(crate) fn set(whose: &Whose, new: Registration) -> Result<(), KernReturn> {
-    let call = match whose {
-        Whose::Thread(_) => kernel::thread_set_exception_ports,
-        Whose::Task(_) => kernel::task_set_exception_ports,
+pub(crate) fn set(target: &Owner, new: Registration) -> Result<(), KernReturn> {
+    let call = match target {
+        Owner::Thread(_) => kernel::thread_set_exception_ports,
+        Owner::Task(_) => kernel::task_set_exception_ports,
     };
     // SAFETY: no pointers. The port is a send right that the caller borrows, or none.
     KernReturn::check(unsafe {
         call(
-            whose.raw(),
+            target.raw(),
             new.mask.bits(),
             Name::raw_or_null(new.port),
             new.behavior.raw(),

@@ -1,0 +1,143 @@
+//! Receiving and decoding one message.
+
+use crate::clock;
+use crate::error::ReceiveError;
+use crate::request::buffer::MessageBuffer;
+use crate::request::deferrals::Deferrals;
+use crate::request::question::Question;
+use crate::wire::message::{self, Unsent};
+use crate::wire::scratch::Scratch;
+use core::mem::offset_of;
+use mach_sys::kern_return::KernReturn;
+use mach_sys::kernel::system::Origin;
+use mach_sys::message::mach_msg_header_t;
+use mach_sys::mig::{self, Accept, DecodeError, ReplyTo};
+use mach_sys::pod;
+use mach_sys::rights::Name;
+use mach_sys::types::MACH_PORT_NULL;
+
+/// A decoded request, and the context of the port that it arrived on.
+pub(crate) struct Received<'b> {
+    pub(crate) request: mig::Request<'b>,
+    pub(crate) context: u64,
+    pub(crate) scratch: &'b mut Scratch,
+    pub(crate) question: &'b mut Question,
+}
+
+/// Where messages come from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'a> {
+    /// A port or a set.
+    pub(crate) name: Name,
+    /// The process whose name that is.
+    pub(crate) origin: Origin,
+    /// What is deferred, and may have deadlines.
+    pub(crate) deferrals: Option<&'a Deferrals>,
+}
+
+/// Receives one message and decodes it. Meanwhile declines what is deferred when its deadline passes.
+pub(crate) fn receive<'b>(
+    source: Source<'_>,
+    buffer: &'b mut MessageBuffer,
+    milliseconds: Option<u32>,
+) -> Result<Received<'b>, ReceiveError> {
+    // One that was forgotten there is declined now, not when the next has come.
+    buffer.question = None;
+    if let Err(code) = wait(source, buffer, milliseconds) {
+        if code.without_space_bits() == KernReturn::RCV_BODY_ERROR {
+            // It came all the same, with those of its rights that there was room for.
+            message::destroy(&mut buffer.request);
+        }
+        return Err(receive_error(code));
+    }
+    let (bytes, _) = message::split(&buffer.request);
+    if let Err(reason) = mig::decode(bytes, Accept::Both) {
+        let id = message::header(&buffer.request).msgh_id;
+        refuse(buffer, reason);
+        return Err(ReceiveError::Malformed { id, reason });
+    }
+    let MessageBuffer {
+        request,
+        scratch,
+        question,
+    } = buffer;
+    let (bytes, context) = message::split(request);
+    match mig::decode(bytes, Accept::Both) {
+        Ok(request) => Ok(Received {
+            request,
+            context,
+            scratch,
+            question: question.insert(Question::of(&request, source.origin)),
+        }),
+        // Decoded above: the same bytes decode again.
+        Err(reason) => Err(ReceiveError::Malformed { id: 0, reason }),
+    }
+}
+
+/// Waits for a message, from one deadline of a deferred exception to the next.
+fn wait(
+    source: Source<'_>,
+    buffer: &mut MessageBuffer,
+    milliseconds: Option<u32>,
+) -> Result<(), KernReturn> {
+    let expire = || {
+        source
+            .deferrals
+            .and_then(|deferrals| deferrals.slots().expire())
+    };
+    let Some(mut next) = expire() else {
+        return message::receive(&mut buffer.request, source.name, milliseconds);
+    };
+    let end = milliseconds
+        .map(|limit| clock::now().saturating_add(u64::from(limit).saturating_mul(1_000_000)));
+    loop {
+        let left = end.map_or(u32::MAX, |end| {
+            let left = end.saturating_sub(clock::now()).div_ceil(1_000_000);
+            u32::try_from(left).unwrap_or(u32::MAX)
+        });
+        let received = message::receive(&mut buffer.request, source.name, Some(next.min(left)));
+        let timed_out = received == Err(KernReturn::RCV_TIMED_OUT);
+        if !timed_out || end.is_some_and(|end| clock::now() >= end) {
+            return received;
+        }
+        next = expire().unwrap_or(u32::MAX);
+    }
+}
+
+fn receive_error(code: KernReturn) -> ReceiveError {
+    match code.without_space_bits() {
+        KernReturn::RCV_TIMED_OUT => ReceiveError::TimedOut,
+        KernReturn::RCV_PORT_CHANGED | KernReturn::RCV_PORT_DIED | KernReturn::RCV_INVALID_NAME => {
+            ReceiveError::PortGone
+        }
+        KernReturn::RCV_TOO_LARGE => ReceiveError::TooLarge,
+        KernReturn::RCV_HEADER_ERROR | KernReturn::RCV_BODY_ERROR => ReceiveError::NoRoom(code),
+        _ => ReceiveError::Kernel(code),
+    }
+}
+
+/// Answers a message that is no request as Apple's servers do, and releases what it brought.
+fn refuse(buffer: &mut MessageBuffer, reason: DecodeError) {
+    let header = message::header(&buffer.request);
+    let to = ReplyTo::header(&header);
+    let reply = pod::word_bytes_mut(&mut buffer.scratch.reply);
+    if header.msgh_remote_port != MACH_PORT_NULL {
+        let sent = to
+            .encode_status(reply, reason.kern_return())
+            .map(|size| message::send(&mut buffer.scratch.reply, size));
+        let used_up = matches!(
+            sent,
+            Ok(Ok(())
+                | Err(Unsent {
+                    rights_gone: true,
+                    ..
+                }))
+        );
+        if used_up {
+            // What is left of the message goes without it (as `mach_msg_server` does it).
+            const REMOTE: usize = offset_of!(mach_msg_header_t, msgh_remote_port) / 4;
+            buffer.request[REMOTE] = MACH_PORT_NULL;
+        }
+    }
+    message::destroy(&mut buffer.request);
+}

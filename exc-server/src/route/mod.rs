@@ -1,0 +1,4 @@
+//! Records of routes, which a request looks at without a lock.
+
+pub(crate) mod installed;
+pub(crate) mod table;
