@@ -47,6 +47,12 @@ pub fn current_cpu() -> u32 {
     host::cpu::current()
 }
 
+/// What the emulation knows without a system call. A child that has its own emulation has none of its parent's values, which were
+/// made by calls.
+pub fn is_known_other(_process: libc::pid_t) -> bool {
+    host::slot::is_forked()
+}
+
 /// A thread's signal mask, a bit for each signal.
 pub type SignalMask = u64;
 

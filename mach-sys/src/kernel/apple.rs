@@ -55,6 +55,12 @@ pub(super) fn current_cpu() -> u32 {
 /// The kernel asks the exception ports before it looks at signals or stacks.
 pub(super) fn prepare_for_faults() {}
 
+/// Darwin's C library keeps the identifier, and `fork` renews it.
+pub(super) fn is_known_other(process: libc::pid_t) -> bool {
+    // SAFETY: getpid has no preconditions and cannot fail.
+    process != unsafe { libc::getpid() }
+}
+
 pub(super) type SignalMask = libc::sigset_t;
 
 /// Returns the mask before, without the five.

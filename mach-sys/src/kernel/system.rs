@@ -124,6 +124,13 @@ impl Origin {
     pub fn is_current(self) -> bool {
         self == Self::current()
     }
+
+    /// Returns whether the calling process is known to be another one, without a system call: for the way between a fault and its
+    /// answer. `false` may also mean that the emulation has not noticed the fork; it refuses such a child's calls itself.
+    #[must_use]
+    pub fn is_known_other(self) -> bool {
+        host::is_known_other(self.0)
+    }
 }
 
 /// Makes the calling thread ready to have its faults answered, however its owner has arranged it since the last time. On Apple's
