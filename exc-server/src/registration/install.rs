@@ -127,7 +127,7 @@ impl Installation {
     }
 
     fn restore(&mut self) -> Result<Restored, InstallError> {
-        if !self.parts.is_here() {
+        if !core::mem::take(&mut self.parts.installed) || !self.parts.is_here() {
             return Ok(Restored::Clean);
         }
         self.parts.restore()
@@ -140,10 +140,7 @@ impl Installation {
 }
 
 impl Parts {
-    fn restore(&mut self) -> Result<Restored, InstallError> {
-        if !core::mem::take(&mut self.installed) {
-            return Ok(Restored::Clean);
-        }
+    fn restore(&self) -> Result<Restored, InstallError> {
         let mask = self.wanted.mask;
         let Found { own, dead } = find(&self.target, self.wanted, &self.port)
             .map_err(|code| install_error(Registration::none(mask), code))?;

@@ -70,10 +70,12 @@ impl Deferrals {
     }
 
     /// Lists the exceptions that wait in it, for a dump of what a program waits for. Exceptions that are deferred or answered
-    /// meanwhile may be listed or not.
+    /// meanwhile may be listed or not. In the child of a fork it is empty.
     pub fn pending(&self) -> impl Iterator<Item = Pending> + '_ {
         let now = clock::now();
-        self.slots.summaries().map(move |(_, summary)| Pending {
+        let here = self.slots.is_here().then_some(&self.slots);
+        let summaries = here.into_iter().flat_map(|slots| slots.summaries());
+        summaries.map(move |(_, summary)| Pending {
             tag: summary.tag,
             exception_type: summary.kind,
             age: Duration::from_nanos(now.saturating_sub(summary.since)),
