@@ -45,9 +45,10 @@ pub use {
     registration::previous::{Previous, PreviousHandler},
     registration::target::Target,
     request::buffer::MessageBuffer,
+    request::defer::NotDeferred,
     request::deferrals::{Deferrals, Pending},
     request::deferred::Deferred,
-    request::exception::{Exception, NotDeferred},
+    request::exception::Exception,
     request::receiver::Receiver,
     timeout::Timeout,
 };

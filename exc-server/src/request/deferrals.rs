@@ -3,7 +3,8 @@
 use crate::clock;
 use crate::error::CapacityError;
 use crate::local::Local;
-use crate::request::slot::{Filling, Held, Slot, Summary};
+use crate::request::content::Summary;
+use crate::request::slot::{Filling, Held, Slot};
 use crate::wire::scratch::REPLY_WORDS;
 use alloc::boxed::Box;
 use alloc::sync::Arc;

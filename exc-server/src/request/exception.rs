@@ -1,26 +1,17 @@
 //! A stopped thread that waits for an answer.
 
 use crate::answer::{Answered, Outcome};
-use crate::clock;
-use crate::error::{DeferError, StateError};
-#[cfg(feature = "std")]
-use crate::registration::install::Displaced;
-use crate::registration::previous::{Previous, PreviousHandler};
+use crate::error::StateError;
 use crate::request::deferrals::Deferrals;
-use crate::request::deferred::{Deferred, Description, Key};
-use crate::request::forward::Forward;
 use crate::request::question::Question;
 use crate::request::receive::Received;
-use crate::request::slot::Filed;
 use crate::stats::Counters;
-use crate::timeout::Timeout;
 use crate::wire::scratch::Scratch;
-use alloc::sync::Arc;
 use core::fmt;
 use mach_sys::exception::{ExceptionType, Meaning};
 use mach_sys::machine::Machine;
 use mach_sys::mig::{Request, Routine};
-use mach_sys::rights::{Name, Right, SendRight, TaskIdToken, TaskRight, ThreadRight};
+use mach_sys::rights::{Name, SendRight, TaskIdToken, TaskRight, ThreadRight};
 use mach_sys::thread_state::{NativeState, THREAD_STATE_MAX, ThreadState};
 use mach_sys::types::{natural_t, thread_state_flavor_t};
 
@@ -30,25 +21,16 @@ use mach_sys::types::{natural_t, thread_state_flavor_t};
 /// the fault handled.
 #[must_use = "dropping an exception declines it"]
 pub struct Exception<'b> {
-    request: Request<'b>,
+    pub(super) request: Request<'b>,
     /// Owned by the receiving side: forgetting the exception leaves it there, and it is declined.
-    question: &'b mut Question,
-    tag: u64,
-    context: u64,
-    scratch: &'b mut Scratch,
+    pub(super) question: &'b mut Question,
+    pub(super) tag: u64,
+    pub(super) context: u64,
+    pub(super) scratch: &'b mut Scratch,
     /// The new state's flavor and length; its words lie in the scratch's forward buffer.
-    new_state: Option<(thread_state_flavor_t, usize)>,
-    counters: Option<&'b Counters>,
-    deferrals: Option<&'b Deferrals>,
-}
-
-/// An exception that could not be deferred: it still waits for an answer.
-#[derive(Debug)]
-pub struct NotDeferred<'b> {
-    /// The exception. Dropping it declines.
-    pub exception: Exception<'b>,
-    /// Why it was not deferred.
-    pub reason: DeferError,
+    pub(super) new_state: Option<(thread_state_flavor_t, usize)>,
+    pub(super) counters: Option<&'b Counters>,
+    pub(super) deferrals: Option<&'b Deferrals>,
 }
 
 impl<'b> Exception<'b> {
@@ -216,120 +198,7 @@ impl<'b> Exception<'b> {
         self.answer(false)
     }
 
-    /// Forwards the request to the handler that the route displaced, with that handler's behavior and flavor, and returns its reply
-    /// to the kernel. Declines if there is none, if it declines or times out, or if it is this server, which cannot wait for itself.
-    ///
-    /// 64-bit codes are cut for a 32-bit handler; a state that the request lacks is read from the thread. A state that was set before
-    /// is dropped. While it waits for the reply, this server serves no other request.
-    #[cfg(feature = "std")]
-    pub fn forward(self, limit: Timeout) -> Answered {
-        let displaced = self
-            .question
-            .place()
-            .and_then(|place| place.displaced(self.kind()));
-        match displaced {
-            Some(Displaced { handler, thread }) => self.ask(&handler, thread.as_ref(), limit),
-            None => self.decline(),
-        }
-    }
-
-    /// Forwards the request to the handler that an [`Installation`](crate::Installation) displaced, as `forward` does to a route's.
-    /// Declines also if the handler's port is any of this server's, or, without a server, the one that the request arrived on; and if
-    /// the handler's behavior needs what the request lacks.
-    pub fn forward_to(self, previous: &Previous, limit: Timeout) -> Answered {
-        match previous.handler(self.kind()) {
-            Some(handler) => self.ask(handler, None, limit),
-            None => self.decline(),
-        }
-    }
-
-    fn ask(
-        mut self,
-        handler: &PreviousHandler,
-        thread: Option<&ThreadRight>,
-        limit: Timeout,
-    ) -> Answered {
-        let port = handler.port.as_ref().map(Right::name);
-        if port.is_none_or(|port| self.would_wait_for_itself(port)) || !self.question.is_here() {
-            return self.answer(false);
-        }
-        let forward = Forward {
-            handler,
-            thread,
-            milliseconds: limit.milliseconds(),
-        };
-        match forward.ask(&self.request, self.question, self.scratch) {
-            Some(new_state) => {
-                self.new_state = new_state;
-                self.answer_with(true, Outcome::Forwarded)
-            }
-            None => self.answer(false),
-        }
-    }
-
-    /// Returns whether a message to this port is received by the thread that would wait for its reply.
-    fn would_wait_for_itself(&self, port: Name) -> bool {
-        self.port() == Some(port)
-            || self
-                .question
-                .place()
-                .is_some_and(|place| place.is_own_port(port))
-    }
-
-    /// Defers the answer: the exception, the state that was set included, moves into the server's or receiver's table
-    /// ([`Deferrals`](crate::Deferrals)), and is answered later by its key, from any thread. When the limit is over before that, the
-    /// table declines it. Allocates nothing.
-    ///
-    /// # Errors
-    /// There is no table, no room in it, or the route or table is closed. The exception comes back, unanswered.
-    // The exception comes back by value: a box would be an allocation.
-    #[allow(clippy::result_large_err)]
-    pub fn defer(self, limit: Timeout) -> Result<(Answered, Deferred), NotDeferred<'b>> {
-        let refused = |exception, reason| Err(NotDeferred { exception, reason });
-        let Some(deferrals) = self.deferrals else {
-            return refused(self, DeferError::NoTable);
-        };
-        let slots = deferrals.slots();
-        if !self.question.is_here() {
-            return refused(self, DeferError::Closed);
-        }
-        let Some((index, filling)) = slots.claim() else {
-            let capacity = deferrals.capacity();
-            return refused(self, DeferError::Full { capacity });
-        };
-        let open = self.question.place().is_none_or(|place| place.is_open());
-        if !open || slots.is_closed() {
-            drop(filling);
-            return refused(self, DeferError::Closed);
-        }
-        let description = Description {
-            kind: self.kind(),
-            codes: self.codes(),
-            tag: self.tag,
-        };
-        let since = clock::now();
-        let filed = Filed {
-            route: self.question.place().map_or(0, |place| place.route()),
-            tag: self.tag,
-            since,
-            deadline: limit.deadline(since),
-        };
-        // Counted before another thread can answer it.
-        if let Some(counters) = self.counters {
-            counters.answered(Outcome::Deferred);
-        }
-        let new_state = self
-            .new_state
-            .map(|(flavor, length)| (flavor, &self.scratch.forward[..length]));
-        let question = self.question.take();
-        let generation = filling.fill(&self.request, question, new_state, filed);
-        slots.note_deadline(filed.deadline);
-        let key = Key { index, generation };
-        let deferred = Deferred::new(Arc::clone(slots), key, description);
-        Ok((Answered(Outcome::Deferred), deferred))
-    }
-
-    fn answer(&mut self, handled: bool) -> Answered {
+    pub(super) fn answer(&mut self, handled: bool) -> Answered {
         let outcome = if handled {
             Outcome::Resumed
         } else {
@@ -338,7 +207,7 @@ impl<'b> Exception<'b> {
         self.answer_with(handled, outcome)
     }
 
-    fn answer_with(&mut self, handled: bool, outcome: Outcome) -> Answered {
+    pub(super) fn answer_with(&mut self, handled: bool, outcome: Outcome) -> Answered {
         let Scratch { reply, forward } = &mut *self.scratch;
         let state = self
             .new_state

@@ -1,8 +1,13 @@
 //! Forwarding a request to the handler that was registered before.
 #![allow(unsafe_code)]
 
-use crate::registration::previous::PreviousHandler;
+use crate::answer::{Answered, Outcome};
+#[cfg(feature = "std")]
+use crate::registration::install::Displaced;
+use crate::registration::previous::{Previous, PreviousHandler};
+use crate::request::exception::Exception;
 use crate::request::question::Question;
+use crate::timeout::Timeout;
 use crate::wire::message;
 use crate::wire::scratch::Scratch;
 use mach_sys::exception::{Behavior, BehaviorModifiers};
@@ -13,9 +18,71 @@ use mach_sys::mig::{
     HeaderPort, Identity, IdentityKind, Raise, ReplyError, Request, Routine, check_reply,
 };
 use mach_sys::pod;
-use mach_sys::rights::{ReceiveRight, Right, ThreadRight};
+use mach_sys::rights::{Name, ReceiveRight, Right, ThreadRight};
 use mach_sys::thread_state::THREAD_STATE_MAX;
 use mach_sys::types::{mach_msg_type_number_t, natural_t, thread_state_flavor_t};
+
+impl Exception<'_> {
+    /// Forwards the request to the handler that the route displaced, with that handler's behavior and flavor, and returns its reply
+    /// to the kernel. Declines if there is none, if it declines or times out, or if it is this server, which cannot wait for itself.
+    ///
+    /// 64-bit codes are cut for a 32-bit handler; a state that the request lacks is read from the thread. A state that was set before
+    /// is dropped. While it waits for the reply, this server serves no other request.
+    #[cfg(feature = "std")]
+    pub fn forward(self, limit: Timeout) -> Answered {
+        let displaced = self
+            .question
+            .place()
+            .and_then(|place| place.displaced(self.kind()));
+        match displaced {
+            Some(Displaced { handler, thread }) => self.ask(&handler, thread.as_ref(), limit),
+            None => self.decline(),
+        }
+    }
+
+    /// Forwards the request to the handler that an [`Installation`](crate::Installation) displaced, as `forward` does to a route's.
+    /// Declines also if the handler's port is any of this server's, or, without a server, the one that the request arrived on; and if
+    /// the handler's behavior needs what the request lacks.
+    pub fn forward_to(self, previous: &Previous, limit: Timeout) -> Answered {
+        match previous.handler(self.kind()) {
+            Some(handler) => self.ask(handler, None, limit),
+            None => self.decline(),
+        }
+    }
+
+    fn ask(
+        mut self,
+        handler: &PreviousHandler,
+        thread: Option<&ThreadRight>,
+        limit: Timeout,
+    ) -> Answered {
+        let port = handler.port.as_ref().map(Right::name);
+        if port.is_none_or(|port| self.would_wait_for_itself(port)) || !self.question.is_here() {
+            return self.answer(false);
+        }
+        let forward = Forward {
+            handler,
+            thread,
+            milliseconds: limit.milliseconds(),
+        };
+        match forward.ask(&self.request, self.question, self.scratch) {
+            Some(new_state) => {
+                self.new_state = new_state;
+                self.answer_with(true, Outcome::Forwarded)
+            }
+            None => self.answer(false),
+        }
+    }
+
+    /// Returns whether a message to this port is received by the thread that would wait for its reply.
+    fn would_wait_for_itself(&self, port: Name) -> bool {
+        self.port() == Some(port)
+            || self
+                .question
+                .place()
+                .is_some_and(|place| place.is_own_port(port))
+    }
+}
 
 /// The state that the displaced handler wants the thread to go on with: flavor and length; its words are at the start of the
 /// scratch's forward buffer.

@@ -1,6 +1,8 @@
 //! A request from its receipt to its one answer.
 
 pub(crate) mod buffer;
+pub(crate) mod content;
+pub(crate) mod defer;
 pub(crate) mod deferrals;
 pub(crate) mod deferred;
 pub(crate) mod exception;

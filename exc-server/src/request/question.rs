@@ -221,7 +221,7 @@ impl Question {
     /// Leaves all rights alone: their names are another process's.
     fn forget(&mut self) {
         mem::forget(mem::take(&mut self.rights));
-        mem::forget(self.place.take());
+        self.place = None;
         mem::forget(self.reply.take());
     }
 }

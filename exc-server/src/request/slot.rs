@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use crate::clock;
+use crate::request::content::{Content, Filed, Summary};
 use crate::request::question::{NewState, Question};
 use core::cell::UnsafeCell;
 use core::fmt;
@@ -9,8 +10,6 @@ use core::hint::spin_loop;
 use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use mach_sys::exception::ExceptionType;
 use mach_sys::mig::Request;
-use mach_sys::thread_state::THREAD_STATE_MAX;
-use mach_sys::types::{natural_t, thread_state_flavor_t};
 
 /// Nothing is in it.
 const FREE: u64 = 0;
@@ -62,49 +61,6 @@ const _: fn() = || {
     sendable::<Content>();
 };
 
-/// All that answering needs.
-pub(crate) struct Content {
-    pub(crate) question: Option<Question>,
-    state: Option<(thread_state_flavor_t, usize)>,
-    new_state: Option<(thread_state_flavor_t, usize)>,
-    state_words: [natural_t; THREAD_STATE_MAX],
-    new_words: [natural_t; THREAD_STATE_MAX],
-}
-
-impl Content {
-    /// The flavor and words of the state that came.
-    pub(crate) fn state(&self) -> Option<(thread_state_flavor_t, &[natural_t])> {
-        let (flavor, length) = self.state?;
-        Some((flavor, self.state_words.get(..length)?))
-    }
-
-    /// The state that the thread is to go on with.
-    pub(crate) fn new_state(&self) -> Option<NewState<'_>> {
-        let (flavor, length) = self.new_state?;
-        Some((flavor, self.new_words.get(..length)?))
-    }
-
-    pub(crate) fn set_new_state(&mut self, new: Option<NewState<'_>>) {
-        self.new_state = new.and_then(|(flavor, words)| {
-            self.new_words
-                .get_mut(..words.len())?
-                .copy_from_slice(words);
-            Some((flavor, words.len()))
-        });
-    }
-}
-
-/// What a deferred exception is listed with.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Summary {
-    pub(crate) generation: u64,
-    pub(crate) route: u64,
-    pub(crate) tag: u64,
-    pub(crate) kind: ExceptionType,
-    pub(crate) since: u64,
-    pub(crate) deadline: u64,
-}
-
 impl Slot {
     pub(crate) fn new() -> Self {
         Self {
@@ -114,13 +70,7 @@ impl Slot {
             kind: AtomicI32::new(0),
             since: AtomicU64::new(0),
             deadline: AtomicU64::new(u64::MAX),
-            content: UnsafeCell::new(Content {
-                question: None,
-                state: None,
-                new_state: None,
-                state_words: [0; THREAD_STATE_MAX],
-                new_words: [0; THREAD_STATE_MAX],
-            }),
+            content: UnsafeCell::new(Content::new()),
         }
     }
 
@@ -233,15 +183,6 @@ fn pause(spins: &mut u32) {
     }
 }
 
-/// What is put into a slot beside the request.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Filed {
-    pub(crate) route: u64,
-    pub(crate) tag: u64,
-    pub(crate) since: u64,
-    pub(crate) deadline: u64,
-}
-
 /// A slot that is being filled. Dropping it leaves it free.
 pub(crate) struct Filling<'s> {
     slot: &'s Slot,
@@ -261,12 +202,7 @@ impl Filling<'_> {
         core::mem::forget(self);
         // SAFETY: `claim` gave this thread the slot, and it has not been moved on.
         let content = unsafe { &mut *slot.content.get() };
-        content.state = request.flavor().and_then(|flavor| {
-            let words = request.old_state().copy_to(&mut content.state_words)?;
-            Some((flavor, words.len()))
-        });
-        content.set_new_state(new_state);
-        content.question = Some(question);
+        content.fill(request, question, new_state);
         slot.route.store(filed.route, Ordering::Release);
         slot.tag.store(filed.tag, Ordering::Release);
         slot.kind

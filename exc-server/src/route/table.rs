@@ -4,6 +4,7 @@
 //! stale at once, wherever it is.
 
 use crate::registration::install::{Displaced, Installation};
+use crate::route::id::RouteId;
 use crate::route::installed::Installed;
 use core::fmt;
 use mach_sys::exception::ExceptionType;
@@ -53,31 +54,6 @@ const CHUNKS: usize = CAPACITY as usize / CHUNK;
 /// All routes of a server. Chunks of records are made when a route first needs one, never on the way of an exception.
 pub(crate) struct Table {
     chunks: [OnceLock<Box<[Record]>>; CHUNKS],
-}
-
-/// Which route, of which generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RouteId {
-    pub(crate) index: u32,
-    generation: u32,
-}
-
-impl RouteId {
-    /// As a port's context.
-    pub(crate) const fn to_context(self) -> u64 {
-        (self.index as u64) << 32 | self.generation as u64
-    }
-
-    pub(crate) const fn from_context(context: u64) -> Self {
-        Self {
-            index: (context >> 32) as u32,
-            generation: context as u32,
-        }
-    }
-
-    const fn is_open(self) -> bool {
-        self.generation % 2 == 1
-    }
 }
 
 impl Table {

@@ -4,7 +4,7 @@ use crate::error::{InFlight, InstallError};
 use crate::local::Local;
 use crate::registration::install::{Installation, Restored};
 use crate::registration::previous::Previous;
-use crate::route::table::RouteId;
+use crate::route::id::RouteId;
 use crate::server::shared::{PAUSE, Shared};
 use core::time::Duration;
 use mach_sys::rights::Name;
