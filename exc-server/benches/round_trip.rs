@@ -3,10 +3,11 @@
 //!
 //! `cargo bench -p exc-server --bench round_trip`. The faulting thread and the server are pinned to two CPUs; batches of 1 000 faults
 //! alternate between the two ways, and the medians of 41 batches each are compared. A single fault after a pause is reported beside:
-//! it pays the machine's wake-up from sleep.
+//! it pays the machine's wake-up from sleep. The last column is the ratio of a handler that may start threads, and for that runs with the
+//! signal mask of the server's starter: each of its exceptions costs the system calls that change the mask.
 #![allow(unsafe_code)]
 
-use exc_server::{Answered, Delivery, Exception, Routing, Server, Target};
+use exc_server::{Answered, Delivery, Exception, Handler, Routing, Server, Target};
 use mach_sys::exception::ExceptionMask;
 use mach_sys::kernel::{KERNEL, Kernel};
 use mach_sys::rights::ThreadRight;
@@ -148,6 +149,21 @@ fn serve(mut exception: Exception<'_>) -> Answered {
     }
 }
 
+/// The handler; with the server's own mask, or its starter's.
+struct Serve {
+    starts_nothing: bool,
+}
+
+impl Handler for Serve {
+    fn handle(&self, exception: Exception<'_>) -> Answered {
+        serve(exception)
+    }
+
+    fn starts_nothing(&self) -> bool {
+        self.starts_nothing
+    }
+}
+
 fn main() {
     if KERNEL != Kernel::Emulated {
         println!("skipped: the floor is a signal handler under the emulated Mach");
@@ -167,39 +183,49 @@ fn main() {
             "on the same one"
         }
     );
-    let server = Server::start(serve).expect("a server");
+    let [server, opening] = [true, false]
+        .map(|starts_nothing| Server::start(Serve { starts_nothing }).expect("a server"));
     let thread = ThreadRight::current().expect("the own thread");
     let routing = Routing::new(
         ExceptionMask::BAD_ACCESS | ExceptionMask::BAD_INSTRUCTION,
         Delivery::state::<NativeState>(),
     );
-    let route = server
-        .route(Target::Thread(&thread), &routing)
-        .expect("a route");
+    let by = |server: &Server, row, faults| {
+        let route = server.route(Target::Thread(&thread), &routing);
+        let _route = route.expect("a route");
+        time(row, 10);
+        time(row, faults)
+    };
     println!(
-        "{:<12} {:>12} {:>12} {:>7} {:>14}",
-        "fault", "bare", "server", "ratio", "isolated"
+        "{:<12} {:>12} {:>12} {:>7} {:>14} {:>12}",
+        "fault", "bare", "server", "ratio", "isolated", "may start"
     );
     for row in ROWS {
         let (mut floor, mut served, mut isolated) = (Vec::new(), Vec::new(), Vec::new());
-        time(row, BATCH);
+        let mut opened = Vec::new();
+        by(&server, row, BATCH);
+        by(&opening, row, BATCH);
         for _ in 0..BATCHES {
-            served.push(time(row, BATCH));
+            served.push(by(&server, row, BATCH));
+            opened.push(by(&opening, row, BATCH));
             let ours = swap(row.signal, &bare_action());
             floor.push(time(row, BATCH));
             swap(row.signal, &ours);
+            let route = server.route(Target::Thread(&thread), &routing);
+            let _route = route.expect("a route");
             std::thread::sleep(Duration::from_millis(2));
             isolated.push(time(row, 1));
         }
-        let (floor, served) = (median(floor), median(served));
+        let [floor, served, opened] = [floor, served, opened].map(median);
+        let over_floor = |time: Duration| time.as_secs_f64() / floor.as_secs_f64();
         println!(
-            "{:<12} {:>12.2?} {:>12.2?} {:>7.2} {:>14.2?}",
+            "{:<12} {:>12.2?} {:>12.2?} {:>7.2} {:>14.2?} {:>12.2}",
             row.name,
             floor,
             served,
-            served.as_secs_f64() / floor.as_secs_f64(),
-            median(isolated)
+            over_floor(served),
+            median(isolated),
+            over_floor(opened)
         );
     }
-    drop(route);
 }

@@ -21,13 +21,13 @@ pub const fn return_code(handled: bool, carries_state: bool, new_state: bool) ->
 pub enum Outcome {
     /// Handled: the thread goes on.
     Resumed,
-    /// Not ours: the kernel asks the next level.
+    /// Declined: the kernel tries the next level.
     Declined,
-    /// The handler that was there before answered.
+    /// The previously registered handler handled it.
     Forwarded,
-    /// Put off: a [`Deferred`](crate::Deferred) answers later.
+    /// Deferred: a [`Deferred`](crate::Deferred) answers later.
     Deferred,
-    /// The reply did not reach anybody: the thread was terminated or its wait aborted meanwhile.
+    /// The reply could not be delivered: the thread was terminated or its wait aborted meanwhile.
     Unwanted,
 }
 
@@ -39,7 +39,7 @@ pub struct Answered(pub(crate) Outcome);
 
 #[cfg(feature = "receiver")]
 impl Answered {
-    /// How.
+    /// Returns the outcome.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         self.0

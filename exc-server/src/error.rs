@@ -36,6 +36,9 @@ pub enum StateError {
     /// It is of another flavor or size.
     #[error(transparent)]
     Mismatch(#[from] mach_sys::thread_state::StateError),
+    /// The deferred exception was answered before.
+    #[error("the deferred exception was already answered")]
+    Answered,
     /// The new state is larger than any reply.
     #[error("a thread state of {words} words does not fit into a reply")]
     TooLarge {
@@ -74,7 +77,7 @@ pub enum ReceiveError {
     Kernel(KernReturn),
 }
 
-/// A reply that did not leave, or a forwarded question that brought no answer.
+/// A reply that did not leave.
 #[cfg(feature = "receiver")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -82,12 +85,48 @@ pub enum ReplyError {
     /// The thread does not wait any more.
     #[error("the faulting thread is gone, or waits no longer")]
     NobodyWaits,
+    /// The deferred exception was declined before: its route, server or table was closed, or its deadline passed. Also in the child of
+    /// a fork, where no thread waits.
+    #[error(
+        "the deferred exception was already declined: its route or server closed, or its deadline passed"
+    )]
+    AlreadyDeclined,
     /// The reply could not be written.
     #[error("encoding the reply: {0}")]
     Encode(#[from] mig::EncodeError),
     /// Anything else.
     #[error("mach_msg, sending the reply: {0}")]
     Kernel(KernReturn),
+}
+
+/// An exception could not be deferred.
+#[cfg(feature = "receiver")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeferError {
+    /// The receiver was lent no table of deferred exceptions.
+    #[error("the receiver has no table for deferred exceptions")]
+    NoTable,
+    /// As many exceptions are deferred as the table has room for.
+    #[error("{capacity} exception(s) are deferred, and there is no room for more")]
+    Full {
+        /// The table's capacity.
+        capacity: usize,
+    },
+    /// The route, the server or the table was closed meanwhile, or this is the child of a fork.
+    #[error("the exception's route or server was closed")]
+    Closed,
+}
+
+/// A table for deferred exceptions could not be made.
+#[cfg(feature = "receiver")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("room for {capacity} deferred exceptions was asked for; {max} are the most")]
+pub struct CapacityError {
+    /// The capacity that was asked for.
+    pub capacity: usize,
+    /// The largest.
+    pub max: usize,
 }
 
 /// Exception ports could not be registered or put back.
@@ -132,7 +171,7 @@ pub enum RouteError {
     /// All places for routes are taken.
     #[error("the server has {0} routes, and no room for more")]
     Full(u32),
-    /// The server was shut down.
+    /// The server was shut down, or this is the child of a fork, where no server thread runs.
     #[error("the server was shut down")]
     Stopped,
     /// The exception port could not be made.
@@ -157,6 +196,25 @@ pub struct InFlight {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
+    /// A thread's name ends at its first NUL.
+    #[error("the server's thread cannot be named {name:?}: the name contains a NUL")]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// The stack is too small to serve on, or too large for any system.
+    #[error("a stack of {bytes} bytes was asked for; it must have {min} to {max}")]
+    StackSize {
+        /// The size that was asked for.
+        bytes: usize,
+        /// The smallest.
+        min: usize,
+        /// The largest.
+        max: usize,
+    },
+    /// More room for deferred exceptions was asked for than a table has.
+    #[error(transparent)]
+    Deferrals(#[from] CapacityError),
     /// Its ports could not be made.
     #[error("making the server's ports: {0}")]
     Port(KernReturn),

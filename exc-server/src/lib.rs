@@ -5,48 +5,33 @@
 #[cfg(feature = "receiver")]
 extern crate alloc;
 
+// Rooms, lowest first: a room imports from those above it in this list only.
 mod answer;
 mod delivery;
 mod error;
 
 #[cfg(feature = "receiver")]
-mod buffer;
+mod clock;
 #[cfg(feature = "receiver")]
-mod deferred;
+mod local;
 #[cfg(feature = "receiver")]
-mod exception;
+#[cfg_attr(not(feature = "std"), allow(dead_code, unreachable_pub))]
+mod stats;
 #[cfg(feature = "receiver")]
-mod forward;
+mod timeout;
 #[cfg(feature = "receiver")]
-mod message;
-#[cfg(feature = "receiver")]
-mod question;
-#[cfg(feature = "receiver")]
-mod receiver;
-
-// Parts of these are the server's only.
-#[cfg(feature = "receiver")]
-#[cfg_attr(not(feature = "std"), allow(dead_code))]
-mod install;
+mod wire;
+// Parts of this are the server's only.
 #[cfg(feature = "receiver")]
 #[cfg_attr(not(feature = "std"), allow(dead_code))]
 mod registration;
 #[cfg(feature = "receiver")]
-#[cfg_attr(not(feature = "std"), allow(dead_code, unreachable_pub))]
-mod stats;
-
-#[cfg(feature = "std")]
-mod installed;
+#[cfg_attr(not(feature = "std"), allow(dead_code))]
+mod request;
 #[cfg(feature = "std")]
 mod route;
 #[cfg(feature = "std")]
-mod serve;
-#[cfg(feature = "std")]
 mod server;
-#[cfg(feature = "std")]
-mod shared;
-#[cfg(feature = "std")]
-mod table;
 
 pub use answer::return_code;
 pub use delivery::Delivery;
@@ -55,19 +40,25 @@ pub use error::{DeliveryError, StateError};
 #[cfg(feature = "receiver")]
 pub use {
     answer::{Answered, Outcome},
-    buffer::MessageBuffer,
-    deferred::{DeferSlot, Deferred},
-    error::{InstallError, ReceiveError, ReplyError},
-    exception::Exception,
-    install::{Installation, Restored},
-    receiver::{Receiver, Timeout},
-    registration::{Previous, PreviousHandler, Target},
+    error::{CapacityError, DeferError, InstallError, ReceiveError, ReplyError},
+    registration::install::{Installation, Restored},
+    registration::previous::{Previous, PreviousHandler},
+    registration::target::Target,
+    request::buffer::MessageBuffer,
+    request::defer::NotDeferred,
+    request::deferrals::{Deferrals, Pending},
+    request::deferred::Deferred,
+    request::exception::Exception,
+    request::receiver::Receiver,
+    timeout::Timeout,
 };
 
 #[cfg(feature = "std")]
 pub use {
     error::{InFlight, RouteError, StartError},
-    route::{Route, Routing, Unrouted},
-    server::{Builder, Handler, PanicPolicy, Server},
+    server::handler::{Handler, PanicPolicy},
+    server::route::{Route, Unrouted},
+    server::routing::Routing,
+    server::server::{Builder, Server},
     stats::Stats,
 };

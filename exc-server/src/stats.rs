@@ -1,4 +1,4 @@
-//! What a server did so far.
+//! A server's counters.
 
 use crate::answer::Outcome;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -7,21 +7,23 @@ use core::sync::atomic::{AtomicU64, Ordering};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Requests answered "handled".
+    /// Requests whose thread was resumed.
     pub resumed: u64,
-    /// Requests answered "not ours", dropped ones and those of stale routes included.
+    /// Requests declined, dropped ones and those of stale routes included.
     pub declined: u64,
     /// Requests that the displaced handler answered.
     pub forwarded: u64,
-    /// Requests put off. Their answers count nowhere else.
+    /// Requests deferred. Their answers count nowhere else.
     pub deferred: u64,
-    /// Of these answers, those that nobody waited for any more.
+    /// Of the deferred ones, those that were declined because their deadline passed.
+    pub expired: u64,
+    /// Replies to requests that were not deferred that could not be delivered.
     pub unwanted: u64,
     /// Of the declined ones, those that came late: their route was closed.
     pub stale: u64,
     /// Of the declined ones, those of another task than the route's: of children, which inherit a task's registration.
     pub foreign: u64,
-    /// Messages that were no exception requests.
+    /// Messages that were not exception requests.
     pub malformed: u64,
     /// Handlers that panicked. Requests that they had not answered were declined, and are counted there.
     pub panicked: u64,
@@ -75,6 +77,7 @@ impl Counters {
             declined: read(&self.declined),
             forwarded: read(&self.forwarded),
             deferred: read(&self.deferred),
+            expired: 0,
             unwanted: read(&self.unwanted),
             stale: read(&self.stale),
             foreign: read(&self.foreign),

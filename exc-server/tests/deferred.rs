@@ -4,53 +4,62 @@
 mod support;
 
 use exc_server::{
-    DeferSlot, Deferred, Delivery, Exception, InFlight, Outcome, Routing, Server, StateError,
-    Target,
+    Answered, DeferError, Deferrals, Deferred, Delivery, Exception, InFlight, MessageBuffer,
+    NotDeferred, Outcome, Receiver, ReplyError, Routing, Server, StateError, Target, Timeout,
 };
-use mach_sys::rights::ThreadRight;
-use mach_sys::thread_state::{NativeState, ThreadState};
+use mach_sys::exception::ExceptionType;
+use mach_sys::rights::{ReceiveRight, ThreadRight};
+use mach_sys::thread_state::NativeState;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 use support::{
-    UNDEFINED, every_delivery, fallback, in_own_process, on_a_thread, skip_undefined,
-    undefined_instruction,
+    UNDEFINED, every_delivery, fallback, faults_on_a_thread, in_own_process, on_a_thread, skip,
+    skip_undefined, undefined_instruction, wait_until,
 };
 
-/// A server that defers each exception into a slot of its pool and hands it out.
-fn deferring(
-    slots: Vec<DeferSlot>,
-) -> (Server, mpsc::Receiver<Deferred>, Arc<Mutex<Vec<DeferSlot>>>) {
-    let (send, receive) = mpsc::sync_channel(8);
-    let pool = Arc::new(Mutex::new(slots));
-    let slots = Arc::clone(&pool);
-    let server = Server::start(move |exception: Exception<'_>| {
-        let slot = slots.lock().expect("not poisoned").pop().expect("a slot");
-        match exception.defer(slot) {
-            Ok((answered, deferred)) => {
-                assert_eq!(answered.outcome(), Outcome::Deferred);
-                send.send(deferred).expect("somebody listens");
-                answered
-            }
-            Err((answered, slot)) => {
-                assert_eq!(answered.outcome(), Outcome::Declined);
-                slots.lock().expect("not poisoned").push(slot);
-                answered
-            }
+const ROUTING: Routing = Routing::new(UNDEFINED, Delivery::TASK);
+
+/// A server that defers each exception and hands the keys out.
+fn deferring(capacity: usize, limit: Timeout) -> (Server, mpsc::Receiver<Deferred>) {
+    let (send, receive) = mpsc::sync_channel(64);
+    let handler = move |exception: Exception<'_>| match exception.defer(limit) {
+        Ok((answered, deferred)) => {
+            assert_eq!(answered.outcome(), Outcome::Deferred);
+            send.send(deferred).expect("the test listens");
+            answered
         }
-    })
-    .expect("a server");
-    (server, receive, pool)
+        Err(NotDeferred { exception, .. }) => exception.decline(),
+    };
+    let server = Server::builder().deferrals(capacity).start(handler);
+    (server.expect("a server"), receive)
+}
+
+/// Lets the thread skip its undefined instruction.
+fn resume(mut deferred: Deferred) -> Result<(), ReplyError> {
+    let mut state: NativeState = match deferred.state() {
+        Ok(state) => state,
+        Err(StateError::Answered) => return Err(ReplyError::AlreadyDeclined),
+        Err(error) => panic!("{error}"),
+    };
+    skip_undefined(&mut state);
+    // SAFETY: the next instruction expects nothing of the one that is skipped.
+    match unsafe { deferred.set_state(&state) } {
+        Ok(()) => deferred.resume(),
+        Err(StateError::Answered) => Err(ReplyError::AlreadyDeclined),
+        Err(error) => panic!("{error}"),
+    }
 }
 
 #[test]
 fn a_deferred_exception_is_answered_from_another_thread() {
-    // Two: a thread may fault again before the slot of its last fault is back.
-    let slots = [(); 2].map(|()| DeferSlot::for_delivery(Delivery::TASK));
-    let (server, receive, pool) = deferring(Vec::from(slots));
+    // One place: it is free before the thread goes on, and faults again.
+    let (server, receive) = deferring(1, Timeout::Never);
     std::thread::scope(|scope| {
         scope.spawn(move || {
             for mut deferred in receive.iter().take(20) {
                 assert_eq!(deferred.tag(), 9);
+                assert_eq!(deferred.kind(), ExceptionType::BAD_INSTRUCTION);
                 assert!(deferred.thread().is_some());
                 let state: NativeState = deferred.state().expect("the native state");
                 let mut next = state;
@@ -59,20 +68,10 @@ fn a_deferred_exception_is_answered_from_another_thread() {
                 unsafe { deferred.set_state(&next) }.expect("a state-carrying request");
                 // What came is still there.
                 assert_eq!(deferred.state::<NativeState>(), Ok(state));
-                let slot = deferred.resume().expect("the thread waits");
-                pool.lock().expect("not poisoned").push(slot);
+                deferred.resume().expect("the thread waits");
             }
         });
-        scope.spawn(|| {
-            let thread = ThreadRight::current().expect("the own thread");
-            let routing = Routing::new(UNDEFINED, Delivery::TASK).tag(9);
-            let _route = server
-                .route(Target::Thread(&thread), &routing)
-                .expect("a route");
-            for _ in 0..20 {
-                undefined_instruction();
-            }
-        });
+        scope.spawn(|| faults_on_a_thread(&server, &ROUTING.tag(9), 20));
     });
     assert_eq!(server.shutdown().deferred, 20);
 }
@@ -80,22 +79,20 @@ fn a_deferred_exception_is_answered_from_another_thread() {
 #[test]
 fn a_state_that_was_set_before_goes_with_the_deferred_exception() {
     let (send, receive) = mpsc::sync_channel::<Deferred>(1);
-    let slot = Mutex::new(Some(DeferSlot::for_state::<NativeState>()));
-    let server = Server::start(move |mut exception: Exception<'_>| {
-        let mut state = exception.registers().expect("registers");
-        skip_undefined(&mut state);
-        // SAFETY: the next instruction expects nothing of the one that is skipped.
-        unsafe { exception.set_state(&state) }.expect("a state-carrying request");
-        let slot = slot.lock().expect("not poisoned").take().expect("a slot");
-        let (answered, deferred) = exception.defer(slot).expect("the slot has room");
-        send.send(deferred).expect("somebody listens");
-        answered
-    })
-    .expect("a server");
+    let server = Server::builder()
+        .deferrals(1)
+        .start(move |mut exception: Exception<'_>| {
+            let mut state = exception.registers().expect("registers");
+            skip_undefined(&mut state);
+            // SAFETY: the next instruction expects nothing of the one that is skipped.
+            unsafe { exception.set_state(&state) }.expect("a state-carrying request");
+            let (answered, deferred) = exception.defer(Timeout::Never).expect("room");
+            send.send(deferred).expect("the test listens");
+            answered
+        })
+        .expect("a server");
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            support::faults_on_a_thread(&server, &Routing::new(UNDEFINED, Delivery::THREAD), 1)
-        });
+        scope.spawn(|| faults_on_a_thread(&server, &Routing::new(UNDEFINED, Delivery::THREAD), 1));
         let deferred = receive.recv().expect("an exception");
         deferred.resume().expect("the thread waits");
     });
@@ -108,11 +105,10 @@ fn a_deferred_exception_that_is_dropped_or_declined_goes_to_the_next_level() {
         || {
             let (below, _route) = fallback();
             for delivery in every_delivery() {
-                let slots = [(); 2].map(|()| DeferSlot::for_delivery(delivery));
-                let (server, receive, _) = deferring(Vec::from(slots));
+                let (server, receive) = deferring(1, Timeout::Never);
                 std::thread::scope(|scope| {
                     scope.spawn(|| {
-                        support::faults_on_a_thread(&server, &Routing::new(UNDEFINED, delivery), 2)
+                        faults_on_a_thread(&server, &Routing::new(UNDEFINED, delivery), 2)
                     });
                     drop(receive.recv().expect("an exception"));
                     let deferred = receive.recv().expect("an exception");
@@ -125,41 +121,384 @@ fn a_deferred_exception_that_is_dropped_or_declined_goes_to_the_next_level() {
 }
 
 #[test]
-fn a_slot_without_room_declines_and_comes_back() {
-    in_own_process("a_slot_without_room_declines_and_comes_back", || {
+fn without_room_the_exception_comes_back() {
+    in_own_process("without_room_the_exception_comes_back", || {
         let (below, _route) = fallback();
-        let room = NativeState::COUNT - 1;
-        let (server, _receive, pool) = deferring(vec![DeferSlot::with_room(room)]);
-        support::faults_on_a_thread(&server, &Routing::new(UNDEFINED, Delivery::THREAD), 3);
-        assert_eq!(pool.lock().expect("not poisoned").len(), 1);
-        let stats = server.shutdown();
-        assert_eq!((stats.deferred, stats.declined), (0, 3));
-        assert_eq!(below.stats().resumed, 3);
+        for capacity in [0, 1] {
+            let (send, receive) = mpsc::sync_channel(1);
+            let handler = move |exception: Exception<'_>| match exception.defer(Timeout::Never) {
+                Ok((answered, deferred)) => {
+                    send.send(deferred).expect("the test listens");
+                    answered
+                }
+                Err(NotDeferred { exception, reason }) => {
+                    assert_eq!(reason, DeferError::Full { capacity });
+                    assert_eq!(exception.kind(), ExceptionType::BAD_INSTRUCTION);
+                    skip(exception)
+                }
+            };
+            let server = Server::builder().deferrals(capacity).start(handler);
+            let server = server.expect("a server");
+            std::thread::scope(|scope| {
+                // Takes the only place.
+                let first = (capacity == 1).then(|| {
+                    scope.spawn(|| faults_on_a_thread(&server, &ROUTING, 1));
+                    receive.recv().expect("an exception")
+                });
+                faults_on_a_thread(&server, &ROUTING, 3);
+                drop(first);
+            });
+            let stats = server.shutdown();
+            assert_eq!((stats.resumed, stats.deferred), (3, capacity as u64));
+        }
+        assert_eq!(below.stats().resumed, 1);
+    });
+}
+
+/// What may happen to a key while its exception is deferred.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum KeyFate {
+    Kept,
+    Forgotten,
+    DroppedInAPanic,
+}
+
+/// What declines an exception whose key does not.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    RouteCloses,
+    RouteClosesInSteps,
+    ServerDrops,
+    DeadlinePasses,
+}
+
+#[test]
+fn whatever_becomes_of_the_key_the_thread_does_not_wait_for_ever() {
+    in_own_process(
+        "whatever_becomes_of_the_key_the_thread_does_not_wait_for_ever",
+        || {
+            std::panic::set_hook(Box::new(|_| {}));
+            let (below, _route) = fallback();
+            let mut declined = 0;
+            for end in [
+                End::RouteCloses,
+                End::RouteClosesInSteps,
+                End::ServerDrops,
+                End::DeadlinePasses,
+            ] {
+                for fate in [KeyFate::Kept, KeyFate::Forgotten, KeyFate::DroppedInAPanic] {
+                    let limit = match end {
+                        End::DeadlinePasses => Timeout::After(Duration::from_millis(20)),
+                        _ => Timeout::Never,
+                    };
+                    let (server, receive) = deferring(1, limit);
+                    let (give, take) = mpsc::channel();
+                    let (routed, wait_routed) = mpsc::channel::<()>();
+                    let faulting = std::thread::spawn(move || {
+                        let own = ThreadRight::current().expect("the own thread");
+                        give.send(own).expect("the test listens");
+                        wait_routed.recv().expect("a route");
+                        undefined_instruction();
+                    });
+                    let thread = take.recv().expect("a thread");
+                    let route = server.route(Target::Thread(&thread), &ROUTING);
+                    let route = route.expect("a route");
+                    routed.send(()).expect("the thread waits");
+                    let key = receive.recv().expect("an exception");
+                    let mut kept = None;
+                    match fate {
+                        KeyFate::Kept => kept = Some(key),
+                        KeyFate::Forgotten => core::mem::forget(key),
+                        KeyFate::DroppedInAPanic => {
+                            let dropped = std::thread::spawn(move || {
+                                let _key = key;
+                                panic!("drops its key");
+                            });
+                            assert!(dropped.join().is_err());
+                        }
+                    }
+                    let mut server = Some(server);
+                    match end {
+                        End::RouteCloses => drop(route),
+                        End::RouteClosesInSteps => {
+                            let (unrouted, _) = route.unroute().expect("a live thread");
+                            unrouted.stop_delivery();
+                            let waiting = u32::from(fate != KeyFate::DroppedInAPanic);
+                            let idle = unrouted.wait_idle(Duration::ZERO);
+                            assert_eq!(idle.is_err(), waiting == 1, "{fate:?}");
+                            unrouted.close_port();
+                        }
+                        End::ServerDrops => server = None,
+                        End::DeadlinePasses => {}
+                    }
+                    faulting.join().expect("the thread went on");
+                    declined += 1;
+                    wait_until("the next level has it", || {
+                        below.stats().resumed == declined
+                    });
+                    if let Some(mut key) = kept {
+                        assert!(!key.is_pending());
+                        assert!(key.thread().is_none());
+                        assert_eq!(key.state::<NativeState>(), Err(StateError::Answered));
+                        // SAFETY: no thread goes on with it.
+                        let set = unsafe { key.set_state(&NativeState::default()) };
+                        assert_eq!(set, Err(StateError::Answered));
+                        assert_eq!(key.resume(), Err(ReplyError::AlreadyDeclined));
+                    }
+                    if let Some(server) = server {
+                        assert_eq!(server.deferrals().pending().count(), 0);
+                        let expired =
+                            end == End::DeadlinePasses && fate != KeyFate::DroppedInAPanic;
+                        assert_eq!(server.shutdown().expired, u64::from(expired), "{fate:?}");
+                    }
+                }
+            }
+        },
+    );
+}
+
+#[test]
+fn a_stale_key_answers_nothing_when_its_place_is_anothers() {
+    in_own_process(
+        "a_stale_key_answers_nothing_when_its_place_is_anothers",
+        || {
+            let (below, _route) = fallback();
+            let (server, receive) = deferring(1, Timeout::Never);
+            std::thread::scope(|scope| {
+                let (give, take) = mpsc::channel();
+                let (go, wait_go) = mpsc::channel::<()>();
+                let first = scope.spawn(move || {
+                    let own = ThreadRight::current().expect("the own thread");
+                    give.send(own).expect("the test listens");
+                    wait_go.recv().expect("a route");
+                    undefined_instruction();
+                });
+                let thread = take.recv().expect("a thread");
+                let route = server.route(Target::Thread(&thread), &ROUTING);
+                go.send(()).expect("the thread waits");
+                let stale = receive.recv().expect("an exception");
+                drop(route);
+                first.join().expect("the thread went on");
+                // The same place, the next generation.
+                let second = scope.spawn(|| faults_on_a_thread(&server, &ROUTING, 1));
+                let live = receive.recv().expect("an exception");
+                assert_eq!(stale.resume(), Err(ReplyError::AlreadyDeclined));
+                assert!(live.is_pending() && !second.is_finished());
+                assert_eq!(resume(live), Ok(()));
+            });
+            assert_eq!(below.stats().resumed, 1);
+        },
+    );
+}
+
+#[test]
+fn what_is_deferred_is_listed() {
+    in_own_process("what_is_deferred_is_listed", || {
+        let (_below, _route) = fallback();
+        let hour = Duration::from_secs(3600);
+        for (limit, left) in [(Timeout::Never, None), (Timeout::After(hour), Some(hour))] {
+            let (server, receive) = deferring(4, limit);
+            assert_eq!(server.deferrals().capacity(), 4);
+            std::thread::scope(|scope| {
+                let start = Instant::now();
+                for tag in 1..=3 {
+                    let server = &server;
+                    scope.spawn(move || faults_on_a_thread(server, &ROUTING.tag(tag), 1));
+                }
+                let mut keys: Vec<_> = receive.iter().take(3).collect();
+                std::thread::sleep(Duration::from_millis(5));
+                let mut listed: Vec<_> = server.deferrals().pending().collect();
+                listed.sort_by_key(|pending| pending.tag);
+                assert_eq!(listed.len(), 3);
+                for (pending, tag) in listed.iter().zip(1..) {
+                    assert_eq!(pending.tag, tag);
+                    assert_eq!(pending.exception_type, ExceptionType::BAD_INSTRUCTION);
+                    assert!(pending.age >= Duration::from_millis(5));
+                    assert!(pending.age <= start.elapsed());
+                    assert_eq!(pending.left.is_some(), left.is_some());
+                    assert!(pending.left <= left);
+                }
+                drop(keys.pop());
+                assert_eq!(server.deferrals().pending().count(), 2);
+            });
+        }
     });
 }
 
 #[test]
-fn a_deferred_exception_outlives_its_server() {
-    let (server, receive, _) = deferring(vec![DeferSlot::for_delivery(Delivery::TASK)]);
-    let thread = std::thread::spawn(move || {
-        let thread = ThreadRight::current().expect("the own thread");
-        let routing = Routing::new(UNDEFINED, Delivery::TASK);
-        let route = server.route(Target::Thread(&thread), &routing);
-        (server, route.expect("a route"), undefined_instruction()).0
+fn a_handler_that_closes_its_route_cannot_defer_any_more() {
+    in_own_process(
+        "a_handler_that_closes_its_route_cannot_defer_any_more",
+        || {
+            let (below, _below) = fallback();
+            for whole_server in [false, true] {
+                let own = Arc::new(Mutex::new((None::<Server>, None)));
+                let to_close = Arc::clone(&own);
+                let handler = move |exception: Exception<'_>| -> Answered {
+                    let mut own = to_close.lock().expect("not poisoned");
+                    drop(own.1.take());
+                    if whole_server {
+                        drop(own.0.take());
+                    }
+                    let refused = exception.defer(Timeout::Never).expect_err("it is closed");
+                    assert_eq!(refused.reason, DeferError::Closed);
+                    refused.exception.decline()
+                };
+                let server = Server::builder().deferrals(1).start(handler);
+                let server = server.expect("a server");
+                on_a_thread(|thread| {
+                    let route = server.route(Target::Thread(thread), &ROUTING);
+                    *own.lock().expect("not poisoned") = (Some(server), route.ok());
+                    undefined_instruction();
+                });
+            }
+            assert_eq!(below.stats().resumed, 2);
+        },
+    );
+}
+
+#[test]
+fn answers_and_closing_race_and_one_of_them_answers() {
+    in_own_process("answers_and_closing_race_and_one_of_them_answers", || {
+        let (below, _below) = fallback();
+        // Some are overdue at once, so that the server's deadline races too.
+        let round = AtomicU32::new(0);
+        let (send, keys) = mpsc::sync_channel(64);
+        let handler = move |exception: Exception<'_>| {
+            let limit = match round.fetch_add(1, Ordering::Relaxed) % 3 {
+                0 => Timeout::After(Duration::from_micros(200)),
+                _ => Timeout::Never,
+            };
+            match exception.defer(limit) {
+                Ok((answered, deferred)) => {
+                    send.send(deferred).expect("the test listens");
+                    answered
+                }
+                Err(NotDeferred { exception, .. }) => exception.decline(),
+            }
+        };
+        let server = Server::builder().deferrals(2).start(handler);
+        let server = server.expect("a server");
+        let (mut resumed, mut declined) = (0, 0);
+        let (give, take) = mpsc::channel::<ThreadRight>();
+        let (go, wait_go) = mpsc::channel::<()>();
+        let (over, wait_over) = mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let own = ThreadRight::current().expect("the own thread");
+                give.send(own).expect("the test listens");
+                while wait_go.recv().is_ok() {
+                    undefined_instruction();
+                    over.send(()).expect("the test listens");
+                }
+            });
+            let thread = take.recv().expect("a thread");
+            for _ in 0..1000 {
+                let route = server.route(Target::Thread(&thread), &ROUTING);
+                let route = route.expect("a route");
+                go.send(()).expect("the thread waits");
+                let key = keys.recv().expect("an exception");
+                std::thread::scope(|scope| {
+                    scope.spawn(move || drop(route));
+                    match resume(key) {
+                        Ok(()) => resumed += 1,
+                        Err(ReplyError::AlreadyDeclined) => declined += 1,
+                        Err(error) => panic!("{error}"),
+                    }
+                });
+                wait_over.recv().expect("the thread went on");
+            }
+            drop(go);
+        });
+        assert_eq!(resumed + declined, 1000);
+        assert_eq!(below.stats().resumed, declined);
+        assert_eq!(server.deferrals().pending().count(), 0);
     });
-    // The thread is in its exception, and holds the server: nobody can drop it yet. So its routes are closed from inside.
-    let mut deferred = receive.recv().expect("an exception");
-    let mut state: NativeState = deferred.state().expect("the native state");
-    skip_undefined(&mut state);
-    assert!(matches!(
-        deferred.state::<mach_sys::thread_state::x86_debug_state64_t>(),
-        Err(StateError::Mismatch(_))
-    ));
-    // SAFETY: the next instruction expects nothing of the one that is skipped.
-    unsafe { deferred.set_state(&state) }.expect("a state-carrying request");
-    deferred.resume().expect("the thread waits");
-    let server = thread.join().expect("the thread went on");
-    assert_eq!(server.shutdown().deferred, 1);
+}
+
+/// Undefined instructions on a thread of their own, whose exceptions go to a port.
+fn fault_to_port(port: &ReceiveRight, faults: u32) {
+    let send = port.make_send().expect("a send right");
+    on_a_thread(|thread| {
+        let target = Target::Thread(thread);
+        let delivery = Delivery::THREAD;
+        let _installation = exc_server::Installation::install(target, UNDEFINED, &send, delivery)
+            .expect("installed");
+        for _ in 0..faults {
+            undefined_instruction();
+        }
+    });
+}
+
+#[test]
+fn a_receivers_exceptions_are_deferred_into_a_table_of_its_owners() {
+    in_own_process(
+        "a_receivers_exceptions_are_deferred_into_a_table_of_its_owners",
+        || {
+            let (below, _below) = fallback();
+            let port = ReceiveRight::new().expect("a port");
+            let table = Deferrals::new(1).expect("a table");
+            let mut buffer = MessageBuffer::new();
+            std::thread::scope(|scope| {
+                scope.spawn(|| fault_to_port(&port, 4));
+                let plain = Receiver::from_port(&port);
+                let receiver = Receiver::from_port(&port).deferring(&table);
+                // Without a table.
+                let exception = plain.receive(&mut buffer, Timeout::Never).expect("one");
+                let NotDeferred { exception, reason } =
+                    exception.defer(Timeout::Never).expect_err("no table");
+                assert_eq!(reason, DeferError::NoTable);
+                let _ = skip(exception);
+                // Answered.
+                let exception = receiver.receive(&mut buffer, Timeout::Never).expect("one");
+                let (_, deferred) = exception.defer(Timeout::Never).expect("room");
+                assert_eq!(table.pending().count(), 1);
+                assert_eq!(resume(deferred), Ok(()));
+                // Overdue: the receiver declines it while it waits for the next.
+                let exception = receiver.receive(&mut buffer, Timeout::Never).expect("one");
+                let limit = Timeout::After(Duration::from_millis(10));
+                core::mem::forget(exception.defer(limit).expect("room").1);
+                let exception = receiver.receive(&mut buffer, Timeout::Never).expect("one");
+                assert_eq!(below.stats().resumed, 1);
+                // Forgotten, and the table dropped.
+                core::mem::forget(exception.defer(Timeout::Never).expect("room").1);
+                drop(table);
+            });
+            assert_eq!(below.stats().resumed, 2);
+        },
+    );
+}
+
+#[test]
+fn a_receiver_that_waits_for_a_deadline_keeps_its_own_limit() {
+    in_own_process(
+        "a_receiver_that_waits_for_a_deadline_keeps_its_own_limit",
+        || {
+            let (_below, _route) = fallback();
+            let port = ReceiveRight::new().expect("a port");
+            let table = Deferrals::new(1).expect("a table");
+            let mut buffer = MessageBuffer::new();
+            std::thread::scope(|scope| {
+                scope.spawn(|| fault_to_port(&port, 1));
+                let receiver = Receiver::from_port(&port).deferring(&table);
+                let exception = receiver.receive(&mut buffer, Timeout::Never).expect("one");
+                let hour = Timeout::After(Duration::from_secs(3600));
+                let (_, deferred) = exception.defer(hour).expect("room");
+                let limit = Duration::from_millis(20);
+                let start = Instant::now();
+                assert!(matches!(
+                    receiver.receive(&mut buffer, Timeout::After(limit)),
+                    Err(exc_server::ReceiveError::TimedOut)
+                ));
+                assert!(start.elapsed() >= limit);
+                assert!(matches!(
+                    receiver.receive(&mut buffer, Timeout::Now),
+                    Err(exc_server::ReceiveError::TimedOut)
+                ));
+                assert!(deferred.is_pending());
+            });
+        },
+    );
 }
 
 #[test]
@@ -168,43 +507,37 @@ fn waiting_for_idle_counts_what_is_deferred_and_no_other_routes() {
         "waiting_for_idle_counts_what_is_deferred_and_no_other_routes",
         || {
             let (below, _below) = fallback();
-            let (server, receive, _) = deferring(vec![DeferSlot::for_delivery(Delivery::TASK)]);
-            let (give, take) = mpsc::channel();
-            let (routed, wait_routed) = mpsc::channel::<()>();
-            let faulting = std::thread::spawn(move || {
-                give.send(ThreadRight::current().expect("the own thread"))
-                    .expect("somebody listens");
-                wait_routed.recv().expect("a route");
-                undefined_instruction();
+            let (server, receive) = deferring(1, Timeout::Never);
+            std::thread::scope(|scope| {
+                let (give, take) = mpsc::channel();
+                let (routed, wait_routed) = mpsc::channel::<()>();
+                scope.spawn(move || {
+                    let own = ThreadRight::current().expect("the own thread");
+                    give.send(own).expect("the test listens");
+                    wait_routed.recv().expect("a route");
+                    undefined_instruction();
+                });
+                let thread = take.recv().expect("a thread");
+                let route = server.route(Target::Thread(&thread), &ROUTING);
+                let route = route.expect("a route");
+                assert_eq!(route.wait_idle(Duration::MAX), Ok(()));
+                routed.send(()).expect("the thread waits");
+                let deferred = receive.recv().expect("an exception");
+                assert_eq!(route.in_flight(), 1);
+                let start = Instant::now();
+                let limit = Duration::from_millis(20);
+                assert_eq!(route.wait_idle(limit), Err(InFlight { count: 1 }));
+                assert!(start.elapsed() >= limit);
+                on_a_thread(|thread| {
+                    let other = server.route(Target::Thread(thread), &ROUTING);
+                    assert_eq!(other.expect("a route").in_flight(), 0);
+                });
+                let (unrouted, _) = route.unroute().expect("a live thread");
+                let idle = unrouted.wait_idle(Duration::ZERO);
+                assert_eq!(idle, Err(InFlight { count: 1 }));
+                drop(deferred);
+                assert_eq!(unrouted.wait_idle(Duration::ZERO), Ok(()));
             });
-            let thread = take.recv().expect("a thread");
-            let routing = Routing::new(UNDEFINED, Delivery::TASK);
-            let route = server
-                .route(Target::Thread(&thread), &routing)
-                .expect("a route");
-            assert_eq!(route.wait_idle(Duration::MAX), Ok(()));
-            routed.send(()).expect("the thread waits");
-            let deferred = receive.recv().expect("an exception");
-            assert_eq!(route.in_flight(), 1);
-            let start = Instant::now();
-            let limit = Duration::from_millis(20);
-            assert_eq!(route.wait_idle(limit), Err(InFlight { count: 1 }));
-            assert!(start.elapsed() >= limit);
-            let (unrouted, _) = route.unroute().expect("a live thread");
-            assert_eq!(
-                unrouted.wait_idle(Duration::ZERO),
-                Err(InFlight { count: 1 })
-            );
-            unrouted.close_port();
-            // Another route in its place would inherit the count.
-            on_a_thread(|thread| {
-                let route = server
-                    .route(Target::Thread(thread), &routing)
-                    .expect("a route");
-                assert_eq!(route.in_flight(), 0);
-            });
-            drop(deferred);
-            faulting.join().expect("the thread went on");
             assert_eq!(below.stats().resumed, 1);
         },
     );

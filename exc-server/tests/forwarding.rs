@@ -4,12 +4,13 @@
 mod support;
 
 use exc_server::{
-    Answered, Delivery, Exception, Installation, Restored, Routing, Server, Target, Timeout,
+    Answered, Delivery, Exception, Installation, MessageBuffer, Outcome, Previous, Receiver,
+    Restored, Routing, Server, Target, Timeout,
 };
 use mach_sys::exception::ExceptionMask;
-use mach_sys::rights::ReceiveRight;
+use mach_sys::rights::{ReceiveRight, ThreadRight};
 use mach_sys::thread_state::{NativeState, ThreadState};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use support::{
     GuardPage, UNDEFINED, every_delivery, fallback, get, in_own_process, on_a_thread, set, skip,
@@ -153,14 +154,100 @@ fn nobody_there_a_refusal_and_a_dead_port_are_declined() {
 fn a_server_does_not_wait_for_itself() {
     in_own_process("a_server_does_not_wait_for_itself", || {
         let (below, _below) = fallback();
-        let server = Server::start(forward).expect("a server");
-        on_a_thread(|thread| {
-            let routing = Routing::new(UNDEFINED, Delivery::THREAD);
-            let _first = server.route(Target::Thread(thread), &routing);
-            let _second = server.route(Target::Thread(thread), &routing);
-            undefined_instruction();
+        let mut declined = 0;
+        for by_forward_to in [false, true] {
+            // Whether the lower route's port is as it was, or does not deliver any more and is not destroyed yet.
+            for stopped in [false, true] {
+                let previous = Arc::new(Mutex::new(None::<Previous>));
+                let lower = Arc::clone(&previous);
+                let server = Server::start(move |exception: Exception<'_>| {
+                    assert_eq!(exception.tag(), 2);
+                    match &*lower.lock().expect("not poisoned") {
+                        Some(previous) => exception.forward_to(previous, Timeout::Never),
+                        None => exception.forward(Timeout::Never),
+                    }
+                })
+                .expect("a server");
+                on_a_thread(|thread| {
+                    let target = Target::Thread(thread);
+                    let routing = Routing::new(UNDEFINED, Delivery::THREAD);
+                    let first = server.route(target, &routing.tag(1)).expect("a route");
+                    let second = server.route(target, &routing.tag(2)).expect("a route");
+                    if by_forward_to {
+                        *previous.lock().expect("not poisoned") = second.previous();
+                    }
+                    let mut first = Some(first);
+                    let unrouted = first.take_if(|_| stopped).map(|first| {
+                        let (unrouted, restored) = first.unroute().expect("a live thread");
+                        assert_eq!(restored, Restored::Displaced(UNDEFINED));
+                        unrouted.stop_delivery();
+                        unrouted
+                    });
+                    undefined_instruction();
+                    declined += 1;
+                    drop((second, unrouted, first));
+                });
+                drop(previous.lock().expect("not poisoned").take());
+                assert_eq!(server.shutdown().declined, 1);
+                assert_eq!(below.stats().resumed, declined);
+            }
+        }
+    });
+}
+
+#[test]
+fn forward_to_asks_a_port_that_is_not_the_servers() {
+    let before = Server::start(skip).expect("a server");
+    let previous = Arc::new(Mutex::new(None::<Previous>));
+    let lower = Arc::clone(&previous);
+    let server = Server::start(move |exception: Exception<'_>| {
+        let previous = lower.lock().expect("not poisoned");
+        exception.forward_to(previous.as_ref().expect("registered"), LIMIT)
+    })
+    .expect("a server");
+    on_a_thread(|thread| {
+        let target = Target::Thread(thread);
+        let routing = Routing::new(UNDEFINED, Delivery::THREAD);
+        let _first = before.route(target, &routing).expect("a route");
+        let second = server.route(target, &routing).expect("a route");
+        *previous.lock().expect("not poisoned") = second.previous();
+        undefined_instruction();
+    });
+    assert_eq!(server.shutdown().forwarded, 1);
+}
+
+#[test]
+fn a_receiver_does_not_wait_for_itself() {
+    in_own_process("a_receiver_does_not_wait_for_itself", || {
+        let (below, _below) = fallback();
+        let port = ReceiveRight::new().expect("a port");
+        let send = port.make_send().expect("a send right");
+        std::thread::scope(|scope| {
+            let (give, take) = std::sync::mpsc::channel();
+            let (go, wait_go) = std::sync::mpsc::channel::<()>();
+            scope.spawn(move || {
+                let own = ThreadRight::current().expect("the own thread");
+                give.send(own).expect("the test listens");
+                wait_go.recv().expect("an installation");
+                undefined_instruction();
+            });
+            let thread = take.recv().expect("a thread");
+            let install = || {
+                let target = Target::Thread(&thread);
+                Installation::install(target, UNDEFINED, &send, Delivery::THREAD)
+                    .expect("installed")
+            };
+            let first = install();
+            let second = install();
+            go.send(()).expect("the thread waits");
+            let mut buffer = MessageBuffer::new();
+            let exception = Receiver::from_port(&port)
+                .receive(&mut buffer, Timeout::Never)
+                .expect("an exception");
+            let answered = exception.forward_to(second.previous(), Timeout::Never);
+            assert_eq!(answered.outcome(), Outcome::Declined);
+            drop((second, first));
         });
-        assert_eq!(server.shutdown().declined, 1);
         assert_eq!(below.stats().resumed, 1);
     });
 }

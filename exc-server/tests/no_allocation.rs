@@ -5,7 +5,7 @@ mod support;
 
 use core::time::Duration;
 use exc_server::{
-    Answered, DeferSlot, Deferred, Delivery, Exception, Handler, Routing, Server, Target, Timeout,
+    Answered, Deferred, Delivery, Exception, Handler, Routing, Server, Target, Timeout,
 };
 use mach_sys::exception::ExceptionMask;
 use mach_sys::rights::{TaskRight, ThreadRight};
@@ -68,7 +68,10 @@ fn while_faulting(page: &GuardPage) -> u64 {
 
 /// The same for each delivery of a thread's route to a server.
 fn for_every_delivery(page: &GuardPage, handler: impl Handler) {
-    let server = Server::start(handler).expect("a server");
+    let server = Server::builder()
+        .deferrals(1)
+        .start(handler)
+        .expect("a server");
     let thread = ThreadRight::current().expect("the own thread");
     for delivery in every_delivery() {
         let requests = {
@@ -150,31 +153,22 @@ fn deferring_allocates_nothing() {
         static STOP: AtomicBool = AtomicBool::new(false);
         let page = Arc::new(GuardPage::new());
         let opened = Arc::clone(&page);
-        // One thread faults, so that one exception at a time is put off; its slot is back before the thread goes on.
-        let slot = Arc::new(Mutex::new(Some(DeferSlot::for_delivery(Delivery::TASK))));
-        let put_off = Arc::new(Mutex::new(None::<Deferred>));
-        let (slots, outbox) = (Arc::clone(&slot), Arc::clone(&put_off));
+        // One thread faults, so that one exception at a time is deferred; its place is free before the thread goes on.
+        let deferred = Arc::new(Mutex::new(None::<Deferred>));
+        let outbox = Arc::clone(&deferred);
         let handler = move |exception: Exception<'_>| -> Answered {
-            let mut slot = slots.lock().expect("not poisoned").take();
-            while slot.is_none() {
-                std::thread::yield_now();
-                slot = slots.lock().expect("not poisoned").take();
-            }
-            let (answered, deferred) = exception
-                .defer(slot.expect("a slot"))
-                .expect("the slot has room");
+            let (answered, deferred) = exception.defer(Timeout::Never).expect("room");
             *outbox.lock().expect("not poisoned") = Some(deferred);
             answered
         };
         let answering = std::thread::spawn(move || {
             while !STOP.load(Ordering::Relaxed) {
-                let Some(deferred) = put_off.lock().expect("not poisoned").take() else {
+                let Some(deferred) = deferred.lock().expect("not poisoned").take() else {
                     std::thread::yield_now();
                     continue;
                 };
                 opened.open();
-                let back = deferred.resume().expect("the thread waits");
-                *slot.lock().expect("not poisoned") = Some(back);
+                deferred.resume().expect("the thread waits");
             }
         });
         for_every_delivery(&page, handler);

@@ -54,8 +54,21 @@ pub fn current_cpu() -> u32 {
     host::cpu::current()
 }
 
-pub fn enter_server_thread() {
-    host::block_for_good();
+/// What the emulation knows without a system call. A child that has its own emulation has none of its parent's values, which were
+/// made by calls.
+pub fn is_known_other(_process: libc::pid_t) -> bool {
+    host::is_copy()
+}
+
+/// A thread's signal mask, a bit for each signal.
+pub type SignalMask = u64;
+
+pub fn enter_server_thread() -> SignalMask {
+    host::block_for_good()
+}
+
+pub fn leave_server_thread(outer: &SignalMask) {
+    host::unblock(*outer);
 }
 
 pub fn prepare_for_faults() -> FaultReadiness {

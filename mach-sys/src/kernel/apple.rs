@@ -67,14 +67,33 @@ impl FaultReadiness {
     pub(super) fn undo(self) {}
 }
 
-pub(super) fn enter_server_thread() {
-    // SAFETY: the set is filled before it is read; changing the calling thread's own mask has no other precondition.
+/// Darwin's C library keeps the identifier, and `fork` renews it.
+pub(super) fn is_known_other(process: libc::pid_t) -> bool {
+    // SAFETY: getpid has no preconditions and cannot fail.
+    process != unsafe { libc::getpid() }
+}
+
+pub(super) type SignalMask = libc::sigset_t;
+
+/// Returns the mask before, without the five.
+pub(super) fn enter_server_thread() -> SignalMask {
+    // SAFETY: both sets are filled before they are read; changing the calling thread's own mask has no other precondition.
     unsafe {
         let mut set = core::mem::zeroed();
+        let mut before = core::mem::zeroed();
         libc::sigfillset(&mut set);
         for signal in crate::darwin::DarwinSignal::HOST_FAULTS {
             libc::sigdelset(&mut set, signal);
         }
-        libc::pthread_sigmask(libc::SIG_SETMASK, &set, core::ptr::null_mut());
+        libc::pthread_sigmask(libc::SIG_SETMASK, &set, &mut before);
+        for signal in crate::darwin::DarwinSignal::HOST_FAULTS {
+            libc::sigdelset(&mut before, signal);
+        }
+        before
     }
+}
+
+pub(super) fn leave_server_thread(outer: &SignalMask) {
+    // SAFETY: the set is one that `enter_server_thread` filled.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, outer, core::ptr::null_mut()) };
 }

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use crate::types::mach_port_name_t;
+use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Range;
 
@@ -57,12 +58,80 @@ pub fn current_cpu() -> u32 {
     host::current_cpu()
 }
 
-/// Makes the calling thread a server thread: it takes no signal but the five that its own faults raise, and those that the
-/// emulation stops threads with. Meant for a thread that answers exceptions until it ends; there is no way back.
+/// Makes the calling thread a server thread: blocks every signal but the five that its own faults raise and those that the emulation
+/// stops threads with. Meant for a thread that answers exceptions until it ends. Returns the signal mask that the thread had before.
 ///
-/// A synchronous signal that is blocked would kill the process at the thread's first fault, hence the exceptions.
-pub fn enter_server_thread() {
-    host::enter_server_thread();
+/// The five are never blocked: a blocked synchronous signal kills the process at the thread's first fault.
+pub fn enter_server_thread() -> OuterMask {
+    OuterMask {
+        mask: host::enter_server_thread(),
+        thread_bound: PhantomData,
+    }
+}
+
+/// The signal mask that a thread had before it became a server thread, with the five synchronous signals unblocked.
+#[derive(Clone, Copy)]
+pub struct OuterMask {
+    mask: host::SignalMask,
+    /// A mask is a thread's own.
+    thread_bound: PhantomData<*const ()>,
+}
+
+impl OuterMask {
+    /// Runs code with this mask, and blocks the signals again when it returns or panics. Threads and child processes that the code
+    /// starts inherit this mask, not the server thread's. Costs two system calls.
+    pub fn run<R>(&self, code: impl FnOnce() -> R) -> R {
+        struct BlockAgain;
+        impl Drop for BlockAgain {
+            fn drop(&mut self) {
+                let _ = host::enter_server_thread();
+            }
+        }
+        let _block_again = BlockAgain;
+        self.restore();
+        code()
+    }
+
+    /// Sets the calling thread's signal mask to this one: it is a server thread no longer.
+    pub fn restore(&self) {
+        host::leave_server_thread(&self.mask);
+    }
+}
+
+impl fmt::Debug for OuterMask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OuterMask").finish_non_exhaustive()
+    }
+}
+
+/// Identifies the process that made a value. Names of ports and threads mean nothing in the child of a fork: a value that owns some
+/// notes its origin, and asks before it releases them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Origin(libc::pid_t);
+
+impl Origin {
+    /// Returns the calling process.
+    #[must_use]
+    pub fn current() -> Self {
+        // SAFETY: getpid has no preconditions and cannot fail.
+        Self(unsafe { libc::getpid() })
+    }
+
+    /// Returns whether the calling process is this one: `false` in the child of a fork, however that was made. Costs one system call
+    /// where the C library does not keep the identifier.
+    ///
+    /// A child that shares its parent's memory (`vfork`) and runs this code sees itself as another process, as it should.
+    #[must_use]
+    pub fn is_current(self) -> bool {
+        self == Self::current()
+    }
+
+    /// Returns whether the calling process is known to be another one, without a system call: for the way between a fault and its
+    /// answer. `false` may also mean that the emulation has not noticed the fork; it refuses such a child's calls itself.
+    #[must_use]
+    pub fn is_known_other(self) -> bool {
+        host::is_known_other(self.0)
+    }
 }
 
 /// Makes the calling thread ready to have its faults answered, however it is arranged at the moment. On Apple's kernel that takes

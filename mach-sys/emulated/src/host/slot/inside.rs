@@ -106,9 +106,17 @@ pub(crate) fn is_child() -> bool {
     }
 }
 
-/// Blocks the asynchronous signals in the calling thread until it ends.
-pub(crate) fn block_for_good() {
-    mask::change(How::Block, ASYNCHRONOUS_MASK);
-    mask::change(How::Unblock, SYNCHRONOUS_MASK);
+/// Blocks the asynchronous signals in the calling thread, until it ends or [`unblock`] is called. Returns the mask before, without the
+/// five.
+pub(crate) fn block_for_good() -> Mask {
+    let before = mask::change(How::Set, ASYNCHRONOUS_MASK);
     THIS.with(|this| this.blocked_for_good.set(true));
+    before & !SYNCHRONOUS_MASK
+}
+
+/// Ends [`block_for_good`] with a mask that it returned.
+pub(crate) fn unblock(outer: Mask) {
+    // Cleared first: from the first signal that arrives on, each call must block them itself.
+    THIS.with(|this| this.blocked_for_good.set(false));
+    mask::change(How::Set, outer);
 }

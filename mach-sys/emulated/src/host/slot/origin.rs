@@ -62,7 +62,7 @@ pub(in crate::host) fn wipe() {
 }
 
 /// Returns whether this process is the child of a fork, with memory of its own.
-pub(in crate::host) fn is_copy() -> bool {
+pub(crate) fn is_copy() -> bool {
     ORIGIN
         .get()
         .is_some_and(|origin| origin.word().load(Ordering::Acquire) != ORIGINAL)

@@ -1,16 +1,12 @@
 //! A stopped thread that waits for an answer.
 
 use crate::answer::{Answered, Outcome};
-use crate::buffer::Scratch;
-use crate::deferred::{DeferSlot, Deferred};
-use crate::error::{ReplyError, StateError};
-use crate::forward::Forward;
-#[cfg(feature = "std")]
-use crate::install::Displaced;
-use crate::question::Question;
-use crate::receiver::{Received, Timeout};
-use crate::registration::{Previous, PreviousHandler};
+use crate::error::StateError;
+use crate::request::deferrals::Deferrals;
+use crate::request::question::Question;
+use crate::request::receive::Received;
 use crate::stats::Counters;
+use crate::wire::scratch::Scratch;
 use core::fmt;
 use mach_sys::exception::{ExceptionType, Meaning};
 use mach_sys::machine::Machine;
@@ -19,25 +15,31 @@ use mach_sys::rights::{Name, SendRight, TaskIdToken, TaskRight, ThreadRight};
 use mach_sys::thread_state::{NativeState, THREAD_STATE_MAX, ThreadState};
 use mach_sys::types::{natural_t, thread_state_flavor_t};
 
-/// A stopped thread that waits for an answer, and what its message said. Borrows the receive buffer.
+/// A request: a thread that is stopped in an exception until it is answered. Borrows the receive buffer.
 ///
 /// Exactly one answer leaves. Dropping it declines, so that neither an early return nor a panic leaves the thread stopped or claims
 /// the fault handled.
 #[must_use = "dropping an exception declines it"]
 pub struct Exception<'b> {
-    request: Request<'b>,
-    /// Stands with whoever received it: forgetting the exception leaves it there, and it is declined.
-    question: &'b mut Question,
-    tag: u64,
-    context: u64,
-    scratch: &'b mut Scratch,
+    pub(super) request: Request<'b>,
+    /// Owned by the receiving side: forgetting the exception leaves it there, and it is declined.
+    pub(super) question: &'b mut Question,
+    pub(super) tag: u64,
+    pub(super) context: u64,
+    pub(super) scratch: &'b mut Scratch,
     /// The new state's flavor and length; its words lie in the scratch's forward buffer.
-    new_state: Option<(thread_state_flavor_t, usize)>,
-    counters: Option<&'b Counters>,
+    pub(super) new_state: Option<(thread_state_flavor_t, usize)>,
+    pub(super) counters: Option<&'b Counters>,
+    pub(super) deferrals: Option<&'b Deferrals>,
 }
 
 impl<'b> Exception<'b> {
-    pub(crate) fn new(received: Received<'b>, tag: u64, counters: Option<&'b Counters>) -> Self {
+    pub(crate) fn new(
+        received: Received<'b>,
+        tag: u64,
+        counters: Option<&'b Counters>,
+        deferrals: Option<&'b Deferrals>,
+    ) -> Self {
         let Received {
             request,
             context,
@@ -52,83 +54,84 @@ impl<'b> Exception<'b> {
             scratch,
             new_state: None,
             counters,
+            deferrals,
         }
     }
 
-    /// The kind of exception.
+    /// Returns the exception type.
     #[must_use]
     pub fn kind(&self) -> ExceptionType {
         self.request.exception()
     }
 
-    /// The codes, two of them in every message of the kernel's but one (A3.8); sign-extended from 32 bits where they came so. A
+    /// Returns the codes, two of them in every message of the kernel's but one (A3.8); sign-extended from 32 bits where they came so. A
     /// code that did not come is 0.
     #[must_use]
     pub fn codes(&self) -> [i64; 2] {
         two_codes(&self.request)
     }
 
-    /// What the codes say.
+    /// Decodes what the codes mean.
     #[must_use]
     pub fn meaning(&self) -> Meaning {
         Meaning::decode(Machine::NATIVE, self.kind(), self.request.codes())
     }
 
-    /// Which routine of `exc` or `mach_exc` was called.
+    /// Returns the routine of `exc` or `mach_exc` that was called.
     #[must_use]
     pub fn routine(&self) -> Routine {
-        self.question.routine
+        self.question.routine()
     }
 
-    /// The tag of the route that it came by; for a [`Receiver`](crate::Receiver) without a server, the port's context.
+    /// Returns the tag of its route; for a [`Receiver`](crate::Receiver) without a server, the port's context.
     #[must_use]
     pub fn tag(&self) -> u64 {
         self.tag
     }
 
-    /// The context of the port that it arrived on.
+    /// Returns the context of the port that it arrived on.
     #[must_use]
     pub fn port_context(&self) -> u64 {
         self.context
     }
 
-    /// The port that it arrived on; `None` if that died meanwhile.
+    /// Returns the port that it arrived on; `None` if that died meanwhile.
     #[must_use]
     pub fn port(&self) -> Option<Name> {
         Name::new(self.request.exception_port())
     }
 
-    /// The faulting thread, where the behavior names it and it still lives. Released with the answer: clone it to keep it.
+    /// Returns the faulting thread, where the behavior names it and it still lives. Released with the answer: clone it to keep it.
     #[must_use]
     pub fn thread(&self) -> Option<&ThreadRight> {
-        self.question.rights.thread.as_ref()
+        self.question.rights().thread.as_ref()
     }
 
-    /// The faulting thread's task, likewise.
+    /// Returns the faulting thread's task, under the same conditions.
     #[must_use]
     pub fn task(&self) -> Option<&TaskRight> {
-        self.question.rights.task.as_ref()
+        self.question.rights().task.as_ref()
     }
 
-    /// The task's identity token, of a protected behavior.
+    /// Returns the task's identity token, where the behavior is a protected one.
     #[must_use]
     pub fn task_token(&self) -> Option<&SendRight<TaskIdToken>> {
-        self.question.rights.token.as_ref()
+        self.question.rights().token.as_ref()
     }
 
-    /// The thread's 64-bit identifier, of a protected behavior.
+    /// Returns the thread's 64-bit identifier, where the behavior is a protected one.
     #[must_use]
     pub fn thread_id(&self) -> Option<u64> {
-        self.question.rights.thread_id
+        self.question.rights().thread_id
     }
 
-    /// The flavor of the state that came, if one did.
+    /// Returns the flavor of the state that came, if one did.
     #[must_use]
     pub fn flavor(&self) -> Option<thread_state_flavor_t> {
         self.request.flavor()
     }
 
-    /// The state as `S`.
+    /// Returns the state that came, as `S`.
     ///
     /// # Errors
     /// No state came, or one of another flavor or size.
@@ -139,7 +142,7 @@ impl<'b> Exception<'b> {
         Ok(self.request.state()?)
     }
 
-    /// The general registers.
+    /// Returns the general registers.
     ///
     /// # Errors
     /// As [`state`](Self::state).
@@ -174,7 +177,7 @@ impl<'b> Exception<'b> {
         flavor: thread_state_flavor_t,
         words: &[natural_t],
     ) -> Result<(), StateError> {
-        if !self.question.routine.has_state() {
+        if !self.question.routine().has_state() {
             return Err(StateError::Absent);
         }
         if words.len() > THREAD_STATE_MAX {
@@ -185,91 +188,17 @@ impl<'b> Exception<'b> {
         Ok(())
     }
 
-    /// Handled: the thread goes on, with the state set before, or unchanged.
+    /// Resumes the thread, with the state set before, or unchanged.
     pub fn resume(mut self) -> Answered {
         self.answer(true)
     }
 
-    /// Not ours: the kernel asks the next level, with nothing changed.
+    /// Declines: the kernel tries the next level, with nothing changed.
     pub fn decline(mut self) -> Answered {
         self.answer(false)
     }
 
-    /// Asks the handler that the route displaced, in the form that he registered for, and passes his answer on. Declines when nobody
-    /// was there, when he does not handle it or takes too long, and when he was this server, which cannot wait for itself.
-    ///
-    /// 64-bit codes are cut for a 32-bit handler; a state that the request lacks is read from the thread. A state that was set before
-    /// is dropped. While he is waited for, this server serves nobody else.
-    #[cfg(feature = "std")]
-    pub fn forward(self, limit: Timeout) -> Answered {
-        let displaced = self
-            .question
-            .place
-            .as_ref()
-            .and_then(|place| place.displaced(self.kind()));
-        match displaced {
-            Some(Displaced { handler, thread }) => self.ask(&handler, thread.as_ref(), limit),
-            None => self.decline(),
-        }
-    }
-
-    /// Asks the handler that an [`Installation`](crate::Installation) displaced, in the form that he registered for, and passes his
-    /// answer on; what `forward` says of a route's holds here too. A form for which the request lacks something is declined.
-    pub fn forward_to(self, previous: &Previous, limit: Timeout) -> Answered {
-        match previous.handler(self.kind()) {
-            Some(handler) => self.ask(handler, None, limit),
-            None => self.decline(),
-        }
-    }
-
-    fn ask(
-        mut self,
-        handler: &PreviousHandler,
-        thread: Option<&ThreadRight>,
-        limit: Timeout,
-    ) -> Answered {
-        let forward = Forward {
-            handler,
-            thread,
-            milliseconds: limit.milliseconds(),
-        };
-        match forward.ask(&self.request, self.question, self.scratch) {
-            Some(new_state) => {
-                self.new_state = new_state;
-                self.answer_with(true, Outcome::Forwarded)
-            }
-            None => self.answer(false),
-        }
-    }
-
-    /// Puts the answer off: the slot, made before, takes all that it needs, the state that was set included, and somebody answers
-    /// later, from any thread.
-    ///
-    /// # Errors
-    /// The slot has no room for the state that came, or for the one that was set: the exception is declined, and the slot given
-    /// back.
-    pub fn defer(mut self, slot: DeferSlot) -> Result<(Answered, Deferred), (Answered, DeferSlot)> {
-        let new_length = self.new_state.map_or(0, |(_, length)| length);
-        if self.request.old_state().len().max(new_length) > slot.room() {
-            return Err((self.answer(false), slot));
-        }
-        let question = self.take_question();
-        let new_state = self
-            .new_state
-            .map(|(flavor, length)| (flavor, &self.scratch.forward[..length]));
-        let deferred = Deferred::new(&self.request, question, self.tag, new_state, slot);
-        if let Some(counters) = self.counters {
-            counters.answered(Outcome::Deferred);
-        }
-        Ok((Answered(Outcome::Deferred), deferred))
-    }
-
-    fn take_question(&mut self) -> Question {
-        let answered = Question::answered(self.question.routine);
-        core::mem::replace(self.question, answered)
-    }
-
-    fn answer(&mut self, handled: bool) -> Answered {
+    pub(super) fn answer(&mut self, handled: bool) -> Answered {
         let outcome = if handled {
             Outcome::Resumed
         } else {
@@ -278,7 +207,7 @@ impl<'b> Exception<'b> {
         self.answer_with(handled, outcome)
     }
 
-    fn answer_with(&mut self, handled: bool, outcome: Outcome) -> Answered {
+    pub(super) fn answer_with(&mut self, handled: bool, outcome: Outcome) -> Answered {
         let Scratch { reply, forward } = &mut *self.scratch;
         let state = self
             .new_state
@@ -290,7 +219,7 @@ impl<'b> Exception<'b> {
         }
         let outcome = match self.question.answer(handled, state, reply) {
             Ok(()) => outcome,
-            Err(ReplyError::NobodyWaits | ReplyError::Encode(_) | ReplyError::Kernel(_)) => {
+            Err(_) => {
                 if let Some(counters) = self.counters {
                     counters.answered(Outcome::Unwanted);
                 }

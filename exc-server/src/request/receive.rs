@@ -1,86 +1,20 @@
-//! Pulling exceptions from a port or set, one at a time.
+//! Receiving and decoding one message.
 
-use crate::buffer::{MessageBuffer, Scratch};
+use crate::clock;
 use crate::error::ReceiveError;
-use crate::exception::Exception;
-use crate::message::{self, Unsent};
-use crate::question::Question;
-use core::marker::PhantomData;
+use crate::request::buffer::MessageBuffer;
+use crate::request::deferrals::Deferrals;
+use crate::request::question::Question;
+use crate::wire::message::{self, Unsent};
+use crate::wire::scratch::Scratch;
 use core::mem::offset_of;
-use core::time::Duration;
 use mach_sys::kern_return::KernReturn;
+use mach_sys::kernel::system::Origin;
 use mach_sys::message::mach_msg_header_t;
 use mach_sys::mig::{self, Accept, DecodeError, ReplyTo};
 use mach_sys::pod;
-use mach_sys::rights::{Name, PortSet, ReceiveRight, Right};
+use mach_sys::rights::Name;
 use mach_sys::types::MACH_PORT_NULL;
-
-/// When a wait is given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timeout {
-    /// Never.
-    Never,
-    /// At once, if nothing is there.
-    Now,
-    /// After some time, rounded up to milliseconds.
-    After(Duration),
-}
-
-impl Timeout {
-    pub(crate) fn milliseconds(self) -> Option<u32> {
-        match self {
-            Self::Never => None,
-            Self::Now => Some(0),
-            Self::After(time) => {
-                let milliseconds = time.as_nanos().div_ceil(1_000_000);
-                Some(milliseconds.try_into().unwrap_or(u32::MAX))
-            }
-        }
-    }
-}
-
-/// Receives exceptions from a port or a set, on the calling thread.
-#[derive(Debug)]
-pub struct Receiver<'p> {
-    source: Name,
-    owner: PhantomData<&'p ()>,
-}
-
-impl<'p> Receiver<'p> {
-    /// From one port.
-    #[must_use]
-    pub fn from_port(port: &'p ReceiveRight) -> Self {
-        Self::from_name(port.name())
-    }
-
-    /// From all members of a set.
-    #[must_use]
-    pub fn from_set(set: &'p PortSet) -> Self {
-        Self::from_name(set.name())
-    }
-
-    fn from_name(source: Name) -> Self {
-        Self {
-            source,
-            owner: PhantomData,
-        }
-    }
-
-    /// Waits for one exception. A message that is none is answered with the MIG error that Apple's servers answer, its rights are
-    /// released, and it is reported.
-    ///
-    /// # Errors
-    /// Nothing came in time, the port is gone, or what came is no exception request.
-    pub fn receive<'b>(
-        &self,
-        buffer: &'b mut MessageBuffer,
-        timeout: Timeout,
-    ) -> Result<Exception<'b>, ReceiveError> {
-        let received = receive(self.source, buffer, timeout.milliseconds())?;
-        let context = received.context;
-        Ok(Exception::new(received, context, None))
-    }
-}
 
 /// A decoded request, and the context of the port that it arrived on.
 pub(crate) struct Received<'b> {
@@ -90,15 +24,26 @@ pub(crate) struct Received<'b> {
     pub(crate) question: &'b mut Question,
 }
 
-/// Receives one message and decodes it.
-pub(crate) fn receive(
-    source: Name,
-    buffer: &mut MessageBuffer,
+/// Where messages come from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'a> {
+    /// A port or a set.
+    pub(crate) name: Name,
+    /// The process whose name that is.
+    pub(crate) origin: Origin,
+    /// What is deferred, and may have deadlines.
+    pub(crate) deferrals: Option<&'a Deferrals>,
+}
+
+/// Receives one message and decodes it. Meanwhile declines what is deferred when its deadline passes.
+pub(crate) fn receive<'b>(
+    source: Source<'_>,
+    buffer: &'b mut MessageBuffer,
     milliseconds: Option<u32>,
-) -> Result<Received<'_>, ReceiveError> {
+) -> Result<Received<'b>, ReceiveError> {
     // One that was forgotten there is declined now, not when the next has come.
     buffer.question = None;
-    if let Err(code) = message::receive(&mut buffer.request, source, milliseconds) {
+    if let Err(code) = wait(source, buffer, milliseconds) {
         if code.without_space_bits() == KernReturn::RCV_BODY_ERROR {
             // It came all the same, with those of its rights that there was room for.
             message::destroy(&mut buffer.request);
@@ -122,10 +67,40 @@ pub(crate) fn receive(
             request,
             context,
             scratch,
-            question: question.insert(Question::of(&request)),
+            question: question.insert(Question::of(&request, source.origin)),
         }),
         // Decoded above: the same bytes decode again.
         Err(reason) => Err(ReceiveError::Malformed { id: 0, reason }),
+    }
+}
+
+/// Waits for a message, from one deadline of a deferred exception to the next.
+fn wait(
+    source: Source<'_>,
+    buffer: &mut MessageBuffer,
+    milliseconds: Option<u32>,
+) -> Result<(), KernReturn> {
+    let expire = || {
+        source
+            .deferrals
+            .and_then(|deferrals| deferrals.slots().expire())
+    };
+    let Some(mut next) = expire() else {
+        return message::receive(&mut buffer.request, source.name, milliseconds);
+    };
+    let end = milliseconds
+        .map(|limit| clock::now().saturating_add(u64::from(limit).saturating_mul(1_000_000)));
+    loop {
+        let left = end.map_or(u32::MAX, |end| {
+            let left = end.saturating_sub(clock::now()).div_ceil(1_000_000);
+            u32::try_from(left).unwrap_or(u32::MAX)
+        });
+        let received = message::receive(&mut buffer.request, source.name, Some(next.min(left)));
+        let timed_out = received == Err(KernReturn::RCV_TIMED_OUT);
+        if !timed_out || end.is_some_and(|end| clock::now() >= end) {
+            return received;
+        }
+        next = expire().unwrap_or(u32::MAX);
     }
 }
 

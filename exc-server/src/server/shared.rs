@@ -1,11 +1,15 @@
 //! What a server, its thread and its routes have in common: opening and closing routes.
 
 use crate::error::{InstallError, RouteError};
-use crate::install::{Installation, Restored};
-use crate::registration::{Registration, Target};
-use crate::route::Routing;
-use crate::stats::Counters;
-use crate::table::{CAPACITY, Opening, RouteId, Table};
+use crate::local::Local;
+use crate::registration::install::{Installation, Restored};
+use crate::registration::previous::Registration;
+use crate::registration::target::Target;
+use crate::request::deferrals::Deferrals;
+use crate::route::id::RouteId;
+use crate::route::table::{CAPACITY, Opening, Table};
+use crate::server::routing::Routing;
+use crate::stats::{Counters, Stats};
 use core::time::Duration;
 use mach_sys::rights::{Name, PortSet, ReceiveRight, Right};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -16,6 +20,7 @@ pub(crate) struct Shared {
     pub(crate) set: PortSet,
     pub(crate) table: Arc<Table>,
     pub(crate) counters: Counters,
+    pub(crate) deferrals: Deferrals,
     pub(crate) stopping: AtomicBool,
     /// The server's thread, once it runs.
     pub(crate) thread_id: AtomicU64,
@@ -43,11 +48,12 @@ struct Port {
 pub(crate) const PAUSE: Duration = Duration::from_micros(50);
 
 impl Shared {
-    pub(crate) fn new(set: PortSet) -> Self {
+    pub(crate) fn new(set: PortSet, deferrals: Deferrals) -> Self {
         Self {
             set,
             table: Arc::new(Table::new()),
             counters: Counters::default(),
+            deferrals,
             stopping: AtomicBool::new(false),
             thread_id: AtomicU64::new(0),
             routes: Mutex::new(Routes::default()),
@@ -60,8 +66,16 @@ impl Shared {
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What the server did so far.
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            expired: self.deferrals.slots().expired(),
+            ..self.counters.read()
+        }
+    }
+
     /// Opens a route: a port in the set whose context is the route's, then the registration.
-    pub(crate) fn open(
+    fn open_here(
         &self,
         target: Target<'_>,
         routing: &Routing,
@@ -146,8 +160,43 @@ impl Shared {
         }
     }
 
+    fn silence(&self, port: &Port) {
+        // Fails for a port that is not in the set: it was taken out before, or never came in, or somebody destroyed it behind our back.
+        let _ = self.set.remove(&port.port);
+        self.table.close(port.id);
+    }
+
+    fn close(&self, port: Port) {
+        // Of a route that was not unrouted. A thread that is gone has nothing to put back.
+        drop(self.table.take(port.id));
+        self.silence(&port);
+        // Stale from here on: what was deferred before is found, what is deferred after is refused.
+        self.deferrals.slots().decline_route(port.id.to_context());
+        self.table.forget_port(port.id);
+        drop(port);
+    }
+}
+
+/// What a server and its routes are asked for. In the child of a fork they are inert: the names are the parent's, the server's thread is
+/// not there, and a lock may be held for ever.
+impl Local<Shared> {
+    /// Opens a route.
+    pub(crate) fn open(
+        &self,
+        target: Target<'_>,
+        routing: &Routing,
+    ) -> Result<(RouteId, Name), RouteError> {
+        if !self.is_here() {
+            return Err(RouteError::Stopped);
+        }
+        self.open_here(target, routing)
+    }
+
     /// Puts the previous handlers back. For a route that the server has closed nothing is left to do, once that is over.
     pub(crate) fn unroute(&self, id: RouteId) -> Result<Restored, InstallError> {
+        if !self.is_here() {
+            return Ok(Restored::Clean);
+        }
         if let Some(installation) = self.table.take(id) {
             return installation.uninstall();
         }
@@ -159,6 +208,9 @@ impl Shared {
 
     /// Lets no further message of the route reach the handler.
     pub(crate) fn stop_delivery(&self, id: RouteId) {
+        if !self.is_here() {
+            return;
+        }
         let routes = self.routes();
         let place = routes.open.get(id.index as usize).and_then(Option::as_ref);
         if let Some(port) = place.filter(|port| port.id == id) {
@@ -166,14 +218,11 @@ impl Shared {
         }
     }
 
-    fn silence(&self, port: &Port) {
-        // Fails for a port that is not in the set: it was taken out before, or never came in, or somebody destroyed it behind our back.
-        let _ = self.set.remove(&port.port);
-        self.table.close(port.id);
-    }
-
     /// Closes the port: out of the set, its messages stale, destroyed.
     pub(crate) fn close_port(&self, id: RouteId) {
+        if !self.is_here() {
+            return;
+        }
         let port = {
             let mut routes = self.routes();
             let place = routes.open.get_mut(id.index as usize);
@@ -186,15 +235,11 @@ impl Shared {
         }
     }
 
-    fn close(&self, port: Port) {
-        // Of a route that was not unrouted. A thread that is gone has nothing to put back.
-        drop(self.table.take(port.id));
-        self.silence(&port);
-        drop(port);
-    }
-
     /// Closes all routes, and lets nobody open another.
     pub(crate) fn close_all(&self) {
+        if !self.is_here() {
+            return;
+        }
         self.closing.fetch_add(1, Ordering::AcqRel);
         let open = {
             let mut routes = self.routes();
@@ -204,6 +249,8 @@ impl Shared {
         for port in open.into_iter().flatten() {
             self.close(port);
         }
+        // What no open route had: deferred by a handler while its route closed.
+        self.deferrals.slots().close();
         self.closing.fetch_sub(1, Ordering::AcqRel);
     }
 }

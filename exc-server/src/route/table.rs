@@ -3,11 +3,12 @@
 //! A port's context is (index of its record, generation of its route). Raising the generation makes every message of the route
 //! stale at once, wherever it is.
 
-use crate::install::{Displaced, Installation};
-use crate::installed::Installed;
+use crate::registration::install::{Displaced, Installation};
+use crate::route::id::RouteId;
+use crate::route::installed::Installed;
 use core::fmt;
 use mach_sys::exception::ExceptionType;
-use mach_sys::rights::{Name, Right};
+use mach_sys::rights::Name;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -55,31 +56,6 @@ pub(crate) struct Table {
     chunks: [OnceLock<Box<[Record]>>; CHUNKS],
 }
 
-/// Which route, of which generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RouteId {
-    pub(crate) index: u32,
-    generation: u32,
-}
-
-impl RouteId {
-    /// As a port's context.
-    pub(crate) const fn to_context(self) -> u64 {
-        (self.index as u64) << 32 | self.generation as u64
-    }
-
-    pub(crate) const fn from_context(context: u64) -> Self {
-        Self {
-            index: (context >> 32) as u32,
-            generation: context as u32,
-        }
-    }
-
-    const fn is_open(self) -> bool {
-        self.generation % 2 == 1
-    }
-}
-
 impl Table {
     pub(crate) fn new() -> Self {
         Self {
@@ -115,7 +91,6 @@ impl Table {
     /// for all (`SeqCst`), here and in [`enter`](Self::enter).
     pub(crate) fn close(&self, id: RouteId) {
         if let Some(record) = self.open_record(id) {
-            record.port.store(0, Ordering::Relaxed);
             let _ = record.generation.compare_exchange(
                 id.generation,
                 id.generation.wrapping_add(1),
@@ -123,6 +98,29 @@ impl Table {
                 Ordering::SeqCst,
             );
         }
+    }
+
+    /// The port of a route is about to be destroyed. Until then it is the server's, also when its messages are stale already.
+    pub(crate) fn forget_port(&self, id: RouteId) {
+        if let Some(record) = self.record(id.index) {
+            record.port.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns whether a port is one of the server's routes'.
+    pub(crate) fn owns_port(&self, name: Name) -> bool {
+        self.chunks
+            .iter()
+            .map_while(OnceLock::get)
+            .flatten()
+            .any(|record| record.port.load(Ordering::Relaxed) == name.raw())
+    }
+
+    /// Returns whether a route is open. A request that is deferred after this was `true` is seen by who closes the route: one order
+    /// for all, as in [`close`](Self::close).
+    pub(crate) fn is_open(&self, id: RouteId) -> bool {
+        self.record(id.index)
+            .is_some_and(|record| record.generation.load(Ordering::SeqCst) == id.generation)
     }
 
     /// Whether a closed route's place can be another's: the requests of the one before are over, so that no count is mixed up, and
@@ -181,17 +179,9 @@ impl Table {
             .filter(|record| record.generation.load(Ordering::Acquire) == id.generation)
     }
 
-    /// Whom the route displaced for a kind of exception; nobody, if that was this server itself, which cannot wait for itself.
+    /// The handler that the route displaced for an exception type.
     pub(crate) fn displaced(&self, id: RouteId, kind: ExceptionType) -> Option<Displaced> {
-        let displaced = self.look(id, |installation| installation.displaced(kind))??;
-        let port = displaced.handler.port.as_ref()?.name().raw();
-        let ours = self
-            .chunks
-            .iter()
-            .map_while(OnceLock::get)
-            .flatten()
-            .any(|record| record.port.load(Ordering::Relaxed) == port);
-        (!ours).then_some(displaced)
+        self.look(id, |installation| installation.displaced(kind))?
     }
 }
 
@@ -203,9 +193,24 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Whom the route displaced.
+    /// The handler that the route displaced.
     pub(crate) fn displaced(&self, kind: ExceptionType) -> Option<Displaced> {
         self.table.displaced(self.id, kind)
+    }
+
+    /// Returns whether a port is one of the same server's.
+    pub(crate) fn is_own_port(&self, name: Name) -> bool {
+        self.table.owns_port(name)
+    }
+
+    /// Returns whether the route is open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.table.is_open(self.id)
+    }
+
+    /// The route, as a number.
+    pub(crate) fn route(&self) -> u64 {
+        self.id.to_context()
     }
 }
 

@@ -1,7 +1,7 @@
 //! An installation's place in a route's record: looked at by the server without a lock, taken out by whoever closes the route.
 #![allow(unsafe_code)]
 
-use crate::install::Installation;
+use crate::registration::install::Installation;
 use core::fmt;
 use core::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};

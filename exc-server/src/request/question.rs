@@ -2,8 +2,10 @@
 
 use crate::answer::return_code;
 use crate::error::ReplyError;
-use crate::message;
+use crate::wire::message;
+use core::mem;
 use mach_sys::kern_return::KernReturn;
+use mach_sys::kernel::system::Origin;
 use mach_sys::message::mach_msg_header_t;
 use mach_sys::mig::{Identity, ReplyTo, Request, Routine};
 use mach_sys::pod;
@@ -13,10 +15,27 @@ use mach_sys::rights::{
 use mach_sys::types::{natural_t, thread_state_flavor_t};
 
 #[cfg(feature = "std")]
-pub(crate) use crate::table::Place;
+pub(crate) use crate::route::table::Place;
+
 /// Without a server there are no routes to have a place in.
 #[cfg(not(feature = "std"))]
-pub(crate) type Place = core::convert::Infallible;
+#[derive(Debug)]
+pub(crate) enum Place {}
+
+#[cfg(not(feature = "std"))]
+impl Place {
+    pub(crate) fn is_own_port(&self, _: Name) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn route(&self) -> u64 {
+        match *self {}
+    }
+}
 
 /// The rights of a request. Dropping releases them.
 #[derive(Debug, Default)]
@@ -54,14 +73,17 @@ impl Rights {
     }
 }
 
-/// An unanswered request, but for its content. Dropping it destroys the reply right, which declines (A6.8).
+/// An unanswered request, but for its content. Dropping it destroys the reply right, which declines (A6.8); in the child of a fork it
+/// does nothing.
 #[derive(Debug)]
 pub(crate) struct Question {
     to: ReplyTo,
-    pub(crate) routine: Routine,
+    routine: Routine,
     reply: Option<SendOnceRight>,
-    pub(crate) rights: Rights,
-    pub(crate) place: Option<Place>,
+    rights: Rights,
+    place: Option<Place>,
+    /// The process that the rights belong to.
+    origin: Origin,
 }
 
 /// A state for the thread to go on with.
@@ -69,7 +91,7 @@ pub(crate) type NewState<'a> = (thread_state_flavor_t, &'a [natural_t]);
 
 impl Question {
     #[allow(unsafe_code)]
-    pub(crate) fn of(request: &Request<'_>) -> Self {
+    pub(crate) fn of(request: &Request<'_>, origin: Origin) -> Self {
         let reply = Name::new(request.reply_port()).map(|name| {
             // SAFETY: the message moved its send-once right to this task; the request's one owner takes it.
             unsafe { SendOnceRight::from_name(name) }
@@ -80,64 +102,93 @@ impl Question {
             reply,
             rights: Rights::of(request),
             place: None,
+            origin,
         }
     }
 
-    /// What is left of a question that somebody else answers.
-    pub(crate) fn answered(routine: Routine) -> Self {
-        Self {
+    /// Takes the question out, for another to answer; what is left is answered.
+    pub(crate) fn take(&mut self) -> Self {
+        let answered = Self {
             to: ReplyTo::header(&mach_msg_header_t::default()),
-            routine,
+            routine: self.routine,
             reply: None,
             rights: Rights::default(),
             place: None,
-        }
+            origin: self.origin,
+        };
+        mem::replace(self, answered)
+    }
+
+    pub(crate) fn routine(&self) -> Routine {
+        self.routine
+    }
+
+    pub(crate) fn rights(&self) -> &Rights {
+        &self.rights
+    }
+
+    /// The place in its route, if it came by one.
+    pub(crate) fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn set_place(&mut self, place: Option<Place>) {
+        self.place = place;
     }
 
     pub(crate) fn is_answered(&self) -> bool {
         self.reply.is_none()
     }
 
-    /// Declines by destroying the reply right, without a message.
-    #[cfg(feature = "std")]
-    pub(crate) fn abandon(&mut self) {
-        self.rights = Rights::default();
-        self.place = None;
-        self.reply = None;
+    /// Returns whether this is the process that received it.
+    pub(crate) fn is_here(&self) -> bool {
+        self.origin.is_current()
     }
 
-    /// Answers. The request's rights are released before the reply leaves: after it the thread may be gone, and its name another
-    /// thread's. It is in flight no more then: a thread that goes on because of the reply finds its route idle.
+    /// Answers: [`encode`](Self::encode), then [`send`](Self::send).
     pub(crate) fn answer(
         &mut self,
         handled: bool,
         state: Option<NewState<'_>>,
         buffer: &mut [u32],
     ) -> Result<(), ReplyError> {
-        self.rights = Rights::default();
-        self.place = None;
-        match self.reply.take() {
-            Some(reply) => self.send(reply, handled, state, buffer),
-            None => Err(ReplyError::NobodyWaits),
+        match self.encode(handled, state, pod::word_bytes_mut(buffer)) {
+            Ok(size) => self.send(size, buffer),
+            Err(error) => {
+                self.abandon();
+                Err(error)
+            }
         }
     }
 
-    fn send(
+    /// Writes the reply. Returns its size in bytes.
+    pub(crate) fn encode(
         &self,
-        reply: SendOnceRight,
         handled: bool,
         state: Option<NewState<'_>>,
-        buffer: &mut [u32],
-    ) -> Result<(), ReplyError> {
+        bytes: &mut [u8],
+    ) -> Result<usize, ReplyError> {
         let carries_state = self.routine.has_state();
         let code = return_code(handled, carries_state, state.is_some());
-        let bytes = pod::word_bytes_mut(buffer);
-        let size = match state {
+        Ok(match state {
             Some((flavor, words)) if handled && carries_state => {
                 self.to.encode_state(bytes, flavor, words)?
             }
             _ => self.to.encode_status(bytes, code)?,
-        };
+        })
+    }
+
+    /// Sends the reply. The request's rights are released before it leaves: after it the thread may have exited, and its name be
+    /// another thread's. It is in flight no more then: a thread that goes on because of the reply finds its route idle.
+    pub(crate) fn send(&mut self, size: usize, buffer: &mut [u32]) -> Result<(), ReplyError> {
+        if self.origin.is_known_other() {
+            self.forget();
+            return Err(ReplyError::NobodyWaits);
+        }
+        self.rights = Rights::default();
+        self.place = None;
+        let reply = self.reply.take().ok_or(ReplyError::NobodyWaits)?;
         match message::send(buffer, size) {
             // The message used the right up.
             Ok(()) => {
@@ -154,6 +205,32 @@ impl Question {
                     code => ReplyError::Kernel(code),
                 })
             }
+        }
+    }
+
+    /// Declines by destroying the reply right, without a message.
+    pub(crate) fn abandon(&mut self) {
+        if !self.is_here() {
+            return self.forget();
+        }
+        self.rights = Rights::default();
+        self.place = None;
+        self.reply = None;
+    }
+
+    /// Leaves all rights alone: their names are another process's.
+    fn forget(&mut self) {
+        mem::forget(mem::take(&mut self.rights));
+        self.place = None;
+        mem::forget(self.reply.take());
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        // Answered ones have no rights left.
+        if !self.is_answered() {
+            self.abandon();
         }
     }
 }

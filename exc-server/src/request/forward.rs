@@ -1,10 +1,15 @@
-//! Asking the handler that was there before.
+//! Forwarding a request to the handler that was registered before.
 #![allow(unsafe_code)]
 
-use crate::buffer::Scratch;
-use crate::message;
-use crate::question::Question;
-use crate::registration::PreviousHandler;
+use crate::answer::{Answered, Outcome};
+#[cfg(feature = "std")]
+use crate::registration::install::Displaced;
+use crate::registration::previous::{Previous, PreviousHandler};
+use crate::request::exception::Exception;
+use crate::request::question::Question;
+use crate::timeout::Timeout;
+use crate::wire::message;
+use crate::wire::scratch::Scratch;
 use mach_sys::exception::{Behavior, BehaviorModifiers};
 use mach_sys::kern_return::KernReturn;
 use mach_sys::kernel::{self, system};
@@ -13,15 +18,77 @@ use mach_sys::mig::{
     HeaderPort, Identity, IdentityKind, Raise, ReplyError, Request, Routine, check_reply,
 };
 use mach_sys::pod;
-use mach_sys::rights::{ReceiveRight, Right, ThreadRight};
+use mach_sys::rights::{Name, ReceiveRight, Right, ThreadRight};
 use mach_sys::thread_state::THREAD_STATE_MAX;
 use mach_sys::types::{mach_msg_type_number_t, natural_t, thread_state_flavor_t};
+
+impl Exception<'_> {
+    /// Forwards the request to the handler that the route displaced, with that handler's behavior and flavor, and returns its reply
+    /// to the kernel. Declines if there is none, if it declines or times out, or if it is this server, which cannot wait for itself.
+    ///
+    /// 64-bit codes are cut for a 32-bit handler; a state that the request lacks is read from the thread. A state that was set before
+    /// is dropped. While it waits for the reply, this server serves no other request.
+    #[cfg(feature = "std")]
+    pub fn forward(self, limit: Timeout) -> Answered {
+        let displaced = self
+            .question
+            .place()
+            .and_then(|place| place.displaced(self.kind()));
+        match displaced {
+            Some(Displaced { handler, thread }) => self.ask(&handler, thread.as_ref(), limit),
+            None => self.decline(),
+        }
+    }
+
+    /// Forwards the request to the handler that an [`Installation`](crate::Installation) displaced, as `forward` does to a route's.
+    /// Declines also if the handler's port is any of this server's, or, without a server, the one that the request arrived on; and if
+    /// the handler's behavior needs what the request lacks.
+    pub fn forward_to(self, previous: &Previous, limit: Timeout) -> Answered {
+        match previous.handler(self.kind()) {
+            Some(handler) => self.ask(handler, None, limit),
+            None => self.decline(),
+        }
+    }
+
+    fn ask(
+        mut self,
+        handler: &PreviousHandler,
+        thread: Option<&ThreadRight>,
+        limit: Timeout,
+    ) -> Answered {
+        let port = handler.port.as_ref().map(Right::name);
+        if port.is_none_or(|port| self.would_wait_for_itself(port)) || !self.question.is_here() {
+            return self.answer(false);
+        }
+        let forward = Forward {
+            handler,
+            thread,
+            milliseconds: limit.milliseconds(),
+        };
+        match forward.ask(&self.request, self.question, self.scratch) {
+            Some(new_state) => {
+                self.new_state = new_state;
+                self.answer_with(true, Outcome::Forwarded)
+            }
+            None => self.answer(false),
+        }
+    }
+
+    /// Returns whether a message to this port is received by the thread that would wait for its reply.
+    fn would_wait_for_itself(&self, port: Name) -> bool {
+        self.port() == Some(port)
+            || self
+                .question
+                .place()
+                .is_some_and(|place| place.is_own_port(port))
+    }
+}
 
 /// The state that the displaced handler wants the thread to go on with: flavor and length; its words are at the start of the
 /// scratch's forward buffer.
 pub(crate) type NewState = Option<(thread_state_flavor_t, usize)>;
 
-/// A displaced handler, and how he is asked.
+/// A displaced handler, and how the request is forwarded to it.
 pub(crate) struct Forward<'a> {
     pub(crate) handler: &'a PreviousHandler,
     /// The thread, if the request does not name it.
@@ -30,8 +97,8 @@ pub(crate) struct Forward<'a> {
 }
 
 impl Forward<'_> {
-    /// Puts the question, in the form that he registered for, and waits for his answer. `None` unless he handled it: he said no, he
-    /// is gone, he took too long, or he wants what cannot be made here.
+    /// Sends the request, with the handler's behavior and flavor, and waits for the reply. `None` unless the handler handled it: it
+    /// declined, its port is dead, it timed out, or its behavior needs what cannot be made here.
     pub(crate) fn ask(
         &self,
         request: &Request<'_>,
@@ -40,7 +107,7 @@ impl Forward<'_> {
     ) -> Option<NewState> {
         let handler = self.handler;
         let port = handler.port.as_ref()?;
-        let thread = question.rights.thread.as_ref().or(self.thread);
+        let thread = question.rights().thread.as_ref().or(self.thread);
         let width = handler.behavior.modifiers() & BehaviorModifiers::CODES;
         let routine = Routine::for_behavior(Behavior::of(handler.behavior.kind(), width))?;
         let Scratch { reply, forward } = scratch;
@@ -51,7 +118,7 @@ impl Forward<'_> {
         } else {
             state_of(thread?, handler.flavor, reply)?
         };
-        // A port of this question's own: an answer that comes too late dies with it.
+        // A port of this request's own: a reply that comes too late dies with it.
         let reply_port = ReceiveRight::new().ok()?;
         let raise = Raise {
             routine,
@@ -83,23 +150,23 @@ impl Forward<'_> {
             return Some(None);
         };
         let words = answer.new_state.copy_to(reply)?;
-        if question.routine.has_state() {
+        if question.routine().has_state() {
             forward[..words.len()].copy_from_slice(words);
             return Some(Some((flavor, words.len())));
         }
-        // Our own reply has no room for his state. A state that is refused means "not handled" (A4.4).
+        // The reply to the kernel has no room for the handler's state. A state that is refused means "not handled" (A4.4).
         set_state_of(thread?, flavor, words).ok()?;
         Some(None)
     }
 }
 
-/// Whom the question is about; the task is this one, if the request named nobody: only a thread's route lends its thread.
+/// The thread and task of the request. The task is this one if the request names none: only a thread's route lends its thread.
 fn identity(
     routine: Routine,
     question: &Question,
     thread: Option<&ThreadRight>,
 ) -> Option<Identity> {
-    let rights = &question.rights;
+    let rights = question.rights();
     Some(match routine.identity() {
         IdentityKind::None => Identity::None,
         IdentityKind::ThreadAndTask => Identity::ThreadAndTask {
@@ -132,7 +199,7 @@ fn state_of<'a>(
     to.get(..count as usize)
 }
 
-/// Writes a state of the thread: the one that the displaced handler wants, who would have set it through the kernel himself.
+/// Writes a state of the thread: the one in the displaced handler's reply, which the kernel would have set.
 fn set_state_of(
     thread: &ThreadRight,
     flavor: thread_state_flavor_t,

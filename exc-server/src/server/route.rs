@@ -1,60 +1,22 @@
 //! Routes: one target's way to a server.
 
-use crate::delivery::Delivery;
 use crate::error::{InFlight, InstallError};
-use crate::install::{Installation, Restored};
-use crate::registration::Previous;
-use crate::shared::{PAUSE, Shared};
-use crate::table::RouteId;
+use crate::local::Local;
+use crate::registration::install::{Installation, Restored};
+use crate::registration::previous::Previous;
+use crate::route::id::RouteId;
+use crate::server::shared::{PAUSE, Shared};
 use core::time::Duration;
-use mach_sys::exception::ExceptionMask;
 use mach_sys::rights::Name;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// What is routed, and how.
-#[derive(Clone, Copy, Debug)]
-pub struct Routing {
-    pub(crate) mask: ExceptionMask,
-    pub(crate) delivery: Delivery,
-    pub(crate) tag: u64,
-    pub(crate) anonymous_task: bool,
-}
-
-impl Routing {
-    /// Routes the exceptions of the mask, delivered so.
-    #[must_use]
-    pub const fn new(mask: ExceptionMask, delivery: Delivery) -> Self {
-        Self {
-            mask,
-            delivery,
-            tag: 0,
-            anonymous_task: false,
-        }
-    }
-
-    /// A number of the caller's that comes back as [`Exception::tag`](crate::Exception::tag).
-    #[must_use]
-    pub const fn tag(mut self, tag: u64) -> Self {
-        self.tag = tag;
-        self
-    }
-
-    /// Allows behaviors that do not name the task at task level: children inherit the registration (B6.3), and their exceptions look
-    /// like the task's own. Exceptions of other tasks are taken too; without this they are declined.
-    #[must_use]
-    pub const fn children_need_not_be_told_apart(mut self) -> Self {
-        self.anonymous_task = true;
-        self
-    }
-}
-
-/// One target's way to the server. Dropping it puts the previous handlers back, declines what is still queued, and destroys the
-/// port. A server that is dropped first does the same for all its routes.
+/// One target's way to the server. Dropping it puts the previous handlers back, declines what is queued or deferred, and destroys
+/// the port. A server that is dropped first does the same for all its routes. In the child of a fork it is inert.
 #[must_use = "dropping a route closes it"]
 #[derive(Debug)]
 pub struct Route {
-    shared: Arc<Shared>,
+    shared: Arc<Local<Shared>>,
     id: RouteId,
     port: Name,
     /// Whether the next step has taken over.
@@ -62,7 +24,7 @@ pub struct Route {
 }
 
 impl Route {
-    pub(crate) fn new(shared: Arc<Shared>, id: RouteId, port: Name) -> Self {
+    pub(crate) fn new(shared: Arc<Local<Shared>>, id: RouteId, port: Name) -> Self {
         Self {
             shared,
             id,
@@ -71,37 +33,41 @@ impl Route {
         }
     }
 
-    /// The route's exception port.
+    /// Returns the route's exception port.
     #[must_use]
     pub fn port(&self) -> Name {
         self.port
     }
 
-    /// The handlers that were there before, with references of their own on the ports that still live; `None` when the server is gone.
+    /// Returns the handlers that were registered before, with references of their own on the ports that still live; `None` when the
+    /// server was dropped, and in the child of a fork.
     #[must_use]
     pub fn previous(&self) -> Option<Previous> {
+        if !self.shared.is_here() {
+            return None;
+        }
         let look = |installation: &Installation| installation.previous().duplicate();
         self.shared.table.look(self.id, look)
     }
 
-    /// Requests of this route that were received and are not answered yet.
+    /// Returns how many requests of this route were received and are not answered yet, deferred ones included.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         self.shared.table.in_flight(self.id)
     }
 
-    /// Waits until no request of this route is being answered.
+    /// Waits until no request of this route is in flight, deferred ones included. In the child of a fork none is.
     ///
     /// # Errors
-    /// Some still were when the time was over.
+    /// Some still were when the limit was over.
     pub fn wait_idle(&self, limit: Duration) -> Result<(), InFlight> {
         wait_idle(&self.shared, self.id, limit)
     }
 
-    /// Puts the previous handlers back: no new exception comes this way. What is queued is still served.
+    /// Puts the previous handlers back: no new exception arrives here. What is queued is still served.
     ///
     /// # Errors
-    /// The kernel's refusal, such as for a thread that is gone. The route is closed all the same.
+    /// The kernel's refusal, such as for a thread that has exited. The route is closed all the same.
     pub fn unroute(mut self) -> Result<(Unrouted, Restored), InstallError> {
         self.passed_on = true;
         let unrouted = Unrouted {
@@ -112,7 +78,7 @@ impl Route {
         Ok((unrouted, restored))
     }
 
-    /// All steps at once.
+    /// Closes the route, all steps at once.
     ///
     /// # Errors
     /// As [`unroute`](Self::unroute).
@@ -132,30 +98,31 @@ impl Drop for Route {
     }
 }
 
-/// A route whose target's exceptions go elsewhere again; its port is still open.
+/// A route whose previous handlers are registered again; its port is still open.
 #[must_use = "dropping it closes the port"]
 #[derive(Debug)]
 pub struct Unrouted {
-    shared: Arc<Shared>,
+    shared: Arc<Local<Shared>>,
     id: RouteId,
 }
 
 impl Unrouted {
-    /// Waits until no request of this route is being answered.
+    /// Waits until no request of this route is in flight, deferred ones included. In the child of a fork none is.
     ///
     /// # Errors
-    /// Some still were when the time was over.
+    /// Some still were when the limit was over.
     pub fn wait_idle(&self, limit: Duration) -> Result<(), InFlight> {
         wait_idle(&self.shared, self.id, limit)
     }
 
-    /// Takes the port out of the server's set, and makes its late messages stale: from here on none of them reaches the handler, and
+    /// Takes the port out of the server's set, and makes its late messages stale: after this none of them reaches the handler, and
     /// [`wait_idle`](Self::wait_idle) sees all that did.
     pub fn stop_delivery(&self) {
         self.shared.stop_delivery(self.id);
     }
 
-    /// Takes the port out of the server's set, makes its late messages stale, and destroys it, which declines what is queued.
+    /// Takes the port out of the server's set, makes its late messages stale, and destroys it, which declines what is queued; declines
+    /// what is deferred.
     pub fn close_port(self) {
         drop(self);
     }
@@ -167,7 +134,10 @@ impl Drop for Unrouted {
     }
 }
 
-fn wait_idle(shared: &Shared, id: RouteId, limit: Duration) -> Result<(), InFlight> {
+fn wait_idle(shared: &Local<Shared>, id: RouteId, limit: Duration) -> Result<(), InFlight> {
+    if !shared.is_here() {
+        return Ok(());
+    }
     // A limit that no clock reaches is none.
     let deadline = Instant::now().checked_add(limit);
     loop {

@@ -1,47 +1,22 @@
 //! The server: a thread on a port set.
 
-use crate::answer::Answered;
 use crate::error::{RouteError, StartError};
-use crate::exception::Exception;
-use crate::registration::Target;
-use crate::route::{Route, Routing};
-use crate::serve::serve;
-use crate::shared::Shared;
+use crate::local::Local;
+use crate::registration::target::Target;
+use crate::request::deferrals::Deferrals;
+use crate::server::handler::{Handler, PanicPolicy};
+use crate::server::route::Route;
+use crate::server::routing::Routing;
+use crate::server::serve::Service;
+use crate::server::shared::Shared;
 use crate::stats::Stats;
+use crate::wire::message;
 use core::fmt;
 use mach_sys::kernel::system;
 use mach_sys::rights::{PortSet, ReceiveRight, SendRight};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
-
-/// Answers exceptions, on the server's thread.
-///
-/// The faulting thread is stopped at an arbitrary instruction and may hold any lock, the allocator's included. A handler that locks
-/// or allocates is not unsound, but can wait for the thread that waits for it.
-pub trait Handler: Send + Sync + 'static {
-    /// Answers one exception.
-    fn handle(&self, exception: Exception<'_>) -> Answered;
-}
-
-impl<F> Handler for F
-where
-    F: Fn(Exception<'_>) -> Answered + Send + Sync + 'static,
-{
-    fn handle(&self, exception: Exception<'_>) -> Answered {
-        self(exception)
-    }
-}
-
-/// What a panic in the handler does. In both cases the panic hook runs first, which writes and allocates.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PanicPolicy {
-    /// Declines the exception, counts it, and goes on serving.
-    #[default]
-    Decline,
-    /// Aborts the process.
-    Abort,
-}
 
 /// Configures a [`Server`].
 #[must_use]
@@ -50,6 +25,7 @@ pub struct Builder {
     name: String,
     stack_size: usize,
     on_panic: PanicPolicy,
+    deferrals: usize,
 }
 
 impl Default for Builder {
@@ -58,68 +34,102 @@ impl Default for Builder {
             name: "exc-server".into(),
             stack_size: 256 * 1024,
             on_panic: PanicPolicy::default(),
+            deferrals: 0,
         }
     }
 }
 
 impl Builder {
-    /// The thread's name.
+    /// The smallest stack, in bytes: the server's own frames and messages need about half of it.
+    pub const MIN_STACK_SIZE: usize = 64 * 1024;
+    /// The largest stack, in bytes.
+    pub const MAX_STACK_SIZE: usize = isize::MAX as usize / 2;
+
+    /// Sets the thread's name, `exc-server` by default.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// The thread's stack, 256 KiB if nothing is said; the handler runs on it.
+    /// Sets the size of the thread's stack in bytes, 256 KiB by default; the handler runs on it.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = bytes;
         self
     }
 
-    /// What a panic in the handler does.
+    /// Sets the effect of a panic in the handler.
     pub fn on_panic(mut self, policy: PanicPolicy) -> Self {
         self.on_panic = policy;
+        self
+    }
+
+    /// Reserves room for so many deferred exceptions at a time, about 10 KiB each; none by default.
+    pub fn deferrals(mut self, capacity: usize) -> Self {
+        self.deferrals = capacity;
         self
     }
 
     /// Starts the server.
     ///
     /// # Errors
-    /// Its ports or its thread could not be made.
+    /// A setting is out of its range, or the server's ports or its thread could not be made.
     pub fn start(self, handler: impl Handler) -> Result<Server, StartError> {
+        // `std::thread::Builder` panics on these.
+        if self.name.contains('\0') {
+            return Err(StartError::Name { name: self.name });
+        }
+        if !(Self::MIN_STACK_SIZE..=Self::MAX_STACK_SIZE).contains(&self.stack_size) {
+            return Err(StartError::StackSize {
+                bytes: self.stack_size,
+                min: Self::MIN_STACK_SIZE,
+                max: Self::MAX_STACK_SIZE,
+            });
+        }
+        let deferrals = Deferrals::new(self.deferrals)?;
         let set = PortSet::new().map_err(StartError::Port)?;
         let control = ReceiveRight::new().map_err(StartError::Port)?;
         set.insert(&control).map_err(StartError::Port)?;
         let wake = control.make_send().map_err(StartError::Port)?;
-        let shared = Arc::new(Shared::new(set));
+        let control = Local::new(control);
+        let shared = Arc::new(Local::new(Shared::new(set, deferrals)));
         let serving = Arc::clone(&shared);
         let on_panic = self.on_panic;
         let thread = std::thread::Builder::new()
             .name(self.name)
             .stack_size(self.stack_size)
             .spawn(move || {
-                serve(&serving, &handler, on_panic);
-                // The control port lives as long as somebody may send to it.
+                let outer = system::enter_server_thread();
+                let service = Service {
+                    shared: &serving,
+                    handler: &handler,
+                    on_panic,
+                    outer,
+                };
+                service.run();
+                // The handler's destructor is user code.
+                outer.restore();
+                // The control port lives as long as something may be sent to it.
                 drop(control);
             })
             .map_err(StartError::Thread)?;
         Ok(Server {
             shared,
-            wake,
+            wake: Local::new(wake),
             thread: Some(thread),
         })
     }
 }
 
-/// A running server: a thread on a port set. Dropping it closes all routes, which declines what is queued, and ends the thread
-/// once the handler is through with what it has in hand.
+/// A running server: a thread on a port set. Dropping it closes all routes, which declines what is queued or deferred, and ends the
+/// thread once the handler has returned. In the child of a fork, which has no such thread, it is inert: dropping it does nothing.
 pub struct Server {
-    shared: Arc<Shared>,
-    wake: SendRight,
+    shared: Arc<Local<Shared>>,
+    wake: Local<SendRight>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Configures a server.
+    /// Returns a builder, which configures a server.
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -135,7 +145,8 @@ impl Server {
     /// Routes a target's exceptions here, through a port of their own, until the route is closed.
     ///
     /// # Errors
-    /// The port could not be made or registered; for a task, a behavior that does not name it; no room for another route.
+    /// The port could not be made or registered; for a task, a behavior that does not name it; no room for another route. In the child
+    /// of a fork, [`RouteError::Stopped`].
     pub fn route(&self, target: Target<'_>, routing: &Routing) -> Result<Route, RouteError> {
         let delivery = routing.delivery;
         if matches!(target, Target::Task(_)) && !delivery.names_task() && !routing.anonymous_task {
@@ -147,13 +158,19 @@ impl Server {
         Ok(Route::new(Arc::clone(&self.shared), id, port))
     }
 
-    /// What it did so far.
+    /// Returns the server's counters.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.shared.counters.read()
+        self.shared.stats()
     }
 
-    /// Closes all routes, ends the thread, and says what it did. Dropping the server does the same.
+    /// Returns the table of the exceptions that are deferred.
+    #[must_use]
+    pub fn deferrals(&self) -> &Deferrals {
+        &self.shared.deferrals
+    }
+
+    /// Closes all routes, ends the thread, and returns the server's counters. Dropping the server does the same.
     pub fn shutdown(mut self) -> Stats {
         self.stop();
         self.stats()
@@ -163,9 +180,14 @@ impl Server {
         let Some(thread) = self.thread.take() else {
             return;
         };
+        if !self.shared.is_here() {
+            // The thread is the parent's: joining it would wait for ever.
+            core::mem::forget(thread);
+            return;
+        }
         self.shared.stopping.store(true, Ordering::Release);
         self.shared.close_all();
-        crate::message::send_wake(&self.wake);
+        message::send_wake(&self.wake);
         // The handler's own thread cannot wait for itself; it ends when it has answered. The system is asked who we are, since
         // this may run in the last destructors of a thread, where `std::thread::current` has gone.
         if self.shared.thread_id.load(Ordering::Acquire) != system::thread_id() {

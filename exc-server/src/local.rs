@@ -1,0 +1,63 @@
+//! Values whose port names mean something in one process only.
+#![allow(unsafe_code)]
+
+use core::fmt;
+use core::mem::ManuallyDrop;
+use core::ops::{Deref, DerefMut};
+use mach_sys::kernel::system::Origin;
+
+/// A value that owns port names of the process that made it. In the child of a fork it is forgotten instead of dropped: the names
+/// are not the child's to release, and the memory goes with the child.
+pub(crate) struct Local<T> {
+    value: ManuallyDrop<T>,
+    origin: Origin,
+}
+
+impl<T> Local<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self {
+            value: ManuallyDrop::new(value),
+            origin: Origin::current(),
+        }
+    }
+
+    /// Returns the process that made the value.
+    #[cfg(feature = "std")]
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Returns whether the calling process made the value.
+    pub(crate) fn is_here(&self) -> bool {
+        self.origin.is_current()
+    }
+}
+
+impl<T> Deref for Local<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> DerefMut for Local<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}
+
+impl<T> Drop for Local<T> {
+    fn drop(&mut self) {
+        if self.is_here() {
+            // SAFETY: dropped here only, and not used after.
+            unsafe { ManuallyDrop::drop(&mut self.value) };
+        }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Local<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.fmt(f)
+    }
+}

@@ -1,0 +1,159 @@
+//! The kernel's calls that register exception ports, and what they return.
+#![allow(unsafe_code)]
+
+use crate::registration::previous::{Previous, PreviousHandler, Registration};
+use crate::registration::target::Owner;
+use mach_sys::exception::{Behavior, ExceptionMask};
+use mach_sys::kern_return::KernReturn;
+use mach_sys::kernel;
+use mach_sys::rights::{Name, Right, SendRight};
+use mach_sys::types::{
+    MACH_PORT_DEAD, exception_behavior_t, exception_mask_t, mach_msg_type_number_t,
+    mach_port_name_t, thread_state_flavor_t,
+};
+
+/// Room that the calls need: they may fill as many entries as there are types, whatever they are told (B3.4).
+const ROOM: usize = 32;
+
+/// The arrays that swap and get fill.
+#[derive(Default)]
+struct Lists {
+    masks: [exception_mask_t; ROOM],
+    ports: [mach_port_name_t; ROOM],
+    behaviors: [exception_behavior_t; ROOM],
+    flavors: [thread_state_flavor_t; ROOM],
+    count: mach_msg_type_number_t,
+}
+
+impl Lists {
+    fn new() -> Self {
+        Self {
+            count: ROOM as mach_msg_type_number_t,
+            ..Self::default()
+        }
+    }
+
+    /// The entries, each owning the send right that came with it (B3.5); to be asked for once.
+    fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
+        (0..ROOM).take(self.count as usize).map(|index| Entry {
+            dead: self.ports[index] == MACH_PORT_DEAD,
+            handler: PreviousHandler {
+                mask: ExceptionMask::from_bits_retain(self.masks[index]),
+                port: Name::new(self.ports[index]).map(|name| {
+                    // SAFETY: the kernel gave one reference with each entry, and this one takes it.
+                    unsafe { SendRight::from_name(name) }
+                }),
+                behavior: Behavior::new(self.behaviors[index]),
+                flavor: self.flavors[index],
+            },
+        })
+    }
+}
+
+/// An entry of the lists.
+struct Entry {
+    /// Whether its port has died: it is none then (B3.5).
+    dead: bool,
+    handler: PreviousHandler,
+}
+
+/// Registers, and returns what was registered before (B3.2).
+pub(crate) fn swap(target: &Owner, new: Registration) -> Result<Previous, KernReturn> {
+    let call = match target {
+        Owner::Thread(_) => kernel::thread_swap_exception_ports,
+        Owner::Task(_) => kernel::task_swap_exception_ports,
+    };
+    let mut lists = Lists::new();
+    // SAFETY: each array has room for as many entries as the kernel ever returns.
+    KernReturn::check(unsafe {
+        call(
+            target.raw(),
+            new.mask.bits(),
+            Name::raw_or_null(new.port),
+            new.behavior.raw(),
+            new.flavor,
+            lists.masks.as_mut_ptr(),
+            &mut lists.count,
+            lists.ports.as_mut_ptr(),
+            lists.behaviors.as_mut_ptr(),
+            lists.flavors.as_mut_ptr(),
+        )
+    })?;
+    Ok(Previous::new(
+        lists.entries().map(|entry| entry.handler).collect(),
+    ))
+}
+
+/// What is registered now, compared with what was installed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    /// The exceptions for which the installed registration is in place.
+    pub(crate) own: ExceptionMask,
+    /// The exceptions for which another registration is in place whose port has died: it serves no one.
+    pub(crate) dead: ExceptionMask,
+}
+
+/// Compares what is registered now with what was installed (B4). Allocates nothing: putting back is part of a thread's exit.
+///
+/// A dead port reads as `MACH_PORT_DEAD` and says nothing of whose it was (B3.5). While the installed port lives, a dead entry is
+/// another's. When it has died too, the entry's behavior and flavor decide: one that equals the installed registration is taken for
+/// it, and if it was another's, that one has died with the same registration, and nothing is lost.
+pub(crate) fn find(
+    target: &Owner,
+    installed: Registration,
+    port: &SendRight,
+) -> Result<Found, KernReturn> {
+    let call = match target {
+        Owner::Thread(_) => kernel::thread_get_exception_ports,
+        Owner::Task(_) => kernel::task_get_exception_ports,
+    };
+    let mut lists = Lists::new();
+    // SAFETY: as for swap.
+    KernReturn::check(unsafe {
+        call(
+            target.raw(),
+            installed.mask.bits(),
+            lists.masks.as_mut_ptr(),
+            &mut lists.count,
+            lists.ports.as_mut_ptr(),
+            lists.behaviors.as_mut_ptr(),
+            lists.flavors.as_mut_ptr(),
+        )
+    })?;
+    let died = port.is_dead();
+    let mut found = Found {
+        own: ExceptionMask::empty(),
+        dead: ExceptionMask::empty(),
+    };
+    for Entry { dead, handler } in lists.entries() {
+        let mask = handler.mask & installed.mask;
+        let same_form =
+            (handler.behavior, handler.flavor) == (installed.behavior, installed.flavor);
+        if handler.port.as_ref().map(Right::name) == Some(port.name())
+            || (dead && died && same_form)
+        {
+            found.own |= mask;
+        } else if dead {
+            found.dead |= mask;
+        }
+    }
+    Ok(found)
+}
+
+/// Registers (B3.1).
+pub(crate) fn set(target: &Owner, new: Registration) -> Result<(), KernReturn> {
+    let call = match target {
+        Owner::Thread(_) => kernel::thread_set_exception_ports,
+        Owner::Task(_) => kernel::task_set_exception_ports,
+    };
+    // SAFETY: no pointers. The port is a send right that the caller borrows, or none.
+    KernReturn::check(unsafe {
+        call(
+            target.raw(),
+            new.mask.bits(),
+            Name::raw_or_null(new.port),
+            new.behavior.raw(),
+            new.flavor,
+        )
+    })
+}

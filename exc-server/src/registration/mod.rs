@@ -1,0 +1,6 @@
+//! Registering exception ports, and putting back what was registered before.
+
+pub(crate) mod calls;
+pub(crate) mod install;
+pub(crate) mod previous;
+pub(crate) mod target;

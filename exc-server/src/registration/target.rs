@@ -1,0 +1,39 @@
+//! Threads and tasks whose exceptions are registered for.
+
+use mach_sys::kern_return::KernReturn;
+use mach_sys::rights::{Right, TaskRight, ThreadRight};
+use mach_sys::types::mach_port_name_t;
+
+/// The thread or task whose exceptions are meant.
+#[derive(Clone, Copy, Debug)]
+pub enum Target<'a> {
+    /// The exceptions of one thread.
+    Thread(&'a ThreadRight),
+    /// The exceptions of all threads of a task.
+    Task(&'a TaskRight),
+}
+
+impl Target<'_> {
+    pub(crate) fn to_owned(self) -> Result<Owner, KernReturn> {
+        match self {
+            Self::Thread(thread) => thread.try_clone().map(Owner::Thread),
+            Self::Task(task) => task.try_clone().map(Owner::Task),
+        }
+    }
+}
+
+/// A target with a reference of its own, which keeps the name the target's.
+#[derive(Debug)]
+pub(crate) enum Owner {
+    Thread(ThreadRight),
+    Task(TaskRight),
+}
+
+impl Owner {
+    pub(crate) fn raw(&self) -> mach_port_name_t {
+        match self {
+            Self::Thread(thread) => thread.name().raw(),
+            Self::Task(task) => task.name().raw(),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Deferring an exception.
+
+use crate::answer::{Answered, Outcome};
+use crate::clock;
+use crate::error::DeferError;
+use crate::request::content::Filed;
+use crate::request::deferred::{Deferred, Description, Key};
+use crate::request::exception::Exception;
+use crate::timeout::Timeout;
+use alloc::sync::Arc;
+
+/// An exception that could not be deferred: it still waits for an answer.
+#[derive(Debug)]
+pub struct NotDeferred<'b> {
+    /// The exception. Dropping it declines.
+    pub exception: Exception<'b>,
+    /// Why it was not deferred.
+    pub reason: DeferError,
+}
+
+impl<'b> Exception<'b> {
+    /// Defers the answer: the exception, the state that was set included, moves into the server's or receiver's table
+    /// ([`Deferrals`](crate::Deferrals)), and is answered later by its key, from any thread. When the limit is over before that, the
+    /// table declines it. Allocates nothing.
+    ///
+    /// # Errors
+    /// There is no table, no room in it, or the route or table is closed. The exception comes back, unanswered.
+    // The exception comes back by value: a box would be an allocation.
+    #[allow(clippy::result_large_err)]
+    pub fn defer(self, limit: Timeout) -> Result<(Answered, Deferred), NotDeferred<'b>> {
+        let refused = |exception, reason| Err(NotDeferred { exception, reason });
+        let Some(deferrals) = self.deferrals else {
+            return refused(self, DeferError::NoTable);
+        };
+        let slots = deferrals.slots();
+        if !self.question.is_here() {
+            return refused(self, DeferError::Closed);
+        }
+        let Some((index, filling)) = slots.claim() else {
+            let capacity = deferrals.capacity();
+            return refused(self, DeferError::Full { capacity });
+        };
+        let open = self.question.place().is_none_or(|place| place.is_open());
+        if !open || slots.is_closed() {
+            drop(filling);
+            return refused(self, DeferError::Closed);
+        }
+        let description = Description {
+            kind: self.kind(),
+            codes: self.codes(),
+            tag: self.tag,
+        };
+        let since = clock::now();
+        let filed = Filed {
+            route: self.question.place().map_or(0, |place| place.route()),
+            tag: self.tag,
+            since,
+            deadline: limit.deadline(since),
+        };
+        // Counted before another thread can answer it.
+        if let Some(counters) = self.counters {
+            counters.answered(Outcome::Deferred);
+        }
+        let new_state = self
+            .new_state
+            .map(|(flavor, length)| (flavor, &self.scratch.forward[..length]));
+        let question = self.question.take();
+        let generation = filling.fill(&self.request, question, new_state, filed);
+        slots.note_deadline(filed.deadline);
+        let key = Key { index, generation };
+        let deferred = Deferred::new(Arc::clone(slots), key, description);
+        Ok((Answered(Outcome::Deferred), deferred))
+    }
+}

@@ -1,0 +1,220 @@
+//! The table of deferred exceptions.
+
+use crate::clock;
+use crate::error::CapacityError;
+use crate::local::Local;
+use crate::request::content::Summary;
+use crate::request::slot::{Filling, Held, Slot};
+use crate::wire::scratch::REPLY_WORDS;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::time::Duration;
+use mach_sys::exception::ExceptionType;
+
+/// Room for deferred exceptions, and the exceptions in it.
+///
+/// A [`Server`](crate::Server) has one of its own. A [`Receiver`](crate::Receiver) is lent one. An exception that is deferred stays in
+/// the table until it is answered; a [`Deferred`](crate::Deferred) is only the key to it. So none is lost with its key: the table
+/// declines what is in it when the exception's route closes, its deadline passes, or the table is dropped.
+///
+/// Each place takes about 10 KiB, reserved when the table is made: deferring allocates nothing.
+pub struct Deferrals {
+    slots: Arc<Local<Slots>>,
+}
+
+/// A deferred exception, as a list shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Pending {
+    /// The tag of its route; for a receiver, the context of its port.
+    pub tag: u64,
+    /// The exception type.
+    pub exception_type: ExceptionType,
+    /// The time since it was deferred.
+    pub age: Duration,
+    /// The time until it is declined, if it has a deadline.
+    pub left: Option<Duration>,
+}
+
+impl Deferrals {
+    /// The largest capacity.
+    pub const MAX: usize = 1024;
+
+    /// Makes a table for so many exceptions at a time.
+    ///
+    /// # Errors
+    /// The capacity is larger than [`MAX`](Self::MAX).
+    pub fn new(capacity: usize) -> Result<Self, CapacityError> {
+        if capacity > Self::MAX {
+            return Err(CapacityError {
+                capacity,
+                max: Self::MAX,
+            });
+        }
+        let slots = (0..capacity).map(|_| Slot::new()).collect();
+        Ok(Self {
+            slots: Arc::new(Local::new(Slots {
+                slots,
+                next_deadline: AtomicU64::new(u64::MAX),
+                closed: AtomicBool::new(false),
+                expired: AtomicU64::new(0),
+            })),
+        })
+    }
+
+    /// Returns how many exceptions it has room for.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.slots.slots.len()
+    }
+
+    /// Lists the exceptions that wait in it, for a dump of what a program waits for. Exceptions that are deferred or answered
+    /// meanwhile may be listed or not. In the child of a fork it is empty.
+    pub fn pending(&self) -> impl Iterator<Item = Pending> + '_ {
+        let now = clock::now();
+        let here = self.slots.is_here().then_some(&self.slots);
+        let summaries = here.into_iter().flat_map(|slots| slots.summaries());
+        summaries.map(move |(_, summary)| Pending {
+            tag: summary.tag,
+            exception_type: summary.kind,
+            age: Duration::from_nanos(now.saturating_sub(summary.since)),
+            left: (summary.deadline != u64::MAX)
+                .then(|| Duration::from_nanos(summary.deadline.saturating_sub(now))),
+        })
+    }
+
+    pub(crate) fn slots(&self) -> &Arc<Local<Slots>> {
+        &self.slots
+    }
+}
+
+impl Drop for Deferrals {
+    fn drop(&mut self) {
+        if self.slots.is_here() {
+            self.slots.close();
+        }
+    }
+}
+
+impl fmt::Debug for Deferrals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deferrals")
+            .field("capacity", &self.capacity())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The memory of a table. Lives as long as a key to it.
+pub(crate) struct Slots {
+    slots: Box<[Slot]>,
+    /// No deadline in the table is earlier, on the clock.
+    next_deadline: AtomicU64,
+    closed: AtomicBool,
+    /// How many were declined because their deadline had passed.
+    expired: AtomicU64,
+}
+
+impl Slots {
+    fn summaries(&self) -> impl Iterator<Item = (&Slot, Summary)> {
+        self.slots
+            .iter()
+            .filter_map(|slot| Some((slot, slot.summary()?)))
+    }
+
+    pub(crate) fn expired(&self) -> u64 {
+        self.expired.load(Ordering::Relaxed)
+    }
+
+    /// Takes a free slot; its index comes with it.
+    ///
+    /// Whether the exception's route is open must be asked *after* this, and in the same total order (`SeqCst`): whoever closes the
+    /// route marks it closed first and looks at the slots then. So either the closing thread finds this slot taken, and waits until
+    /// it is filled, or the route is found closed here.
+    pub(crate) fn claim(&self) -> Option<(u32, Filling<'_>)> {
+        let (index, filling) = self
+            .slots
+            .iter()
+            .enumerate()
+            .find_map(|(index, slot)| Some((index, slot.claim()?)))?;
+        Some((u32::try_from(index).ok()?, filling))
+    }
+
+    /// Returns whether the table was closed, to be asked after [`claim`](Self::claim) as a route is.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// An exception with this deadline was put in.
+    pub(crate) fn note_deadline(&self, deadline: u64) {
+        self.next_deadline.fetch_min(deadline, Ordering::AcqRel);
+    }
+
+    pub(crate) fn hold(&self, index: u32, generation: u64) -> Option<Held<'_>> {
+        self.slots.get(index as usize)?.hold(generation)
+    }
+
+    fn decline_where(&self, which: impl Fn(&Summary) -> bool) -> u64 {
+        let mut count = 0;
+        for (slot, summary) in self.summaries() {
+            if which(&summary) {
+                if let Some(held) = slot.doom(summary.generation) {
+                    decline(held);
+                    count += 1;
+                }
+            }
+        }
+        count
+    }
+
+    /// Declines all exceptions of a route, which was marked closed before.
+    #[cfg_attr(not(feature = "std"), allow(dead_code))]
+    pub(crate) fn decline_route(&self, route: u64) {
+        self.decline_where(|summary| summary.route == route);
+    }
+
+    /// Declines all exceptions; none is put in any more.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.decline_where(|_| true);
+    }
+
+    /// Declines the exceptions whose deadline has passed. Returns the time until the next deadline, in milliseconds.
+    pub(crate) fn expire(&self) -> Option<u32> {
+        let next = self.next_deadline.load(Ordering::Acquire);
+        if next == u64::MAX {
+            return None;
+        }
+        let now = clock::now();
+        if next <= now {
+            // Lowered again below, and by whoever defers meanwhile.
+            self.next_deadline.swap(u64::MAX, Ordering::AcqRel);
+            let count = self.decline_where(|summary| summary.deadline <= now);
+            self.expired.fetch_add(count, Ordering::Relaxed);
+            for (_, summary) in self.summaries() {
+                self.note_deadline(summary.deadline);
+            }
+        }
+        let next = self.next_deadline.load(Ordering::Acquire);
+        (next != u64::MAX).then(|| {
+            let milliseconds = next.saturating_sub(now).div_ceil(1_000_000);
+            u32::try_from(milliseconds).unwrap_or(u32::MAX)
+        })
+    }
+}
+
+fn decline(mut held: Held<'_>) {
+    let question = held.content_mut().question.take();
+    held.free();
+    if let Some(mut question) = question {
+        // Nothing waits any more, or the thread goes to the next level: either way it does not wait for this server.
+        let _ = question.answer(false, None, &mut [0; REPLY_WORDS]);
+    }
+}
+
+impl fmt::Debug for Slots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Slots").finish_non_exhaustive()
+    }
+}

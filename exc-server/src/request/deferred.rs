@@ -1,0 +1,169 @@
+//! The key to a deferred exception.
+
+use crate::error::{ReplyError, StateError};
+use crate::local::Local;
+use crate::request::deferrals::Slots;
+use crate::request::slot::Held;
+use crate::wire::scratch::REPLY_WORDS;
+use alloc::sync::Arc;
+use mach_sys::exception::ExceptionType;
+use mach_sys::pod;
+use mach_sys::rights::ThreadRight;
+use mach_sys::thread_state::{Flavor, StateError as Mismatch, THREAD_STATE_MAX, ThreadState};
+
+/// The key to a deferred exception, which can be answered from any thread. Dropping it declines.
+///
+/// The exception itself stays in its table ([`Deferrals`](crate::Deferrals)). When its route closes, its server or table goes, or its
+/// deadline passes, it is declined there, also if this key was forgotten; the key is stale then, and harmless: what it is asked for is
+/// an error. Exactly one answer leaves, whichever comes first.
+///
+/// Until it is answered it is a request in flight of its route. Answering takes about 6 KiB of stack. Dropping the key in the child of
+/// a fork does nothing.
+#[must_use = "dropping a deferred exception declines it"]
+#[derive(Debug)]
+pub struct Deferred {
+    slots: Arc<Local<Slots>>,
+    key: Key,
+    description: Description,
+}
+
+/// Which slot, of which generation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key {
+    pub(crate) index: u32,
+    pub(crate) generation: u64,
+}
+
+/// What is known of an exception after it is answered too.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Description {
+    pub(crate) kind: ExceptionType,
+    pub(crate) codes: [i64; 2],
+    pub(crate) tag: u64,
+}
+
+impl Deferred {
+    pub(crate) fn new(slots: Arc<Local<Slots>>, key: Key, description: Description) -> Self {
+        Self {
+            slots,
+            key,
+            description,
+        }
+    }
+
+    /// Returns the exception type.
+    #[must_use]
+    pub fn kind(&self) -> ExceptionType {
+        self.description.kind
+    }
+
+    /// Returns the codes.
+    #[must_use]
+    pub fn codes(&self) -> [i64; 2] {
+        self.description.codes
+    }
+
+    /// Returns the tag of the route.
+    #[must_use]
+    pub fn tag(&self) -> u64 {
+        self.description.tag
+    }
+
+    /// Returns whether the exception still waits for an answer. Another thread may decline it the next moment.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.hold().is_some()
+    }
+
+    /// Returns a new reference on the faulting thread, where the behavior names it and it still lives. `None` also when the exception
+    /// is answered already.
+    #[must_use]
+    pub fn thread(&self) -> Option<ThreadRight> {
+        let held = self.hold()?;
+        let question = held.content().question.as_ref()?;
+        question.rights().thread.as_ref()?.try_clone().ok()
+    }
+
+    /// Returns the state that came.
+    ///
+    /// # Errors
+    /// None came, it is of another flavor or size, or the exception is answered already.
+    pub fn state<S: ThreadState>(&self) -> Result<S, StateError> {
+        let held = self.hold().ok_or(StateError::Answered)?;
+        let (flavor, words) = held.content().state().ok_or(StateError::Absent)?;
+        if flavor != S::FLAVOR {
+            let flavor_of = |flavor| Flavor::new(S::MACHINE, flavor);
+            return Err(StateError::Mismatch(Mismatch::Flavor {
+                found: flavor_of(flavor),
+                wanted: flavor_of(S::FLAVOR),
+            }));
+        }
+        Ok(S::from_words(words)?)
+    }
+
+    /// Sets the state that the thread goes on with if it is resumed.
+    ///
+    /// # Safety
+    /// As [`Exception::set_state`](crate::Exception::set_state).
+    ///
+    /// # Errors
+    /// The behavior carries no state, the state is larger than any reply, or the exception is answered already.
+    #[allow(unsafe_code)]
+    pub unsafe fn set_state<S: ThreadState>(&mut self, state: &S) -> Result<(), StateError> {
+        let words = state.as_words();
+        let mut held = self.hold().ok_or(StateError::Answered)?;
+        let content = held.content_mut();
+        let question = content.question.as_ref().ok_or(StateError::Answered)?;
+        if !question.routine().has_state() {
+            return Err(StateError::Absent);
+        }
+        if words.len() > THREAD_STATE_MAX {
+            return Err(StateError::TooLarge { words: words.len() });
+        }
+        content.set_new_state(Some((S::FLAVOR, words)));
+        Ok(())
+    }
+
+    /// Resumes the thread, with the state set before, or unchanged. Its place in the table is free before it goes on.
+    ///
+    /// # Errors
+    /// The reply reached no thread, or the exception was declined before: [`ReplyError::AlreadyDeclined`].
+    pub fn resume(self) -> Result<(), ReplyError> {
+        self.answer(true)
+    }
+
+    /// Declines: the kernel tries the next level. Its place in the table is free before the thread goes on.
+    ///
+    /// # Errors
+    /// The reply reached no thread, or the exception was declined before: [`ReplyError::AlreadyDeclined`].
+    pub fn decline(self) -> Result<(), ReplyError> {
+        self.answer(false)
+    }
+
+    fn hold(&self) -> Option<Held<'_>> {
+        if !self.slots.is_here() {
+            return None;
+        }
+        self.slots.hold(self.key.index, self.key.generation)
+    }
+
+    fn answer(&self, handled: bool) -> Result<(), ReplyError> {
+        let mut held = self.hold().ok_or(ReplyError::AlreadyDeclined)?;
+        let content = held.content_mut();
+        let question = content.question.take();
+        let mut question = question.ok_or(ReplyError::AlreadyDeclined)?;
+        // Written before the slot is free, sent after: the thread that goes on may defer into the same slot.
+        let mut reply = [0; REPLY_WORDS];
+        let state = content.new_state().filter(|_| handled);
+        let size = question.encode(handled, state, pod::word_bytes_mut(&mut reply));
+        held.free();
+        question.send(size?, &mut reply)
+    }
+}
+
+impl Drop for Deferred {
+    fn drop(&mut self) {
+        // Stale if it was answered. Nothing waits any more, or the thread goes to the next level.
+        let _ = self.answer(false);
+    }
+}

@@ -1,0 +1,13 @@
+//! A request from its receipt to its one answer.
+
+pub(crate) mod buffer;
+pub(crate) mod content;
+pub(crate) mod defer;
+pub(crate) mod deferrals;
+pub(crate) mod deferred;
+pub(crate) mod exception;
+pub(crate) mod forward;
+pub(crate) mod question;
+pub(crate) mod receive;
+pub(crate) mod receiver;
+pub(crate) mod slot;

@@ -1,0 +1,74 @@
+//! Pulling exceptions from a port or set, one at a time.
+
+use crate::error::ReceiveError;
+use crate::request::buffer::MessageBuffer;
+use crate::request::deferrals::Deferrals;
+use crate::request::exception::Exception;
+use crate::request::receive::{Source, receive};
+use crate::timeout::Timeout;
+use core::marker::PhantomData;
+use mach_sys::kernel::system::Origin;
+use mach_sys::rights::{Name, PortSet, ReceiveRight, Right};
+
+/// Receives exceptions from a port or a set, on the calling thread.
+#[derive(Debug)]
+pub struct Receiver<'p> {
+    source: Source<'p>,
+    owner: PhantomData<&'p ()>,
+}
+
+impl<'p> Receiver<'p> {
+    /// Receives from one port.
+    #[must_use]
+    pub fn from_port(port: &'p ReceiveRight) -> Self {
+        Self::from_name(port.name())
+    }
+
+    /// Receives from all members of a set.
+    #[must_use]
+    pub fn from_set(set: &'p PortSet) -> Self {
+        Self::from_name(set.name())
+    }
+
+    fn from_name(name: Name) -> Self {
+        Self {
+            source: Source {
+                name,
+                origin: Origin::current(),
+                deferrals: None,
+            },
+            owner: PhantomData,
+        }
+    }
+
+    /// Lets the exceptions be deferred, into this table. Deadlines of what is in it are kept by [`receive`](Self::receive), while it
+    /// waits. Several receivers may share a table.
+    #[must_use]
+    pub fn deferring(mut self, deferrals: &'p Deferrals) -> Self {
+        self.source.deferrals = Some(deferrals);
+        self
+    }
+
+    /// Waits for one exception. A message that is none is answered with the MIG error that Apple's servers answer, its rights are
+    /// released, and it is reported.
+    ///
+    /// # Errors
+    /// Nothing came in time, the port was destroyed, or what came is no exception request.
+    pub fn receive<'b>(
+        &self,
+        buffer: &'b mut MessageBuffer,
+        timeout: Timeout,
+    ) -> Result<Exception<'b>, ReceiveError>
+    where
+        'p: 'b,
+    {
+        let received = receive(self.source, buffer, timeout.milliseconds())?;
+        let context = received.context;
+        Ok(Exception::new(
+            received,
+            context,
+            None,
+            self.source.deferrals,
+        ))
+    }
+}

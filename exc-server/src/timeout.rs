@@ -1,0 +1,39 @@
+//! Limits of waits.
+
+use core::time::Duration;
+
+/// How long a call may block, or a deferred exception may wait for its answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timeout {
+    /// Without limit.
+    Never,
+    /// Not at all: the call returns at once if nothing is there.
+    Now,
+    /// For this time, rounded up to milliseconds.
+    After(Duration),
+}
+
+impl Timeout {
+    pub(crate) fn milliseconds(self) -> Option<u32> {
+        match self {
+            Self::Never => None,
+            Self::Now => Some(0),
+            Self::After(time) => {
+                let milliseconds = time.as_nanos().div_ceil(1_000_000);
+                Some(milliseconds.try_into().unwrap_or(u32::MAX))
+            }
+        }
+    }
+
+    /// The time on the clock when it is over; `u64::MAX` if never.
+    pub(crate) fn deadline(self, now: u64) -> u64 {
+        match self {
+            Self::Never => u64::MAX,
+            Self::Now => now,
+            Self::After(time) => {
+                let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+                now.saturating_add(nanoseconds)
+            }
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Settings of a server that no system can honour are typed errors, never a panic or an abort.
+
+mod support;
+
+use exc_server::{Answered, Builder, Deferrals, Exception, Routing, Server, StartError, Timeout};
+use std::error::Error;
+use std::time::Duration;
+use support::{UNDEFINED, fallback, faults_on_a_thread, in_own_process, skip};
+
+fn decline(exception: Exception<'_>) -> Answered {
+    exception.decline()
+}
+
+/// What a setting leads to.
+#[derive(Debug, PartialEq)]
+enum Ends {
+    Starts,
+    Name,
+    StackSize,
+    Deferrals,
+    /// The system refuses; which sizes it refuses is its own affair.
+    StartsOrThread,
+}
+
+#[test]
+fn a_builder_never_panics() {
+    let stack = |bytes| Server::builder().stack_size(bytes);
+    let name = |name: &str| Server::builder().name(name);
+    let rows = [
+        (Server::builder(), Ends::Starts),
+        (name(""), Ends::Starts),
+        (name(&"long".repeat(100)), Ends::Starts),
+        (name("ümläute"), Ends::Starts),
+        (name("\0"), Ends::Name),
+        (name("a\0b"), Ends::Name),
+        (name("ends\0"), Ends::Name),
+        (stack(0), Ends::StackSize),
+        (stack(1), Ends::StackSize),
+        (stack(Builder::MIN_STACK_SIZE - 1), Ends::StackSize),
+        (stack(Builder::MIN_STACK_SIZE), Ends::Starts),
+        (stack(Builder::MIN_STACK_SIZE + 1), Ends::Starts),
+        (stack(1 << 40), Ends::StartsOrThread),
+        (stack(Builder::MAX_STACK_SIZE), Ends::StartsOrThread),
+        (stack(Builder::MAX_STACK_SIZE + 1), Ends::StackSize),
+        (stack(1 << 62), Ends::StackSize),
+        (stack(isize::MAX as usize), Ends::StackSize),
+        (stack(usize::MAX - 4095), Ends::StackSize),
+        (stack(usize::MAX), Ends::StackSize),
+        (Server::builder().deferrals(Deferrals::MAX), Ends::Starts),
+        (
+            Server::builder().deferrals(Deferrals::MAX + 1),
+            Ends::Deferrals,
+        ),
+        (Server::builder().deferrals(usize::MAX), Ends::Deferrals),
+    ];
+    for (builder, expected) in rows {
+        let what = format!("{builder:?}");
+        let ends = match builder.start(decline) {
+            Ok(server) => {
+                server.shutdown();
+                Ends::Starts
+            }
+            Err(error) => {
+                said_once(&error);
+                match error {
+                    StartError::Name { .. } => Ends::Name,
+                    StartError::StackSize { .. } => Ends::StackSize,
+                    StartError::Deferrals(_) => Ends::Deferrals,
+                    StartError::Thread(_) => Ends::StartsOrThread,
+                    error => panic!("{what}: {error}"),
+                }
+            }
+        };
+        let as_expected =
+            ends == expected || (ends, &expected) == (Ends::Starts, &Ends::StartsOrThread);
+        assert!(as_expected, "{what}: not {expected:?}");
+    }
+}
+
+/// A report that prints the chain of causes says each of them once.
+fn said_once(error: &dyn Error) {
+    let text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        assert!(!text.contains(&inner.to_string()), "{text}: {inner}");
+        cause = inner.source();
+    }
+}
+
+#[test]
+fn a_table_of_deferred_exceptions_has_a_largest_capacity() {
+    for capacity in [0, 1, Deferrals::MAX] {
+        assert_eq!(Deferrals::new(capacity).expect("fits").capacity(), capacity);
+    }
+    for capacity in [Deferrals::MAX + 1, usize::MAX] {
+        let refused = Deferrals::new(capacity).expect_err("does not fit");
+        assert_eq!((refused.capacity, refused.max), (capacity, Deferrals::MAX));
+    }
+}
+
+#[test]
+fn the_smallest_stack_serves() {
+    in_own_process("the_smallest_stack_serves", || {
+        let (below, _route) = fallback();
+        for delivery in support::every_delivery() {
+            let smallest = Server::builder()
+                .stack_size(Builder::MIN_STACK_SIZE)
+                .deferrals(1);
+            let server = smallest
+                .start(|exception: Exception<'_>| {
+                    if exception.tag() == 1 {
+                        return skip(exception);
+                    }
+                    // Declined by the server, on its own stack.
+                    let limit = Timeout::After(Duration::from_millis(1));
+                    let (answered, deferred) = exception.defer(limit).expect("room");
+                    core::mem::forget(deferred);
+                    answered
+                })
+                .expect("a server");
+            let routing = Routing::new(UNDEFINED, delivery);
+            if delivery.has_state() {
+                faults_on_a_thread(&server, &routing.tag(1), 1);
+            }
+            faults_on_a_thread(&server, &routing, 1);
+        }
+        assert_eq!(below.stats().resumed, 8);
+    });
+}

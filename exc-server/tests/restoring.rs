@@ -1,0 +1,181 @@
+//! What an installation puts back, whichever of the ports have died by then.
+
+use exc_server::{Delivery, Installation, Restored, Target};
+use mach_sys::exception::ExceptionMask;
+use mach_sys::kernel;
+use mach_sys::rights::{Name, Queue, ReceiveRight, Right, SendRight, ThreadRight};
+use mach_sys::types::{MACH_PORT_NULL, mach_port_name_t};
+
+const MASK: ExceptionMask = ExceptionMask::BAD_INSTRUCTION;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Previous {
+    Alive,
+    Dead,
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Now {
+    /// The installation's own registration.
+    Installed,
+    /// Another's, whose port lives.
+    Other,
+    /// Another's, with another delivery, whose port has died.
+    DeadOther,
+    /// Another's, with the same delivery, whose port has died.
+    DeadTwin,
+    /// Another cleared the slot.
+    Cleared,
+}
+
+/// A port, its send right, and its installation.
+struct Party {
+    port: Option<ReceiveRight>,
+    send: SendRight,
+}
+
+impl Party {
+    fn new() -> Self {
+        let port = ReceiveRight::new().expect("a port");
+        let send = port.make_send().expect("a send right");
+        Self {
+            port: Some(port),
+            send,
+        }
+    }
+
+    fn install(&self, thread: &ThreadRight, delivery: Delivery) -> Installation {
+        Installation::install(Target::Thread(thread), MASK, &self.send, delivery)
+            .expect("a live thread")
+    }
+
+    fn die(&mut self) {
+        self.port = None;
+    }
+}
+
+/// The port that is registered now: a name, `MACH_PORT_NULL` or `MACH_PORT_DEAD`. Takes no reference.
+#[allow(unsafe_code)]
+fn registered(thread: &ThreadRight) -> mach_port_name_t {
+    const ROOM: usize = 32;
+    let (mut masks, mut ports) = ([0; ROOM], [0; ROOM]);
+    let (mut behaviors, mut flavors) = ([0; ROOM], [0; ROOM]);
+    let mut count = ROOM as u32;
+    // SAFETY: each array has room for as many entries as the kernel ever returns (B3.4).
+    let code = unsafe {
+        kernel::thread_get_exception_ports(
+            thread.name().raw(),
+            MASK.bits(),
+            masks.as_mut_ptr(),
+            &mut count,
+            ports.as_mut_ptr(),
+            behaviors.as_mut_ptr(),
+            flavors.as_mut_ptr(),
+        )
+    };
+    assert_eq!(code, 0);
+    match (count, Name::new(ports[0])) {
+        (1, Some(name)) => {
+            // SAFETY: the kernel gave one reference with the entry.
+            drop(unsafe { SendRight::<Queue>::from_name(name) });
+        }
+        (count, _) => assert!(count <= 1),
+    }
+    if count == 0 { MACH_PORT_NULL } else { ports[0] }
+}
+
+/// What uninstalling says, and which port is registered after it: the previous one, the other's, or none.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Slot {
+    Previous,
+    Other,
+    Empty,
+}
+
+fn expected(alive: bool, previous: Previous, now: Now) -> (Restored, Slot) {
+    let displaced = Restored::Displaced(MASK);
+    let back = match previous {
+        Previous::Alive => Slot::Previous,
+        Previous::Dead | Previous::None => Slot::Empty,
+    };
+    match (now, alive) {
+        (Now::Installed, _) => (Restored::Clean, back),
+        // The living are left alone, and so is who wanted no handler.
+        (Now::Other, _) => (displaced, Slot::Other),
+        (Now::Cleared, _) => (displaced, Slot::Empty),
+        // The dead serve no one: the previous handler is back. Whose they were is known while the own port lives, or by the delivery.
+        (Now::DeadOther, _) | (Now::DeadTwin, true) => (displaced, back),
+        (Now::DeadTwin, false) => (Restored::Clean, back),
+    }
+}
+
+fn check(thread: &ThreadRight, alive: bool, previous: Previous, now: Now) {
+    let what = format!("own alive: {alive}, previous {previous:?}, now {now:?}");
+    let (mut below, mut own, mut other) = (Party::new(), Party::new(), Party::new());
+    let first = (previous != Previous::None).then(|| below.install(thread, Delivery::identity()));
+    let installation = own.install(thread, Delivery::THREAD);
+    let over = match now {
+        Now::Installed => None,
+        Now::Other | Now::DeadOther => Some(other.install(thread, Delivery::TASK)),
+        Now::DeadTwin => Some(other.install(thread, Delivery::THREAD)),
+        Now::Cleared => {
+            clear(thread);
+            None
+        }
+    };
+    if let Some(over) = over {
+        over.leave_installed();
+    }
+    if matches!(now, Now::DeadOther | Now::DeadTwin) {
+        other.die();
+    }
+    if previous == Previous::Dead {
+        below.die();
+    }
+    if !alive {
+        own.die();
+    }
+    let restored = installation.uninstall();
+    let slot = match registered(thread) {
+        MACH_PORT_NULL => Slot::Empty,
+        name if name == below.send.name().raw() => Slot::Previous,
+        name if name == other.send.name().raw() => Slot::Other,
+        // A dead one among them.
+        name => panic!("{what}: {name:#x}"),
+    };
+    let (outcome, left) = expected(alive, previous, now);
+    assert_eq!((restored, slot), (Ok(outcome), left), "{what}");
+    if let Some(first) = first {
+        first.leave_installed();
+    }
+    clear(thread);
+}
+
+/// Registers no handler.
+#[allow(unsafe_code)]
+fn clear(thread: &ThreadRight) {
+    // SAFETY: no pointers.
+    let code =
+        unsafe { kernel::thread_set_exception_ports(thread.name().raw(), MASK.bits(), 0, 0, 0) };
+    assert_eq!(code, 0);
+}
+
+#[test]
+fn b3_5_the_previous_handler_is_back_whichever_port_died() {
+    let thread = ThreadRight::current().expect("the own thread");
+    let nows = [
+        Now::Installed,
+        Now::Other,
+        Now::DeadOther,
+        Now::DeadTwin,
+        Now::Cleared,
+    ];
+    for alive in [true, false] {
+        for previous in [Previous::Alive, Previous::Dead, Previous::None] {
+            for now in nows {
+                check(&thread, alive, previous, now);
+            }
+        }
+    }
+}
