@@ -44,8 +44,9 @@ impl Made {
         matches!(self, Self::Clone(flags) if flags & libc::CLONE_SIGHAND != 0)
     }
 
-    /// Runs `body` in a child, which then ends with the status that it returns. Returns how it ended.
-    fn run(self, body: fn() -> i32) -> ExitStatus {
+    /// Runs `body` in a child, which then ends with the status that it returns. Returns how it ended; `None` where the host makes no
+    /// such children, as qemu-user.
+    fn run(self, body: fn() -> i32) -> Option<ExitStatus> {
         const STACK: usize = 256 * 1024;
         // SAFETY: the child does nothing but `body`, which does not unwind, and ends; a stack for `clone` is a new mapping, which
         // stays until the child is gone.
@@ -82,8 +83,14 @@ impl Made {
                     libc::clone(enter, top, flags | libc::SIGCHLD, body as *mut _)
                 }
             };
-            assert!(process > 0, "{self:?}: a child");
-            let status = wait(process);
+            let status = match process {
+                1.. => Some(wait(process)),
+                _ => {
+                    let error = std::io::Error::last_os_error().raw_os_error();
+                    assert_eq!(error, Some(libc::EINVAL), "{self:?}");
+                    None
+                }
+            };
             libc::munmap(stack, STACK);
             status
         }
@@ -167,7 +174,10 @@ fn in_all_children(body: fn() -> i32, check: fn(Made, ExitStatus)) {
                     assert_kept(1);
                 }
                 for round in 0..3 {
-                    check(*made, made.run(body));
+                    match made.run(body) {
+                        Some(status) => check(*made, status),
+                        None => println!("skipped: {made:?} is refused here"),
+                    }
                     if parent != Parent::Unknown || round == 2 {
                         assert_kept(1);
                     }
