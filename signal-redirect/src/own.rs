@@ -22,7 +22,7 @@ impl OwnMemory {
     /// # Safety
     /// While the value lives it is used to write to stacks of stopped threads only, below their interrupted frames, and to
     /// emergency stacks that are theirs: memory that no reference leads to. [`Redirect::apply`](crate::Redirect::apply) and
-    /// [`Trampoline::return_from`](crate::Trampoline::return_from) do no more, if the thread whose registers they are given is
+    /// [`TrampolinePlan::return_from`](crate::TrampolinePlan::return_from) do no more, if the thread whose registers they are given is
     /// stopped and the stacks they are told of are that thread's.
     pub unsafe fn new() -> Self {
         Self {

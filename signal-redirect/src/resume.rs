@@ -7,7 +7,7 @@ use crate::arch::{Arch, CONTEXT_STATE, Native};
 use crate::error::ReturnError;
 use crate::frame::{FrameRef, HEADER_SIZE, Header, flag, word};
 use crate::memory::Memory;
-use crate::trampoline::Trampoline;
+use crate::trampoline::TrampolinePlan;
 
 /// A thread that has come out of its handler.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,7 +24,7 @@ pub struct Resumed<A: Arch = Native> {
     pub outer: Option<FrameRef>,
 }
 
-impl<A: Arch> Trampoline<A> {
+impl<A: Arch> TrampolinePlan<A> {
     /// What to do with a thread that trapped: `None` if it does not sit on the return trap, else the registers to go back to.
     ///
     /// The frame is marked as used, so that a second return from it is refused.

@@ -12,7 +12,7 @@ use crate::error::{RedirectError, ReturnError};
 use crate::fault::{SignalInfo, software_signal};
 use crate::frame::Kept;
 use crate::memory::{Memory, Unmapped};
-use crate::trampoline::VectorSave;
+use crate::vector_save::VectorSave;
 
 /// Apple silicon and every other 64-bit ARM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

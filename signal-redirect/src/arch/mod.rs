@@ -11,7 +11,7 @@ use crate::error::{RedirectError, ReturnError};
 use crate::fault::SignalInfo;
 use crate::frame::Kept;
 use crate::memory::{Memory, Unmapped};
-use crate::trampoline::VectorSave;
+use crate::vector_save::VectorSave;
 
 pub use arm64::Arm64;
 pub use x86_64::X86_64;

@@ -13,7 +13,7 @@ use crate::error::{RedirectError, ReturnError};
 use crate::fault::{SignalInfo, software_signal};
 use crate::frame::Kept;
 use crate::memory::{Memory, Unmapped};
-use crate::trampoline::VectorSave;
+use crate::vector_save::VectorSave;
 
 /// Intel's and AMD's 64-bit machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
