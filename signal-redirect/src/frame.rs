@@ -24,9 +24,6 @@ use mach_sys::pod::{self, Pod, bytes_of};
 
 use crate::arch::Arch;
 
-/// What a handler must not change: system flags and selectors.
-pub(crate) type Kept = [u64; 4];
-
 /// The header: 64-bit words, which the trampolines read at fixed offsets.
 pub(crate) type Header = [u64; HEADER_WORDS];
 pub(crate) const HEADER_WORDS: usize = 14;

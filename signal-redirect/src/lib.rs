@@ -54,6 +54,7 @@ mod memory;
 mod own;
 mod redirect;
 mod resume;
+mod signal_info;
 mod trampoline;
 mod vector_save;
 
