@@ -1,0 +1,327 @@
+//! How many user references of each name this crate's right types own.
+//!
+//! All references that a task holds on a name are one counter in the kernel (C0.1). Whoever releases references that nobody needs any
+//! more has to know how many are needed: [`send_references`] tells those of [`SendRight`](super::SendRight)s apart.
+//!
+//! One word for each index of the name table, in zeroed memory of which only what is used is ever touched: no allocation, no lock. The
+//! word holds the generation of the name that it counts for (C0.2), so that a count never passes from a name to the next one of that
+//! index: when a name is counted, it is there, and so nothing is left of an earlier one.
+//!
+//! A reference and its count cannot change in one step. A *change* is announced before the kernel's count moves and ends after it; a
+//! reader that saw one, or whose two looks at the word differ, looks again.
+
+use super::name::Name;
+use super::references::user_references;
+use crate::kern_return::KernReturn;
+use crate::port::MACH_PORT_RIGHT_SEND;
+use crate::types::{mach_port_name_t, mach_port_urefs_t};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Indices: the largest name table of XNU has 305834 entries (C0.7), the emulated kernel's fewer.
+const INDICES: usize = 1 << 19;
+
+static WORDS: [AtomicU64; INDICES] = [const { AtomicU64::new(0) }; INDICES];
+/// One more than the highest index in use so far.
+static USED: AtomicU32 = AtomicU32::new(0);
+
+/// What a word says. From low to high: 20 bits count, 16 bits changes, 20 bits version, 8 bits generation.
+#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
+struct Word {
+    /// References that right types own. Stays at its largest value, as the kernel's count does at 65535 (A7.3).
+    owned: u32,
+    /// Changes under way.
+    changes: u32,
+    /// Goes up with every change, so that a word that went there and back is seen to differ.
+    version: u32,
+    /// The low byte of the name.
+    generation: u32,
+}
+
+const MOST_OWNED: u32 = (1 << 20) - 1;
+const MOST_CHANGES: u32 = (1 << 16) - 1;
+const VERSIONS: u32 = 1 << 20;
+
+impl Word {
+    const fn unpack(bits: u64) -> Self {
+        Self {
+            owned: bits as u32 & MOST_OWNED,
+            changes: (bits >> 20) as u32 & MOST_CHANGES,
+            version: (bits >> 36) as u32 & (VERSIONS - 1),
+            generation: (bits >> 56) as u32,
+        }
+    }
+
+    const fn pack(self) -> u64 {
+        self.owned as u64
+            | (self.changes as u64) << 20
+            | ((self.version % VERSIONS) as u64) << 36
+            | (self.generation as u64) << 56
+    }
+
+    /// References owned of the name of this generation.
+    const fn owned_of(self, generation: u32) -> u32 {
+        if self.generation == generation {
+            self.owned
+        } else {
+            0
+        }
+    }
+
+    fn begin(&mut self) {
+        self.changes = (self.changes + 1).min(MOST_CHANGES);
+    }
+
+    fn end(&mut self) {
+        self.changes = self.changes.saturating_sub(1);
+    }
+
+    fn add(&mut self, generation: u32) {
+        self.owned = (self.owned_of(generation) + 1).min(MOST_OWNED);
+        self.generation = generation;
+    }
+
+    /// The count of an earlier name of this index is gone with it.
+    fn remove(&mut self, generation: u32) {
+        if self.generation == generation && self.owned != MOST_OWNED {
+            self.owned = self.owned.saturating_sub(1);
+        }
+    }
+}
+
+/// The place of a name in the table; `None` for an index that no kernel gives out.
+#[derive(Clone, Copy)]
+struct Place {
+    word: &'static AtomicU64,
+    generation: u32,
+}
+
+impl Place {
+    fn of(name: mach_port_name_t) -> Option<Self> {
+        let index = name >> 8;
+        let word = WORDS.get(index as usize)?;
+        Some(Self {
+            word,
+            generation: name & 0xff,
+        })
+    }
+
+    fn look(self) -> Word {
+        Word::unpack(self.word.load(Ordering::SeqCst))
+    }
+
+    fn update(self, edit: impl Fn(&mut Word)) {
+        let edited = |bits| {
+            let mut word = Word::unpack(bits);
+            edit(&mut word);
+            word.version += 1;
+            Some(word.pack())
+        };
+        let _ = self
+            .word
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, edited);
+    }
+}
+
+fn place(name: Name) -> Option<Place> {
+    let index = name.raw() >> 8;
+    if index >= USED.load(Ordering::Relaxed) {
+        USED.fetch_max(index.saturating_add(1), Ordering::Relaxed);
+    }
+    Place::of(name.raw())
+}
+
+/// A reference that existed before is owned by a right from here on.
+pub(super) fn enter(name: Name) {
+    if let Some(place) = place(name) {
+        place.update(|word| word.add(place.generation));
+    }
+}
+
+/// A reference goes on to exist, and no right owns it any more.
+pub(super) fn leave(name: Name) {
+    if let Some(place) = place(name) {
+        place.update(|word| word.remove(place.generation));
+    }
+}
+
+/// A change of the kernel's count and of this one, under way between [`begin`](Self::begin) and one of the other calls.
+#[must_use]
+pub(super) struct Change(Option<Place>);
+
+impl Change {
+    /// Announces a change, before the kernel is called.
+    pub(super) fn begin(name: Name) -> Self {
+        let place = place(name);
+        if let Some(place) = place {
+            place.update(Word::begin);
+        }
+        Self(place)
+    }
+
+    /// The kernel counts one more, which a right owns.
+    pub(super) fn taken(self) {
+        self.end(Word::add);
+    }
+
+    /// The kernel counts one less, which a right owned.
+    pub(super) fn released(self) {
+        self.end(Word::remove);
+    }
+
+    /// Nothing changed.
+    pub(super) fn nothing(self) {
+        self.end(|_, _| ());
+    }
+
+    fn end(self, count: impl Fn(&mut Word, u32)) {
+        if let Some(place) = self.0 {
+            place.update(|word| {
+                count(word, place.generation);
+                word.end();
+            });
+        }
+    }
+}
+
+/// Returns how many user references of the send right under `name` are owned by [`SendRight`](super::SendRight)s: of live ports and of
+/// dead names (C1.1). 0 for a name that is not there.
+///
+/// A right that was forgotten (`mem::forget`) counts for as long as the name exists, as its reference does. The kernel's own count
+/// bounds what is true of this one: if somebody released a reference that a right owned, this is too large, and
+/// [`send_references`] never returns more than there are.
+#[must_use]
+pub fn owned_references(name: mach_port_name_t) -> u32 {
+    Place::of(name).map_or(0, |place| place.look().owned_of(place.generation))
+}
+
+/// The user references of a send right at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct References {
+    /// All that the task holds. 0 for a name that is there and is no send right, such as a dead name.
+    pub total: mach_port_urefs_t,
+    /// Of these, those that [`SendRight`](super::SendRight)s own.
+    pub owned: u32,
+}
+
+impl References {
+    /// Returns how many are owned by no right of this crate.
+    #[must_use]
+    pub const fn others(self) -> u32 {
+        self.total.saturating_sub(self.owned)
+    }
+}
+
+/// Looks that wait for changes under way to end, and looks in all.
+const PATIENT: u32 = 1_000;
+const LOOKS: u32 = 2 * PATIENT;
+
+/// Returns the user references of the send right under `name`, and how many of them are owned by [`SendRight`](super::SendRight)s, both
+/// as they were at one moment.
+///
+/// So references of others stay releasable while threads make and drop rights on the same name: taking
+/// `-(others - n)` of them with [`modify_references`](super::modify_references) leaves `n` and every owned one, whatever these threads
+/// do meanwhile. Where a change is under way for long (its thread is suspended in the middle), it counts as an owned reference.
+///
+/// # Errors
+/// `KERN_INVALID_NAME`: no such name. `KERN_ABORTED`: rights on the name changed during each of many looks.
+pub fn send_references(name: mach_port_name_t) -> Result<References, KernReturn> {
+    let Some(place) = Place::of(name) else {
+        // No kernel gives such a name out. If one does, nothing of it is taken for anybody's.
+        let total = user_references(name, MACH_PORT_RIGHT_SEND)?;
+        return Ok(References {
+            total,
+            owned: total,
+        });
+    };
+    for look in 0..LOOKS {
+        let before = place.look();
+        if before.changes == 0 || look >= PATIENT {
+            let total = user_references(name, MACH_PORT_RIGHT_SEND)?;
+            if place.look() == before {
+                let owned = before.owned_of(place.generation) + before.changes;
+                return Ok(References {
+                    total,
+                    owned: owned.min(total),
+                });
+            }
+        }
+        // SAFETY: no preconditions.
+        unsafe { libc::sched_yield() };
+    }
+    Err(KernReturn::ABORTED)
+}
+
+/// Forgets all counts: in the child of a fork, which has none of the parent's rights.
+pub(super) fn forget_all() {
+    for word in WORDS.iter().take(USED.load(Ordering::Relaxed) as usize) {
+        if word.load(Ordering::Relaxed) != 0 {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn word(owned: u32, generation: u32) -> Word {
+        Word {
+            owned,
+            generation,
+            ..Word::default()
+        }
+    }
+
+    #[test]
+    fn a_word_is_what_was_packed_and_versions_wrap() {
+        let all = Word {
+            owned: MOST_OWNED,
+            changes: MOST_CHANGES,
+            version: VERSIONS - 1,
+            generation: 0xff,
+        };
+        assert_eq!(Word::unpack(all.pack()), all);
+        assert_eq!(all.pack(), u64::MAX);
+        let mut wrapped = all;
+        wrapped.version += 1;
+        assert_eq!(Word::unpack(wrapped.pack()), Word { version: 0, ..all });
+    }
+
+    #[test]
+    fn c0_2_a_count_does_not_pass_to_the_next_name_of_an_index() {
+        let mut counted = word(3, 0x07);
+        counted.add(0x0b);
+        assert_eq!(counted, word(1, 0x0b), "the earlier name is gone");
+        counted.remove(0x07);
+        assert_eq!(
+            counted.owned, 1,
+            "a right of the earlier name takes nothing"
+        );
+        counted.remove(0x0b);
+        counted.remove(0x0b);
+        assert_eq!(counted.owned, 0, "never below");
+    }
+
+    #[test]
+    fn a_count_that_is_full_stays_as_the_kernels_does() {
+        let mut full = word(MOST_OWNED, 3);
+        full.add(3);
+        assert_eq!(full.owned, MOST_OWNED);
+        full.remove(3);
+        assert_eq!(full.owned, MOST_OWNED);
+    }
+
+    #[test]
+    fn names_that_no_kernel_gives_out_have_no_place() {
+        for name in [u32::MAX, (INDICES as u32) << 8] {
+            assert_eq!(owned_references(name), 0);
+            let name = Name::new(name);
+            if let Some(name) = name {
+                enter(name);
+                leave(name);
+                Change::begin(name).taken();
+            }
+        }
+    }
+}
