@@ -8,6 +8,7 @@ use crate::route::{Route, Routing};
 use crate::serve::serve;
 use crate::shared::Shared;
 use crate::stats::Stats;
+use core::cell::Cell;
 use core::fmt;
 use mach_sys::kernel::system;
 use mach_sys::rights::{PortSet, ReceiveRight, SendRight};
@@ -97,6 +98,7 @@ impl Builder {
             .name(self.name)
             .stack_size(self.stack_size)
             .spawn(move || {
+                SERVES.set(true);
                 serve(&serving, &handler, on_panic);
                 // The control port lives as long as somebody may send to it.
                 drop(control);
@@ -108,6 +110,11 @@ impl Builder {
             thread: Some(thread),
         })
     }
+}
+
+std::thread_local! {
+    /// Whether the thread is a server's. Constant, without a destructor: nothing is allocated for it.
+    static SERVES: Cell<bool> = const { Cell::new(false) };
 }
 
 /// A running server: a thread on a port set. Dropping it closes all routes, which declines what is queued, and ends the thread
@@ -130,6 +137,12 @@ impl Server {
     /// Its ports or its thread could not be made.
     pub fn start(handler: impl Handler) -> Result<Self, StartError> {
         Self::builder().start(handler)
+    }
+
+    /// Returns whether the calling thread is the thread of a server, whichever of this process's servers.
+    #[must_use]
+    pub fn is_server_thread() -> bool {
+        SERVES.get()
     }
 
     /// Routes a target's exceptions here, through a port of their own, until the route is closed.

@@ -48,6 +48,13 @@ impl EmergencyStack {
         let start = self.base + self.guard;
         start as u64..(start + SIZE) as u64
     }
+
+    /// Whether the calling thread runs on it.
+    pub(crate) fn is_in_use(&self) -> bool {
+        let here = 0_u8;
+        self.range()
+            .contains(&(core::hint::black_box(&raw const here) as u64))
+    }
 }
 
 impl Drop for EmergencyStack {

@@ -29,6 +29,7 @@ mod receive;
 mod references;
 mod send;
 mod send_once;
+mod word;
 
 pub use borrowed::Borrowed;
 pub use census::{Census, CensusError};

@@ -8,10 +8,11 @@
 //! index: when a name is counted, it is there, and so nothing is left of an earlier one.
 //!
 //! A reference and its count cannot change in one step. A *change* is announced before the kernel's count moves and ends after it; a
-//! reader that saw one, or whose two looks at the word differ, looks again.
+//! reader that saw one, or whose two looks at the word differ, looks again, or counts what it saw as owned.
 
 use super::name::Name;
 use super::references::user_references;
+use super::word::Word;
 use crate::kern_return::KernReturn;
 use crate::port::MACH_PORT_RIGHT_SEND;
 use crate::types::{mach_port_name_t, mach_port_urefs_t};
@@ -23,70 +24,6 @@ const INDICES: usize = 1 << 19;
 static WORDS: [AtomicU64; INDICES] = [const { AtomicU64::new(0) }; INDICES];
 /// One more than the highest index in use so far.
 static USED: AtomicU32 = AtomicU32::new(0);
-
-/// What a word says. From low to high: 20 bits count, 16 bits changes, 20 bits version, 8 bits generation.
-#[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
-struct Word {
-    /// References that right types own. Stays at its largest value, as the kernel's count does at 65535 (A7.3).
-    owned: u32,
-    /// Changes under way.
-    changes: u32,
-    /// Goes up with every change, so that a word that went there and back is seen to differ.
-    version: u32,
-    /// The low byte of the name.
-    generation: u32,
-}
-
-const MOST_OWNED: u32 = (1 << 20) - 1;
-const MOST_CHANGES: u32 = (1 << 16) - 1;
-const VERSIONS: u32 = 1 << 20;
-
-impl Word {
-    const fn unpack(bits: u64) -> Self {
-        Self {
-            owned: bits as u32 & MOST_OWNED,
-            changes: (bits >> 20) as u32 & MOST_CHANGES,
-            version: (bits >> 36) as u32 & (VERSIONS - 1),
-            generation: (bits >> 56) as u32,
-        }
-    }
-
-    const fn pack(self) -> u64 {
-        self.owned as u64
-            | (self.changes as u64) << 20
-            | ((self.version % VERSIONS) as u64) << 36
-            | (self.generation as u64) << 56
-    }
-
-    /// References owned of the name of this generation.
-    const fn owned_of(self, generation: u32) -> u32 {
-        if self.generation == generation {
-            self.owned
-        } else {
-            0
-        }
-    }
-
-    fn begin(&mut self) {
-        self.changes = (self.changes + 1).min(MOST_CHANGES);
-    }
-
-    fn end(&mut self) {
-        self.changes = self.changes.saturating_sub(1);
-    }
-
-    fn add(&mut self, generation: u32) {
-        self.owned = (self.owned_of(generation) + 1).min(MOST_OWNED);
-        self.generation = generation;
-    }
-
-    /// The count of an earlier name of this index is gone with it.
-    fn remove(&mut self, generation: u32) {
-        if self.generation == generation && self.owned != MOST_OWNED {
-            self.owned = self.owned.saturating_sub(1);
-        }
-    }
-}
 
 /// The place of a name in the table; `None` for an index that no kernel gives out.
 #[derive(Clone, Copy)]
@@ -202,6 +139,8 @@ pub struct References {
     pub total: mach_port_urefs_t,
     /// Of these, those that [`SendRight`](super::SendRight)s own.
     pub owned: u32,
+    /// Whether `owned` is exact. Otherwise rights on the name changed during the whole look, and it may be too large.
+    pub is_exact: bool,
 }
 
 impl References {
@@ -212,44 +151,54 @@ impl References {
     }
 }
 
-/// Looks that wait for changes under way to end, and looks in all.
-const PATIENT: u32 = 1_000;
-const LOOKS: u32 = 2 * PATIENT;
+/// Looks for a moment at which nothing changes.
+const LOOKS: u32 = 100;
 
 /// Returns the user references of the send right under `name`, and how many of them are owned by [`SendRight`](super::SendRight)s, both
 /// as they were at one moment.
 ///
 /// So references of others stay releasable while threads make and drop rights on the same name: taking
 /// `-(others - n)` of them with [`modify_references`](super::modify_references) leaves `n` and every owned one, whatever these threads
-/// do meanwhile. Where a change is under way for long (its thread is suspended in the middle), it counts as an owned reference.
+/// do meanwhile. Where rights on the name are made and dropped all the time, or a thread is suspended while it does so, `owned` is too
+/// large by at most the changes that were seen, never too small.
 ///
 /// # Errors
-/// `KERN_INVALID_NAME`: no such name. `KERN_ABORTED`: rights on the name changed during each of many looks.
+/// `KERN_INVALID_NAME`: no such name.
 pub fn send_references(name: mach_port_name_t) -> Result<References, KernReturn> {
     let Some(place) = Place::of(name) else {
-        // No kernel gives such a name out. If one does, nothing of it is taken for anybody's.
+        // No kernel gives such a name out. If one does, nothing of it is taken for a reference without an owner.
         let total = user_references(name, MACH_PORT_RIGHT_SEND)?;
         return Ok(References {
             total,
             owned: total,
+            is_exact: false,
         });
     };
-    for look in 0..LOOKS {
+    // The look that saw fewest changes.
+    let mut best: Option<(u32, References)> = None;
+    for _ in 0..LOOKS {
         let before = place.look();
-        if before.changes == 0 || look >= PATIENT {
-            let total = user_references(name, MACH_PORT_RIGHT_SEND)?;
-            if place.look() == before {
-                let owned = before.owned_of(place.generation) + before.changes;
-                return Ok(References {
-                    total,
-                    owned: owned.min(total),
-                });
-            }
+        let total = user_references(name, MACH_PORT_RIGHT_SEND)?;
+        // What was owned when the kernel counted: at most what was owned before, one more for each change that was under way, and one
+        // more for each that was announced since.
+        let unsure = before.changes + place.look().updates_since(before);
+        if best.is_none_or(|(least, _)| unsure < least) {
+            let owned = before.owned_of(place.generation) + unsure;
+            let references = References {
+                total,
+                owned: owned.min(total),
+                is_exact: unsure == 0,
+            };
+            best = Some((unsure, references));
+        }
+        if unsure == 0 {
+            break;
         }
         // SAFETY: no preconditions.
         unsafe { libc::sched_yield() };
     }
-    Err(KernReturn::ABORTED)
+    best.map(|(_, references)| references)
+        .ok_or(KernReturn::FAILURE)
 }
 
 /// Forgets all counts: in the child of a fork, which has none of the parent's rights.
@@ -264,53 +213,6 @@ pub(super) fn forget_all() {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn word(owned: u32, generation: u32) -> Word {
-        Word {
-            owned,
-            generation,
-            ..Word::default()
-        }
-    }
-
-    #[test]
-    fn a_word_is_what_was_packed_and_versions_wrap() {
-        let all = Word {
-            owned: MOST_OWNED,
-            changes: MOST_CHANGES,
-            version: VERSIONS - 1,
-            generation: 0xff,
-        };
-        assert_eq!(Word::unpack(all.pack()), all);
-        assert_eq!(all.pack(), u64::MAX);
-        let mut wrapped = all;
-        wrapped.version += 1;
-        assert_eq!(Word::unpack(wrapped.pack()), Word { version: 0, ..all });
-    }
-
-    #[test]
-    fn c0_2_a_count_does_not_pass_to_the_next_name_of_an_index() {
-        let mut counted = word(3, 0x07);
-        counted.add(0x0b);
-        assert_eq!(counted, word(1, 0x0b), "the earlier name is gone");
-        counted.remove(0x07);
-        assert_eq!(
-            counted.owned, 1,
-            "a right of the earlier name takes nothing"
-        );
-        counted.remove(0x0b);
-        counted.remove(0x0b);
-        assert_eq!(counted.owned, 0, "never below");
-    }
-
-    #[test]
-    fn a_count_that_is_full_stays_as_the_kernels_does() {
-        let mut full = word(MOST_OWNED, 3);
-        full.add(3);
-        assert_eq!(full.owned, MOST_OWNED);
-        full.remove(3);
-        assert_eq!(full.owned, MOST_OWNED);
-    }
 
     #[test]
     fn names_that_no_kernel_gives_out_have_no_place() {
