@@ -85,10 +85,12 @@ pub enum JoinError {
     /// A thread cannot wait for its own end.
     #[error("a thread cannot join itself")]
     Itself,
-    /// The thread waits for the calling one (`EDEADLK`). Only circles of two are seen; threads that wait for each other in a larger
-    /// circle wait for ever.
-    #[error("the thread is joining the calling one")]
+    /// The thread is waiting for the calling one to end, directly or over other threads, so that all would wait for ever.
+    #[error("the thread is waiting for the calling one to end")]
     Deadlock,
+    /// An exception server's thread cannot wait: the other thread may need it to answer an exception.
+    #[error("an exception server's thread cannot join")]
+    ServerThread,
     /// The host refused with this error number.
     #[error("joining the thread: error {0}")]
     Host(i32),

@@ -4,7 +4,9 @@
 use crate::error::JoinError;
 use crate::outcome::{Ended, Shared};
 use crate::process::Process;
+use crate::waiting::Waiting;
 use core::fmt;
+use exc_server::Server;
 use std::sync::Arc;
 
 /// Owns a started thread. Dropping the handle detaches the thread; its result and report are lost. In the child of a fork it does
@@ -40,32 +42,32 @@ impl<T> Handle<T> {
     /// Waits for the thread's end. The kernel's own part of it may take a moment longer: the name of its port may live on.
     ///
     /// # Errors
-    /// Called on the thread itself, by a thread that it is joining, or in the child of a fork. The thread is detached then, as if the
-    /// handle had been dropped.
-    pub fn join(self) -> Result<Ended<T>, JoinError> {
+    /// Called on the thread itself, by a thread whose end it waits for, on an exception server's thread, or in the child of a fork. The thread
+    /// is detached then, as if the handle had been dropped.
+    pub fn join(mut self) -> Result<Ended<T>, JoinError> {
         if !self.process.is_current() {
             return Err(JoinError::Forked);
         }
+        if Server::is_server_thread() {
+            return Err(JoinError::ServerThread);
+        }
+        // SAFETY: no preconditions.
+        let this = unsafe { libc::pthread_self() };
         // SAFETY: the thread was created joinable, was not joined, and is not detached while the handle lives.
-        let itself = unsafe { libc::pthread_equal(self.thread, libc::pthread_self()) != 0 };
-        if itself {
+        if unsafe { libc::pthread_equal(self.thread, this) } != 0 {
             return Err(JoinError::Itself);
         }
-        self.wait()
-    }
-
-    /// The thread is not the calling one, and of this process.
-    fn wait(mut self) -> Result<Ended<T>, JoinError> {
-        // SAFETY: the thread was created joinable, was not joined, and is not detached while the handle lives.
-        match unsafe { libc::pthread_join(self.thread, core::ptr::null_mut()) } {
-            0 => self.joined = true,
-            // Nothing was done: dropping the handle detaches the thread.
+        let waiting = Waiting::begin(this, self.thread).ok_or(JoinError::Deadlock)?;
+        // SAFETY: as above.
+        let error = unsafe { libc::pthread_join(self.thread, core::ptr::null_mut()) };
+        drop(waiting);
+        // Only a deadlock leaves the thread as it was: dropping the handle detaches it. Another refusal says that the identifier is none
+        // that can be joined, nor then detached.
+        self.joined = error != libc::EDEADLK;
+        match error {
+            0 => {}
             libc::EDEADLK => return Err(JoinError::Deadlock),
-            // The identifier is none that can be joined, nor then detached.
-            error => {
-                self.joined = true;
-                return Err(JoinError::Host(error));
-            }
+            error => return Err(JoinError::Host(error)),
         }
         let exit = self.shared.exit.take().ok_or(JoinError::NoResult)?;
         let report = self.shared.report.take();

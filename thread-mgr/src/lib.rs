@@ -48,6 +48,7 @@ mod slot;
 mod start;
 mod take_in;
 mod thread;
+mod waiting;
 
 pub use attach::Attached;
 pub use audit::{Audit, Difference};

@@ -137,7 +137,8 @@ impl Builder {
     }
 
     /// Redirects only what this wants; the rest is declined untouched, so that debuggers and crash reporters see the original
-    /// fault. It runs on the server's thread while the faulting one is stopped: no allocation, no lock that a thread may hold.
+    /// fault. It runs on the server's thread while the faulting one is stopped: no allocation, no lock that a thread may hold. There a
+    /// thread cannot be attached or joined ([`AttachError::ServerThread`], [`JoinError::ServerThread`](crate::JoinError)).
     pub fn only_if(
         mut self,
         wants: impl Fn(&Exception<'_>) -> bool + Send + Sync + 'static,

@@ -37,12 +37,12 @@ pub enum Normalization {
     Dead(u32),
     /// No such name, or one that is no send right.
     Invalid(KernReturn),
-    /// Other code changed the count at the same time.
+    /// Other code changed the count at the same time, or rights on the name were made and dropped during the whole look.
     Raced {
         /// References that were seen at first, without those that rights own.
         seen: u32,
-        /// The kernel's answer to the last try, or to the look that followed it. Success means that the trim was done and that there is
-        /// more to trim again.
+        /// The kernel's answer to the last try, or to the look that followed it. Success means that all was done that was
+        /// sure to be right, and that there may be more.
         code: KernReturn,
     },
 }
@@ -131,10 +131,14 @@ pub(crate) fn look(name: mach_port_name_t) -> Found {
             _ => invalid(KernReturn::INVALID_RIGHT),
         },
         (PEGGED.., _) => found(Normalization::Pegged, None),
-        (_, 0) if references.is_exact => found(Normalization::Short(owned), Some(total)),
+        (_, others @ (0 | 1)) if !references.is_exact => {
+            // What was in the middle of being made or dropped may hide the kernel's own, or one that nothing owns.
+            let (seen, code) = (others, KernReturn::SUCCESS);
+            found(Normalization::Raced { seen, code }, Some(total))
+        }
+        (_, 0) => found(Normalization::Short(owned), Some(total)),
         (1, _) => found(Normalization::AlreadyOne, Some(total)),
-        // What was in the middle of being made or dropped may have hidden the kernel's own.
-        (_, 0 | 1) => found(Normalization::Owned(total - 1), Some(total)),
+        (_, 1) => found(Normalization::Owned(owned), Some(total)),
         (_, others) => found(Normalization::Surplus(others - 1), Some(total)),
     }
 }

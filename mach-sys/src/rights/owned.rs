@@ -86,10 +86,17 @@ pub(super) fn leave(name: Name) {
 pub(super) struct Change(Option<Place>);
 
 impl Change {
-    /// Announces a change, before the kernel is called.
+    /// Announces a change, before the kernel is called. Waits a moment for a reader that waits for a quiet one, and no longer: the
+    /// reader's thread may be suspended.
     pub(super) fn begin(name: Name) -> Self {
         let place = place(name);
         if let Some(place) = place {
+            for times in 0..WAITS {
+                if !place.look().is_looked_at {
+                    break;
+                }
+                give_way(times);
+            }
             place.update(Word::begin);
         }
         Self(place)
@@ -151,8 +158,24 @@ impl References {
     }
 }
 
-/// Looks for a moment at which nothing changes.
-const LOOKS: u32 = 100;
+/// Looks for a moment at which nothing changes: some 100 milliseconds in all.
+const LOOKS: u32 = 500;
+/// Looks after which changes are asked to wait, and how often these then wait: some 6 milliseconds.
+const LOOKS_ALONE: u32 = 5;
+const WAITS: u32 = 50;
+
+/// Lets other threads run for a while; the first few times only those that are about to.
+fn give_way(times: u32) {
+    const YIELDS: u32 = 20;
+    // SAFETY: neither has preconditions but the time's, which is well below a second.
+    unsafe {
+        if times < YIELDS {
+            libc::sched_yield();
+        } else {
+            libc::usleep(200);
+        }
+    }
+}
 
 /// Returns the user references of the send right under `name`, and how many of them are owned by [`SendRight`](super::SendRight)s, both
 /// as they were at one moment.
@@ -174,31 +197,53 @@ pub fn send_references(name: mach_port_name_t) -> Result<References, KernReturn>
             is_exact: false,
         });
     };
-    // The look that saw fewest changes.
-    let mut best: Option<(u32, References)> = None;
-    for _ in 0..LOOKS {
-        let before = place.look();
-        let total = user_references(name, MACH_PORT_RIGHT_SEND)?;
-        // What was owned when the kernel counted: at most what was owned before, one more for each change that was under way, and one
-        // more for each that was announced since.
-        let unsure = before.changes + place.look().updates_since(before);
-        if best.is_none_or(|(least, _)| unsure < least) {
-            let owned = before.owned_of(place.generation) + unsure;
-            let references = References {
-                total,
-                owned: owned.min(total),
-                is_exact: unsure == 0,
-            };
-            best = Some((unsure, references));
-        }
-        if unsure == 0 {
+    let mut best = look(place, name)?;
+    let mut asked = false;
+    for tries in 1..LOOKS {
+        if best.unsure == 0 {
             break;
         }
-        // SAFETY: no preconditions.
-        unsafe { libc::sched_yield() };
+        if tries == LOOKS_ALONE {
+            asked = true;
+            place.update(|word| word.is_looked_at = true);
+        }
+        give_way(tries);
+        match look(place, name) {
+            Ok(found) if found.unsure < best.unsure => best = found,
+            Ok(_) => {}
+            // The name went away meanwhile.
+            Err(_) => break,
+        }
     }
-    best.map(|(_, references)| references)
-        .ok_or(KernReturn::FAILURE)
+    if asked {
+        place.update(|word| word.is_looked_at = false);
+    }
+    Ok(References {
+        total: best.total,
+        owned: best.owned.min(best.total),
+        is_exact: best.unsure == 0,
+    })
+}
+
+/// What one look saw.
+struct Look {
+    total: u32,
+    /// What was owned when the kernel counted, at most.
+    owned: u32,
+    /// By how much that may be too large.
+    unsure: u32,
+}
+
+fn look(place: Place, name: mach_port_name_t) -> Result<Look, KernReturn> {
+    let before = place.look();
+    let total = user_references(name, MACH_PORT_RIGHT_SEND)?;
+    // Each change that was under way may have added one, and so may each that was announced since.
+    let unsure = before.changes + place.look().updates_since(before);
+    Ok(Look {
+        total,
+        owned: before.owned_of(place.generation) + unsure,
+        unsure,
+    })
 }
 
 /// Forgets all counts: in the child of a fork, which has none of the parent's rights.

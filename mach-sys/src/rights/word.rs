@@ -1,12 +1,14 @@
 //! What the table of owned references says of one index, packed into a word.
 
-/// What a word says. From low to high: 20 bits count, 16 bits changes, 20 bits version, 8 bits generation.
+/// What a word says. From low to high: 20 bits count, 15 bits changes, 1 bit looked at, 20 bits version, 8 bits generation.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub(super) struct Word {
     /// References that right types own. Stays at its largest value, as the kernel's count does at 65535 (A7.3).
     pub(super) owned: u32,
     /// Changes under way.
     pub(super) changes: u32,
+    /// A reader cannot find a quiet moment: changes that can wait do.
+    pub(super) is_looked_at: bool,
     /// Goes up with every change, so that a word that went there and back is seen to differ.
     pub(super) version: u32,
     /// The low byte of the name.
@@ -14,7 +16,7 @@ pub(super) struct Word {
 }
 
 const MOST_OWNED: u32 = (1 << 20) - 1;
-const MOST_CHANGES: u32 = (1 << 16) - 1;
+const MOST_CHANGES: u32 = (1 << 15) - 1;
 const VERSIONS: u32 = 1 << 20;
 
 impl Word {
@@ -22,6 +24,7 @@ impl Word {
         Self {
             owned: bits as u32 & MOST_OWNED,
             changes: (bits >> 20) as u32 & MOST_CHANGES,
+            is_looked_at: bits >> 35 & 1 != 0,
             version: (bits >> 36) as u32 & (VERSIONS - 1),
             generation: (bits >> 56) as u32,
         }
@@ -30,6 +33,7 @@ impl Word {
     pub(super) const fn pack(self) -> u64 {
         self.owned as u64
             | (self.changes as u64) << 20
+            | (self.is_looked_at as u64) << 35
             | ((self.version % VERSIONS) as u64) << 36
             | (self.generation as u64) << 56
     }
@@ -57,6 +61,9 @@ impl Word {
     }
 
     pub(super) fn add(&mut self, generation: u32) {
+        if self.generation != generation {
+            self.is_looked_at = false;
+        }
         self.owned = (self.owned_of(generation) + 1).min(MOST_OWNED);
         self.generation = generation;
     }
@@ -86,6 +93,7 @@ mod tests {
         let all = Word {
             owned: MOST_OWNED,
             changes: MOST_CHANGES,
+            is_looked_at: true,
             version: VERSIONS - 1,
             generation: 0xff,
         };
