@@ -172,7 +172,8 @@ class Crate:
                 target = target[:-1]
             found.add(self.file_of(target))
         inline = inline_modules(text)
-        bare = re.sub(r"\buse\s+[^;]+;", lambda use: " " * len(use.group()), text)
+        # Neither use declarations nor `pub(in path)`, which says who may import and is no import.
+        bare = re.sub(r"\buse\s+[^;]+;|\(in\s[^)]*\)", lambda other: " " * len(other.group()), text)
         for path in re.finditer(r"(?<![\w:])(?:crate|super|self)(?:::\w+)+", bare):
             deep = sum(start <= path.start() < end for start, end in inline)
             target = self.absolute(module, path.group().split("::"), deep)

@@ -36,8 +36,10 @@ impl Default for Config {
 }
 
 impl Config {
-    /// As many threads as there will be slots.
-    pub(crate) fn slots(&self) -> u32 {
+    /// How many threads the kernel has room for: [`threads`](Self::threads), at least 1 and at most 65 536, rounded up to a power
+    /// of two.
+    #[must_use]
+    pub fn slots(&self) -> u32 {
         self.threads.clamp(1, LARGEST).next_power_of_two()
     }
 }

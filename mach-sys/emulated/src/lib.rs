@@ -15,14 +15,13 @@
 //! | `host` | the host's own ways: signals, contexts, futexes, stacks, the end of threads; nowhere else |
 //!
 //! # What it does to the process
-//! Set up by [`start`] or [`start_with`], or by the first kernel call if nobody did: handlers for the five synchronous signals (what was installed
-//! before becomes the host level), a `pthread_atfork` handler, a thread-specific-data key, and one thread that watches for the
-//! end of others. Nothing is exported under a name of libSystem's.
+//! Set up by `start` or `start_with`, or by the first kernel call if nobody did: handlers for the five synchronous signals (what was
+//! installed before becomes the host level), a `pthread_atfork` handler, a thread-specific-data key, and one thread that watches for
+//! the end of others. Nothing is exported under a name of libSystem's. On Apple's systems only the configuration is here.
 //!
 //! # Limits
 //! One lock for the whole kernel instead of one per space, so that an operation over several spaces is one step. Messages larger
 //! than 5312 bytes, out-of-line memory, guarded ports, vouchers and notification requests are not carried.
-#![cfg(not(target_vendor = "apple"))]
 #![deny(unsafe_code)]
 
 mod config;
