@@ -25,7 +25,7 @@ impl<A: Arch> Fault<A> {
     /// An exception, with its code and subcode as they came.
     ///
     /// The handler sees the signal and `siginfo_t` that XNU would have made of it; the one thing left out is the turn from
-    /// SIGBUS to SIGSEGV below the main thread's stack (A12.4), where the caller who knows the stack says [`Self::signal`].
+    /// SIGBUS to SIGSEGV below the main thread's stack (A12.4), where a caller that knows the stack uses [`Self::signal`].
     pub const fn new(kind: ExceptionType, code: i64, subcode: i64) -> Self {
         Self {
             cause: Cause::Exception(kind, [code, subcode]),

@@ -6,7 +6,7 @@
 //! every host. When it returns, a trampoline restores the vector registers and traps; [`TrampolinePlan::return_from`] recognises
 //! that trap, checks the frame, and returns the registers to go back to, with the handler's edits.
 //!
-//! Nothing here knows of ports or exception servers: whoever can read and set a stopped thread's registers can use it. Both
+//! Nothing here knows of ports or exception servers: code that can read and set a stopped thread's registers can use it. Both
 //! machines' rewriters are there on every host; only [`Native`] and its trampoline are the compiling one's.
 //!
 //! ```
@@ -62,7 +62,7 @@ pub use arch::{Arch, Arm64, Native, X86_64};
 pub use caller::return_to_caller;
 pub use error::{RedirectError, ReturnError};
 pub use fault::Fault;
-pub use frame::{Frame, FrameRef};
+pub use frame::{Frame, FrameId};
 pub use key::Key;
 pub use mach_sys::darwin::DarwinSignal;
 pub use mask::{Held, Mask};

@@ -9,7 +9,7 @@ use crate::arch::{Arch, Native};
 use crate::error::RedirectError;
 use crate::fault::Fault;
 use crate::frame::{
-    Frame, FrameRef, HEADER_ALIGN, HEADER_WORDS, Header, Image, flag, stack_of, word,
+    Frame, FrameId, HEADER_ALIGN, HEADER_WORDS, Header, Image, flag, stack_of, word,
 };
 use crate::memory::Memory;
 use crate::trampoline::{Code, Entry, Trampoline, TrampolinePlan};
@@ -60,7 +60,7 @@ pub struct Redirect<A: Arch = Native, C: Code<A> = Trampoline> {
     float: Option<A::FloatState>,
     signal_mask: u32,
     tag: u64,
-    outer: Option<FrameRef>,
+    outer: Option<FrameId>,
 }
 
 /// The smallest page of either machine.
@@ -146,7 +146,7 @@ impl<A: Arch, C: Code<A>> Redirect<A, C> {
 
     /// The innermost frame that the thread is inside of, if a handler was interrupted. [`Resumed`](crate::Resumed) gives it back,
     /// and [`TrampolinePlan::still_inside`] follows it.
-    pub fn inside(mut self, outer: Option<FrameRef>) -> Self {
+    pub fn inside(mut self, outer: Option<FrameId>) -> Self {
         self.outer = outer;
         self
     }

@@ -5,7 +5,7 @@ use mach_sys::thread_state::Registers;
 
 use crate::arch::{Arch, CONTEXT_STATE, Native};
 use crate::error::ReturnError;
-use crate::frame::{FrameRef, HEADER_SIZE, Header, flag, word};
+use crate::frame::{FrameId, HEADER_SIZE, Header, flag, word};
 use crate::memory::Memory;
 use crate::trampoline::TrampolinePlan;
 
@@ -19,9 +19,9 @@ pub struct Resumed<A: Arch = Native> {
     /// The redirect's tag.
     pub tag: u64,
     /// The frame that is now at an end.
-    pub frame: FrameRef,
+    pub frame: FrameId,
     /// The frame that the thread is inside of now, if its redirect was said to be inside one.
-    pub outer: Option<FrameRef>,
+    pub outer: Option<FrameId>,
 }
 
 impl<A: Arch> TrampolinePlan<A> {
@@ -57,7 +57,7 @@ impl<A: Arch> TrampolinePlan<A> {
         Ok(Some(Resumed {
             state: resumed,
             tag: header[word::TAG],
-            frame: FrameRef {
+            frame: FrameId {
                 address: frame,
                 depth: depth_of(&header),
             },
@@ -73,10 +73,10 @@ impl<A: Arch> TrampolinePlan<A> {
     /// a thread switches to by itself are not known here.
     pub fn still_inside(
         &self,
-        innermost: FrameRef,
+        innermost: FrameId,
         sp: u64,
         memory: &impl Memory,
-    ) -> Result<Option<FrameRef>, ReturnError> {
+    ) -> Result<Option<FrameId>, ReturnError> {
         let mut next = Some(innermost);
         while let Some(frame) = next {
             let header = self.header(frame.address, memory)?;
@@ -110,8 +110,8 @@ fn depth_of(header: &Header) -> u32 {
     u32::try_from(header[word::DEPTH]).unwrap_or(u32::MAX)
 }
 
-fn outer_of(header: &Header) -> Option<FrameRef> {
-    Some(FrameRef {
+fn outer_of(header: &Header) -> Option<FrameId> {
+    Some(FrameId {
         address: header[word::OUTER],
         depth: depth_of(header).saturating_sub(1),
     })

@@ -92,7 +92,7 @@ pub(crate) fn adopt(managed: Box<Managed>) -> Result<*const Managed, i32> {
     match set(pointer) {
         Ok(()) => Ok(pointer),
         Err(error) => {
-            // SAFETY: the pointer came out of the box just now, and nobody else has it.
+            // SAFETY: the pointer came out of the box just now, and no other code has it.
             let managed = unsafe { Box::from_raw(pointer) };
             let _ = managed.take_end().and_then(Running::detach);
             Err(error)

@@ -22,7 +22,7 @@ pub(crate) struct Inner {
     pub(crate) mask: ExceptionMask,
     pub(crate) delivery: Delivery,
     pub(crate) promise: Option<SurplusPromise>,
-    pub(crate) patience: Duration,
+    pub(crate) drain_timeout: Duration,
     pub(crate) records: Arc<Records>,
     pub(crate) stacks: Stacks,
     pub(crate) registry: Registry,

@@ -38,7 +38,7 @@ impl Manager {
                 | ExceptionMask::ARITHMETIC
                 | ExceptionMask::BREAKPOINT,
             promise: None,
-            patience: Duration::from_secs(5),
+            drain_timeout: Duration::from_secs(5),
             on_panic: PanicPolicy::Decline,
             filter: None,
         }
@@ -104,7 +104,7 @@ pub struct Builder {
     entry: Entry,
     mask: ExceptionMask,
     promise: Option<SurplusPromise>,
-    patience: Duration,
+    drain_timeout: Duration,
     on_panic: PanicPolicy,
     filter: Option<Box<Filter>>,
 }
@@ -125,8 +125,8 @@ impl Builder {
 
     /// Sets how long the exit of a thread waits for answers under way; 5 seconds by default. A time that no clock reaches waits without
     /// limit.
-    pub fn patience(mut self, limit: Duration) -> Self {
-        self.patience = limit;
+    pub fn drain_timeout(mut self, limit: Duration) -> Self {
+        self.drain_timeout = limit;
         self
     }
 
@@ -178,7 +178,7 @@ impl Builder {
                 mask: self.mask,
                 delivery: Delivery::state::<NativeState>(),
                 promise: self.promise,
-                patience: self.patience,
+                drain_timeout: self.drain_timeout,
                 records,
                 stacks: Stacks::new(),
                 registry: Registry::default(),
@@ -195,7 +195,7 @@ impl fmt::Debug for Builder {
             .field("entry", &self.entry)
             .field("mask", &self.mask)
             .field("promise", &self.promise)
-            .field("patience", &self.patience)
+            .field("drain_timeout", &self.drain_timeout)
             .finish_non_exhaustive()
     }
 }

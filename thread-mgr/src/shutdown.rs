@@ -5,9 +5,9 @@
 //! | step | what happens | why there |
 //! |---|---|---|
 //! | [`Running::quiesce`] | waits, with a deadline, until no exception of the thread is being answered | an answer under way may still hold rights on the thread, and may write to its stacks |
-//! | [`Quiesced::unroute`] | puts the previous exception ports back, if ours are still in place, and releases the saved rights | an installation holds one reference on the thread's own name until then, which must not show up as surplus |
+//! | [`Quiesced::unroute`] | puts the previous exception ports back, if the manager's are still in place, and releases the saved rights | an installation holds one reference on the thread's own name until then, which must not show up as surplus |
 //! | [`Unrouted::close_port`] | takes the port out of the set, makes its late messages stale, waits for those that were received before, destroys it | what is still queued is declined, and nobody waits |
-//! | [`PortClosed::deregister`] | takes the thread out of the registry | from here on it is nobody's |
+//! | [`PortClosed::deregister`] | takes the thread out of the registry | the manager does not know it any more |
 //! | [`Deregistered::release`] | releases the emergency stack | no redirect can need it any more |
 //! | [`Released::normalize`] | releases the references of the kernel port that nothing owns, under the promise; else reports | the last thing: whatever ran before may have taken references |
 //! | `pthread_exit` | called, or fallen into | frees the stack and the thread's structure, and ends in the kernel's own release |
@@ -124,7 +124,7 @@ impl Running {
             core::mem::forget(self);
             return None;
         }
-        let limit = self.parts.inner.patience;
+        let limit = self.parts.inner.drain_timeout;
         let released = self
             .quiesce(limit)
             .unroute()
@@ -219,7 +219,7 @@ impl Unrouted {
         if let Some(port) = port {
             port.stop_delivery();
             if rest.in_flight.is_none() {
-                rest.in_flight = port.wait_idle(rest.inner.patience).err();
+                rest.in_flight = port.wait_idle(rest.inner.drain_timeout).err();
             }
             port.close_port();
         }
@@ -270,8 +270,7 @@ impl Deregistered {
     }
 }
 
-/// A thread that has nothing of its manager's any more. What may follow depends on who the thread is: it ends, or it goes on as it
-/// was.
+/// A thread that has nothing of its manager's any more. Either it ends, or it goes on as it was.
 #[derive(Debug)]
 #[must_use]
 pub struct Released {

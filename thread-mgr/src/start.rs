@@ -74,7 +74,7 @@ where
         // SAFETY: the call that succeeded filled it.
         return Ok(unsafe { thread.assume_init() });
     }
-    // SAFETY: no thread was created, so that the pointer is still ours.
+    // SAFETY: no thread was created, so that this function still owns the pointer.
     drop(unsafe { Box::from_raw(pointer) });
     Err(match stack_size {
         Some(size) if sized != 0 => SpawnError::StackSize { size, error },
@@ -124,7 +124,7 @@ where
             None => Exit::Exited(spawned.exit_value.get()),
         });
     }
-    // The result of a thread that nobody joins ends here, and its destructor may panic.
+    // The result of a thread that is not joined ends here, and its destructor may panic.
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(shared))) {
         core::mem::forget(payload);
     }

@@ -108,7 +108,7 @@ impl Listing {
     }
 
     fn names(&self) -> &[mach_port_name_t] {
-        // SAFETY: the kernel gave an array of this many names at this address, ours until it is released.
+        // SAFETY: the kernel gave an array of this many names at this address, which stays until it is released.
         unsafe { slice(self.names, self.names_count) }
     }
 
@@ -125,7 +125,7 @@ impl Drop for Listing {
             (self.names as u64, size(self.names_count)),
             (self.types as u64, size(self.types_count)),
         ] {
-            // SAFETY: the array belongs to this value, and nobody reads it any more.
+            // SAFETY: the array belongs to this value, and nothing reads it any more.
             unsafe { kernel::mach_vm_deallocate(kernel::system::task_self(), address, size) };
         }
     }

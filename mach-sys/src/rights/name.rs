@@ -11,7 +11,7 @@ pub struct Name(NonZeroU32);
 
 impl Name {
     /// A name that no kernel gives out: the low two bits of names are set (C0.2).
-    pub(super) const NOBODYS: Self = Self(NonZeroU32::MIN);
+    pub(super) const UNUSED: Self = Self(NonZeroU32::MIN);
 
     /// `None` for `MACH_PORT_NULL` and `MACH_PORT_DEAD`.
     #[must_use]
@@ -69,7 +69,8 @@ pub trait Right: Sized + Hold {
     /// ([`owned_references`](super::owned_references)).
     ///
     /// # Safety
-    /// The task owns a reference of this kind on `name`, and no other code will release it.
+    /// The task owns a reference of this kind on `name`, and no other code will release it. Until this call it counts as a reference that
+    /// no right owns: nothing trims those of the name at the same time.
     unsafe fn from_name(name: Name) -> Self;
 
     /// Gives up ownership without releasing anything. A send right's reference no longer counts as owned.

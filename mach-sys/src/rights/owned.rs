@@ -1,7 +1,7 @@
 //! How many user references of each name this crate's right types own.
 //!
-//! All references that a task holds on a name are one counter in the kernel (C0.1). Whoever releases references that nobody needs any
-//! more has to know how many are needed: [`send_references`] tells those of [`SendRight`](super::SendRight)s apart.
+//! All references that a task holds on a name are one counter in the kernel (C0.1). Code that releases forgotten references
+//! has to know how many are needed: [`send_references`] tells those of [`SendRight`](super::SendRight)s apart.
 //!
 //! One word for each index of the name table, in zeroed memory of which only what is used is ever touched: no allocation, no lock. The
 //! word holds the generation of the name that it counts for (C0.2), so that a count never passes from a name to the next one of that
@@ -131,7 +131,7 @@ impl Change {
 /// dead names (C1.1). 0 for a name that is not there.
 ///
 /// A right that was forgotten (`mem::forget`) counts for as long as the name exists, as its reference does. The kernel's own count
-/// bounds what is true of this one: if somebody released a reference that a right owned, this is too large, and
+/// bounds what is true of this one: if other code released a reference that a right owned, this is too large, and
 /// [`send_references`] never returns more than there are.
 #[must_use]
 pub fn owned_references(name: mach_port_name_t) -> u32 {

@@ -21,7 +21,7 @@ impl Process {
         Self(FORKS.load(Ordering::Relaxed))
     }
 
-    /// Whether this is still that process. In its child the name is another right's, or nobody's.
+    /// Whether this is still that process. In its child the name is another right's, or none's.
     pub(super) fn is_current(self) -> bool {
         self.0 == FORKS.load(Ordering::Relaxed)
     }

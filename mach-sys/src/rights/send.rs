@@ -141,9 +141,9 @@ impl SendRight<Task> {
     /// Borrows the calling task's own right. `mach_task_self` takes no reference, so none is released.
     #[must_use]
     pub fn current() -> Borrowed<'static, Self> {
-        // The kernel names every task before its first instruction; where the emulation could not be set up, calls on the
-        // name that is nobody's are refused.
-        let name = Name::new(kernel::system::task_self()).unwrap_or(Name::NOBODYS);
+        // The kernel names every task before its first instruction; where the emulation could not be set up, calls on an
+        // unused name are refused.
+        let name = Name::new(kernel::system::task_self()).unwrap_or(Name::UNUSED);
         // SAFETY: the task's own name is held by the system's library for as long as the process lives.
         unsafe { Borrowed::from_name(name) }
     }
