@@ -5,7 +5,7 @@
 use mach_sys::exception::ExceptionType;
 use mach_sys::thread_state::Registers;
 use signal_redirect::{
-    Arch, Arm64, Entry, Fault, Key, Redirect, Region, Trampoline, VectorSave, X86_64,
+    Arch, Arm64, Fault, Key, Redirect, Region, TrampolinePlan, VectorSave, X86_64,
 };
 
 const BASE: u64 = 0x7000_0000;
@@ -14,30 +14,30 @@ fn main() {
     divan::main();
 }
 
-fn trampoline<A: Arch>() -> Trampoline<A> {
-    Trampoline::planned(0x5000_0000, Key::new(1))
+fn trampoline<A: Arch>() -> TrampolinePlan<A> {
+    TrampolinePlan::at(0x5000_0000, Key::new(1))
 }
 
-fn avx512() -> Trampoline<X86_64> {
+fn avx512() -> TrampolinePlan<X86_64> {
     trampoline().vector_save(VectorSave::xsave(0xe4, 2696, 0xffff))
 }
 
-fn there<A: Arch>(bencher: divan::Bencher<'_, '_>, trampoline: Trampoline<A>) {
+fn there<A: Arch>(bencher: divan::Bencher<'_, '_>, trampoline: TrampolinePlan<A>) {
     let mut bytes = vec![0; 0x4000];
     let mut memory = Region::new(BASE, &mut bytes);
     let mut state = A::State::default();
     state.set_sp(BASE + 0x3f00);
-    let plan = Redirect::to(Entry::at(0x6000_0000), trampoline);
+    let plan = Redirect::plan(0x6000_0000, trampoline);
     let fault = Fault::new(ExceptionType::BAD_ACCESS, 1, 0x1234);
     bencher.bench_local(|| plan.apply(divan::black_box(&state), &fault, &mut memory));
 }
 
-fn there_and_back<A: Arch>(bencher: divan::Bencher<'_, '_>, trampoline: Trampoline<A>) {
+fn there_and_back<A: Arch>(bencher: divan::Bencher<'_, '_>, trampoline: TrampolinePlan<A>) {
     let mut bytes = vec![0; 0x4000];
     let mut memory = Region::new(BASE, &mut bytes);
     let mut state = A::State::default();
     state.set_sp(BASE + 0x3f00);
-    let plan = Redirect::to(Entry::at(0x6000_0000), trampoline);
+    let plan = Redirect::plan(0x6000_0000, trampoline);
     let fault = Fault::new(ExceptionType::BAD_ACCESS, 1, 0x1234);
     bencher.bench_local(|| {
         let (mut trapped, _) = plan

@@ -1,13 +1,12 @@
 //! Why the thread is redirected, and what its handler is told: exceptions become signals as XNU makes them (A12.3 to A12.7).
 
-use mach_sys::darwin::{DarwinSignal, siginfo_t};
-use mach_sys::exception::{
-    EXC_SOFT_SIGNAL, EXC_UNIX_ABORT, EXC_UNIX_BAD_PIPE, EXC_UNIX_BAD_SYSCALL, ExceptionType,
-};
+use mach_sys::darwin::DarwinSignal;
+use mach_sys::exception::ExceptionType;
 use mach_sys::thread_state::Registers;
 
 use crate::arch::{Arch, Native};
 use crate::error::RedirectError;
+use crate::signal_info::SignalInfo;
 
 /// What stopped the thread.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,19 +21,11 @@ enum Cause {
     Signal(SignalInfo),
 }
 
-/// The part of `siginfo_t` that a fault fills.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SignalInfo {
-    pub(crate) signal: DarwinSignal,
-    pub(crate) code: i32,
-    pub(crate) address: u64,
-}
-
 impl<A: Arch> Fault<A> {
     /// An exception, with its code and subcode as they came.
     ///
     /// The handler sees the signal and `siginfo_t` that XNU would have made of it; the one thing left out is the turn from
-    /// SIGBUS to SIGSEGV below the main thread's stack (A12.4), where the caller who knows the stack says [`Self::signal`].
+    /// SIGBUS to SIGSEGV below the main thread's stack (A12.4), where a caller that knows the stack uses [`Self::signal`].
     pub const fn new(kind: ExceptionType, code: i64, subcode: i64) -> Self {
         Self {
             cause: Cause::Exception(kind, [code, subcode]),
@@ -78,28 +69,4 @@ impl<A: Arch> Fault<A> {
             }
         }
     }
-}
-
-impl SignalInfo {
-    pub(crate) fn siginfo(self) -> siginfo_t {
-        siginfo_t {
-            si_signo: self.signal.raw(),
-            si_code: self.code,
-            si_addr: self.address,
-            ..Default::default()
-        }
-    }
-}
-
-/// The generic part of XNU's table (A12.3), for what neither machine treats itself.
-pub(crate) fn software_signal(kind: ExceptionType, code: i64) -> Option<DarwinSignal> {
-    Some(match (kind, code) {
-        (ExceptionType::EMULATION, _) => DarwinSignal::EMT,
-        (ExceptionType::SYSCALL, _) => DarwinSignal::SYS,
-        (ExceptionType::SOFTWARE, EXC_UNIX_BAD_SYSCALL) => DarwinSignal::SYS,
-        (ExceptionType::SOFTWARE, EXC_UNIX_BAD_PIPE) => DarwinSignal::PIPE,
-        (ExceptionType::SOFTWARE, EXC_UNIX_ABORT) => DarwinSignal::ABRT,
-        (ExceptionType::SOFTWARE, EXC_SOFT_SIGNAL) => DarwinSignal::KILL,
-        _ => return None,
-    })
 }

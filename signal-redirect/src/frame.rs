@@ -24,9 +24,6 @@ use mach_sys::pod::{self, Pod, bytes_of};
 
 use crate::arch::Arch;
 
-/// What a handler must not change: system flags and selectors.
-pub(crate) type Kept = [u64; 4];
-
 /// The header: 64-bit words, which the trampolines read at fixed offsets.
 pub(crate) type Header = [u64; HEADER_WORDS];
 pub(crate) const HEADER_WORDS: usize = 14;
@@ -73,9 +70,9 @@ static_assertions::const_assert!(size_of::<arm_mcontext64_t>() % 16 == 0);
 static_assertions::const_assert!(size_of::<x86_mcontext_avx64_t>() % 8 == 0);
 static_assertions::const_assert!(size_of::<x86_mcontext_avx64_t>() > size_of::<arm_mcontext64_t>());
 
-/// A frame's name: what a server keeps of the innermost frame of a thread.
+/// Identifies a frame: what a server keeps of the innermost frame of a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct FrameRef {
+pub struct FrameId {
     /// The address of its header.
     pub address: u64,
     /// How many frames it is inside of.
@@ -102,9 +99,9 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// The frame's name.
-    pub const fn name(&self) -> FrameRef {
-        FrameRef {
+    /// Returns what identifies the frame.
+    pub const fn id(&self) -> FrameId {
+        FrameId {
             address: self.address,
             depth: self.depth,
         }

@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// One thread's mask. It lives where both the thread and whoever redirects it can see it, and is no thread-local, whose first
+/// One thread's mask. It lives where both the thread and the code that redirects it can see it, and is no thread-local, whose first
 /// use may allocate.
 ///
 /// Only the thread itself holds and releases; others ask ([`refuses`](Self::refuses)) while the thread is stopped, so that what
@@ -33,7 +33,7 @@ impl Mask {
         }
     }
 
-    /// Whether the thread holds redirects off; if so, remembers that somebody asked.
+    /// Whether the thread holds redirects off; if so, remembers the request.
     pub fn refuses(&self) -> bool {
         let held = self.is_held();
         if held {
@@ -47,8 +47,8 @@ impl Mask {
         self.depth.load(Ordering::Acquire) != 0
     }
 
-    /// Forgets every hold, after a throw past the code that held: its guards will not be dropped any more (R27). Called by the
-    /// thread itself. Says whether somebody asked meanwhile.
+    /// Clears all holds after a non-local exit skipped their guards (R27). Called by the
+    /// thread itself. Returns whether a redirect was refused meanwhile.
     pub fn abandon(&self) -> bool {
         self.depth.store(0, Ordering::Release);
         self.pending.swap(false, Ordering::AcqRel)
@@ -87,7 +87,7 @@ impl Drop for Held<'_> {
     fn drop(&mut self) {
         let was_asked = self.mask.let_go();
         if was_asked {
-            // A guard that is only dropped leaves the request to the next one who looks.
+            // A guard that is only dropped leaves the request to the next look.
             self.mask.pending.store(true, Ordering::Release);
         }
     }
@@ -108,7 +108,7 @@ mod tests {
         assert!(mask.is_held());
         assert!(outer.release());
         assert!(!mask.refuses());
-        assert!(!mask.hold().release(), "nobody asked this time");
+        assert!(!mask.hold().release(), "none was refused this time");
     }
 
     #[test]

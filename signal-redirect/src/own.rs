@@ -21,8 +21,8 @@ impl OwnMemory {
     ///
     /// # Safety
     /// While the value lives it is used to write to stacks of stopped threads only, below their interrupted frames, and to
-    /// emergency stacks that are theirs: memory that no reference leads to. [`Redirect::apply`](crate::Redirect::apply) and
-    /// [`Trampoline::return_from`](crate::Trampoline::return_from) do no more, if the thread whose registers they are given is
+    /// emergency stacks of these threads: memory that no reference leads to. [`Redirect::apply`](crate::Redirect::apply) and
+    /// [`TrampolinePlan::return_from`](crate::TrampolinePlan::return_from) do no more, if the thread whose registers they are given is
     /// stopped and the stacks they are told of are that thread's.
     pub unsafe fn new() -> Self {
         Self {
@@ -56,8 +56,8 @@ impl Memory for OwnMemory {
     fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Unmapped> {
         let unmapped = Unmapped { address };
         let size = u32::try_from(from.len()).map_err(|_| unmapped)?;
-        // SAFETY: the kernel reads `size` bytes from `from`, which has as many; it answers for `address`, and whoever made this
-        // value promised that what is there is nobody else's.
+        // SAFETY: the kernel reads `size` bytes from `from`, which has as many; it answers for `address`, and the contract of
+        // `new` says that no reference leads to what is there.
         let code = unsafe { mach_vm_write(self.task, address, from.as_ptr() as usize, size) };
         KernReturn::check(code).map_err(|_| unmapped)
     }

@@ -9,10 +9,10 @@ use crate::arch::{Arch, Native};
 use crate::error::RedirectError;
 use crate::fault::Fault;
 use crate::frame::{
-    Frame, FrameRef, HEADER_ALIGN, HEADER_WORDS, Header, Image, flag, stack_of, word,
+    Frame, FrameId, HEADER_ALIGN, HEADER_WORDS, Header, Image, flag, stack_of, word,
 };
 use crate::memory::Memory;
-use crate::trampoline::{Entry, Trampoline};
+use crate::trampoline::{Code, Entry, Trampoline, TrampolinePlan};
 
 /// Where the frame goes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -32,16 +32,27 @@ pub enum Return {
     /// The thread goes back to the interrupted registers, by way of the return trap.
     #[default]
     Restore,
-    /// It must not: [`Trampoline::return_from`] refuses.
+    /// It must not: [`TrampolinePlan::return_from`] refuses.
     Never,
 }
 
 /// A plan to divert a stopped thread. It changes nothing by itself.
+///
+/// `Redirect` without parameters leads to a handler of this process ([`Redirect::to`]). One that is only computed has a
+/// [`TrampolinePlan`] as its second parameter ([`Redirect::plan`]) and is another type.
+///
+/// ```compile_fail,E0308
+/// use signal_redirect::{Key, Native, Redirect, TrampolinePlan};
+///
+/// fn a_plan_is_not_to_be_run() -> Redirect {
+///     Redirect::plan(0x6000_0000, TrampolinePlan::<Native>::at(0x5000_0000, Key::new(1)))
+/// }
+/// ```
 #[derive(Debug, Clone)]
 #[must_use]
-pub struct Redirect<A: Arch = Native> {
-    entry: Entry<A>,
-    trampoline: Trampoline<A>,
+pub struct Redirect<A: Arch = Native, C: Code<A> = Trampoline> {
+    entry: u64,
+    code: C,
     stack: Stack,
     emergency: Option<Range<u64>>,
     room: u64,
@@ -49,7 +60,7 @@ pub struct Redirect<A: Arch = Native> {
     float: Option<A::FloatState>,
     signal_mask: u32,
     tag: u64,
-    outer: Option<FrameRef>,
+    outer: Option<FrameId>,
 }
 
 /// The smallest page of either machine.
@@ -57,12 +68,26 @@ const PAGE: u64 = 4096;
 /// The trampoline's own call, kept aligned.
 const CALL: u64 = 16;
 
-impl<A: Arch> Redirect<A> {
-    /// Sends a thread to `entry`, through `trampoline`.
-    pub const fn to(entry: Entry<A>, trampoline: Trampoline<A>) -> Self {
+impl Redirect {
+    /// Sends a thread to `entry`, through the process's trampoline.
+    pub fn to(entry: Entry, trampoline: Trampoline) -> Self {
+        Self::with(entry.address(), trampoline)
+    }
+}
+
+impl<A: Arch> Redirect<A, TrampolinePlan<A>> {
+    /// Plans a redirect to a handler at `entry`, through a trampoline that need not exist: for computing, not for running. The
+    /// registers that [`apply`](Self::apply) returns lead to the given addresses, whatever is there.
+    pub fn plan(entry: u64, trampoline: TrampolinePlan<A>) -> Self {
+        Self::with(entry, trampoline)
+    }
+}
+
+impl<A: Arch, C: Code<A>> Redirect<A, C> {
+    fn with(entry: u64, code: C) -> Self {
         Self {
             entry,
-            trampoline,
+            code,
             stack: Stack::Interrupted,
             emergency: None,
             room: 0,
@@ -88,13 +113,13 @@ impl<A: Arch> Redirect<A> {
     }
 
     /// Bytes that the handler needs on its stack: made sure to be writable too. 0 unless said.
-    pub const fn room(mut self, bytes: u64) -> Self {
+    pub fn room(mut self, bytes: u64) -> Self {
         self.room = bytes;
         self
     }
 
     /// What becomes of a handler that returns; [`Return::Restore`] unless said.
-    pub const fn on_return(mut self, to: Return) -> Self {
+    pub fn on_return(mut self, to: Return) -> Self {
         self.on_return = to;
         self
     }
@@ -108,20 +133,20 @@ impl<A: Arch> Redirect<A> {
     }
 
     /// What `uc_sigmask` says, in Darwin's bits. 0 unless said; nothing is blocked or unblocked.
-    pub const fn signal_mask(mut self, mask: u32) -> Self {
+    pub fn signal_mask(mut self, mask: u32) -> Self {
         self.signal_mask = mask;
         self
     }
 
     /// A word of the caller's: the handler finds it in its fourth argument register, and [`Resumed`](crate::Resumed) has it.
-    pub const fn tag(mut self, tag: u64) -> Self {
+    pub fn tag(mut self, tag: u64) -> Self {
         self.tag = tag;
         self
     }
 
     /// The innermost frame that the thread is inside of, if a handler was interrupted. [`Resumed`](crate::Resumed) gives it back,
-    /// and [`Trampoline::still_inside`] follows it.
-    pub const fn inside(mut self, outer: Option<FrameRef>) -> Self {
+    /// and [`TrampolinePlan::still_inside`] follows it.
+    pub fn inside(mut self, outer: Option<FrameId>) -> Self {
         self.outer = outer;
         self
     }
@@ -184,7 +209,7 @@ impl<A: Arch> Redirect<A> {
 
         let mut entered = *state;
         A::enter(&mut entered, frame.address);
-        entered.set_pc(self.trampoline.entry());
+        entered.set_pc(self.trampoline().entry());
         entered.set_sp(frame.address);
         let signal = u64::from(info.signal.raw() as u32);
         for (number, value) in [signal, frame.siginfo, frame.ucontext, self.tag]
@@ -194,6 +219,10 @@ impl<A: Arch> Redirect<A> {
             entered.set_argument(number, value);
         }
         Ok((entered, frame))
+    }
+
+    fn trampoline(&self) -> &TrampolinePlan<A> {
+        self.code.borrow()
     }
 
     /// Finds the frame's place on a stack.
@@ -212,7 +241,7 @@ impl<A: Arch> Redirect<A> {
         let full = RedirectError::StackFull {
             top: top.unwrap_or(sp),
         };
-        let save = self.trampoline.save();
+        let save = self.trampoline().save();
         let context = A::context_size(save);
         let below = save.size() + CALL;
         let address = top
@@ -231,9 +260,9 @@ impl<A: Arch> Redirect<A> {
     }
 
     fn header(&self, state: &A::State, frame: &Frame, alternate: Option<&Range<u64>>) -> Header {
-        let save = self.trampoline.save();
+        let save = self.trampoline().save();
         let mut header = [0; HEADER_WORDS];
-        header[word::ENTRY] = self.entry.address();
+        header[word::ENTRY] = self.entry;
         if self.on_return == Return::Never {
             header[word::FLAGS] |= flag::NEVER;
         }
@@ -251,7 +280,7 @@ impl<A: Arch> Redirect<A> {
             header[word::STACK_END] = range.end;
         }
         header[word::SEAL] = self
-            .trampoline
+            .trampoline()
             .key()
             .seal(frame.address, &header[word::SEAL + 1..]);
         header

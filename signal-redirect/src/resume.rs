@@ -5,9 +5,9 @@ use mach_sys::thread_state::Registers;
 
 use crate::arch::{Arch, CONTEXT_STATE, Native};
 use crate::error::ReturnError;
-use crate::frame::{FrameRef, HEADER_SIZE, Header, flag, word};
+use crate::frame::{FrameId, HEADER_SIZE, Header, flag, word};
 use crate::memory::Memory;
-use crate::trampoline::Trampoline;
+use crate::trampoline::TrampolinePlan;
 
 /// A thread that has come out of its handler.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,12 +19,12 @@ pub struct Resumed<A: Arch = Native> {
     /// The redirect's tag.
     pub tag: u64,
     /// The frame that is now at an end.
-    pub frame: FrameRef,
+    pub frame: FrameId,
     /// The frame that the thread is inside of now, if its redirect was said to be inside one.
-    pub outer: Option<FrameRef>,
+    pub outer: Option<FrameId>,
 }
 
-impl<A: Arch> Trampoline<A> {
+impl<A: Arch> TrampolinePlan<A> {
     /// What to do with a thread that trapped: `None` if it does not sit on the return trap, else the registers to go back to.
     ///
     /// The frame is marked as used, so that a second return from it is refused.
@@ -57,7 +57,7 @@ impl<A: Arch> Trampoline<A> {
         Ok(Some(Resumed {
             state: resumed,
             tag: header[word::TAG],
-            frame: FrameRef {
+            frame: FrameId {
                 address: frame,
                 depth: depth_of(&header),
             },
@@ -73,10 +73,10 @@ impl<A: Arch> Trampoline<A> {
     /// a thread switches to by itself are not known here.
     pub fn still_inside(
         &self,
-        innermost: FrameRef,
+        innermost: FrameId,
         sp: u64,
         memory: &impl Memory,
-    ) -> Result<Option<FrameRef>, ReturnError> {
+    ) -> Result<Option<FrameId>, ReturnError> {
         let mut next = Some(innermost);
         while let Some(frame) = next {
             let header = self.header(frame.address, memory)?;
@@ -110,8 +110,8 @@ fn depth_of(header: &Header) -> u32 {
     u32::try_from(header[word::DEPTH]).unwrap_or(u32::MAX)
 }
 
-fn outer_of(header: &Header) -> Option<FrameRef> {
-    Some(FrameRef {
+fn outer_of(header: &Header) -> Option<FrameId> {
+    Some(FrameId {
         address: header[word::OUTER],
         depth: depth_of(header).saturating_sub(1),
     })

@@ -13,7 +13,7 @@ pub struct Audit {
     start: Census,
 }
 
-/// What is more, or less, than at the start.
+/// How much more, or less, than at the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Difference {
     /// Names.
@@ -24,10 +24,13 @@ pub struct Difference {
     pub dead_names: i64,
     /// User references on dead names.
     pub dead_references: i64,
+    /// Of the references on send rights and dead names, those that rights of mach-sys own. The others are owned by other code, by the
+    /// kernel, or by nothing.
+    pub owned_references: i64,
 }
 
 impl Difference {
-    /// Whether all is as it was.
+    /// Returns whether all is as it was.
     #[must_use]
     pub fn is_zero(&self) -> bool {
         *self == Self::default()
@@ -38,8 +41,12 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:+} names, {:+} send references, {:+} dead names, {:+} dead references",
-            self.names, self.send_references, self.dead_names, self.dead_references
+            "{:+} names, {:+} send references, {:+} dead names, {:+} dead references, {:+} of them owned",
+            self.names,
+            self.send_references,
+            self.dead_names,
+            self.dead_references,
+            self.owned_references
         )
     }
 }
@@ -56,13 +63,13 @@ impl Audit {
         Census::take().map(|start| Self { start })
     }
 
-    /// The census at the start.
+    /// Returns the census at the start.
     #[must_use]
     pub fn before(&self) -> Census {
         self.start
     }
 
-    /// What is different now.
+    /// Returns what is different now.
     ///
     /// # Errors
     /// The names could not be listed.
@@ -74,6 +81,7 @@ impl Audit {
             send_references: count(now.send_references, self.start.send_references),
             dead_names: count(now.dead_names.into(), self.start.dead_names.into()),
             dead_references: count(now.dead_references, self.start.dead_references),
+            owned_references: count(now.owned_references, self.start.owned_references),
         })
     }
 

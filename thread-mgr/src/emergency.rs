@@ -48,11 +48,18 @@ impl EmergencyStack {
         let start = self.base + self.guard;
         start as u64..(start + SIZE) as u64
     }
+
+    /// Whether the calling thread runs on it.
+    pub(crate) fn is_in_use(&self) -> bool {
+        let here = 0_u8;
+        self.range()
+            .contains(&(core::hint::black_box(&raw const here) as u64))
+    }
 }
 
 impl Drop for EmergencyStack {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours; the thread whose stack it was is past its last redirect.
+        // SAFETY: the mapping is this value's; the thread whose stack it was is past its last redirect.
         unsafe { libc::munmap(self.base as *mut libc::c_void, self.guard + SIZE) };
     }
 }
@@ -79,7 +86,7 @@ impl Stacks {
         idle.map_or_else(EmergencyStack::new, Ok)
     }
 
-    /// Gives a stack back that nobody uses any more.
+    /// Gives back a stack that no thread uses any more.
     pub(crate) fn give_back(&self, stack: EmergencyStack) {
         let mut idle = self.idle();
         if idle.len() < KEPT {
@@ -102,8 +109,9 @@ mod tests {
         let stack = EmergencyStack::new().expect("a stack");
         let range = stack.range();
         assert_eq!(range.end - range.start, SIZE as u64);
+        assert!(!stack.is_in_use(), "this thread has another");
         for at in [range.start, range.end - 1] {
-            // SAFETY: inside the stack, which nobody else knows.
+            // SAFETY: inside the stack, which no other code knows.
             unsafe { (at as *mut u8).write_volatile(1) };
         }
         let mut byte = 0_u8;

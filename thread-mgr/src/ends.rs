@@ -1,26 +1,28 @@
-//! What the ends of a manager's threads came to, all together: also of those that nobody joins.
+//! Totals over all threads of a manager that exited or detached, whether joined or not.
 
 use crate::normalize::Normalization;
-use crate::shutdown::ShutdownReport;
+use crate::report::ShutdownReport;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counters over all threads of a manager that ended in order or were detached.
+/// Totals over all threads of a manager that exited or were detached, whether joined or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EndStats {
-    /// Threads that ended.
+    /// Threads that exited.
     pub ended: u64,
-    /// Threads that were given back.
+    /// Threads that were detached.
     pub detached: u64,
-    /// Forgotten references that were released.
+    /// References that nothing owned and that were released.
     pub dropped: u64,
-    /// Forgotten references that were left alone.
+    /// References that no right owned and that were left alone.
     pub surplus: u64,
-    /// Ends whose count was pegged, dead, invalid or racing.
+    /// References that rights of mach-sys owned at the exit or detachment.
+    pub owned: u64,
+    /// Exits whose reference count could not be normalized: saturated, too low, dead name, invalid name, or changed concurrently.
     pub abnormal: u64,
-    /// Ends and detachments past whose deadline an answer was still under way.
+    /// Exits and detachments that timed out waiting for an answer under way.
     pub in_flight: u64,
-    /// Those that found somebody else's exception ports over the manager's, or could not put the previous ones back.
+    /// Exits and detachments that found other exception ports over the manager's, or could not put the previous ones back.
     pub displaced: u64,
 }
 
@@ -30,13 +32,14 @@ pub(crate) struct EndCounters {
     detached: AtomicU64,
     dropped: AtomicU64,
     surplus: AtomicU64,
+    owned: AtomicU64,
     abnormal: AtomicU64,
     in_flight: AtomicU64,
     displaced: AtomicU64,
 }
 
 impl EndCounters {
-    /// Counts one end. Atomics only: this follows the normalization.
+    /// Counts one thread. Atomics only: this follows the normalization.
     pub(crate) fn count(&self, report: &ShutdownReport) {
         let add = |counter: &AtomicU64, by: u64| {
             counter.fetch_add(by, Ordering::Relaxed);
@@ -46,13 +49,14 @@ impl EndCounters {
             Some(normalization) => {
                 add(&self.ended, 1);
                 match normalization {
-                    Normalization::AlreadyOne => {}
+                    Normalization::AlreadyOne | Normalization::Owned(_) => {}
                     Normalization::Dropped(count) => add(&self.dropped, count.into()),
                     Normalization::Surplus(count) => add(&self.surplus, count.into()),
                     _ => add(&self.abnormal, 1),
                 }
             }
         }
+        add(&self.owned, report.owned.into());
         add(&self.in_flight, report.in_flight.is_some().into());
         let clean = report.restored == Ok(exc_server::Restored::Clean);
         add(&self.displaced, (!clean).into());
@@ -65,6 +69,7 @@ impl EndCounters {
             detached: read(&self.detached),
             dropped: read(&self.dropped),
             surplus: read(&self.surplus),
+            owned: read(&self.owned),
             abnormal: read(&self.abnormal),
             in_flight: read(&self.in_flight),
             displaced: read(&self.displaced),

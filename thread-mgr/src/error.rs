@@ -31,6 +31,12 @@ pub enum AttachError {
     /// It is managed already.
     #[error("the thread is managed already")]
     Already,
+    /// It is the thread of an exception server, this manager's or another: it cannot answer its own exceptions.
+    #[error("the thread is an exception server's own")]
+    ServerThread,
+    /// The calling process is a child of the one that made the manager, by fork.
+    #[error("the manager belongs to the parent process")]
+    Forked,
     /// Its kernel port could not be named.
     #[error("naming the thread's kernel port: {0}")]
     Right(KernReturn),
@@ -43,8 +49,8 @@ pub enum AttachError {
     /// Its exceptions could not be routed.
     #[error("routing the thread's exceptions")]
     Route(#[from] RouteError),
-    /// Its end could not be hooked.
-    #[error("hooking the thread's end: error {0}")]
+    /// The exit destructor could not be registered.
+    #[error("registering the thread's exit destructor: error {0}")]
     Hook(i32),
 }
 
@@ -63,31 +69,44 @@ pub enum SpawnError {
         /// The host's answer.
         error: i32,
     },
+    /// The calling process is a child of the one that made the manager, by fork.
+    #[error("the manager belongs to the parent process")]
+    Forked,
     /// The thread ran, could not be taken in, and ended without running its body.
     #[error("taking the new thread in")]
     Attach(#[from] AttachError),
 }
 
-/// A thread could not be joined.
+/// A thread could not be joined. In every case the handle is gone; a thread that still runs is detached, and its resources are freed when
+/// it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
     /// A thread cannot wait for its own end.
     #[error("a thread cannot join itself")]
     Itself,
-    /// The host refused.
+    /// The thread is waiting for the calling one to end, directly or over other threads, so that all would wait for ever.
+    #[error("the thread is waiting for the calling one to end")]
+    Deadlock,
+    /// An exception server's thread cannot wait: the other thread may need it to answer an exception.
+    #[error("an exception server's thread cannot join")]
+    ServerThread,
+    /// The host refused with this error number.
     #[error("joining the thread: error {0}")]
     Host(i32),
     /// The thread ended and left no result.
     #[error("the thread left no result")]
     NoResult,
+    /// The calling process is a child of the one that started the thread, by fork: the thread is not there.
+    #[error("the thread belongs to the parent process")]
+    Forked,
 }
 
 /// A thread cannot be ended here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExitError {
-    /// No manager knows the thread.
+    /// The calling thread is not managed.
     #[error("the calling thread is not managed")]
     NotManaged,
     /// The manager did not start it: only its owner can end it.

@@ -3,7 +3,8 @@
 
 use crate::entry::WayBack;
 use crate::error::ExitError;
-use crate::shutdown::{Running, ShutdownReport};
+use crate::report::ShutdownReport;
+use crate::shutdown::Running;
 use crate::slot::Slot;
 use core::cell::Cell;
 use core::convert::Infallible;
@@ -91,7 +92,7 @@ pub(crate) fn adopt(managed: Box<Managed>) -> Result<*const Managed, i32> {
     match set(pointer) {
         Ok(()) => Ok(pointer),
         Err(error) => {
-            // SAFETY: the pointer came out of the box just now, and nobody else has it.
+            // SAFETY: the pointer came out of the box just now, and no other code has it.
             let managed = unsafe { Box::from_raw(pointer) };
             let _ = managed.take_end().and_then(Running::detach);
             Err(error)
@@ -157,14 +158,64 @@ unsafe extern "C" fn destructor(value: *mut c_void) {
     }
 }
 
-/// Ends the calling managed thread right here: `pthread_exit`, by way of the thread's entry, which returns. Destructors of
-/// thread-specific data run as ever; those of Rust frames between here and the thread's body do not.
+/// Ends the calling managed thread right here: control goes back to the thread's entry, which returns into `pthread_exit`. Destructors
+/// of thread-specific data run as ever. The frames between here and the entry are skipped, as by `longjmp`: nothing in them is dropped,
+/// and their memory is used again at once.
+///
+/// ```
+/// # use core::ffi::c_int;
+/// # use mach_sys::darwin::{siginfo_t, ucontext_t};
+/// use thread_mgr::{Exit, Manager, exit_now};
+///
+/// /// Ends the thread from the middle of a computation that owns nothing.
+/// fn sum_or_end(numbers: &[u64]) -> u64 {
+///     let mut sum: u64 = 0;
+///     for number in numbers {
+///         let Some(next) = sum.checked_add(*number) else {
+///             // SAFETY: between here and the thread's body are this function and the closure below: plain Rust frames without a
+///             // value to drop, and nothing on another thread or after this call uses their memory.
+///             let Err(_refused) = unsafe { exit_now(7) };
+///             return 0;
+///         };
+///         sum = next;
+///     }
+///     sum
+/// }
+///
+/// # unsafe extern "C" fn handler(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t) {}
+/// # let manager = Manager::builder(unsafe { signal_redirect::Entry::new(handler) }).build()?;
+/// static NUMBERS: [u64; 2] = [u64::MAX, 1];
+/// let ended = manager.spawn(|| sum_or_end(&NUMBERS))?.join()?;
+/// assert!(matches!(ended.exit, Exit::Exited(7)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
-/// The calling thread is not one that a manager started, or its body has returned already.
+/// The calling thread is not one that a manager started ([`ExitError::NotManaged`], [`ExitError::Attached`]), or its body has returned
+/// already ([`ExitError::Ending`]). Then nothing happened.
 ///
 /// # Safety
-/// No frame between here and the thread's body owns a value that must be dropped. What the body's frames own is leaked.
+/// The call skips every frame from the caller up to and including the closure that the thread was started with. That must be sound for
+/// each of them. In particular:
+///
+/// - No skipped frame owns a value that must be dropped: for memory safety, or because code outside the frame counts on the
+///   destructor running (a lock guard, a [`Held`](signal_redirect::Held), an `Attached` of another library). Values whose leak
+///   is harmless are leaked. The closure's own captures count: they lie in such a frame.
+/// - Nothing that outlives the jump uses memory of a skipped frame, or relies on a skipped frame being waited for:
+///   - no `std::thread::scope` (nor another library's scope: rayon, crossbeam) is open in a skipped frame: its threads go on
+///     with borrows of a stack that is gone;
+///   - no other thread holds a reference or pointer into these frames, nor does the kernel (an asynchronous read or write, a
+///     `sigaltstack` or robust mutex on the stack);
+///   - no value in them is pinned, is a node of an intrusive list or waits in a queue (a mutex, condition variable or channel that the
+///     thread waits on, a future being polled);
+///   - no thread-local, static or heap value holds a pointer into them, such as a stack of guards or a runtime's list of frames that is
+///     walked later: also by destructors of thread-specific data, which run after the call.
+/// - No skipped frame is between a `catch_unwind` and its end with something to do afterwards that other code counts on; and the call
+///   is not made while a panic unwinds (from a `Drop`) or inside a panic hook: the thread's panic count would stay raised.
+/// - Every skipped frame is an ordinary frame of Rust or C that may be left by `longjmp`: no C++ or Swift frame with destructors, no
+///   `pthread_cleanup_push` that was not popped, no frame on another stack (a coroutine, a fiber, an alternate signal stack in
+///   use: a signal handler of the host may not call this). A handler that the manager redirected the thread to may: what it
+///   interrupted is skipped as well, and has to meet all of this at the interrupted instruction, locks of the C library included.
 pub unsafe fn exit_now(value: usize) -> Result<Infallible, ExitError> {
     let spawned = with_current(|managed| managed.spawned().map(core::ptr::from_ref))
         .ok_or(ExitError::NotManaged)?

@@ -2,69 +2,34 @@
 
 use crate::attach::Attached;
 use crate::emergency::Stacks;
-use crate::ends::{EndCounters, EndStats};
+use crate::ends::EndStats;
 use crate::error::{AttachError, BuildError, SpawnError};
+use crate::handle::Handle;
+use crate::inner::Inner;
+use crate::process::Process;
 use crate::promise::SurplusPromise;
 use crate::record::Records;
 use crate::redirect::{Counters, Filter, RedirectStats, Redirector};
-use crate::registry::Registry;
-use crate::thread::{Handle, ThreadBuilder};
+use crate::registry::{Registry, ThreadInfo};
+use crate::thread::ThreadBuilder;
 use core::fmt;
+use core::mem::ManuallyDrop;
 use core::time::Duration;
 use exc_server::{Delivery, Exception, PanicPolicy, Server, Stats};
 use mach_sys::exception::ExceptionMask;
 use mach_sys::thread_state::NativeState;
-use mach_sys::types::mach_port_name_t;
 use signal_redirect::{Arch, Entry, Key, Native, Trampoline};
 use std::sync::Arc;
 
-/// A managed thread, as the registry has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ThreadInfo {
-    /// The 64-bit identifier.
-    pub id: u64,
-    /// The name of its kernel port: a number, valid as long as the thread lives.
-    pub port: mach_port_name_t,
-    /// The name it was given.
-    pub name: Option<String>,
-    /// Whether the manager started it.
-    pub spawned: bool,
-}
-
-/// What a manager and its threads have in common.
-pub(crate) struct Inner {
-    pub(crate) server: Server,
-    pub(crate) mask: ExceptionMask,
-    pub(crate) delivery: Delivery,
-    pub(crate) promise: Option<SurplusPromise>,
-    pub(crate) patience: Duration,
-    pub(crate) records: Arc<Records>,
-    pub(crate) stacks: Stacks,
-    pub(crate) registry: Registry,
-    pub(crate) ends: Arc<EndCounters>,
-    counters: Arc<Counters>,
-}
-
-impl fmt::Debug for Inner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inner")
-            .field("server", &self.server)
-            .field("mask", &self.mask)
-            .field("delivery", &self.delivery)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Starts threads, takes in those that are there, and ends them in order. Clones share it; its exception server runs until the
-/// last clone and the last of its threads are gone.
+/// Starts threads, attaches existing ones, and ends them in order. Clones share it; its exception server runs until the last clone and the
+/// last of its threads are gone. In the child of a fork it manages no thread, and dropping it does nothing.
 #[derive(Clone, Debug)]
 pub struct Manager {
     pub(crate) inner: Arc<Inner>,
 }
 
 impl Manager {
-    /// Configures a manager whose threads' faults become `entry`'s.
+    /// Configures a manager that sends its threads' faults to `entry`.
     pub fn builder(entry: Entry) -> Builder {
         Builder {
             entry,
@@ -73,7 +38,7 @@ impl Manager {
                 | ExceptionMask::ARITHMETIC
                 | ExceptionMask::BREAKPOINT,
             promise: None,
-            patience: Duration::from_secs(5),
+            drain_timeout: Duration::from_secs(5),
             on_panic: PanicPolicy::Decline,
             filter: None,
         }
@@ -82,7 +47,7 @@ impl Manager {
     /// Starts a thread. Returns once it runs and its faults are routed.
     ///
     /// # Errors
-    /// The host refused the thread, or it could not be taken in.
+    /// As [`ThreadBuilder::spawn`].
     pub fn spawn<T, F>(&self, body: F) -> Result<Handle<T>, SpawnError>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -93,36 +58,40 @@ impl Manager {
 
     /// Configures a thread.
     pub fn thread(&self) -> ThreadBuilder<'_> {
-        ThreadBuilder::new(self)
+        ThreadBuilder::new(&self.inner)
     }
 
-    /// Takes the calling thread in, the main thread too.
+    /// Attaches the calling thread, which may be the main thread.
     ///
     /// # Errors
-    /// It is managed already, or something that it needs could not be had.
+    /// The thread is managed already, or is an exception server's own; its stack, record or route could not be had; or this is the child of
+    /// a fork.
     pub fn attach(&self) -> Result<Attached, AttachError> {
         Attached::new(&self.inner)
     }
 
-    /// The threads that are managed now.
+    /// Returns the threads that are managed now; none in the child of a fork.
     #[must_use]
     pub fn threads(&self) -> Vec<ThreadInfo> {
+        if !self.inner.process.is_current() {
+            return Vec::new();
+        }
         self.inner.registry.list()
     }
 
-    /// What the exception server did so far.
+    /// Returns what the exception server did so far.
     #[must_use]
     pub fn server_stats(&self) -> Stats {
         self.inner.server.stats()
     }
 
-    /// What the ends of its threads came to, those that nobody joined included.
+    /// Returns totals over all threads that exited or were detached, whether joined or not.
     #[must_use]
     pub fn end_stats(&self) -> EndStats {
         self.inner.ends.read()
     }
 
-    /// What became of the faults.
+    /// Returns what became of the faults.
     #[must_use]
     pub fn redirect_stats(&self) -> RedirectStats {
         self.inner.counters.read()
@@ -135,7 +104,7 @@ pub struct Builder {
     entry: Entry,
     mask: ExceptionMask,
     promise: Option<SurplusPromise>,
-    patience: Duration,
+    drain_timeout: Duration,
     on_panic: PanicPolicy,
     filter: Option<Box<Filter>>,
 }
@@ -148,26 +117,28 @@ impl Builder {
         self
     }
 
-    /// Lets the end of a thread release forgotten references on its kernel port, not only report them.
+    /// Lets the exit of a thread release forgotten references on its kernel port, not only report them.
     pub fn trim_surplus(mut self, promise: SurplusPromise) -> Self {
         self.promise = Some(promise);
         self
     }
 
-    /// How long the end of a thread waits for answers under way; 5 seconds unless said.
-    pub fn patience(mut self, limit: Duration) -> Self {
-        self.patience = limit;
+    /// Sets how long the exit of a thread waits for answers under way; 5 seconds by default. A time that no clock reaches waits without
+    /// limit.
+    pub fn drain_timeout(mut self, limit: Duration) -> Self {
+        self.drain_timeout = limit;
         self
     }
 
-    /// What a panic in the filter does.
+    /// Sets what a panic in the filter does.
     pub fn on_panic(mut self, policy: PanicPolicy) -> Self {
         self.on_panic = policy;
         self
     }
 
     /// Redirects only what this wants; the rest is declined untouched, so that debuggers and crash reporters see the original
-    /// fault. It runs on the server's thread while the faulting one is stopped: no allocation, no lock that a thread may hold.
+    /// fault. It runs on the server's thread while the faulting one is stopped: no allocation, no lock that a thread may hold. There a
+    /// thread cannot be attached or joined ([`AttachError::ServerThread`], [`JoinError::ServerThread`](crate::JoinError)).
     pub fn only_if(
         mut self,
         wants: impl Fn(&Exception<'_>) -> bool + Send + Sync + 'static,
@@ -202,11 +173,12 @@ impl Builder {
             })?;
         Ok(Manager {
             inner: Arc::new(Inner {
-                server,
+                server: ManuallyDrop::new(server),
+                process: Process::current(),
                 mask: self.mask,
                 delivery: Delivery::state::<NativeState>(),
                 promise: self.promise,
-                patience: self.patience,
+                drain_timeout: self.drain_timeout,
                 records,
                 stacks: Stacks::new(),
                 registry: Registry::default(),
@@ -223,7 +195,7 @@ impl fmt::Debug for Builder {
             .field("entry", &self.entry)
             .field("mask", &self.mask)
             .field("promise", &self.promise)
-            .field("patience", &self.patience)
+            .field("drain_timeout", &self.drain_timeout)
             .finish_non_exhaustive()
     }
 }

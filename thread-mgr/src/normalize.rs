@@ -1,12 +1,16 @@
-//! Making the user references of a thread's kernel port exactly 1.
+//! Releasing the user references of a thread's kernel port that nothing owns.
 //!
-//! Never 0: then the kernel's own release at the end of the thread would hit nothing, or somebody else's right. Never
-//! `mach_port_destroy`: that too leaves the thread's end without its reference, and the stack and the thread's structure stay mapped.
+//! What is left is one reference, which the kernel itself releases at the end of the thread, and those that rights of mach-sys own
+//! ([`mach_sys::rights::send_references`]). Never less: without its reference the kernel's release would hit nothing, or another
+//! right under the same name by then (E37), and so would an owner's (E50, E55). Never `mach_port_destroy`: that too leaves the
+//! thread's end without its reference, and the stack and the thread's structure stay mapped.
 
 use core::fmt;
 use mach_sys::kern_return::KernReturn;
 use mach_sys::port::{MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND};
-use mach_sys::rights::{Name, modify_references, user_references};
+use mach_sys::rights::{
+    Name, modify_references, owned_references, send_references, user_references,
+};
 use mach_sys::types::mach_port_name_t;
 
 /// What a thread's name held, and what was done about it.
@@ -15,42 +19,50 @@ use mach_sys::types::mach_port_name_t;
 pub enum Normalization {
     /// One reference: the kernel's own. Nothing to do.
     AlreadyOne,
-    /// So many references above one, forgotten by somebody, were released.
+    /// The kernel's own, and this many that rights of mach-sys own: nothing is surplus, and nothing to do. The name stays, as a dead
+    /// name after the thread's end, until the last of its owners is dropped.
+    Owned(u32),
+    /// This many references that nothing owned were released.
     Dropped(u32),
-    /// So many references above one; without a [`SurplusPromise`](crate::SurplusPromise) nothing was touched.
+    /// This many references that no right of mach-sys owns, beside the kernel's own; without a
+    /// [`SurplusPromise`](crate::SurplusPromise) nothing was touched.
     Surplus(u32),
+    /// No more references than the rights that own one, this many: other code released one that was not its own, the kernel's or a
+    /// right's.
+    Short(u32),
     /// The count reached 65535 and stays there (A7.3): on a live thread's pinned name nothing can be done about it (D5.6), and it
     /// becomes a dead name when the thread ends.
     Pegged,
-    /// The port died: a dead name with so many references.
+    /// The port died: a dead name with this many references.
     Dead(u32),
     /// No such name, or one that is no send right.
     Invalid(KernReturn),
-    /// Somebody else changed the count at the same time: what was seen first, and what the kernel answered last. Success means that
-    /// the trim was done and that there is more than one reference again.
+    /// Other code changed the count at the same time, or rights on the name were made and dropped during the whole look.
     Raced {
-        /// References seen at first.
+        /// References that were seen at first, without those that rights own.
         seen: u32,
-        /// The kernel's answer to the last try, or to the look that followed it.
+        /// The kernel's answer to the last try, or to the look that followed it. Success means that all was done that was
+        /// sure to be right, and that there may be more.
         code: KernReturn,
     },
 }
 
 impl Normalization {
-    /// Whether exactly the kernel's own reference is left.
+    /// Returns whether nothing is left that nothing owns: only the kernel's own reference, and those of rights.
     #[must_use]
     pub const fn is_normal(self) -> bool {
-        matches!(self, Self::AlreadyOne | Self::Dropped(_))
+        matches!(self, Self::AlreadyOne | Self::Owned(_) | Self::Dropped(_))
     }
 
-    /// The user references of the send right that were seen at first; `None` where there was none, or where the count is pegged.
+    /// Returns the user references of the send right that were seen at first, without those that rights own. `None` where there was no
+    /// send right, where the count is pegged, and where it is too low.
     #[must_use]
     pub const fn seen(self) -> Option<u32> {
         match self {
-            Self::AlreadyOne => Some(1),
+            Self::AlreadyOne | Self::Owned(_) => Some(1),
             Self::Dropped(above) | Self::Surplus(above) => Some(above + 1),
             Self::Raced { seen, .. } => Some(seen),
-            Self::Pegged | Self::Dead(_) | Self::Invalid(_) => None,
+            Self::Short(_) | Self::Pegged | Self::Dead(_) | Self::Invalid(_) => None,
         }
     }
 }
@@ -59,8 +71,10 @@ impl fmt::Display for Normalization {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AlreadyOne => f.write_str("one user reference"),
+            Self::Owned(count) => write!(f, "one user reference and {count} owned"),
             Self::Dropped(count) => write!(f, "{count} forgotten user reference(s) released"),
             Self::Surplus(count) => write!(f, "{count} surplus user reference(s), left alone"),
+            Self::Short(count) => write!(f, "too few user references for {count} owner(s)"),
             Self::Pegged => f.write_str("the count of user references is pegged at 65535"),
             Self::Dead(count) => write!(f, "a dead name with {count} user reference(s)"),
             Self::Invalid(code) => write!(f, "no send right under that name: {code}"),
@@ -73,62 +87,132 @@ impl fmt::Display for Normalization {
 
 /// Where the count stays (`MACH_PORT_UREFS_MAX`).
 const PEGGED: u32 = 65_535;
-/// Tries, while somebody else changes the count.
+/// Tries, while other code changes the count.
 const TRIES: usize = 3;
 
-/// Says what a name holds; touches nothing.
-#[must_use]
-pub fn survey(name: mach_port_name_t) -> Normalization {
+/// What a name holds, and whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) normalization: Normalization,
+    /// Owned by rights of mach-sys.
+    pub(crate) owned: u32,
+    /// All references that were seen at first, if they could be counted.
+    pub(crate) total: Option<u32>,
+}
+
+/// Looks at what a name holds; touches nothing.
+pub(crate) fn look(name: mach_port_name_t) -> Found {
+    let invalid = |code| Found {
+        normalization: Normalization::Invalid(code),
+        owned: 0,
+        total: None,
+    };
     if Name::new(name).is_none() {
         // The kernel says that null and dead have one send reference (C4.1).
-        return Normalization::Invalid(KernReturn::INVALID_NAME);
+        return invalid(KernReturn::INVALID_NAME);
     }
-    match user_references(name, MACH_PORT_RIGHT_SEND) {
-        Err(code) => Normalization::Invalid(code),
-        Ok(1) => Normalization::AlreadyOne,
-        Ok(PEGGED..) => Normalization::Pegged,
-        Ok(0) => match user_references(name, MACH_PORT_RIGHT_DEAD_NAME) {
-            Ok(count @ 1..) => Normalization::Dead(count),
-            _ => Normalization::Invalid(KernReturn::INVALID_RIGHT),
+    let references = match send_references(name) {
+        Ok(references) => references,
+        Err(code) => return invalid(code),
+    };
+    let found = |normalization, total| Found {
+        normalization,
+        owned: references.owned,
+        total,
+    };
+    let (total, owned) = (references.total, references.owned);
+    match (total, references.others()) {
+        (0, _) => match user_references(name, MACH_PORT_RIGHT_DEAD_NAME) {
+            Ok(count @ 1..) => Found {
+                normalization: Normalization::Dead(count),
+                owned: owned_references(name).min(count),
+                total: None,
+            },
+            _ => invalid(KernReturn::INVALID_RIGHT),
         },
-        Ok(count) => Normalization::Surplus(count - 1),
+        (PEGGED.., _) => found(Normalization::Pegged, None),
+        (_, others @ (0 | 1)) if !references.is_exact => {
+            // What was in the middle of being made or dropped may hide the kernel's own, or one that nothing owns.
+            let (seen, code) = (others, KernReturn::SUCCESS);
+            found(Normalization::Raced { seen, code }, Some(total))
+        }
+        (_, 0) => found(Normalization::Short(owned), Some(total)),
+        (1, _) => found(Normalization::AlreadyOne, Some(total)),
+        (_, 1) => found(Normalization::Owned(owned), Some(total)),
+        (_, others) => found(Normalization::Surplus(others - 1), Some(total)),
     }
 }
 
-/// Makes the references exactly 1, if there are more.
+/// Returns what a name holds; touches nothing.
+#[must_use]
+pub fn survey(name: mach_port_name_t) -> Normalization {
+    look(name).normalization
+}
+
+/// Releases the references of a thread's name that nothing owns: down to one, the kernel's own, and those that rights of mach-sys own.
+/// These may be made and dropped on other threads meanwhile.
 ///
 /// # Safety
-/// As [`SurplusPromise::new`](crate::SurplusPromise::new), for the thread of this name, as if it ended now: nobody counts on a
-/// reference above one. Whoever releases one of them at this very moment can make the trim reach 0, which the kernel refuses for a
-/// pinned name (macOS 26, D5.6) and carries out for another (E37).
+/// As [`SurplusPromise::new`](crate::SurplusPromise::new), for the thread of this name, as if it ended now: no code outside mach-sys's
+/// rights counts on a reference above one, and no other thread normalizes the same name at the same time. Code that releases one of
+/// them at this very moment can make the trim reach 0, which the kernel refuses for a pinned name (macOS 26, D5.6) and carries out
+/// for another (E37).
 #[allow(unsafe_code)]
 #[must_use]
 pub unsafe fn normalize(name: mach_port_name_t) -> Normalization {
-    let mut first = None;
+    // SAFETY: the same contract, passed on.
+    unsafe { trim(name) }.normalization
+}
+
+/// As [`normalize`], and says what rights own.
+///
+/// # Safety
+/// As [`normalize`].
+#[allow(unsafe_code)]
+pub(crate) unsafe fn trim(name: mach_port_name_t) -> Found {
+    let mut first: Option<Found> = None;
     let mut refused = KernReturn::SUCCESS;
     for _ in 0..TRIES {
-        let surplus = match survey(name) {
-            Normalization::Surplus(surplus) => surplus,
-            // Nothing to do, or nothing that can be done; or somebody else released what was seen before.
-            other => return other,
+        let found = look(name);
+        let Normalization::Surplus(surplus) = found.normalization else {
+            // Nothing to do, or nothing that can be done; or other code released what was seen before.
+            return found;
         };
-        let seen = *first.get_or_insert(surplus + 1);
-        // SAFETY: by the caller's promise nobody counts on the references above one.
+        let total = first.get_or_insert(found).total;
+        // SAFETY: by the caller's promise nothing counts on the references that are above one and that no right owns. Rights that are
+        // made or dropped since the look change the kernel's count and what must be left alike, so that what goes stays the same.
         match unsafe { modify_references(name, MACH_PORT_RIGHT_SEND, -(surplus as i32)) } {
-            Ok(()) => return after(survey(name), seen, surplus),
+            Ok(()) => {
+                let now = look(name);
+                let seen = first
+                    .and_then(|first| first.normalization.seen())
+                    .unwrap_or(0);
+                return Found {
+                    normalization: after(now.normalization, seen, surplus),
+                    owned: now.owned,
+                    total,
+                };
+            }
             Err(code) => refused = code,
         }
     }
-    Normalization::Raced {
-        seen: first.unwrap_or(0),
-        code: refused,
+    let seen = first
+        .and_then(|first| first.normalization.seen())
+        .unwrap_or(0);
+    Found {
+        normalization: Normalization::Raced {
+            seen,
+            code: refused,
+        },
+        owned: owned_references(name),
+        total: first.and_then(|first| first.total),
     }
 }
 
 /// What a trim that the kernel carried out comes to, by what is there afterwards.
 const fn after(found: Normalization, seen: u32, dropped: u32) -> Normalization {
     match found {
-        Normalization::AlreadyOne => Normalization::Dropped(dropped),
+        Normalization::AlreadyOne | Normalization::Owned(_) => Normalization::Dropped(dropped),
         Normalization::Invalid(code) => Normalization::Raced { seen, code },
         Normalization::Surplus(_) => Normalization::Raced {
             seen,

@@ -1,10 +1,11 @@
 //! What trimming rests on.
 
-/// The promise that nobody's reference is taken away by a trim.
+/// The promise that no owner's reference is taken away by a trim.
 ///
-/// All user references that a task holds on one name are one counter. Trimming a thread's name to 1 takes a legitimate holder's
-/// reference too; his later release fails, or hits whoever has the name by then. No type can see what another library holds, so a
-/// manager trims only if its builder was given this.
+/// All user references that a task holds on one name are one counter. mach-sys counts those that its own rights own, and a trim leaves
+/// them: routes of other servers, a `ThreadRight` that is kept for later. No type can see what other code holds, through
+/// `mach_thread_self`, `task_threads` or a received message. A trim takes its references too; its later release fails, or hits
+/// whatever has the name by then. So a manager trims only if its builder was given this.
 #[derive(Clone, Copy, Debug)]
 pub struct SurplusPromise(());
 
@@ -12,9 +13,13 @@ impl SurplusPromise {
     /// Promises.
     ///
     /// # Safety
-    /// Nobody in the process releases a reference on a managed thread's name after that thread's exit, which begins with the last
-    /// pass of its thread-specific-data destructors: each that is taken is released before, or forgotten for good. What these crates
-    /// hold themselves keeps the promise.
+    /// It concerns user references on the names of threads that the manager starts or takes in, other than those that rights of mach-sys
+    /// own (`SendRight`, `ThreadRight` and what is made of them: requests, routes, installations).
+    ///
+    /// From the moment at which such a thread's exit begins, which is the last pass over its thread-specific-data destructors, no code of
+    /// the process releases such a reference: each one that exists is released, or handed to a right (`Right::from_name`), before,
+    /// or forgotten for good. Code that takes one out of a right (`Right::into_name`) is bound likewise. The same goes for code that
+    /// relies on one staying, for example to keep the name from being used again.
     #[allow(unsafe_code)]
     #[must_use]
     pub const unsafe fn new() -> Self {

@@ -1,7 +1,7 @@
 //! What the server's handler needs to know of a thread: type-stable, found by the route's tag.
 
 use core::ops::Range;
-use signal_redirect::FrameRef;
+use signal_redirect::FrameId;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -23,17 +23,17 @@ impl Record {
         self.stack_start.load(Ordering::Acquire)..self.stack_end.load(Ordering::Acquire)
     }
 
-    pub(crate) fn innermost(&self) -> Option<FrameRef> {
+    pub(crate) fn innermost(&self) -> Option<FrameId> {
         match self.frame.load(Ordering::Acquire) {
             0 => None,
-            address => Some(FrameRef {
+            address => Some(FrameId {
                 address,
                 depth: self.depth.load(Ordering::Acquire),
             }),
         }
     }
 
-    pub(crate) fn set_innermost(&self, frame: Option<FrameRef>) {
+    pub(crate) fn set_innermost(&self, frame: Option<FrameId>) {
         let (address, depth) = frame.map_or((0, 0), |frame| (frame.address, frame.depth));
         self.depth.store(depth, Ordering::Release);
         self.frame.store(address, Ordering::Release);
@@ -107,7 +107,7 @@ mod tests {
         let first = records.open(0x1000..0x2000).expect("a place");
         let record = records.get(first.into()).expect("a record");
         assert_eq!(record.emergency_stack(), 0x1000..0x2000);
-        let frame = FrameRef {
+        let frame = FrameId {
             address: 0x1800,
             depth: 3,
         };

@@ -125,7 +125,7 @@ impl Redirector {
             .tag(exception.tag());
         match plan.apply(state, &fault, memory) {
             Ok((entered, frame)) => {
-                record.set_innermost(Some(frame.name()));
+                record.set_innermost(Some(frame.id()));
                 count(&self.counters.entered);
                 resume_with(exception, &entered)
             }
@@ -139,7 +139,7 @@ impl Redirector {
 
 fn resume_with(mut exception: Exception<'_>, state: &NativeState) -> Answered {
     // SAFETY: the state enters the trampoline on a frame made for it, or goes back to the interrupted code as its handler left it;
-    // whoever gave the manager that handler vouched for it.
+    // the contract of `Entry::new` covers what the handler leaves.
     match unsafe { exception.set_state(state) } {
         Ok(()) => exception.resume(),
         // A delivery without state: the manager routes none.

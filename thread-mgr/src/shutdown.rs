@@ -5,11 +5,11 @@
 //! | step | what happens | why there |
 //! |---|---|---|
 //! | [`Running::quiesce`] | waits, with a deadline, until no exception of the thread is being answered | an answer under way may still hold rights on the thread, and may write to its stacks |
-//! | [`Quiesced::unroute`] | puts the previous exception ports back, if ours are still in place, and releases the saved rights | an installation holds one reference on the thread's own name until then, which must not show up as surplus |
+//! | [`Quiesced::unroute`] | puts the previous exception ports back, if the manager's are still in place, and releases the saved rights | an installation holds one reference on the thread's own name until then, which must not show up as surplus |
 //! | [`Unrouted::close_port`] | takes the port out of the set, makes its late messages stale, waits for those that were received before, destroys it | what is still queued is declined, and nobody waits |
-//! | [`PortClosed::deregister`] | takes the thread out of the registry | from here on it is nobody's |
+//! | [`PortClosed::deregister`] | takes the thread out of the registry | the manager does not know it any more |
 //! | [`Deregistered::release`] | releases the emergency stack | no redirect can need it any more |
-//! | [`Released::normalize`] | makes the references of the kernel port exactly 1, under the promise; else reports | the last thing: whatever ran before may have taken references |
+//! | [`Released::normalize`] | releases the references of the kernel port that nothing owns, under the promise; else reports | the last thing: whatever ran before may have taken references |
 //! | `pthread_exit` | called, or fallen into | frees the stack and the thread's structure, and ends in the kernel's own release |
 //!
 //! ```
@@ -72,36 +72,21 @@
 //! ```
 
 use crate::emergency::EmergencyStack;
-use crate::manager::Inner;
-use crate::normalize::{Normalization, normalize, survey};
+use crate::inner::Inner;
+use crate::normalize::{look, trim};
+use crate::process::Process;
+pub use crate::report::ShutdownReport;
 use core::time::Duration;
 use exc_server::{InFlight, InstallError, Restored, Route};
 use mach_sys::types::mach_port_name_t;
 use std::sync::Arc;
-
-/// What the end of a thread found and did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ShutdownReport {
-    /// Whether answers were still under way past the deadline. Then nothing is trimmed, and what the answers may still write to, the
-    /// emergency stack, is left mapped for good.
-    pub in_flight: Option<InFlight>,
-    /// What putting the previous exception ports back found; the kernel's refusal, such as of a thread that is gone.
-    pub restored: Result<Restored, InstallError>,
-    /// How many user references the name of the thread's kernel port had more, at the end, than when the thread was taken in. The
-    /// main thread may start with two (D1.3), which is why this compares. `None` where there is nothing to compare: a pegged count, a
-    /// name that is no send right.
-    pub gained: Option<i64>,
-    /// What the name held, and what was done about it. `None` for a thread that was detached, not ended.
-    pub normalization: Option<Normalization>,
-}
 
 /// All that a managed thread has.
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) inner: Arc<Inner>,
     /// The process that the thread was taken in by.
-    pub(crate) process: u32,
+    pub(crate) process: Process,
     pub(crate) name: mach_port_name_t,
     /// References on the name at that time; `None` where they could not be counted.
     pub(crate) references: Option<u32>,
@@ -123,23 +108,23 @@ impl Running {
         Self { parts }
     }
 
-    /// All steps of a thread that ends now, with the manager's patience. `None` in the child of a fork.
+    /// All steps of a thread that ends now, with the manager's time limit. `None` in the child of a fork.
     pub(crate) fn end(self) -> Option<ShutdownReport> {
         self.release().map(Released::normalize)
     }
 
-    /// All steps of a thread that goes on, with the manager's patience. `None` in the child of a fork.
+    /// All steps of a thread that goes on, with the manager's time limit. `None` in the child of a fork.
     pub(crate) fn detach(self) -> Option<ShutdownReport> {
         self.release().map(Released::detach)
     }
 
     fn release(self) -> Option<Released> {
-        if self.parts.process != std::process::id() {
-            // The child of a fork has none of the ports: the numbers are other rights' here, or nobody's.
+        if !self.parts.process.is_current() {
+            // The child of a fork has none of the ports: the numbers are other rights' here, or none's.
             core::mem::forget(self);
             return None;
         }
-        let limit = self.parts.inner.patience;
+        let limit = self.parts.inner.drain_timeout;
         let released = self
             .quiesce(limit)
             .unroute()
@@ -234,7 +219,7 @@ impl Unrouted {
         if let Some(port) = port {
             port.stop_delivery();
             if rest.in_flight.is_none() {
-                rest.in_flight = port.wait_idle(rest.inner.patience).err();
+                rest.in_flight = port.wait_idle(rest.inner.drain_timeout).err();
             }
             port.close_port();
         }
@@ -275,17 +260,17 @@ pub struct Deregistered {
 impl Deregistered {
     /// Releases the thread's own memory: the emergency stack.
     pub fn release(self) -> Released {
-        match self.rest.in_flight {
-            None => self.rest.inner.stacks.give_back(self.stack),
-            // A late answer may still write to it.
-            Some(_) => core::mem::forget(self.stack),
+        if self.rest.in_flight.is_some() || self.stack.is_in_use() {
+            // A late answer may still write to it, or a handler that detaches its thread is running on it.
+            core::mem::forget(self.stack);
+        } else {
+            self.rest.inner.stacks.give_back(self.stack);
         }
         Released { parts: self.rest }
     }
 }
 
-/// A thread that has nothing of its manager's any more. What may follow depends on who the thread is: it ends, or it goes on as it
-/// was.
+/// A thread that has nothing of its manager's any more. Either it ends, or it goes on as it was.
 #[derive(Debug)]
 #[must_use]
 pub struct Released {
@@ -293,8 +278,8 @@ pub struct Released {
 }
 
 impl Released {
-    /// For a thread that ends now: makes the references of its kernel port exactly 1 if the manager has the promise, and reports.
-    /// Nothing of the thread's may run after this but the way into the kernel.
+    /// For a thread that ends now: releases the references of its kernel port that nothing owns, down to the kernel's own, if the manager
+    /// has the promise, and reports. Nothing of the thread's may run after this but the way into the kernel.
     #[allow(unsafe_code)]
     #[must_use]
     pub fn normalize(self) -> ShutdownReport {
@@ -311,16 +296,17 @@ impl Released {
         // The last thread of a manager that was dropped stops the server here, not after its normalization.
         drop(inner);
         // Answers under way may hold rights: past the deadline nothing is trimmed.
-        let normalization = match (promise, in_flight) {
+        let found = match (promise, in_flight) {
             // SAFETY: the promise is this function's contract.
-            (Some(_promise), None) => unsafe { normalize(name) },
-            _ => survey(name),
+            (Some(_promise), None) => unsafe { trim(name) },
+            _ => look(name),
         };
         let report = ShutdownReport {
             in_flight,
             restored,
-            gained: gained(references, normalization),
-            normalization: Some(normalization),
+            gained: gained(references, found.total),
+            owned: found.owned,
+            normalization: Some(found.normalization),
         };
         ends.count(&report);
         report
@@ -337,10 +323,12 @@ impl Released {
             restored,
             ..
         } = self.parts;
+        let found = look(name);
         let report = ShutdownReport {
             in_flight,
             restored,
-            gained: gained(references, survey(name)),
+            gained: gained(references, found.total),
+            owned: found.owned,
             normalization: None,
         };
         inner.ends.count(&report);
@@ -348,6 +336,6 @@ impl Released {
     }
 }
 
-fn gained(before: Option<u32>, found: Normalization) -> Option<i64> {
-    Some(i64::from(found.seen()?) - i64::from(before?))
+fn gained(before: Option<u32>, now: Option<u32>) -> Option<i64> {
+    Some(i64::from(now?) - i64::from(before?))
 }

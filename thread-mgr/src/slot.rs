@@ -15,7 +15,7 @@ pub(crate) struct Slot<T> {
     value: UnsafeCell<Option<T>>,
 }
 
-// SAFETY: the value is touched only by whoever moved the state from EMPTY to BUSY, until he stores FULL, and then only by whoever moved it
+// SAFETY: the value is touched only by the thread that moved the state from EMPTY to BUSY, until it stores FULL, and then only by the one that moved it
 // from FULL to TAKEN; each happens at most once, and the second sees what the first wrote. What is shared is thus a value that moves
 // from thread to thread.
 unsafe impl<T: Send> Sync for Slot<T> {}
@@ -31,7 +31,7 @@ impl<T> Slot<T> {
     /// Leaves a value; the first one stays.
     pub(crate) fn put(&self, value: T) {
         if self.advance(EMPTY, BUSY) {
-            // SAFETY: only one thread ever moves the state to BUSY, and nobody looks before FULL.
+            // SAFETY: only one thread ever moves the state to BUSY, and none looks before FULL.
             unsafe { *self.value.get() = Some(value) };
             self.state.store(FULL, Ordering::Release);
         }
@@ -42,7 +42,7 @@ impl<T> Slot<T> {
         if !self.advance(FULL, TAKEN) {
             return None;
         }
-        // SAFETY: only one thread ever moves the state to TAKEN, and nobody writes after FULL.
+        // SAFETY: only one thread ever moves the state to TAKEN, and none writes after FULL.
         unsafe { (*self.value.get()).take() }
     }
 

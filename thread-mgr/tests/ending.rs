@@ -106,7 +106,7 @@ fn past_the_deadline_nothing_is_trimmed_and_nobody_waits() {
             let promise = unsafe { SurplusPromise::new() };
             let manager = builder()
                 .trim_surplus(promise)
-                .patience(Duration::from_millis(100))
+                .drain_timeout(Duration::from_millis(100))
                 .only_if(|_| {
                     ASKED.store(true, Ordering::Release);
                     while !ANSWER.load(Ordering::Acquire) {
@@ -165,7 +165,7 @@ fn an_answer_under_way_is_waited_for() {
         let manager = builder()
             .trim_surplus(promise)
             // No clock can tell when this is over.
-            .patience(Duration::MAX)
+            .drain_timeout(Duration::MAX)
             .only_if(|_| {
                 ASKED.store(true, Ordering::Release);
                 std::thread::sleep(Duration::from_millis(200));

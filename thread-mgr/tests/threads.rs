@@ -226,7 +226,7 @@ fn the_stack_can_be_walked_from_the_body_to_the_start_routine() {
     let handle = manager.spawn(|| std::backtrace::Backtrace::force_capture().to_string());
     let ended = handle.expect("a thread").join().expect("a thread");
     let trace = ended.exit.returned().expect("it returned");
-    assert!(trace.contains("thread_mgr::thread::run"), "{trace}");
+    assert!(trace.contains("thread_mgr::start::run"), "{trace}");
 }
 
 #[test]

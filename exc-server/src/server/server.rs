@@ -11,6 +11,7 @@ use crate::server::serve::Service;
 use crate::server::shared::Shared;
 use crate::stats::Stats;
 use crate::wire::message;
+use core::cell::Cell;
 use core::fmt;
 use mach_sys::kernel::system;
 use mach_sys::rights::{PortSet, ReceiveRight, SendRight};
@@ -98,6 +99,7 @@ impl Builder {
             .name(self.name)
             .stack_size(self.stack_size)
             .spawn(move || {
+                SERVES.set(true);
                 let outer = system::enter_server_thread();
                 let service = Service {
                     shared: &serving,
@@ -120,6 +122,11 @@ impl Builder {
     }
 }
 
+std::thread_local! {
+    /// Whether the thread is a server's. Constant, without a destructor: nothing is allocated for it.
+    static SERVES: Cell<bool> = const { Cell::new(false) };
+}
+
 /// A running server: a thread on a port set. Dropping it closes all routes, which declines what is queued or deferred, and ends the
 /// thread once the handler has returned. In the child of a fork, which has no such thread, it is inert: dropping it does nothing.
 pub struct Server {
@@ -140,6 +147,12 @@ impl Server {
     /// Its ports or its thread could not be made.
     pub fn start(handler: impl Handler) -> Result<Self, StartError> {
         Self::builder().start(handler)
+    }
+
+    /// Returns whether the calling thread is the thread of a server, whichever of this process's servers.
+    #[must_use]
+    pub fn is_server_thread() -> bool {
+        SERVES.get()
     }
 
     /// Routes a target's exceptions here, through a port of their own, until the route is closed.

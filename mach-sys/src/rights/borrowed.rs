@@ -1,4 +1,4 @@
-//! Rights that somebody else owns.
+//! Rights that something else owns.
 
 use super::{Name, Right};
 use core::fmt;
@@ -6,7 +6,7 @@ use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ops::Deref;
 
-/// A right that its owner keeps: usable as the right itself, never released.
+/// A right that its owner keeps: usable as the right itself, never released, and not counted as owned.
 pub struct Borrowed<'a, R> {
     right: ManuallyDrop<R>,
     owner: PhantomData<&'a ()>,
@@ -16,12 +16,12 @@ impl<R: Right> Borrowed<'_, R> {
     /// Borrows the right of kind `R` that is held under `name`.
     ///
     /// # Safety
-    /// For as long as the lifetime lasts somebody holds a reference of this kind on `name`.
+    /// For as long as the lifetime lasts the task holds a reference of this kind on `name`.
     #[must_use]
     pub unsafe fn from_name(name: Name) -> Self {
         Self {
-            // SAFETY: the reference is there for the whole lifetime, and `ManuallyDrop` never releases it.
-            right: ManuallyDrop::new(unsafe { R::from_name(name) }),
+            // Never released: neither is it counted.
+            right: ManuallyDrop::new(R::hold(name)),
             owner: PhantomData,
         }
     }

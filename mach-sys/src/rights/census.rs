@@ -1,6 +1,7 @@
 //! What the task's name space holds: the figures a leak check compares.
 
-use super::user_references;
+use super::owned::owned_references;
+use super::references::user_references;
 use crate::kern_return::KernReturn;
 use crate::kernel;
 use crate::port::{
@@ -26,6 +27,9 @@ pub struct Census {
     pub dead_names: u32,
     /// User references on dead names, of all names together.
     pub dead_references: u64,
+    /// Of the references on send rights and dead names, those that [`SendRight`](super::SendRight)s own; the others are owned by code
+    /// outside this crate, by the system's libraries, or by nothing.
+    pub owned_references: u64,
 }
 
 /// The census could not be taken.
@@ -53,6 +57,7 @@ impl Census {
                 census.dead_references +=
                     u64::from(user_references(name, MACH_PORT_RIGHT_DEAD_NAME).unwrap_or(0));
             }
+            census.owned_references += u64::from(owned_references(name));
         }
         Ok(census)
     }
@@ -62,12 +67,13 @@ impl fmt::Display for Census {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} names: {} send rights with {} user references, {} dead names with {}",
+            "{} names: {} send rights with {} user references, {} dead names with {}; {} of them owned",
             self.names,
             self.send_names,
             self.send_references,
             self.dead_names,
-            self.dead_references
+            self.dead_references,
+            self.owned_references
         )
     }
 }
@@ -102,7 +108,7 @@ impl Listing {
     }
 
     fn names(&self) -> &[mach_port_name_t] {
-        // SAFETY: the kernel gave an array of this many names at this address, ours until it is released.
+        // SAFETY: the kernel gave an array of this many names at this address, which stays until it is released.
         unsafe { slice(self.names, self.names_count) }
     }
 
@@ -119,7 +125,7 @@ impl Drop for Listing {
             (self.names as u64, size(self.names_count)),
             (self.types as u64, size(self.types_count)),
         ] {
-            // SAFETY: the array belongs to this value, and nobody reads it any more.
+            // SAFETY: the array belongs to this value, and nothing reads it any more.
             unsafe { kernel::mach_vm_deallocate(kernel::system::task_self(), address, size) };
         }
     }

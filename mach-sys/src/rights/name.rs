@@ -11,7 +11,7 @@ pub struct Name(NonZeroU32);
 
 impl Name {
     /// A name that no kernel gives out: the low two bits of names are set (C0.2).
-    pub(super) const NOBODYS: Self = Self(NonZeroU32::MIN);
+    pub(super) const UNUSED: Self = Self(NonZeroU32::MIN);
 
     /// `None` for `MACH_PORT_NULL` and `MACH_PORT_DEAD`.
     #[must_use]
@@ -50,17 +50,29 @@ impl fmt::Display for Name {
     }
 }
 
-/// Common to every owned right.
-pub trait Right: Sized {
-    /// The name it is held under.
+mod sealed {
+    /// A right's value without a say about what it owns.
+    pub trait Hold {
+        /// The value for a reference that is accounted for elsewhere.
+        fn hold(name: super::Name) -> Self;
+    }
+}
+
+pub(super) use sealed::Hold;
+
+/// What all owned rights have in common. Implemented by this crate's types only.
+pub trait Right: Sized + Hold {
+    /// Returns the name that the right is held under.
     fn name(&self) -> Name;
 
-    /// Takes ownership of one user reference.
+    /// Takes ownership of one user reference. A send right counts it as owned from here on
+    /// ([`owned_references`](super::owned_references)).
     ///
     /// # Safety
-    /// The task owns a reference of this kind on `name`, and nobody else will release it.
+    /// The task owns a reference of this kind on `name`, and no other code will release it. Until this call it counts as a reference that
+    /// no right owns: nothing trims those of the name at the same time.
     unsafe fn from_name(name: Name) -> Self;
 
-    /// Gives ownership up without releasing anything.
+    /// Gives up ownership without releasing anything. A send right's reference no longer counts as owned.
     fn into_name(self) -> Name;
 }

@@ -1,34 +1,37 @@
 //! Port sets.
 
-use super::{Name, ReceiveRight, Right, modify_references};
+use super::name::{Hold, Name, Right};
+use super::process::Process;
+use super::receive::ReceiveRight;
+use super::references::{allocate, modify_references};
 use crate::kern_return::KernReturn;
 use crate::kernel;
 use crate::port::MACH_PORT_RIGHT_PORT_SET;
-use crate::types::mach_port_right_t;
+use core::fmt;
 use core::mem::ManuallyDrop;
 
 /// A port set: one place to receive from all its members. Dropping it leaves the members as they are (C9.3); a member that dies
 /// leaves all its sets (C9.3), so membership is no borrow kept beside the port.
 #[must_use = "dropping a port set destroys it"]
-#[derive(Debug)]
 pub struct PortSet {
     name: Name,
+    process: Process,
 }
 
 impl PortSet {
-    /// A new, empty set.
+    /// Makes an empty set.
     ///
     /// # Errors
     /// `KERN_NO_SPACE`, `KERN_RESOURCE_SHORTAGE`: no name, or no memory.
     pub fn new() -> Result<Self, KernReturn> {
         let name = allocate(MACH_PORT_RIGHT_PORT_SET)?;
-        Ok(Self { name })
+        Ok(Self::hold(name))
     }
 
     /// Puts a port into the set. Messages already queued on it are received through the set from now on (C9.5).
     ///
     /// # Errors
-    /// `KERN_ALREADY_IN_SET`; `KERN_INVALID_RIGHT`, `KERN_INVALID_NAME`: one of the two was destroyed behind its owner's back.
+    /// `KERN_ALREADY_IN_SET`; `KERN_INVALID_RIGHT`, `KERN_INVALID_NAME`: other code destroyed one of the two.
     pub fn insert(&self, port: &ReceiveRight) -> Result<(), KernReturn> {
         // SAFETY: no pointers; both rights are borrowed for the call.
         KernReturn::check(unsafe {
@@ -56,13 +59,22 @@ impl PortSet {
     }
 }
 
+impl Hold for PortSet {
+    fn hold(name: Name) -> Self {
+        Self {
+            name,
+            process: Process::current(),
+        }
+    }
+}
+
 impl Right for PortSet {
     fn name(&self) -> Name {
         self.name
     }
 
     unsafe fn from_name(name: Name) -> Self {
-        Self { name }
+        Self::hold(name)
     }
 
     fn into_name(self) -> Name {
@@ -72,17 +84,16 @@ impl Right for PortSet {
 
 impl Drop for PortSet {
     fn drop(&mut self) {
+        if !self.process.is_current() {
+            return;
+        }
         // SAFETY: the set is this value's. An error means that it is gone already.
         let _ = unsafe { modify_references(self.name.raw(), MACH_PORT_RIGHT_PORT_SET, -1) };
     }
 }
 
-/// A new name holding `right` (C2.1).
-pub(super) fn allocate(right: mach_port_right_t) -> Result<Name, KernReturn> {
-    let mut name = 0;
-    // SAFETY: the result goes to a local variable.
-    KernReturn::check(unsafe {
-        kernel::mach_port_allocate(kernel::system::task_self(), right, &mut name)
-    })?;
-    Name::new(name).ok_or(KernReturn::NO_SPACE)
+impl fmt::Debug for PortSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PortSet({})", self.name)
+    }
 }

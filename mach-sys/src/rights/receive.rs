@@ -1,11 +1,17 @@
 //! Receive rights.
 
-use super::{Name, Right, SendOnceRight, SendRight, modify_references};
+use super::name::{Hold, Name, Right};
+use super::owned::Change;
+use super::process::Process;
+use super::references::{allocate, modify_references};
+use super::send::SendRight;
+use super::send_once::SendOnceRight;
 use crate::kern_return::KernReturn;
 use crate::kernel;
 use crate::message::{MACH_MSG_TYPE_MAKE_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE};
 use crate::port::MACH_PORT_RIGHT_RECEIVE;
 use crate::types::mach_port_context_t;
+use core::fmt;
 use core::mem::ManuallyDrop;
 
 /// The receive right of a port. Dropping it destroys the port: what is queued is destroyed (each reply right in it tells its
@@ -14,40 +20,47 @@ use core::mem::ManuallyDrop;
 /// The port is not guarded: in XNU the guard and the context are one field, and a strict guard hides the context that tells
 /// routes apart.
 #[must_use = "dropping the receive right destroys the port"]
-#[derive(Debug)]
 pub struct ReceiveRight {
     name: Name,
+    process: Process,
 }
 
 impl ReceiveRight {
-    /// A new port: empty, no send rights, queue limit 5 (C2.1).
+    /// Makes a port: empty, no send rights, queue limit 5 (C2.1).
     ///
     /// # Errors
     /// `KERN_NO_SPACE`, `KERN_RESOURCE_SHORTAGE`: no name, or no memory.
     pub fn new() -> Result<Self, KernReturn> {
-        let name = super::port_set::allocate(MACH_PORT_RIGHT_RECEIVE)?;
-        Ok(Self { name })
+        let name = allocate(MACH_PORT_RIGHT_RECEIVE)?;
+        Ok(Self::hold(name))
     }
 
-    /// A new send right to the port, under the port's own name (C6.1).
+    /// Makes a send right to the port, under the port's own name (C6.1).
     ///
     /// # Errors
-    /// `KERN_INVALID_CAPABILITY`, `KERN_INVALID_NAME`: somebody destroyed the port behind this value's back.
+    /// `KERN_INVALID_CAPABILITY`, `KERN_INVALID_NAME`: other code destroyed the port.
     pub fn make_send(&self) -> Result<SendRight, KernReturn> {
         let name = self.name.raw();
+        let change = Change::begin(self.name);
         // SAFETY: no pointers; the right that is made belongs to the returned value.
-        KernReturn::check(unsafe {
+        let made = KernReturn::check(unsafe {
             kernel::mach_port_insert_right(
                 kernel::system::task_self(),
                 name,
                 name,
                 MACH_MSG_TYPE_MAKE_SEND,
             )
-        })?;
-        Ok(SendRight::held(self.name))
+        });
+        match made {
+            Ok(()) => Ok(SendRight::taken(self.name, change)),
+            Err(error) => {
+                change.nothing();
+                Err(error)
+            }
+        }
     }
 
-    /// A new send-once right to the port, under a name of its own (C6.5).
+    /// Makes a send-once right to the port, under a name of its own (C6.5).
     ///
     /// # Errors
     /// As [`make_send`](Self::make_send); `KERN_NO_SPACE`: no name.
@@ -64,14 +77,14 @@ impl ReceiveRight {
             )
         })?;
         let name = Name::new(right).ok_or(KernReturn::NO_SPACE)?;
-        // SAFETY: the kernel just gave this task a send-once right under `name`, and nobody else knows it.
+        // SAFETY: the kernel just gave this task a send-once right under `name`, and no other code knows it.
         Ok(unsafe { SendOnceRight::from_name(name) })
     }
 
     /// Sets the port's context, which every message received from it can carry in its trailer (C5.5, C11.9).
     ///
     /// # Errors
-    /// `KERN_INVALID_NAME`, `KERN_INVALID_RIGHT`: somebody destroyed the port behind this value's back.
+    /// `KERN_INVALID_NAME`, `KERN_INVALID_RIGHT`: other code destroyed the port.
     pub fn set_context(&self, context: mach_port_context_t) -> Result<(), KernReturn> {
         // SAFETY: no pointers; the context of this value's own port is its owner's to set.
         KernReturn::check(unsafe {
@@ -79,7 +92,7 @@ impl ReceiveRight {
         })
     }
 
-    /// The port's context; 0 at first.
+    /// Reads the port's context; 0 at first.
     ///
     /// # Errors
     /// As [`set_context`](Self::set_context).
@@ -99,11 +112,23 @@ impl ReceiveRight {
     /// Destroys the port. `Drop` does the same and ignores the error.
     ///
     /// # Errors
-    /// `KERN_INVALID_NAME`, `KERN_INVALID_RIGHT`: somebody destroyed the port before.
+    /// `KERN_INVALID_NAME`, `KERN_INVALID_RIGHT`: other code destroyed the port before, or this is the child of a fork.
     pub fn destroy(self) -> Result<(), KernReturn> {
+        if !self.process.is_current() {
+            return Err(KernReturn::INVALID_NAME);
+        }
         let name = self.into_name();
         // SAFETY: the receive right was this value's.
         unsafe { modify_references(name.raw(), MACH_PORT_RIGHT_RECEIVE, -1) }
+    }
+}
+
+impl Hold for ReceiveRight {
+    fn hold(name: Name) -> Self {
+        Self {
+            name,
+            process: Process::current(),
+        }
     }
 }
 
@@ -113,7 +138,7 @@ impl Right for ReceiveRight {
     }
 
     unsafe fn from_name(name: Name) -> Self {
-        Self { name }
+        Self::hold(name)
     }
 
     fn into_name(self) -> Name {
@@ -123,7 +148,16 @@ impl Right for ReceiveRight {
 
 impl Drop for ReceiveRight {
     fn drop(&mut self) {
+        if !self.process.is_current() {
+            return;
+        }
         // SAFETY: the receive right is this value's. An error means that it is gone already.
         let _ = unsafe { modify_references(self.name.raw(), MACH_PORT_RIGHT_RECEIVE, -1) };
+    }
+}
+
+impl fmt::Debug for ReceiveRight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ReceiveRight({})", self.name)
     }
 }

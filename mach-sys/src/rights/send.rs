@@ -1,6 +1,10 @@
 //! Send rights.
 
-use super::{Borrowed, Name, Right, modify_references, user_references};
+use super::borrowed::Borrowed;
+use super::name::{Hold, Name, Right};
+use super::owned::{self, Change};
+use super::process::Process;
+use super::references::{modify_references, user_references};
 use crate::kern_return::KernReturn;
 use crate::kernel;
 use crate::port::{MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND};
@@ -44,9 +48,12 @@ objects! {
 
 /// One user reference of a send right. Dropping it releases that reference: also when the port died meanwhile and the name
 /// became a dead name, which keeps its references (C1.1).
+///
+/// The references that values of this type own are counted by name ([`owned_references`](super::owned_references)).
 #[must_use = "dropping a right releases it"]
 pub struct SendRight<O: Object = Queue> {
     name: Name,
+    process: Process,
     object: PhantomData<fn() -> O>,
 }
 
@@ -56,67 +63,99 @@ pub type ThreadRight = SendRight<Thread>;
 pub type TaskRight = SendRight<Task>;
 
 impl<O: Object> SendRight<O> {
-    /// One more user reference under the same name.
+    /// Takes one more user reference under the same name.
     ///
     /// # Errors
     /// `KERN_INVALID_RIGHT`: the port died.
     pub fn try_clone(&self) -> Result<Self, KernReturn> {
-        // SAFETY: adding a reference takes nothing from anybody.
-        unsafe { modify_references(self.name.raw(), MACH_PORT_RIGHT_SEND, 1)? };
-        Ok(Self::held(self.name))
+        let change = Change::begin(self.name);
+        // SAFETY: adding a reference takes nothing from any owner.
+        match unsafe { modify_references(self.name.raw(), MACH_PORT_RIGHT_SEND, 1) } {
+            Ok(()) => Ok(Self::taken(self.name, change)),
+            Err(error) => {
+                change.nothing();
+                Err(error)
+            }
+        }
     }
 
-    /// All user references that this task holds on the port's send right, whoever took them. 0 when the port died.
+    /// Returns all user references that this task holds on the port's send right, whatever took them. 0 when the port died.
     ///
     /// # Errors
-    /// `KERN_INVALID_NAME`: somebody released a reference that was not his, and the name is gone.
+    /// `KERN_INVALID_NAME`: other code released this value's reference, and the name is gone.
     pub fn user_references(&self) -> Result<mach_port_urefs_t, KernReturn> {
         user_references(self.name.raw(), MACH_PORT_RIGHT_SEND)
     }
 
-    /// Whether the port died: the name is a dead name now.
+    /// Returns whether the port died: the name is a dead name now.
     #[must_use]
     pub fn is_dead(&self) -> bool {
         user_references(self.name.raw(), MACH_PORT_RIGHT_DEAD_NAME)
             .is_ok_and(|references| references > 0)
     }
 
-    /// The same reference, without what is known about its object.
+    /// Converts to a right of the same reference, without what is known about its object.
     pub fn into_queue(self) -> SendRight<Queue> {
-        SendRight::held(self.into_name())
-    }
-
-    pub(super) const fn held(name: Name) -> Self {
-        Self {
-            name,
+        let right = ManuallyDrop::new(self);
+        SendRight {
+            name: right.name,
+            process: right.process,
             object: PhantomData,
         }
+    }
+
+    /// The owner of a reference that the kernel made within `change`.
+    pub(super) fn taken(name: Name, change: Change) -> Self {
+        let right = Self::hold(name);
+        change.taken();
+        right
     }
 }
 
 impl SendRight<Thread> {
-    /// The calling thread: `mach_thread_self`, whose new reference this value releases (D1.1).
+    /// Takes a right on the calling thread's port: `mach_thread_self`, whose new reference this value releases (D1.1).
     ///
     /// # Errors
     /// `KERN_RESOURCE_SHORTAGE`: the kernel could not make a name for it (it answers `MACH_PORT_NULL`).
     pub fn current() -> Result<Self, KernReturn> {
+        // SAFETY: the calling thread is there.
+        let known = unsafe { kernel::system::thread_port(libc::pthread_self()) };
+        let change = Name::new(known).map(|name| (name, Change::begin(name)));
         // SAFETY: no arguments.
-        let raw = unsafe { kernel::mach_thread_self() };
-        Name::new(raw)
-            .map(Self::held)
-            .ok_or(KernReturn::RESOURCE_SHORTAGE)
+        let name = Name::new(unsafe { kernel::mach_thread_self() });
+        match (name, change) {
+            (Some(name), Some((known, change))) if name == known => Ok(Self::taken(name, change)),
+            (name, change) => {
+                if let Some((_, change)) = change {
+                    change.nothing();
+                }
+                let name = name.ok_or(KernReturn::RESOURCE_SHORTAGE)?;
+                // SAFETY: the reference that the kernel just made. No other code knew the name before.
+                Ok(unsafe { Self::from_name(name) })
+            }
+        }
     }
 }
 
 impl SendRight<Task> {
-    /// The calling task. `mach_task_self` takes no reference, so none is released.
+    /// Borrows the calling task's own right. `mach_task_self` takes no reference, so none is released.
     #[must_use]
     pub fn current() -> Borrowed<'static, Self> {
-        // The kernel names every task before its first instruction; where the emulation could not be set up, calls on the
-        // name that is nobody's are refused.
-        let name = Name::new(kernel::system::task_self()).unwrap_or(Name::NOBODYS);
+        // The kernel names every task before its first instruction; where the emulation could not be set up, calls on an
+        // unused name are refused.
+        let name = Name::new(kernel::system::task_self()).unwrap_or(Name::UNUSED);
         // SAFETY: the task's own name is held by the system's library for as long as the process lives.
         unsafe { Borrowed::from_name(name) }
+    }
+}
+
+impl<O: Object> Hold for SendRight<O> {
+    fn hold(name: Name) -> Self {
+        Self {
+            name,
+            process: Process::current(),
+            object: PhantomData,
+        }
     }
 }
 
@@ -126,20 +165,31 @@ impl<O: Object> Right for SendRight<O> {
     }
 
     unsafe fn from_name(name: Name) -> Self {
-        Self::held(name)
+        owned::enter(name);
+        Self::hold(name)
     }
 
     fn into_name(self) -> Name {
-        ManuallyDrop::new(self).name
+        let right = ManuallyDrop::new(self);
+        if right.process.is_current() {
+            owned::leave(right.name);
+        }
+        right.name
     }
 }
 
 impl<O: Object> Drop for SendRight<O> {
     fn drop(&mut self) {
-        // SAFETY: this value owns the reference that goes. A refusal (a pinned last reference, D5.3) leaves it where it was.
+        if !self.process.is_current() {
+            return;
+        }
+        let change = Change::begin(self.name);
+        // SAFETY: this value owns the reference that goes. A refusal (a pinned last reference, D5.3) leaves it where it was, without
+        // an owner.
         let _ = KernReturn::check(unsafe {
             kernel::mach_port_deallocate(kernel::system::task_self(), self.name.raw())
         });
+        change.released();
     }
 }
 

@@ -1,16 +1,27 @@
 //! Send-once rights.
 
-use super::{Name, Right};
+use super::name::{Hold, Name, Right};
+use super::process::Process;
 use crate::kern_return::KernReturn;
 use crate::kernel;
+use core::fmt;
 use core::mem::ManuallyDrop;
 
 /// A send-once right. The message sent through it uses it up ([`Right::into_name`] hands it to that message); dropping it unused
 /// tells the receiver so, with a send-once notification (C8.8). For an exception's reply port that means: not handled (A6.8).
 #[must_use = "dropping a send-once right notifies the receiver"]
-#[derive(Debug)]
 pub struct SendOnceRight {
     name: Name,
+    process: Process,
+}
+
+impl Hold for SendOnceRight {
+    fn hold(name: Name) -> Self {
+        Self {
+            name,
+            process: Process::current(),
+        }
+    }
 }
 
 impl Right for SendOnceRight {
@@ -19,7 +30,7 @@ impl Right for SendOnceRight {
     }
 
     unsafe fn from_name(name: Name) -> Self {
-        Self { name }
+        Self::hold(name)
     }
 
     fn into_name(self) -> Name {
@@ -29,9 +40,18 @@ impl Right for SendOnceRight {
 
 impl Drop for SendOnceRight {
     fn drop(&mut self) {
+        if !self.process.is_current() {
+            return;
+        }
         // SAFETY: this value owns the right that goes.
         let _ = KernReturn::check(unsafe {
             kernel::mach_port_deallocate(kernel::system::task_self(), self.name.raw())
         });
+    }
+}
+
+impl fmt::Debug for SendOnceRight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SendOnceRight({})", self.name)
     }
 }

@@ -7,12 +7,11 @@ use mach_sys::exception::*;
 use mach_sys::thread_state::{arm_exception_state64_t, arm_neon_state64_t, arm_thread_state64_t};
 
 use crate::arch::sealed::Rewrite;
-use crate::arch::{Arch, CONTEXT_STATE};
+use crate::arch::{Arch, CONTEXT_STATE, Kept};
 use crate::error::{RedirectError, ReturnError};
-use crate::fault::{SignalInfo, software_signal};
-use crate::frame::Kept;
 use crate::memory::{Memory, Unmapped};
-use crate::trampoline::VectorSave;
+use crate::signal_info::{SignalInfo, software_signal};
+use crate::vector_save::VectorSave;
 
 /// Apple silicon and every other 64-bit ARM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

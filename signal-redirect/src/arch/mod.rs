@@ -8,10 +8,9 @@ use mach_sys::pod::Pod;
 use mach_sys::thread_state::Registers;
 
 use crate::error::{RedirectError, ReturnError};
-use crate::fault::SignalInfo;
-use crate::frame::Kept;
 use crate::memory::{Memory, Unmapped};
-use crate::trampoline::VectorSave;
+use crate::signal_info::SignalInfo;
+use crate::vector_save::VectorSave;
 
 pub use arm64::Arm64;
 pub use x86_64::X86_64;
@@ -120,6 +119,9 @@ pub(crate) mod sealed {
             Self: Arch;
     }
 }
+
+/// What a handler must not change: system flags and selectors.
+pub(crate) type Kept = [u64; 4];
 
 /// Offset of the general registers in the machine context, of both machines.
 pub(crate) const CONTEXT_STATE: u64 = 16;

@@ -8,12 +8,11 @@ use mach_sys::pod::bytes_of_mut;
 use mach_sys::thread_state::{x86_exception_state64_t, x86_float_state64_t, x86_thread_state64_t};
 
 use crate::arch::sealed::Rewrite;
-use crate::arch::{Arch, CONTEXT_STATE};
+use crate::arch::{Arch, CONTEXT_STATE, Kept};
 use crate::error::{RedirectError, ReturnError};
-use crate::fault::{SignalInfo, software_signal};
-use crate::frame::Kept;
 use crate::memory::{Memory, Unmapped};
-use crate::trampoline::VectorSave;
+use crate::signal_info::{SignalInfo, software_signal};
+use crate::vector_save::VectorSave;
 
 /// Intel's and AMD's 64-bit machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,11 +10,10 @@ use core::mem::offset_of;
 use mach_sys::darwin::arm_mcontext64_t;
 use mach_sys::thread_state::{arm_neon_state64_t, arm_thread_state64_t};
 
-use crate::arch::Arm64;
 use crate::frame::{HEADER_SIZE, flag, word};
-use crate::key::Key;
+use crate::vector_save::VectorSave;
 
-use super::{ENTRY, Entry, Handler, Trampoline};
+use super::plan::ENTRY;
 
 // What the assembly below has as literals.
 const HEADER: usize = HEADER_SIZE as usize;
@@ -168,20 +167,12 @@ unsafe extern "C" {
     fn signal_redirect_trap();
 }
 
-impl Entry<Arm64> {
-    /// A handler of this process.
-    ///
-    /// # Safety
-    /// The function runs between two arbitrary instructions of the threads that are sent to it, as a signal handler does: it
-    /// calls async-signal-safe functions only, does not unwind, and leaves the machine context fit to resume.
-    pub unsafe fn new(handler: Handler) -> Self {
-        Self::at(handler as *const () as u64)
-    }
+/// The address of the return trap.
+pub(super) fn trap() -> u64 {
+    signal_redirect_trap as *const () as u64
 }
 
-impl Trampoline<Arm64> {
-    /// This process's trampoline. `key` seals the frames.
-    pub fn native(key: Key) -> Self {
-        Self::planned(signal_redirect_trap as *const () as u64, key)
-    }
+/// All vector registers are in the machine context.
+pub(super) fn vector_save() -> VectorSave {
+    VectorSave::NONE
 }

@@ -14,11 +14,10 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use mach_sys::darwin::{x86_mcontext_avx64_t, x86_mcontext64_t};
 use mach_sys::thread_state::{x86_avx_state64_t, x86_thread_state64_t};
 
-use crate::arch::X86_64;
 use crate::frame::{HEADER_SIZE, flag, word};
-use crate::key::Key;
+use crate::vector_save::VectorSave;
 
-use super::{ENTRY, Entry, Handler, Trampoline, VectorSave};
+use super::plan::ENTRY;
 
 // What the assembly below has as literals.
 const HEADER: usize = HEADER_SIZE as usize;
@@ -178,26 +177,13 @@ unsafe extern "C" {
     fn signal_redirect_trap();
 }
 
-impl Entry<X86_64> {
-    /// A handler of this process.
-    ///
-    /// # Safety
-    /// The function runs between two arbitrary instructions of the threads that are sent to it, as a signal handler does: it
-    /// calls async-signal-safe functions only, does not unwind, and leaves the machine context fit to resume.
-    pub unsafe fn new(handler: Handler) -> Self {
-        Self::at(handler as *const () as u64)
-    }
-}
-
-impl Trampoline<X86_64> {
-    /// This process's trampoline; asks the processor once. `key` seals the frames.
-    pub fn native(key: Key) -> Self {
-        Self::planned(signal_redirect_trap as *const () as u64, key).vector_save(probe())
-    }
+/// The address of the return trap.
+pub(super) fn trap() -> u64 {
+    signal_redirect_trap as *const () as u64
 }
 
 /// What the processor has, asked once: CPUID can cost as much as a fault under a hypervisor.
-fn probe() -> VectorSave {
+pub(super) fn vector_save() -> VectorSave {
     /// Components in the low byte, size from bit 8 on, bit 31 for "known", MXCSR's mask above.
     static KNOWN: AtomicU64 = AtomicU64::new(0);
     const IS_KNOWN: u64 = 1 << 31;

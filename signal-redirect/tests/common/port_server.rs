@@ -56,15 +56,15 @@ fn serve(port: &ReceiveRight, plan: &Redirect, trampoline: &Trampoline) -> Serve
         let new = match trampoline.return_from(&state, &mut memory).unwrap() {
             Some(resumed) => {
                 served.returns += 1;
-                assert_eq!(Some(resumed.frame), innermost.as_ref().map(Frame::name));
+                assert_eq!(Some(resumed.frame), innermost.as_ref().map(Frame::id));
                 innermost = frames.pop().unwrap();
-                assert_eq!(resumed.outer, innermost.as_ref().map(Frame::name));
+                assert_eq!(resumed.outer, innermost.as_ref().map(Frame::id));
                 resumed.state
             }
             None => {
                 served.redirects += 1;
                 let fault = Fault::new(decoded.exception(), decoded.codes()[0], decoded.codes()[1]);
-                let plan = plan.clone().inside(innermost.as_ref().map(Frame::name));
+                let plan = plan.clone().inside(innermost.as_ref().map(Frame::id));
                 let (entered, frame) = plan.apply(&state, &fault, &mut memory).unwrap();
                 served.deepest = served.deepest.max(frame.depth);
                 frames.push(innermost.replace(frame));

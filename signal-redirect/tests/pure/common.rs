@@ -5,8 +5,7 @@ use mach_sys::exception::ExceptionType;
 use mach_sys::pod::{self, Pod};
 use mach_sys::thread_state::Registers;
 use signal_redirect::{
-    Arch, Arm64, Entry, Fault, Frame, Key, Memory, Redirect, Trampoline, Unmapped, VectorSave,
-    X86_64,
+    Arch, Arm64, Fault, Frame, Key, Memory, Redirect, TrampolinePlan, Unmapped, VectorSave, X86_64,
 };
 
 /// Memory of one range, parts of which may be protected. Remembers every write.
@@ -98,8 +97,8 @@ pub(crate) fn key() -> Key {
 }
 
 /// AVX-512, as a big area.
-pub(crate) fn avx512() -> Trampoline<X86_64> {
-    Trampoline::planned(TRAP, key()).vector_save(VectorSave::xsave(0xe7, 2696, 0xffff))
+pub(crate) fn avx512() -> TrampolinePlan<X86_64> {
+    TrampolinePlan::at(TRAP, key()).vector_save(VectorSave::xsave(0xe7, 2696, 0xffff))
 }
 
 pub(crate) const BASE: u64 = 0x7000_0000;
@@ -108,9 +107,12 @@ pub(crate) const SIZE: u64 = 0x10_000;
 
 pub(crate) const SP: u64 = BASE + 0x8000;
 
+/// A redirect that is only computed.
+pub(crate) type Plan<A> = Redirect<A, TrampolinePlan<A>>;
+
 /// What the tests need to know of a machine beyond [`Arch`].
 pub(crate) trait Machine: Arch {
-    fn trampoline() -> Trampoline<Self>;
+    fn trampoline() -> TrampolinePlan<Self>;
     /// Flags that are set when the thread stops and must not be when the handler starts; and some that stay.
     const FLAGS_STOPPED: u64;
     const FLAGS_ENTERED: u64;
@@ -132,8 +134,8 @@ pub(crate) trait Machine: Arch {
         state.set_pc(0x4000_1234);
         state
     }
-    fn plan() -> Redirect<Self> {
-        Redirect::to(Entry::at(HANDLER), Self::trampoline())
+    fn plan() -> Plan<Self> {
+        Redirect::plan(HANDLER, Self::trampoline())
     }
     /// The thread as it comes out of its handler.
     fn at_trap(entered: &Self::State) -> Self::State {
@@ -153,7 +155,7 @@ impl Machine for X86_64 {
     const CONTEXT_SIZE: u64 = 1032;
     // CF, PF, AF, ZF, SF, TF, DF, OF, AC, ID.
     const USER_FLAGS: u64 = 0x24_0dd5;
-    fn trampoline() -> Trampoline<Self> {
+    fn trampoline() -> TrampolinePlan<Self> {
         avx512()
     }
     fn frame_register(state: &mut Self::State) -> &mut u64 {
@@ -173,8 +175,8 @@ impl Machine for Arm64 {
     const CONTEXT_SIZE: u64 = 816;
     // N, Z, C, V.
     const USER_FLAGS: u64 = 0xf000_0000;
-    fn trampoline() -> Trampoline<Self> {
-        Trampoline::planned(TRAP, key())
+    fn trampoline() -> TrampolinePlan<Self> {
+        TrampolinePlan::at(TRAP, key())
     }
     fn frame_register(state: &mut Self::State) -> &mut u64 {
         &mut state.x[19]
@@ -196,7 +198,7 @@ macro_rules! on_both {
     };
 }
 
-pub(crate) fn apply<A: Machine>(plan: &Redirect<A>, sp: u64) -> (A::State, Frame, Stack) {
+pub(crate) fn apply<A: Machine>(plan: &Plan<A>, sp: u64) -> (A::State, Frame, Stack) {
     let mut memory = Stack::new(BASE..BASE + SIZE);
     let (entered, frame) = plan
         .apply(&A::stopped(sp), &A::fault(), &mut memory)

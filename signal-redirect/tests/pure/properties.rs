@@ -5,7 +5,7 @@ use mach_sys::exception::ExceptionType;
 use mach_sys::pod;
 use mach_sys::thread_state::Registers;
 use proptest::prelude::*;
-use signal_redirect::{Arm64, Entry, Fault, Redirect, Return, ReturnError, Stack as Place, X86_64};
+use signal_redirect::{Arm64, Fault, Redirect, Return, ReturnError, Stack as Place, X86_64};
 
 /// Bytes of the larger state.
 const STATE: usize = 272;
@@ -74,7 +74,7 @@ fn there_and_back<A: Machine>(case: &Case) -> Result<(), TestCaseError> {
     }
     let before = memory.bytes.clone();
     let fault = Fault::new(ExceptionType::new(case.kind), case.codes.0, case.codes.1);
-    let plan = Redirect::to(Entry::at(HANDLER), A::trampoline())
+    let plan = Redirect::plan(HANDLER, A::trampoline())
         .stack(case.place.clone())
         .room(case.room)
         .tag(case.tag);

@@ -4,7 +4,7 @@ use crate::common::{BASE, Machine, SIZE, SP, Stack, TRAP, apply, key, on_both, p
 use mach_sys::pod;
 use mach_sys::thread_state::Registers;
 use signal_redirect::{
-    Arm64, Frame, FrameRef, Key, Memory, RedirectError, Return, ReturnError, Stack as Place,
+    Arm64, Frame, FrameId, Key, Memory, RedirectError, Return, ReturnError, Stack as Place,
     Unmapped, X86_64, return_to_caller,
 };
 
@@ -163,7 +163,7 @@ fn nested<A: Machine>(emergency: core::ops::Range<u64>) -> Nested<A> {
     for depth in 0..3u32 {
         let mut plan = A::plan()
             .tag(u64::from(depth))
-            .inside(frames.last().map(Frame::name));
+            .inside(frames.last().map(Frame::id));
         if depth == 2 {
             plan = plan.stack(Place::Alternate(emergency.clone()));
         }
@@ -200,17 +200,15 @@ fn frames_nest<A: Machine>() {
             .unwrap();
         assert_eq!(resumed.state, thread.stopped[depth]);
         assert_eq!(resumed.tag, depth as u64);
-        assert_eq!(resumed.frame, thread.frames[depth].name());
-        let outer = depth
-            .checked_sub(1)
-            .map(|outer| thread.frames[outer].name());
+        assert_eq!(resumed.frame, thread.frames[depth].id());
+        let outer = depth.checked_sub(1).map(|outer| thread.frames[outer].id());
         assert_eq!(resumed.outer, outer);
     }
 }
 
 fn r27_a_throw_ends_the_frames_that_it_leaves<A: Machine>() {
     let mut thread = nested::<A>(EMERGENCY);
-    let frames: Vec<_> = thread.frames.iter().map(Frame::name).collect();
+    let frames: Vec<_> = thread.frames.iter().map(Frame::id).collect();
     let at = |from: usize, sp| A::trampoline().still_inside(frames[from], sp, &thread.memory);
     for (from, sp, innermost) in [
         // In the third handler, on the emergency stack; at its trampoline's entry.
@@ -244,7 +242,7 @@ fn r27_a_throw_ends_the_frames_that_it_leaves<A: Machine>() {
     thread.memory.put(frames[0].address + 40, &1u64);
     let forged = A::trampoline().still_inside(frames[1], SP, &thread.memory);
     assert_eq!(forged, Err(ReturnError::Forged(frames[0].address)));
-    let nowhere = FrameRef {
+    let nowhere = FrameId {
         address: 64,
         depth: 0,
     };
@@ -256,7 +254,7 @@ fn r27_a_throw_ends_the_frames_that_it_leaves<A: Machine>() {
 fn a_frame_inside_of_itself_is_no_endless_walk<A: Machine>() {
     let (_, first, mut memory) = apply::<A>(&A::plan(), SP);
     for depth in [0, 7, u32::MAX] {
-        let itself = FrameRef {
+        let itself = FrameId {
             address: first.address,
             depth,
         };
@@ -265,7 +263,7 @@ fn a_frame_inside_of_itself_is_no_endless_walk<A: Machine>() {
             .apply(&A::stopped(SP), &A::fault(), &mut memory)
             .unwrap();
         assert_eq!(frame.address, first.address);
-        let left = A::trampoline().still_inside(frame.name(), SP, &memory);
+        let left = A::trampoline().still_inside(frame.id(), SP, &memory);
         assert_eq!(left, Ok(None));
     }
 }

@@ -7,7 +7,7 @@ use mach_sys::darwin::{siginfo_t, stack_t, ucontext_t};
 use mach_sys::pod::Pod;
 use mach_sys::thread_state::Registers;
 use signal_redirect::{
-    Arch, Arm64, Entry, Redirect, RedirectError, Stack as Place, Trampoline, Unmapped, X86_64,
+    Arch, Arm64, Redirect, RedirectError, Stack as Place, TrampolinePlan, Unmapped, X86_64,
 };
 
 on_both! {
@@ -316,8 +316,8 @@ const _: fn() = || {
 
 #[test]
 fn without_avx_the_machine_context_is_the_short_one() {
-    let trampoline = Trampoline::<X86_64>::planned(TRAP, key());
-    let plan = Redirect::to(Entry::at(HANDLER), trampoline);
+    let trampoline = TrampolinePlan::<X86_64>::at(TRAP, key());
+    let plan = Redirect::plan(HANDLER, trampoline);
     let (_, frame, memory) = apply::<X86_64>(&plan, SP);
     assert_eq!(frame.ucontext - frame.mcontext, 712);
     let context: ucontext_t = memory.get(frame.ucontext);

@@ -1,5 +1,5 @@
 //! The call from which a managed thread may return early: saves what a function preserves for its caller, calls, and returns once,
-//! in the ordinary way or when somebody deeper goes back to it.
+//! in the ordinary way or when code deeper inside goes back to it.
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "aarch64")]
@@ -39,8 +39,8 @@ impl WayBack {
     /// Goes back to the call.
     ///
     /// # Safety
-    /// The calling thread is inside the call, which is open, and no frame between it and here owns a value that must be dropped, or
-    /// catches panics with something to do afterwards.
+    /// The calling thread is inside the call, which is open, and every frame between it and here may be skipped, as
+    /// [`exit_now`](crate::exit_now) says.
     pub(crate) unsafe fn go(&self) -> ! {
         // SAFETY: the stack pointer that the call under way saved, on the calling thread's own stack.
         unsafe { thread_mgr_return(self.0.get()) }

@@ -8,7 +8,7 @@ global_asm!(
     ".globl thread_mgr_call, _thread_mgr_call, thread_mgr_return, _thread_mgr_return",
     "thread_mgr_call:",
     "_thread_mgr_call:",
-    // For whoever walks the stack (registers by DWARF's numbers): the frame pointer tells where the frame is.
+    // For code that walks the stack (registers by DWARF's numbers): the frame pointer tells where the frame is.
     ".cfi_startproc",
     "endbr64",
     "push rbp",

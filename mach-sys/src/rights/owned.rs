@@ -1,0 +1,274 @@
+//! How many user references of each name this crate's right types own.
+//!
+//! All references that a task holds on a name are one counter in the kernel (C0.1). Code that releases forgotten references
+//! has to know how many are needed: [`send_references`] tells those of [`SendRight`](super::SendRight)s apart.
+//!
+//! One word for each index of the name table, in zeroed memory of which only what is used is ever touched: no allocation, no lock. The
+//! word holds the generation of the name that it counts for (C0.2), so that a count never passes from a name to the next one of that
+//! index: when a name is counted, it is there, and so nothing is left of an earlier one.
+//!
+//! A reference and its count cannot change in one step. A *change* is announced before the kernel's count moves and ends after it; a
+//! reader that saw one, or whose two looks at the word differ, looks again, or counts what it saw as owned.
+
+use super::name::Name;
+use super::references::user_references;
+use super::word::Word;
+use crate::kern_return::KernReturn;
+use crate::port::MACH_PORT_RIGHT_SEND;
+use crate::types::{mach_port_name_t, mach_port_urefs_t};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Indices: the largest name table of XNU has 305834 entries (C0.7), the emulated kernel's fewer.
+const INDICES: usize = 1 << 19;
+
+static WORDS: [AtomicU64; INDICES] = [const { AtomicU64::new(0) }; INDICES];
+/// One more than the highest index in use so far.
+static USED: AtomicU32 = AtomicU32::new(0);
+
+/// The place of a name in the table; `None` for an index that no kernel gives out.
+#[derive(Clone, Copy)]
+struct Place {
+    word: &'static AtomicU64,
+    generation: u32,
+}
+
+impl Place {
+    fn of(name: mach_port_name_t) -> Option<Self> {
+        let index = name >> 8;
+        let word = WORDS.get(index as usize)?;
+        Some(Self {
+            word,
+            generation: name & 0xff,
+        })
+    }
+
+    fn look(self) -> Word {
+        Word::unpack(self.word.load(Ordering::SeqCst))
+    }
+
+    fn update(self, edit: impl Fn(&mut Word)) {
+        let edited = |bits| {
+            let mut word = Word::unpack(bits);
+            edit(&mut word);
+            word.version += 1;
+            Some(word.pack())
+        };
+        let _ = self
+            .word
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, edited);
+    }
+}
+
+fn place(name: Name) -> Option<Place> {
+    let index = name.raw() >> 8;
+    if index >= USED.load(Ordering::Relaxed) {
+        USED.fetch_max(index.saturating_add(1), Ordering::Relaxed);
+    }
+    Place::of(name.raw())
+}
+
+/// A reference that existed before is owned by a right from here on.
+pub(super) fn enter(name: Name) {
+    if let Some(place) = place(name) {
+        place.update(|word| word.add(place.generation));
+    }
+}
+
+/// A reference goes on to exist, and no right owns it any more.
+pub(super) fn leave(name: Name) {
+    if let Some(place) = place(name) {
+        place.update(|word| word.remove(place.generation));
+    }
+}
+
+/// A change of the kernel's count and of this one, under way between [`begin`](Self::begin) and one of the other calls.
+#[must_use]
+pub(super) struct Change(Option<Place>);
+
+impl Change {
+    /// Announces a change, before the kernel is called. Waits a moment for a reader that waits for a quiet one, and no longer: the
+    /// reader's thread may be suspended.
+    pub(super) fn begin(name: Name) -> Self {
+        let place = place(name);
+        if let Some(place) = place {
+            for times in 0..WAITS {
+                if !place.look().is_looked_at {
+                    break;
+                }
+                give_way(times);
+            }
+            place.update(Word::begin);
+        }
+        Self(place)
+    }
+
+    /// The kernel counts one more, which a right owns.
+    pub(super) fn taken(self) {
+        self.end(Word::add);
+    }
+
+    /// The kernel counts one less, which a right owned.
+    pub(super) fn released(self) {
+        self.end(Word::remove);
+    }
+
+    /// Nothing changed.
+    pub(super) fn nothing(self) {
+        self.end(|_, _| ());
+    }
+
+    fn end(self, count: impl Fn(&mut Word, u32)) {
+        if let Some(place) = self.0 {
+            place.update(|word| {
+                count(word, place.generation);
+                word.end();
+            });
+        }
+    }
+}
+
+/// Returns how many user references of the send right under `name` are owned by [`SendRight`](super::SendRight)s: of live ports and of
+/// dead names (C1.1). 0 for a name that is not there.
+///
+/// A right that was forgotten (`mem::forget`) counts for as long as the name exists, as its reference does. The kernel's own count
+/// bounds what is true of this one: if other code released a reference that a right owned, this is too large, and
+/// [`send_references`] never returns more than there are.
+#[must_use]
+pub fn owned_references(name: mach_port_name_t) -> u32 {
+    Place::of(name).map_or(0, |place| place.look().owned_of(place.generation))
+}
+
+/// The user references of a send right at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct References {
+    /// All that the task holds. 0 for a name that is there and is no send right, such as a dead name.
+    pub total: mach_port_urefs_t,
+    /// Of these, those that [`SendRight`](super::SendRight)s own.
+    pub owned: u32,
+    /// Whether `owned` is exact. Otherwise rights on the name changed during the whole look, and it may be too large.
+    pub is_exact: bool,
+}
+
+impl References {
+    /// Returns how many are owned by no right of this crate.
+    #[must_use]
+    pub const fn others(self) -> u32 {
+        self.total.saturating_sub(self.owned)
+    }
+}
+
+/// Looks for a moment at which nothing changes: some 100 milliseconds in all.
+const LOOKS: u32 = 500;
+/// Looks after which changes are asked to wait, and how often these then wait: some 6 milliseconds.
+const LOOKS_ALONE: u32 = 5;
+const WAITS: u32 = 50;
+
+/// Lets other threads run for a while; the first few times only those that are about to.
+fn give_way(times: u32) {
+    const YIELDS: u32 = 20;
+    // SAFETY: neither has preconditions but the time's, which is well below a second.
+    unsafe {
+        if times < YIELDS {
+            libc::sched_yield();
+        } else {
+            libc::usleep(200);
+        }
+    }
+}
+
+/// Returns the user references of the send right under `name`, and how many of them are owned by [`SendRight`](super::SendRight)s, both
+/// as they were at one moment.
+///
+/// So references of others stay releasable while threads make and drop rights on the same name: taking
+/// `-(others - n)` of them with [`modify_references`](super::modify_references) leaves `n` and every owned one, whatever these threads
+/// do meanwhile. Where rights on the name are made and dropped all the time, or a thread is suspended while it does so, `owned` is too
+/// large by at most the changes that were seen, never too small.
+///
+/// # Errors
+/// `KERN_INVALID_NAME`: no such name.
+pub fn send_references(name: mach_port_name_t) -> Result<References, KernReturn> {
+    let Some(place) = Place::of(name) else {
+        // No kernel gives such a name out. If one does, nothing of it is taken for a reference without an owner.
+        let total = user_references(name, MACH_PORT_RIGHT_SEND)?;
+        return Ok(References {
+            total,
+            owned: total,
+            is_exact: false,
+        });
+    };
+    let mut best = look(place, name)?;
+    let mut asked = false;
+    for tries in 1..LOOKS {
+        if best.unsure == 0 {
+            break;
+        }
+        if tries == LOOKS_ALONE {
+            asked = true;
+            place.update(|word| word.is_looked_at = true);
+        }
+        give_way(tries);
+        match look(place, name) {
+            Ok(found) if found.unsure < best.unsure => best = found,
+            Ok(_) => {}
+            // The name went away meanwhile.
+            Err(_) => break,
+        }
+    }
+    if asked {
+        place.update(|word| word.is_looked_at = false);
+    }
+    Ok(References {
+        total: best.total,
+        owned: best.owned.min(best.total),
+        is_exact: best.unsure == 0,
+    })
+}
+
+/// What one look saw.
+struct Look {
+    total: u32,
+    /// What was owned when the kernel counted, at most.
+    owned: u32,
+    /// By how much that may be too large.
+    unsure: u32,
+}
+
+fn look(place: Place, name: mach_port_name_t) -> Result<Look, KernReturn> {
+    let before = place.look();
+    let total = user_references(name, MACH_PORT_RIGHT_SEND)?;
+    // Each change that was under way may have added one, and so may each that was announced since.
+    let unsure = before.changes + place.look().updates_since(before);
+    Ok(Look {
+        total,
+        owned: before.owned_of(place.generation) + unsure,
+        unsure,
+    })
+}
+
+/// Forgets all counts: in the child of a fork, which has none of the parent's rights.
+pub(super) fn forget_all() {
+    for word in WORDS.iter().take(USED.load(Ordering::Relaxed) as usize) {
+        if word.load(Ordering::Relaxed) != 0 {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_no_kernel_gives_out_have_no_place() {
+        for name in [u32::MAX, (INDICES as u32) << 8] {
+            assert_eq!(owned_references(name), 0);
+            let name = Name::new(name);
+            if let Some(name) = name {
+                enter(name);
+                leave(name);
+                Change::begin(name).taken();
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What a thread runs: a handler of this process, and the process's trampoline.
+#![allow(unsafe_code)]
+
+use core::borrow::Borrow;
+use core::ffi::c_int;
+use core::ops::Deref;
+
+use mach_sys::darwin::{siginfo_t, ucontext_t};
+
+use crate::arch::Native;
+use crate::key::Key;
+
+use super::plan::{Code, TrampolinePlan};
+
+#[cfg(target_arch = "aarch64")]
+use super::arm64 as machine;
+#[cfg(target_arch = "x86_64")]
+use super::x86_64 as machine;
+
+/// A three-argument signal handler, with Darwin's signal number and structures.
+pub type Handler = unsafe extern "C" fn(c_int, *mut siginfo_t, *mut ucontext_t);
+
+/// A handler that threads are sent to.
+///
+/// Only [`Entry::new`] makes one, under its contract. A handler's address alone makes none:
+///
+/// ```compile_fail,E0308
+/// # use signal_redirect::{Entry, Key, Redirect, Trampoline};
+/// fn to_any_address(address: u64) -> Redirect {
+///     Redirect::to(address, Trampoline::native(Key::random()))
+/// }
+/// ```
+///
+/// ```compile_fail,E0133
+/// # use signal_redirect::{Entry, Handler};
+/// fn without_a_promise(handler: Handler) -> Entry {
+///     Entry::new(handler)
+/// }
+/// ```
+///
+/// ```compile_fail,E0423
+/// # use signal_redirect::{Entry, Handler};
+/// fn out_of_thin_air(handler: Handler) -> Entry {
+///     Entry(handler)
+/// }
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Entry(Handler);
+
+impl Entry {
+    /// Makes a handler that threads can be sent to.
+    ///
+    /// # Safety
+    /// From here on safe code decides which threads are sent to `handler`, and for which exceptions: every thread that a manager
+    /// starts or takes in, with any exception in the manager's mask, any number of times and nested. For each of these
+    /// calls the following holds.
+    ///
+    /// The handler may rely on:
+    /// - Its arguments: a Darwin signal number, and pointers to a `siginfo_t` and a `ucontext_t` whose `uc_mcontext` leads to a machine
+    ///   context of `uc_mcsize` bytes. All three are valid for reads and writes until it returns, and for no longer. The tag is in
+    ///   the fourth argument register.
+    /// - Its stack: the interrupted one, below the frame and the red zone; or the stack that the redirect was given, such as a
+    ///   thread's emergency stack (128 KiB in thread-mgr), if the frame did not fit there. It is aligned as the calling
+    ///   convention requires. Only [`Redirect::room`](crate::Redirect::room) bytes of it are known to be writable.
+    /// - Its floating-point environment: that of a new thread (x86_64: control word 0x37f, empty stack, MXCSR 0x1f80; arm64: FPCR and
+    ///   FPSR 0), DF and TF clear. The interrupted vector registers are restored from the machine context when it returns.
+    ///
+    /// The handler must not rely on:
+    /// - Anything that the interrupted code was in the middle of. It runs between two arbitrary instructions: locks may be held
+    ///   (the allocator's, stdio's, the loader's), data that is protected by them or owned by the thread may be half changed, any
+    ///   `&mut` may be live. It calls async-signal-safe functions only, and touches only what a signal handler may: its own locals,
+    ///   atomics, memory that the interrupted code is known not to use. What the kind of fault rules out need not be
+    ///   reckoned with, if the handler checks for that kind (the program counter, the address) first.
+    /// - The signal mask: none is set. Another fault inside it sends its thread to the handler again, one frame deeper.
+    ///
+    /// The handler must not:
+    /// - unwind. Rust's `extern "C"` aborts at a panic. A foreign exception, `pthread_exit` and `pthread_cancel` would unwind through
+    ///   the trampoline: undefined behaviour;
+    /// - end the management of its thread, for example by dropping an `Attached`: the stack it runs on may be given to another
+    ///   thread;
+    /// - change the frame outside the machine context's registers, return more than once from one frame, or run a copy of a frame: the
+    ///   frame is sealed against accidents, and a forged one is refused, but code that reads the key can forge one that is not.
+    ///
+    /// If the handler returns, the thread resumes with the registers in the machine context, as the handler left them. They must be
+    /// those that the thread was interrupted with, or ones with which the interrupted code upholds every invariant, as for
+    /// `Exception::set_state` of exc-server: a new program counter is an instruction that expects these registers and this
+    /// stack; a skipped instruction had no effect that later code relies on (skipping a store leaves memory as it was, skipping a
+    /// load leaves its register as it was: neither is harmless in code that the compiler made); returning at once from a function
+    /// that faulted leaves its frames' values without being dropped, and nothing may rely on their destructors.
+    ///
+    /// If it leaves by a jump (`longjmp`, a throw of the runtime's own), the frames between the target and the interrupted instruction
+    /// are skipped without being dropped: none of them owns a value that must be dropped, and nothing that outlives the jump relies on
+    /// one (a scoped thread, a pinned value, a borrow of the skipped stack in another thread, a lock guard).
+    #[must_use]
+    pub const unsafe fn new(handler: Handler) -> Self {
+        Self(handler)
+    }
+
+    /// Returns the handler's address.
+    #[must_use]
+    pub fn address(self) -> u64 {
+        self.0 as *const () as u64
+    }
+}
+
+/// This process's trampoline: the code around handlers, and what it was told about the processor and the process.
+///
+/// It lends out its [`TrampolinePlan`], which has the way back: [`TrampolinePlan::return_from`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trampoline(TrampolinePlan<Native>);
+
+impl Trampoline {
+    /// Returns this process's trampoline. `key` seals the frames. On x86_64 the first call asks the processor what it has.
+    #[must_use]
+    pub fn native(key: Key) -> Self {
+        Self(TrampolinePlan::at(machine::trap(), key).vector_save(machine::vector_save()))
+    }
+
+    /// Changes the key, as for another thread.
+    #[must_use]
+    pub const fn with_key(self, key: Key) -> Self {
+        Self(self.0.with_key(key))
+    }
+}
+
+impl Deref for Trampoline {
+    type Target = TrampolinePlan<Native>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Borrow<TrampolinePlan<Native>> for Trampoline {
+    fn borrow(&self) -> &TrampolinePlan<Native> {
+        &self.0
+    }
+}
+
+impl Code<Native> for Trampoline {}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn the_processors_own_save_is_asked_for_once_and_holds_what_it_says() {
+        use super::*;
+
+        let key = Key::new(1);
+        let native = Trampoline::native(key);
+        assert_eq!(native, Trampoline::native(key));
+        if std::is_x86_feature_detected!("avx") {
+            // Legacy area, header, sixteen upper halves.
+            assert!(native.save().size() >= 576 + 256);
+            assert_ne!(native.save().word() & 4, 0);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The owner of a started thread.
+#![allow(unsafe_code)]
+
+use crate::error::JoinError;
+use crate::outcome::{Ended, Shared};
+use crate::process::Process;
+use crate::waiting::Waiting;
+use core::fmt;
+use exc_server::Server;
+use std::sync::Arc;
+
+/// Owns a started thread. Dropping the handle detaches the thread; its result and report are lost. In the child of a fork it does
+/// nothing.
+#[must_use = "dropping it detaches the thread"]
+pub struct Handle<T> {
+    thread: libc::pthread_t,
+    id: u64,
+    shared: Arc<Shared<T>>,
+    process: Process,
+    /// Whether the identifier is of no thread any more.
+    joined: bool,
+}
+
+impl<T> Handle<T> {
+    /// Takes a thread over that was created joinable, and that nothing else joins or detaches.
+    pub(crate) fn new(thread: libc::pthread_t, id: u64, shared: Arc<Shared<T>>) -> Self {
+        Self {
+            thread,
+            id,
+            shared,
+            process: Process::current(),
+            joined: false,
+        }
+    }
+
+    /// Returns the thread's 64-bit identifier.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Waits for the thread's end. The kernel's own part of it may take a moment longer: the name of its port may live on.
+    ///
+    /// # Errors
+    /// Called on the thread itself, by a thread whose end it waits for, on an exception server's thread, or in the child of a fork. The thread
+    /// is detached then, as if the handle had been dropped.
+    pub fn join(mut self) -> Result<Ended<T>, JoinError> {
+        if !self.process.is_current() {
+            return Err(JoinError::Forked);
+        }
+        if Server::is_server_thread() {
+            return Err(JoinError::ServerThread);
+        }
+        // SAFETY: no preconditions.
+        let this = unsafe { libc::pthread_self() };
+        // SAFETY: the thread was created joinable, was not joined, and is not detached while the handle lives.
+        if unsafe { libc::pthread_equal(self.thread, this) } != 0 {
+            return Err(JoinError::Itself);
+        }
+        let waiting = Waiting::begin(this, self.thread).ok_or(JoinError::Deadlock)?;
+        // SAFETY: as above.
+        let error = unsafe { libc::pthread_join(self.thread, core::ptr::null_mut()) };
+        drop(waiting);
+        // Only a deadlock leaves the thread as it was: dropping the handle detaches it. Another refusal says that the identifier is none
+        // that can be joined, nor then detached.
+        self.joined = error != libc::EDEADLK;
+        match error {
+            0 => {}
+            libc::EDEADLK => return Err(JoinError::Deadlock),
+            error => return Err(JoinError::Host(error)),
+        }
+        let exit = self.shared.exit.take().ok_or(JoinError::NoResult)?;
+        let report = self.shared.report.take();
+        Ok(Ended { exit, report })
+    }
+}
+
+impl<T> Drop for Handle<T> {
+    fn drop(&mut self) {
+        if !self.joined && self.process.is_current() {
+            // SAFETY: a joinable thread that was not joined; nothing uses the identifier afterwards.
+            unsafe { libc::pthread_detach(self.thread) };
+        }
+    }
+}
+
+impl<T> fmt::Debug for Handle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,52 @@
+//! What a manager and its threads have in common.
+
+use crate::emergency::Stacks;
+use crate::ends::EndCounters;
+use crate::process::Process;
+use crate::promise::SurplusPromise;
+use crate::record::Records;
+use crate::redirect::Counters;
+use crate::registry::Registry;
+use core::fmt;
+use core::mem::ManuallyDrop;
+use core::time::Duration;
+use exc_server::{Delivery, Server};
+use mach_sys::exception::ExceptionMask;
+use std::sync::Arc;
+
+/// What a manager and its threads have in common.
+pub(crate) struct Inner {
+    /// Stopped when the last of them is gone, in the process that started it.
+    pub(crate) server: ManuallyDrop<Server>,
+    pub(crate) process: Process,
+    pub(crate) mask: ExceptionMask,
+    pub(crate) delivery: Delivery,
+    pub(crate) promise: Option<SurplusPromise>,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) records: Arc<Records>,
+    pub(crate) stacks: Stacks,
+    pub(crate) registry: Registry,
+    pub(crate) ends: Arc<EndCounters>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+#[allow(unsafe_code)]
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // In the child of a fork there is no server thread, and the server's locks are as they were at that moment.
+        if self.process.is_current() {
+            // SAFETY: dropped once, here, and not used afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.server) };
+        }
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner")
+            .field("server", &*self.server)
+            .field("mask", &self.mask)
+            .field("delivery", &self.delivery)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,146 @@
+//! Creates the host's thread, and what it runs.
+#![allow(unsafe_code)]
+
+use crate::error::{AttachError, SpawnError};
+use crate::exit::{self, Managed};
+use crate::inner::Inner;
+use crate::outcome::{Exit, Shared};
+use crate::take_in::take_in;
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+use mach_sys::kernel::system;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// The smallest stack in bytes: what the start and the end of a thread need in a debug build, with some left for its body.
+const SMALLEST_STACK: usize = 128 * 1024;
+
+/// What a new thread is given.
+pub(crate) struct Start<F, T> {
+    pub(crate) body: F,
+    pub(crate) name: Option<String>,
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) shared: Arc<Shared<T>>,
+}
+
+/// Creates the host's thread.
+pub(crate) fn create<F, T>(
+    stack_size: Option<usize>,
+    start: Box<Start<F, T>>,
+) -> Result<libc::pthread_t, SpawnError>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+    // SAFETY: the call initialises the attributes.
+    let error = unsafe { libc::pthread_attr_init(attributes.as_mut_ptr()) };
+    if error != 0 {
+        return Err(SpawnError::Create(error));
+    }
+    let sized = match stack_size {
+        None => 0,
+        // One of the systems refuses a size that is not whole pages. What overflows is refused by both.
+        Some(size) => {
+            let size = size
+                .max(SMALLEST_STACK)
+                .checked_next_multiple_of(system::page_size())
+                .unwrap_or(usize::MAX);
+            // SAFETY: initialised above.
+            unsafe { libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), size) }
+        }
+    };
+    let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
+    let pointer = Box::into_raw(start);
+    let error = match sized {
+        // SAFETY: the routine takes ownership of the pointer, which it gets exactly once if the thread is created. It is
+        // `C-unwind`, so that a forced unwind may pass; the declaration at hand has `C`, which is the same call.
+        0 => unsafe {
+            libc::pthread_create(
+                thread.as_mut_ptr(),
+                attributes.as_ptr(),
+                core::mem::transmute::<
+                    extern "C-unwind" fn(*mut c_void) -> *mut c_void,
+                    extern "C" fn(*mut c_void) -> *mut c_void,
+                >(run::<F, T>),
+                pointer.cast(),
+            )
+        },
+        error => error,
+    };
+    // SAFETY: initialised above, and used no more.
+    unsafe { libc::pthread_attr_destroy(attributes.as_mut_ptr()) };
+    if error == 0 {
+        // SAFETY: the call that succeeded filled it.
+        return Ok(unsafe { thread.assume_init() });
+    }
+    // SAFETY: no thread was created, so that this function still owns the pointer.
+    drop(unsafe { Box::from_raw(pointer) });
+    Err(match stack_size {
+        Some(size) if sized != 0 => SpawnError::StackSize { size, error },
+        _ => SpawnError::Create(error),
+    })
+}
+
+/// The start routine. Returning from it is how `pthread_exit` is fallen into.
+extern "C-unwind" fn run<F, T>(argument: *mut c_void) -> *mut c_void
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    // SAFETY: `create` gave this box to this thread, once.
+    let start = unsafe { Box::from_raw(argument.cast::<Start<F, T>>()) };
+    let Start {
+        body,
+        name,
+        inner,
+        shared,
+    } = *start;
+    let taken = take_in(&inner, name, true).and_then(|running| {
+        let managed = Managed::started(running, Arc::clone(&shared.report));
+        exit::adopt(managed).map_err(AttachError::Hook)
+    });
+    drop(inner);
+    let managed = match taken {
+        Ok(managed) => managed,
+        Err(error) => {
+            shared.report_start(Err(error));
+            return core::ptr::null_mut();
+        }
+    };
+    shared.report_start(Ok(system::thread_id()));
+    let mut call = Call {
+        body: Some(body),
+        outcome: None,
+    };
+    // SAFETY: the record lives until the thread's last pass of destructors.
+    let spawned = unsafe { (*managed).spawned() };
+    if let Some(spawned) = spawned {
+        let argument = core::ptr::from_mut(&mut call).cast();
+        spawned.way_back.call(call_body::<F, T>, argument);
+        shared.exit.put(match call.outcome.take() {
+            Some(Ok(value)) => Exit::Returned(value),
+            Some(Err(payload)) => Exit::Panicked(payload),
+            None => Exit::Exited(spawned.exit_value.get()),
+        });
+    }
+    // The result of a thread that is not joined ends here, and its destructor may panic.
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(shared))) {
+        core::mem::forget(payload);
+    }
+    core::ptr::null_mut()
+}
+
+/// The body, and what became of it.
+struct Call<F, T> {
+    body: Option<F>,
+    outcome: Option<std::thread::Result<T>>,
+}
+
+extern "C" fn call_body<F: FnOnce() -> T, T>(argument: *mut c_void) {
+    // SAFETY: `run` passed its own `Call`, which outlives this.
+    let call = unsafe { &mut *argument.cast::<Call<F, T>>() };
+    if let Some(body) = call.body.take() {
+        call.outcome = Some(catch_unwind(AssertUnwindSafe(body)));
+    }
+}

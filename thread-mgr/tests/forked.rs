@@ -1,0 +1,152 @@
+//! The child of a fork: every value can be dropped there, and what needs a port or a thread is a typed error, promptly.
+#![allow(unsafe_code)]
+
+mod support;
+
+use core::time::Duration;
+use std::sync::{Arc, Mutex, mpsc};
+use support::{in_own_process, reporting, trimming, undefined_instruction};
+use thread_mgr::{AttachError, Audit, JoinError, Manager, SpawnError};
+
+const LONG: Duration = Duration::from_secs(20);
+
+/// Runs code in the child of a fork, which must end it with what it returns. A child that hangs is killed.
+fn in_child(code: impl FnOnce() -> bool) {
+    // SAFETY: the child's code is what these tests are about; it ends by `_exit`.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: no preconditions.
+        unsafe { libc::alarm(20) };
+        let good = code();
+        // SAFETY: ends the child without the parent's exit handlers.
+        unsafe { libc::_exit(if good { 0 } else { 1 }) };
+    }
+    let mut status = -1;
+    // SAFETY: the status goes to a local variable.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert_eq!(status, 0, "how the child ended");
+}
+
+/// The parent's manager works as before, and nothing is left.
+fn is_whole(manager: &Manager, audit: &Audit) {
+    let handle = manager.spawn(undefined_instruction).expect("a thread");
+    handle.join().expect("a thread");
+    let left = audit.settle(LONG).expect("a census");
+    assert!(left.is_zero(), "{left}");
+}
+
+#[test]
+fn a_manager_is_dropped_quietly_and_starts_nothing() {
+    in_own_process("a_manager_is_dropped_quietly_and_starts_nothing", || {
+        let manager = trimming();
+        let audit = Audit::start().expect("a census");
+        let theirs = manager.clone();
+        in_child(move || {
+            let spawned = matches!(theirs.spawn(|| ()), Err(SpawnError::Forked));
+            let attached = matches!(theirs.attach(), Err(AttachError::Forked));
+            let none = theirs.threads().is_empty();
+            drop(theirs);
+            spawned && attached && none
+        });
+        is_whole(&manager, &audit);
+    });
+}
+
+#[test]
+fn an_attached_thread_is_detached_or_dropped_quietly() {
+    in_own_process("an_attached_thread_is_detached_or_dropped_quietly", || {
+        let manager = trimming();
+        let audit = Audit::start().expect("a census");
+        for detach in [true, false] {
+            let attached = manager.attach().expect("attached");
+            let mut attached = Some(attached);
+            let theirs = manager.clone();
+            in_child(|| {
+                let attached = attached.take().expect("the child's copy");
+                let quiet = if detach {
+                    attached.detach().is_none()
+                } else {
+                    drop(attached);
+                    true
+                };
+                drop(theirs);
+                quiet
+            });
+            undefined_instruction();
+            let report = attached.expect("the parent's").detach();
+            assert_eq!(report.expect("a report").gained, Some(0));
+        }
+        is_whole(&manager, &audit);
+    });
+}
+
+#[test]
+fn handles_are_joined_with_an_error_or_dropped_quietly() {
+    in_own_process(
+        "handles_are_joined_with_an_error_or_dropped_quietly",
+        || {
+            let manager = trimming();
+            let audit = Audit::start().expect("a census");
+            let (go, wait) = mpsc::channel::<()>();
+            let wait = Arc::new(Mutex::new(wait));
+            let handles: Vec<_> = (0..3)
+                .map(|_| {
+                    let wait = Arc::clone(&wait);
+                    let body = move || wait.lock().is_ok_and(|wait| wait.recv().is_err());
+                    manager.spawn(body).expect("a thread")
+                })
+                .collect();
+
+            let ended = manager
+                .spawn(|| 5)
+                .expect("a thread")
+                .join()
+                .expect("a thread");
+            let mut copies = Some((handles, ended));
+            in_child(|| {
+                let (mut handles, ended) = copies.take().expect("the child's copies");
+                let refused = handles.pop().expect("a handle").join();
+                drop(handles);
+                drop(ended);
+                matches!(refused, Err(JoinError::Forked))
+            });
+            drop(go);
+            let (handles, _) = copies.expect("the parent's");
+            for handle in handles {
+                assert_eq!(handle.join().expect("a thread").exit.returned(), Some(true));
+            }
+            is_whole(&manager, &audit);
+        },
+    );
+}
+
+#[test]
+fn a_started_thread_that_forks_ends_in_the_child_as_in_the_parent() {
+    in_own_process(
+        "a_started_thread_that_forks_ends_in_the_child_as_in_the_parent",
+        || {
+            let manager = reporting();
+            let audit = Audit::start().expect("a census");
+            let theirs = manager.clone();
+            let handle = manager
+                .spawn(move || {
+                    // SAFETY: the child drops a manager and returns, which ends its only thread.
+                    let child = unsafe { libc::fork() };
+                    if child == 0 {
+                        // SAFETY: no preconditions.
+                        unsafe { libc::alarm(20) };
+                    }
+                    drop(theirs);
+                    child
+                })
+                .expect("a thread");
+            let child = handle.join().expect("a thread").exit.returned();
+            let child = child.expect("it returned");
+            let mut status = -1;
+            // SAFETY: the status goes to a local variable.
+            assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+            assert_eq!(status, 0);
+            is_whole(&manager, &audit);
+        },
+    );
+}
