@@ -43,7 +43,9 @@ fn wait_until_gone(tid: u32) {
 /// Runs `body` on a new thread under an identifier that is free.
 fn under_identifier(wanted: u32, body: impl FnOnce() + Send + 'static) {
     let body = Arc::new(std::sync::Mutex::new(Some(body)));
-    for _ in 0..50 {
+    // The host may hold the identifier back for a while.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while Instant::now() < deadline {
         choose_next(wanted);
         let body = Arc::clone(&body);
         let (tell, told) = channel();
