@@ -23,12 +23,17 @@ pub struct Handle<T> {
 
 impl<T> Handle<T> {
     /// Takes a thread over that was created joinable, and that nothing else joins or detaches.
-    pub(crate) fn new(thread: libc::pthread_t, id: u64, shared: Arc<Shared<T>>) -> Self {
+    pub(crate) fn new(
+        thread: libc::pthread_t,
+        id: u64,
+        shared: Arc<Shared<T>>,
+        process: Process,
+    ) -> Self {
         Self {
             thread,
             id,
             shared,
-            process: Process::current(),
+            process,
             joined: false,
         }
     }

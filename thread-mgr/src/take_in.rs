@@ -1,13 +1,14 @@
 //! Takes the calling thread in: emergency stack, record, route, registry.
+#![allow(unsafe_code)]
 
 use crate::error::AttachError;
 use crate::inner::Inner;
-use crate::process::Process;
 use crate::registry::ThreadInfo;
 use crate::shutdown::{Parts, Running};
 use exc_server::{Routing, Target};
+use mach_sys::kern_return::KernReturn;
 use mach_sys::kernel::system;
-use mach_sys::rights::{Right, ThreadRight, send_references};
+use mach_sys::rights::{Borrowed, Name, ThreadRight, send_references};
 use std::sync::Arc;
 
 /// Takes the calling thread in: emergency stack, record, route, registry.
@@ -16,15 +17,17 @@ pub(crate) fn take_in(
     name: Option<String>,
     spawned: bool,
 ) -> Result<Running, AttachError> {
-    let thread = ThreadRight::current().map_err(AttachError::Right)?;
-    let port = thread.name().raw();
+    // SAFETY: the calling thread is there.
+    let port = unsafe { system::thread_port(libc::pthread_self()) };
+    let known = Name::new(port).ok_or(AttachError::Right(KernReturn::RESOURCE_SHORTAGE))?;
+    // SAFETY: the kernel keeps a reference on a thread's own name until the thread is gone (D1.2, D1.3).
+    let thread: Borrowed<'_, ThreadRight> = unsafe { Borrowed::from_name(known) };
     let references = match spawned {
         // Its own (D1.3).
         true => Some(1),
-        // Without the one just taken.
         false => send_references(port)
             .ok()
-            .and_then(|references| references.total.checked_sub(1)),
+            .map(|references| references.total),
     };
     let stack = inner.stacks.take().map_err(AttachError::Stack)?;
     let record = inner.records.open(stack.range()).ok_or(AttachError::Full)?;
@@ -45,7 +48,7 @@ pub(crate) fn take_in(
     });
     Ok(Running::new(Parts {
         inner: Arc::clone(inner),
-        process: Process::current(),
+        process: inner.process,
         name: port,
         references,
         id,

@@ -59,7 +59,8 @@ impl<'m> ThreadBuilder<'m> {
         });
         let thread = create(self.stack_size, start)?;
         let started = shared.wait_for_start();
-        let handle = Handle::new(thread, started.as_ref().copied().unwrap_or(0), shared);
+        let id = started.as_ref().copied().unwrap_or(0);
+        let handle = Handle::new(thread, id, shared, self.inner.process);
         match started {
             Ok(_) => Ok(handle),
             Err(error) => {
