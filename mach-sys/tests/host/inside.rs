@@ -17,7 +17,7 @@ const SIGNALS: [i32; 5] = [
 static CALLS: AtomicUsize = AtomicUsize::new(0);
 static WRONG: AtomicUsize = AtomicUsize::new(0);
 static THREAD: AtomicI32 = AtomicI32::new(0);
-static DEADLY: AtomicUsize = AtomicUsize::new(0);
+static COUNTED: AtomicUsize = AtomicUsize::new(0);
 
 /// Makes a kernel call, as a handler may that runs on a thread that holds nothing.
 extern "C" fn previous(signal: i32, info: *const libc::siginfo_t, _: *mut libc::ucontext_t) {
@@ -147,8 +147,36 @@ fn r24_by_default_a_signal_sent_to_a_thread_in_the_kernel_ends_the_process() {
     }
 }
 
+/// Several of a kind do not pile up frames: std's alternate stacks have room for two.
+#[test]
+fn r24_signals_sent_in_a_row_need_no_more_stack_than_one() {
+    let name = test_name!(r24_signals_sent_in_a_row_need_no_more_stack_than_one);
+    for signal in [libc::SIGILL, libc::SIGFPE, libc::SIGTRAP] {
+        succeeds(name, &signal.to_string(), || {
+            static DONE: AtomicBool = AtomicBool::new(false);
+            install(signal, count as *const (), 0, &[]);
+            mach_sys::emulated::start().expect("started");
+            let (tell, told) = std::sync::mpsc::channel();
+            let busy = std::thread::spawn(move || {
+                // SAFETY: no preconditions.
+                tell.send(unsafe { libc::pthread_self() }).expect("heard");
+                while !DONE.load(Ordering::Relaxed) {
+                    drop(ReceiveRight::new().expect("a port"));
+                }
+            });
+            let thread = told.recv().expect("a thread");
+            for _ in 0..20_000 {
+                queue(thread, signal);
+            }
+            DONE.store(true, Ordering::Relaxed);
+            busy.join().expect("went on");
+            assert!(COUNTED.load(Ordering::SeqCst) > 0);
+        });
+    }
+}
+
 extern "C" fn count(_: i32) {
-    DEADLY.fetch_add(1, Ordering::SeqCst);
+    COUNTED.fetch_add(1, Ordering::SeqCst);
 }
 
 #[test]

@@ -203,7 +203,11 @@ fn arm(signal: i32) -> Result<(), i32> {
     // SAFETY: zeroes are a valid value; every field that matters is filled.
     let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
     action.sa_sigaction = entry::address();
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER | EXPOSE_TAGS;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | EXPOSE_TAGS;
+    // The handler's probed copies raise these two. Of the others several that are sent at once must not pile up frames.
+    if matches!(signal, libc::SIGSEGV | libc::SIGBUS) {
+        action.sa_flags |= libc::SA_NODEFER;
+    }
     // Not by `sigaddset`, which leaves the C library's own signals out.
     // SAFETY: a signal set begins with the kernel's, whatever room is behind it.
     unsafe {
