@@ -1,4 +1,4 @@
-//! One place for a deferred exception: type-stable memory, and a word that says who may touch it.
+//! One place for a deferred exception: type-stable memory, and a word that says which thread may touch it.
 #![allow(unsafe_code)]
 
 use crate::clock;
@@ -13,7 +13,7 @@ use mach_sys::mig::Request;
 
 /// Nothing is in it.
 const FREE: u64 = 0;
-/// An exception is being put in. Whoever closes its route waits for that.
+/// An exception is being put in. A thread that closes its route waits for that.
 const FILLING: u64 = 1;
 /// An exception waits in it.
 const WAITING: u64 = 2;
