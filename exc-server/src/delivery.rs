@@ -8,7 +8,7 @@ use mach_sys::mig::Routine;
 use mach_sys::thread_state::{Flavor, NativeState, ThreadState};
 use mach_sys::types::thread_state_flavor_t;
 
-/// All that `*_set_exception_ports` wants besides port and mask.
+/// The behavior and flavor of a registration: what `*_set_exception_ports` takes besides port and mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Delivery {
     behavior: Behavior,
@@ -16,9 +16,9 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// What a thread's route asks for if nothing speaks against it: `EXCEPTION_STATE` with 64-bit codes and the general registers.
+    /// Recommended delivery for a thread route: `EXCEPTION_STATE` with 64-bit codes and the general registers.
     pub const THREAD: Self = Self::state::<NativeState>();
-    /// What a task's route asks for if nothing speaks against it: `EXCEPTION_STATE_IDENTITY` with 64-bit codes and the general
+    /// Recommended delivery for a task route: `EXCEPTION_STATE_IDENTITY` with 64-bit codes and the general
     /// registers.
     pub const TASK: Self = Self::state_identity::<NativeState>();
 
@@ -55,7 +55,7 @@ impl Delivery {
         Ok(Self { behavior, flavor })
     }
 
-    /// `EXCEPTION_STATE` with 64-bit codes: the reply sets the state, and no rights travel. For threads: it names nobody, so that
+    /// `EXCEPTION_STATE` with 64-bit codes: the reply sets the state, and no rights travel. For threads: it names neither thread nor task, so that
     /// at task level a child's exceptions cannot be told from the task's own.
     #[must_use]
     pub const fn state<S: ThreadState>() -> Self {

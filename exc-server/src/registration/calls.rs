@@ -89,13 +89,13 @@ pub(crate) fn swap(target: &Owner, new: Registration) -> Result<Previous, KernRe
 pub(crate) struct Found {
     /// The exceptions for which the installed registration is in place.
     pub(crate) own: ExceptionMask,
-    /// The exceptions for which another registration is in place whose port has died: it serves no one.
+    /// The exceptions for which another registration is in place whose port has died: it serves nothing.
     pub(crate) dead: ExceptionMask,
 }
 
 /// Compares what is registered now with what was installed (B4). Allocates nothing: putting back is part of a thread's exit.
 ///
-/// A dead port reads as `MACH_PORT_DEAD` and says nothing of whose it was (B3.5). While the installed port lives, a dead entry is
+/// A dead port reads as `MACH_PORT_DEAD` and does not identify its port (B3.5). While the installed port lives, a dead entry is
 /// another's. When it has died too, the entry's behavior and flavor decide: one that equals the installed registration is taken for
 /// it, and if it was another's, that one has died with the same registration, and nothing is lost.
 pub(crate) fn find(

@@ -1,10 +1,10 @@
-//! Threads and tasks whose exceptions are registered for.
+//! Threads and tasks that exception ports are registered for.
 
 use mach_sys::kern_return::KernReturn;
 use mach_sys::rights::{Right, TaskRight, ThreadRight};
 use mach_sys::types::mach_port_name_t;
 
-/// The thread or task whose exceptions are meant.
+/// A thread or task to register exception ports for.
 #[derive(Clone, Copy, Debug)]
 pub enum Target<'a> {
     /// The exceptions of one thread.

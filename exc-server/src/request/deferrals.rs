@@ -129,7 +129,7 @@ impl Slots {
 
     /// Takes a free slot; its index comes with it.
     ///
-    /// Whether the exception's route is open must be asked *after* this, and in the same total order (`SeqCst`): whoever closes the
+    /// Whether the exception's route is open must be asked *after* this, and in the same total order (`SeqCst`): a thread that closes the
     /// route marks it closed first and looks at the slots then. So either the closing thread finds this slot taken, and waits until
     /// it is filled, or the route is found closed here.
     pub(crate) fn claim(&self) -> Option<(u32, Filling<'_>)> {
@@ -188,7 +188,7 @@ impl Slots {
         }
         let now = clock::now();
         if next <= now {
-            // Lowered again below, and by whoever defers meanwhile.
+            // Lowered again below, and by threads that defer meanwhile.
             self.next_deadline.swap(u64::MAX, Ordering::AcqRel);
             let count = self.decline_where(|summary| summary.deadline <= now);
             self.expired.fetch_add(count, Ordering::Relaxed);

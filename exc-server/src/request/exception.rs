@@ -213,7 +213,7 @@ impl<'b> Exception<'b> {
             .new_state
             .filter(|_| handled)
             .map(|(flavor, length)| (flavor, &forward[..length]));
-        // Counted before the reply leaves: whoever goes on because of it finds it counted.
+        // Counted before the reply leaves: a thread that goes on because of it finds it counted.
         if let Some(counters) = self.counters {
             counters.answered(outcome);
         }

@@ -1,4 +1,4 @@
-//! One place for a deferred exception: type-stable memory, and a word that says who may touch it.
+//! One place for a deferred exception: type-stable memory, and a word that says which thread may touch it.
 #![allow(unsafe_code)]
 
 use crate::clock;
@@ -13,7 +13,7 @@ use mach_sys::mig::Request;
 
 /// Nothing is in it.
 const FREE: u64 = 0;
-/// An exception is being put in. Whoever closes its route waits for that.
+/// An exception is being put in. A thread that closes its route waits for that.
 const FILLING: u64 = 1;
 /// An exception waits in it.
 const WAITING: u64 = 2;
@@ -198,15 +198,19 @@ impl Filling<'_> {
         new_state: Option<NewState<'_>>,
         filed: Filed,
     ) -> u64 {
+        // SAFETY: `claim` gave this thread the slot, and it has not been moved on.
+        let content = unsafe { &mut *self.slot.content.get() };
+        content.fill(request, question, new_state);
+        self.publish(request.exception(), filed)
+    }
+
+    /// Lets what is in it be answered.
+    fn publish(self, kind: ExceptionType, filed: Filed) -> u64 {
         let (slot, generation) = (self.slot, self.generation);
         core::mem::forget(self);
-        // SAFETY: `claim` gave this thread the slot, and it has not been moved on.
-        let content = unsafe { &mut *slot.content.get() };
-        content.fill(request, question, new_state);
         slot.route.store(filed.route, Ordering::Release);
         slot.tag.store(filed.tag, Ordering::Release);
-        slot.kind
-            .store(request.exception().raw(), Ordering::Release);
+        slot.kind.store(kind.raw(), Ordering::Release);
         slot.since.store(filed.since, Ordering::Release);
         slot.deadline.store(filed.deadline, Ordering::Release);
         slot.word.store(word(generation, WAITING), Ordering::SeqCst);
@@ -268,3 +272,7 @@ impl fmt::Debug for Slot {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, feature = "std"))]
+#[path = "slot_tests.rs"]
+mod tests;

@@ -1,4 +1,4 @@
-//! An installation's place in a route's record: looked at by the server without a lock, taken out by whoever closes the route.
+//! An installation's place in a route's record: looked at by the server without a lock, taken out by the thread that closes the route.
 #![allow(unsafe_code)]
 
 use crate::registration::install::Installation;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 /// Holds an installation, or none.
 ///
-/// Whoever takes it out waits for those who look at it; they never wait. A look is short: a few kernel calls, and no code of the
+/// The thread that takes it out waits for those that look at it; they never wait. A look is short: a few kernel calls, and no code of the
 /// user's.
 #[derive(Default)]
 pub(crate) struct Installed {
@@ -23,13 +23,13 @@ impl Installed {
         self.replace(Box::into_raw(installation))
     }
 
-    /// Takes it out, and waits for who looks at it.
+    /// Takes it out, and waits for the threads that look at it.
     pub(crate) fn take(&self) -> Option<Box<Installation>> {
         self.replace(ptr::null_mut())
     }
 
     fn replace(&self, new: *mut Installation) -> Option<Box<Installation>> {
-        // Sequentially consistent, as in `look`: either the reader's count is seen here, or he sees the new pointer.
+        // Sequentially consistent, as in `look`: either the reader's count is seen here, or the reader sees the new pointer.
         let old = self.installation.swap(new, Ordering::SeqCst);
         if old.is_null() {
             return None;
@@ -37,8 +37,8 @@ impl Installed {
         while self.readers.load(Ordering::SeqCst) != 0 {
             std::thread::yield_now();
         }
-        // SAFETY: every pointer in here came from `Box::into_raw`, and the swap gave this one to nobody else. Who read it before
-        // the swap was counted then, and has left; who counts himself after it reads the new one.
+        // SAFETY: every pointer in here came from `Box::into_raw`, and the swap gave this one to this thread alone. A thread that read it before
+        // the swap was counted then, and has left; a thread that is counted after it reads the new one.
         Some(unsafe { Box::from_raw(old) })
     }
 
@@ -47,8 +47,8 @@ impl Installed {
         self.readers.fetch_add(1, Ordering::SeqCst);
         let _leave = Leave(&self.readers);
         let installation = self.installation.load(Ordering::SeqCst);
-        // SAFETY: null, or a box's. It was in place after this reader was counted, so whoever takes it out waits for `_leave`
-        // before he frees it; until then only shared references to it exist.
+        // SAFETY: null, or a box's. It was in place after this reader was counted, so a thread that takes it out waits for `_leave`
+        // before it frees it; until then only shared references to it exist.
         let installation = unsafe { installation.as_ref() };
         installation.map(look)
     }

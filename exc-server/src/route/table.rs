@@ -86,8 +86,8 @@ impl Table {
         })
     }
 
-    /// Makes everything of the route stale; once, however often it is said. Whoever sees nothing in flight after this knows that no
-    /// request of the route will be handled any more: either he sees a request that entered, or the request sees this; hence one order
+    /// Makes everything of the route stale; once, however often it is said. A thread that sees nothing in flight after this knows that no
+    /// request of the route will be handled any more: either it sees a request that entered, or the request sees this; hence one order
     /// for all (`SeqCst`), here and in [`enter`](Self::enter).
     pub(crate) fn close(&self, id: RouteId) {
         if let Some(record) = self.open_record(id) {
@@ -116,7 +116,7 @@ impl Table {
             .any(|record| record.port.load(Ordering::Relaxed) == name.raw())
     }
 
-    /// Returns whether a route is open. A request that is deferred after this was `true` is seen by who closes the route: one order
+    /// Returns whether a route is open. A request that is deferred after this was `true` is seen by the thread that closes the route: one order
     /// for all, as in [`close`](Self::close).
     pub(crate) fn is_open(&self, id: RouteId) -> bool {
         self.record(id.index)
@@ -138,7 +138,7 @@ impl Table {
             record.in_flight.fetch_sub(1, Ordering::AcqRel);
             return None;
         }
-        // Nobody else's yet, should the route be closed meanwhile: the place is not given away while this is counted.
+        // Not another route's yet, should the route be closed meanwhile: the place is not given away while this is counted.
         Some(Entered {
             tag: record.tag.load(Ordering::Relaxed),
             task: Name::new(record.task.load(Ordering::Relaxed)),
@@ -164,7 +164,7 @@ impl Table {
         }
     }
 
-    /// The installation of an open route, for who puts it back. A second one finds none.
+    /// The installation of an open route, to put back. A second one finds none.
     pub(crate) fn take(&self, id: RouteId) -> Option<Box<Installation>> {
         self.open_record(id)?.installed.take()
     }

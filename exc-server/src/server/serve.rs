@@ -96,7 +96,7 @@ impl<H: Handler> Service<'_, H> {
         };
         let task = exception.task().map(Right::name);
         if entered.task.is_some() && entered.task != task {
-            // A child's, which inherited the registration (B6.3), or one that does not say whose it is.
+            // A child's, which inherited the registration (B6.3), or one that names no task.
             counters.foreign();
             let _ = exception.decline();
             return;
@@ -118,7 +118,7 @@ impl<H: Handler> Service<'_, H> {
         }
     }
 
-    /// Runs code of the user's: with the mask of who started the server, where it may start threads.
+    /// Runs user code: with the mask of the server's starter, unless it starts no threads.
     fn in_user_code<R>(&self, code: impl FnOnce() -> R) -> R {
         if self.handler.starts_nothing() {
             code()

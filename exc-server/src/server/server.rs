@@ -201,7 +201,7 @@ impl Server {
         self.shared.stopping.store(true, Ordering::Release);
         self.shared.close_all();
         message::send_wake(&self.wake);
-        // The handler's own thread cannot wait for itself; it ends when it has answered. The system is asked who we are, since
+        // The handler's own thread cannot wait for itself; it ends when it has answered. The system identifies the calling thread, since
         // this may run in the last destructors of a thread, where `std::thread::current` has gone.
         if self.shared.thread_id.load(Ordering::Acquire) != system::thread_id() {
             let _ = thread.join();

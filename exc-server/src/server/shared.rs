@@ -44,7 +44,7 @@ struct Port {
     port: ReceiveRight,
 }
 
-/// Between two looks at what somebody else is about to finish.
+/// Time between two looks at what another thread is about to finish.
 pub(crate) const PAUSE: Duration = Duration::from_micros(50);
 
 impl Shared {
@@ -161,7 +161,7 @@ impl Shared {
     }
 
     fn silence(&self, port: &Port) {
-        // Fails for a port that is not in the set: it was taken out before, or never came in, or somebody destroyed it behind our back.
+        // Fails for a port that is not in the set: it was taken out before, or never came in, or other code destroyed it.
         let _ = self.set.remove(&port.port);
         self.table.close(port.id);
     }
@@ -235,7 +235,7 @@ impl Local<Shared> {
         }
     }
 
-    /// Closes all routes, and lets nobody open another.
+    /// Closes all routes; none can be opened any more.
     pub(crate) fn close_all(&self) {
         if !self.is_here() {
             return;

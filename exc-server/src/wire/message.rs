@@ -31,7 +31,7 @@ const GIVEN_BACK: [KernReturn; 3] = [
 ];
 
 /// Sends the message of `size` bytes at the start of the buffer without waiting: no full queue holds a send-once right up (C10.5), and
-/// whoever gives an ordinary send right as his reply port does not make the server wait for room.
+/// a sender that gives an ordinary send right as its reply port does not make the server wait for room.
 pub(crate) fn send(buffer: &mut [u32], size: usize) -> Result<(), Unsent> {
     let size = size.min(size_of_val(buffer));
     // SAFETY: the buffer is valid for `size` bytes, for reads and, should the kernel give the message back, for writes.
@@ -66,7 +66,7 @@ fn drop_local(header: &mach_msg_header_t) {
     };
     match disposition {
         Disposition::MOVE_SEND_ONCE => {
-            // SAFETY: the kernel gave this right back with the message, under this name, and nobody else knows it.
+            // SAFETY: the kernel gave this right back with the message, under this name, which no other code knows.
             drop(unsafe { SendOnceRight::from_name(name) });
         }
         Disposition::MOVE_SEND => {
@@ -123,7 +123,7 @@ pub(crate) fn exchange(
     .map_err(|code| unsent(buffer, code).code)
 }
 
-/// Sends an empty message, which only wakes who receives it. If the queue is full, he is awake.
+/// Sends an empty message, which only wakes its receiver. If the queue is full, the receiver is awake.
 #[cfg(feature = "std")]
 pub(crate) fn send_wake(to: &SendRight) {
     const SIZE: usize = size_of::<mach_msg_header_t>();
@@ -138,9 +138,9 @@ pub(crate) fn send_wake(to: &SendRight) {
     let _ = send(&mut buffer, SIZE);
 }
 
-/// Releases the rights of a received message that nobody takes, its reply right included.
+/// Releases the rights of a received message that are not taken, its reply right included.
 pub(crate) fn destroy(buffer: &mut [u32]) {
-    // SAFETY: the buffer holds a message that was received, or given back, whose rights nobody else owns.
+    // SAFETY: the buffer holds a message that was received, or given back, whose rights no other value owns.
     unsafe { kernel::mach_msg_destroy(buffer.as_mut_ptr().cast()) };
 }
 
