@@ -3,10 +3,10 @@
 
 use crate::error::JoinError;
 use crate::outcome::{Ended, Shared};
-use crate::process::Process;
 use crate::waiting::Waiting;
 use core::fmt;
 use exc_server::Server;
+use mach_sys::kernel::system::Origin;
 use std::sync::Arc;
 
 /// Owns a started thread. Dropping the handle detaches the thread; its result and report are lost. In the child of a fork it does
@@ -16,7 +16,7 @@ pub struct Handle<T> {
     thread: libc::pthread_t,
     id: u64,
     shared: Arc<Shared<T>>,
-    process: Process,
+    process: Origin,
     /// Whether the identifier is of no thread any more.
     joined: bool,
 }
@@ -27,7 +27,7 @@ impl<T> Handle<T> {
         thread: libc::pthread_t,
         id: u64,
         shared: Arc<Shared<T>>,
-        process: Process,
+        process: Origin,
     ) -> Self {
         Self {
             thread,

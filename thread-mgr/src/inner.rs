@@ -2,7 +2,6 @@
 
 use crate::emergency::Stacks;
 use crate::ends::EndCounters;
-use crate::process::Process;
 use crate::promise::SurplusPromise;
 use crate::record::Records;
 use crate::redirect::Counters;
@@ -12,13 +11,14 @@ use core::mem::ManuallyDrop;
 use core::time::Duration;
 use exc_server::{Delivery, Server};
 use mach_sys::exception::ExceptionMask;
+use mach_sys::kernel::system::Origin;
 use std::sync::Arc;
 
 /// What a manager and its threads have in common.
 pub(crate) struct Inner {
     /// Stopped when the last of them is gone, in the process that started it.
     pub(crate) server: ManuallyDrop<Server>,
-    pub(crate) process: Process,
+    pub(crate) process: Origin,
     pub(crate) mask: ExceptionMask,
     pub(crate) delivery: Delivery,
     pub(crate) promise: Option<SurplusPromise>,

@@ -36,7 +36,6 @@ mod inner;
 mod manager;
 pub mod normalize;
 mod outcome;
-mod process;
 mod promise;
 mod record;
 mod redirect;

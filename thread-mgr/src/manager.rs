@@ -6,7 +6,6 @@ use crate::ends::EndStats;
 use crate::error::{AttachError, BuildError, SpawnError};
 use crate::handle::Handle;
 use crate::inner::Inner;
-use crate::process::Process;
 use crate::promise::SurplusPromise;
 use crate::record::Records;
 use crate::redirect::{Counters, Filter, RedirectStats, Redirector};
@@ -17,6 +16,7 @@ use core::mem::ManuallyDrop;
 use core::time::Duration;
 use exc_server::{Delivery, Exception, PanicPolicy, Server, Stats};
 use mach_sys::exception::ExceptionMask;
+use mach_sys::kernel::system::Origin;
 use mach_sys::thread_state::NativeState;
 use signal_redirect::{Arch, Entry, Key, Native, Trampoline};
 use std::sync::Arc;
@@ -174,7 +174,7 @@ impl Builder {
         Ok(Manager {
             inner: Arc::new(Inner {
                 server: ManuallyDrop::new(server),
-                process: Process::current(),
+                process: Origin::current(),
                 mask: self.mask,
                 delivery: Delivery::state::<NativeState>(),
                 promise: self.promise,

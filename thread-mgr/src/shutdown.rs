@@ -74,10 +74,10 @@
 use crate::emergency::EmergencyStack;
 use crate::inner::Inner;
 use crate::normalize::{look, trim};
-use crate::process::Process;
 pub use crate::report::ShutdownReport;
 use core::time::Duration;
 use exc_server::{InFlight, InstallError, Restored, Route};
+use mach_sys::kernel::system::Origin;
 use mach_sys::types::mach_port_name_t;
 use std::sync::Arc;
 
@@ -86,7 +86,7 @@ use std::sync::Arc;
 pub(crate) struct Parts {
     pub(crate) inner: Arc<Inner>,
     /// The process that the thread was taken in by.
-    pub(crate) process: Process,
+    pub(crate) process: Origin,
     pub(crate) name: mach_port_name_t,
     /// References on the name at that time; `None` where they could not be counted.
     pub(crate) references: Option<u32>,

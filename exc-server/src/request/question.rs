@@ -182,7 +182,7 @@ impl Question {
     /// Sends the reply. The request's rights are released before it leaves: after it the thread may have exited, and its name be
     /// another thread's. It is in flight no more then: a thread that goes on because of the reply finds its route idle.
     pub(crate) fn send(&mut self, size: usize, buffer: &mut [u32]) -> Result<(), ReplyError> {
-        if self.origin.is_known_other() {
+        if !self.origin.is_current() {
             self.forget();
             return Err(ReplyError::NobodyWaits);
         }

@@ -54,10 +54,9 @@ pub fn current_cpu() -> u32 {
     host::cpu::current()
 }
 
-/// What the emulation knows without a system call. A child that has its own emulation has none of its parent's values, which were
-/// made by calls.
-pub fn is_known_other(_process: libc::pid_t) -> bool {
-    host::is_copy()
+/// The process identifier; the parent's in a child that shares its memory.
+pub fn process_id() -> libc::pid_t {
+    host::process_id() as libc::pid_t
 }
 
 /// A thread's signal mask, a bit for each signal.

@@ -68,9 +68,9 @@ impl FaultReadiness {
 }
 
 /// Darwin's C library keeps the identifier, and `fork` renews it.
-pub(super) fn is_known_other(process: libc::pid_t) -> bool {
+pub(super) fn process_id() -> libc::pid_t {
     // SAFETY: getpid has no preconditions and cannot fail.
-    process != unsafe { libc::getpid() }
+    unsafe { libc::getpid() }
 }
 
 pub(super) type SignalMask = libc::sigset_t;

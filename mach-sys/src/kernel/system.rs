@@ -105,7 +105,7 @@ impl fmt::Debug for OuterMask {
 }
 
 /// Identifies the process that made a value. Names of ports and threads mean nothing in the child of a fork: a value that owns some
-/// notes its origin, and asks before it releases them.
+/// notes its origin, and compares it before it releases them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin(libc::pid_t);
 
@@ -113,24 +113,22 @@ impl Origin {
     /// Returns the calling process.
     #[must_use]
     pub fn current() -> Self {
-        // SAFETY: getpid has no preconditions and cannot fail.
-        Self(unsafe { libc::getpid() })
+        Self(host::process_id())
     }
 
-    /// Returns whether the calling process is this one: `false` in the child of a fork, however that was made. Costs one system call
-    /// where the C library does not keep the identifier.
+    /// Returns whether the calling process is this one: `false` in the child of a fork, however that was made. Costs no system call
+    /// where the emulation runs, nor on Apple's systems, whose C library keeps the identifier.
     ///
-    /// A child that shares its parent's memory (`vfork`) and runs this code sees itself as another process, as it should.
+    /// A child that shares its parent's memory (`vfork`) counts as its parent here. Its kernel calls are refused by the emulation.
     #[must_use]
     pub fn is_current(self) -> bool {
         self == Self::current()
     }
 
-    /// Returns whether the calling process is known to be another one, without a system call: for the way between a fault and its
-    /// answer. `false` may also mean that the emulation has not noticed the fork; it refuses such a child's calls itself.
+    /// Returns the process identifier.
     #[must_use]
-    pub fn is_known_other(self) -> bool {
-        host::is_known_other(self.0)
+    pub fn id(self) -> u32 {
+        self.0 as u32
     }
 }
 

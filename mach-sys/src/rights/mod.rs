@@ -24,7 +24,6 @@ mod census;
 mod name;
 mod owned;
 mod port_set;
-mod process;
 mod receive;
 mod references;
 mod send;

@@ -14,6 +14,7 @@ use super::name::Name;
 use super::references::user_references;
 use super::word::Word;
 use crate::kern_return::KernReturn;
+use crate::kernel::system::Origin;
 use crate::port::MACH_PORT_RIGHT_SEND;
 use crate::types::{mach_port_name_t, mach_port_urefs_t};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -25,6 +26,24 @@ static WORDS: [AtomicU64; INDICES] = [const { AtomicU64::new(0) }; INDICES];
 /// One more than the highest index in use so far.
 static USED: AtomicU32 = AtomicU32::new(0);
 
+/// Forgets all counts in the child of a fork, which has none of its parent's rights. Such a child has one thread at first.
+fn forget_parents() {
+    let process = Origin::current().id();
+    let counted_in = COUNTED_IN.load(Ordering::Relaxed);
+    if counted_in == process {
+        return;
+    }
+    if counted_in != 0 {
+        for word in WORDS.iter().take(USED.load(Ordering::Relaxed) as usize) {
+            // Pages that were never touched stay so.
+            if word.load(Ordering::Relaxed) != 0 {
+                word.store(0, Ordering::Relaxed);
+            }
+        }
+    }
+    COUNTED_IN.store(process, Ordering::Relaxed);
+}
+
 /// The place of a name in the table; `None` for an index that no kernel gives out.
 #[derive(Clone, Copy)]
 struct Place {
@@ -34,6 +53,7 @@ struct Place {
 
 impl Place {
     fn of(name: mach_port_name_t) -> Option<Self> {
+        forget_parents();
         let index = name >> 8;
         let word = WORDS.get(index as usize)?;
         Some(Self {
@@ -58,6 +78,9 @@ impl Place {
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, edited);
     }
 }
+
+/// The process that the counts are of; 0 before there are any.
+static COUNTED_IN: AtomicU32 = AtomicU32::new(0);
 
 fn place(name: Name) -> Option<Place> {
     let index = name.raw() >> 8;
@@ -244,15 +267,6 @@ fn look(place: Place, name: mach_port_name_t) -> Result<Look, KernReturn> {
         owned: before.owned_of(place.generation) + unsure,
         unsure,
     })
-}
-
-/// Forgets all counts: in the child of a fork, which has none of the parent's rights.
-pub(super) fn forget_all() {
-    for word in WORDS.iter().take(USED.load(Ordering::Relaxed) as usize) {
-        if word.load(Ordering::Relaxed) != 0 {
-            word.store(0, Ordering::Relaxed);
-        }
-    }
 }
 
 #[cfg(test)]

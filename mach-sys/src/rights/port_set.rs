@@ -1,11 +1,11 @@
 //! Port sets.
 
 use super::name::{Hold, Name, Right};
-use super::process::Process;
 use super::receive::ReceiveRight;
 use super::references::{allocate, modify_references};
 use crate::kern_return::KernReturn;
 use crate::kernel;
+use crate::kernel::system::Origin;
 use crate::port::MACH_PORT_RIGHT_PORT_SET;
 use core::fmt;
 use core::mem::ManuallyDrop;
@@ -15,7 +15,7 @@ use core::mem::ManuallyDrop;
 #[must_use = "dropping a port set destroys it"]
 pub struct PortSet {
     name: Name,
-    process: Process,
+    origin: Origin,
 }
 
 impl PortSet {
@@ -63,7 +63,7 @@ impl Hold for PortSet {
     fn hold(name: Name) -> Self {
         Self {
             name,
-            process: Process::current(),
+            origin: Origin::current(),
         }
     }
 }
@@ -84,7 +84,7 @@ impl Right for PortSet {
 
 impl Drop for PortSet {
     fn drop(&mut self) {
-        if !self.process.is_current() {
+        if !self.origin.is_current() {
             return;
         }
         // SAFETY: the set is this value's. An error means that it is gone already.

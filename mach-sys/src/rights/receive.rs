@@ -2,12 +2,12 @@
 
 use super::name::{Hold, Name, Right};
 use super::owned::Change;
-use super::process::Process;
 use super::references::{allocate, modify_references};
 use super::send::SendRight;
 use super::send_once::SendOnceRight;
 use crate::kern_return::KernReturn;
 use crate::kernel;
+use crate::kernel::system::Origin;
 use crate::message::{MACH_MSG_TYPE_MAKE_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE};
 use crate::port::MACH_PORT_RIGHT_RECEIVE;
 use crate::types::mach_port_context_t;
@@ -22,7 +22,7 @@ use core::mem::ManuallyDrop;
 #[must_use = "dropping the receive right destroys the port"]
 pub struct ReceiveRight {
     name: Name,
-    process: Process,
+    origin: Origin,
 }
 
 impl ReceiveRight {
@@ -114,7 +114,7 @@ impl ReceiveRight {
     /// # Errors
     /// `KERN_INVALID_NAME`, `KERN_INVALID_RIGHT`: other code destroyed the port before, or this is the child of a fork.
     pub fn destroy(self) -> Result<(), KernReturn> {
-        if !self.process.is_current() {
+        if !self.origin.is_current() {
             return Err(KernReturn::INVALID_NAME);
         }
         let name = self.into_name();
@@ -127,7 +127,7 @@ impl Hold for ReceiveRight {
     fn hold(name: Name) -> Self {
         Self {
             name,
-            process: Process::current(),
+            origin: Origin::current(),
         }
     }
 }
@@ -148,7 +148,7 @@ impl Right for ReceiveRight {
 
 impl Drop for ReceiveRight {
     fn drop(&mut self) {
-        if !self.process.is_current() {
+        if !self.origin.is_current() {
             return;
         }
         // SAFETY: the receive right is this value's. An error means that it is gone already.

@@ -3,10 +3,10 @@
 use super::borrowed::Borrowed;
 use super::name::{Hold, Name, Right};
 use super::owned::{self, Change};
-use super::process::Process;
 use super::references::{modify_references, user_references};
 use crate::kern_return::KernReturn;
 use crate::kernel;
+use crate::kernel::system::Origin;
 use crate::port::{MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND};
 use crate::types::mach_port_urefs_t;
 use core::fmt;
@@ -53,7 +53,7 @@ objects! {
 #[must_use = "dropping a right releases it"]
 pub struct SendRight<O: Object = Queue> {
     name: Name,
-    process: Process,
+    origin: Origin,
     object: PhantomData<fn() -> O>,
 }
 
@@ -99,7 +99,7 @@ impl<O: Object> SendRight<O> {
         let right = ManuallyDrop::new(self);
         SendRight {
             name: right.name,
-            process: right.process,
+            origin: right.origin,
             object: PhantomData,
         }
     }
@@ -153,7 +153,7 @@ impl<O: Object> Hold for SendRight<O> {
     fn hold(name: Name) -> Self {
         Self {
             name,
-            process: Process::current(),
+            origin: Origin::current(),
             object: PhantomData,
         }
     }
@@ -171,7 +171,7 @@ impl<O: Object> Right for SendRight<O> {
 
     fn into_name(self) -> Name {
         let right = ManuallyDrop::new(self);
-        if right.process.is_current() {
+        if right.origin.is_current() {
             owned::leave(right.name);
         }
         right.name
@@ -180,7 +180,7 @@ impl<O: Object> Right for SendRight<O> {
 
 impl<O: Object> Drop for SendRight<O> {
     fn drop(&mut self) {
-        if !self.process.is_current() {
+        if !self.origin.is_current() {
             return;
         }
         let change = Change::begin(self.name);

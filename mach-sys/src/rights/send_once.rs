@@ -1,9 +1,9 @@
 //! Send-once rights.
 
 use super::name::{Hold, Name, Right};
-use super::process::Process;
 use crate::kern_return::KernReturn;
 use crate::kernel;
+use crate::kernel::system::Origin;
 use core::fmt;
 use core::mem::ManuallyDrop;
 
@@ -12,14 +12,14 @@ use core::mem::ManuallyDrop;
 #[must_use = "dropping a send-once right notifies the receiver"]
 pub struct SendOnceRight {
     name: Name,
-    process: Process,
+    origin: Origin,
 }
 
 impl Hold for SendOnceRight {
     fn hold(name: Name) -> Self {
         Self {
             name,
-            process: Process::current(),
+            origin: Origin::current(),
         }
     }
 }
@@ -40,7 +40,7 @@ impl Right for SendOnceRight {
 
 impl Drop for SendOnceRight {
     fn drop(&mut self) {
-        if !self.process.is_current() {
+        if !self.origin.is_current() {
             return;
         }
         // SAFETY: this value owns the right that goes.

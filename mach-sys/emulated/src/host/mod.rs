@@ -23,7 +23,7 @@ mod sys;
 pub(crate) mod threads;
 
 pub(crate) use slot::inside::{InKernel, block_for_good, is_child, unblock};
-pub(crate) use slot::origin::is_copy;
+pub(crate) use slot::origin::process_id;
 pub use slot::layout::LENT_STACK_SIZE;
 pub(crate) use slot::region::{SlotId, exhausted};
 pub(crate) use sys::credentials::user_and_group;

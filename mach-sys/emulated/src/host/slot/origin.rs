@@ -62,7 +62,7 @@ pub(in crate::host) fn wipe() {
 }
 
 /// Returns whether this process is the child of a fork, with memory of its own.
-pub(crate) fn is_copy() -> bool {
+pub(in crate::host) fn is_copy() -> bool {
     ORIGIN
         .get()
         .is_some_and(|origin| origin.word().load(Ordering::Acquire) != ORIGINAL)
@@ -72,6 +72,15 @@ pub(crate) fn is_copy() -> bool {
 /// system call. `false` where the emulation was not started.
 pub(in crate::host) fn is_child() -> bool {
     is_copy() || process().is_some_and(|process| process != getpid())
+}
+
+/// Returns the calling process's identifier, without a system call in the process that the emulation was started in. A child that shares
+/// that one's memory gets that one's.
+pub(crate) fn process_id() -> u32 {
+    match ORIGIN.get() {
+        Some(origin) if !is_copy() => origin.process,
+        _ => getpid(),
+    }
 }
 
 /// The process that the emulation was started in.
