@@ -8,7 +8,7 @@ use exc_server::PanicPolicy;
 use mach_sys::exception::ExceptionMask;
 use std::sync::mpsc;
 use std::time::Instant;
-use support::{builder, in_own_process, reporting, undefined_instruction};
+use support::{builder, in_own_process, own_process, reporting, undefined_instruction};
 use thread_mgr::{BuildError, Handle, JoinError, Manager, SpawnError};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -44,21 +44,11 @@ fn circle(manager: &Manager, size: usize) -> Vec<Result<(), JoinError>> {
         .collect()
 }
 
-/// Bytes of address space.
-#[cfg(target_os = "linux")]
+/// Bytes of address space; 0 where the host has no such file.
 fn address_space() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/statm").expect("statm");
-    let pages: u64 = text
-        .split(' ')
-        .next()
-        .and_then(|field| field.parse().ok())
-        .expect("a number");
-    pages * mach_sys::kernel::system::page_size() as u64
-}
-
-#[cfg(not(target_os = "linux"))]
-fn address_space() -> u64 {
-    0
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = text.split(' ').next().and_then(|field| field.parse().ok());
+    pages.unwrap_or(0) * mach_sys::kernel::system::page_size() as u64
 }
 
 #[test]
@@ -86,6 +76,9 @@ fn of_threads_that_join_in_a_circle_one_is_told_and_none_stays_joinable() {
             }
             // A thread that stayed joinable would keep its stack: one a round. The allocator may have reserved something for new threads.
             let before = before.expect("ten rounds");
+            if before == 0 {
+                own_process::report_skipped("stacks", "the host does not tell its address space");
+            }
             let deadline = Instant::now() + LONG;
             while address_space() > before + 10 * STACK as u64 {
                 assert!(Instant::now() < deadline, "{before} {}", address_space());
