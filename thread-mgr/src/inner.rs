@@ -7,7 +7,6 @@ use crate::record::Records;
 use crate::redirect::Counters;
 use crate::registry::Registry;
 use core::fmt;
-use core::mem::ManuallyDrop;
 use core::time::Duration;
 use exc_server::{Delivery, Server};
 use mach_sys::exception::ExceptionMask;
@@ -16,8 +15,8 @@ use std::sync::Arc;
 
 /// What a manager and its threads have in common.
 pub(crate) struct Inner {
-    /// Stopped when the last of them is gone, in the process that started it.
-    pub(crate) server: ManuallyDrop<Server>,
+    /// Stopped when the last of them is gone; inert in the child of a fork.
+    pub(crate) server: Server,
     pub(crate) process: Origin,
     pub(crate) mask: ExceptionMask,
     pub(crate) delivery: Delivery,
@@ -30,21 +29,10 @@ pub(crate) struct Inner {
     pub(crate) counters: Arc<Counters>,
 }
 
-#[allow(unsafe_code)]
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // In the child of a fork there is no server thread, and the server's locks are as they were at that moment.
-        if self.process.is_current() {
-            // SAFETY: dropped once, here, and not used afterwards.
-            unsafe { ManuallyDrop::drop(&mut self.server) };
-        }
-    }
-}
-
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inner")
-            .field("server", &*self.server)
+            .field("server", &self.server)
             .field("mask", &self.mask)
             .field("delivery", &self.delivery)
             .finish_non_exhaustive()

@@ -12,7 +12,6 @@ use crate::redirect::{Counters, Filter, RedirectStats, Redirector};
 use crate::registry::{Registry, ThreadInfo};
 use crate::thread::ThreadBuilder;
 use core::fmt;
-use core::mem::ManuallyDrop;
 use core::time::Duration;
 use exc_server::{Delivery, Exception, PanicPolicy, Server, Stats};
 use mach_sys::exception::ExceptionMask;
@@ -173,7 +172,7 @@ impl Builder {
             })?;
         Ok(Manager {
             inner: Arc::new(Inner {
-                server: ManuallyDrop::new(server),
+                server,
                 process: Origin::current(),
                 mask: self.mask,
                 delivery: Delivery::state::<NativeState>(),

@@ -63,6 +63,11 @@ pub(crate) struct Redirector {
 }
 
 impl Handler for Redirector {
+    fn starts_nothing(&self) -> bool {
+        // Only a filter is user code.
+        self.filter.is_none()
+    }
+
     fn handle(&self, exception: Exception<'_>) -> Answered {
         let (Some(record), Ok(state)) = (self.records.get(exception.tag()), exception.registers())
         else {

@@ -45,6 +45,7 @@ impl<T: Zeroed> Table<T> {
         }
     }
 
+    #[inline]
     fn base(&self) -> *mut T {
         if self.length == 0 {
             NonNull::dangling().as_ptr()
@@ -53,12 +54,14 @@ impl<T: Zeroed> Table<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn as_slice(&self) -> &[T] {
         // SAFETY: the mapping holds `length` entries (page alignment suffices for every `T` here), zeroes are valid by the
         // trait's contract, and `&mut self` access excludes this borrow.
         unsafe { core::slice::from_raw_parts(self.base(), self.length) }
     }
 
+    #[inline]
     pub(crate) fn as_mut_slice(&mut self) -> &mut [T] {
         // SAFETY: as above; the exclusive borrow of `self` makes it the only one.
         unsafe { core::slice::from_raw_parts_mut(self.base(), self.length) }
@@ -166,6 +169,7 @@ impl<I: Id, T> Arena<I, T> {
     }
 
     /// Returns the place of an identifier's slot, which holds a value.
+    #[inline]
     fn place(&self, id: I) -> usize {
         #[cfg(test)]
         self.looks.set(self.looks.get() + 1);
@@ -178,6 +182,7 @@ impl<I: Id, T> Arena<I, T> {
 impl<I: Id, T> Index<I> for Arena<I, T> {
     type Output = T;
 
+    #[inline]
     fn index(&self, id: I) -> &T {
         let slot = &self.slots.as_slice()[self.place(id)];
         // SAFETY: `place` answers for slots up to `used` only; `insert` wrote a value into each of those when it raised `used`,
@@ -187,6 +192,7 @@ impl<I: Id, T> Index<I> for Arena<I, T> {
 }
 
 impl<I: Id, T> IndexMut<I> for Arena<I, T> {
+    #[inline]
     fn index_mut(&mut self, id: I) -> &mut T {
         let place = self.place(id);
         // SAFETY: as in `index`.

@@ -32,6 +32,7 @@ impl<T> Lock<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn lock(&self) -> Guard<'_, T> {
         if self
             .word
@@ -83,6 +84,7 @@ pub(crate) struct Guard<'a, T> {
 impl<T> Deref for Guard<'_, T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
         // SAFETY: a guard exists only while its thread holds the lock.
         unsafe { &*self.lock.value.get() }
@@ -90,6 +92,7 @@ impl<T> Deref for Guard<'_, T> {
 }
 
 impl<T> DerefMut for Guard<'_, T> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as above, and the guard is borrowed exclusively.
         unsafe { &mut *self.lock.value.get() }
@@ -97,6 +100,7 @@ impl<T> DerefMut for Guard<'_, T> {
 }
 
 impl<T> Drop for Guard<'_, T> {
+    #[inline]
     fn drop(&mut self) {
         if cfg!(debug_assertions) {
             self.lock.owner.store(0, Ordering::Relaxed);

@@ -36,15 +36,18 @@ impl<T> Monitor<T> {
     }
 
     /// Takes the lock, with all signals but the five synchronous ones blocked until it is given back.
+    #[inline]
     pub(crate) fn lock(&self) -> Held<'_, T> {
         self.locked(Some(InKernel::enter()))
     }
 
     /// Takes the lock for a caller that has those signals blocked anyway: the fault handler, the reaper.
+    #[inline]
     pub(crate) fn lock_with_signals_blocked(&self) -> Held<'_, T> {
         self.locked(None)
     }
 
+    #[inline]
     fn locked(&self, inside: Option<InKernel>) -> Held<'_, T> {
         Held {
             state: self.state.lock(),
@@ -55,10 +58,12 @@ impl<T> Monitor<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn rules(&self) -> &Rules {
         &self.rules
     }
 
+    #[inline]
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
     }
@@ -117,11 +122,13 @@ pub(crate) struct Held<'k, T> {
 
 impl<'k, T> Held<'k, T> {
     /// Returns the view that operations on ports and names work on.
+    #[inline]
     pub(crate) fn ipc(&mut self) -> Ipc<'_, 'k> {
         self.parts().0
     }
 
     /// Returns that view, and the state of the rooms above.
+    #[inline]
     pub(crate) fn parts(&mut self) -> (Ipc<'_, 'k>, &mut T) {
         let (state, above) = &mut *self.state;
         let ipc = Ipc {

@@ -118,6 +118,7 @@ impl Pool {
         }
     }
 
+    #[inline]
     fn cell(&self, id: u32) -> &Cell {
         &self.cells.as_slice()[id as usize - 1]
     }
@@ -153,6 +154,7 @@ pub(crate) struct Buffer<'p> {
 impl Deref for Buffer<'_> {
     type Target = Kmsg;
 
+    #[inline]
     fn deref(&self) -> &Kmsg {
         // SAFETY: this value owns the identifier, so no other code reaches the content.
         unsafe { &*self.pool.cell(self.id).content.get() }
@@ -160,6 +162,7 @@ impl Deref for Buffer<'_> {
 }
 
 impl DerefMut for Buffer<'_> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut Kmsg {
         // SAFETY: as above.
         unsafe { &mut *self.pool.cell(self.id).content.get() }

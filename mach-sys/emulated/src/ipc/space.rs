@@ -59,11 +59,13 @@ impl Space {
     }
 
     /// Returns the entry of a name; `None` if there is none, or its slot has another generation now (C0.4).
+    #[inline]
     pub(crate) fn get(&self, name: Name) -> Option<&Entry> {
         let entry = self.entries.as_slice().get(name.index() as usize)?;
         (!entry.rights.is_none() && entry.generation == name.generation()).then_some(entry)
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, name: Name) -> Option<&mut Entry> {
         let entry = self
             .entries
@@ -78,12 +80,14 @@ impl Space {
         self.looks.get()
     }
 
+    #[inline]
     fn at(&self, index: u32) -> &Entry {
         #[cfg(test)]
         self.looks.set(self.looks.get() + 1);
         &self.entries.as_slice()[index as usize]
     }
 
+    #[inline]
     fn at_mut(&mut self, index: u32) -> &mut Entry {
         #[cfg(test)]
         self.looks.set(self.looks.get() + 1);

@@ -65,10 +65,12 @@ impl<'k> Ipc<'_, 'k> {
         Some(SpaceId(index as u8))
     }
 
+    #[inline]
     pub(crate) fn port(&self, id: PortId) -> &Port {
         &self.state.ports[id]
     }
 
+    #[inline]
     pub(crate) fn port_mut(&mut self, id: PortId) -> &mut Port {
         &mut self.state.ports[id]
     }
@@ -93,23 +95,27 @@ impl<'k> Ipc<'_, 'k> {
     ///
     /// # Panics
     /// If it is another kernel's.
+    #[inline]
     pub(crate) fn space(&self, id: SpaceId) -> &Space {
         let space = self.state.spaces[id.0 as usize].as_ref();
         space.expect("a space of this kernel")
     }
 
     /// Returns a name space of this kernel, as [`space`](Self::space) does.
+    #[inline]
     pub(crate) fn space_mut(&mut self, id: SpaceId) -> &mut Space {
         let space = self.state.spaces[id.0 as usize].as_mut();
         space.expect("a space of this kernel")
     }
 
     /// Adds a reference to a port.
+    #[inline]
     pub(super) fn retain_port(&mut self, id: PortId) {
         self.port_mut(id).references += 1;
     }
 
     /// Removes a reference. The slot of a port that nothing refers to is used again.
+    #[inline]
     pub(super) fn release_port(&mut self, id: PortId) {
         let port = self.port_mut(id);
         port.references -= 1;
@@ -148,6 +154,7 @@ impl<'k> Ipc<'_, 'k> {
     }
 
     /// Returns what threads wait on until something happens to this object.
+    #[inline]
     pub(super) fn wait_word(&self, object: WaitOn) -> &'k WaitWord {
         self.wakes.words().of(object)
     }

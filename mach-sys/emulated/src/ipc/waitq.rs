@@ -103,6 +103,25 @@ pub(crate) enum WaitOn {
     Set(SetId),
 }
 
+impl WaitOn {
+    /// Returns the object as a word, which is never 0. Slots are below 2^31.
+    fn to_word(self) -> u32 {
+        match self {
+            Self::Port(port) => port.to_word() << 1,
+            Self::Set(set) => set.to_word() << 1 | 1,
+        }
+    }
+
+    /// Returns the object in a word; `None` for 0.
+    fn from_word(word: u32) -> Option<Self> {
+        if word & 1 == 0 {
+            PortId::from_word(word >> 1).map(Self::Port)
+        } else {
+            SetId::from_word(word >> 1).map(Self::Set)
+        }
+    }
+}
+
 /// The wait words of one kernel, by identifier. They outlive the objects: a thread may still look at the word of an object that
 /// died.
 #[derive(Debug)]
@@ -112,6 +131,7 @@ pub(crate) struct WaitWords {
 }
 
 impl WaitWords {
+    #[inline]
     pub(crate) fn new(ports: u32, sets: u32) -> Result<Self, ReserveError> {
         Ok(Self {
             ports: Table::new(ports as usize)?,
@@ -119,6 +139,7 @@ impl WaitWords {
         })
     }
 
+    #[inline]
     pub(crate) fn of(&self, object: WaitOn) -> &WaitWord {
         let (words, slot) = match object {
             WaitOn::Port(port) => (&self.ports, port.slot()),
@@ -134,45 +155,54 @@ const LENGTH: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Wakes<'k> {
     words: &'k WaitWords,
-    objects: [Option<WaitOn>; LENGTH],
+    /// The objects, each as [`WaitOn::to_word`].
+    objects: [u32; LENGTH],
     count: usize,
 }
 
 impl<'k> Wakes<'k> {
+    #[inline]
     pub(crate) fn new(words: &'k WaitWords) -> Self {
         Self {
             words,
-            objects: [None; LENGTH],
+            objects: [0; LENGTH],
             count: 0,
         }
     }
 
+    #[inline]
     pub(crate) fn words(&self) -> &'k WaitWords {
         self.words
     }
 
     /// Notes that the threads that wait on this object have to look again.
+    #[inline]
     pub(crate) fn add(&mut self, object: WaitOn) {
-        if self.objects[..self.count].contains(&Some(object)) {
+        let object = object.to_word();
+        if self.objects[..self.count].contains(&object) {
             return;
         }
         if self.count == LENGTH {
             // More than usual (a port in many sets died): these threads are woken early and wait for the lock.
             self.flush();
         }
-        self.objects[self.count] = Some(object);
+        self.objects[self.count] = object;
         self.count += 1;
     }
 
+    #[inline]
     fn flush(&mut self) {
-        for object in self.objects[..self.count].iter().flatten() {
-            self.words.of(*object).signal();
+        for word in &self.objects[..self.count] {
+            if let Some(object) = WaitOn::from_word(*word) {
+                self.words.of(object).signal();
+            }
         }
         self.count = 0;
     }
 }
 
 impl Drop for Wakes<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.flush();
     }
