@@ -1,12 +1,14 @@
 //! Between a fault and its resumption nothing allocates, in any thread of the process.
 #![allow(unsafe_code)]
 
+use core::time::Duration;
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::kernel::{KERNEL, Kernel};
 use signal_redirect::Entry;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 use tests::faults::{registers, skip, store_to, undefined};
 use tests::own_process::in_own_process;
 
@@ -33,6 +35,22 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// Waits until nothing was requested for a while: the harness's own thread begins to wait for the test, and allocates for that.
+fn settle() {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let before = REQUESTS.load(Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(100));
+        if REQUESTS.load(Ordering::SeqCst) == before {
+            return;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "the harness allocates all the time"
+        );
+    }
+}
+
 static HANDLED: AtomicU64 = AtomicU64::new(0);
 
 unsafe extern "C" fn handler(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {
@@ -57,6 +75,7 @@ fn a_thousand_faults_redirected_and_returned_from_allocate_nothing() {
                     undefined();
                     store_to(8);
                 }
+                settle();
                 let before = REQUESTS.load(Ordering::SeqCst);
                 for _ in 0..500 {
                     undefined();
@@ -105,6 +124,7 @@ fn requests_with_rights_allocate_nothing() {
                 .route(Target::Thread(&thread), &routing)
                 .expect("a route");
             undefined();
+            settle();
             let before = REQUESTS.load(Ordering::SeqCst);
             for _ in 0..500 {
                 undefined();

@@ -43,8 +43,8 @@ fn wait_until_gone(tid: u32) {
 /// Runs `body` on a new thread under an identifier that is free.
 fn under_identifier(wanted: u32, body: impl FnOnce() + Send + 'static) {
     let body = Arc::new(std::sync::Mutex::new(Some(body)));
-    // The host may hold the identifier back for a while.
     let deadline = Instant::now() + Duration::from_secs(20);
+    // The host may give the identifier out a moment after it has forgotten the thread.
     while Instant::now() < deadline {
         choose_next(wanted);
         let body = Arc::clone(&body);
@@ -60,6 +60,7 @@ fn under_identifier(wanted: u32, body: impl FnOnce() + Send + 'static) {
         if told.recv().expect("an outcome") {
             return;
         }
+        std::thread::sleep(Duration::from_millis(1));
     }
     panic!("the identifier {wanted} did not come back");
 }
