@@ -88,7 +88,7 @@ class Crate:
         self.text = {}
         for file in sorted(folder.rglob("*.rs")):
             parts = list(file.relative_to(folder).with_suffix("").parts)
-            if "tests" in parts or parts[0] == "bin":
+            if "tests" in parts or parts[-1].endswith("_tests") or parts[0] == "bin":
                 continue
             if parts[-1] in ("mod", "lib", "main"):
                 parts.pop()
