@@ -79,7 +79,7 @@ fn send_to(own_stack: bool, calls: impl Fn() + Send + 'static) {
     let thread = told.recv().expect("a thread");
     // One at a time, and now and then all at once: a storm of nested handlers would need any stack whole.
     let singles = SIGNALS.iter().map(core::slice::from_ref).cycle().take(40);
-    let rounds = singles.chain([&SIGNALS[..]]).cycle().take(41 * 40);
+    let rounds = singles.chain([&SIGNALS[..]]).cycle().take(41 * 10);
     for (round, signals) in rounds.enumerate() {
         let before = CALLS.load(Ordering::SeqCst);
         for signal in signals {

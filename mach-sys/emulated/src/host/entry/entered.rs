@@ -13,7 +13,7 @@ pub(in crate::host) struct Entered {
     pub(in crate::host) signal: usize,
     pub(in crate::host) info: usize,
     pub(in crate::host) context: usize,
-    /// The thread's slot, by address; 0 for none. With [`BUSY`].
+    /// The thread's slot, by address; 0 for none. With [`BUSY`] and [`KNOWN`].
     slot: usize,
     /// [`MOVED`] and [`CHAINED`].
     how: usize,
@@ -29,11 +29,18 @@ pub(super) const CHAINED: usize = 2;
 
 /// The thread was in its fault handler already. A slot's address has this bit clear.
 pub(super) const BUSY: usize = 1;
+/// The slot is certainly the thread's. A slot's address has this bit clear.
+pub(super) const KNOWN: usize = 2;
 
 impl Entered {
     /// The thread's slot, by address; 0 for none.
     pub(in crate::host) fn slot(&self) -> usize {
-        self.slot & !BUSY
+        self.slot & !(BUSY | KNOWN)
+    }
+
+    /// Returns whether the slot is certainly the calling thread's, with its record in place.
+    pub(in crate::host) fn is_known(&self) -> bool {
+        self.slot & KNOWN != 0
     }
 
     pub(in crate::host) fn was_busy(&self) -> bool {

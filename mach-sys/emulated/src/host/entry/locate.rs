@@ -1,7 +1,7 @@
 //! Where the entry runs, and where it goes.
 #![allow(unsafe_code)]
 
-use super::entered::BUSY;
+use super::entered::{BUSY, KNOWN};
 use crate::host::slot::{origin, owner};
 use crate::host::slot::region::{self, Slot};
 use crate::host::sys::altstack::Stack;
@@ -10,7 +10,7 @@ use crate::host::sys::thread::gettid;
 /// Where the entry goes. In two registers.
 #[repr(C)]
 pub(super) struct Place {
-    /// The thread's slot, by address; 0 for none. With [`BUSY`].
+    /// The thread's slot, by address; 0 for none. With [`BUSY`] and [`KNOWN`].
     slot: usize,
     /// The stack to move to: address of a `stack_t` that registers it, and the new stack pointer. 0: stay.
     stack: usize,
@@ -21,12 +21,12 @@ impl Place {
 
     fn stay(slot: Slot) -> Self {
         Self {
-            slot: enter(slot),
+            slot: enter(slot) | KNOWN,
             stack: 0,
         }
     }
 
-    fn move_to(slot: Slot) -> Self {
+    fn move_to(slot: Slot, known: usize) -> Self {
         // Room for the value, and the alignment of stacks.
         const ROOM: usize = size_of::<Stack>().next_multiple_of(16);
         let private = slot.private_stack();
@@ -34,7 +34,7 @@ impl Place {
         // SAFETY: the top of the private part of the calling thread's slot, which nothing runs on: a handler there would be case 1.
         unsafe { (at as *mut Stack).write(private) };
         Self {
-            slot: enter(slot),
+            slot: enter(slot) | known,
             stack: at,
         }
     }
@@ -64,7 +64,7 @@ pub(super) extern "C" fn locate(sp: usize, interrupted: usize) -> Place {
             return Place::NOWHERE;
         }
         return match interrupted.wrapping_sub(slot.address()) < slot.layout().size {
-            true => Place::move_to(slot),
+            true => Place::move_to(slot, KNOWN),
             false => Place::stay(slot),
         };
     }
@@ -75,7 +75,7 @@ pub(super) extern "C" fn locate(sp: usize, interrupted: usize) -> Place {
     let slot_of = |index| region::from_index(index).and_then(Slot::of);
     if let Some(slot) = keys.find_only(tid).and_then(slot_of) {
         if owner::is_certain(slot) {
-            return Place::move_to(slot);
+            return Place::move_to(slot, KNOWN);
         }
     }
     // A process that shares the memory has threads with other identifiers. Only where the thread is not known for certain is it worth
@@ -84,5 +84,5 @@ pub(super) extern "C" fn locate(sp: usize, interrupted: usize) -> Place {
         return Place::NOWHERE;
     }
     let slot = keys.find_or_claim(tid).and_then(slot_of);
-    slot.map_or(Place::NOWHERE, Place::move_to)
+    slot.map_or(Place::NOWHERE, |slot| Place::move_to(slot, 0))
 }

@@ -56,7 +56,7 @@ pub(in crate::host) unsafe fn serve(entered: &mut Entered) -> Option<usize> {
         header.serving.set(entered.was_busy());
         return next;
     }
-    if entered.moved() {
+    if !entered.is_known() {
         let registered = original.alternate_stack();
         owner::adopt(slot, Caller::InFault { registered });
     }
