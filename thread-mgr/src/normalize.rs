@@ -113,7 +113,7 @@ pub(crate) fn look(name: mach_port_name_t) -> Found {
     }
     let references = match send_references(name) {
         Ok(references) => references,
-        Err(code) => return invalid(code),
+        Err(code) => return invalid(code.into()),
     };
     let found = |normalization, total| Found {
         normalization,
@@ -193,7 +193,7 @@ pub(crate) unsafe fn trim(name: mach_port_name_t) -> Found {
                     total,
                 };
             }
-            Err(code) => refused = code,
+            Err(code) => refused = code.into(),
         }
     }
     let seen = first

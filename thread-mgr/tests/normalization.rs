@@ -4,7 +4,7 @@
 mod support;
 
 use core::time::Duration;
-use mach_sys::kern_return::KernReturn;
+use mach_sys::kern_return::{KernError, KernReturn};
 use mach_sys::port::{MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND};
 use mach_sys::rights::{
     PortSet, ReceiveRight, Right, SendRight, ThreadRight, modify_references, user_references,
@@ -30,7 +30,7 @@ fn references(name: mach_port_name_t) -> u32 {
     user_references(name, MACH_PORT_RIGHT_SEND).expect("a name")
 }
 
-fn change(name: mach_port_name_t, right: u32, delta: mach_port_delta_t) -> Result<(), KernReturn> {
+fn change(name: mach_port_name_t, right: u32, delta: mach_port_delta_t) -> Result<(), KernError> {
     // SAFETY: the tests' own references.
     unsafe { modify_references(name, right, delta) }
 }

@@ -2,7 +2,7 @@
 
 use super::owned::owned_references;
 use super::references::user_references;
-use crate::kern_return::KernReturn;
+use crate::kern_return::{KernError, KernReturn};
 use crate::kernel;
 use crate::port::{
     MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND, MACH_PORT_TYPE_DEAD_NAME, MACH_PORT_TYPE_SEND,
@@ -32,10 +32,24 @@ pub struct Census {
     pub owned_references: u64,
 }
 
-/// The census could not be taken.
+/// The kernel did not list the task's port names. The source is its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("listing the task's port names: {0}")]
-pub struct CensusError(#[source] pub KernReturn);
+#[error("the task's port names could not be listed")]
+pub struct CensusError(#[source] KernError);
+
+impl CensusError {
+    /// Returns the kernel's answer.
+    #[must_use]
+    pub const fn kern_error(self) -> KernError {
+        self.0
+    }
+
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    #[must_use]
+    pub const fn code(self) -> u32 {
+        0x3001
+    }
+}
 
 impl Census {
     /// Counts now. Other threads may make and release names meanwhile: a name that is gone when it is looked at counts nothing.
@@ -87,7 +101,7 @@ struct Listing {
 }
 
 impl Listing {
-    fn take() -> Result<Self, KernReturn> {
+    fn take() -> Result<Self, KernError> {
         let mut listing = Self {
             names: core::ptr::null_mut(),
             names_count: 0,

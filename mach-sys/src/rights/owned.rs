@@ -13,7 +13,7 @@
 use super::name::Name;
 use super::references::user_references;
 use super::word::Word;
-use crate::kern_return::KernReturn;
+use crate::kern_return::KernError;
 use crate::kernel::system::Origin;
 use crate::port::MACH_PORT_RIGHT_SEND;
 use crate::types::{mach_port_name_t, mach_port_urefs_t};
@@ -210,7 +210,7 @@ fn give_way(times: u32) {
 ///
 /// # Errors
 /// `KERN_INVALID_NAME`: no such name.
-pub fn send_references(name: mach_port_name_t) -> Result<References, KernReturn> {
+pub fn send_references(name: mach_port_name_t) -> Result<References, KernError> {
     let Some(place) = Place::of(name) else {
         // No kernel gives such a name out. If one does, nothing of it is taken for a reference without an owner.
         let total = user_references(name, MACH_PORT_RIGHT_SEND)?;
@@ -257,7 +257,7 @@ struct Look {
     unsure: u32,
 }
 
-fn look(place: Place, name: mach_port_name_t) -> Result<Look, KernReturn> {
+fn look(place: Place, name: mach_port_name_t) -> Result<Look, KernError> {
     let before = place.look();
     let total = user_references(name, MACH_PORT_RIGHT_SEND)?;
     // Each change that was under way may have added one, and so may each that was announced since.

@@ -3,7 +3,7 @@
 use super::name::{Hold, Name, Right};
 use super::receive::ReceiveRight;
 use super::references::{allocate, modify_references};
-use crate::kern_return::KernReturn;
+use crate::kern_return::{KernError, KernReturn};
 use crate::kernel;
 use crate::kernel::system::Origin;
 use crate::port::MACH_PORT_RIGHT_PORT_SET;
@@ -23,7 +23,7 @@ impl PortSet {
     ///
     /// # Errors
     /// `KERN_NO_SPACE`, `KERN_RESOURCE_SHORTAGE`: no name, or no memory.
-    pub fn new() -> Result<Self, KernReturn> {
+    pub fn new() -> Result<Self, KernError> {
         let name = allocate(MACH_PORT_RIGHT_PORT_SET)?;
         Ok(Self::hold(name))
     }
@@ -32,7 +32,7 @@ impl PortSet {
     ///
     /// # Errors
     /// `KERN_ALREADY_IN_SET`; `KERN_INVALID_RIGHT`, `KERN_INVALID_NAME`: other code destroyed one of the two.
-    pub fn insert(&self, port: &ReceiveRight) -> Result<(), KernReturn> {
+    pub fn insert(&self, port: &ReceiveRight) -> Result<(), KernError> {
         // SAFETY: no pointers; both rights are borrowed for the call.
         KernReturn::check(unsafe {
             kernel::mach_port_insert_member(
@@ -47,7 +47,7 @@ impl PortSet {
     ///
     /// # Errors
     /// `KERN_NOT_IN_SET`; otherwise as [`insert`](Self::insert).
-    pub fn remove(&self, port: &ReceiveRight) -> Result<(), KernReturn> {
+    pub fn remove(&self, port: &ReceiveRight) -> Result<(), KernError> {
         // SAFETY: no pointers; both rights are borrowed for the call.
         KernReturn::check(unsafe {
             kernel::mach_port_extract_member(

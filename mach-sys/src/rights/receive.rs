@@ -5,7 +5,7 @@ use super::owned::Change;
 use super::references::{allocate, modify_references};
 use super::send::SendRight;
 use super::send_once::SendOnceRight;
-use crate::kern_return::KernReturn;
+use crate::kern_return::{KernError, KernReturn};
 use crate::kernel;
 use crate::kernel::system::Origin;
 use crate::message::{MACH_MSG_TYPE_MAKE_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE};
@@ -30,7 +30,7 @@ impl ReceiveRight {
     ///
     /// # Errors
     /// `KERN_NO_SPACE`, `KERN_RESOURCE_SHORTAGE`: no name, or no memory.
-    pub fn new() -> Result<Self, KernReturn> {
+    pub fn new() -> Result<Self, KernError> {
         let name = allocate(MACH_PORT_RIGHT_RECEIVE)?;
         Ok(Self::hold(name))
     }
@@ -39,7 +39,7 @@ impl ReceiveRight {
     ///
     /// # Errors
     /// `KERN_INVALID_CAPABILITY`, `KERN_INVALID_NAME`: other code destroyed the port.
-    pub fn make_send(&self) -> Result<SendRight, KernReturn> {
+    pub fn make_send(&self) -> Result<SendRight, KernError> {
         let name = self.name.raw();
         let change = Change::begin(self.name);
         // SAFETY: no pointers; the right that is made belongs to the returned value.
@@ -64,7 +64,7 @@ impl ReceiveRight {
     ///
     /// # Errors
     /// As [`make_send`](Self::make_send); `KERN_NO_SPACE`: no name.
-    pub fn make_send_once(&self) -> Result<SendOnceRight, KernReturn> {
+    pub fn make_send_once(&self) -> Result<SendOnceRight, KernError> {
         let (mut right, mut kind) = (0, 0);
         // SAFETY: the results go to local variables.
         KernReturn::check(unsafe {
@@ -76,7 +76,7 @@ impl ReceiveRight {
                 &mut kind,
             )
         })?;
-        let name = Name::new(right).ok_or(KernReturn::NO_SPACE)?;
+        let name = Name::new(right).ok_or(KernError::NO_SPACE)?;
         // SAFETY: the kernel just gave this task a send-once right under `name`, and no other code knows it.
         Ok(unsafe { SendOnceRight::from_name(name) })
     }
@@ -85,7 +85,7 @@ impl ReceiveRight {
     ///
     /// # Errors
     /// `KERN_INVALID_NAME`, `KERN_INVALID_RIGHT`: other code destroyed the port.
-    pub fn set_context(&self, context: mach_port_context_t) -> Result<(), KernReturn> {
+    pub fn set_context(&self, context: mach_port_context_t) -> Result<(), KernError> {
         // SAFETY: no pointers; the context of this value's own port is its owner's to set.
         KernReturn::check(unsafe {
             kernel::mach_port_set_context(kernel::system::task_self(), self.name.raw(), context)
@@ -96,7 +96,7 @@ impl ReceiveRight {
     ///
     /// # Errors
     /// As [`set_context`](Self::set_context).
-    pub fn context(&self) -> Result<mach_port_context_t, KernReturn> {
+    pub fn context(&self) -> Result<mach_port_context_t, KernError> {
         let mut context = 0;
         // SAFETY: the result goes to a local variable.
         KernReturn::check(unsafe {
@@ -113,9 +113,9 @@ impl ReceiveRight {
     ///
     /// # Errors
     /// `KERN_INVALID_NAME`, `KERN_INVALID_RIGHT`: other code destroyed the port before, or this is the child of a fork.
-    pub fn destroy(self) -> Result<(), KernReturn> {
+    pub fn destroy(self) -> Result<(), KernError> {
         if !self.origin.is_current() {
-            return Err(KernReturn::INVALID_NAME);
+            return Err(KernError::INVALID_NAME);
         }
         let name = self.into_name();
         // SAFETY: the receive right was this value's.

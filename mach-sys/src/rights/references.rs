@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::name::Name;
-use crate::kern_return::KernReturn;
+use crate::kern_return::{KernError, KernReturn};
 use crate::kernel;
 use crate::types::{mach_port_delta_t, mach_port_name_t, mach_port_right_t, mach_port_urefs_t};
 
@@ -14,7 +14,7 @@ use crate::types::{mach_port_delta_t, mach_port_name_t, mach_port_right_t, mach_
 pub fn user_references(
     name: mach_port_name_t,
     right: mach_port_right_t,
-) -> Result<mach_port_urefs_t, KernReturn> {
+) -> Result<mach_port_urefs_t, KernError> {
     let mut references = 0;
     // SAFETY: the result goes to a local variable.
     let raw = unsafe {
@@ -36,7 +36,7 @@ pub unsafe fn modify_references(
     name: mach_port_name_t,
     right: mach_port_right_t,
     delta: mach_port_delta_t,
-) -> Result<(), KernReturn> {
+) -> Result<(), KernError> {
     // SAFETY: no pointers; ownership of what is released is the caller's promise.
     let raw =
         unsafe { kernel::mach_port_mod_refs(kernel::system::task_self(), name, right, delta) };
@@ -44,11 +44,11 @@ pub unsafe fn modify_references(
 }
 
 /// Makes a new name that holds `right` (C2.1).
-pub(super) fn allocate(right: mach_port_right_t) -> Result<Name, KernReturn> {
+pub(super) fn allocate(right: mach_port_right_t) -> Result<Name, KernError> {
     let mut name = 0;
     // SAFETY: the result goes to a local variable.
     KernReturn::check(unsafe {
         kernel::mach_port_allocate(kernel::system::task_self(), right, &mut name)
     })?;
-    Name::new(name).ok_or(KernReturn::NO_SPACE)
+    Name::new(name).ok_or(KernError::NO_SPACE)
 }

@@ -4,7 +4,7 @@ use super::borrowed::Borrowed;
 use super::name::{Hold, Name, Right};
 use super::owned::{self, Change};
 use super::references::{modify_references, user_references};
-use crate::kern_return::KernReturn;
+use crate::kern_return::{KernError, KernReturn};
 use crate::kernel;
 use crate::kernel::system::Origin;
 use crate::port::{MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND};
@@ -67,7 +67,7 @@ impl<O: Object> SendRight<O> {
     ///
     /// # Errors
     /// `KERN_INVALID_RIGHT`: the port died.
-    pub fn try_clone(&self) -> Result<Self, KernReturn> {
+    pub fn try_clone(&self) -> Result<Self, KernError> {
         let change = Change::begin(self.name);
         // SAFETY: adding a reference takes nothing from any owner.
         match unsafe { modify_references(self.name.raw(), MACH_PORT_RIGHT_SEND, 1) } {
@@ -83,7 +83,7 @@ impl<O: Object> SendRight<O> {
     ///
     /// # Errors
     /// `KERN_INVALID_NAME`: other code released this value's reference, and the name is gone.
-    pub fn user_references(&self) -> Result<mach_port_urefs_t, KernReturn> {
+    pub fn user_references(&self) -> Result<mach_port_urefs_t, KernError> {
         user_references(self.name.raw(), MACH_PORT_RIGHT_SEND)
     }
 
@@ -117,7 +117,7 @@ impl SendRight<Thread> {
     ///
     /// # Errors
     /// `KERN_RESOURCE_SHORTAGE`: the kernel could not make a name for it (it answers `MACH_PORT_NULL`).
-    pub fn current() -> Result<Self, KernReturn> {
+    pub fn current() -> Result<Self, KernError> {
         // SAFETY: the calling thread is there.
         let known = unsafe { kernel::system::thread_port(libc::pthread_self()) };
         let change = Name::new(known).map(|name| (name, Change::begin(name)));
@@ -129,7 +129,7 @@ impl SendRight<Thread> {
                 if let Some((_, change)) = change {
                     change.nothing();
                 }
-                let name = name.ok_or(KernReturn::RESOURCE_SHORTAGE)?;
+                let name = name.ok_or(KernError::RESOURCE_SHORTAGE)?;
                 // SAFETY: the reference that the kernel just made. No other code knew the name before.
                 Ok(unsafe { Self::from_name(name) })
             }

@@ -31,9 +31,14 @@ impl ParseNameError {
         Self { set }
     }
 
-    /// The set in which the name was looked up, such as `"KernReturn"`.
+    /// Returns the set in which the name was looked up, such as `"KernReturn"`.
     pub const fn set(&self) -> &'static str {
         self.set
+    }
+
+    /// Returns the stable numeric code of this error, for callers in C.
+    pub const fn code(&self) -> u32 {
+        0x1001
     }
 }
 

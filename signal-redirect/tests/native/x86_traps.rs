@@ -5,7 +5,7 @@ use core::ffi::c_int;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::Mutex;
 
-use mach_sys::darwin::{siginfo_t, ucontext_t, x86_mcontext_avx64_t};
+use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::pod::bytes_of;
 
 use crate::child::in_child;

@@ -161,6 +161,15 @@ pub enum TrailerError {
 }
 
 impl TrailerError {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    pub const fn code(self) -> u32 {
+        match self {
+            Self::Missing { .. } => 0x1401,
+            Self::Format { .. } => 0x1402,
+            Self::Short { .. } => 0x1403,
+        }
+    }
+
     /// What MIG's servers answer that need a trailer.
     pub const fn kern_return(self) -> KernReturn {
         KernReturn::MIG_TRAILER_ERROR

@@ -50,6 +50,16 @@ pub enum ServeError {
     Encode(#[from] EncodeError),
 }
 
+impl ServeError {
+    /// Returns the stable numeric code of this error, for callers in C: the code of the error that it carries.
+    pub const fn code(self) -> u32 {
+        match self {
+            Self::Decode(error) => error.code(),
+            Self::Encode(error) => error.code(),
+        }
+    }
+}
+
 /// Serves messages 2401 to 2403.
 pub fn exc_server(
     request: &[u8],

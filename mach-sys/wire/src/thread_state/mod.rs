@@ -37,10 +37,10 @@ pub trait ThreadState: Pod {
     }
 
     /// The state with these words.
-    fn from_words(words: &[u32]) -> Result<Self, StateError> {
+    fn from_words(words: &[u32]) -> Result<Self, StateMismatch> {
         let mut state: Self = pod::zeroed();
         if words.len() != Self::COUNT as usize {
-            return Err(StateError::Count {
+            return Err(StateMismatch::Count {
                 flavor: Flavor::new(Self::MACHINE, Self::FLAVOR),
                 found: words.len(),
                 wanted: Self::COUNT,
@@ -54,7 +54,7 @@ pub trait ThreadState: Pod {
 /// Words that are not the state they were taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum StateError {
+pub enum StateMismatch {
     /// Another flavor.
     #[error("thread state of flavor {found} instead of {wanted}")]
     Flavor {
@@ -73,6 +73,16 @@ pub enum StateError {
         /// The words of the structure.
         wanted: mach_msg_type_number_t,
     },
+}
+
+impl StateMismatch {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    pub const fn code(self) -> u32 {
+        match self {
+            Self::Flavor { .. } => 0x1501,
+            Self::Count { .. } => 0x1502,
+        }
+    }
 }
 
 /// The general registers of the machine this is compiled for.
