@@ -73,7 +73,7 @@ fn a4_4_a_refused_state_means_not_handled_and_changes_nothing() {
                 exception.resume()
             })
             .expect("a server");
-            let task = TaskRight::current();
+            let task = TaskRight::current().expect("the own task");
             let routing = Routing::new(UNDEFINED, Delivery::state_identity::<NativeState>()).tag(2);
             let _task_route = server
                 .route(Target::Task(&task), &routing)

@@ -17,15 +17,14 @@ pub(crate) fn take_in(
     name: Option<String>,
     spawned: bool,
 ) -> Result<Running, AttachError> {
-    // SAFETY: the calling thread is there.
-    let port = unsafe { system::thread_port(libc::pthread_self()) };
+    let port = system::own_thread_port();
     let known = Name::new(port).ok_or(AttachError::Right(KernError::RESOURCE_SHORTAGE))?;
     // SAFETY: the kernel keeps a reference on a thread's own name until the thread is gone (D1.2, D1.3).
     let thread: Borrowed<'_, ThreadRight> = unsafe { Borrowed::from_name(known) };
     let references = match spawned {
         // Its own (D1.3).
         true => Some(1),
-        false => send_references(port)
+        false => send_references(known)
             .ok()
             .map(|references| references.total),
     };

@@ -96,7 +96,7 @@ pub(crate) fn faults_on_a_thread(server: &Server, routing: &Routing, faults: u32
 /// A server at the task's level, which takes what the thread's level leaves.
 pub(crate) fn fallback() -> (Server, Route) {
     let server = Server::start(skip).expect("a server");
-    let task = TaskRight::current();
+    let task = TaskRight::current().expect("the own task");
     let route = server
         .route(
             Target::Task(&task),

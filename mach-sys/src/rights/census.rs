@@ -1,12 +1,11 @@
 //! What the task's name space holds: the figures a leak check compares.
 
+use super::name::Name;
 use super::owned::owned_references;
 use super::references::user_references;
 use crate::kern_return::{KernError, KernReturn};
 use crate::kernel;
-use crate::port::{
-    MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND, MACH_PORT_TYPE_DEAD_NAME, MACH_PORT_TYPE_SEND,
-};
+use crate::port::{PortRight, PortType};
 use crate::types::{mach_port_name_t, mach_port_type_t};
 use core::fmt;
 
@@ -61,15 +60,19 @@ impl Census {
         let mut census = Self::default();
         for (&name, &kind) in listing.names().iter().zip(listing.types()) {
             census.names += 1;
-            if kind & MACH_PORT_TYPE_SEND != 0 {
+            // No kernel lists the null or the dead name.
+            let Some(name) = Name::new(name) else {
+                continue;
+            };
+            let kind = PortType::from_bits_retain(kind);
+            let count = |right| u64::from(user_references(name, right).unwrap_or(0));
+            if kind.contains(PortType::SEND) {
                 census.send_names += 1;
-                census.send_references +=
-                    u64::from(user_references(name, MACH_PORT_RIGHT_SEND).unwrap_or(0));
+                census.send_references += count(PortRight::SEND);
             }
-            if kind & MACH_PORT_TYPE_DEAD_NAME != 0 {
+            if kind.contains(PortType::DEAD_NAME) {
                 census.dead_names += 1;
-                census.dead_references +=
-                    u64::from(user_references(name, MACH_PORT_RIGHT_DEAD_NAME).unwrap_or(0));
+                census.dead_references += count(PortRight::DEAD_NAME);
             }
             census.owned_references += u64::from(owned_references(name));
         }
