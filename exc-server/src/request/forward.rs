@@ -180,7 +180,7 @@ fn identity(
             token: rights.token.as_ref()?.name().raw(),
             thread_id: rights.thread_id?,
         },
-        IdentityKind::Kcdata => return None,
+        _ => return None,
     })
 }
 

@@ -67,7 +67,8 @@ impl Rights {
                 // SAFETY: as above; whatever it leads to, the reference is released with the request.
                 rights.token = Name::new(object).map(|name| unsafe { Right::from_name(name) });
             }
-            Identity::None => {}
+            // No identity, or one that this version decodes no rights of.
+            _ => {}
         }
         rights
     }

@@ -48,6 +48,7 @@ impl Parts {
                     thread_id: self.thread_id,
                 },
                 IdentityKind::Kcdata => Identity::Kcdata { object: thread },
+                other => panic!("{other:?}"),
             },
             disposition: Disposition::MOVE_SEND,
             exception: ExceptionType::new(self.exception),

@@ -121,7 +121,7 @@ plain_struct! {
 #[allow(non_camel_case_types)]
 pub type mach_msg_max_trailer_t = mach_msg_mac_trailer_t;
 
-/// A trailer of format 0 with the elements up to one.
+/// A trailer of format 0 with the elements up to one. Sealed, as [`Pod`] is: only this crate's structures implement it.
 pub trait Trailer: Pod {}
 impl Trailer for mach_msg_trailer_t {}
 impl Trailer for mach_msg_seqno_trailer_t {}

@@ -10,6 +10,7 @@ use super::view::Request;
 
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Served {
     /// Bytes of the reply.
     pub reply_size: usize,

@@ -74,7 +74,7 @@ impl<'a> Words<'a> {
         match pod::read(self.bytes) {
             Some(state) if self.len() == S::COUNT as usize => Ok(state),
             _ => Err(StateMismatch::Count {
-                flavor: Flavor::new(S::MACHINE, S::FLAVOR),
+                flavor: Flavor::of::<S>(),
                 found: self.len(),
                 wanted: S::COUNT,
             }),
@@ -90,6 +90,7 @@ impl core::fmt::Debug for Words<'_> {
 
 /// Who the exception is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Identity {
     /// Nobody is named; the port alone tells.
     None,
@@ -240,12 +241,13 @@ impl<'a> Request<'a> {
     /// The state as a structure, if it is of that flavor and count.
     #[inline]
     pub fn state<S: ThreadState>(&self) -> Result<S, StateMismatch> {
-        let found = self.flavor().unwrap_or(S::MACHINE.thread_state_none());
-        if found != S::FLAVOR {
-            return Err(StateMismatch::Flavor {
-                found: Flavor::new(S::MACHINE, found),
-                wanted: Flavor::new(S::MACHINE, S::FLAVOR),
-            });
+        let found = match self.flavor() {
+            Some(raw) => Flavor::new(S::MACHINE, raw),
+            None => S::MACHINE.thread_state_none(),
+        };
+        let wanted = Flavor::of::<S>();
+        if found != wanted {
+            return Err(StateMismatch::Flavor { found, wanted });
         }
         self.old_state().to_state()
     }

@@ -5,7 +5,7 @@ use super::{
     x86_thread_state_t, x86_thread_state64_t,
 };
 
-/// General registers of a 64-bit thread.
+/// General registers of a 64-bit thread. Sealed, as [`Pod`](crate::pod::Pod) is: only this crate's structures implement it.
 ///
 /// On arm64e the pointers may be signed; see [`arm_thread_state64_t`].
 pub trait Registers: ThreadState {
