@@ -159,3 +159,19 @@ unsafe fn slice<'a>(address: *const u32, count: u32) -> &'a [u32] {
     // SAFETY: the caller vouches for address, count and lifetime.
     unsafe { core::slice::from_raw_parts(address, count as usize) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::error::Error;
+
+    #[test]
+    fn the_kernels_answer_is_the_source_and_the_code_is_stable() {
+        let error = CensusError(KernError::NO_SPACE);
+        assert_eq!(error.code(), 0x3001);
+        assert_eq!(error.kern_error(), KernError::NO_SPACE);
+        let source = error.source().map(|source| source.to_string());
+        assert_eq!(source.as_deref(), Some("KERN_NO_SPACE"));
+        assert!(!error.to_string().contains("KERN_NO_SPACE"));
+    }
+}
