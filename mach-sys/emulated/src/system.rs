@@ -21,7 +21,8 @@ pub fn task_self() -> mach_port_name_t {
     process::task_name().unwrap_or(MACH_PORT_NULL)
 }
 
-pub unsafe fn thread_port(thread: libc::pthread_t) -> mach_port_name_t {
+pub unsafe fn thread_port(thread: usize) -> mach_port_name_t {
+    let thread = thread as libc::pthread_t;
     let Ok(process) = process::current() else {
         return MACH_PORT_NULL;
     };

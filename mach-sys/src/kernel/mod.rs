@@ -24,6 +24,7 @@ pub use configure::*;
 
 /// Who answers the calls of this module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Kernel {
     /// Apple's kernel.
     Xnu,

@@ -5,6 +5,14 @@ use core::fmt;
 use core::num::NonZeroU32;
 
 /// A port name that is neither `MACH_PORT_NULL` nor `MACH_PORT_DEAD`. Only a number: it owns nothing.
+///
+/// ```
+/// use mach_sys::rights::Name;
+///
+/// assert_eq!(Name::new(0), None);
+/// assert_eq!(Name::new(0x1203).map(Name::raw), Some(0x1203));
+/// ```
+#[doc(alias("mach_port_name_t", "mach_port_t"))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
 pub struct Name(NonZeroU32);
@@ -13,7 +21,7 @@ impl Name {
     /// A name that no kernel gives out: the low two bits of names are set (C0.2).
     pub(super) const UNUSED: Self = Self(NonZeroU32::MIN);
 
-    /// `None` for `MACH_PORT_NULL` and `MACH_PORT_DEAD`.
+    /// Returns `raw` as a name; `None` for `MACH_PORT_NULL` and `MACH_PORT_DEAD`.
     #[must_use]
     pub const fn new(raw: mach_port_name_t) -> Option<Self> {
         match NonZeroU32::new(raw) {
@@ -22,13 +30,13 @@ impl Name {
         }
     }
 
-    /// As the kernel calls take it.
+    /// Returns the name as the kernel calls take it.
     #[must_use]
     pub const fn raw(self) -> mach_port_name_t {
         self.0.get()
     }
 
-    /// The raw form of an optional name: `MACH_PORT_NULL` for none.
+    /// Returns the raw form of an optional name: `MACH_PORT_NULL` for none.
     #[must_use]
     pub const fn raw_or_null(name: Option<Self>) -> mach_port_name_t {
         match name {
@@ -52,7 +60,10 @@ impl fmt::Display for Name {
 
 mod sealed {
     /// A right's value without a say about what it owns.
-    pub trait Hold {
+    ///
+    /// # Safety
+    /// The type is `repr(transparent)` over `Held`, so that a `Held` can be borrowed as a right.
+    pub unsafe trait Hold {
         /// The value for a reference that is accounted for elsewhere.
         fn hold(name: super::Name) -> Self;
     }

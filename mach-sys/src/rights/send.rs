@@ -1,13 +1,13 @@
 //! Send rights.
 
 use super::borrowed::Borrowed;
+use super::held::Held;
 use super::name::{Hold, Name, Right};
 use super::owned::{self, Change};
 use super::references::{modify_references, user_references};
-use crate::kern_return::KernReturn;
+use crate::kern_return::{KernError, KernReturn};
 use crate::kernel;
-use crate::kernel::system::Origin;
-use crate::port::{MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND};
+use crate::port::PortRight;
 use crate::types::mach_port_urefs_t;
 use core::fmt;
 use core::marker::PhantomData;
@@ -51,9 +51,9 @@ objects! {
 ///
 /// The references that values of this type own are counted by name ([`owned_references`](super::owned_references)).
 #[must_use = "dropping a right releases it"]
+#[repr(transparent)]
 pub struct SendRight<O: Object = Queue> {
-    name: Name,
-    origin: Origin,
+    held: Held,
     object: PhantomData<fn() -> O>,
 }
 
@@ -67,11 +67,11 @@ impl<O: Object> SendRight<O> {
     ///
     /// # Errors
     /// `KERN_INVALID_RIGHT`: the port died.
-    pub fn try_clone(&self) -> Result<Self, KernReturn> {
-        let change = Change::begin(self.name);
+    pub fn try_clone(&self) -> Result<Self, KernError> {
+        let change = Change::begin(self.held.name);
         // SAFETY: adding a reference takes nothing from any owner.
-        match unsafe { modify_references(self.name.raw(), MACH_PORT_RIGHT_SEND, 1) } {
-            Ok(()) => Ok(Self::taken(self.name, change)),
+        match unsafe { modify_references(self.held.name, PortRight::SEND, 1) } {
+            Ok(()) => Ok(Self::taken(self.held.name, change)),
             Err(error) => {
                 change.nothing();
                 Err(error)
@@ -83,23 +83,21 @@ impl<O: Object> SendRight<O> {
     ///
     /// # Errors
     /// `KERN_INVALID_NAME`: other code released this value's reference, and the name is gone.
-    pub fn user_references(&self) -> Result<mach_port_urefs_t, KernReturn> {
-        user_references(self.name.raw(), MACH_PORT_RIGHT_SEND)
+    pub fn user_references(&self) -> Result<mach_port_urefs_t, KernError> {
+        user_references(self.held.name, PortRight::SEND)
     }
 
     /// Returns whether the port died: the name is a dead name now.
     #[must_use]
     pub fn is_dead(&self) -> bool {
-        user_references(self.name.raw(), MACH_PORT_RIGHT_DEAD_NAME)
-            .is_ok_and(|references| references > 0)
+        user_references(self.held.name, PortRight::DEAD_NAME).is_ok_and(|references| references > 0)
     }
 
     /// Converts to a right of the same reference, without what is known about its object.
     pub fn into_queue(self) -> SendRight<Queue> {
         let right = ManuallyDrop::new(self);
         SendRight {
-            name: right.name,
-            origin: right.origin,
+            held: right.held,
             object: PhantomData,
         }
     }
@@ -113,14 +111,14 @@ impl<O: Object> SendRight<O> {
 }
 
 impl SendRight<Thread> {
-    /// Takes a right on the calling thread's port: `mach_thread_self`, whose new reference this value releases (D1.1).
+    /// Takes a right on the calling thread's port: one more user reference, which dropping the value releases (D1.1).
     ///
     /// # Errors
     /// `KERN_RESOURCE_SHORTAGE`: the kernel could not make a name for it (it answers `MACH_PORT_NULL`).
-    pub fn current() -> Result<Self, KernReturn> {
-        // SAFETY: the calling thread is there.
-        let known = unsafe { kernel::system::thread_port(libc::pthread_self()) };
-        let change = Name::new(known).map(|name| (name, Change::begin(name)));
+    #[doc(alias = "mach_thread_self")]
+    pub fn current() -> Result<Self, KernError> {
+        let change =
+            Name::new(kernel::system::own_thread_port()).map(|name| (name, Change::begin(name)));
         // SAFETY: no arguments.
         let name = Name::new(unsafe { kernel::mach_thread_self() });
         match (name, change) {
@@ -129,7 +127,7 @@ impl SendRight<Thread> {
                 if let Some((_, change)) = change {
                     change.nothing();
                 }
-                let name = name.ok_or(KernReturn::RESOURCE_SHORTAGE)?;
+                let name = name.ok_or(KernError::RESOURCE_SHORTAGE)?;
                 // SAFETY: the reference that the kernel just made. No other code knew the name before.
                 Ok(unsafe { Self::from_name(name) })
             }
@@ -138,22 +136,37 @@ impl SendRight<Thread> {
 }
 
 impl SendRight<Task> {
-    /// Borrows the calling task's own right. `mach_task_self` takes no reference, so none is released.
+    /// Takes a right on the calling task's own port, as [`ThreadRight::current`] does on the thread's: one more user reference, which
+    /// dropping the value releases. [`Borrowed::current_task`] returns the right that `mach_task_self()` names, without a reference.
+    ///
+    /// # Errors
+    /// `KERN_RESOURCE_SHORTAGE` or `KERN_INVALID_TASK`: the emulated kernel could not be started. `KERN_UREFS_OVERFLOW`: the task holds as
+    /// many references on its own port as a name can count.
+    #[doc(alias("mach_task_self", "current_task"))]
+    pub fn current() -> Result<Self, KernError> {
+        Borrowed::current_task().try_clone()
+    }
+}
+
+impl Borrowed<'static, TaskRight> {
+    /// Borrows the calling task's own right: what `mach_task_self()` returns. Takes no reference, so none is released;
+    /// [`TaskRight::current`] takes one.
     #[must_use]
-    pub fn current() -> Borrowed<'static, Self> {
+    #[doc(alias = "mach_task_self")]
+    pub fn current_task() -> Self {
         // The kernel names every task before its first instruction; where the emulation could not be set up, calls on an
         // unused name are refused.
         let name = Name::new(kernel::system::task_self()).unwrap_or(Name::UNUSED);
         // SAFETY: the task's own name is held by the system's library for as long as the process lives.
-        unsafe { Borrowed::from_name(name) }
+        unsafe { Self::from_name(name) }
     }
 }
 
-impl<O: Object> Hold for SendRight<O> {
+// SAFETY: `repr(transparent)` over `Held`; `PhantomData` has no size and no alignment.
+unsafe impl<O: Object> Hold for SendRight<O> {
     fn hold(name: Name) -> Self {
         Self {
-            name,
-            origin: Origin::current(),
+            held: Held::new(name),
             object: PhantomData,
         }
     }
@@ -161,7 +174,7 @@ impl<O: Object> Hold for SendRight<O> {
 
 impl<O: Object> Right for SendRight<O> {
     fn name(&self) -> Name {
-        self.name
+        self.held.name
     }
 
     unsafe fn from_name(name: Name) -> Self {
@@ -171,23 +184,23 @@ impl<O: Object> Right for SendRight<O> {
 
     fn into_name(self) -> Name {
         let right = ManuallyDrop::new(self);
-        if right.origin.is_current() {
-            owned::leave(right.name);
+        if right.held.is_current() {
+            owned::leave(right.held.name);
         }
-        right.name
+        right.held.name
     }
 }
 
 impl<O: Object> Drop for SendRight<O> {
     fn drop(&mut self) {
-        if !self.origin.is_current() {
+        if !self.held.is_current() {
             return;
         }
-        let change = Change::begin(self.name);
+        let change = Change::begin(self.held.name);
         // SAFETY: this value owns the reference that goes. A refusal (a pinned last reference, D5.3) leaves it where it was, without
         // an owner.
         let _ = KernReturn::check(unsafe {
-            kernel::mach_port_deallocate(kernel::system::task_self(), self.name.raw())
+            kernel::mach_port_deallocate(kernel::system::task_self(), self.held.name.raw())
         });
         change.released();
     }
@@ -195,6 +208,6 @@ impl<O: Object> Drop for SendRight<O> {
 
 impl<O: Object> fmt::Debug for SendRight<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SendRight({} {})", O::NAME, self.name)
+        write!(f, "SendRight({} {})", O::NAME, self.held.name)
     }
 }

@@ -31,9 +31,14 @@ impl ParseNameError {
         Self { set }
     }
 
-    /// The set in which the name was looked up, such as `"KernReturn"`.
+    /// Returns the set in which the name was looked up, such as `"KernReturn"`.
     pub const fn set(&self) -> &'static str {
         self.set
+    }
+
+    /// Returns the stable numeric code of this error, for callers in C.
+    pub const fn code(&self) -> u32 {
+        0x1001
     }
 }
 
@@ -45,7 +50,8 @@ macro_rules! raw_constants {
             #[doc = concat!("`", stringify!($c), "`")]
             pub const $c: $raw = $value;
         )*
-        /// Every constant of this list with its C name.
+        /// Every constant of this list with its C name. For this project's own tests.
+        #[doc(hidden)]
         pub const $table: &[(&str, $raw)] = &[$((stringify!($c), $c)),*];
     };
 }
@@ -143,13 +149,14 @@ macro_rules! display_by_name {
     };
 }
 
-/// Declares a set of flags: the raw C constants, and bitflags that keep unknown bits.
+/// Declares a set of flags: the raw C constants, and bitflags. `from_bits_retain` keeps every bit.
 ///
-/// `show c` prints C names, `show short` the constants' names here; both are parsed.
+/// `show c` prints C names, `show short` the constants' names here; both are parsed. With `unknown !0` other bits may mean something
+/// too: `all` and `!` include them. Without it these stay within the named flags.
 macro_rules! flag_set {
     (
         $(#[$($meta:tt)*])*
-        pub struct $name:ident($raw:ty), show $show:ident;
+        pub struct $name:ident($raw:ty), show $show:ident $(, unknown $unknown:expr)?;
         $($(#[$($doc:tt)*])* $short:ident = $c:ident = $value:expr;)*
     ) => {
         $(
@@ -168,7 +175,7 @@ macro_rules! flag_set {
                     #[doc = concat!("`", stringify!($c), "`")]
                     const $short = $c;
                 )*
-                const _ = !0;
+                $(const _ = $unknown;)?
             }
         }
 

@@ -9,6 +9,7 @@ use core::mem::{MaybeUninit, align_of, size_of};
 
 /// The layout of a type: sizes and offsets in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Layout {
     /// The name of the type; of an array, of its element.
     pub name: &'static str,
@@ -26,6 +27,7 @@ pub struct Layout {
 
 /// A part of a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BitField {
     /// C name without leading underscores.
     pub name: &'static str,
@@ -44,6 +46,7 @@ impl BitField {
 
 /// A field of a structure, or a member of an overlay (a C union), which all lie at 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Field {
     /// C name without leading underscores.
     pub name: &'static str,
@@ -53,18 +56,26 @@ pub struct Field {
     pub layout: &'static Layout,
 }
 
-/// Plain old data.
+pub(crate) mod sealed {
+    /// Keeps [`Pod`](super::Pod) to this crate's types.
+    pub trait Sealed {}
+}
+use sealed::Sealed;
+
+/// Plain old data. Sealed: only this crate implements it, for its structures, for integers and for arrays of such. So are the traits that
+/// require it ([`ThreadState`](crate::thread_state::ThreadState), [`Trailer`](crate::message::Trailer)).
 ///
 /// # Safety
 /// Every bit pattern is a valid value, there is no padding, and the layout does not depend on the compiler (`repr(C)`,
 /// an integer, or an array of such).
-pub unsafe trait Pod: Copy + 'static {
+pub unsafe trait Pod: Sealed + Copy + 'static {
     /// Sizes and offsets.
     const LAYOUT: &'static Layout;
 }
 
 macro_rules! integers {
     ($($int:ident)*) => {$(
+        impl Sealed for $int {}
         // SAFETY: an integer has no padding and every bit pattern is a value.
         unsafe impl Pod for $int {
             const LAYOUT: &'static Layout = &Layout {
@@ -80,6 +91,7 @@ macro_rules! integers {
 }
 integers!(u8 i8 u16 i16 u32 i32 u64 i64 u128);
 
+impl<T: Pod, const N: usize> Sealed for [T; N] {}
 // SAFETY: an array is its elements one after the other, without padding between them.
 unsafe impl<T: Pod, const N: usize> Pod for [T; N] {
     const LAYOUT: &'static Layout = &Layout {
@@ -191,6 +203,7 @@ macro_rules! plain_struct {
             assert!(0 $(+ core::mem::size_of::<$type>())* == $size, "padding");
         };
 
+        impl $crate::pod::sealed::Sealed for $name {}
         #[allow(unsafe_code)]
         // SAFETY: `repr(C)`; every field is `Pod` (its layout is taken from there), and there is no padding (asserted above).
         unsafe impl $crate::pod::Pod for $name {
@@ -255,6 +268,7 @@ macro_rules! bit_struct {
             }
         };
 
+        impl $crate::pod::sealed::Sealed for $name {}
         #[allow(unsafe_code)]
         // SAFETY: transparent over an integer, which is `Pod`.
         unsafe impl $crate::pod::Pod for $name {
@@ -310,6 +324,7 @@ macro_rules! overlay {
             }
         }
 
+        impl $crate::pod::sealed::Sealed for $name {}
         #[allow(unsafe_code)]
         // SAFETY: transparent over an array of integers, which is `Pod`.
         unsafe impl $crate::pod::Pod for $name {

@@ -30,7 +30,7 @@ impl PortRight {
 
 flag_set! {
     /// The rights and pending notification requests that a name holds.
-    pub struct PortType(mach_port_type_t), show c;
+    pub struct PortType(mach_port_type_t), show c, unknown !0;
     SEND = MACH_PORT_TYPE_SEND = 0x0001_0000;
     RECEIVE = MACH_PORT_TYPE_RECEIVE = 0x0002_0000;
     SEND_ONCE = MACH_PORT_TYPE_SEND_ONCE = 0x0004_0000;
@@ -51,7 +51,7 @@ pub const MACH_PORT_TYPE_NONE: mach_port_type_t = 0;
 
 flag_set! {
     /// Flags in a port's status.
-    pub struct PortStatusFlags(natural_t), show c;
+    pub struct PortStatusFlags(natural_t), show c, unknown !0;
     TEMPOWNER = MACH_PORT_STATUS_FLAG_TEMPOWNER = 0x1;
     GUARDED = MACH_PORT_STATUS_FLAG_GUARDED = 0x2;
     STRICT_GUARD = MACH_PORT_STATUS_FLAG_STRICT_GUARD = 0x4;
@@ -105,7 +105,7 @@ raw_constants! {
 
 flag_set! {
     /// How `mach_port_construct` makes a port.
-    pub struct PortOptionFlags(u32), show c;
+    pub struct PortOptionFlags(u32), show c, unknown !0;
     CONTEXT_AS_GUARD = MPO_CONTEXT_AS_GUARD = 0x1;
     QLIMIT = MPO_QLIMIT = 0x2;
     TEMPOWNER = MPO_TEMPOWNER = 0x4;
@@ -126,7 +126,7 @@ flag_set! {
 
 flag_set! {
     /// How a port is guarded (`mach_port_guard_with_flags`).
-    pub struct GuardFlags(u64), show c;
+    pub struct GuardFlags(u64), show c, unknown !0;
     STRICT = MPG_STRICT = 1;
     IMMOVABLE_RECEIVE = MPG_IMMOVABLE_RECEIVE = 2;
 }

@@ -9,6 +9,16 @@ flag_set! {
     /// A set of kinds of exceptions, as ports are registered for.
     ///
     /// Prints as `BAD_ACCESS|ARITHMETIC`; C's spelling `EXC_MASK_BAD_ACCESS` is parsed too.
+    ///
+    /// `all()` is [`VALID`](Self::VALID), every exception type that exists; [`ALL`](Self::ALL) is Apple's `EXC_MASK_ALL`, without
+    /// `CRASH` and `CORPSE_NOTIFY`. `!mask` is the other exception types, so no operator makes a bit that the kernel refuses.
+    ///
+    /// ```
+    /// use mach_wire::exception::ExceptionMask;
+    ///
+    /// assert_eq!(ExceptionMask::all(), ExceptionMask::VALID);
+    /// assert_eq!(!ExceptionMask::ALL, ExceptionMask::CRASH | ExceptionMask::CORPSE_NOTIFY);
+    /// ```
     pub struct ExceptionMask(exception_mask_t), show short;
     BAD_ACCESS = EXC_MASK_BAD_ACCESS = 0x2;
     BAD_INSTRUCTION = EXC_MASK_BAD_INSTRUCTION = 0x4;
@@ -85,6 +95,25 @@ mod tests {
         assert!(!ExceptionMask::ALL.has(ExceptionType::CORPSE_NOTIFY));
         assert_eq!(ExceptionMask::VALID.kinds().count(), 13);
         assert_eq!("ALL".parse(), Ok(ExceptionMask::ALL));
+    }
+
+    #[test]
+    fn no_operator_makes_a_bit_that_the_kernel_refuses() {
+        assert_eq!(ExceptionMask::all(), ExceptionMask::VALID);
+        for mask in [
+            ExceptionMask::empty(),
+            ExceptionMask::GUARD,
+            ExceptionMask::ALL,
+        ] {
+            assert!(ExceptionMask::VALID.contains(!mask));
+            assert_eq!(!mask | mask, ExceptionMask::VALID);
+            assert_eq!(!!mask, mask);
+        }
+        let odd = ExceptionMask::from_bits_retain(0x8000_0002);
+        assert_eq!(
+            odd | ExceptionMask::GUARD,
+            ExceptionMask::from_bits_retain(0x8000_1002)
+        );
     }
 
     #[test]

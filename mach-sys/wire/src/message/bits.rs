@@ -49,7 +49,7 @@ impl Disposition {
 
 flag_set! {
     /// The flags in a message's first word, without the dispositions.
-    pub struct MessageFlags(mach_msg_bits_t), show c;
+    pub struct MessageFlags(mach_msg_bits_t), show c, unknown !0;
     /// The body starts with descriptors.
     ///
     COMPLEX = MACH_MSGH_BITS_COMPLEX = 0x8000_0000;

@@ -5,7 +5,7 @@ use crate::types::{mach_msg_option_t, mach_msg_size_t, mach_msg_timeout_t};
 
 flag_set! {
     /// Options of `mach_msg`. The bits of a requested trailer (24 to 31) are kept as unknown ones.
-    pub struct MessageOptions(mach_msg_option_t), show c;
+    pub struct MessageOptions(mach_msg_option_t), show c, unknown !0;
     SEND_MSG = MACH_SEND_MSG = 0x1;
     RCV_MSG = MACH_RCV_MSG = 0x2;
     RCV_LARGE = MACH_RCV_LARGE = 0x4;

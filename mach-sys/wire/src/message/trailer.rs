@@ -121,7 +121,7 @@ plain_struct! {
 #[allow(non_camel_case_types)]
 pub type mach_msg_max_trailer_t = mach_msg_mac_trailer_t;
 
-/// A trailer of format 0 with the elements up to one.
+/// A trailer of format 0 with the elements up to one. Sealed, as [`Pod`] is: only this crate's structures implement it.
 pub trait Trailer: Pod {}
 impl Trailer for mach_msg_trailer_t {}
 impl Trailer for mach_msg_seqno_trailer_t {}
@@ -161,6 +161,15 @@ pub enum TrailerError {
 }
 
 impl TrailerError {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    pub const fn code(self) -> u32 {
+        match self {
+            Self::Missing { .. } => 0x1401,
+            Self::Format { .. } => 0x1402,
+            Self::Short { .. } => 0x1403,
+        }
+    }
+
     /// What MIG's servers answer that need a trailer.
     pub const fn kern_return(self) -> KernReturn {
         KernReturn::MIG_TRAILER_ERROR

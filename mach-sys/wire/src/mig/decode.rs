@@ -21,6 +21,7 @@ use super::view::{Request, Words, descriptor_at, word};
 
 /// Which ids a server takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Accept {
     /// `exc`, as `exc_server()`.
     Exc,

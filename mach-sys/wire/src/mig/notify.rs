@@ -19,6 +19,7 @@ use super::server::{ServeError, Served};
 
 /// A notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Notification {
     /// 65: the name was deleted.
     PortDeleted {

@@ -238,6 +238,7 @@ impl<'a> NewState<'a> {
 
 /// A reply that means "handled", borrowed from its bytes.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Reply<'a> {
     /// The new state's flavor; `None` of a routine without state.
     pub flavor: Option<thread_state_flavor_t>,

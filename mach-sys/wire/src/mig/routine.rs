@@ -22,6 +22,7 @@ pub const REPLY_SIZE_MAX: usize =
 
 /// Which routines a server knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Subsystem {
     /// 2401 to 2403: codes have 32 bits.
     Exc,
@@ -32,6 +33,7 @@ pub enum Subsystem {
 /// A routine of `exc` or `mach_exc`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Routine {
     /// 2401
     ExceptionRaise,
@@ -55,6 +57,7 @@ pub enum Routine {
 
 /// What the descriptors of a request carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum IdentityKind {
     /// No descriptor: the message is not complex.
     None,

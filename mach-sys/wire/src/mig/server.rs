@@ -10,6 +10,7 @@ use super::view::Request;
 
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Served {
     /// Bytes of the reply.
     pub reply_size: usize,
@@ -48,6 +49,16 @@ pub enum ServeError {
     /// The buffer holds no reply.
     #[error(transparent)]
     Encode(#[from] EncodeError),
+}
+
+impl ServeError {
+    /// Returns the stable numeric code of this error, for callers in C: the code of the error that it carries.
+    pub const fn code(self) -> u32 {
+        match self {
+            Self::Decode(error) => error.code(),
+            Self::Encode(error) => error.code(),
+        }
+    }
 }
 
 /// Serves messages 2401 to 2403.

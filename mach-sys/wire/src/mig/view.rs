@@ -6,7 +6,7 @@ use crate::exception::{ExceptionType, Meaning};
 use crate::machine::Machine;
 use crate::message::{Disposition, mach_msg_header_t};
 use crate::pod;
-use crate::thread_state::{Flavor, StateError, ThreadState};
+use crate::thread_state::{Flavor, StateMismatch, ThreadState};
 use crate::types::{mach_exception_data_type_t, mach_port_t, thread_state_flavor_t};
 
 use super::routine::{CODES_MAX, IdentityKind, Routine, Shape};
@@ -69,12 +69,12 @@ impl<'a> Words<'a> {
 
     /// The state that these words are, if their number is the structure's.
     #[inline]
-    pub fn to_state<S: ThreadState>(self) -> Result<S, StateError> {
+    pub fn to_state<S: ThreadState>(self) -> Result<S, StateMismatch> {
         // The number of bytes is a multiple of 4, as decoding checked.
         match pod::read(self.bytes) {
             Some(state) if self.len() == S::COUNT as usize => Ok(state),
-            _ => Err(StateError::Count {
-                flavor: Flavor::new(S::MACHINE, S::FLAVOR),
+            _ => Err(StateMismatch::Count {
+                flavor: Flavor::of::<S>(),
                 found: self.len(),
                 wanted: S::COUNT,
             }),
@@ -90,6 +90,7 @@ impl core::fmt::Debug for Words<'_> {
 
 /// Who the exception is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Identity {
     /// Nobody is named; the port alone tells.
     None,
@@ -239,13 +240,14 @@ impl<'a> Request<'a> {
 
     /// The state as a structure, if it is of that flavor and count.
     #[inline]
-    pub fn state<S: ThreadState>(&self) -> Result<S, StateError> {
-        let found = self.flavor().unwrap_or(S::MACHINE.thread_state_none());
-        if found != S::FLAVOR {
-            return Err(StateError::Flavor {
-                found: Flavor::new(S::MACHINE, found),
-                wanted: Flavor::new(S::MACHINE, S::FLAVOR),
-            });
+    pub fn state<S: ThreadState>(&self) -> Result<S, StateMismatch> {
+        let found = match self.flavor() {
+            Some(raw) => Flavor::new(S::MACHINE, raw),
+            None => S::MACHINE.thread_state_none(),
+        };
+        let wanted = Flavor::of::<S>();
+        if found != wanted {
+            return Err(StateMismatch::Flavor { found, wanted });
         }
         self.old_state().to_state()
     }

@@ -158,15 +158,18 @@ pub const ARM_THREAD_STATE_MAX: usize = 1296;
 pub const THREAD_MACHINE_STATE_MAX: usize = THREAD_STATE_MAX;
 
 impl Machine {
-    /// The flavor of no state (`THREAD_STATE_NONE`).
-    pub const fn thread_state_none(self) -> thread_state_flavor_t {
-        match self {
+    /// Returns the flavor of no state (`THREAD_STATE_NONE`).
+    #[doc(alias = "THREAD_STATE_NONE")]
+    pub const fn thread_state_none(self) -> Flavor {
+        let raw = match self {
             Self::X86_64 => 13,
             Self::Arm64 => 5,
-        }
+        };
+        Flavor::new(self, raw)
     }
 
-    /// One more than the last flavor (`THREAD_STATE_FLAVORS`).
+    /// Returns one more than the number of the last flavor (`THREAD_STATE_FLAVORS`).
+    #[doc(alias = "THREAD_STATE_FLAVORS")]
     pub const fn thread_state_flavors(self) -> thread_state_flavor_t {
         match self {
             Self::X86_64 => 26,
@@ -174,12 +177,14 @@ impl Machine {
         }
     }
 
-    /// The flavor that any thread of the machine has (`MACHINE_THREAD_STATE`), and its words.
-    pub const fn machine_thread_state(self) -> (thread_state_flavor_t, mach_msg_type_number_t) {
-        match self {
+    /// Returns the flavor that any thread of the machine has (`MACHINE_THREAD_STATE`), and its words.
+    #[doc(alias("MACHINE_THREAD_STATE", "MACHINE_THREAD_STATE_COUNT"))]
+    pub const fn machine_thread_state(self) -> (Flavor, mach_msg_type_number_t) {
+        let (raw, count) = match self {
             Self::X86_64 => (x86_THREAD_STATE, x86_THREAD_STATE_COUNT),
             Self::Arm64 => (ARM_UNIFIED_THREAD_STATE, ARM_UNIFIED_THREAD_STATE_COUNT),
-        }
+        };
+        (Flavor::new(self, raw), count)
     }
 }
 
@@ -187,6 +192,7 @@ impl Machine {
 ///
 /// Prints its C name; a flavor without one prints as its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Flavor {
     /// The machine.
     pub machine: Machine,
@@ -195,7 +201,18 @@ pub struct Flavor {
 }
 
 impl Flavor {
-    /// A flavor of a machine, known or not.
+    /// Returns the flavor of a thread state.
+    ///
+    /// ```
+    /// use mach_wire::thread_state::{Flavor, arm_thread_state64_t};
+    ///
+    /// assert_eq!(Flavor::of::<arm_thread_state64_t>().to_string(), "ARM_THREAD_STATE64");
+    /// ```
+    pub const fn of<S: super::ThreadState>() -> Self {
+        Self::new(S::MACHINE, S::FLAVOR)
+    }
+
+    /// Returns a flavor of a machine, known or not.
     pub const fn new(machine: Machine, raw: thread_state_flavor_t) -> Self {
         Self { machine, raw }
     }
@@ -207,7 +224,8 @@ impl Flavor {
             Machine::Arm64 => ARM_FLAVORS,
         };
         let known = names.iter().find(|(_, raw)| *raw == self.raw);
-        let none = (self.raw == self.machine.thread_state_none()).then_some("THREAD_STATE_NONE");
+        let none =
+            (self.raw == self.machine.thread_state_none().raw).then_some("THREAD_STATE_NONE");
         known.map(|(name, _)| *name).or(none)
     }
 
@@ -221,7 +239,7 @@ impl Flavor {
         let known = names.iter().find(|(name, _)| *name == text);
         let raw = match known {
             Some(&(_, raw)) => Some(raw),
-            None if text == "THREAD_STATE_NONE" => Some(machine.thread_state_none()),
+            None if text == "THREAD_STATE_NONE" => Some(machine.thread_state_none().raw),
             None => crate::names::parse_number(text).and_then(|number| number.try_into().ok()),
         };
         raw.map(|raw| Self::new(machine, raw))

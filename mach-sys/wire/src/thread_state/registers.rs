@@ -5,7 +5,7 @@ use super::{
     x86_thread_state_t, x86_thread_state64_t,
 };
 
-/// General registers of a 64-bit thread.
+/// General registers of a 64-bit thread. Sealed, as [`Pod`](crate::pod::Pod) is: only this crate's structures implement it.
 ///
 /// On arm64e the pointers may be signed; see [`arm_thread_state64_t`].
 pub trait Registers: ThreadState {
@@ -199,7 +199,7 @@ impl TryFrom<arm_unified_thread_state_t> for arm_thread_state64_t {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::thread_state::StateError;
+    use crate::thread_state::StateMismatch;
 
     fn every_accessor_hits_its_own_word<S: Registers + Default + PartialEq>(words: &[usize]) {
         let setters: [fn(&mut S, u64); 4] = [S::set_pc, S::set_sp, S::set_fp, S::set_flags];
@@ -253,7 +253,10 @@ mod tests {
     fn words_of_another_count_are_no_state() {
         let words = [1; 43];
         let refused = x86_thread_state64_t::from_words(&words);
-        assert!(matches!(refused, Err(StateError::Count { found: 43, .. })));
+        assert!(matches!(
+            refused,
+            Err(StateMismatch::Count { found: 43, .. })
+        ));
         let state = x86_thread_state64_t::from_words(&words[..42]);
         assert_eq!(state.map(|state| state.rax), Ok(0x1_0000_0001));
     }

@@ -29,6 +29,7 @@ raw_constants! {
 
 /// The codes of an `EXC_RESOURCE`, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct ResourceCode {
     /// The resource (bits 61 to 63 of the code).
     pub kind: ResourceType,
