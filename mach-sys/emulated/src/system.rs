@@ -13,6 +13,10 @@ use core::marker::PhantomData;
 use core::ops::Range;
 use mach_wire::types::{MACH_PORT_NULL, mach_port_name_t};
 
+/// Starts the emulated kernel with a configuration, unless it is running already.
+///
+/// # Errors
+/// As [`start_with`](crate::start_with).
 pub fn configure(config: Config) -> Result<(), &'static StartError> {
     process::start_with(config)
 }

@@ -77,10 +77,15 @@ pub fn own_thread_port() -> mach_port_name_t {
     unsafe { thread_port(Pthread::current()) }
 }
 
-/// The calling thread's stack, lowest address first. `None` if the system does not say.
+/// Returns the addresses of the calling thread's stack, lowest first. `None` if the system does not say.
 ///
-/// May allocate: to be asked when a thread is attached, not when it has faulted.
+/// May allocate: call it when a thread is attached, not when it has faulted.
 #[must_use]
+#[doc(alias(
+    "pthread_get_stackaddr_np",
+    "pthread_get_stacksize_np",
+    "pthread_getattr_np"
+))]
 pub fn stack_bounds() -> Option<Range<usize>> {
     host::stack_bounds()
 }
@@ -89,20 +94,24 @@ pub fn stack_bounds() -> Option<Range<usize>> {
 /// process, though the host uses its own thread identifiers again. A thread that the emulation has no room for, and a thread of a
 /// child process, get the host's identifier, which is smaller than any other.
 #[must_use]
+#[doc(alias("pthread_threadid_np", "THREAD_IDENTIFIER_INFO"))]
 pub fn thread_id() -> u64 {
     host::thread_id()
 }
 
-/// The page size in bytes, a power of two.
+/// Returns the page size in bytes, a power of two.
 #[must_use]
+#[doc(alias("vm_page_size", "getpagesize"))]
 pub fn page_size() -> usize {
     // SAFETY: sysconf has no preconditions.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     usize::try_from(size).unwrap_or(4096)
 }
 
-/// The CPU the calling thread ran on a moment ago: a hint for spinning, nothing else.
+/// Returns the number of the CPU that the calling thread ran on a moment ago; `u32::MAX` if the system does not say. A hint for
+/// spinning, nothing else.
 #[must_use]
+#[doc(alias = "pthread_cpu_number_np")]
 pub fn current_cpu() -> u32 {
     host::current_cpu()
 }

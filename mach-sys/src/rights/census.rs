@@ -13,7 +13,19 @@ use core::fmt;
 ///
 /// Compare two of them with each other, never one with absolute numbers: the main thread's and the task's own names may start
 /// with two references (D1.3), and the system's libraries hold names of their own.
+///
+/// ```
+/// use mach_sys::rights::{Census, ReceiveRight};
+///
+/// let before = Census::take()?;
+/// let port = ReceiveRight::new().expect("a port");
+/// assert_eq!(Census::take()?.names, before.names + 1);
+/// drop(port);
+/// assert_eq!(Census::take()?, before);
+/// # Ok::<(), mach_sys::rights::CensusError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[doc(alias = "mach_port_names")]
 #[non_exhaustive]
 pub struct Census {
     /// Names of any kind.
@@ -54,7 +66,7 @@ impl Census {
     /// Counts now. Other threads may make and release names meanwhile: a name that is gone when it is looked at counts nothing.
     ///
     /// # Errors
-    /// The kernel's answer when it could not list the names (no memory for the arrays).
+    /// [`CensusError`] with the kernel's answer, if it could not list the names: no memory for the arrays.
     pub fn take() -> Result<Self, CensusError> {
         let listing = Listing::take().map_err(CensusError)?;
         let mut census = Self::default();

@@ -71,12 +71,12 @@ mod sealed {
 
 pub(super) use sealed::Hold;
 
-/// What all owned rights have in common. Implemented by this crate's types only.
+/// An owned right. Sealed: only this crate's types implement it.
 pub trait Right: Sized + Hold {
     /// Returns the name that the right is held under.
     fn name(&self) -> Name;
 
-    /// Takes ownership of one user reference. A send right counts it as owned from here on
+    /// Takes ownership of one user reference under `name`. A send right counts it as owned from here on
     /// ([`owned_references`](super::owned_references)).
     ///
     /// # Safety
@@ -84,6 +84,6 @@ pub trait Right: Sized + Hold {
     /// no right owns: nothing trims those of the name at the same time.
     unsafe fn from_name(name: Name) -> Self;
 
-    /// Gives up ownership without releasing anything. A send right's reference no longer counts as owned.
+    /// Returns the name and gives up ownership without releasing anything. A send right's reference no longer counts as owned.
     fn into_name(self) -> Name;
 }

@@ -13,6 +13,7 @@ use core::mem::ManuallyDrop;
 /// A port set: one place to receive from all its members. Dropping it leaves the members as they are (C9.3); a member that dies
 /// leaves all its sets (C9.3), so membership is no borrow kept beside the port.
 #[must_use = "dropping a port set destroys it"]
+#[doc(alias("MACH_PORT_RIGHT_PORT_SET", "mach_port_allocate"))]
 #[repr(transparent)]
 pub struct PortSet {
     held: Held,
@@ -31,7 +32,8 @@ impl PortSet {
     /// Puts a port into the set. Messages already queued on it are received through the set from now on (C9.5).
     ///
     /// # Errors
-    /// `KERN_ALREADY_IN_SET`; `KERN_INVALID_RIGHT`, `KERN_INVALID_NAME`: other code destroyed one of the two.
+    /// `KERN_ALREADY_IN_SET`: the port is in this set. `KERN_INVALID_RIGHT`, `KERN_INVALID_NAME`: other code destroyed one of the two.
+    #[doc(alias = "mach_port_insert_member")]
     pub fn insert(&self, port: &ReceiveRight) -> Result<(), KernError> {
         // SAFETY: no pointers; both rights are borrowed for the call.
         KernReturn::check(unsafe {
@@ -46,7 +48,8 @@ impl PortSet {
     /// Takes a port out of the set again.
     ///
     /// # Errors
-    /// `KERN_NOT_IN_SET`; otherwise as [`insert`](Self::insert).
+    /// `KERN_NOT_IN_SET`: the port is not in this set. `KERN_INVALID_RIGHT`, `KERN_INVALID_NAME`: other code destroyed one of the two.
+    #[doc(alias = "mach_port_extract_member")]
     pub fn remove(&self, port: &ReceiveRight) -> Result<(), KernError> {
         // SAFETY: no pointers; both rights are borrowed for the call.
         KernReturn::check(unsafe {

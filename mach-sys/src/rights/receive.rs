@@ -17,9 +17,21 @@ use core::mem::ManuallyDrop;
 /// The receive right of a port. Dropping it destroys the port: what is queued is destroyed (each reply right in it tells its
 /// receiver), send rights become dead names (C1.6).
 ///
+/// ```
+/// use mach_sys::rights::{PortSet, ReceiveRight};
+///
+/// let port = ReceiveRight::new()?;
+/// port.set_context(7)?;
+/// assert_eq!(port.context()?, 7);
+/// let set = PortSet::new()?;
+/// set.insert(&port)?;
+/// # Ok::<(), mach_sys::kern_return::KernError>(())
+/// ```
+///
 /// The port is not guarded: in XNU the guard and the context are one field, and a strict guard hides the context that tells
 /// routes apart.
 #[must_use = "dropping the receive right destroys the port"]
+#[doc(alias("mach_port_allocate", "MACH_PORT_RIGHT_RECEIVE"))]
 #[repr(transparent)]
 pub struct ReceiveRight {
     held: Held,
@@ -38,7 +50,8 @@ impl ReceiveRight {
     /// Makes a send right to the port, under the port's own name (C6.1).
     ///
     /// # Errors
-    /// `KERN_INVALID_CAPABILITY`, `KERN_INVALID_NAME`: other code destroyed the port.
+    /// `KERN_INVALID_CAPABILITY`, `KERN_INVALID_NAME`: other code destroyed the port. `KERN_UREFS_OVERFLOW`: the count would exceed 65535.
+    #[doc(alias("mach_port_insert_right", "MACH_MSG_TYPE_MAKE_SEND"))]
     pub fn make_send(&self) -> Result<SendRight, KernError> {
         let name = self.held.name.raw();
         let change = Change::begin(self.held.name);
@@ -63,7 +76,8 @@ impl ReceiveRight {
     /// Makes a send-once right to the port, under a name of its own (C6.5).
     ///
     /// # Errors
-    /// As [`make_send`](Self::make_send); `KERN_NO_SPACE`: no name.
+    /// `KERN_INVALID_CAPABILITY`, `KERN_INVALID_NAME`: other code destroyed the port. `KERN_NO_SPACE`: no name is left.
+    #[doc(alias("mach_port_extract_right", "MACH_MSG_TYPE_MAKE_SEND_ONCE"))]
     pub fn make_send_once(&self) -> Result<SendOnceRight, KernError> {
         let (mut right, mut kind) = (0, 0);
         // SAFETY: the results go to local variables.
@@ -85,6 +99,7 @@ impl ReceiveRight {
     ///
     /// # Errors
     /// `KERN_INVALID_NAME`, `KERN_INVALID_RIGHT`: other code destroyed the port.
+    #[doc(alias = "mach_port_set_context")]
     pub fn set_context(&self, context: mach_port_context_t) -> Result<(), KernError> {
         // SAFETY: no pointers; the context of this value's own port is its owner's to set.
         KernReturn::check(unsafe {
@@ -99,7 +114,8 @@ impl ReceiveRight {
     /// Reads the port's context; 0 at first.
     ///
     /// # Errors
-    /// As [`set_context`](Self::set_context).
+    /// As [`set_context`](Self::set_context): other code destroyed the port.
+    #[doc(alias = "mach_port_get_context")]
     pub fn context(&self) -> Result<mach_port_context_t, KernError> {
         let mut context = 0;
         // SAFETY: the result goes to a local variable.

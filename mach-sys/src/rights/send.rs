@@ -17,7 +17,7 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// What a send right leads to. It decides which calls the right offers, nothing else.
+/// The object that a send right leads to. It decides which calls the right offers, nothing else. Sealed.
 pub trait Object: sealed::Sealed + 'static {
     /// For messages: "send right for a …".
     const NAME: &'static str;
@@ -49,8 +49,22 @@ objects! {
 /// One user reference of a send right. Dropping it releases that reference: also when the port died meanwhile and the name
 /// became a dead name, which keeps its references (C1.1).
 ///
+/// ```
+/// use mach_sys::rights::{ReceiveRight, Right};
+///
+/// let port = ReceiveRight::new()?;
+/// let send = port.make_send()?;
+/// let another = send.try_clone()?;
+/// assert_eq!(another.name(), port.name());
+/// assert_eq!(send.user_references()?, 2);
+/// drop(another);
+/// assert_eq!(send.user_references()?, 1);
+/// # Ok::<(), mach_sys::kern_return::KernError>(())
+/// ```
+///
 /// The references that values of this type own are counted by name ([`owned_references`](super::owned_references)).
 #[must_use = "dropping a right releases it"]
+#[doc(alias("mach_port_deallocate", "mach_port_t", "MACH_PORT_RIGHT_SEND"))]
 #[repr(transparent)]
 pub struct SendRight<O: Object = Queue> {
     held: Held,
@@ -58,15 +72,18 @@ pub struct SendRight<O: Object = Queue> {
 }
 
 /// One reference on a thread's control port.
+#[doc(alias("thread_t", "thread_act_t"))]
 pub type ThreadRight = SendRight<Thread>;
 /// One reference on a task's control port.
+#[doc(alias = "task_t")]
 pub type TaskRight = SendRight<Task>;
 
 impl<O: Object> SendRight<O> {
     /// Takes one more user reference under the same name.
     ///
     /// # Errors
-    /// `KERN_INVALID_RIGHT`: the port died.
+    /// `KERN_INVALID_RIGHT`: the port died. `KERN_UREFS_OVERFLOW`: the count would exceed 65535.
+    #[doc(alias = "mach_port_mod_refs")]
     pub fn try_clone(&self) -> Result<Self, KernError> {
         let change = Change::begin(self.held.name);
         // SAFETY: adding a reference takes nothing from any owner.
@@ -79,7 +96,7 @@ impl<O: Object> SendRight<O> {
         }
     }
 
-    /// Returns all user references that this task holds on the port's send right, whatever took them. 0 when the port died.
+    /// Returns all user references that this task holds on the port's send right, no matter what took them. 0 when the port died.
     ///
     /// # Errors
     /// `KERN_INVALID_NAME`: other code released this value's reference, and the name is gone.
@@ -93,7 +110,7 @@ impl<O: Object> SendRight<O> {
         user_references(self.held.name, PortRight::DEAD_NAME).is_ok_and(|references| references > 0)
     }
 
-    /// Converts to a right of the same reference, without what is known about its object.
+    /// Converts to a right that owns the same reference and leads to an ordinary port.
     pub fn into_queue(self) -> SendRight<Queue> {
         let right = ManuallyDrop::new(self);
         SendRight {

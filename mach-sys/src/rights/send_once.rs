@@ -10,6 +10,7 @@ use core::mem::ManuallyDrop;
 /// A send-once right. The message sent through it uses it up ([`Right::into_name`] hands it to that message); dropping it unused
 /// tells the receiver so, with a send-once notification (C8.8). For an exception's reply port that means: not handled (A6.8).
 #[must_use = "dropping a send-once right notifies the receiver"]
+#[doc(alias("MACH_PORT_RIGHT_SEND_ONCE", "mach_port_deallocate"))]
 #[repr(transparent)]
 pub struct SendOnceRight {
     held: Held,

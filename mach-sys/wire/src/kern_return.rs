@@ -33,7 +33,16 @@ macro_rules! kern_returns {
 kern_returns! {
     /// A `kern_return_t`, `mach_msg_return_t` or MIG `RetCode`: the three share one number space.
     ///
-    /// A newtype rather than an enum: the kernel and servers may answer anything.
+    /// A newtype rather than an enum: the kernel and servers may answer anything. An answer that is an error is a [`KernError`].
+    ///
+    /// ```
+    /// use mach_wire::kern_return::{KernError, KernReturn};
+    ///
+    /// assert_eq!(KernReturn::new(0).ok(), Ok(()));
+    /// assert_eq!(KernReturn::new(5).ok(), Err(KernError::FAILURE));
+    /// assert_eq!(KernReturn::new(0x1000_4003).to_string(), "MACH_RCV_TIMED_OUT");
+    /// ```
+    #[doc(alias("kern_return_t", "mach_msg_return_t", "mach_error_string"))]
     #[must_use]
     pub struct KernReturn(kern_return_t);
     successes {
@@ -230,7 +239,7 @@ impl KernReturn {
         }
     }
 
-    /// The answer of `mach_msg` without the bits that say where its copy of a body's right or memory failed
+    /// Returns the answer without the bits that `mach_msg` adds to say where its copy of a right or of memory failed
     /// (`MACH_MSG_IPC_SPACE` and its like).
     pub const fn without_space_bits(self) -> Self {
         // Only mach_msg's own errors (system err_mach_ipc) carry these bits.

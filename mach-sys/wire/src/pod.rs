@@ -38,7 +38,7 @@ pub struct BitField {
 }
 
 impl BitField {
-    /// Whether a word of so many bits has this part.
+    /// Returns whether a word of so many bits has this part.
     pub const fn fits(&self, bits: u32) -> bool {
         self.width > 0 && self.low + self.width <= bits
     }
@@ -104,14 +104,14 @@ unsafe impl<T: Pod, const N: usize> Pod for [T; N] {
     };
 }
 
-/// The value whose bytes are all 0.
+/// Returns the value whose bytes are all 0.
 #[inline]
 pub const fn zeroed<T: Pod>() -> T {
     // SAFETY: `T: Pod`, so every bit pattern is a value, the zero one too.
     unsafe { MaybeUninit::zeroed().assume_init() }
 }
 
-/// The bytes of a value.
+/// Returns the bytes of a value.
 #[inline]
 pub const fn bytes_of<T: Pod>(value: &T) -> &[u8] {
     // SAFETY: the pointer and length describe exactly `value`, borrowed as long as the result; `T: Pod` has no padding, so
@@ -119,14 +119,14 @@ pub const fn bytes_of<T: Pod>(value: &T) -> &[u8] {
     unsafe { core::slice::from_raw_parts(core::ptr::from_ref(value).cast(), size_of::<T>()) }
 }
 
-/// The bytes of a value, writable.
+/// Returns the bytes of a value, for reading and writing.
 #[inline]
 pub const fn bytes_of_mut<T: Pod>(value: &mut T) -> &mut [u8] {
     // SAFETY: as in `bytes_of`, borrowed uniquely; whatever is written is a value of `T: Pod`.
     unsafe { core::slice::from_raw_parts_mut(core::ptr::from_mut(value).cast(), size_of::<T>()) }
 }
 
-/// The value at the start of `bytes`, which need not be aligned; `None` if there are too few.
+/// Copies the value at the start of `bytes`, which need not be aligned; `None` if there are too few.
 #[inline]
 pub const fn read<T: Pod>(bytes: &[u8]) -> Option<T> {
     if bytes.len() < size_of::<T>() {
@@ -137,7 +137,7 @@ pub const fn read<T: Pod>(bytes: &[u8]) -> Option<T> {
     Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 
-/// The words of a value that is made of them.
+/// Returns the 32-bit words of a value that is made of them.
 #[inline]
 pub const fn words_of<T: Pod>(value: &T) -> &[u32] {
     const { assert!(align_of::<T>() >= 4 && size_of::<T>() % 4 == 0) };
@@ -146,7 +146,7 @@ pub const fn words_of<T: Pod>(value: &T) -> &[u32] {
     unsafe { core::slice::from_raw_parts(core::ptr::from_ref(value).cast(), size_of::<T>() / 4) }
 }
 
-/// The words of a value that is made of them, writable.
+/// Returns the 32-bit words of a value that is made of them, for reading and writing.
 #[inline]
 pub const fn words_of_mut<T: Pod>(value: &mut T) -> &mut [u32] {
     const { assert!(align_of::<T>() >= 4 && size_of::<T>() % 4 == 0) };
@@ -156,14 +156,14 @@ pub const fn words_of_mut<T: Pod>(value: &mut T) -> &mut [u32] {
     }
 }
 
-/// The bytes of words.
+/// Returns the bytes of words.
 #[inline]
 pub const fn word_bytes(words: &[u32]) -> &[u8] {
     // SAFETY: the same memory, seen as bytes: initialised, and `u8` needs no alignment.
     unsafe { core::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) }
 }
 
-/// The bytes of words, writable.
+/// Returns the bytes of words, for reading and writing.
 #[inline]
 pub const fn word_bytes_mut(words: &mut [u32]) -> &mut [u8] {
     // SAFETY: the same memory, borrowed uniquely; whatever is written are words.

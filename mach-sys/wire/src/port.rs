@@ -6,7 +6,15 @@ use crate::types::{
 };
 
 open_set! {
-    /// A kind of right.
+    /// A kind of right: `MACH_PORT_RIGHT_*`.
+    ///
+    /// ```
+    /// use mach_wire::port::PortRight;
+    ///
+    /// assert_eq!(PortRight::SEND.to_string(), "MACH_PORT_RIGHT_SEND");
+    /// assert_eq!("MACH_PORT_RIGHT_DEAD_NAME".parse(), Ok(PortRight::DEAD_NAME));
+    /// ```
+    #[doc(alias = "mach_port_right_t")]
     pub struct PortRight(mach_port_right_t);
     SEND = MACH_PORT_RIGHT_SEND = 0;
     RECEIVE = MACH_PORT_RIGHT_RECEIVE = 1;
@@ -19,7 +27,7 @@ open_set! {
 display_by_name!(PortRight);
 
 impl PortRight {
-    /// The bit of this kind in [`PortType`].
+    /// Returns the bit of this kind in [`PortType`]; no bit for an unknown kind.
     pub const fn port_type(self) -> PortType {
         match 1u32.checked_shl(self.raw().saturating_add(16)) {
             Some(bit) => PortType::from_bits_retain(bit),

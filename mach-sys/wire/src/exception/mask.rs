@@ -6,7 +6,7 @@ use crate::types::{exception_mask_t, exception_type_t};
 use super::kind::{EXC_TYPES_COUNT, ExceptionType, FIRST_EXCEPTION};
 
 flag_set! {
-    /// A set of kinds of exceptions, as ports are registered for.
+    /// A set of exception types, which an exception port is registered for.
     ///
     /// Prints as `BAD_ACCESS|ARITHMETIC`; C's spelling `EXC_MASK_BAD_ACCESS` is parsed too.
     ///
@@ -45,7 +45,7 @@ flag_set! {
 pub const EXC_MASK_MACHINE: exception_mask_t = 0;
 
 impl ExceptionType {
-    /// The bit of this exception type in a mask; empty for one that has none.
+    /// Returns the bit of this exception type in a mask; empty for one that has none.
     pub const fn mask(self) -> ExceptionMask {
         let bit: exception_mask_t = match self.raw() {
             raw @ FIRST_EXCEPTION..=31 => 1 << raw,
@@ -56,13 +56,13 @@ impl ExceptionType {
 }
 
 impl ExceptionMask {
-    /// Whether a kind is in the set.
+    /// Returns whether an exception type is in the set.
     pub const fn has(self, kind: ExceptionType) -> bool {
         let bit = kind.mask();
         !bit.is_empty() && self.contains(bit)
     }
 
-    /// The kinds in the set, in ascending order; bits without a kind are left out.
+    /// Returns the exception types in the set, in ascending order; bits without one are left out.
     pub fn kinds(self) -> impl Iterator<Item = ExceptionType> {
         (1..EXC_TYPES_COUNT as exception_type_t)
             .map(ExceptionType::new)

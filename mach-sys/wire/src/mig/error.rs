@@ -5,11 +5,11 @@
 use crate::kern_return::{KernError, KernReturn};
 use crate::types::{mach_msg_id_t, mach_port_t};
 
-/// A message that is not what its id says.
+/// A message that does not have the form that its id requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// Not even a header. There is nobody to reply to.
+    /// Fewer bytes than a header. There is no reply right to answer through.
     #[error("{length} bytes are no message")]
     NoHeader {
         /// Bytes there are.
@@ -112,7 +112,7 @@ impl DecodeError {
         }
     }
 
-    /// What Apple's generated server answers.
+    /// Returns what Apple's generated server replies.
     pub const fn kern_return(self) -> KernReturn {
         match self {
             Self::UnknownId { .. } => KernReturn::MIG_BAD_ID,
@@ -229,7 +229,7 @@ impl ReplyError {
         }
     }
 
-    /// What MIG's client code, and so the kernel, takes as the result.
+    /// Returns what MIG's client code, and so the kernel, takes as the result.
     pub const fn kern_return(self) -> KernReturn {
         match self {
             Self::TooLarge { .. } => KernReturn::RCV_TOO_LARGE,

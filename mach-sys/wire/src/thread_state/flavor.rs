@@ -190,7 +190,18 @@ impl Machine {
 
 /// A flavor of one machine.
 ///
-/// Prints its C name; a flavor without one prints as its number.
+/// Prints its C name; a flavor without one prints as its number. The same number is another flavor on the other machine.
+///
+/// ```
+/// use mach_wire::machine::Machine;
+/// use mach_wire::thread_state::Flavor;
+///
+/// assert_eq!(Flavor::new(Machine::X86_64, 6).to_string(), "x86_EXCEPTION_STATE64");
+/// assert_eq!(Flavor::new(Machine::Arm64, 6).to_string(), "ARM_THREAD_STATE64");
+/// assert_eq!("x86_THREAD_STATE64".parse(), Ok(Flavor::new(Machine::X86_64, 4)));
+/// # assert_eq!("x86_THREAD_STATE64".parse::<Flavor>().ok().and_then(Flavor::count), Some(42));
+/// ```
+#[doc(alias = "thread_state_flavor_t")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Flavor {
@@ -217,7 +228,7 @@ impl Flavor {
         Self { machine, raw }
     }
 
-    /// The C name, when there is one.
+    /// Returns the C name; `None` for a flavor without one.
     pub fn name(self) -> Option<&'static str> {
         let names = match self.machine {
             Machine::X86_64 => X86_FLAVORS,
@@ -229,7 +240,10 @@ impl Flavor {
         known.map(|(name, _)| *name).or(none)
     }
 
-    /// The flavor with a C name of a machine, or with a number.
+    /// Parses the C name of one of a machine's flavors, or a number.
+    ///
+    /// # Errors
+    /// [`ParseNameError`](crate::ParseNameError): neither a name of the machine's nor a number of 32 bits.
     pub fn parse(machine: Machine, text: &str) -> Result<Self, crate::ParseNameError> {
         let text = text.trim();
         let names = match machine {
@@ -246,8 +260,8 @@ impl Flavor {
             .ok_or(crate::ParseNameError::new("Flavor"))
     }
 
-    /// The words that the kernel sends for this flavor in a message, which are those it needs to set the state (A4.1, H3);
-    /// `None` for what no exception port can be registered with.
+    /// Returns the number of 32-bit words that the kernel sends for this flavor in a message, and needs to set the state (A4.1, H3).
+    /// `None` for a flavor that no exception port can be registered with.
     pub const fn count(self) -> Option<mach_msg_type_number_t> {
         let count = match (self.machine, self.raw) {
             (Machine::X86_64, x86_THREAD_STATE32) => x86_THREAD_STATE32_COUNT,

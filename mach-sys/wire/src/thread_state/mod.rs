@@ -62,7 +62,7 @@ pub trait ThreadState: Pod {
     }
 }
 
-/// Words that are not the state they were taken for.
+/// The words of a message are not the thread state that they were read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateMismatch {
@@ -97,9 +97,11 @@ impl StateMismatch {
 }
 
 /// The general registers of the machine this is compiled for.
+#[doc(alias("x86_thread_state64_t", "arm_thread_state64_t", "_STRUCT_MCONTEXT64"))]
 #[cfg(not(target_arch = "aarch64"))]
 pub type NativeState = x86_thread_state64_t;
 /// The general registers of the machine this is compiled for.
+#[doc(alias("x86_thread_state64_t", "arm_thread_state64_t", "_STRUCT_MCONTEXT64"))]
 #[cfg(target_arch = "aarch64")]
 pub type NativeState = arm_thread_state64_t;
 

@@ -102,7 +102,7 @@ pub enum ResourceUsage {
 }
 
 impl ResourceCode {
-    /// From code and subcode.
+    /// Decodes code and subcode.
     pub const fn decode(code: i64, subcode: i64) -> Self {
         let (code, subcode) = (code as u64, subcode as u64);
         let kind = ResourceType::new((code >> 61) as u32);
