@@ -10,7 +10,7 @@ use crate::route::id::RouteId;
 use crate::route::table::Place;
 use crate::server::handler::{Handler, PanicPolicy};
 use crate::server::shared::Shared;
-use mach_sys::kern_return::KernReturn;
+use mach_sys::kern_return::KernError;
 use mach_sys::kernel::system::{self, OuterMask};
 use mach_sys::rights::Right;
 use std::any::Any;
@@ -54,8 +54,7 @@ impl<H: Handler> Service<'_, H> {
                         shared.counters.malformed();
                     }
                 }
-                Err(ReceiveError::Kernel(KernReturn::RCV_INTERRUPTED) | ReceiveError::TimedOut) => {
-                }
+                Err(ReceiveError::Kernel(KernError::RCV_INTERRUPTED) | ReceiveError::TimedOut) => {}
                 // Without its set there is nothing to serve. The child of a fork in a handler ends here too.
                 Err(ReceiveError::PortGone | ReceiveError::Kernel(_)) => return,
             }
