@@ -139,8 +139,8 @@ fn serve(mut exception: Exception<'_>) -> Answered {
     let Ok(mut state) = exception.registers() else {
         return exception.decline();
     };
-    let row =
-        &ROWS[usize::from(exception.kind() == mach_sys::exception::ExceptionType::BAD_ACCESS)];
+    let row = &ROWS
+        [usize::from(exception.exception_type() == mach_sys::exception::ExceptionType::BAD_ACCESS)];
     state.set_pc(state.pc() + length_at(state.pc(), row.length));
     // SAFETY: the next instruction expects nothing of the one that is skipped.
     match unsafe { exception.set_state(&state) } {

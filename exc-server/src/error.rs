@@ -81,7 +81,7 @@ pub enum ReceiveError {
 #[cfg(feature = "receiver")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum ReplyError {
+pub enum AnswerError {
     /// The thread does not wait any more.
     #[error("the faulting thread is gone, or waits no longer")]
     NobodyWaits,
@@ -162,7 +162,7 @@ pub enum InstallError {
 pub enum RouteError {
     /// The behavior does not name the task: at task level the exceptions of children, which inherit the registration (B6.3), cannot
     /// be told from the task's own.
-    /// [`Routing::children_need_not_be_told_apart`](crate::Routing::children_need_not_be_told_apart) allows it.
+    /// [`Routing::accept_child_tasks`](crate::Routing::accept_child_tasks) allows it.
     #[error("{behavior} at task level cannot tell a child's exceptions from the task's own")]
     AnonymousTask {
         /// The behavior.
@@ -198,7 +198,7 @@ pub struct InFlight {
 #[cfg(feature = "std")]
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum StartError {
+pub enum ServerStartError {
     /// A thread's name ends at its first NUL.
     #[error("the server's thread cannot be named {name:?}: the name contains a NUL")]
     Name {

@@ -40,7 +40,7 @@ pub use error::{DeliveryError, StateError};
 #[cfg(feature = "receiver")]
 pub use {
     answer::{Answered, Outcome},
-    error::{CapacityError, DeferError, InstallError, ReceiveError, ReplyError},
+    error::{AnswerError, CapacityError, DeferError, InstallError, ReceiveError},
     registration::install::{Installation, Restored},
     registration::previous::{Previous, PreviousHandler},
     registration::target::Target,
@@ -55,10 +55,10 @@ pub use {
 
 #[cfg(feature = "std")]
 pub use {
-    error::{InFlight, RouteError, StartError},
+    error::{InFlight, RouteError, ServerStartError},
     server::handler::{Handler, PanicPolicy},
-    server::route::{Route, Unrouted},
+    server::route::{DetachedRoute, Route},
     server::routing::Routing,
-    server::server::{Builder, Server},
+    server::server::{Server, ServerBuilder},
     stats::Stats,
 };

@@ -18,7 +18,7 @@ use support::{
 #[test]
 fn a3_every_behavior_with_state_is_resumed_with_another() {
     let server = Server::start(move |exception: Exception<'_>| {
-        assert_eq!(exception.kind(), ExceptionType::BAD_INSTRUCTION);
+        assert_eq!(exception.exception_type(), ExceptionType::BAD_INSTRUCTION);
         assert_eq!(exception.tag(), 77);
         skip(exception)
     })
@@ -54,7 +54,7 @@ fn a6_5_every_behavior_is_resumed_unchanged() {
     let page = Arc::new(GuardPage::new());
     let (opened, address) = (Arc::clone(&page), page.address() as u64);
     let server = Server::start(move |exception: Exception<'_>| {
-        assert_eq!(exception.kind(), ExceptionType::BAD_ACCESS);
+        assert_eq!(exception.exception_type(), ExceptionType::BAD_ACCESS);
         // Of a 32-bit code the low half is left.
         let [_, subcode] = exception.codes();
         assert_eq!(subcode as u32, address as u32);

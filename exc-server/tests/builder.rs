@@ -2,7 +2,9 @@
 
 mod support;
 
-use exc_server::{Answered, Builder, Deferrals, Exception, Routing, Server, StartError, Timeout};
+use exc_server::{
+    Answered, Deferrals, Exception, Routing, Server, ServerBuilder, ServerStartError, Timeout,
+};
 use std::error::Error;
 use std::time::Duration;
 use support::{UNDEFINED, fallback, faults_on_a_thread, in_own_process, skip};
@@ -36,12 +38,12 @@ fn a_builder_never_panics() {
         (name("ends\0"), Ends::Name),
         (stack(0), Ends::StackSize),
         (stack(1), Ends::StackSize),
-        (stack(Builder::MIN_STACK_SIZE - 1), Ends::StackSize),
-        (stack(Builder::MIN_STACK_SIZE), Ends::Starts),
-        (stack(Builder::MIN_STACK_SIZE + 1), Ends::Starts),
+        (stack(ServerBuilder::MIN_STACK_SIZE - 1), Ends::StackSize),
+        (stack(ServerBuilder::MIN_STACK_SIZE), Ends::Starts),
+        (stack(ServerBuilder::MIN_STACK_SIZE + 1), Ends::Starts),
         (stack(1 << 40), Ends::StartsOrThread),
-        (stack(Builder::MAX_STACK_SIZE), Ends::StartsOrThread),
-        (stack(Builder::MAX_STACK_SIZE + 1), Ends::StackSize),
+        (stack(ServerBuilder::MAX_STACK_SIZE), Ends::StartsOrThread),
+        (stack(ServerBuilder::MAX_STACK_SIZE + 1), Ends::StackSize),
         (stack(1 << 62), Ends::StackSize),
         (stack(isize::MAX as usize), Ends::StackSize),
         (stack(usize::MAX - 4095), Ends::StackSize),
@@ -63,10 +65,10 @@ fn a_builder_never_panics() {
             Err(error) => {
                 said_once(&error);
                 match error {
-                    StartError::Name { .. } => Ends::Name,
-                    StartError::StackSize { .. } => Ends::StackSize,
-                    StartError::Deferrals(_) => Ends::Deferrals,
-                    StartError::Thread(_) => Ends::StartsOrThread,
+                    ServerStartError::Name { .. } => Ends::Name,
+                    ServerStartError::StackSize { .. } => Ends::StackSize,
+                    ServerStartError::Deferrals(_) => Ends::Deferrals,
+                    ServerStartError::Thread(_) => Ends::StartsOrThread,
                     error => panic!("{what}: {error}"),
                 }
             }
@@ -104,7 +106,7 @@ fn the_smallest_stack_serves() {
         let (below, _route) = fallback();
         for delivery in support::every_delivery() {
             let smallest = Server::builder()
-                .stack_size(Builder::MIN_STACK_SIZE)
+                .stack_size(ServerBuilder::MIN_STACK_SIZE)
                 .deferrals(1);
             let server = smallest
                 .start(|exception: Exception<'_>| {

@@ -4,8 +4,8 @@
 mod support;
 
 use exc_server::{
-    Answered, DeferError, Deferrals, Deferred, Delivery, Exception, InFlight, MessageBuffer,
-    NotDeferred, Outcome, Receiver, ReplyError, Routing, Server, StateError, Target, Timeout,
+    AnswerError, Answered, DeferError, Deferrals, Deferred, Delivery, Exception, InFlight,
+    MessageBuffer, NotDeferred, Outcome, Receiver, Routing, Server, StateError, Target, Timeout,
 };
 use mach_sys::exception::ExceptionType;
 use mach_sys::rights::{ReceiveRight, ThreadRight};
@@ -36,17 +36,17 @@ fn deferring(capacity: usize, limit: Timeout) -> (Server, mpsc::Receiver<Deferre
 }
 
 /// Lets the thread skip its undefined instruction.
-fn resume(mut deferred: Deferred) -> Result<(), ReplyError> {
+fn resume(mut deferred: Deferred) -> Result<(), AnswerError> {
     let mut state: NativeState = match deferred.state() {
         Ok(state) => state,
-        Err(StateError::Answered) => return Err(ReplyError::AlreadyDeclined),
+        Err(StateError::Answered) => return Err(AnswerError::AlreadyDeclined),
         Err(error) => panic!("{error}"),
     };
     skip_undefined(&mut state);
     // SAFETY: the next instruction expects nothing of the one that is skipped.
     match unsafe { deferred.set_state(&state) } {
         Ok(()) => deferred.resume(),
-        Err(StateError::Answered) => Err(ReplyError::AlreadyDeclined),
+        Err(StateError::Answered) => Err(AnswerError::AlreadyDeclined),
         Err(error) => panic!("{error}"),
     }
 }
@@ -59,7 +59,7 @@ fn a_deferred_exception_is_answered_from_another_thread() {
         scope.spawn(move || {
             for mut deferred in receive.iter().take(20) {
                 assert_eq!(deferred.tag(), 9);
-                assert_eq!(deferred.kind(), ExceptionType::BAD_INSTRUCTION);
+                assert_eq!(deferred.exception_type(), ExceptionType::BAD_INSTRUCTION);
                 assert!(deferred.thread().is_some());
                 let state: NativeState = deferred.state().expect("the native state");
                 let mut next = state;
@@ -133,7 +133,7 @@ fn without_room_the_exception_comes_back() {
                 }
                 Err(NotDeferred { exception, reason }) => {
                     assert_eq!(reason, DeferError::Full { capacity });
-                    assert_eq!(exception.kind(), ExceptionType::BAD_INSTRUCTION);
+                    assert_eq!(exception.exception_type(), ExceptionType::BAD_INSTRUCTION);
                     skip(exception)
                 }
             };
@@ -227,12 +227,12 @@ fn whatever_becomes_of_the_key_the_thread_does_not_wait_for_ever() {
                     match end {
                         End::RouteCloses => drop(route),
                         End::RouteClosesInSteps => {
-                            let (unrouted, _) = route.unroute().expect("a live thread");
-                            unrouted.stop_delivery();
+                            let (detached, _) = route.unroute().expect("a live thread");
+                            detached.stop_delivery();
                             let waiting = u32::from(fate != KeyFate::DroppedInAPanic);
-                            let idle = unrouted.wait_idle(Duration::ZERO);
+                            let idle = detached.wait_idle(Duration::ZERO);
                             assert_eq!(idle.is_err(), waiting == 1, "{fate:?}");
-                            unrouted.close_port();
+                            detached.close_port();
                         }
                         End::ServerDrops => server = None,
                         End::DeadlinePasses => {}
@@ -250,7 +250,7 @@ fn whatever_becomes_of_the_key_the_thread_does_not_wait_for_ever() {
                         // SAFETY: no thread goes on with it.
                         let set = unsafe { key.set_state(&NativeState::default()) };
                         assert_eq!(set, Err(StateError::Answered));
-                        assert_eq!(key.resume(), Err(ReplyError::AlreadyDeclined));
+                        assert_eq!(key.resume(), Err(AnswerError::AlreadyDeclined));
                     }
                     if let Some(server) = server {
                         assert_eq!(server.deferrals().pending().count(), 0);
@@ -289,7 +289,7 @@ fn a_stale_key_answers_nothing_when_its_place_is_anothers() {
                 // The same place, the next generation.
                 let second = scope.spawn(|| faults_on_a_thread(&server, &ROUTING, 1));
                 let live = receive.recv().expect("an exception");
-                assert_eq!(stale.resume(), Err(ReplyError::AlreadyDeclined));
+                assert_eq!(stale.resume(), Err(AnswerError::AlreadyDeclined));
                 assert!(live.is_pending() && !second.is_finished());
                 assert_eq!(resume(live), Ok(()));
             });
@@ -419,7 +419,7 @@ fn answers_and_closing_race_and_one_of_them_answers() {
                     scope.spawn(move || drop(route));
                     match resume(key) {
                         Ok(()) => resumed += 1,
-                        Err(ReplyError::AlreadyDeclined) => declined += 1,
+                        Err(AnswerError::AlreadyDeclined) => declined += 1,
                         Err(error) => panic!("{error}"),
                     }
                 });
@@ -549,11 +549,11 @@ fn waiting_for_idle_counts_what_is_deferred_and_no_other_routes() {
                     let other = server.route(Target::Thread(thread), &ROUTING);
                     assert_eq!(other.expect("a route").in_flight(), 0);
                 });
-                let (unrouted, _) = route.unroute().expect("a live thread");
-                let idle = unrouted.wait_idle(Duration::ZERO);
+                let (detached, _) = route.unroute().expect("a live thread");
+                let idle = detached.wait_idle(Duration::ZERO);
                 assert_eq!(idle, Err(InFlight { count: 1 }));
                 drop(deferred);
-                assert_eq!(unrouted.wait_idle(Duration::ZERO), Ok(()));
+                assert_eq!(detached.wait_idle(Duration::ZERO), Ok(()));
             });
             assert_eq!(below.stats().resumed, 1);
         },

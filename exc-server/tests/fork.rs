@@ -4,8 +4,8 @@
 mod support;
 
 use exc_server::{
-    Deferrals, Deferred, Delivery, Exception, Installation, MessageBuffer, NotDeferred, Outcome,
-    Receiver, ReplyError, Restored, RouteError, Routing, Server, Target, Timeout,
+    AnswerError, Deferrals, Deferred, Delivery, Exception, Installation, MessageBuffer,
+    NotDeferred, Outcome, Receiver, Restored, RouteError, Routing, Server, Target, Timeout,
 };
 use mach_sys::rights::{ReceiveRight, ThreadRight};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -74,11 +74,11 @@ fn a_server_and_its_routes_are_inert_in_the_child() {
                 drop(parts.server);
             }),
             ("closes in steps", |parts| {
-                let (unrouted, restored) = parts.route.unroute().expect("nothing to do");
+                let (detached, restored) = parts.route.unroute().expect("nothing to do");
                 assert_eq!(restored, Restored::Clean);
-                unrouted.stop_delivery();
-                assert_eq!(unrouted.wait_idle(Duration::MAX), Ok(()));
-                unrouted.close_port();
+                detached.stop_delivery();
+                assert_eq!(detached.wait_idle(Duration::MAX), Ok(()));
+                detached.close_port();
             }),
             ("waits", |parts| {
                 assert_eq!(parts.route.wait_idle(Duration::MAX), Ok(()));
@@ -212,8 +212,8 @@ fn deferred_exceptions_are_inert_in_the_child() {
     in_own_process("deferred_exceptions_are_inert_in_the_child", || {
         let acts: [fn(Deferred); 4] = [
             drop,
-            |deferred| assert_eq!(deferred.resume(), Err(ReplyError::AlreadyDeclined)),
-            |deferred| assert_eq!(deferred.decline(), Err(ReplyError::AlreadyDeclined)),
+            |deferred| assert_eq!(deferred.resume(), Err(AnswerError::AlreadyDeclined)),
+            |deferred| assert_eq!(deferred.decline(), Err(AnswerError::AlreadyDeclined)),
             |deferred| assert!(!deferred.is_pending() && deferred.thread().is_none()),
         ];
         for act in acts {

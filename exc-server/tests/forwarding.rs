@@ -177,15 +177,15 @@ fn a_server_does_not_wait_for_itself() {
                         *previous.lock().expect("not poisoned") = second.previous();
                     }
                     let mut first = Some(first);
-                    let unrouted = first.take_if(|_| stopped).map(|first| {
-                        let (unrouted, restored) = first.unroute().expect("a live thread");
+                    let detached = first.take_if(|_| stopped).map(|first| {
+                        let (detached, restored) = first.unroute().expect("a live thread");
                         assert_eq!(restored, Restored::Displaced(UNDEFINED));
-                        unrouted.stop_delivery();
-                        unrouted
+                        detached.stop_delivery();
+                        detached
                     });
                     undefined_instruction();
                     declined += 1;
-                    drop((second, unrouted, first));
+                    drop((second, detached, first));
                 });
                 drop(previous.lock().expect("not poisoned").take());
                 assert_eq!(server.shutdown().declined, 1);

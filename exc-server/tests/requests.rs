@@ -202,10 +202,7 @@ fn b6_3_an_exception_of_another_task_is_declined() {
         drop(route);
         // Unless the caller says that they need not be told apart.
         let route = server
-            .route(
-                Target::Task(&task),
-                &routing.children_need_not_be_told_apart(),
-            )
+            .route(Target::Task(&task), &routing.accept_child_tasks())
             .expect("a route");
         let handled = raise(route.port(), about(stranger.0.name().raw()));
         assert_eq!(handled.code, KernReturn::RCV_PORT_DIED);
@@ -225,7 +222,7 @@ fn a_task_route_that_names_no_task_has_to_be_asked_for() {
         let refused = server.route(Target::Task(&task), &routing).err();
         let behavior = delivery.behavior();
         assert_eq!(refused, Some(RouteError::AnonymousTask { behavior }));
-        let allowed = routing.children_need_not_be_told_apart();
+        let allowed = routing.accept_child_tasks();
         let route = server
             .route(Target::Task(&task), &allowed)
             .expect("a route");

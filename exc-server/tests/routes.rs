@@ -121,15 +121,15 @@ fn each_step_of_closing_on_its_own() {
                 .expect("a route");
             undefined_instruction();
             assert_eq!(references(), before + 1, "an installation holds one");
-            let (unrouted, restored) = route.unroute().expect("a live thread");
+            let (detached, restored) = route.unroute().expect("a live thread");
             assert_eq!(restored, Restored::Clean);
             assert_eq!(references(), before, "and gives it back");
             undefined_instruction();
             for _ in 0..2 {
-                unrouted.stop_delivery();
-                assert_eq!(unrouted.wait_idle(Duration::ZERO), Ok(()));
+                detached.stop_delivery();
+                assert_eq!(detached.wait_idle(Duration::ZERO), Ok(()));
             }
-            unrouted.close_port();
+            detached.close_port();
             undefined_instruction();
         });
         assert_eq!(server.shutdown().resumed, 1);

@@ -18,7 +18,7 @@ pub enum BuildError {
     },
     /// The exception server did not start.
     #[error("starting the exception server")]
-    Server(#[from] exc_server::StartError),
+    Server(#[from] exc_server::ServerStartError),
     /// The key that announces the end of threads could not be made.
     #[error("making the thread-specific-data key: error {0}")]
     Key(i32),

@@ -123,7 +123,7 @@ impl Redirector {
                 .unwrap_or(None)
         });
         let [code, subcode] = exception.codes();
-        let fault = Fault::new(exception.kind(), code, subcode);
+        let fault = Fault::new(exception.exception_type(), code, subcode);
         let plan = Redirect::to(self.entry, self.trampoline)
             .emergency(record.emergency_stack())
             .inside(inside)

@@ -202,7 +202,7 @@ struct Rest {
 #[must_use]
 pub struct Unrouted {
     /// `None` if putting back failed: the port was closed with it.
-    port: Option<exc_server::Unrouted>,
+    port: Option<exc_server::DetachedRoute>,
     rest: Rest,
     stack: EmergencyStack,
 }

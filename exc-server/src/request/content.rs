@@ -69,7 +69,7 @@ pub(crate) struct Summary {
     pub(crate) generation: u64,
     pub(crate) route: u64,
     pub(crate) tag: u64,
-    pub(crate) kind: ExceptionType,
+    pub(crate) exception_type: ExceptionType,
     pub(crate) since: u64,
     pub(crate) deadline: u64,
 }

@@ -46,7 +46,7 @@ impl<'b> Exception<'b> {
             return refused(self, DeferError::Closed);
         }
         let description = Description {
-            kind: self.kind(),
+            exception_type: self.exception_type(),
             codes: self.codes(),
             tag: self.tag,
         };

@@ -78,7 +78,7 @@ impl Deferrals {
         let summaries = here.into_iter().flat_map(|slots| slots.summaries());
         summaries.map(move |(_, summary)| Pending {
             tag: summary.tag,
-            exception_type: summary.kind,
+            exception_type: summary.exception_type,
             age: Duration::from_nanos(now.saturating_sub(summary.since)),
             left: (summary.deadline != u64::MAX)
                 .then(|| Duration::from_nanos(summary.deadline.saturating_sub(now))),

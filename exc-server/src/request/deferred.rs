@@ -1,6 +1,6 @@
 //! The key to a deferred exception.
 
-use crate::error::{ReplyError, StateError};
+use crate::error::{AnswerError, StateError};
 use crate::local::Local;
 use crate::request::deferrals::Slots;
 use crate::request::slot::Held;
@@ -37,7 +37,7 @@ pub(crate) struct Key {
 /// What is known of an exception after it is answered too.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Description {
-    pub(crate) kind: ExceptionType,
+    pub(crate) exception_type: ExceptionType,
     pub(crate) codes: [i64; 2],
     pub(crate) tag: u64,
 }
@@ -53,8 +53,8 @@ impl Deferred {
 
     /// Returns the exception type.
     #[must_use]
-    pub fn kind(&self) -> ExceptionType {
-        self.description.kind
+    pub fn exception_type(&self) -> ExceptionType {
+        self.description.exception_type
     }
 
     /// Returns the codes.
@@ -127,16 +127,16 @@ impl Deferred {
     /// Resumes the thread, with the state set before, or unchanged. Its place in the table is free before it goes on.
     ///
     /// # Errors
-    /// The reply reached no thread, or the exception was declined before: [`ReplyError::AlreadyDeclined`].
-    pub fn resume(self) -> Result<(), ReplyError> {
+    /// The reply reached no thread, or the exception was declined before: [`AnswerError::AlreadyDeclined`].
+    pub fn resume(self) -> Result<(), AnswerError> {
         self.answer(true)
     }
 
     /// Declines: the kernel tries the next level. Its place in the table is free before the thread goes on.
     ///
     /// # Errors
-    /// The reply reached no thread, or the exception was declined before: [`ReplyError::AlreadyDeclined`].
-    pub fn decline(self) -> Result<(), ReplyError> {
+    /// The reply reached no thread, or the exception was declined before: [`AnswerError::AlreadyDeclined`].
+    pub fn decline(self) -> Result<(), AnswerError> {
         self.answer(false)
     }
 
@@ -147,11 +147,11 @@ impl Deferred {
         self.slots.hold(self.key.index, self.key.generation)
     }
 
-    fn answer(&self, handled: bool) -> Result<(), ReplyError> {
-        let mut held = self.hold().ok_or(ReplyError::AlreadyDeclined)?;
+    fn answer(&self, handled: bool) -> Result<(), AnswerError> {
+        let mut held = self.hold().ok_or(AnswerError::AlreadyDeclined)?;
         let content = held.content_mut();
         let question = content.question.take();
-        let mut question = question.ok_or(ReplyError::AlreadyDeclined)?;
+        let mut question = question.ok_or(AnswerError::AlreadyDeclined)?;
         // Written before the slot is free, sent after: the thread that goes on may defer into the same slot.
         let mut reply = [0; REPLY_WORDS];
         let state = content.new_state().filter(|_| handled);

@@ -60,7 +60,7 @@ impl<'b> Exception<'b> {
 
     /// Returns the exception type.
     #[must_use]
-    pub fn kind(&self) -> ExceptionType {
+    pub fn exception_type(&self) -> ExceptionType {
         self.request.exception()
     }
 
@@ -74,7 +74,7 @@ impl<'b> Exception<'b> {
     /// Decodes what the codes mean.
     #[must_use]
     pub fn meaning(&self) -> Meaning {
-        Meaning::decode(Machine::NATIVE, self.kind(), self.request.codes())
+        Meaning::decode(Machine::NATIVE, self.exception_type(), self.request.codes())
     }
 
     /// Returns the routine of `exc` or `mach_exc` that was called.
@@ -250,7 +250,7 @@ impl Drop for Exception<'_> {
 impl fmt::Debug for Exception<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Exception")
-            .field("kind", &self.kind())
+            .field("exception_type", &self.exception_type())
             .field("codes", &self.codes())
             .field("routine", &self.routine())
             .field("tag", &self.tag)

@@ -33,7 +33,7 @@ impl Exception<'_> {
         let displaced = self
             .question
             .place()
-            .and_then(|place| place.displaced(self.kind()));
+            .and_then(|place| place.displaced(self.exception_type()));
         match displaced {
             Some(Displaced { handler, thread }) => self.ask(&handler, thread.as_ref(), limit),
             None => self.decline(),
@@ -44,7 +44,7 @@ impl Exception<'_> {
     /// Declines also if the handler's port is any of this server's, or, without a server, the one that the request arrived on; and if
     /// the handler's behavior needs what the request lacks.
     pub fn forward_to(self, previous: &Previous, limit: Timeout) -> Answered {
-        match previous.handler(self.kind()) {
+        match previous.handler(self.exception_type()) {
             Some(handler) => self.ask(handler, None, limit),
             None => self.decline(),
         }

@@ -1,7 +1,7 @@
 //! What an answer needs of a request: the reply right, the rights that came with it, and where the reply goes.
 
 use crate::answer::return_code;
-use crate::error::ReplyError;
+use crate::error::AnswerError;
 use crate::wire::message;
 use core::mem;
 use mach_sys::kern_return::KernError;
@@ -153,7 +153,7 @@ impl Question {
         handled: bool,
         state: Option<NewState<'_>>,
         buffer: &mut [u32],
-    ) -> Result<(), ReplyError> {
+    ) -> Result<(), AnswerError> {
         match self.encode(handled, state, pod::word_bytes_mut(buffer)) {
             Ok(size) => self.send(size, buffer),
             Err(error) => {
@@ -169,7 +169,7 @@ impl Question {
         handled: bool,
         state: Option<NewState<'_>>,
         bytes: &mut [u8],
-    ) -> Result<usize, ReplyError> {
+    ) -> Result<usize, AnswerError> {
         let carries_state = self.routine.has_state();
         let code = return_code(handled, carries_state, state.is_some());
         Ok(match state {
@@ -182,14 +182,14 @@ impl Question {
 
     /// Sends the reply. The request's rights are released before it leaves: after it the thread may have exited, and its name be
     /// another thread's. It is in flight no more then: a thread that goes on because of the reply finds its route idle.
-    pub(crate) fn send(&mut self, size: usize, buffer: &mut [u32]) -> Result<(), ReplyError> {
+    pub(crate) fn send(&mut self, size: usize, buffer: &mut [u32]) -> Result<(), AnswerError> {
         if !self.origin.is_current() {
             self.forget();
-            return Err(ReplyError::NobodyWaits);
+            return Err(AnswerError::NobodyWaits);
         }
         self.rights = Rights::default();
         self.place = None;
-        let reply = self.reply.take().ok_or(ReplyError::NobodyWaits)?;
+        let reply = self.reply.take().ok_or(AnswerError::NobodyWaits)?;
         match message::send(buffer, size) {
             // The message used the right up.
             Ok(()) => {
@@ -202,8 +202,8 @@ impl Question {
                 }
                 Err(match unsent.code {
                     // The wait was aborted, or the thread terminated: the right is a dead name, which dropping it releases.
-                    KernError::SEND_INVALID_DEST => ReplyError::NobodyWaits,
-                    code => ReplyError::Kernel(code),
+                    KernError::SEND_INVALID_DEST => AnswerError::NobodyWaits,
+                    code => AnswerError::Kernel(code),
                 })
             }
         }

@@ -154,7 +154,7 @@ impl Slot {
                 generation,
                 route: self.route.load(Ordering::Acquire),
                 tag: self.tag.load(Ordering::Acquire),
-                kind: ExceptionType::new(self.kind.load(Ordering::Acquire)),
+                exception_type: ExceptionType::new(self.kind.load(Ordering::Acquire)),
                 since: self.since.load(Ordering::Acquire),
                 deadline: self.deadline.load(Ordering::Acquire),
             };

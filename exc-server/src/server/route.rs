@@ -68,14 +68,14 @@ impl Route {
     ///
     /// # Errors
     /// The kernel's refusal, such as for a thread that has exited. The route is closed all the same.
-    pub fn unroute(mut self) -> Result<(Unrouted, Restored), InstallError> {
+    pub fn unroute(mut self) -> Result<(DetachedRoute, Restored), InstallError> {
         self.passed_on = true;
-        let unrouted = Unrouted {
+        let detached = DetachedRoute {
             shared: Arc::clone(&self.shared),
             id: self.id,
         };
-        let restored = unrouted.shared.unroute(unrouted.id)?;
-        Ok((unrouted, restored))
+        let restored = detached.shared.unroute(detached.id)?;
+        Ok((detached, restored))
     }
 
     /// Closes the route, all steps at once.
@@ -83,8 +83,8 @@ impl Route {
     /// # Errors
     /// As [`unroute`](Self::unroute).
     pub fn close(self) -> Result<Restored, InstallError> {
-        let (unrouted, restored) = self.unroute()?;
-        unrouted.close_port();
+        let (detached, restored) = self.unroute()?;
+        detached.close_port();
         Ok(restored)
     }
 }
@@ -101,12 +101,12 @@ impl Drop for Route {
 /// A route whose previous handlers are registered again; its port is still open.
 #[must_use = "dropping it closes the port"]
 #[derive(Debug)]
-pub struct Unrouted {
+pub struct DetachedRoute {
     shared: Arc<Local<Shared>>,
     id: RouteId,
 }
 
-impl Unrouted {
+impl DetachedRoute {
     /// Waits until no request of this route is in flight, deferred ones included. In the child of a fork none is.
     ///
     /// # Errors
@@ -128,7 +128,7 @@ impl Unrouted {
     }
 }
 
-impl Drop for Unrouted {
+impl Drop for DetachedRoute {
     fn drop(&mut self) {
         self.shared.close_port(self.id);
     }

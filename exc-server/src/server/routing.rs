@@ -34,7 +34,7 @@ impl Routing {
     /// Allows behaviors that do not name the task at task level: children inherit the registration (B6.3), and their exceptions look
     /// like the task's own. Exceptions of other tasks are handled too; without this they are declined.
     #[must_use]
-    pub const fn children_need_not_be_told_apart(mut self) -> Self {
+    pub const fn accept_child_tasks(mut self) -> Self {
         self.anonymous_task = true;
         self
     }

@@ -1,6 +1,6 @@
 //! The server: a thread on a port set.
 
-use crate::error::{RouteError, StartError};
+use crate::error::{RouteError, ServerStartError};
 use crate::local::Local;
 use crate::registration::target::Target;
 use crate::request::deferrals::Deferrals;
@@ -22,14 +22,14 @@ use std::thread::JoinHandle;
 /// Configures a [`Server`].
 #[must_use]
 #[derive(Clone, Debug)]
-pub struct Builder {
+pub struct ServerBuilder {
     name: String,
     stack_size: usize,
     on_panic: PanicPolicy,
     deferrals: usize,
 }
 
-impl Default for Builder {
+impl Default for ServerBuilder {
     fn default() -> Self {
         Self {
             name: "exc-server".into(),
@@ -40,7 +40,7 @@ impl Default for Builder {
     }
 }
 
-impl Builder {
+impl ServerBuilder {
     /// The smallest stack, in bytes: the server's own frames and messages need about half of it.
     pub const MIN_STACK_SIZE: usize = 64 * 1024;
     /// The largest stack, in bytes.
@@ -74,23 +74,23 @@ impl Builder {
     ///
     /// # Errors
     /// A setting is out of its range, or the server's ports or its thread could not be made.
-    pub fn start(self, handler: impl Handler) -> Result<Server, StartError> {
+    pub fn start(self, handler: impl Handler) -> Result<Server, ServerStartError> {
         // `std::thread::Builder` panics on these.
         if self.name.contains('\0') {
-            return Err(StartError::Name { name: self.name });
+            return Err(ServerStartError::Name { name: self.name });
         }
         if !(Self::MIN_STACK_SIZE..=Self::MAX_STACK_SIZE).contains(&self.stack_size) {
-            return Err(StartError::StackSize {
+            return Err(ServerStartError::StackSize {
                 bytes: self.stack_size,
                 min: Self::MIN_STACK_SIZE,
                 max: Self::MAX_STACK_SIZE,
             });
         }
         let deferrals = Deferrals::new(self.deferrals)?;
-        let set = PortSet::new().map_err(StartError::Port)?;
-        let control = ReceiveRight::new().map_err(StartError::Port)?;
-        set.insert(&control).map_err(StartError::Port)?;
-        let wake = control.make_send().map_err(StartError::Port)?;
+        let set = PortSet::new().map_err(ServerStartError::Port)?;
+        let control = ReceiveRight::new().map_err(ServerStartError::Port)?;
+        set.insert(&control).map_err(ServerStartError::Port)?;
+        let wake = control.make_send().map_err(ServerStartError::Port)?;
         let control = Local::new(control);
         let shared = Arc::new(Local::new(Shared::new(set, deferrals)));
         let serving = Arc::clone(&shared);
@@ -118,7 +118,7 @@ impl Builder {
                 // The control port lives as long as something may be sent to it.
                 drop(control);
             })
-            .map_err(StartError::Thread)?;
+            .map_err(ServerStartError::Thread)?;
         ready.wait();
         Ok(Server {
             shared,
@@ -143,15 +143,15 @@ pub struct Server {
 
 impl Server {
     /// Returns a builder, which configures a server.
-    pub fn builder() -> Builder {
-        Builder::default()
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
     }
 
-    /// Starts a server with what [`Builder`] has by default.
+    /// Starts a server with what [`ServerBuilder`] has by default.
     ///
     /// # Errors
     /// Its ports or its thread could not be made.
-    pub fn start(handler: impl Handler) -> Result<Self, StartError> {
+    pub fn start(handler: impl Handler) -> Result<Self, ServerStartError> {
         Self::builder().start(handler)
     }
 

@@ -170,7 +170,7 @@ impl Shared {
     }
 
     fn close(&self, port: Port) {
-        // Of a route that was not unrouted. A thread that is gone has nothing to put back.
+        // Of a route that was not detached. A thread that is gone has nothing to put back.
         drop(self.table.take(port.id));
         self.silence(&port);
         // Stale from here on: what was deferred before is found, what is deferred after is refused.
