@@ -1,7 +1,5 @@
 //! The configuration of the emulated kernel: plain data.
 
-use crate::rules::Generation;
-
 /// Configures the emulated Mach. Start from `default` and change fields:
 ///
 /// ```
@@ -58,4 +56,17 @@ pub enum WhenDisplaced {
     Leave,
     /// Installs its own handler again. The new handler becomes the signal fallback: it runs for faults that no exception handler wants.
     TakeBack,
+}
+
+/// A macOS whose kernel is imitated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Generation {
+    /// macOS 11 (xnu-7195).
+    MacOs11,
+    /// macOS 15.4 to 15.6 (xnu-11417).
+    MacOs15,
+    /// macOS 26 (xnu-12377).
+    #[default]
+    MacOs26,
 }

@@ -27,11 +27,9 @@
 
 mod config;
 mod error;
-mod rules;
 
-pub use config::{Config, WhenDisplaced};
+pub use config::{Config, Generation, WhenDisplaced};
 pub use error::{HostError, ReserveError, StartError};
-pub use rules::Generation;
 
 /// What is here on hosts that have no Mach of their own.
 macro_rules! without_mach {
@@ -49,6 +47,7 @@ without_mach! {
     pub(crate) mod host;
     pub(crate) mod ipc;
     mod process;
+    mod rules;
     #[allow(missing_docs, clippy::missing_safety_doc)]
     pub mod system;
     pub(crate) mod thread;

@@ -1,21 +1,9 @@
 //! The rules that differ from one macOS to the next (kernel-semantics F, F5, F6), and the sizes of an emulated kernel.
 
+use crate::config::Generation;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::mig::Routine;
 use mach_wire::thread_state::THREAD_STATE_MAX;
-
-/// A macOS whose kernel is imitated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Generation {
-    /// macOS 11 (xnu-7195).
-    MacOs11,
-    /// macOS 15.4 to 15.6 (xnu-11417).
-    MacOs15,
-    /// macOS 26 (xnu-12377).
-    #[default]
-    MacOs26,
-}
 
 /// Slots of the largest name table that XNU makes (C0.7).
 const LARGEST_TABLE: u32 = 305_834;

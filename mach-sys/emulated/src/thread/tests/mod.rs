@@ -5,7 +5,8 @@ use super::object::{TaskId, ThreadId};
 use super::{life, task};
 use crate::ipc::mach_port;
 use crate::ipc::name::Name;
-use crate::rules::{Generation, Limits, Rules};
+use crate::config::Generation;
+use crate::rules::{Limits, Rules};
 use mach_wire::kern_return::KernReturn;
 use mach_wire::port::PortRight;
 
