@@ -171,6 +171,9 @@ pub enum RouteError {
     /// All places for routes are taken.
     #[error("the server has {0} routes, and no room for more")]
     Full(u32),
+    /// The target is the server's own thread: a fault there would wait for itself.
+    #[error("the server's own thread cannot answer its own exceptions")]
+    ServerThread,
     /// The server was shut down, or this is the child of a fork, where no server thread runs.
     #[error("the server was shut down")]
     Stopped,

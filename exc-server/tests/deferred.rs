@@ -187,8 +187,12 @@ fn whatever_becomes_of_the_key_the_thread_does_not_wait_for_ever() {
                 End::DeadlinePasses,
             ] {
                 for fate in [KeyFate::Kept, KeyFate::Forgotten, KeyFate::DroppedInAPanic] {
-                    let limit = match end {
-                        End::DeadlinePasses => Timeout::After(Duration::from_millis(20)),
+                    let limit = match (end, fate) {
+                        // Its key is dropped long before.
+                        (End::DeadlinePasses, KeyFate::DroppedInAPanic) => {
+                            Timeout::After(Duration::from_secs(600))
+                        }
+                        (End::DeadlinePasses, _) => Timeout::After(Duration::from_millis(20)),
                         _ => Timeout::Never,
                     };
                     let (server, receive) = deferring(1, limit);
@@ -199,6 +203,8 @@ fn whatever_becomes_of_the_key_the_thread_does_not_wait_for_ever() {
                         give.send(own).expect("the test listens");
                         wait_routed.recv().expect("a route");
                         undefined_instruction();
+                        // It lives until its route was looked at.
+                        let _ = wait_routed.recv();
                     });
                     let thread = take.recv().expect("a thread");
                     let route = server.route(Target::Thread(&thread), &ROUTING);
@@ -231,6 +237,7 @@ fn whatever_becomes_of_the_key_the_thread_does_not_wait_for_ever() {
                         End::ServerDrops => server = None,
                         End::DeadlinePasses => {}
                     }
+                    drop(routed);
                     faulting.join().expect("the thread went on");
                     declined += 1;
                     wait_until("the next level has it", || {

@@ -9,7 +9,10 @@ use exc_server::{
 use mach_sys::exception::ExceptionMask;
 use mach_sys::rights::{Census, ReceiveRight, TaskRight, ThreadRight};
 use std::time::Duration;
-use support::{UNDEFINED, fallback, in_own_process, on_a_thread, skip, undefined_instruction};
+use support::{
+    UNDEFINED, fallback, faults_on_a_thread, in_own_process, on_a_thread, skip,
+    undefined_instruction,
+};
 
 const ROUTING: Routing = Routing::new(UNDEFINED, Delivery::THREAD);
 
@@ -157,6 +160,32 @@ fn a_thread_that_is_gone_is_a_typed_error_and_leaves_nothing() {
             );
             drop(right);
             support::wait_for_census(before);
+        },
+    );
+}
+
+#[test]
+fn a_server_refuses_its_own_thread_and_takes_another_servers() {
+    in_own_process(
+        "a_server_refuses_its_own_thread_and_takes_another_servers",
+        || {
+            let (tell, told) = std::sync::mpsc::channel();
+            let first = Server::start(move |exception: Exception<'_>| {
+                tell.send(ThreadRight::current().expect("the server's thread"))
+                    .expect("heard");
+                skip(exception)
+            })
+            .expect("a server");
+            let routing = Routing::new(ExceptionMask::BAD_INSTRUCTION, Delivery::THREAD);
+            faults_on_a_thread(&first, &routing, 1);
+            let itself = told.recv().expect("a thread");
+            assert_eq!(
+                first.route(Target::Thread(&itself), &routing).err(),
+                Some(RouteError::ServerThread)
+            );
+            let second = Server::start(skip).expect("a server");
+            let route = second.route(Target::Thread(&itself), &routing);
+            drop(route.expect("another server's thread"));
         },
     );
 }

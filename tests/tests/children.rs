@@ -170,7 +170,13 @@ fn r26_a_child_of_posix_spawn_that_fails_costs_its_parent_nothing() {
                     libc::posix_spawn_file_actions_destroy(&mut actions);
                     error
                 };
-                assert_ne!(error, 0, "there is no such file");
+                if error == 0 {
+                    // An emulator without `vfork` cannot hand the error over: the child says it by its exit status.
+                    let mut status = 0;
+                    // SAFETY: the child is this process's, and the result goes to a local variable.
+                    assert_eq!(unsafe { libc::waitpid(process, &mut status, 0) }, process);
+                    assert_eq!(libc::WEXITSTATUS(status), 127, "there is no such file");
+                }
             });
         },
     );

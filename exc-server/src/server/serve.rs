@@ -1,4 +1,5 @@
 //! The server thread's life: receive, hand over, make sure that an answer left.
+#![allow(unsafe_code)]
 
 use crate::answer::Outcome;
 use crate::error::ReceiveError;
@@ -28,13 +29,18 @@ pub(crate) struct Service<'a, H> {
 }
 
 impl<H: Handler> Service<'_, H> {
-    /// Serves until the server is stopped, or its set destroyed. However that ends, no thread is left waiting.
-    pub(crate) fn run(&self) {
+    /// Serves until the server is stopped, or its set destroyed. However that ends, no thread is left waiting. `ready` is called once
+    /// the thread has all names that it makes by itself.
+    pub(crate) fn run(&self, ready: impl FnOnce()) {
         let shared = self.shared;
         shared
             .thread_id
             .store(system::thread_id(), Ordering::Release);
         let _closing = CloseAll(shared);
+        // SAFETY: the calling thread is there.
+        let port = unsafe { system::thread_port(libc::pthread_self()) };
+        shared.thread_port.store(port, Ordering::Release);
+        ready();
         let source = Source {
             name: shared.set.name(),
             origin: shared.origin(),

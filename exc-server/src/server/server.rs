@@ -14,9 +14,9 @@ use crate::wire::message;
 use core::cell::Cell;
 use core::fmt;
 use mach_sys::kernel::system;
-use mach_sys::rights::{PortSet, ReceiveRight, SendRight};
-use std::sync::Arc;
+use mach_sys::rights::{PortSet, ReceiveRight, Right, SendRight};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 
 /// Configures a [`Server`].
@@ -95,6 +95,9 @@ impl Builder {
         let shared = Arc::new(Local::new(Shared::new(set, deferrals)));
         let serving = Arc::clone(&shared);
         let on_panic = self.on_panic;
+        // The thread's port gets a name before anything can be counted, or routed to it.
+        let ready = Arc::new(Barrier::new(2));
+        let begun = Arc::clone(&ready);
         let thread = std::thread::Builder::new()
             .name(self.name)
             .stack_size(self.stack_size)
@@ -107,13 +110,16 @@ impl Builder {
                     on_panic,
                     outer,
                 };
-                service.run();
+                service.run(|| {
+                    begun.wait();
+                });
                 // The handler's destructor is user code.
                 outer.restore();
                 // The control port lives as long as something may be sent to it.
                 drop(control);
             })
             .map_err(StartError::Thread)?;
+        ready.wait();
         Ok(Server {
             shared,
             wake: Local::new(wake),
@@ -158,14 +164,22 @@ impl Server {
     /// Routes a target's exceptions here, through a port of their own, until the route is closed.
     ///
     /// # Errors
-    /// The port could not be made or registered; for a task, a behavior that does not name it; no room for another route. In the child
-    /// of a fork, [`RouteError::Stopped`].
+    /// The port could not be made or registered; for a task, a behavior that does not name it; for a thread, the server's own; no room
+    /// for another route. In the child of a fork, [`RouteError::Stopped`].
+    ///
+    /// A route of the task includes the server's own thread: a fault of the handler then waits for itself. A second server, routed to
+    /// this one's thread, answers for it.
     pub fn route(&self, target: Target<'_>, routing: &Routing) -> Result<Route, RouteError> {
         let delivery = routing.delivery;
         if matches!(target, Target::Task(_)) && !delivery.names_task() && !routing.anonymous_task {
             return Err(RouteError::AnonymousTask {
                 behavior: delivery.behavior(),
             });
+        }
+        if let Target::Thread(thread) = target {
+            if thread.name().raw() == self.shared.thread_port.load(Ordering::Acquire) {
+                return Err(RouteError::ServerThread);
+            }
         }
         let (id, port) = self.shared.open(target, routing)?;
         Ok(Route::new(Arc::clone(&self.shared), id, port))

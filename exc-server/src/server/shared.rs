@@ -12,6 +12,7 @@ use crate::server::routing::Routing;
 use crate::stats::{Counters, Stats};
 use core::time::Duration;
 use mach_sys::rights::{Name, PortSet, ReceiveRight, Right};
+use mach_sys::types::MACH_PORT_NULL;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -22,8 +23,9 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) deferrals: Deferrals,
     pub(crate) stopping: AtomicBool,
-    /// The server's thread, once it runs.
+    /// The server's thread, once it runs: its identifier, and the name of its port.
     pub(crate) thread_id: AtomicU64,
+    pub(crate) thread_port: AtomicU32,
     /// Taken to open and close routes, never on the way of an exception.
     routes: Mutex<Routes>,
     /// How many are closing all routes just now.
@@ -56,6 +58,7 @@ impl Shared {
             deferrals,
             stopping: AtomicBool::new(false),
             thread_id: AtomicU64::new(0),
+            thread_port: AtomicU32::new(MACH_PORT_NULL),
             routes: Mutex::new(Routes::default()),
             closing: AtomicU32::new(0),
         }

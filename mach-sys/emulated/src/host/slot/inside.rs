@@ -20,13 +20,15 @@ struct This {
     word: Cell<u64>,
     /// Its slot's index plus one.
     slot: Cell<u32>,
-    /// Whether it has the asynchronous signals blocked until it ends.
+    /// Whether it has the asynchronous signals blocked until it says otherwise.
     blocked_for_good: Cell<bool>,
+    /// Whether it ever had: a server's thread.
+    serves: Cell<bool>,
 }
 
 thread_local! {
     static THIS: This = const {
-        This { word: Cell::new(0), slot: Cell::new(0), blocked_for_good: Cell::new(false) }
+        This { word: Cell::new(0), slot: Cell::new(0), blocked_for_good: Cell::new(false), serves: Cell::new(false) }
     };
 }
 
@@ -97,10 +99,9 @@ impl Drop for InKernel {
 }
 
 /// Returns whether the calling process is not the one that the emulation was started in, for a kernel call. One system call, but on a
-/// thread that has the asynchronous signals blocked for good: that one is a server thread, and makes no child that shares its memory and
-/// makes kernel calls.
+/// server's thread, which makes no child that shares its memory and makes kernel calls.
 pub(crate) fn is_child() -> bool {
-    match THIS.with(|this| this.blocked_for_good.get()) {
+    match THIS.with(|this| this.serves.get()) {
         true => origin::is_copy(),
         false => origin::is_child(),
     }
@@ -110,7 +111,10 @@ pub(crate) fn is_child() -> bool {
 /// five.
 pub(crate) fn block_for_good() -> Mask {
     let before = mask::change(How::Set, ASYNCHRONOUS_MASK);
-    THIS.with(|this| this.blocked_for_good.set(true));
+    THIS.with(|this| {
+        this.blocked_for_good.set(true);
+        this.serves.set(true);
+    });
     before & !SYNCHRONOUS_MASK
 }
 
