@@ -37,8 +37,7 @@ impl<H: Handler> Service<'_, H> {
             .thread_id
             .store(system::thread_id(), Ordering::Release);
         let _closing = CloseAll(shared);
-        // SAFETY: the calling thread is there.
-        let port = unsafe { system::thread_port(libc::pthread_self()) };
+        let port = system::own_thread_port();
         shared.thread_port.store(port, Ordering::Release);
         ready();
         let source = Source {
