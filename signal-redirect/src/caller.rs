@@ -1,7 +1,7 @@
 //! Calls through a bad pointer (R21).
 
-use crate::arch::Arch;
 use crate::error::RedirectError;
+use crate::machine::Machine;
 use crate::memory::Memory;
 
 /// The registers of a thread that was stopped at the first instruction of what it called, as if that had returned `value` at once.
@@ -11,11 +11,11 @@ use crate::memory::Memory;
 /// gives nonsense: the caller knows that it was a call, usually because the program counter is the fault's address.
 ///
 /// Edited into a handler's machine context, or set by the server in place of a redirect.
-pub fn return_to_caller<A: Arch>(
-    state: &A::State,
+pub fn return_to_caller<M: Machine>(
+    state: &M::State,
     value: u64,
     memory: &impl Memory,
-) -> Result<A::State, RedirectError> {
-    A::check(state)?;
-    Ok(A::returned(state, value, memory)?)
+) -> Result<M::State, RedirectError> {
+    M::check(state)?;
+    Ok(M::returned(state, value, memory)?)
 }

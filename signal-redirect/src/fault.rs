@@ -4,15 +4,15 @@ use mach_sys::darwin::DarwinSignal;
 use mach_sys::exception::ExceptionType;
 use mach_sys::thread_state::Registers;
 
-use crate::arch::{Arch, Native};
 use crate::error::RedirectError;
+use crate::machine::{Machine, Native};
 use crate::signal_info::SignalInfo;
 
 /// What stopped the thread.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Fault<A: Arch = Native> {
+pub struct Fault<M: Machine = Native> {
     cause: Cause,
-    exception: Option<A::ExceptionState>,
+    exception: Option<M::ExceptionState>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,7 +21,7 @@ enum Cause {
     Signal(SignalInfo),
 }
 
-impl<A: Arch> Fault<A> {
+impl<M: Machine> Fault<M> {
     /// An exception, with its code and subcode as they came.
     ///
     /// The handler sees the signal and `siginfo_t` that XNU would have made of it; the one thing left out is the turn from
@@ -47,7 +47,7 @@ impl<A: Arch> Fault<A> {
 
     /// What the processor said, for the machine context and `si_addr`. Without it the codes tell: of a page fault everything
     /// but whether it was a write.
-    pub const fn exception_state(mut self, state: A::ExceptionState) -> Self {
+    pub const fn exception_state(mut self, state: M::ExceptionState) -> Self {
         self.exception = Some(state);
         self
     }
@@ -55,15 +55,15 @@ impl<A: Arch> Fault<A> {
     /// The exception state for the machine context, and the signal.
     pub(crate) fn describe(
         &self,
-        state: &A::State,
-    ) -> Result<(A::ExceptionState, SignalInfo), RedirectError> {
+        state: &M::State,
+    ) -> Result<(M::ExceptionState, SignalInfo), RedirectError> {
         match self.cause {
             Cause::Signal(info) => Ok((self.exception.unwrap_or_default(), info)),
             Cause::Exception(kind, codes) => {
                 let exception = self
                     .exception
-                    .unwrap_or_else(|| A::exception_state(kind, codes));
-                let info = A::signal(kind, codes, &exception, state.pc())
+                    .unwrap_or_else(|| M::exception_state(kind, codes));
+                let info = M::signal(kind, codes, &exception, state.pc())
                     .ok_or(RedirectError::NoSignal(kind, codes[0]))?;
                 Ok((exception, info))
             }

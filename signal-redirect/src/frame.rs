@@ -22,7 +22,7 @@ use mach_sys::darwin::{
 };
 use mach_sys::pod::{self, Pod, bytes_of};
 
-use crate::arch::Arch;
+use crate::machine::Machine;
 
 /// The header: 64-bit words, which the trampolines read at fixed offsets.
 pub(crate) type Header = [u64; HEADER_WORDS];
@@ -137,9 +137,9 @@ pub(crate) struct Image {
 impl Image {
     /// `context` is the part of the machine context that the server knows; what follows up to the frame's `ucontext_t` is the
     /// trampoline's to fill.
-    pub(crate) fn new<A: Arch>(
+    pub(crate) fn new<M: Machine>(
         header: &Header,
-        context: &A::Context,
+        context: &M::Context,
         ucontext: &ucontext_t,
         siginfo: &siginfo_t,
         frame: &Frame,

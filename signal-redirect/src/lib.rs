@@ -42,12 +42,12 @@
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![deny(unsafe_code)]
 
-mod arch;
 mod caller;
 mod error;
 mod fault;
 mod frame;
 mod key;
+mod machine;
 mod mask;
 mod memory;
 #[cfg(feature = "std")]
@@ -58,20 +58,20 @@ mod signal_info;
 mod trampoline;
 mod vector_save;
 
-pub use arch::{Arch, Arm64, Native, X86_64};
 pub use caller::return_to_caller;
 pub use error::{RedirectError, ReturnError};
 pub use fault::Fault;
 pub use frame::{Frame, FrameId};
 pub use key::Key;
 pub use mach_sys::darwin::DarwinSignal;
+pub use machine::{Arm64, Machine, Native, X86_64};
 pub use mask::{Held, Mask};
 pub use memory::{Memory, Region, Unmapped};
 #[cfg(feature = "std")]
 pub use own::OwnMemory;
 pub use redirect::{Redirect, Return, Stack};
 pub use resume::Resumed;
-pub use trampoline::{Code, Entry, Handler, Trampoline, TrampolinePlan};
+pub use trampoline::{Code, Entry, SignalHandler, Trampoline, TrampolinePlan};
 pub use vector_save::VectorSave;
 
 /// The example of the README, compiled and run.

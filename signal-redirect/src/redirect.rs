@@ -5,12 +5,12 @@ use core::ops::Range;
 use mach_sys::darwin::ucontext_t;
 use mach_sys::thread_state::Registers;
 
-use crate::arch::{Arch, Native};
 use crate::error::RedirectError;
 use crate::fault::Fault;
 use crate::frame::{
     Frame, FrameId, HEADER_ALIGN, HEADER_WORDS, Header, Image, flag, stack_of, word,
 };
+use crate::machine::{Machine, Native};
 use crate::memory::Memory;
 use crate::trampoline::{Code, Entry, Trampoline, TrampolinePlan};
 
@@ -50,14 +50,14 @@ pub enum Return {
 /// ```
 #[derive(Debug, Clone)]
 #[must_use]
-pub struct Redirect<A: Arch = Native, C: Code<A> = Trampoline> {
+pub struct Redirect<M: Machine = Native, C: Code<M> = Trampoline> {
     entry: u64,
     code: C,
     stack: Stack,
     emergency: Option<Range<u64>>,
     room: u64,
     on_return: Return,
-    float: Option<A::FloatState>,
+    float: Option<M::FloatState>,
     signal_mask: u32,
     tag: u64,
     outer: Option<FrameId>,
@@ -75,15 +75,15 @@ impl Redirect {
     }
 }
 
-impl<A: Arch> Redirect<A, TrampolinePlan<A>> {
+impl<M: Machine> Redirect<M, TrampolinePlan<M>> {
     /// Plans a redirect to a handler at `entry`, through a trampoline that need not exist: for computing, not for running. The
     /// registers that [`apply`](Self::apply) returns lead to the given addresses, whatever is there.
-    pub fn plan(entry: u64, trampoline: TrampolinePlan<A>) -> Self {
+    pub fn plan(entry: u64, trampoline: TrampolinePlan<M>) -> Self {
         Self::with(entry, trampoline)
     }
 }
 
-impl<A: Arch, C: Code<A>> Redirect<A, C> {
+impl<M: Machine, C: Code<M>> Redirect<M, C> {
     fn with(entry: u64, code: C) -> Self {
         Self {
             entry,
@@ -125,10 +125,10 @@ impl<A: Arch, C: Code<A>> Redirect<A, C> {
     }
 
     /// Vector registers for the thread to go back to, in place of those it was stopped with; the machine context shows them.
-    /// All zero means a thread's first ones (R19). Those beyond [`Arch::FloatState`] stay the interrupted ones.
-    pub fn float_state(mut self, state: A::FloatState) -> Self {
-        let given = state != A::FloatState::default();
-        self.float = Some(if given { state } else { A::initial_float() });
+    /// All zero means a thread's first ones (R19). Those beyond [`Machine::FloatState`] stay the interrupted ones.
+    pub fn float_state(mut self, state: M::FloatState) -> Self {
+        let given = state != M::FloatState::default();
+        self.float = Some(if given { state } else { M::initial_float() });
         self
     }
 
@@ -158,11 +158,11 @@ impl<A: Arch, C: Code<A>> Redirect<A, C> {
     /// except in a stack that was tried before [`emergency`](Self::emergency).
     pub fn apply(
         &self,
-        state: &A::State,
-        fault: &Fault<A>,
+        state: &M::State,
+        fault: &Fault<M>,
         memory: &mut impl Memory,
-    ) -> Result<(A::State, Frame), RedirectError> {
-        A::check(state)?;
+    ) -> Result<(M::State, Frame), RedirectError> {
+        M::check(state)?;
         match (
             self.enter(state, fault, memory, &self.stack),
             &self.emergency,
@@ -177,11 +177,11 @@ impl<A: Arch, C: Code<A>> Redirect<A, C> {
 
     fn enter(
         &self,
-        state: &A::State,
-        fault: &Fault<A>,
+        state: &M::State,
+        fault: &Fault<M>,
         memory: &mut impl Memory,
         stack: &Stack,
-    ) -> Result<(A::State, Frame), RedirectError> {
+    ) -> Result<(M::State, Frame), RedirectError> {
         let (exception, info) = fault.describe(state)?;
         let frame = self.place(state.sp(), stack)?;
         let float = self.float.unwrap_or_default();
@@ -197,9 +197,9 @@ impl<A: Arch, C: Code<A>> Redirect<A, C> {
             uc_mcsize: frame.ucontext - frame.mcontext,
             uc_mcontext: frame.mcontext,
         };
-        let image = Image::new::<A>(
+        let image = Image::new::<M>(
             &self.header(state, &frame, alternate),
-            &A::context(exception, state, &float),
+            &M::context(exception, state, &float),
             &ucontext,
             &info.siginfo(),
             &frame,
@@ -208,7 +208,7 @@ impl<A: Arch, C: Code<A>> Redirect<A, C> {
         memory.write(frame.address, image.bytes())?;
 
         let mut entered = *state;
-        A::enter(&mut entered, frame.address);
+        M::enter(&mut entered, frame.address);
         entered.set_pc(self.trampoline().entry());
         entered.set_sp(frame.address);
         let signal = u64::from(info.signal.raw() as u32);
@@ -221,20 +221,20 @@ impl<A: Arch, C: Code<A>> Redirect<A, C> {
         Ok((entered, frame))
     }
 
-    fn trampoline(&self) -> &TrampolinePlan<A> {
+    fn trampoline(&self) -> &TrampolinePlan<M> {
         self.code.borrow()
     }
 
     /// Finds the frame's place on a stack.
     fn place(&self, sp: u64, stack: &Stack) -> Result<Frame, RedirectError> {
         let (top, bottom) = match stack {
-            Stack::Interrupted => (sp.checked_sub(A::RED_ZONE), 0),
+            Stack::Interrupted => (sp.checked_sub(M::RED_ZONE), 0),
             Stack::Within(range) if !is_on(range, sp) => {
                 return Err(RedirectError::ForeignStack(sp));
             }
-            Stack::Within(range) => (sp.checked_sub(A::RED_ZONE), range.start),
+            Stack::Within(range) => (sp.checked_sub(M::RED_ZONE), range.start),
             Stack::Alternate(range) if is_on(range, sp) => {
-                (sp.checked_sub(A::RED_ZONE), range.start)
+                (sp.checked_sub(M::RED_ZONE), range.start)
             }
             Stack::Alternate(range) => (Some(range.end), range.start),
         };
@@ -242,7 +242,7 @@ impl<A: Arch, C: Code<A>> Redirect<A, C> {
             top: top.unwrap_or(sp),
         };
         let save = self.trampoline().save();
-        let context = A::context_size(save);
+        let context = M::context_size(save);
         let below = save.size() + CALL;
         let address = top
             .and_then(|top| top.checked_sub(Frame::size(context)))
@@ -259,7 +259,7 @@ impl<A: Arch, C: Code<A>> Redirect<A, C> {
         Ok(Frame::at(address, context, low, depth))
     }
 
-    fn header(&self, state: &A::State, frame: &Frame, alternate: Option<&Range<u64>>) -> Header {
+    fn header(&self, state: &M::State, frame: &Frame, alternate: Option<&Range<u64>>) -> Header {
         let save = self.trampoline().save();
         let mut header = [0; HEADER_WORDS];
         header[word::ENTRY] = self.entry;
@@ -274,7 +274,7 @@ impl<A: Arch, C: Code<A>> Redirect<A, C> {
         header[word::TAG] = self.tag;
         header[word::OUTER] = self.outer.map_or(0, |outer| outer.address);
         header[word::DEPTH] = u64::from(frame.depth);
-        header[word::KEPT..word::KEPT + 4].copy_from_slice(&A::kept(state));
+        header[word::KEPT..word::KEPT + 4].copy_from_slice(&M::kept(state));
         if let Some(range) = alternate {
             header[word::STACK_START] = range.start;
             header[word::STACK_END] = range.end;

@@ -3,19 +3,19 @@
 use mach_sys::pod;
 use mach_sys::thread_state::Registers;
 
-use crate::arch::{Arch, CONTEXT_STATE, Native};
 use crate::error::ReturnError;
 use crate::frame::{FrameId, HEADER_SIZE, Header, flag, word};
+use crate::machine::{CONTEXT_STATE, Machine, Native};
 use crate::memory::Memory;
 use crate::trampoline::TrampolinePlan;
 
 /// A thread that has come out of its handler.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
-pub struct Resumed<A: Arch = Native> {
+pub struct Resumed<M: Machine = Native> {
     /// The registers to go back to: the interrupted ones with the handler's edits. System flags and selectors are the
     /// interrupted ones; vector registers the thread has restored itself.
-    pub state: A::State,
+    pub state: M::State,
     /// The redirect's tag.
     pub tag: u64,
     /// The frame that is now at an end.
@@ -24,19 +24,19 @@ pub struct Resumed<A: Arch = Native> {
     pub outer: Option<FrameId>,
 }
 
-impl<A: Arch> TrampolinePlan<A> {
+impl<M: Machine> TrampolinePlan<M> {
     /// What to do with a thread that trapped: `None` if it does not sit on the return trap, else the registers to go back to.
     ///
     /// The frame is marked as used, so that a second return from it is refused.
     pub fn return_from(
         &self,
-        state: &A::State,
+        state: &M::State,
         memory: &mut impl Memory,
-    ) -> Result<Option<Resumed<A>>, ReturnError> {
+    ) -> Result<Option<Resumed<M>>, ReturnError> {
         if state.pc() != self.trap() {
             return Ok(None);
         }
-        let frame = A::frame(state);
+        let frame = M::frame(state);
         if state.sp() != frame {
             return Err(ReturnError::Forged(frame));
         }
@@ -44,15 +44,15 @@ impl<A: Arch> TrampolinePlan<A> {
         if header[word::FLAGS] & flag::NEVER != 0 {
             return Err(ReturnError::NeverReturns(frame));
         }
-        let mut resumed: A::State = pod::zeroed();
+        let mut resumed: M::State = pod::zeroed();
         // The seal vouches for the header, which says that the context follows it: no overflow.
         memory.read(
             frame + HEADER_SIZE + CONTEXT_STATE,
             pod::bytes_of_mut(&mut resumed),
         )?;
         let [a, b, c, d] = [0, 1, 2, 3].map(|at| header[word::KEPT + at]);
-        A::restore_kept(&mut resumed, [a, b, c, d]);
-        A::check_resumable(&resumed)?;
+        M::restore_kept(&mut resumed, [a, b, c, d]);
+        M::check_resumable(&resumed)?;
         memory.write(frame, &self.key().used(frame).to_ne_bytes())?;
         Ok(Some(Resumed {
             state: resumed,

@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::thread_state::Registers;
 use port_server::with_server;
-use signal_redirect::{Arch, Entry, Handler, Key, Native, Redirect, Trampoline};
+use signal_redirect::{Entry, Key, Machine, Native, Redirect, SignalHandler, Trampoline};
 
 type Vector = [u64; 2];
 
@@ -119,7 +119,7 @@ fn trampoline() -> &'static Trampoline {
     TRAMPOLINE.get_or_init(|| Trampoline::native(Key::random()))
 }
 
-fn plan(handler: Handler) -> Redirect {
+fn plan(handler: SignalHandler) -> Redirect {
     // SAFETY: the handlers below call nothing that is not async-signal-safe while their assertions hold.
     Redirect::to(unsafe { Entry::new(handler) }, *trampoline())
 }
@@ -128,9 +128,9 @@ fn plan(handler: Handler) -> Redirect {
 ///
 /// # Safety
 /// `uc` is what a handler was given.
-unsafe fn context<'c>(uc: *mut ucontext_t) -> &'c mut <Native as Arch>::Context {
+unsafe fn context<'c>(uc: *mut ucontext_t) -> &'c mut <Native as Machine>::Context {
     // SAFETY: the redirect wrote a `ucontext_t` that points to the machine context (caller's promise).
-    unsafe { &mut *((*uc).uc_mcontext as *mut <Native as Arch>::Context) }
+    unsafe { &mut *((*uc).uc_mcontext as *mut <Native as Machine>::Context) }
 }
 
 fn compute() -> f64 {

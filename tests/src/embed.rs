@@ -5,7 +5,7 @@
 
 use core::ffi::c_int;
 use core::time::Duration;
-use signal_redirect::{Entry, Handler};
+use signal_redirect::{Entry, SignalHandler};
 use thread_mgr::{Attached, Audit, Manager};
 
 /// A runtime: the exception server and the threads that it serves.
@@ -21,7 +21,7 @@ pub struct Runtime {
 /// # Safety
 /// The handler is async-signal-safe, does not unwind, and leaves the machine context fit to resume.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn runtime_start(handler: Handler) -> *mut Runtime {
+pub unsafe extern "C" fn runtime_start(handler: SignalHandler) -> *mut Runtime {
     let Ok(audit) = Audit::start() else {
         return core::ptr::null_mut();
     };

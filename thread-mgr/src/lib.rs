@@ -54,7 +54,7 @@ pub use ends::EndStats;
 pub use error::{AttachError, BuildError, ExitError, JoinError, SpawnError};
 pub use exit::exit_now;
 pub use handle::Handle;
-pub use manager::{Builder, Manager};
+pub use manager::{Manager, ManagerBuilder};
 pub use normalize::Normalization;
 pub use outcome::{Ended, Exit};
 pub use promise::SurplusPromise;

@@ -17,7 +17,7 @@ use exc_server::{Delivery, Exception, PanicPolicy, Server, Stats};
 use mach_sys::exception::ExceptionMask;
 use mach_sys::kernel::system::Origin;
 use mach_sys::thread_state::NativeState;
-use signal_redirect::{Arch, Entry, Key, Native, Trampoline};
+use signal_redirect::{Entry, Key, Machine, Native, Trampoline};
 use std::sync::Arc;
 
 /// Starts threads, attaches existing ones, and ends them in order. Clones share it; its exception server runs until the last clone and the
@@ -29,8 +29,8 @@ pub struct Manager {
 
 impl Manager {
     /// Configures a manager that sends its threads' faults to `entry`.
-    pub fn builder(entry: Entry) -> Builder {
-        Builder {
+    pub fn builder(entry: Entry) -> ManagerBuilder {
+        ManagerBuilder {
             entry,
             mask: ExceptionMask::BAD_ACCESS
                 | ExceptionMask::BAD_INSTRUCTION
@@ -99,7 +99,7 @@ impl Manager {
 
 /// Configures a [`Manager`].
 #[must_use]
-pub struct Builder {
+pub struct ManagerBuilder {
     entry: Entry,
     mask: ExceptionMask,
     promise: Option<SurplusPromise>,
@@ -108,7 +108,7 @@ pub struct Builder {
     filter: Option<Box<Filter>>,
 }
 
-impl Builder {
+impl ManagerBuilder {
     /// Which exceptions become the handler's; bad accesses, bad instructions, arithmetic and breakpoints unless said. A handler comes
     /// back by a trap, whose exception the mask must have.
     pub fn mask(mut self, mask: ExceptionMask) -> Self {
@@ -188,9 +188,9 @@ impl Builder {
     }
 }
 
-impl fmt::Debug for Builder {
+impl fmt::Debug for ManagerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
+        f.debug_struct("ManagerBuilder")
             .field("entry", &self.entry)
             .field("mask", &self.mask)
             .field("promise", &self.promise)

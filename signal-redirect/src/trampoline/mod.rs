@@ -13,5 +13,5 @@ mod plan;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-pub use native::{Entry, Handler, Trampoline};
+pub use native::{Entry, SignalHandler, Trampoline};
 pub use plan::{Code, TrampolinePlan};

@@ -7,18 +7,18 @@ use core::ops::Deref;
 
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 
-use crate::arch::Native;
 use crate::key::Key;
+use crate::machine::Native;
 
 use super::plan::{Code, TrampolinePlan};
 
 #[cfg(target_arch = "aarch64")]
-use super::arm64 as machine;
+use super::arm64 as code;
 #[cfg(target_arch = "x86_64")]
-use super::x86_64 as machine;
+use super::x86_64 as code;
 
 /// A three-argument signal handler, with Darwin's signal number and structures.
-pub type Handler = unsafe extern "C" fn(c_int, *mut siginfo_t, *mut ucontext_t);
+pub type SignalHandler = unsafe extern "C" fn(c_int, *mut siginfo_t, *mut ucontext_t);
 
 /// A handler that threads are sent to.
 ///
@@ -32,20 +32,20 @@ pub type Handler = unsafe extern "C" fn(c_int, *mut siginfo_t, *mut ucontext_t);
 /// ```
 ///
 /// ```compile_fail,E0133
-/// # use signal_redirect::{Entry, Handler};
-/// fn without_a_promise(handler: Handler) -> Entry {
+/// # use signal_redirect::{Entry, SignalHandler};
+/// fn without_a_promise(handler: SignalHandler) -> Entry {
 ///     Entry::new(handler)
 /// }
 /// ```
 ///
 /// ```compile_fail,E0423
-/// # use signal_redirect::{Entry, Handler};
-/// fn out_of_thin_air(handler: Handler) -> Entry {
+/// # use signal_redirect::{Entry, SignalHandler};
+/// fn out_of_thin_air(handler: SignalHandler) -> Entry {
 ///     Entry(handler)
 /// }
 /// ```
 #[derive(Debug, Clone, Copy)]
-pub struct Entry(Handler);
+pub struct Entry(SignalHandler);
 
 impl Entry {
     /// Makes a handler that threads can be sent to.
@@ -92,7 +92,7 @@ impl Entry {
     /// are skipped without being dropped: none of them owns a value that must be dropped, and nothing that outlives the jump relies on
     /// one (a scoped thread, a pinned value, a borrow of the skipped stack in another thread, a lock guard).
     #[must_use]
-    pub const unsafe fn new(handler: Handler) -> Self {
+    pub const unsafe fn new(handler: SignalHandler) -> Self {
         Self(handler)
     }
 
@@ -113,7 +113,7 @@ impl Trampoline {
     /// Returns this process's trampoline. `key` seals the frames. On x86_64 the first call asks the processor what it has.
     #[must_use]
     pub fn native(key: Key) -> Self {
-        Self(TrampolinePlan::at(machine::trap(), key).vector_save(machine::vector_save()))
+        Self(TrampolinePlan::at(code::trap(), key).vector_save(code::vector_save()))
     }
 
     /// Changes the key, as for another thread.

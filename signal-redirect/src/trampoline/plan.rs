@@ -3,8 +3,8 @@
 use core::borrow::Borrow;
 use core::marker::PhantomData;
 
-use crate::arch::{Arch, Native};
 use crate::key::Key;
+use crate::machine::{Machine, Native};
 use crate::vector_save::VectorSave;
 
 /// Distance from the return trap to the entry: the trap comes first, so that one symbol names both.
@@ -23,21 +23,21 @@ pub(crate) const ENTRY: u64 = 16;
 /// }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TrampolinePlan<A: Arch = Native> {
+pub struct TrampolinePlan<M: Machine = Native> {
     trap: u64,
     save: VectorSave,
     key: Key,
-    arch: PhantomData<A>,
+    machine: PhantomData<M>,
 }
 
-impl<A: Arch> TrampolinePlan<A> {
+impl<M: Machine> TrampolinePlan<M> {
     /// Plans with a trampoline whose return trap is at `address`, and which saves no vector registers on the stack.
     pub const fn at(address: u64, key: Key) -> Self {
         Self {
             trap: address,
             save: VectorSave::NONE,
             key,
-            arch: PhantomData,
+            machine: PhantomData,
         }
     }
 
@@ -73,7 +73,7 @@ impl<A: Arch> TrampolinePlan<A> {
     }
 }
 
-/// A trampoline of machine `A`: the process's own, or one that is only planned with.
-pub trait Code<A: Arch>: Borrow<TrampolinePlan<A>> + Clone {}
+/// A trampoline of machine `M`: the process's own, or one that is only planned with.
+pub trait Code<M: Machine>: Borrow<TrampolinePlan<M>> + Clone {}
 
-impl<A: Arch> Code<A> for TrampolinePlan<A> {}
+impl<M: Machine> Code<M> for TrampolinePlan<M> {}

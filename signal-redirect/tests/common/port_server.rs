@@ -8,7 +8,7 @@ use mach_sys::mig::{self, Accept, ReplyTo};
 use mach_sys::pod::{word_bytes, word_bytes_mut};
 use mach_sys::rights::{ReceiveRight, Right, ThreadRight};
 use mach_sys::thread_state::{NativeState, ThreadState};
-use signal_redirect::{Arch, Fault, Frame, Native, OwnMemory, Redirect, Trampoline};
+use signal_redirect::{Fault, Frame, Machine, Native, OwnMemory, Redirect, Trampoline};
 
 /// What the server did: threads sent to their handler, threads brought back, the depths of their frames.
 #[derive(Default)]

@@ -219,13 +219,13 @@ fn s10_a_panic_out_of_a_handler_aborts() {
     }
 }
 
-fn plan(handler: signal_redirect::Handler) -> Redirect {
+fn plan(handler: signal_redirect::SignalHandler) -> Redirect {
     // SAFETY: the handlers of this test call nothing but atomics and allocate only where a fault cannot be inside the
     // allocator: each fault is the one in `machine::run`.
     let entry = unsafe { Entry::new(handler) };
     Redirect::to(entry, server::trampoline()).tag(0x7a67)
 }
 
-fn serve(handler: signal_redirect::Handler) {
+fn serve(handler: signal_redirect::SignalHandler) {
     server::serve_with(plan(handler));
 }

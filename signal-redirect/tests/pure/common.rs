@@ -5,7 +5,8 @@ use mach_sys::exception::ExceptionType;
 use mach_sys::pod::{self, Pod};
 use mach_sys::thread_state::Registers;
 use signal_redirect::{
-    Arch, Arm64, Fault, Frame, Key, Memory, Redirect, TrampolinePlan, Unmapped, VectorSave, X86_64,
+    Arm64, Fault, Frame, Key, Machine, Memory, Redirect, TrampolinePlan, Unmapped, VectorSave,
+    X86_64,
 };
 
 /// Memory of one range, parts of which may be protected. Remembers every write.
@@ -108,10 +109,10 @@ pub(crate) const SIZE: u64 = 0x10_000;
 pub(crate) const SP: u64 = BASE + 0x8000;
 
 /// A redirect that is only computed.
-pub(crate) type Plan<A> = Redirect<A, TrampolinePlan<A>>;
+pub(crate) type Plan<M> = Redirect<M, TrampolinePlan<M>>;
 
-/// What the tests need to know of a machine beyond [`Arch`].
-pub(crate) trait Machine: Arch {
+/// What the tests need to know of a machine beyond [`Machine`].
+pub(crate) trait TestedMachine: Machine {
     fn trampoline() -> TrampolinePlan<Self>;
     /// Flags that are set when the thread stops and must not be when the handler starts; and some that stay.
     const FLAGS_STOPPED: u64;
@@ -148,7 +149,7 @@ pub(crate) trait Machine: Arch {
     }
 }
 
-impl Machine for X86_64 {
+impl TestedMachine for X86_64 {
     // TF, DF, NT, RF, AC; CF, ZF, IF, OF, ID stay.
     const FLAGS_STOPPED: u64 = 0x255f41;
     const FLAGS_ENTERED: u64 = 0x200a41 | 0x1000;
@@ -168,7 +169,7 @@ impl Machine for X86_64 {
     }
 }
 
-impl Machine for Arm64 {
+impl TestedMachine for Arm64 {
     // BTYPE, SS, IL; N, C, DIT, SSBS stay.
     const FLAGS_STOPPED: u64 = 0xa130_1c00;
     const FLAGS_ENTERED: u64 = 0xa100_1000;
@@ -198,10 +199,10 @@ macro_rules! on_both {
     };
 }
 
-pub(crate) fn apply<A: Machine>(plan: &Plan<A>, sp: u64) -> (A::State, Frame, Stack) {
+pub(crate) fn apply<M: TestedMachine>(plan: &Plan<M>, sp: u64) -> (M::State, Frame, Stack) {
     let mut memory = Stack::new(BASE..BASE + SIZE);
     let (entered, frame) = plan
-        .apply(&A::stopped(sp), &A::fault(), &mut memory)
+        .apply(&M::stopped(sp), &M::fault(), &mut memory)
         .unwrap();
     (entered, frame, memory)
 }

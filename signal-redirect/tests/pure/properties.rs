@@ -1,6 +1,6 @@
 //! For any registers, any stack pointer and any memory.
 
-use crate::common::{BASE, HANDLER, Machine, SIZE, Stack, TRAP};
+use crate::common::{BASE, HANDLER, SIZE, Stack, TRAP, TestedMachine};
 use mach_sys::exception::ExceptionType;
 use mach_sys::pod;
 use mach_sys::thread_state::Registers;
@@ -62,9 +62,9 @@ prop_compose! {
 }
 
 /// One redirect and the way back.
-fn there_and_back<A: Machine>(case: &Case) -> Result<(), TestCaseError> {
-    let mut stopped: A::State = pod::read(&case.bytes).expect("STATE is enough");
-    A::plausible(&mut stopped);
+fn there_and_back<M: TestedMachine>(case: &Case) -> Result<(), TestCaseError> {
+    let mut stopped: M::State = pod::read(&case.bytes).expect("STATE is enough");
+    M::plausible(&mut stopped);
     stopped.set_sp(case.sp);
     let mut memory = Stack::new(BASE..BASE + SIZE);
     if let Some(page) = case.guard {
@@ -74,7 +74,7 @@ fn there_and_back<A: Machine>(case: &Case) -> Result<(), TestCaseError> {
     }
     let before = memory.bytes.clone();
     let fault = Fault::new(ExceptionType::new(case.kind), case.codes.0, case.codes.1);
-    let plan = Redirect::plan(HANDLER, A::trampoline())
+    let plan = Redirect::plan(HANDLER, M::trampoline())
         .stack(case.place.clone())
         .room(case.room)
         .tag(case.tag);
@@ -82,7 +82,7 @@ fn there_and_back<A: Machine>(case: &Case) -> Result<(), TestCaseError> {
         // Nothing at or above the interrupted frame was touched, where it has one.
         if case.place == Place::Interrupted {
             for write in &memory.writes {
-                prop_assert!(write.end <= case.sp - A::RED_ZONE);
+                prop_assert!(write.end <= case.sp - M::RED_ZONE);
             }
         }
         return Ok(());
@@ -95,9 +95,9 @@ fn there_and_back<A: Machine>(case: &Case) -> Result<(), TestCaseError> {
     }
     prop_assert!(memory.touched_every_page(frame.low..frame.high));
     match &case.place {
-        Place::Interrupted => prop_assert!(frame.high <= case.sp - A::RED_ZONE),
+        Place::Interrupted => prop_assert!(frame.high <= case.sp - M::RED_ZONE),
         Place::Within(range) => {
-            prop_assert!(range.start <= frame.low && frame.high <= case.sp - A::RED_ZONE);
+            prop_assert!(range.start <= frame.low && frame.high <= case.sp - M::RED_ZONE);
         }
         Place::Alternate(range) => {
             prop_assert!(range.start <= frame.low && frame.high <= range.end)
@@ -118,8 +118,8 @@ fn there_and_back<A: Machine>(case: &Case) -> Result<(), TestCaseError> {
         }
     }
     memory.put(frame.mcontext + 16, &expected);
-    let trap = A::at_trap(&entered);
-    let came_back = A::trampoline().return_from(&trap, &mut memory);
+    let trap = M::at_trap(&entered);
+    let came_back = M::trampoline().return_from(&trap, &mut memory);
     if case.edits.is_empty() {
         match came_back {
             Ok(Some(resumed)) => {
@@ -138,13 +138,13 @@ fn there_and_back<A: Machine>(case: &Case) -> Result<(), TestCaseError> {
         }
         // Of the flags, the handler has the user's.
         let differ = resumed.state.flags() ^ expected.flags();
-        prop_assert_eq!(differ & A::USER_FLAGS, 0);
+        prop_assert_eq!(differ & M::USER_FLAGS, 0);
         prop_assert_eq!(
-            (resumed.state.flags() ^ stopped.flags()) & !A::USER_FLAGS,
+            (resumed.state.flags() ^ stopped.flags()) & !M::USER_FLAGS,
             0
         );
         prop_assert_eq!(
-            A::trampoline().return_from(&trap, &mut memory),
+            M::trampoline().return_from(&trap, &mut memory),
             Err(ReturnError::Stale(frame.address))
         );
     }
@@ -152,16 +152,16 @@ fn there_and_back<A: Machine>(case: &Case) -> Result<(), TestCaseError> {
 }
 
 /// Any thread at the return trap, over any memory: an answer, and never a frame.
-fn nothing_is_a_frame<A: Machine>(bytes: &[u8], garbage: &[u8], sp: u64) {
-    let mut state: A::State = pod::read(bytes).expect("STATE is enough");
+fn nothing_is_a_frame<M: TestedMachine>(bytes: &[u8], garbage: &[u8], sp: u64) {
+    let mut state: M::State = pod::read(bytes).expect("STATE is enough");
     state.set_pc(TRAP);
     state.set_sp(sp);
-    *A::frame_register(&mut state) = sp;
+    *M::frame_register(&mut state) = sp;
     let mut memory = Stack::new(BASE..BASE + SIZE);
     for (at, byte) in memory.bytes.iter_mut().enumerate() {
         *byte = garbage[at % garbage.len()];
     }
-    let result = A::trampoline().return_from(&state, &mut memory);
+    let result = M::trampoline().return_from(&state, &mut memory);
     assert!(matches!(
         result,
         Err(ReturnError::Forged(_) | ReturnError::Memory(_))
@@ -203,7 +203,8 @@ fn the_cases_are_not_all_refused() {
     let mut redirected = 0;
     for _ in 0..400 {
         let case = any_case().new_tree(&mut runner).unwrap().current();
-        let mut stopped: <X86_64 as signal_redirect::Arch>::State = pod::read(&case.bytes).unwrap();
+        let mut stopped: <X86_64 as signal_redirect::Machine>::State =
+            pod::read(&case.bytes).unwrap();
         X86_64::plausible(&mut stopped);
         stopped.rsp = case.sp;
         let plan = X86_64::plan()

@@ -1,6 +1,6 @@
 //! Coming back: what is a frame, what is none, and what the handler may change; of both machines on every host.
 
-use crate::common::{BASE, Machine, SIZE, SP, Stack, TRAP, apply, key, on_both, patterned};
+use crate::common::{BASE, SIZE, SP, Stack, TRAP, TestedMachine, apply, key, on_both, patterned};
 use mach_sys::pod;
 use mach_sys::thread_state::Registers;
 use signal_redirect::{
@@ -20,9 +20,9 @@ on_both! {
     other_program_counters_are_not_the_return_trap
 }
 
-fn a_change_of_any_word_of_the_header_is_a_forgery<A: Machine>() {
-    let (entered, frame, memory) = apply::<A>(&A::plan().tag(5), SP);
-    let trap = A::at_trap(&entered);
+fn a_change_of_any_word_of_the_header_is_a_forgery<M: TestedMachine>() {
+    let (entered, frame, memory) = apply::<M>(&M::plan().tag(5), SP);
+    let trap = M::at_trap(&entered);
     let words = (frame.mcontext - frame.address) / 8;
     assert_eq!(words, 14);
     for word in 0..words {
@@ -34,7 +34,7 @@ fn a_change_of_any_word_of_the_header_is_a_forgery<A: Machine>() {
             let address = frame.address + 8 * word;
             let old: u64 = memory.get(address);
             memory.put(address, &(old ^ change));
-            let result = A::trampoline().return_from(&trap, &mut memory);
+            let result = M::trampoline().return_from(&trap, &mut memory);
             assert_eq!(
                 result,
                 Err(ReturnError::Forged(frame.address)),
@@ -44,13 +44,13 @@ fn a_change_of_any_word_of_the_header_is_a_forgery<A: Machine>() {
     }
 }
 
-fn a_frame_elsewhere_or_of_another_key_is_a_forgery<A: Machine>() {
-    let (entered, frame, mut memory) = apply::<A>(&A::plan(), SP);
-    let trap = A::at_trap(&entered);
-    let other = A::trampoline().with_key(Key::new(1));
+fn a_frame_elsewhere_or_of_another_key_is_a_forgery<M: TestedMachine>() {
+    let (entered, frame, mut memory) = apply::<M>(&M::plan(), SP);
+    let trap = M::at_trap(&entered);
+    let other = M::trampoline().with_key(Key::new(1));
     let forged = |address| Err(ReturnError::Forged(address));
     assert_eq!(other.return_from(&trap, &mut memory), forged(frame.address));
-    let derived = A::trampoline().with_key(key().derive(3));
+    let derived = M::trampoline().with_key(key().derive(3));
     assert_eq!(
         derived.return_from(&trap, &mut memory),
         forged(frame.address)
@@ -62,10 +62,10 @@ fn a_frame_elsewhere_or_of_another_key_is_a_forgery<A: Machine>() {
     let elsewhere = frame.address - 0x1000;
     memory.write(elsewhere, &copy).unwrap();
     let mut moved = trap;
-    *A::frame_register(&mut moved) = elsewhere;
+    *M::frame_register(&mut moved) = elsewhere;
     moved.set_sp(elsewhere);
     assert_eq!(
-        A::trampoline().return_from(&moved, &mut memory),
+        M::trampoline().return_from(&moved, &mut memory),
         forged(elsewhere)
     );
 
@@ -77,18 +77,18 @@ fn a_frame_elsewhere_or_of_another_key_is_a_forgery<A: Machine>() {
         (BASE, BASE),
     ] {
         let mut state = trap;
-        *A::frame_register(&mut state) = register;
+        *M::frame_register(&mut state) = register;
         state.set_sp(sp);
         assert_eq!(
-            A::trampoline().return_from(&state, &mut memory),
+            M::trampoline().return_from(&state, &mut memory),
             forged(register)
         );
     }
     for nowhere in [0, 64, BASE + SIZE, u64::MAX - 63] {
         let mut state = trap;
-        *A::frame_register(&mut state) = nowhere;
+        *M::frame_register(&mut state) = nowhere;
         state.set_sp(nowhere);
-        let result = A::trampoline().return_from(&state, &mut memory);
+        let result = M::trampoline().return_from(&state, &mut memory);
         assert_eq!(
             result,
             Err(ReturnError::Memory(Unmapped { address: nowhere }))
@@ -96,33 +96,33 @@ fn a_frame_elsewhere_or_of_another_key_is_a_forgery<A: Machine>() {
     }
     // And the true one still works.
     assert!(
-        A::trampoline()
+        M::trampoline()
             .return_from(&trap, &mut memory)
             .unwrap()
             .is_some()
     );
 }
 
-fn a_frame_is_returned_from_once<A: Machine>() {
-    let (entered, frame, mut memory) = apply::<A>(&A::plan(), SP);
-    let trap = A::at_trap(&entered);
-    let resumed = A::trampoline()
+fn a_frame_is_returned_from_once<M: TestedMachine>() {
+    let (entered, frame, mut memory) = apply::<M>(&M::plan(), SP);
+    let trap = M::at_trap(&entered);
+    let resumed = M::trampoline()
         .return_from(&trap, &mut memory)
         .unwrap()
         .unwrap();
-    assert_eq!(resumed.state, A::stopped(SP));
+    assert_eq!(resumed.state, M::stopped(SP));
     for _ in 0..2 {
-        let again = A::trampoline().return_from(&trap, &mut memory);
+        let again = M::trampoline().return_from(&trap, &mut memory);
         assert_eq!(again, Err(ReturnError::Stale(frame.address)));
     }
     // A new frame at the same place is a new frame.
-    A::plan()
-        .apply(&A::stopped(SP), &A::fault(), &mut memory)
+    M::plan()
+        .apply(&M::stopped(SP), &M::fault(), &mut memory)
         .unwrap();
-    assert!(A::trampoline().return_from(&trap, &mut memory).is_ok());
+    assert!(M::trampoline().return_from(&trap, &mut memory).is_ok());
     // A frame that cannot be marked as used is not returned from: it could be used again.
-    A::plan()
-        .apply(&A::stopped(SP), &A::fault(), &mut memory)
+    M::plan()
+        .apply(&M::stopped(SP), &M::fault(), &mut memory)
         .unwrap();
     struct ReadOnly(Stack);
     impl Memory for ReadOnly {
@@ -133,49 +133,49 @@ fn a_frame_is_returned_from_once<A: Machine>() {
             Err(Unmapped { address })
         }
     }
-    let result = A::trampoline().return_from(&trap, &mut ReadOnly(memory));
+    let result = M::trampoline().return_from(&trap, &mut ReadOnly(memory));
     let unmapped = Unmapped {
         address: frame.address,
     };
     assert_eq!(result, Err(ReturnError::Memory(unmapped)));
 }
 
-fn a_handler_that_must_not_return_is_told_so<A: Machine>() {
-    let (entered, frame, mut memory) = apply::<A>(&A::plan().on_return(Return::Never), SP);
-    let result = A::trampoline().return_from(&A::at_trap(&entered), &mut memory);
+fn a_handler_that_must_not_return_is_told_so<M: TestedMachine>() {
+    let (entered, frame, mut memory) = apply::<M>(&M::plan().on_return(Return::Never), SP);
+    let result = M::trampoline().return_from(&M::at_trap(&entered), &mut memory);
     assert_eq!(result, Err(ReturnError::NeverReturns(frame.address)));
 }
 
 /// A thread in its third handler: the registers that each level interrupted, the frames, and the registers that enter each.
-struct Nested<A: Machine> {
-    stopped: Vec<A::State>,
+struct Nested<M: TestedMachine> {
+    stopped: Vec<M::State>,
     frames: Vec<Frame>,
-    entered: Vec<A::State>,
+    entered: Vec<M::State>,
     memory: Stack,
 }
 
 /// The third frame goes to the emergency stack.
-fn nested<A: Machine>(emergency: core::ops::Range<u64>) -> Nested<A> {
+fn nested<M: TestedMachine>(emergency: core::ops::Range<u64>) -> Nested<M> {
     let mut memory = Stack::new(BASE..BASE + SIZE);
-    let mut stopped = vec![A::stopped(SP)];
+    let mut stopped = vec![M::stopped(SP)];
     let mut frames: Vec<Frame> = Vec::new();
     let mut entered = Vec::new();
     for depth in 0..3u32 {
-        let mut plan = A::plan()
+        let mut plan = M::plan()
             .tag(u64::from(depth))
             .inside(frames.last().map(Frame::id));
         if depth == 2 {
             plan = plan.stack(Place::Alternate(emergency.clone()));
         }
         let (state, frame) = plan
-            .apply(&stopped[depth as usize], &A::fault(), &mut memory)
+            .apply(&stopped[depth as usize], &M::fault(), &mut memory)
             .unwrap();
         assert_eq!(frame.depth, depth);
         frames.push(frame);
         entered.push(state);
         // The handler has used some stack when it faults itself.
-        let mut inner: A::State = patterned(40 + depth as u8);
-        A::plausible(&mut inner);
+        let mut inner: M::State = patterned(40 + depth as u8);
+        M::plausible(&mut inner);
         inner.set_sp(frame.low - 24 * u64::from(depth));
         stopped.push(inner);
     }
@@ -189,12 +189,12 @@ fn nested<A: Machine>(emergency: core::ops::Range<u64>) -> Nested<A> {
 
 const EMERGENCY: core::ops::Range<u64> = BASE + 0xa000..BASE + 0xe000;
 
-fn frames_nest<A: Machine>() {
-    let mut thread = nested::<A>(EMERGENCY);
+fn frames_nest<M: TestedMachine>() {
+    let mut thread = nested::<M>(EMERGENCY);
     assert!(thread.frames[1].high <= thread.frames[0].low);
     for depth in (0..3).rev() {
-        let trap = A::at_trap(&thread.entered[depth]);
-        let resumed = A::trampoline()
+        let trap = M::at_trap(&thread.entered[depth]);
+        let resumed = M::trampoline()
             .return_from(&trap, &mut thread.memory)
             .unwrap()
             .unwrap();
@@ -206,10 +206,10 @@ fn frames_nest<A: Machine>() {
     }
 }
 
-fn r27_a_throw_ends_the_frames_that_it_leaves<A: Machine>() {
-    let mut thread = nested::<A>(EMERGENCY);
+fn r27_a_throw_ends_the_frames_that_it_leaves<M: TestedMachine>() {
+    let mut thread = nested::<M>(EMERGENCY);
     let frames: Vec<_> = thread.frames.iter().map(Frame::id).collect();
-    let at = |from: usize, sp| A::trampoline().still_inside(frames[from], sp, &thread.memory);
+    let at = |from: usize, sp| M::trampoline().still_inside(frames[from], sp, &thread.memory);
     for (from, sp, innermost) in [
         // In the third handler, on the emergency stack; at its trampoline's entry.
         (2, thread.frames[2].low - 64, Some(2)),
@@ -233,59 +233,59 @@ fn r27_a_throw_ends_the_frames_that_it_leaves<A: Machine>() {
         );
     }
     // Used up, overwritten, unmapped.
-    let trap = A::at_trap(&thread.entered[2]);
-    A::trampoline()
+    let trap = M::at_trap(&thread.entered[2]);
+    M::trampoline()
         .return_from(&trap, &mut thread.memory)
         .unwrap();
-    let stale = A::trampoline().still_inside(frames[2], SP, &thread.memory);
+    let stale = M::trampoline().still_inside(frames[2], SP, &thread.memory);
     assert_eq!(stale, Err(ReturnError::Stale(frames[2].address)));
     thread.memory.put(frames[0].address + 40, &1u64);
-    let forged = A::trampoline().still_inside(frames[1], SP, &thread.memory);
+    let forged = M::trampoline().still_inside(frames[1], SP, &thread.memory);
     assert_eq!(forged, Err(ReturnError::Forged(frames[0].address)));
     let nowhere = FrameId {
         address: 64,
         depth: 0,
     };
-    let unmapped = A::trampoline().still_inside(nowhere, SP, &thread.memory);
+    let unmapped = M::trampoline().still_inside(nowhere, SP, &thread.memory);
     assert_eq!(unmapped, Err(ReturnError::Memory(Unmapped { address: 64 })));
 }
 
 /// A server that named a frame which was over already, where the new one came to lie.
-fn a_frame_inside_of_itself_is_no_endless_walk<A: Machine>() {
-    let (_, first, mut memory) = apply::<A>(&A::plan(), SP);
+fn a_frame_inside_of_itself_is_no_endless_walk<M: TestedMachine>() {
+    let (_, first, mut memory) = apply::<M>(&M::plan(), SP);
     for depth in [0, 7, u32::MAX] {
         let itself = FrameId {
             address: first.address,
             depth,
         };
-        let plan = A::plan().inside(Some(itself));
+        let plan = M::plan().inside(Some(itself));
         let (_, frame) = plan
-            .apply(&A::stopped(SP), &A::fault(), &mut memory)
+            .apply(&M::stopped(SP), &M::fault(), &mut memory)
             .unwrap();
         assert_eq!(frame.address, first.address);
-        let left = A::trampoline().still_inside(frame.id(), SP, &memory);
+        let left = M::trampoline().still_inside(frame.id(), SP, &memory);
         assert_eq!(left, Ok(None));
     }
 }
 
-fn what_is_the_kernels_is_not_the_handlers<A: Machine>() {
+fn what_is_the_kernels_is_not_the_handlers<M: TestedMachine>() {
     let mut memory = Stack::new(BASE..BASE + SIZE);
-    let mut stopped = A::stopped(SP);
-    stopped.set_flags(A::FLAGS_STOPPED);
-    let (entered, frame) = A::plan().apply(&stopped, &A::fault(), &mut memory).unwrap();
+    let mut stopped = M::stopped(SP);
+    stopped.set_flags(M::FLAGS_STOPPED);
+    let (entered, frame) = M::plan().apply(&stopped, &M::fault(), &mut memory).unwrap();
     // The handler inverts every bit of every register, then mends what could not be resumed.
-    let mut edited: A::State = memory.get(frame.mcontext + 16);
+    let mut edited: M::State = memory.get(frame.mcontext + 16);
     for byte in pod::bytes_of_mut(&mut edited) {
         *byte = !*byte;
     }
     edited.set_pc(0x4000_5678);
     edited.set_sp(SP + 64);
     memory.put(frame.mcontext + 16, &edited);
-    let resumed = A::trampoline()
-        .return_from(&A::at_trap(&entered), &mut memory)
+    let resumed = M::trampoline()
+        .return_from(&M::at_trap(&entered), &mut memory)
         .unwrap()
         .unwrap();
-    let user = A::USER_FLAGS;
+    let user = M::USER_FLAGS;
     let mut expected = edited;
     expected.set_flags(edited.flags() & user | stopped.flags() & !user);
     assert_eq!(resumed.state.flags(), expected.flags());
@@ -296,12 +296,12 @@ fn what_is_the_kernels_is_not_the_handlers<A: Machine>() {
     }
 }
 
-fn other_program_counters_are_not_the_return_trap<A: Machine>() {
-    let (entered, _, mut memory) = apply::<A>(&A::plan(), SP);
+fn other_program_counters_are_not_the_return_trap<M: TestedMachine>() {
+    let (entered, _, mut memory) = apply::<M>(&M::plan(), SP);
     for pc in [0, TRAP - 1, TRAP + 1, TRAP + 4, TRAP + 16, u64::MAX] {
-        let mut state = A::at_trap(&entered);
+        let mut state = M::at_trap(&entered);
         state.set_pc(pc);
-        assert_eq!(A::trampoline().return_from(&state, &mut memory), Ok(None));
+        assert_eq!(M::trampoline().return_from(&state, &mut memory), Ok(None));
     }
 }
 

@@ -1,13 +1,13 @@
 //! Diverting: the pure rewriter, of both machines on every host.
 
 use crate::common::{
-    BASE, HANDLER, Machine, SIZE, SP, Stack, TRAP, apply, key, on_both, patterned,
+    BASE, HANDLER, SIZE, SP, Stack, TRAP, TestedMachine, apply, key, on_both, patterned,
 };
 use mach_sys::darwin::{siginfo_t, stack_t, ucontext_t};
 use mach_sys::pod::Pod;
 use mach_sys::thread_state::Registers;
 use signal_redirect::{
-    Arch, Arm64, Redirect, RedirectError, Stack as Place, TrampolinePlan, Unmapped, X86_64,
+    Arm64, Machine, Redirect, RedirectError, Stack as Place, TrampolinePlan, Unmapped, X86_64,
 };
 
 on_both! {
@@ -23,12 +23,12 @@ on_both! {
     given_vector_registers_are_shown
 }
 
-fn the_handler_is_entered_with_everything_else_carried_over<A: Machine>() {
-    let mut stopped = A::stopped(SP);
-    stopped.set_flags(A::FLAGS_STOPPED);
+fn the_handler_is_entered_with_everything_else_carried_over<M: TestedMachine>() {
+    let mut stopped = M::stopped(SP);
+    stopped.set_flags(M::FLAGS_STOPPED);
     let mut memory = Stack::new(BASE..BASE + SIZE);
-    let plan = A::plan().tag(0x7a6);
-    let (entered, frame) = plan.apply(&stopped, &A::fault(), &mut memory).unwrap();
+    let plan = M::plan().tag(0x7a6);
+    let (entered, frame) = plan.apply(&stopped, &M::fault(), &mut memory).unwrap();
 
     assert_eq!(entered.pc(), TRAP + 16);
     assert_eq!(entered.sp(), frame.address);
@@ -36,7 +36,7 @@ fn the_handler_is_entered_with_everything_else_carried_over<A: Machine>() {
     assert_eq!(entered.argument(1), Some(frame.siginfo));
     assert_eq!(entered.argument(2), Some(frame.ucontext));
     assert_eq!(entered.argument(3), Some(0x7a6));
-    assert_eq!(entered.flags(), A::FLAGS_ENTERED);
+    assert_eq!(entered.flags(), M::FLAGS_ENTERED);
 
     // Put those back, and it is the stopped thread.
     let mut rest = entered;
@@ -44,37 +44,37 @@ fn the_handler_is_entered_with_everything_else_carried_over<A: Machine>() {
         rest.set_argument(number, stopped.argument(number).unwrap());
     }
     let mut original = stopped;
-    *A::frame_register(&mut rest) = *A::frame_register(&mut original);
+    *M::frame_register(&mut rest) = *M::frame_register(&mut original);
     rest.set_pc(stopped.pc());
     rest.set_sp(stopped.sp());
     rest.set_flags(stopped.flags());
     assert_eq!(rest, stopped);
 }
 
-fn the_handler_finds_darwins_structures<A: Machine>() {
-    let plan = A::plan().signal_mask(0x4002);
-    let (_, frame, memory) = apply::<A>(&plan, SP);
+fn the_handler_finds_darwins_structures<M: TestedMachine>() {
+    let plan = M::plan().signal_mask(0x4002);
+    let (_, frame, memory) = apply::<M>(&plan, SP);
     let info: siginfo_t = memory.get(frame.siginfo);
     assert_eq!((info.si_signo, info.si_errno), (11, 0));
     assert_eq!(info.si_addr, 0x1234_5678);
     let context: ucontext_t = memory.get(frame.ucontext);
     assert_eq!(context.uc_mcontext, frame.mcontext);
-    assert_eq!(context.uc_mcsize, A::CONTEXT_SIZE);
-    assert_eq!(frame.ucontext - frame.mcontext, A::CONTEXT_SIZE);
+    assert_eq!(context.uc_mcsize, M::CONTEXT_SIZE);
+    assert_eq!(frame.ucontext - frame.mcontext, M::CONTEXT_SIZE);
     assert_eq!(context.uc_sigmask, 0x4002);
     assert_eq!((context.uc_onstack, context.uc_link), (0, 0));
     assert_eq!(context.uc_stack.ss_flags, 4, "SS_DISABLE");
     // `es` first, of 16 bytes on both machines, then `ss`.
-    assert_eq!(memory.get::<A::State>(frame.mcontext + 16), A::stopped(SP));
+    assert_eq!(memory.get::<M::State>(frame.mcontext + 16), M::stopped(SP));
     // Each part at the alignment of its C type; FXSAVE's image, 192 bytes in, at 16.
     assert_eq!(frame.mcontext % 16, 0);
     assert_eq!(frame.ucontext % 8, 0);
     assert_eq!(frame.siginfo % 8, 0);
 }
 
-fn any_stack_pointer_gives_an_aligned_frame_below_the_red_zone<A: Machine>() {
+fn any_stack_pointer_gives_an_aligned_frame_below_the_red_zone<M: TestedMachine>() {
     for sp in SP - 130..SP + 130 {
-        let (entered, frame, memory) = apply::<A>(&A::plan(), sp);
+        let (entered, frame, memory) = apply::<M>(&M::plan(), sp);
         assert_eq!(entered.sp() % 64, 0);
         assert!(frame.high <= sp - 128, "{sp:#x}");
         assert!(
@@ -87,12 +87,12 @@ fn any_stack_pointer_gives_an_aligned_frame_below_the_red_zone<A: Machine>() {
     }
 }
 
-fn impossible_stack_pointers_are_answers<A: Machine>() {
+fn impossible_stack_pointers_are_answers<M: TestedMachine>() {
     let full = |sp| {
         let mut memory = Stack::new(0..0x1000);
-        let mut stopped = A::stopped(sp);
+        let mut stopped = M::stopped(sp);
         stopped.set_sp(sp);
-        let result = A::plan().apply(&stopped, &A::fault(), &mut memory);
+        let result = M::plan().apply(&stopped, &M::fault(), &mut memory);
         assert!(memory.writes.is_empty());
         result.map(|_| ()).unwrap_err()
     };
@@ -115,17 +115,17 @@ fn impossible_stack_pointers_are_answers<A: Machine>() {
     // Room that reaches below address 0.
     let mut memory = Stack::new(0..0x10_000);
     for room in [0x1_0000, u64::MAX] {
-        let result = A::plan()
+        let result = M::plan()
             .room(room)
-            .apply(&A::stopped(0xf000), &A::fault(), &mut memory);
+            .apply(&M::stopped(0xf000), &M::fault(), &mut memory);
         assert!(matches!(result, Err(RedirectError::StackFull { .. })));
     }
 }
 
-fn every_page_down_to_the_lowest_used_is_written<A: Machine>() {
+fn every_page_down_to_the_lowest_used_is_written<M: TestedMachine>() {
     for room in [0, 1, 4095, 4096, 9000] {
         for sp in (BASE + 0x7000..BASE + 0x9000).step_by(72) {
-            let (_, frame, memory) = apply::<A>(&A::plan().room(room), sp);
+            let (_, frame, memory) = apply::<M>(&M::plan().room(room), sp);
             assert!(frame.address - frame.low >= room + 16);
             assert!(
                 memory.touched_every_page(frame.low..frame.high),
@@ -136,15 +136,15 @@ fn every_page_down_to_the_lowest_used_is_written<A: Machine>() {
     }
 }
 
-fn a_guard_page_anywhere_below_is_found_before_the_thread_runs<A: Machine>() {
+fn a_guard_page_anywhere_below_is_found_before_the_thread_runs<M: TestedMachine>() {
     let guard = BASE + 0x6000..BASE + 0x7000;
     let (mut stopped_by_guard, mut fits) = (0, 0);
     for sp in (guard.start..guard.end + 0x2000).step_by(8) {
         let mut memory = Stack::new(BASE..BASE + SIZE);
         memory.protected.push(guard.clone());
-        match A::plan()
+        match M::plan()
             .room(512)
-            .apply(&A::stopped(sp), &A::fault(), &mut memory)
+            .apply(&M::stopped(sp), &M::fault(), &mut memory)
         {
             Ok((_, frame)) => {
                 assert!(frame.low >= guard.end || frame.high <= guard.start);
@@ -157,13 +157,13 @@ fn a_guard_page_anywhere_below_is_found_before_the_thread_runs<A: Machine>() {
     assert!(stopped_by_guard > 0x1000 / 8 && fits > 0x400 / 8);
 }
 
-fn a_stack_with_bounds_holds_the_whole_frame<A: Machine>() {
+fn a_stack_with_bounds_holds_the_whole_frame<M: TestedMachine>() {
     let bounds = BASE + 0x2000..BASE + 0x8000;
-    let plan = A::plan().stack(Place::Within(bounds.clone()));
+    let plan = M::plan().stack(Place::Within(bounds.clone()));
     let at = |sp| {
         let mut memory = Stack::new(BASE..BASE + SIZE);
         plan.clone()
-            .apply(&A::stopped(sp), &A::fault(), &mut memory)
+            .apply(&M::stopped(sp), &M::fault(), &mut memory)
     };
     assert_eq!(
         at(bounds.end + 1),
@@ -183,17 +183,17 @@ fn a_stack_with_bounds_holds_the_whole_frame<A: Machine>() {
     let plan = plan.room(48);
     let at = |sp| {
         let mut memory = Stack::new(BASE..BASE + SIZE);
-        plan.apply(&A::stopped(sp), &A::fault(), &mut memory)
+        plan.apply(&M::stopped(sp), &M::fault(), &mut memory)
     };
     let lowest = (bounds.start..bounds.end).find(|sp| at(*sp).is_ok());
     let (_, frame) = at(lowest.unwrap()).unwrap();
     assert_eq!(frame.low, bounds.start);
 }
 
-fn an_alternate_stack_is_used_from_its_top_or_from_where_the_thread_is<A: Machine>() {
+fn an_alternate_stack_is_used_from_its_top_or_from_where_the_thread_is<M: TestedMachine>() {
     let alternate = BASE..BASE + 0x4000;
-    let plan = A::plan().stack(Place::Alternate(alternate.clone()));
-    let (entered, frame, memory) = apply::<A>(&plan, 0x1234);
+    let plan = M::plan().stack(Place::Alternate(alternate.clone()));
+    let (entered, frame, memory) = apply::<M>(&plan, 0x1234);
     assert!(frame.high <= alternate.end && alternate.end - frame.high < 64);
     let context: ucontext_t = memory.get(frame.ucontext);
     assert_eq!(context.uc_onstack, 0);
@@ -206,48 +206,48 @@ fn an_alternate_stack_is_used_from_its_top_or_from_where_the_thread_is<A: Machin
 
     // A fault of the handler's own goes below it.
     let sp = entered.sp() - 0x200;
-    let (_, inner, memory) = apply::<A>(&plan, sp);
+    let (_, inner, memory) = apply::<M>(&plan, sp);
     assert!(inner.high <= sp - 128);
     let context: ucontext_t = memory.get(inner.ucontext);
     assert_eq!((context.uc_onstack, context.uc_stack.ss_flags), (1, 1));
 
-    let tiny = A::plan().stack(Place::Alternate(BASE..BASE + 512));
+    let tiny = M::plan().stack(Place::Alternate(BASE..BASE + 512));
     let result = tiny.apply(
-        &A::stopped(SP),
-        &A::fault(),
+        &M::stopped(SP),
+        &M::fault(),
         &mut Stack::new(BASE..BASE + SIZE),
     );
     assert_eq!(result, Err(RedirectError::StackFull { top: BASE + 512 }));
 }
 
-fn the_emergency_stack_takes_what_the_stack_cannot<A: Machine>() {
+fn the_emergency_stack_takes_what_the_stack_cannot<M: TestedMachine>() {
     let emergency = BASE + 0x4000..BASE + 0x8000;
     let own = BASE + 0x9000..BASE + 0xc000;
     let on_emergency = |frame: &signal_redirect::Frame| {
         emergency.start <= frame.low && frame.high <= emergency.end
     };
     for place in [Place::Interrupted, Place::Within(own.clone())] {
-        let plan = A::plan().stack(place).emergency(emergency.clone());
+        let plan = M::plan().stack(place).emergency(emergency.clone());
         for sp in [0, 40, own.start + 16, BASE + SIZE + 0x1000, u64::MAX] {
             let mut memory = Stack::new(BASE..BASE + SIZE);
             memory.protected.push(own.start - 0x1000..own.start);
-            let mut stopped = A::stopped(sp);
+            let mut stopped = M::stopped(sp);
             stopped.set_sp(sp);
-            let (entered, frame) = plan.apply(&stopped, &A::fault(), &mut memory).unwrap();
+            let (entered, frame) = plan.apply(&stopped, &M::fault(), &mut memory).unwrap();
             assert!(on_emergency(&frame), "{sp:#x}");
             // Nested: the handler on the emergency stack faults.
-            let nested = A::stopped(entered.sp() - 64);
-            let (_, inner) = plan.apply(&nested, &A::fault(), &mut memory).unwrap();
+            let nested = M::stopped(entered.sp() - 64);
+            let (_, inner) = plan.apply(&nested, &M::fault(), &mut memory).unwrap();
             assert!(on_emergency(&inner) && inner.high <= nested.sp() - 128);
         }
-        let (_, frame, _) = apply::<A>(&plan, own.end - 8);
+        let (_, frame, _) = apply::<M>(&plan, own.end - 8);
         assert!(frame.low >= own.start, "not needed, not used");
     }
     // The first reason is told when neither takes it.
-    let plan = A::plan().emergency(0x10..0x20);
+    let plan = M::plan().emergency(0x10..0x20);
     let result = plan.apply(
-        &A::stopped(64),
-        &A::fault(),
+        &M::stopped(64),
+        &M::fault(),
         &mut Stack::new(BASE..BASE + SIZE),
     );
     assert!(matches!(
@@ -256,16 +256,16 @@ fn the_emergency_stack_takes_what_the_stack_cannot<A: Machine>() {
     ));
 }
 
-fn given_vector_registers_are_shown<A: Machine>() {
+fn given_vector_registers_are_shown<M: TestedMachine>() {
     // The last part of the context on both machines but for padding: fs at 184, ns at 288.
-    let offset = if A::RETURN_MASK == X86_64::RETURN_MASK {
+    let offset = if M::RETURN_MASK == X86_64::RETURN_MASK {
         184
     } else {
         288
     };
-    let given: A::FloatState = patterned(3);
-    let (_, frame, memory) = apply::<A>(&A::plan().float_state(given), SP);
-    assert_eq!(memory.get::<A::FloatState>(frame.mcontext + offset), given);
+    let given: M::FloatState = patterned(3);
+    let (_, frame, memory) = apply::<M>(&M::plan().float_state(given), SP);
+    assert_eq!(memory.get::<M::FloatState>(frame.mcontext + offset), given);
 }
 
 #[test]
@@ -310,8 +310,8 @@ fn a4_11_signed_pointers_are_refused_before_anything_is_written() {
 /// Checks at compile time that contexts are plain data: what `Stack::get` relies on.
 const _: fn() = || {
     fn plain<T: Pod>() {}
-    plain::<<X86_64 as Arch>::Context>();
-    plain::<<Arm64 as Arch>::Context>();
+    plain::<<X86_64 as Machine>::Context>();
+    plain::<<Arm64 as Machine>::Context>();
 };
 
 #[test]

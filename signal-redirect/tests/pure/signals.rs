@@ -1,27 +1,27 @@
 //! Exceptions become the signals, codes and addresses that XNU makes of them (A12.3, A12.6, A12.7), in Darwin's numbers.
 
-use crate::common::{BASE, Machine, SIZE, SP, Stack};
+use crate::common::{BASE, SIZE, SP, Stack, TestedMachine};
 use mach_sys::darwin::siginfo_t;
 use mach_sys::exception::ExceptionType as Kind;
 use mach_sys::thread_state::{Registers, arm_exception_state64_t, x86_exception_state64_t};
-use signal_redirect::{Arch, Arm64, DarwinSignal, Fault, RedirectError, X86_64};
+use signal_redirect::{Arm64, DarwinSignal, Fault, Machine, RedirectError, X86_64};
 
 /// The program counter at the exception.
 const PC: u64 = 0x4000_1234;
 const ADDRESS: i64 = 0x1234_5678_9abc;
 
-struct Told<A: Arch> {
+struct Told<M: Machine> {
     signal: i32,
     code: i32,
     address: u64,
-    exception: A::ExceptionState,
+    exception: M::ExceptionState,
 }
 
-fn told<A: Machine>(fault: Fault<A>) -> Result<Told<A>, RedirectError> {
+fn told<M: TestedMachine>(fault: Fault<M>) -> Result<Told<M>, RedirectError> {
     let mut memory = Stack::new(BASE..BASE + SIZE);
-    let stopped = A::stopped(SP);
+    let stopped = M::stopped(SP);
     assert_eq!(stopped.pc(), PC);
-    let (entered, frame) = A::plan().apply(&stopped, &fault, &mut memory)?;
+    let (entered, frame) = M::plan().apply(&stopped, &fault, &mut memory)?;
     let info: siginfo_t = memory.get(frame.siginfo);
     assert_eq!(entered.argument(0), Some(info.si_signo as u64));
     let rest = siginfo_t {
@@ -113,9 +113,9 @@ const ARM: &[Row] = &[
     (Kind::GUARD, 1, 0, 0, 0, 0),
 ];
 
-fn check<A: Machine>(rows: &[Row]) {
+fn check<M: TestedMachine>(rows: &[Row]) {
     for &(kind, code, subcode, signal, si_code, address) in rows {
-        let result = told::<A>(Fault::new(kind, code, subcode));
+        let result = told::<M>(Fault::new(kind, code, subcode));
         let row = format!("{kind} {code:#x} {subcode:#x}");
         match result {
             Ok(told) => {

@@ -12,7 +12,7 @@ use mach_sys::thread_state::{NativeState, Registers};
 use signal_redirect::Entry;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use thread_mgr::{Builder, Manager, SurplusPromise};
+use thread_mgr::{Manager, ManagerBuilder, SurplusPromise};
 
 /// How often the handler ran, and what it saw last.
 pub(crate) static HANDLED: AtomicU32 = AtomicU32::new(0);
@@ -54,7 +54,7 @@ pub(crate) fn entry() -> Entry {
     unsafe { Entry::new(skip) }
 }
 
-pub(crate) fn builder() -> Builder {
+pub(crate) fn builder() -> ManagerBuilder {
     Manager::builder(entry())
 }
 

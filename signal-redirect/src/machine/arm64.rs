@@ -6,9 +6,9 @@ use mach_sys::darwin::*;
 use mach_sys::exception::*;
 use mach_sys::thread_state::{arm_exception_state64_t, arm_neon_state64_t, arm_thread_state64_t};
 
-use crate::arch::sealed::Rewrite;
-use crate::arch::{Arch, CONTEXT_STATE, Kept};
 use crate::error::{RedirectError, ReturnError};
+use crate::machine::sealed::Rewrite;
+use crate::machine::{CONTEXT_STATE, Kept, Machine};
 use crate::memory::{Memory, Unmapped};
 use crate::signal_info::{SignalInfo, software_signal};
 use crate::vector_save::VectorSave;
@@ -22,7 +22,7 @@ const NOT_INHERITED: u32 = 0b11 << 10 | 1 << 21 | 1 << 20;
 /// What user code may set of cpsr (A4.9).
 const NZCV: u32 = 0xf000_0000;
 
-impl Arch for Arm64 {
+impl Machine for Arm64 {
     type State = arm_thread_state64_t;
     type ExceptionState = arm_exception_state64_t;
     type FloatState = arm_neon_state64_t;

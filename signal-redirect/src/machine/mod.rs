@@ -23,7 +23,7 @@ pub type Native = X86_64;
 pub type Native = Arm64;
 
 /// A machine whose threads can be redirected. Both are there on every host; only [`Native`] can be entered.
-pub trait Arch: sealed::Rewrite + Copy + Eq + core::fmt::Debug + Send + Sync + 'static {
+pub trait Machine: sealed::Rewrite + Copy + Eq + core::fmt::Debug + Send + Sync + 'static {
     /// General registers, as they travel in exception messages.
     type State: Registers + Default + core::fmt::Debug + PartialEq + Send + Sync;
     /// What the processor said of the trap.
@@ -47,76 +47,79 @@ pub(crate) mod sealed {
     /// The rewriter's part of a machine.
     pub trait Rewrite: Sized {
         /// Refuses a state that no redirect can come back to.
-        fn check(state: &<Self as Arch>::State) -> Result<(), RedirectError>
+        fn check(state: &<Self as Machine>::State) -> Result<(), RedirectError>
         where
-            Self: Arch;
+            Self: Machine;
 
         /// The part of a state that is not the handler's to edit.
-        fn kept(state: &<Self as Arch>::State) -> Kept
+        fn kept(state: &<Self as Machine>::State) -> Kept
         where
-            Self: Arch;
+            Self: Machine;
 
         /// Puts the part that is not the handler's back.
-        fn restore_kept(state: &mut <Self as Arch>::State, kept: Kept)
+        fn restore_kept(state: &mut <Self as Machine>::State, kept: Kept)
         where
-            Self: Arch;
+            Self: Machine;
 
         /// Refuses a state that the kernel refuses.
-        fn check_resumable(state: &<Self as Arch>::State) -> Result<(), ReturnError>
+        fn check_resumable(state: &<Self as Machine>::State) -> Result<(), ReturnError>
         where
-            Self: Arch;
+            Self: Machine;
 
         /// Clears the flags that a handler must not inherit, and notes the frame's address in the trampoline's base register.
-        fn enter(state: &mut <Self as Arch>::State, frame: u64)
+        fn enter(state: &mut <Self as Machine>::State, frame: u64)
         where
-            Self: Arch;
+            Self: Machine;
 
         /// The trampoline's base register.
-        fn frame(state: &<Self as Arch>::State) -> u64
+        fn frame(state: &<Self as Machine>::State) -> u64
         where
-            Self: Arch;
+            Self: Machine;
 
-        /// Bytes of the machine context: [`Arch::Context`], and what the trampoline adds to it.
+        /// Bytes of the machine context: [`Machine::Context`], and what the trampoline adds to it.
         fn context_size(save: VectorSave) -> u64;
 
         /// Puts the machine context together.
         fn context(
-            exception: <Self as Arch>::ExceptionState,
-            state: &<Self as Arch>::State,
-            float: &<Self as Arch>::FloatState,
-        ) -> <Self as Arch>::Context
+            exception: <Self as Machine>::ExceptionState,
+            state: &<Self as Machine>::State,
+            float: &<Self as Machine>::FloatState,
+        ) -> <Self as Machine>::Context
         where
-            Self: Arch;
+            Self: Machine;
 
         /// The exception state as far as the codes tell it.
-        fn exception_state(kind: ExceptionType, codes: [i64; 2]) -> <Self as Arch>::ExceptionState
+        fn exception_state(
+            kind: ExceptionType,
+            codes: [i64; 2],
+        ) -> <Self as Machine>::ExceptionState
         where
-            Self: Arch;
+            Self: Machine;
 
         /// The signal that XNU would send, with its siginfo; `None` where it sends none.
         fn signal(
             kind: ExceptionType,
             codes: [i64; 2],
-            exception: &<Self as Arch>::ExceptionState,
+            exception: &<Self as Machine>::ExceptionState,
             pc: u64,
         ) -> Option<SignalInfo>
         where
-            Self: Arch;
+            Self: Machine;
 
         /// A called function's registers, as if it had returned a value at once.
         fn returned(
-            state: &<Self as Arch>::State,
+            state: &<Self as Machine>::State,
             value: u64,
             memory: &impl Memory,
-        ) -> Result<<Self as Arch>::State, Unmapped>
+        ) -> Result<<Self as Machine>::State, Unmapped>
         where
-            Self: Arch;
+            Self: Machine;
 
         /// What vector registers given as all zero mean: a thread's first ones. On x86_64 an MXCSR of 0 would unmask every
         /// exception.
-        fn initial_float() -> <Self as Arch>::FloatState
+        fn initial_float() -> <Self as Machine>::FloatState
         where
-            Self: Arch;
+            Self: Machine;
     }
 }
 
