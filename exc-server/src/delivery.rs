@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn b2_7_what_the_kernel_takes_and_cannot_deliver_is_refused() {
-        let none = Machine::NATIVE.thread_state_none();
+        let none = Machine::NATIVE.thread_state_none().raw;
         for kind in [
             BehaviorKind::STATE,
             BehaviorKind::STATE_IDENTITY,

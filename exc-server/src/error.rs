@@ -4,7 +4,7 @@ use mach_sys::exception::Behavior;
 #[cfg(feature = "receiver")]
 use mach_sys::exception::ExceptionMask;
 #[cfg(feature = "receiver")]
-use mach_sys::kern_return::KernReturn;
+use mach_sys::kern_return::KernError;
 #[cfg(feature = "receiver")]
 use mach_sys::mig;
 use mach_sys::thread_state::Flavor;
@@ -35,7 +35,7 @@ pub enum StateError {
     Absent,
     /// It is of another flavor or size.
     #[error(transparent)]
-    Mismatch(#[from] mach_sys::thread_state::StateError),
+    Mismatch(#[from] mach_sys::thread_state::StateMismatch),
     /// The deferred exception was answered before.
     #[error("the deferred exception was already answered")]
     Answered,
@@ -71,10 +71,10 @@ pub enum ReceiveError {
     TooLarge,
     /// A message whose rights the task had no room for (C11.11): what came of it was destroyed, and its sender knows.
     #[error("a message whose rights there was no room for was destroyed: {0}")]
-    NoRoom(KernReturn),
+    NoRoom(KernError),
     /// Anything else.
     #[error("mach_msg, receiving an exception: {0}")]
-    Kernel(KernReturn),
+    Kernel(KernError),
 }
 
 /// A reply that did not leave.
@@ -96,7 +96,7 @@ pub enum ReplyError {
     Encode(#[from] mig::EncodeError),
     /// Anything else.
     #[error("mach_msg, sending the reply: {0}")]
-    Kernel(KernReturn),
+    Kernel(KernError),
 }
 
 /// An exception could not be deferred.
@@ -142,7 +142,7 @@ pub enum InstallError {
     },
     /// The thread or task is gone.
     #[error("registering exception ports: the thread or task is gone ({0})")]
-    TargetGone(KernReturn),
+    TargetGone(KernError),
     /// Anything else.
     #[error("registering {mask} with {behavior}: {code}")]
     Kernel {
@@ -151,7 +151,7 @@ pub enum InstallError {
         /// With which behavior.
         behavior: Behavior,
         /// The kernel's answer.
-        code: KernReturn,
+        code: KernError,
     },
 }
 
@@ -179,7 +179,7 @@ pub enum RouteError {
     Stopped,
     /// The exception port could not be made.
     #[error("making the exception port: {0}")]
-    Port(KernReturn),
+    Port(KernError),
     /// The port could not be registered.
     #[error(transparent)]
     Install(#[from] InstallError),
@@ -220,7 +220,7 @@ pub enum StartError {
     Deferrals(#[from] CapacityError),
     /// Its ports could not be made.
     #[error("making the server's ports: {0}")]
-    Port(KernReturn),
+    Port(KernError),
     /// Its thread could not be created.
     #[error("starting the server's thread")]
     Thread(#[source] std::io::Error),

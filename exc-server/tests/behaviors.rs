@@ -198,7 +198,7 @@ fn a7_a_thousand_exceptions_of_each_behavior_leave_the_census_as_it_was() {
             })
             .expect("a server");
             let access = ExceptionMask::BAD_ACCESS;
-            let task = TaskRight::current();
+            let task = TaskRight::current().expect("the own task");
             let routing = Routing::new(access, Delivery::TASK).tag(2);
             let _route = server
                 .route(Target::Task(&task), &routing)

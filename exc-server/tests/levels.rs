@@ -32,7 +32,7 @@ fn a1_1_declined_at_the_thread_level_the_task_level_gets_the_original_fault() {
                 }
             })
             .expect("a server");
-            let task = TaskRight::current();
+            let task = TaskRight::current().expect("the own task");
             let routing = Routing::new(UNDEFINED, Delivery::TASK).tag(2);
             let _task_route = server
                 .route(Target::Task(&task), &routing)
@@ -63,7 +63,7 @@ fn a1_1_handled_at_the_thread_level_the_task_level_never_hears_of_it() {
                 skip(exception)
             })
             .expect("a server");
-            let task = TaskRight::current();
+            let task = TaskRight::current().expect("the own task");
             let routing = Routing::new(UNDEFINED, Delivery::TASK).tag(2);
             let _task_route = server
                 .route(Target::Task(&task), &routing)
@@ -131,7 +131,7 @@ fn a1_1_declined_by_thread_and_task_the_unix_handler_runs_on_the_faulting_thread
             })
             .expect("a server");
             let access = ExceptionMask::BAD_ACCESS;
-            let task = TaskRight::current();
+            let task = TaskRight::current().expect("the own task");
             let routing = Routing::new(access, Delivery::TASK).tag(2);
             let _task_route = server
                 .route(Target::Task(&task), &routing)

@@ -93,7 +93,7 @@ fn opener(page: &Arc<GuardPage>) -> (Server, exc_server::Route) {
         exception.resume()
     })
     .expect("a server");
-    let task = TaskRight::current();
+    let task = TaskRight::current().expect("the own task");
     let route = server
         .route(Target::Task(&task), &Routing::new(ACCESS, Delivery::TASK))
         .expect("a route");

@@ -172,7 +172,7 @@ fn b6_3_an_exception_of_another_task_is_declined() {
     in_own_process("b6_3_an_exception_of_another_task_is_declined", || {
         let server =
             Server::start(|exception: Exception<'_>| exception.resume()).expect("a server");
-        let task = TaskRight::current();
+        let task = TaskRight::current().expect("the own task");
         // A kind that nothing else raises.
         let routing = Routing::new(ExceptionMask::EMULATION, Delivery::TASK);
         let route = server
@@ -215,7 +215,7 @@ fn b6_3_an_exception_of_another_task_is_declined() {
 #[test]
 fn a_task_route_that_names_no_task_has_to_be_asked_for() {
     let server = Server::start(|exception: Exception<'_>| exception.decline()).expect("a server");
-    let task = TaskRight::current();
+    let task = TaskRight::current().expect("the own task");
     for delivery in [
         Delivery::THREAD,
         Delivery::identity_protected(),

@@ -85,7 +85,7 @@ fn b3_5_routes_leave_the_census_as_it_was() {
         let port = ReceiveRight::new().expect("a port");
         let send = port.make_send().expect("a send right");
         let server = Server::start(skip).expect("a server");
-        let task = TaskRight::current();
+        let task = TaskRight::current().expect("the own task");
         let thread = ThreadRight::current().expect("the own thread");
         let targets = [Target::Thread(&thread), Target::Task(&task)];
         let routing = Routing::new(UNDEFINED, Delivery::TASK);

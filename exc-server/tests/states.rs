@@ -6,7 +6,7 @@ mod support;
 use exc_server::{
     Answered, Delivery, Exception, MessageBuffer, Receiver, Routing, Server, Target, Timeout,
 };
-use mach_sys::kern_return::KernReturn;
+use mach_sys::kern_return::KernError;
 use mach_sys::rights::{ReceiveRight, Right, TaskRight, ThreadRight};
 use mach_sys::thread_state::{NativeState, Registers, ThreadState};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,7 +21,7 @@ fn a9_a_waiting_threads_registers_are_read_and_set_through_its_right() {
         let mut state = get(thread).expect("it waits");
         // A4.6: another count is refused, and nothing changed.
         let refused = set(thread, &state, NativeState::COUNT - 1);
-        assert_eq!(refused, Err(KernReturn::INVALID_ARGUMENT));
+        assert_eq!(refused, Err(KernError::INVALID_ARGUMENT));
         skip_undefined(&mut state);
         set(thread, &state, NativeState::COUNT).expect("it waits");
         assert_eq!(get(thread).expect("it waits").pc(), state.pc());
@@ -73,7 +73,7 @@ fn a4_4_a_refused_state_means_not_handled_and_changes_nothing() {
                 exception.resume()
             })
             .expect("a server");
-            let task = TaskRight::current();
+            let task = TaskRight::current().expect("the own task");
             let routing = Routing::new(UNDEFINED, Delivery::state_identity::<NativeState>()).tag(2);
             let _task_route = server
                 .route(Target::Task(&task), &routing)

@@ -18,4 +18,4 @@ pub mod rights;
 pub use mach_emulated as emulated;
 
 #[cfg(target_vendor = "apple")]
-mod second_opinion;
+mod layout_checks;

@@ -5,7 +5,7 @@
 mod own_process;
 
 use core::time::Duration;
-use mach_sys::port::MACH_PORT_RIGHT_SEND;
+use mach_sys::port::PortRight;
 use mach_sys::rights::{
     Borrowed, Census, Name, ReceiveRight, Right, SendRight, ThreadRight, modify_references,
     owned_references, send_references,
@@ -20,8 +20,8 @@ fn port() -> ReceiveRight {
 
 /// All references on a name, and those that are owned.
 fn counts(name: Name) -> (u32, u32) {
-    let references = send_references(name.raw()).expect("a name");
-    assert_eq!(owned_references(name.raw()), references.owned);
+    let references = send_references(name).expect("a name");
+    assert_eq!(owned_references(name), references.owned);
     (references.total, references.owned)
 }
 
@@ -68,10 +68,7 @@ fn the_own_threads_right_counts_and_the_kernels_reference_does_not() {
         assert_eq!(counts(name), (3, 2));
         let _ = second.into_name();
         assert_eq!(counts(name), (3, 1));
-        assert_eq!(
-            send_references(name.raw()).map(|found| found.others()),
-            Ok(2)
-        );
+        assert_eq!(send_references(name).map(|found| found.others()), Ok(2));
         drop(first);
         assert_eq!(counts(name), (2, 0));
     })
@@ -82,7 +79,7 @@ fn the_own_threads_right_counts_and_the_kernels_reference_does_not() {
 #[test]
 fn c1_1_rights_of_a_dead_name_count_until_they_are_dropped() {
     let port = port();
-    let name = port.name().raw();
+    let name = port.name();
     let rights: Vec<_> = (0..3).map(|_| port.make_send().expect("a right")).collect();
     drop(port);
     assert!(rights[0].is_dead());
@@ -105,8 +102,8 @@ fn e37_what_was_taken_from_a_right_does_not_count_for_the_next_name() {
             let name = old.name();
             let right = old.make_send().expect("a right");
             // SAFETY: not this code's: that is the point. `right` does nothing but drop.
-            unsafe { modify_references(name.raw(), MACH_PORT_RIGHT_SEND, -1) }.expect("released");
-            let left = send_references(name.raw()).expect("a name");
+            unsafe { modify_references(name, PortRight::SEND, -1) }.expect("released");
+            let left = send_references(name).expect("a name");
             assert_eq!(
                 (left.total, left.owned),
                 (0, 0),
@@ -194,24 +191,24 @@ fn e37_e50_a_trim_beside_owners_takes_only_what_nothing_owns() {
                 "{trimmed}"
             );
             // SAFETY: takes references, which nothing relies on.
-            unsafe { modify_references(name.raw(), MACH_PORT_RIGHT_SEND, 3) }.expect("a port");
-            let found = send_references(name.raw()).expect("a name");
+            unsafe { modify_references(name, PortRight::SEND, 3) }.expect("a port");
+            let found = send_references(name).expect("a name");
             // Of those that nothing owns, what changes meanwhile may hide some.
             let surplus = found.others().saturating_sub(1);
             if surplus > 0 {
                 // SAFETY: no right owns them.
-                unsafe { modify_references(name.raw(), MACH_PORT_RIGHT_SEND, -(surplus as i32)) }
+                unsafe { modify_references(name, PortRight::SEND, -(surplus as i32)) }
                     .expect("as many as there are");
                 trimmed += surplus;
             }
         }
         over.store(true, Ordering::Relaxed);
     });
-    let found = send_references(name.raw()).expect("a name");
+    let found = send_references(name).expect("a name");
     assert_eq!(found.owned, OWNERS * KEPT);
     let surplus = found.others() - 1;
     // SAFETY: as above.
-    unsafe { modify_references(name.raw(), MACH_PORT_RIGHT_SEND, -(surplus as i32)) }
+    unsafe { modify_references(name, PortRight::SEND, -(surplus as i32)) }
         .expect("as many as there are");
     assert_eq!(counts(name), (1 + OWNERS * KEPT, OWNERS * KEPT));
 }
@@ -228,9 +225,9 @@ fn in_the_child_of_a_fork_nothing_is_owned_and_nothing_released() {
             // SAFETY: the child calls what drops rights, which touches atomics only, and `_exit`.
             let child = unsafe { libc::fork() };
             if child == 0 {
-                let before = owned_references(name.raw());
+                let before = owned_references(name);
                 drop((right, clone, port));
-                let after = owned_references(name.raw());
+                let after = owned_references(name);
                 // SAFETY: ends the child without the parent's exit handlers.
                 unsafe { libc::_exit((before + after) as i32) };
             }

@@ -73,6 +73,6 @@ pub fn skip(state: &mut NativeState) {
 /// # Safety
 /// The context is one that a redirect made, and is not used by anybody else while the reference lives.
 pub unsafe fn registers<'c>(context: *mut ucontext_t) -> &'c mut NativeState {
-    // SAFETY: the machine context has the general registers behind an exception state of 16 bytes, on both machines.
-    unsafe { &mut *(((*context).uc_mcontext + 16) as *mut NativeState) }
+    // SAFETY: a redirect made the context, and nothing else uses it (caller's promise).
+    unsafe { (*context).registers_mut() }
 }

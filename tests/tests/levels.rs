@@ -93,7 +93,7 @@ fn a1_1_what_nobody_wants_reaches_the_unix_handler_that_was_there_before() {
         // The task level hears of it first, and declines too.
         let server =
             Server::start(|exception: Exception<'_>| exception.decline()).expect("a server");
-        let task = TaskRight::current();
+        let task = TaskRight::current().expect("the own task");
         let mask = ExceptionMask::BAD_INSTRUCTION | ExceptionMask::BAD_ACCESS;
         let routing = Routing::new(mask, Delivery::state_identity::<NativeState>());
         let route = server
@@ -145,7 +145,7 @@ fn a1_9_the_task_level_takes_what_the_manager_declines() {
                 }
             })
             .expect("a server");
-            let task = TaskRight::current();
+            let task = TaskRight::current().expect("the own task");
             let routing = Routing::new(
                 ExceptionMask::BAD_INSTRUCTION,
                 Delivery::state_identity::<NativeState>(),

@@ -2,7 +2,7 @@
 
 use exc_server::RouteError;
 use mach_sys::exception::ExceptionMask;
-use mach_sys::kern_return::KernReturn;
+use mach_sys::kern_return::KernError;
 
 /// A manager could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +39,7 @@ pub enum AttachError {
     Forked,
     /// Its kernel port could not be named.
     #[error("naming the thread's kernel port: {0}")]
-    Right(KernReturn),
+    Right(KernError),
     /// No memory for its emergency stack.
     #[error("mapping the emergency stack: errno {0}")]
     Stack(i32),

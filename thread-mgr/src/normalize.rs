@@ -7,7 +7,7 @@
 
 use core::fmt;
 use mach_sys::kern_return::KernReturn;
-use mach_sys::port::{MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND};
+use mach_sys::port::PortRight;
 use mach_sys::rights::{
     Name, modify_references, owned_references, send_references, user_references,
 };
@@ -107,13 +107,13 @@ pub(crate) fn look(name: mach_port_name_t) -> Found {
         owned: 0,
         total: None,
     };
-    if Name::new(name).is_none() {
-        // The kernel says that null and dead have one send reference (C4.1).
+    // The kernel says that null and dead have one send reference (C4.1).
+    let Some(name) = Name::new(name) else {
         return invalid(KernReturn::INVALID_NAME);
-    }
+    };
     let references = match send_references(name) {
         Ok(references) => references,
-        Err(code) => return invalid(code),
+        Err(code) => return invalid(code.into()),
     };
     let found = |normalization, total| Found {
         normalization,
@@ -122,7 +122,7 @@ pub(crate) fn look(name: mach_port_name_t) -> Found {
     };
     let (total, owned) = (references.total, references.owned);
     match (total, references.others()) {
-        (0, _) => match user_references(name, MACH_PORT_RIGHT_DEAD_NAME) {
+        (0, _) => match user_references(name, PortRight::DEAD_NAME) {
             Ok(count @ 1..) => Found {
                 normalization: Normalization::Dead(count),
                 owned: owned_references(name).min(count),
@@ -170,6 +170,9 @@ pub unsafe fn normalize(name: mach_port_name_t) -> Normalization {
 /// As [`normalize`].
 #[allow(unsafe_code)]
 pub(crate) unsafe fn trim(name: mach_port_name_t) -> Found {
+    let Some(known) = Name::new(name) else {
+        return look(name);
+    };
     let mut first: Option<Found> = None;
     let mut refused = KernReturn::SUCCESS;
     for _ in 0..TRIES {
@@ -181,7 +184,7 @@ pub(crate) unsafe fn trim(name: mach_port_name_t) -> Found {
         let total = first.get_or_insert(found).total;
         // SAFETY: by the caller's promise nothing counts on the references that are above one and that no right owns. Rights that are
         // made or dropped since the look change the kernel's count and what must be left alike, so that what goes stays the same.
-        match unsafe { modify_references(name, MACH_PORT_RIGHT_SEND, -(surplus as i32)) } {
+        match unsafe { modify_references(known, PortRight::SEND, -(surplus as i32)) } {
             Ok(()) => {
                 let now = look(name);
                 let seen = first
@@ -193,7 +196,7 @@ pub(crate) unsafe fn trim(name: mach_port_name_t) -> Found {
                     total,
                 };
             }
-            Err(code) => refused = code,
+            Err(code) => refused = code.into(),
         }
     }
     let seen = first
@@ -204,7 +207,7 @@ pub(crate) unsafe fn trim(name: mach_port_name_t) -> Found {
             seen,
             code: refused,
         },
-        owned: owned_references(name),
+        owned: owned_references(known),
         total: first.and_then(|first| first.total),
     }
 }

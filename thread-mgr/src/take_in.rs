@@ -6,7 +6,7 @@ use crate::inner::Inner;
 use crate::registry::ThreadInfo;
 use crate::shutdown::{Parts, Running};
 use exc_server::{Routing, Target};
-use mach_sys::kern_return::KernReturn;
+use mach_sys::kern_return::KernError;
 use mach_sys::kernel::system;
 use mach_sys::rights::{Borrowed, Name, ThreadRight, send_references};
 use std::sync::Arc;
@@ -17,15 +17,14 @@ pub(crate) fn take_in(
     name: Option<String>,
     spawned: bool,
 ) -> Result<Running, AttachError> {
-    // SAFETY: the calling thread is there.
-    let port = unsafe { system::thread_port(libc::pthread_self()) };
-    let known = Name::new(port).ok_or(AttachError::Right(KernReturn::RESOURCE_SHORTAGE))?;
+    let port = system::own_thread_port();
+    let known = Name::new(port).ok_or(AttachError::Right(KernError::RESOURCE_SHORTAGE))?;
     // SAFETY: the kernel keeps a reference on a thread's own name until the thread is gone (D1.2, D1.3).
     let thread: Borrowed<'_, ThreadRight> = unsafe { Borrowed::from_name(known) };
     let references = match spawned {
         // Its own (D1.3).
         true => Some(1),
-        false => send_references(port)
+        false => send_references(known)
             .ok()
             .map(|references| references.total),
     };

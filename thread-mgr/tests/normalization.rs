@@ -4,10 +4,10 @@
 mod support;
 
 use core::time::Duration;
-use mach_sys::kern_return::KernReturn;
-use mach_sys::port::{MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND};
+use mach_sys::kern_return::{KernError, KernReturn};
+use mach_sys::port::PortRight;
 use mach_sys::rights::{
-    PortSet, ReceiveRight, Right, SendRight, ThreadRight, modify_references, user_references,
+    Name, PortSet, ReceiveRight, Right, SendRight, ThreadRight, modify_references, user_references,
 };
 use mach_sys::types::{mach_port_delta_t, mach_port_name_t};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,12 +27,20 @@ fn port_with(references: u32) -> (ReceiveRight, mach_port_name_t) {
 }
 
 fn references(name: mach_port_name_t) -> u32 {
-    user_references(name, MACH_PORT_RIGHT_SEND).expect("a name")
+    user_references(known(name), PortRight::SEND).expect("a name")
 }
 
-fn change(name: mach_port_name_t, right: u32, delta: mach_port_delta_t) -> Result<(), KernReturn> {
+fn known(name: mach_port_name_t) -> Name {
+    Name::new(name).expect("a name")
+}
+
+fn change(
+    name: mach_port_name_t,
+    right: PortRight,
+    delta: mach_port_delta_t,
+) -> Result<(), KernError> {
     // SAFETY: the tests' own references.
-    unsafe { modify_references(name, right, delta) }
+    unsafe { modify_references(known(name), right, delta) }
 }
 
 fn normalized(name: mach_port_name_t) -> Normalization {
@@ -53,7 +61,7 @@ fn e36_any_count_is_trimmed_to_one() {
         assert_eq!(normalized(name), Normalization::AlreadyOne);
     }
     let (_port, name) = port_with(1);
-    change(name, MACH_PORT_RIGHT_SEND, 65_533).expect("below the limit");
+    change(name, PortRight::SEND, 65_533).expect("below the limit");
     assert_eq!(normalized(name), Normalization::Dropped(65_533));
     assert_eq!(references(name), 1);
 }
@@ -70,7 +78,7 @@ fn a_survey_touches_nothing() {
 #[test]
 fn a7_3_e38_a_pegged_count_is_left_alone() {
     let (_port, name) = port_with(1);
-    change(name, MACH_PORT_RIGHT_SEND, 65_534).expect("up to the limit");
+    change(name, PortRight::SEND, 65_534).expect("up to the limit");
     assert_eq!(survey(name), Normalization::Pegged);
     assert_eq!(normalized(name), Normalization::Pegged);
     assert_eq!(survey(name).seen(), None);
@@ -87,7 +95,7 @@ fn e51_a_dead_name_is_told_apart_and_keeps_its_references() {
     drop(port);
     assert_eq!(survey(name), Normalization::Dead(3));
     assert_eq!(normalized(name), Normalization::Dead(3));
-    let left = user_references(name, MACH_PORT_RIGHT_DEAD_NAME);
+    let left = user_references(known(name), PortRight::DEAD_NAME);
     assert_eq!(left, Ok(3));
     drop(rights);
 }
@@ -127,8 +135,8 @@ fn e37_racing_counts_are_told_apart_and_a_pinned_name_never_reaches_none() {
                     scope.spawn(|| {
                         while !over.load(Ordering::Relaxed) {
                             // Takes references and releases them, which the trim may have taken meanwhile.
-                            let _ = change(name, MACH_PORT_RIGHT_SEND, 3);
-                            let _ = change(name, MACH_PORT_RIGHT_SEND, -3);
+                            let _ = change(name, PortRight::SEND, 3);
+                            let _ = change(name, PortRight::SEND, -3);
                         }
                     });
                 }

@@ -73,7 +73,7 @@ fn e37_a_trim_leaves_what_the_route_of_another_server_owns() {
             let left = || audit.difference().expect("a census");
             wait_until("the thread's port dies", || left().dead_names == 1);
             assert_eq!(left().dead_references, 1);
-            assert_eq!(owned_references(name.raw()), 1, "the route's");
+            assert_eq!(owned_references(name), 1, "the route's");
             // E55: no other thread gets the name while the route has its reference.
             for _ in 0..300 {
                 let (handle, right, go) = waiting_thread(&manager, 0);
@@ -175,7 +175,7 @@ fn e37_e50_e55_owners_beside_ending_threads_lose_nothing() {
                 if kept.len() > KEPT {
                     let (right, route) = kept.remove(0);
                     // Its name is there, dead or alive, with its reference.
-                    assert!(send_references(right.name().raw()).is_ok());
+                    assert!(send_references(right.name()).is_ok());
                     wait_until("the port dies", || right.is_dead());
                     drop((route, right));
                 }

@@ -6,8 +6,8 @@ mod support;
 use core::time::Duration;
 use mach_sys::darwin::DarwinSignal;
 use mach_sys::kernel;
-use mach_sys::port::{MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND};
-use mach_sys::rights::{Right, ThreadRight, user_references};
+use mach_sys::port::{MACH_PORT_RIGHT_SEND, PortRight};
+use mach_sys::rights::{Name, Right, ThreadRight, user_references};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, OnceLock};
 use support::{
@@ -85,7 +85,7 @@ fn without_the_promise_the_surplus_is_reported_and_a_dead_name_stays() {
             // The kernel's own release took one of four; the port's death made a dead name of the rest.
             let deadline = std::time::Instant::now() + LONG;
             loop {
-                match user_references(name, MACH_PORT_RIGHT_DEAD_NAME) {
+                match user_references(Name::new(name).expect("a name"), PortRight::DEAD_NAME) {
                     Ok(3) => break,
                     other => assert!(std::time::Instant::now() < deadline, "{other:?}"),
                 }

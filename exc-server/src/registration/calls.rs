@@ -4,7 +4,7 @@
 use crate::registration::previous::{Previous, PreviousHandler, Registration};
 use crate::registration::target::Owner;
 use mach_sys::exception::{Behavior, ExceptionMask};
-use mach_sys::kern_return::KernReturn;
+use mach_sys::kern_return::{KernError, KernReturn};
 use mach_sys::kernel;
 use mach_sys::rights::{Name, Right, SendRight};
 use mach_sys::types::{
@@ -58,7 +58,7 @@ struct Entry {
 }
 
 /// Registers, and returns what was registered before (B3.2).
-pub(crate) fn swap(target: &Owner, new: Registration) -> Result<Previous, KernReturn> {
+pub(crate) fn swap(target: &Owner, new: Registration) -> Result<Previous, KernError> {
     let call = match target {
         Owner::Thread(_) => kernel::thread_swap_exception_ports,
         Owner::Task(_) => kernel::task_swap_exception_ports,
@@ -102,7 +102,7 @@ pub(crate) fn find(
     target: &Owner,
     installed: Registration,
     port: &SendRight,
-) -> Result<Found, KernReturn> {
+) -> Result<Found, KernError> {
     let call = match target {
         Owner::Thread(_) => kernel::thread_get_exception_ports,
         Owner::Task(_) => kernel::task_get_exception_ports,
@@ -141,7 +141,7 @@ pub(crate) fn find(
 }
 
 /// Registers (B3.1).
-pub(crate) fn set(target: &Owner, new: Registration) -> Result<(), KernReturn> {
+pub(crate) fn set(target: &Owner, new: Registration) -> Result<(), KernError> {
     let call = match target {
         Owner::Thread(_) => kernel::thread_set_exception_ports,
         Owner::Task(_) => kernel::task_set_exception_ports,

@@ -8,7 +8,7 @@ use crate::registration::previous::{Previous, PreviousHandler, Registration};
 use crate::registration::target::{Owner, Target};
 use core::fmt;
 use mach_sys::exception::{ExceptionMask, ExceptionType};
-use mach_sys::kern_return::KernReturn;
+use mach_sys::kern_return::KernError;
 use mach_sys::rights::{SendRight, ThreadRight};
 
 /// The state that uninstalling found.
@@ -174,11 +174,11 @@ impl Drop for Installation {
     }
 }
 
-fn install_error(wanted: Registration, code: KernReturn) -> InstallError {
+fn install_error(wanted: Registration, code: KernError) -> InstallError {
     let Registration { mask, behavior, .. } = wanted;
     match code {
-        KernReturn::DENIED | KernReturn::NO_ACCESS => InstallError::Denied { behavior },
-        KernReturn::SEND_INVALID_DEST | KernReturn::TERMINATED | KernReturn::FAILURE => {
+        KernError::DENIED | KernError::NO_ACCESS => InstallError::Denied { behavior },
+        KernError::SEND_INVALID_DEST | KernError::TERMINATED | KernError::FAILURE => {
             InstallError::TargetGone(code)
         }
         code => InstallError::Kernel {

@@ -1,6 +1,6 @@
 //! Threads and tasks that exception ports are registered for.
 
-use mach_sys::kern_return::KernReturn;
+use mach_sys::kern_return::KernError;
 use mach_sys::rights::{Right, TaskRight, ThreadRight};
 use mach_sys::types::mach_port_name_t;
 
@@ -14,7 +14,7 @@ pub enum Target<'a> {
 }
 
 impl Target<'_> {
-    pub(crate) fn to_owned(self) -> Result<Owner, KernReturn> {
+    pub(crate) fn to_owned(self) -> Result<Owner, KernError> {
         match self {
             Self::Thread(thread) => thread.try_clone().map(Owner::Thread),
             Self::Task(task) => task.try_clone().map(Owner::Task),

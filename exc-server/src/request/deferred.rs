@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use mach_sys::exception::ExceptionType;
 use mach_sys::pod;
 use mach_sys::rights::ThreadRight;
-use mach_sys::thread_state::{Flavor, StateError as Mismatch, THREAD_STATE_MAX, ThreadState};
+use mach_sys::thread_state::{Flavor, StateMismatch as Mismatch, THREAD_STATE_MAX, ThreadState};
 
 /// The key to a deferred exception, which can be answered from any thread. Dropping it declines.
 ///

@@ -11,7 +11,7 @@ use crate::timeout::Timeout;
 use crate::wire::message;
 use crate::wire::scratch::Scratch;
 use mach_sys::exception::{Behavior, BehaviorModifiers};
-use mach_sys::kern_return::KernReturn;
+use mach_sys::kern_return::{KernError, KernReturn};
 use mach_sys::kernel::{self, system};
 use mach_sys::message::{Disposition, MAX_TRAILER_SIZE};
 use mach_sys::mig::{
@@ -139,7 +139,7 @@ impl Forward<'_> {
         let answer = match check_reply(routine, bytes, limit) {
             Ok(answer) => answer,
             // "Handled, and leave the thread as it is" (A6.5).
-            Err(ReplyError::Refused(KernReturn::RCV_PORT_DIED)) => return Some(None),
+            Err(ReplyError::Refused(KernError::RCV_PORT_DIED)) => return Some(None),
             Err(_) => {
                 // Whatever a bad answer brought is released; a refusal brings nothing.
                 message::destroy(forward);
@@ -180,7 +180,7 @@ fn identity(
             token: rights.token.as_ref()?.name().raw(),
             thread_id: rights.thread_id?,
         },
-        IdentityKind::Kcdata => return None,
+        _ => return None,
     })
 }
 
@@ -204,7 +204,7 @@ fn set_state_of(
     thread: &ThreadRight,
     flavor: thread_state_flavor_t,
     words: &[natural_t],
-) -> Result<(), KernReturn> {
+) -> Result<(), KernError> {
     // SAFETY: there are as many words as the count says. With which registers the thread goes on is the displaced handler's answer;
     // the kernel would have applied it unasked.
     KernReturn::check(unsafe {

@@ -4,7 +4,7 @@ use crate::answer::return_code;
 use crate::error::ReplyError;
 use crate::wire::message;
 use core::mem;
-use mach_sys::kern_return::KernReturn;
+use mach_sys::kern_return::KernError;
 use mach_sys::kernel::system::Origin;
 use mach_sys::message::mach_msg_header_t;
 use mach_sys::mig::{Identity, ReplyTo, Request, Routine};
@@ -67,7 +67,8 @@ impl Rights {
                 // SAFETY: as above; whatever it leads to, the reference is released with the request.
                 rights.token = Name::new(object).map(|name| unsafe { Right::from_name(name) });
             }
-            Identity::None => {}
+            // No identity, or one that this version decodes no rights of.
+            _ => {}
         }
         rights
     }
@@ -201,7 +202,7 @@ impl Question {
                 }
                 Err(match unsent.code {
                     // The wait was aborted, or the thread terminated: the right is a dead name, which dropping it releases.
-                    KernReturn::SEND_INVALID_DEST => ReplyError::NobodyWaits,
+                    KernError::SEND_INVALID_DEST => ReplyError::NobodyWaits,
                     code => ReplyError::Kernel(code),
                 })
             }

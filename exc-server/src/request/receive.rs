@@ -8,7 +8,7 @@ use crate::request::question::Question;
 use crate::wire::message::{self, Unsent};
 use crate::wire::scratch::Scratch;
 use core::mem::offset_of;
-use mach_sys::kern_return::KernReturn;
+use mach_sys::kern_return::KernError;
 use mach_sys::kernel::system::Origin;
 use mach_sys::message::mach_msg_header_t;
 use mach_sys::mig::{self, Accept, DecodeError, ReplyTo};
@@ -44,7 +44,7 @@ pub(crate) fn receive<'b>(
     // One that was forgotten there is declined now, not when the next has come.
     buffer.question = None;
     if let Err(code) = wait(source, buffer, milliseconds) {
-        if code.without_space_bits() == KernReturn::RCV_BODY_ERROR {
+        if code.without_space_bits() == KernError::RCV_BODY_ERROR {
             // It came all the same, with those of its rights that there was room for.
             message::destroy(&mut buffer.request);
         }
@@ -79,7 +79,7 @@ fn wait(
     source: Source<'_>,
     buffer: &mut MessageBuffer,
     milliseconds: Option<u32>,
-) -> Result<(), KernReturn> {
+) -> Result<(), KernError> {
     let expire = || {
         source
             .deferrals
@@ -96,7 +96,7 @@ fn wait(
             u32::try_from(left).unwrap_or(u32::MAX)
         });
         let received = message::receive(&mut buffer.request, source.name, Some(next.min(left)));
-        let timed_out = received == Err(KernReturn::RCV_TIMED_OUT);
+        let timed_out = received == Err(KernError::RCV_TIMED_OUT);
         if !timed_out || end.is_some_and(|end| clock::now() >= end) {
             return received;
         }
@@ -104,14 +104,14 @@ fn wait(
     }
 }
 
-fn receive_error(code: KernReturn) -> ReceiveError {
+fn receive_error(code: KernError) -> ReceiveError {
     match code.without_space_bits() {
-        KernReturn::RCV_TIMED_OUT => ReceiveError::TimedOut,
-        KernReturn::RCV_PORT_CHANGED | KernReturn::RCV_PORT_DIED | KernReturn::RCV_INVALID_NAME => {
+        KernError::RCV_TIMED_OUT => ReceiveError::TimedOut,
+        KernError::RCV_PORT_CHANGED | KernError::RCV_PORT_DIED | KernError::RCV_INVALID_NAME => {
             ReceiveError::PortGone
         }
-        KernReturn::RCV_TOO_LARGE => ReceiveError::TooLarge,
-        KernReturn::RCV_HEADER_ERROR | KernReturn::RCV_BODY_ERROR => ReceiveError::NoRoom(code),
+        KernError::RCV_TOO_LARGE => ReceiveError::TooLarge,
+        KernError::RCV_HEADER_ERROR | KernError::RCV_BODY_ERROR => ReceiveError::NoRoom(code),
         _ => ReceiveError::Kernel(code),
     }
 }

@@ -11,7 +11,7 @@ use crate::route::id::RouteId;
 use crate::route::table::Place;
 use crate::server::handler::{Handler, PanicPolicy};
 use crate::server::shared::Shared;
-use mach_sys::kern_return::KernReturn;
+use mach_sys::kern_return::KernError;
 use mach_sys::kernel::system::{self, OuterMask};
 use mach_sys::rights::Right;
 use std::any::Any;
@@ -37,9 +37,9 @@ impl<H: Handler> Service<'_, H> {
             .thread_id
             .store(system::thread_id(), Ordering::Release);
         let _closing = CloseAll(shared);
-        // SAFETY: the calling thread is there.
-        let port = unsafe { system::thread_port(libc::pthread_self()) };
-        shared.thread_port.store(port, Ordering::Release);
+        shared
+            .thread_port
+            .store(system::own_thread_port(), Ordering::Release);
         ready();
         let source = Source {
             name: shared.set.name(),
@@ -60,8 +60,7 @@ impl<H: Handler> Service<'_, H> {
                         shared.counters.malformed();
                     }
                 }
-                Err(ReceiveError::Kernel(KernReturn::RCV_INTERRUPTED) | ReceiveError::TimedOut) => {
-                }
+                Err(ReceiveError::Kernel(KernError::RCV_INTERRUPTED) | ReceiveError::TimedOut) => {}
                 // Without its set there is nothing to serve. The child of a fork in a handler ends here too.
                 Err(ReceiveError::PortGone | ReceiveError::Kernel(_)) => return,
             }

@@ -1,7 +1,7 @@
 //! `mach_msg` over buffers of words: the only place here that calls it.
 #![allow(unsafe_code)]
 
-use mach_sys::kern_return::KernReturn;
+use mach_sys::kern_return::{KernError, KernReturn};
 use mach_sys::kernel;
 use mach_sys::message::{
     Disposition, MACH_MSGH_BITS_LOCAL, MACH_RCV_MSG, MACH_RCV_TIMEOUT, MACH_RCV_TRAILER_CTX,
@@ -18,16 +18,16 @@ const CONTEXT_TRAILER: mach_msg_option_t = MACH_RCV_TRAILER_ELEMENTS(MACH_RCV_TR
 /// A message that did not leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Unsent {
-    pub(crate) code: KernReturn,
+    pub(crate) code: KernError,
     /// Whether its rights went all the same: the kernel had given them back in the buffer (C10.7), and they were released there.
     pub(crate) rights_gone: bool,
 }
 
 /// After these the buffer holds the message again, with its rights under names that need not be the ones before (C10.7).
-const GIVEN_BACK: [KernReturn; 3] = [
-    KernReturn::SEND_TIMED_OUT,
-    KernReturn::SEND_INTERRUPTED,
-    KernReturn::SEND_NO_BUFFER,
+const GIVEN_BACK: [KernError; 3] = [
+    KernError::SEND_TIMED_OUT,
+    KernError::SEND_INTERRUPTED,
+    KernError::SEND_NO_BUFFER,
 ];
 
 /// Sends the message of `size` bytes at the start of the buffer without waiting: no full queue holds a send-once right up (C10.5), and
@@ -49,7 +49,7 @@ pub(crate) fn send(buffer: &mut [u32], size: usize) -> Result<(), Unsent> {
     .map_err(|code| unsent(buffer, code))
 }
 
-fn unsent(buffer: &mut [u32], code: KernReturn) -> Unsent {
+fn unsent(buffer: &mut [u32], code: KernError) -> Unsent {
     let rights_gone = GIVEN_BACK.contains(&code);
     if rights_gone {
         // As sent, not as received: the reply right stands in the local field, which `mach_msg_destroy` leaves alone.
@@ -82,7 +82,7 @@ pub(crate) fn receive(
     buffer: &mut [u32],
     port: Name,
     milliseconds: Option<u32>,
-) -> Result<(), KernReturn> {
+) -> Result<(), KernError> {
     let limit = milliseconds.map_or(0, |_| MACH_RCV_TIMEOUT);
     // SAFETY: the buffer is valid for writes of its size.
     KernReturn::check(unsafe {
@@ -105,7 +105,7 @@ pub(crate) fn exchange(
     size: usize,
     port: Name,
     milliseconds: Option<u32>,
-) -> Result<(), KernReturn> {
+) -> Result<(), KernError> {
     let size = size.min(size_of_val(buffer));
     let limit = milliseconds.map_or(0, |_| MACH_SEND_TIMEOUT | MACH_RCV_TIMEOUT);
     // SAFETY: the buffer is valid for reads of `size` bytes and for writes of its whole size.

@@ -18,7 +18,7 @@ pub(crate) fn in_own_process(name: &str, body: impl FnOnce()) {
 
 use exc_server::{Answered, Delivery, Exception, Restored, Route, Routing, Server, Target};
 use mach_sys::exception::{Behavior, BehaviorKind, BehaviorModifiers, ExceptionMask};
-use mach_sys::kern_return::KernReturn;
+use mach_sys::kern_return::{KernError, KernReturn};
 use mach_sys::kernel;
 use mach_sys::message::{Disposition, MACH_RCV_MSG, MACH_SEND_MSG};
 use mach_sys::mig::{HeaderPort, Raise};
@@ -96,7 +96,7 @@ pub(crate) fn faults_on_a_thread(server: &Server, routing: &Routing, faults: u32
 /// A server at the task's level, which takes what the thread's level leaves.
 pub(crate) fn fallback() -> (Server, Route) {
     let server = Server::start(skip).expect("a server");
-    let task = TaskRight::current();
+    let task = TaskRight::current().expect("the own task");
     let route = server
         .route(
             Target::Task(&task),
@@ -261,7 +261,7 @@ pub(crate) fn wide(kind: BehaviorKind) -> Behavior {
 }
 
 /// A thread's general registers.
-pub(crate) fn get(thread: &ThreadRight) -> Result<NativeState, KernReturn> {
+pub(crate) fn get(thread: &ThreadRight) -> Result<NativeState, KernError> {
     let mut state = NativeState::default();
     let mut count = NativeState::COUNT;
     // SAFETY: the state has as many words as the count says.
@@ -276,7 +276,7 @@ pub(crate) fn get(thread: &ThreadRight) -> Result<NativeState, KernReturn> {
     KernReturn::check(code).map(|()| state)
 }
 
-pub(crate) fn set(thread: &ThreadRight, state: &NativeState, count: u32) -> Result<(), KernReturn> {
+pub(crate) fn set(thread: &ThreadRight, state: &NativeState, count: u32) -> Result<(), KernError> {
     // SAFETY: the state has at least as many words as the count says.
     KernReturn::check(unsafe {
         kernel::thread_set_state(

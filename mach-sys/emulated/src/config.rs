@@ -49,6 +49,7 @@ const LARGEST: u32 = 1 << 16;
 /// What the emulation does when another component replaces one of its signal handlers. It looks for that whenever the first kernel
 /// call of a thread makes the thread known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WhenDisplaced {
     /// Leaves the new handler in place. It runs first; the emulation sees a fault only if that handler chains.
     #[default]

@@ -1,16 +1,20 @@
-//! Why the emulated kernel could not be set up.
+//! Why the emulated kernel could not be started.
+//!
+//! Each error has a stable numeric `code`, unique in this crate and between 0x2000 and 0x2fff.
 
-/// The emulated Mach could not be set up in this process.
+use std::io;
+
+/// The emulated Mach could not be started in this process.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// No address space for the kernel's tables.
+    /// The host refused address space for the kernel's tables.
     #[error(transparent)]
     Memory(#[from] ReserveError),
-    /// The kernel's tables hold no task.
+    /// The kernel's tables have no room for the task.
     #[error("the emulated kernel has no room for a task")]
     Full,
-    /// The host refused a signal handler, a key or a thread.
+    /// The host refused a signal handler, a hook, a thread, or memory for the threads' slots.
     #[error(transparent)]
     Host(#[from] HostError),
     /// This process is a child of the one that the emulated kernel was started in: of a `fork`, a `vfork` or a `clone`. The threads
@@ -22,32 +26,116 @@ pub enum StartError {
     Threads,
 }
 
-/// The host refused something.
+impl StartError {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    #[must_use]
+    pub const fn code(&self) -> u32 {
+        match self {
+            Self::Memory(error) => error.code(),
+            Self::Host(error) => error.code(),
+            Self::Full => 0x2002,
+            Self::Forked => 0x2003,
+            Self::Threads => 0x2004,
+        }
+    }
+}
+
+/// The host refused something that the emulated kernel needs. The source is the host's error, with its `errno`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {
-    /// No address space for the threads' slots.
+    /// Address space for the threads' slots.
     #[error(transparent)]
     Memory(#[from] ReserveError),
-    /// `sigaction` failed.
-    #[error("installing the fault handler failed with errno {0}")]
-    Handler(i32),
-    /// `pthread_key_create` or `pthread_atfork` failed.
-    #[error("hooking the end of threads and fork failed with error {0}")]
-    Hook(i32),
-    /// The watching thread could not be created.
-    #[error("starting the thread that watches for the end of others")]
-    Watcher(#[source] std::io::Error),
+    /// A signal handler: `sigaction` failed.
+    #[error("the fault handler could not be installed")]
+    Handler(#[source] io::Error),
+    /// A hook at the end of threads or at `fork`: `pthread_key_create` or `pthread_atfork` failed.
+    #[error("the end of threads and fork could not be hooked")]
+    Hook(#[source] io::Error),
+    /// The thread that watches for the end of others.
+    #[error("the thread that watches for the end of others could not be started")]
+    Watcher(#[source] io::Error),
 }
 
-/// The host refused to reserve address space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "reserving {bytes} bytes of address space for the emulated kernel failed with errno {errno}"
-)]
+impl HostError {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    #[must_use]
+    pub const fn code(&self) -> u32 {
+        match self {
+            Self::Memory(error) => error.code(),
+            Self::Handler(_) => 0x2101,
+            Self::Hook(_) => 0x2102,
+            Self::Watcher(_) => 0x2103,
+        }
+    }
+}
+
+/// The host refused to reserve address space: `mmap` failed. The source is its error, with its `errno`.
+#[derive(Debug, thiserror::Error)]
+#[error("{bytes} bytes of address space could not be reserved for the emulated kernel")]
+#[non_exhaustive]
 pub struct ReserveError {
-    /// How much was asked for.
+    /// The number of bytes that were asked for.
     pub bytes: usize,
-    /// The host's error number.
-    pub errno: i32,
+    /// The host's error.
+    pub source: io::Error,
+}
+
+impl ReserveError {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    #[must_use]
+    pub const fn code(&self) -> u32 {
+        0x2001
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::error::Error;
+
+    fn refused() -> io::Error {
+        io::Error::from_raw_os_error(12)
+    }
+
+    fn no_memory() -> ReserveError {
+        ReserveError {
+            bytes: 4096,
+            source: refused(),
+        }
+    }
+
+    fn all() -> [(StartError, u32); 8] {
+        [
+            (no_memory().into(), 0x2001),
+            (HostError::from(no_memory()).into(), 0x2001),
+            (StartError::Full, 0x2002),
+            (StartError::Forked, 0x2003),
+            (StartError::Threads, 0x2004),
+            (HostError::Handler(refused()).into(), 0x2101),
+            (HostError::Hook(refused()).into(), 0x2102),
+            (HostError::Watcher(refused()).into(), 0x2103),
+        ]
+    }
+
+    #[test]
+    fn codes_are_stable() {
+        for (error, code) in all() {
+            assert_eq!(error.code(), code, "{error}");
+        }
+    }
+
+    #[test]
+    fn the_hosts_error_is_the_source_and_is_said_once() {
+        for (error, _) in all() {
+            let Some(source) = error.source() else {
+                continue;
+            };
+            let host = source.downcast_ref::<io::Error>().expect("the host's");
+            assert_eq!(host.raw_os_error(), Some(12));
+            assert!(!error.to_string().contains(&host.to_string()));
+            assert!(source.source().is_none());
+        }
+    }
 }

@@ -5,7 +5,7 @@
 //! writes the reply's state into the interrupted context and returns into it. Behaviour follows XNU's as of macOS 26, rule by
 //! rule; the rules' numbers stand in the code.
 //!
-//! | room | what stands there |
+//! | room | contents |
 //! |---|---|
 //! | `calls` | the seam's other side: each kernel call, from raw arguments to the engine |
 //! | `process` | the process's own kernel and task, and how it is set up |
@@ -15,9 +15,10 @@
 //! | `host` | the host's own ways: signals, contexts, futexes, stacks, the end of threads; nowhere else |
 //!
 //! # What it does to the process
-//! Set up by `start` or `start_with`, or by the first kernel call if nobody did: handlers for the five synchronous signals (what was
-//! installed before becomes the host level), a `pthread_atfork` handler, a thread-specific-data key, and one thread that watches for
-//! the end of others. Nothing is exported under a name of libSystem's. On Apple's systems only the configuration is here.
+//! `start`, `start_with` or the first kernel call installs: handlers for the five synchronous signals (the previous handlers become
+//! the signal fallback), a `pthread_atfork` handler, a thread-specific-data key, and one thread that watches for the end of others.
+//! [`Config`] says how many threads there is room for and what happens when another component replaces a signal handler; [`StartError`]
+//! says what the host refused. Nothing is exported under a name of libSystem's. On Apple's systems only the configuration is here.
 //!
 //! # Limits
 //! One lock for the whole kernel instead of one per space, so that an operation over several spaces is one step. Messages larger

@@ -31,17 +31,27 @@ pub(super) struct Process {
 
 static PROCESS: OnceLock<Result<Process, StartError>> = OnceLock::new();
 
-/// Starts the emulated Mach: memory, signal handlers, the watching thread. The first kernel call does it if nothing did before;
-/// calling it again changes nothing.
+/// Starts the emulated Mach with [`Config::default`]: memory, signal handlers, the watching thread. The first kernel call does it if
+/// nothing did before; calling it again changes nothing.
+///
+/// ```
+/// # #[cfg(not(target_vendor = "apple"))]
+/// mach_emulated::start().expect("a host that the emulated kernel can run on");
+/// ```
 ///
 /// # Errors
-/// What the host refused. Every later kernel call then fails with `KERN_RESOURCE_SHORTAGE`. The same is true in a child process, with
-/// [`StartError::Forked`], whether it shares this one's memory (`vfork`) or not (`fork`).
+/// - [`StartError::Memory`]: the host has no address space for the kernel's tables.
+/// - [`StartError::Host`]: it refused a signal handler, a hook, a thread, or memory for the threads' slots.
+/// - [`StartError::Full`]: the kernel's tables have no room for a task.
+/// - [`StartError::Forked`]: this process is the child of one in which the kernel was started, whether it shares that one's memory
+///   (`vfork`) or not (`fork`).
+///
+/// After each of these every later kernel call fails with `KERN_RESOURCE_SHORTAGE`.
 pub fn start() -> Result<(), &'static StartError> {
     start_with(Config::default())
 }
 
-/// Starts the emulated Mach with a configuration. Where it is running already, by a kernel call for example, this changes nothing.
+/// Starts the emulated Mach with a configuration. Has no effect if it is already running, because of a kernel call for example.
 ///
 /// # Errors
 /// As [`start`].

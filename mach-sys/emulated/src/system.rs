@@ -13,6 +13,10 @@ use core::marker::PhantomData;
 use core::ops::Range;
 use mach_wire::types::{MACH_PORT_NULL, mach_port_name_t};
 
+/// Starts the emulated kernel with a configuration, unless it is running already.
+///
+/// # Errors
+/// As [`start_with`](crate::start_with).
 pub fn configure(config: Config) -> Result<(), &'static StartError> {
     process::start_with(config)
 }
@@ -21,7 +25,8 @@ pub fn task_self() -> mach_port_name_t {
     process::task_name().unwrap_or(MACH_PORT_NULL)
 }
 
-pub unsafe fn thread_port(thread: libc::pthread_t) -> mach_port_name_t {
+pub unsafe fn thread_port(thread: usize) -> mach_port_name_t {
+    let thread = thread as libc::pthread_t;
     let Ok(process) = process::current() else {
         return MACH_PORT_NULL;
     };

@@ -23,9 +23,9 @@ pub(super) fn task_self() -> mach_port_name_t {
     unsafe { mach_task_self_ }
 }
 
-pub(super) unsafe fn thread_port(thread: libc::pthread_t) -> mach_port_name_t {
+pub(super) unsafe fn thread_port(thread: usize) -> mach_port_name_t {
     // SAFETY: the caller vouches for the thread's identifier.
-    unsafe { libc::pthread_mach_thread_np(thread) }
+    unsafe { libc::pthread_mach_thread_np(thread as libc::pthread_t) }
 }
 
 pub(super) fn stack_bounds() -> Option<Range<usize>> {

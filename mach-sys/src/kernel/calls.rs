@@ -36,9 +36,13 @@ macro_rules! kernel_calls {
 kernel_calls! {
     // mach/mach_init.h, mach/message.h
 
-    /// A send right for the calling thread: one more user reference on its name with each call (D1.1).
+    /// Returns the name of the calling thread's port, with one more user reference for each call (D1.1): the caller releases it.
+    /// [`ThreadRight::current`](crate::rights::ThreadRight::current) releases its own.
     fn mach_thread_self() -> mach_port_name_t;
-    /// Sends, then receives, as `option` says (C10, C11).
+    /// Sends a message, then receives one into the same buffer, as `option` says (`MACH_SEND_MSG`, `MACH_RCV_MSG`; C10, C11).
+    ///
+    /// Sizes are in bytes. `receive_size` includes the trailer. `timeout` is in milliseconds and counts only with `MACH_SEND_TIMEOUT` or
+    /// `MACH_RCV_TIMEOUT`, for each of the two halves; without these the call waits for ever, and 0 with them does not wait at all.
     fn mach_msg(
         message: *mut c_void,
         option: mach_msg_option_t,
@@ -86,9 +90,9 @@ kernel_calls! {
         right: *mut mach_port_name_t,
         right_type: *mut mach_msg_type_name_t,
     ) -> kern_return_t;
-    /// What a name denotes (C5.1).
+    /// Reads the rights that a name denotes, as bits of `MACH_PORT_TYPE_*` (C5.1).
     fn mach_port_type(task: mach_port_name_t, name: mach_port_name_t, kind: *mut mach_port_type_t) -> kern_return_t;
-    /// All names and their types, in two arrays that the caller releases with [`mach_vm_deallocate`] (C5.2).
+    /// Lists all names and their types, in two arrays that the caller releases with [`mach_vm_deallocate`] (C5.2).
     fn mach_port_names(
         task: mach_port_name_t,
         names: *mut *mut mach_port_name_t,
@@ -193,7 +197,8 @@ kernel_calls! {
 
     // mach/mach_vm.h
 
-    /// Copies memory of the task to `data`; an unreadable address is an error code, never a fault. `data` is probed as well.
+    /// Copies `size` bytes of the task's memory to `data`; an unreadable address is an error code, never a fault. `data` is probed as
+    /// well.
     fn mach_vm_read_overwrite(
         task: mach_port_name_t,
         address: mach_vm_address_t,
@@ -208,6 +213,6 @@ kernel_calls! {
         data: usize,
         count: mach_msg_type_number_t,
     ) -> kern_return_t;
-    /// Releases memory that a call gave out.
+    /// Releases `size` bytes of memory that a call gave out.
     fn mach_vm_deallocate(task: mach_port_name_t, address: mach_vm_address_t, size: mach_vm_size_t) -> kern_return_t;
 }

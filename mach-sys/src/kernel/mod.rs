@@ -10,7 +10,9 @@
 //! # Safety of the calls
 //! Every function takes what the C function takes. Pointers must be valid for what the header says is read or written through
 //! them; a count that goes in and out must state the room that is there. Names are plain numbers: releasing a reference that
-//! somebody else counts on is a logic error that no memory safety depends on, except where [`crate::rights`] says so.
+//! other code counts on is a logic error that no memory safety depends on, except where [`crate::rights`] says so.
+//! [`crate::rights`] has typed calls for ports; [`KernReturn::check`](crate::kern_return::KernReturn::check) makes a `Result` of an
+//! answer.
 #[cfg(target_vendor = "apple")]
 mod apple;
 mod calls;
@@ -22,16 +24,25 @@ pub use calls::*;
 #[cfg(feature = "std")]
 pub use configure::*;
 
-/// Who answers the calls of this module.
+/// The kernel that answers the calls of this module.
+///
+/// ```
+/// use mach_sys::kernel::{KERNEL, Kernel};
+///
+/// if KERNEL == Kernel::Emulated {
+///     println!("no Apple kernel here");
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Kernel {
-    /// Apple's kernel.
+    /// Apple's kernel, through libSystem.
     Xnu,
-    /// The Mach inside this crate, on a host that has none.
+    /// The emulated Mach of the crate mach-emulated, on a host that has none.
     Emulated,
 }
 
-/// Who answers the calls of this build. A test that makes sense on one kernel only asks this and reports itself skipped.
+/// The kernel that answers the calls of this build.
 pub const KERNEL: Kernel = if cfg!(target_vendor = "apple") {
     Kernel::Xnu
 } else {

@@ -11,27 +11,81 @@ use super::apple as host;
 #[cfg(not(target_vendor = "apple"))]
 use mach_emulated::system as host;
 
-/// The calling task's own name. Takes no reference: it must not be released.
+/// Returns the name of the calling task's own port. Takes no reference, so none may be released.
 #[must_use]
+#[doc(alias("mach_task_self", "mach_task_self_"))]
 pub fn task_self() -> mach_port_name_t {
     host::task_self()
 }
 
-/// The port name of a thread's kernel port, without a new reference: `pthread_mach_thread_np` (D1.2).
-/// `MACH_PORT_NULL` when this kernel does not know the thread.
+/// A thread of this process as pthreads identifies it: a `pthread_t`, whose type differs from one C library to the next.
+///
+/// ```
+/// use mach_sys::kernel::system::{Pthread, own_thread_port, thread_port};
+///
+/// let this = Pthread::current();
+/// assert_eq!(Pthread::from_raw(this.raw()), this);
+/// // SAFETY: the calling thread was not joined.
+/// assert_eq!(unsafe { thread_port(this) }, own_thread_port());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[doc(alias = "pthread_t")]
+#[repr(transparent)]
+pub struct Pthread(usize);
+
+impl Pthread {
+    /// Returns the calling thread.
+    #[must_use]
+    #[doc(alias = "pthread_self")]
+    pub fn current() -> Self {
+        // SAFETY: pthread_self has no preconditions.
+        Self(unsafe { libc::pthread_self() } as usize)
+    }
+
+    /// Wraps a `pthread_t`, an integer or a pointer, converted with `as`: for example that of a `std::thread::JoinHandle`
+    /// (`handle.as_pthread_t() as usize`).
+    #[must_use]
+    pub const fn from_raw(raw: usize) -> Self {
+        Self(raw)
+    }
+
+    /// Returns the `pthread_t`.
+    #[must_use]
+    pub const fn raw(self) -> usize {
+        self.0
+    }
+}
+
+/// Returns the name of a thread's kernel port, without a new reference (D1.2). `MACH_PORT_NULL` when this kernel does not know the
+/// thread.
 ///
 /// # Safety
 /// `thread` denotes a thread that was not joined, and whose identifier was therefore not given to another.
 #[must_use]
-pub unsafe fn thread_port(thread: libc::pthread_t) -> mach_port_name_t {
+#[doc(alias = "pthread_mach_thread_np")]
+pub unsafe fn thread_port(thread: Pthread) -> mach_port_name_t {
     // SAFETY: the same contract, passed on unchanged.
-    unsafe { host::thread_port(thread) }
+    unsafe { host::thread_port(thread.0) }
 }
 
-/// The calling thread's stack, lowest address first. `None` if the system does not say.
-///
-/// May allocate: to be asked when a thread is attached, not when it has faulted.
+/// Returns the name of the calling thread's kernel port, without a new reference. `MACH_PORT_NULL` when this kernel does not know the
+/// thread.
 #[must_use]
+#[doc(alias("pthread_mach_thread_np", "mach_thread_self"))]
+pub fn own_thread_port() -> mach_port_name_t {
+    // SAFETY: the calling thread runs, so it was not joined.
+    unsafe { thread_port(Pthread::current()) }
+}
+
+/// Returns the addresses of the calling thread's stack, lowest first. `None` if the system does not say.
+///
+/// May allocate: call it when a thread is attached, not when it has faulted.
+#[must_use]
+#[doc(alias(
+    "pthread_get_stackaddr_np",
+    "pthread_get_stacksize_np",
+    "pthread_getattr_np"
+))]
 pub fn stack_bounds() -> Option<Range<usize>> {
     host::stack_bounds()
 }
@@ -40,20 +94,24 @@ pub fn stack_bounds() -> Option<Range<usize>> {
 /// process, though the host uses its own thread identifiers again. A thread that the emulation has no room for, and a thread of a
 /// child process, get the host's identifier, which is smaller than any other.
 #[must_use]
+#[doc(alias("pthread_threadid_np", "THREAD_IDENTIFIER_INFO"))]
 pub fn thread_id() -> u64 {
     host::thread_id()
 }
 
-/// The page size in bytes, a power of two.
+/// Returns the page size in bytes, a power of two.
 #[must_use]
+#[doc(alias("vm_page_size", "getpagesize"))]
 pub fn page_size() -> usize {
     // SAFETY: sysconf has no preconditions.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     usize::try_from(size).unwrap_or(4096)
 }
 
-/// The CPU the calling thread ran on a moment ago: a hint for spinning, nothing else.
+/// Returns the number of the CPU that the calling thread ran on a moment ago; `u32::MAX` if the system does not say. A hint for
+/// spinning, nothing else.
 #[must_use]
+#[doc(alias = "pthread_cpu_number_np")]
 pub fn current_cpu() -> u32 {
     host::current_cpu()
 }

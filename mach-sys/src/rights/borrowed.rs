@@ -1,15 +1,36 @@
 //! Rights that something else owns.
+#![allow(unsafe_code)]
 
+use super::held::Held;
 use super::{Name, Right};
 use core::fmt;
 use core::marker::PhantomData;
-use core::mem::ManuallyDrop;
 use core::ops::Deref;
 
-/// A right that its owner keeps: usable as the right itself, never released, and not counted as owned.
+/// A right that its owner keeps. It is used as the right itself, never released, and not counted as owned. Copying it costs nothing.
+///
+/// ```
+/// use mach_sys::rights::{Borrowed, ReceiveRight, Right};
+///
+/// let port = ReceiveRight::new()?;
+/// let lent = Borrowed::from(&port);
+/// let again = lent;
+/// assert_eq!(lent.name(), again.name());
+/// # Ok::<(), mach_sys::kern_return::KernError>(())
+/// ```
+///
+/// It lives no longer than the right that it was made of:
+///
+/// ```compile_fail,E0505
+/// # use mach_sys::rights::{Borrowed, ReceiveRight, Right};
+/// let port = ReceiveRight::new().unwrap();
+/// let lent = Borrowed::from(&port);
+/// drop(port);
+/// lent.name();
+/// ```
 pub struct Borrowed<'a, R> {
-    right: ManuallyDrop<R>,
-    owner: PhantomData<&'a ()>,
+    held: Held,
+    right: PhantomData<&'a R>,
 }
 
 impl<R: Right> Borrowed<'_, R> {
@@ -20,23 +41,42 @@ impl<R: Right> Borrowed<'_, R> {
     #[must_use]
     pub unsafe fn from_name(name: Name) -> Self {
         Self {
-            // Never released: neither is it counted.
-            right: ManuallyDrop::new(R::hold(name)),
-            owner: PhantomData,
+            held: Held::new(name),
+            right: PhantomData,
         }
     }
 }
 
-impl<R> Deref for Borrowed<'_, R> {
-    type Target = R;
-
-    fn deref(&self) -> &R {
-        &self.right
+impl<'a, R: Right> From<&'a R> for Borrowed<'a, R> {
+    fn from(right: &'a R) -> Self {
+        // SAFETY: the owner keeps its reference for as long as it is borrowed.
+        unsafe { Self::from_name(right.name()) }
     }
 }
 
-impl<R: fmt::Debug> fmt::Debug for Borrowed<'_, R> {
+impl<R> Clone for Borrowed<'_, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for Borrowed<'_, R> {}
+
+impl<R: Right> Deref for Borrowed<'_, R> {
+    type Target = R;
+
+    fn deref(&self) -> &R {
+        const {
+            assert!(size_of::<R>() == size_of::<Held>() && align_of::<R>() == align_of::<Held>());
+        }
+        // SAFETY: `Right` is sealed, and its types are `repr(transparent)` over `Held` (the contract of `Hold`), so the pointer is valid
+        // and aligned for an `R` as long as `self` is borrowed. Nothing owns an `R` here, so nothing drops one.
+        unsafe { &*core::ptr::from_ref(&self.held).cast::<R>() }
+    }
+}
+
+impl<R: Right + fmt::Debug> fmt::Debug for Borrowed<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Borrowed").field(&*self.right).finish()
+        f.debug_tuple("Borrowed").field(&**self).finish()
     }
 }

@@ -1,12 +1,11 @@
 //! What the task's name space holds: the figures a leak check compares.
 
+use super::name::Name;
 use super::owned::owned_references;
 use super::references::user_references;
-use crate::kern_return::KernReturn;
+use crate::kern_return::{KernError, KernReturn};
 use crate::kernel;
-use crate::port::{
-    MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND, MACH_PORT_TYPE_DEAD_NAME, MACH_PORT_TYPE_SEND,
-};
+use crate::port::{PortRight, PortType};
 use crate::types::{mach_port_name_t, mach_port_type_t};
 use core::fmt;
 
@@ -14,7 +13,19 @@ use core::fmt;
 ///
 /// Compare two of them with each other, never one with absolute numbers: the main thread's and the task's own names may start
 /// with two references (D1.3), and the system's libraries hold names of their own.
+///
+/// ```
+/// use mach_sys::rights::{Census, ReceiveRight};
+///
+/// let before = Census::take()?;
+/// let port = ReceiveRight::new().expect("a port");
+/// assert_eq!(Census::take()?.names, before.names + 1);
+/// drop(port);
+/// assert_eq!(Census::take()?, before);
+/// # Ok::<(), mach_sys::rights::CensusError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[doc(alias = "mach_port_names")]
 #[non_exhaustive]
 pub struct Census {
     /// Names of any kind.
@@ -32,30 +43,48 @@ pub struct Census {
     pub owned_references: u64,
 }
 
-/// The census could not be taken.
+/// The kernel did not list the task's port names. The source is its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("listing the task's port names: {0}")]
-pub struct CensusError(#[source] pub KernReturn);
+#[error("the task's port names could not be listed")]
+pub struct CensusError(#[source] KernError);
+
+impl CensusError {
+    /// Returns the kernel's answer.
+    #[must_use]
+    pub const fn kern_error(self) -> KernError {
+        self.0
+    }
+
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    #[must_use]
+    pub const fn code(self) -> u32 {
+        0x3001
+    }
+}
 
 impl Census {
     /// Counts now. Other threads may make and release names meanwhile: a name that is gone when it is looked at counts nothing.
     ///
     /// # Errors
-    /// The kernel's answer when it could not list the names (no memory for the arrays).
+    /// [`CensusError`] with the kernel's answer, if it could not list the names: no memory for the arrays.
     pub fn take() -> Result<Self, CensusError> {
         let listing = Listing::take().map_err(CensusError)?;
         let mut census = Self::default();
         for (&name, &kind) in listing.names().iter().zip(listing.types()) {
             census.names += 1;
-            if kind & MACH_PORT_TYPE_SEND != 0 {
+            // No kernel lists the null or the dead name.
+            let Some(name) = Name::new(name) else {
+                continue;
+            };
+            let kind = PortType::from_bits_retain(kind);
+            let count = |right| u64::from(user_references(name, right).unwrap_or(0));
+            if kind.contains(PortType::SEND) {
                 census.send_names += 1;
-                census.send_references +=
-                    u64::from(user_references(name, MACH_PORT_RIGHT_SEND).unwrap_or(0));
+                census.send_references += count(PortRight::SEND);
             }
-            if kind & MACH_PORT_TYPE_DEAD_NAME != 0 {
+            if kind.contains(PortType::DEAD_NAME) {
                 census.dead_names += 1;
-                census.dead_references +=
-                    u64::from(user_references(name, MACH_PORT_RIGHT_DEAD_NAME).unwrap_or(0));
+                census.dead_references += count(PortRight::DEAD_NAME);
             }
             census.owned_references += u64::from(owned_references(name));
         }
@@ -87,7 +116,7 @@ struct Listing {
 }
 
 impl Listing {
-    fn take() -> Result<Self, KernReturn> {
+    fn take() -> Result<Self, KernError> {
         let mut listing = Self {
             names: core::ptr::null_mut(),
             names_count: 0,
@@ -141,4 +170,20 @@ unsafe fn slice<'a>(address: *const u32, count: u32) -> &'a [u32] {
     }
     // SAFETY: the caller vouches for address, count and lifetime.
     unsafe { core::slice::from_raw_parts(address, count as usize) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::error::Error;
+
+    #[test]
+    fn the_kernels_answer_is_the_source_and_the_code_is_stable() {
+        let error = CensusError(KernError::NO_SPACE);
+        assert_eq!(error.code(), 0x3001);
+        assert_eq!(error.kern_error(), KernError::NO_SPACE);
+        let source = error.source().map(|source| source.to_string());
+        assert_eq!(source.as_deref(), Some("KERN_NO_SPACE"));
+        assert!(!error.to_string().contains("KERN_NO_SPACE"));
+    }
 }

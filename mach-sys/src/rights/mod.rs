@@ -21,6 +21,7 @@
 
 mod borrowed;
 mod census;
+mod held;
 mod name;
 mod owned;
 mod port_set;

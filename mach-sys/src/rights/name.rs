@@ -5,6 +5,14 @@ use core::fmt;
 use core::num::NonZeroU32;
 
 /// A port name that is neither `MACH_PORT_NULL` nor `MACH_PORT_DEAD`. Only a number: it owns nothing.
+///
+/// ```
+/// use mach_sys::rights::Name;
+///
+/// assert_eq!(Name::new(0), None);
+/// assert_eq!(Name::new(0x1203).map(Name::raw), Some(0x1203));
+/// ```
+#[doc(alias("mach_port_name_t", "mach_port_t"))]
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
 pub struct Name(NonZeroU32);
@@ -13,7 +21,7 @@ impl Name {
     /// A name that no kernel gives out: the low two bits of names are set (C0.2).
     pub(super) const UNUSED: Self = Self(NonZeroU32::MIN);
 
-    /// `None` for `MACH_PORT_NULL` and `MACH_PORT_DEAD`.
+    /// Returns `raw` as a name; `None` for `MACH_PORT_NULL` and `MACH_PORT_DEAD`.
     #[must_use]
     pub const fn new(raw: mach_port_name_t) -> Option<Self> {
         match NonZeroU32::new(raw) {
@@ -22,13 +30,13 @@ impl Name {
         }
     }
 
-    /// As the kernel calls take it.
+    /// Returns the name as the kernel calls take it.
     #[must_use]
     pub const fn raw(self) -> mach_port_name_t {
         self.0.get()
     }
 
-    /// The raw form of an optional name: `MACH_PORT_NULL` for none.
+    /// Returns the raw form of an optional name: `MACH_PORT_NULL` for none.
     #[must_use]
     pub const fn raw_or_null(name: Option<Self>) -> mach_port_name_t {
         match name {
@@ -52,7 +60,10 @@ impl fmt::Display for Name {
 
 mod sealed {
     /// A right's value without a say about what it owns.
-    pub trait Hold {
+    ///
+    /// # Safety
+    /// The type is `repr(transparent)` over `Held`, so that a `Held` can be borrowed as a right.
+    pub unsafe trait Hold {
         /// The value for a reference that is accounted for elsewhere.
         fn hold(name: super::Name) -> Self;
     }
@@ -60,12 +71,12 @@ mod sealed {
 
 pub(super) use sealed::Hold;
 
-/// What all owned rights have in common. Implemented by this crate's types only.
+/// An owned right. Sealed: only this crate's types implement it.
 pub trait Right: Sized + Hold {
     /// Returns the name that the right is held under.
     fn name(&self) -> Name;
 
-    /// Takes ownership of one user reference. A send right counts it as owned from here on
+    /// Takes ownership of one user reference under `name`. A send right counts it as owned from here on
     /// ([`owned_references`](super::owned_references)).
     ///
     /// # Safety
@@ -73,6 +84,6 @@ pub trait Right: Sized + Hold {
     /// no right owns: nothing trims those of the name at the same time.
     unsafe fn from_name(name: Name) -> Self;
 
-    /// Gives up ownership without releasing anything. A send right's reference no longer counts as owned.
+    /// Returns the name and gives up ownership without releasing anything. A send right's reference no longer counts as owned.
     fn into_name(self) -> Name;
 }

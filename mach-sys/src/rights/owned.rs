@@ -13,10 +13,10 @@
 use super::name::Name;
 use super::references::user_references;
 use super::word::Word;
-use crate::kern_return::KernReturn;
+use crate::kern_return::KernError;
 use crate::kernel::system::Origin;
-use crate::port::MACH_PORT_RIGHT_SEND;
-use crate::types::{mach_port_name_t, mach_port_urefs_t};
+use crate::port::PortRight;
+use crate::types::mach_port_urefs_t;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Indices: the largest name table of XNU has 305834 entries (C0.7), the emulated kernel's fewer.
@@ -52,13 +52,13 @@ struct Place {
 }
 
 impl Place {
-    fn of(name: mach_port_name_t) -> Option<Self> {
+    fn of(name: Name) -> Option<Self> {
         forget_parents();
-        let index = name >> 8;
+        let index = name.raw() >> 8;
         let word = WORDS.get(index as usize)?;
         Some(Self {
             word,
-            generation: name & 0xff,
+            generation: name.raw() & 0xff,
         })
     }
 
@@ -87,7 +87,7 @@ fn place(name: Name) -> Option<Place> {
     if index >= USED.load(Ordering::Relaxed) {
         USED.fetch_max(index.saturating_add(1), Ordering::Relaxed);
     }
-    Place::of(name.raw())
+    Place::of(name)
 }
 
 /// A reference that existed before is owned by a right from here on.
@@ -157,7 +157,7 @@ impl Change {
 /// bounds what is true of this one: if other code released a reference that a right owned, this is too large, and
 /// [`send_references`] never returns more than there are.
 #[must_use]
-pub fn owned_references(name: mach_port_name_t) -> u32 {
+pub fn owned_references(name: Name) -> u32 {
     Place::of(name).map_or(0, |place| place.look().owned_of(place.generation))
 }
 
@@ -210,10 +210,10 @@ fn give_way(times: u32) {
 ///
 /// # Errors
 /// `KERN_INVALID_NAME`: no such name.
-pub fn send_references(name: mach_port_name_t) -> Result<References, KernReturn> {
+pub fn send_references(name: Name) -> Result<References, KernError> {
     let Some(place) = Place::of(name) else {
         // No kernel gives such a name out. If one does, nothing of it is taken for a reference without an owner.
-        let total = user_references(name, MACH_PORT_RIGHT_SEND)?;
+        let total = user_references(name, PortRight::SEND)?;
         return Ok(References {
             total,
             owned: total,
@@ -257,9 +257,9 @@ struct Look {
     unsure: u32,
 }
 
-fn look(place: Place, name: mach_port_name_t) -> Result<Look, KernReturn> {
+fn look(place: Place, name: Name) -> Result<Look, KernError> {
     let before = place.look();
-    let total = user_references(name, MACH_PORT_RIGHT_SEND)?;
+    let total = user_references(name, PortRight::SEND)?;
     // Each change that was under way may have added one, and so may each that was announced since.
     let unsure = before.changes + place.look().updates_since(before);
     Ok(Look {
@@ -275,10 +275,9 @@ mod tests {
 
     #[test]
     fn names_that_no_kernel_gives_out_have_no_place() {
-        for name in [u32::MAX, (INDICES as u32) << 8] {
-            assert_eq!(owned_references(name), 0);
-            let name = Name::new(name);
-            if let Some(name) = name {
+        for name in [u32::MAX - 1, (INDICES as u32) << 8] {
+            if let Some(name) = Name::new(name) {
+                assert_eq!(owned_references(name), 0);
                 enter(name);
                 leave(name);
                 Change::begin(name).taken();

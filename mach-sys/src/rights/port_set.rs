@@ -1,21 +1,22 @@
 //! Port sets.
 
+use super::held::Held;
 use super::name::{Hold, Name, Right};
 use super::receive::ReceiveRight;
 use super::references::{allocate, modify_references};
-use crate::kern_return::KernReturn;
+use crate::kern_return::{KernError, KernReturn};
 use crate::kernel;
-use crate::kernel::system::Origin;
-use crate::port::MACH_PORT_RIGHT_PORT_SET;
+use crate::port::PortRight;
 use core::fmt;
 use core::mem::ManuallyDrop;
 
 /// A port set: one place to receive from all its members. Dropping it leaves the members as they are (C9.3); a member that dies
 /// leaves all its sets (C9.3), so membership is no borrow kept beside the port.
 #[must_use = "dropping a port set destroys it"]
+#[doc(alias("MACH_PORT_RIGHT_PORT_SET", "mach_port_allocate"))]
+#[repr(transparent)]
 pub struct PortSet {
-    name: Name,
-    origin: Origin,
+    held: Held,
 }
 
 impl PortSet {
@@ -23,22 +24,23 @@ impl PortSet {
     ///
     /// # Errors
     /// `KERN_NO_SPACE`, `KERN_RESOURCE_SHORTAGE`: no name, or no memory.
-    pub fn new() -> Result<Self, KernReturn> {
-        let name = allocate(MACH_PORT_RIGHT_PORT_SET)?;
+    pub fn new() -> Result<Self, KernError> {
+        let name = allocate(PortRight::PORT_SET)?;
         Ok(Self::hold(name))
     }
 
     /// Puts a port into the set. Messages already queued on it are received through the set from now on (C9.5).
     ///
     /// # Errors
-    /// `KERN_ALREADY_IN_SET`; `KERN_INVALID_RIGHT`, `KERN_INVALID_NAME`: other code destroyed one of the two.
-    pub fn insert(&self, port: &ReceiveRight) -> Result<(), KernReturn> {
+    /// `KERN_ALREADY_IN_SET`: the port is in this set. `KERN_INVALID_RIGHT`, `KERN_INVALID_NAME`: other code destroyed one of the two.
+    #[doc(alias = "mach_port_insert_member")]
+    pub fn insert(&self, port: &ReceiveRight) -> Result<(), KernError> {
         // SAFETY: no pointers; both rights are borrowed for the call.
         KernReturn::check(unsafe {
             kernel::mach_port_insert_member(
                 kernel::system::task_self(),
                 port.name().raw(),
-                self.name.raw(),
+                self.held.name.raw(),
             )
         })
     }
@@ -46,31 +48,32 @@ impl PortSet {
     /// Takes a port out of the set again.
     ///
     /// # Errors
-    /// `KERN_NOT_IN_SET`; otherwise as [`insert`](Self::insert).
-    pub fn remove(&self, port: &ReceiveRight) -> Result<(), KernReturn> {
+    /// `KERN_NOT_IN_SET`: the port is not in this set. `KERN_INVALID_RIGHT`, `KERN_INVALID_NAME`: other code destroyed one of the two.
+    #[doc(alias = "mach_port_extract_member")]
+    pub fn remove(&self, port: &ReceiveRight) -> Result<(), KernError> {
         // SAFETY: no pointers; both rights are borrowed for the call.
         KernReturn::check(unsafe {
             kernel::mach_port_extract_member(
                 kernel::system::task_self(),
                 port.name().raw(),
-                self.name.raw(),
+                self.held.name.raw(),
             )
         })
     }
 }
 
-impl Hold for PortSet {
+// SAFETY: `repr(transparent)` over `Held`.
+unsafe impl Hold for PortSet {
     fn hold(name: Name) -> Self {
         Self {
-            name,
-            origin: Origin::current(),
+            held: Held::new(name),
         }
     }
 }
 
 impl Right for PortSet {
     fn name(&self) -> Name {
-        self.name
+        self.held.name
     }
 
     unsafe fn from_name(name: Name) -> Self {
@@ -78,22 +81,22 @@ impl Right for PortSet {
     }
 
     fn into_name(self) -> Name {
-        ManuallyDrop::new(self).name
+        ManuallyDrop::new(self).held.name
     }
 }
 
 impl Drop for PortSet {
     fn drop(&mut self) {
-        if !self.origin.is_current() {
+        if !self.held.is_current() {
             return;
         }
         // SAFETY: the set is this value's. An error means that it is gone already.
-        let _ = unsafe { modify_references(self.name.raw(), MACH_PORT_RIGHT_PORT_SET, -1) };
+        let _ = unsafe { modify_references(self.held.name, PortRight::PORT_SET, -1) };
     }
 }
 
 impl fmt::Debug for PortSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PortSet({})", self.name)
+        write!(f, "PortSet({})", self.held.name)
     }
 }

@@ -1,15 +1,15 @@
 //! Receive rights.
 
+use super::held::Held;
 use super::name::{Hold, Name, Right};
 use super::owned::Change;
 use super::references::{allocate, modify_references};
 use super::send::SendRight;
 use super::send_once::SendOnceRight;
-use crate::kern_return::KernReturn;
+use crate::kern_return::{KernError, KernReturn};
 use crate::kernel;
-use crate::kernel::system::Origin;
 use crate::message::{MACH_MSG_TYPE_MAKE_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE};
-use crate::port::MACH_PORT_RIGHT_RECEIVE;
+use crate::port::PortRight;
 use crate::types::mach_port_context_t;
 use core::fmt;
 use core::mem::ManuallyDrop;
@@ -17,12 +17,24 @@ use core::mem::ManuallyDrop;
 /// The receive right of a port. Dropping it destroys the port: what is queued is destroyed (each reply right in it tells its
 /// receiver), send rights become dead names (C1.6).
 ///
+/// ```
+/// use mach_sys::rights::{PortSet, ReceiveRight};
+///
+/// let port = ReceiveRight::new()?;
+/// port.set_context(7)?;
+/// assert_eq!(port.context()?, 7);
+/// let set = PortSet::new()?;
+/// set.insert(&port)?;
+/// # Ok::<(), mach_sys::kern_return::KernError>(())
+/// ```
+///
 /// The port is not guarded: in XNU the guard and the context are one field, and a strict guard hides the context that tells
 /// routes apart.
 #[must_use = "dropping the receive right destroys the port"]
+#[doc(alias("mach_port_allocate", "MACH_PORT_RIGHT_RECEIVE"))]
+#[repr(transparent)]
 pub struct ReceiveRight {
-    name: Name,
-    origin: Origin,
+    held: Held,
 }
 
 impl ReceiveRight {
@@ -30,18 +42,19 @@ impl ReceiveRight {
     ///
     /// # Errors
     /// `KERN_NO_SPACE`, `KERN_RESOURCE_SHORTAGE`: no name, or no memory.
-    pub fn new() -> Result<Self, KernReturn> {
-        let name = allocate(MACH_PORT_RIGHT_RECEIVE)?;
+    pub fn new() -> Result<Self, KernError> {
+        let name = allocate(PortRight::RECEIVE)?;
         Ok(Self::hold(name))
     }
 
     /// Makes a send right to the port, under the port's own name (C6.1).
     ///
     /// # Errors
-    /// `KERN_INVALID_CAPABILITY`, `KERN_INVALID_NAME`: other code destroyed the port.
-    pub fn make_send(&self) -> Result<SendRight, KernReturn> {
-        let name = self.name.raw();
-        let change = Change::begin(self.name);
+    /// `KERN_INVALID_CAPABILITY`, `KERN_INVALID_NAME`: other code destroyed the port. `KERN_UREFS_OVERFLOW`: the count would exceed 65535.
+    #[doc(alias("mach_port_insert_right", "MACH_MSG_TYPE_MAKE_SEND"))]
+    pub fn make_send(&self) -> Result<SendRight, KernError> {
+        let name = self.held.name.raw();
+        let change = Change::begin(self.held.name);
         // SAFETY: no pointers; the right that is made belongs to the returned value.
         let made = KernReturn::check(unsafe {
             kernel::mach_port_insert_right(
@@ -52,7 +65,7 @@ impl ReceiveRight {
             )
         });
         match made {
-            Ok(()) => Ok(SendRight::taken(self.name, change)),
+            Ok(()) => Ok(SendRight::taken(self.held.name, change)),
             Err(error) => {
                 change.nothing();
                 Err(error)
@@ -63,20 +76,21 @@ impl ReceiveRight {
     /// Makes a send-once right to the port, under a name of its own (C6.5).
     ///
     /// # Errors
-    /// As [`make_send`](Self::make_send); `KERN_NO_SPACE`: no name.
-    pub fn make_send_once(&self) -> Result<SendOnceRight, KernReturn> {
+    /// `KERN_INVALID_CAPABILITY`, `KERN_INVALID_NAME`: other code destroyed the port. `KERN_NO_SPACE`: no name is left.
+    #[doc(alias("mach_port_extract_right", "MACH_MSG_TYPE_MAKE_SEND_ONCE"))]
+    pub fn make_send_once(&self) -> Result<SendOnceRight, KernError> {
         let (mut right, mut kind) = (0, 0);
         // SAFETY: the results go to local variables.
         KernReturn::check(unsafe {
             kernel::mach_port_extract_right(
                 kernel::system::task_self(),
-                self.name.raw(),
+                self.held.name.raw(),
                 MACH_MSG_TYPE_MAKE_SEND_ONCE,
                 &mut right,
                 &mut kind,
             )
         })?;
-        let name = Name::new(right).ok_or(KernReturn::NO_SPACE)?;
+        let name = Name::new(right).ok_or(KernError::NO_SPACE)?;
         // SAFETY: the kernel just gave this task a send-once right under `name`, and no other code knows it.
         Ok(unsafe { SendOnceRight::from_name(name) })
     }
@@ -85,24 +99,30 @@ impl ReceiveRight {
     ///
     /// # Errors
     /// `KERN_INVALID_NAME`, `KERN_INVALID_RIGHT`: other code destroyed the port.
-    pub fn set_context(&self, context: mach_port_context_t) -> Result<(), KernReturn> {
+    #[doc(alias = "mach_port_set_context")]
+    pub fn set_context(&self, context: mach_port_context_t) -> Result<(), KernError> {
         // SAFETY: no pointers; the context of this value's own port is its owner's to set.
         KernReturn::check(unsafe {
-            kernel::mach_port_set_context(kernel::system::task_self(), self.name.raw(), context)
+            kernel::mach_port_set_context(
+                kernel::system::task_self(),
+                self.held.name.raw(),
+                context,
+            )
         })
     }
 
     /// Reads the port's context; 0 at first.
     ///
     /// # Errors
-    /// As [`set_context`](Self::set_context).
-    pub fn context(&self) -> Result<mach_port_context_t, KernReturn> {
+    /// As [`set_context`](Self::set_context): other code destroyed the port.
+    #[doc(alias = "mach_port_get_context")]
+    pub fn context(&self) -> Result<mach_port_context_t, KernError> {
         let mut context = 0;
         // SAFETY: the result goes to a local variable.
         KernReturn::check(unsafe {
             kernel::mach_port_get_context(
                 kernel::system::task_self(),
-                self.name.raw(),
+                self.held.name.raw(),
                 &mut context,
             )
         })?;
@@ -113,28 +133,28 @@ impl ReceiveRight {
     ///
     /// # Errors
     /// `KERN_INVALID_NAME`, `KERN_INVALID_RIGHT`: other code destroyed the port before, or this is the child of a fork.
-    pub fn destroy(self) -> Result<(), KernReturn> {
-        if !self.origin.is_current() {
-            return Err(KernReturn::INVALID_NAME);
+    pub fn destroy(self) -> Result<(), KernError> {
+        if !self.held.is_current() {
+            return Err(KernError::INVALID_NAME);
         }
         let name = self.into_name();
         // SAFETY: the receive right was this value's.
-        unsafe { modify_references(name.raw(), MACH_PORT_RIGHT_RECEIVE, -1) }
+        unsafe { modify_references(name, PortRight::RECEIVE, -1) }
     }
 }
 
-impl Hold for ReceiveRight {
+// SAFETY: `repr(transparent)` over `Held`.
+unsafe impl Hold for ReceiveRight {
     fn hold(name: Name) -> Self {
         Self {
-            name,
-            origin: Origin::current(),
+            held: Held::new(name),
         }
     }
 }
 
 impl Right for ReceiveRight {
     fn name(&self) -> Name {
-        self.name
+        self.held.name
     }
 
     unsafe fn from_name(name: Name) -> Self {
@@ -142,22 +162,22 @@ impl Right for ReceiveRight {
     }
 
     fn into_name(self) -> Name {
-        ManuallyDrop::new(self).name
+        ManuallyDrop::new(self).held.name
     }
 }
 
 impl Drop for ReceiveRight {
     fn drop(&mut self) {
-        if !self.origin.is_current() {
+        if !self.held.is_current() {
             return;
         }
         // SAFETY: the receive right is this value's. An error means that it is gone already.
-        let _ = unsafe { modify_references(self.name.raw(), MACH_PORT_RIGHT_RECEIVE, -1) };
+        let _ = unsafe { modify_references(self.held.name, PortRight::RECEIVE, -1) };
     }
 }
 
 impl fmt::Debug for ReceiveRight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ReceiveRight({})", self.name)
+        write!(f, "ReceiveRight({})", self.held.name)
     }
 }

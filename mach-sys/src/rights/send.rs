@@ -1,13 +1,13 @@
 //! Send rights.
 
 use super::borrowed::Borrowed;
+use super::held::Held;
 use super::name::{Hold, Name, Right};
 use super::owned::{self, Change};
 use super::references::{modify_references, user_references};
-use crate::kern_return::KernReturn;
+use crate::kern_return::{KernError, KernReturn};
 use crate::kernel;
-use crate::kernel::system::Origin;
-use crate::port::{MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND};
+use crate::port::PortRight;
 use crate::types::mach_port_urefs_t;
 use core::fmt;
 use core::marker::PhantomData;
@@ -17,7 +17,7 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// What a send right leads to. It decides which calls the right offers, nothing else.
+/// The object that a send right leads to. It decides which calls the right offers, nothing else. Sealed.
 pub trait Object: sealed::Sealed + 'static {
     /// For messages: "send right for a …".
     const NAME: &'static str;
@@ -49,29 +49,46 @@ objects! {
 /// One user reference of a send right. Dropping it releases that reference: also when the port died meanwhile and the name
 /// became a dead name, which keeps its references (C1.1).
 ///
+/// ```
+/// use mach_sys::rights::{ReceiveRight, Right};
+///
+/// let port = ReceiveRight::new()?;
+/// let send = port.make_send()?;
+/// let another = send.try_clone()?;
+/// assert_eq!(another.name(), port.name());
+/// assert_eq!(send.user_references()?, 2);
+/// drop(another);
+/// assert_eq!(send.user_references()?, 1);
+/// # Ok::<(), mach_sys::kern_return::KernError>(())
+/// ```
+///
 /// The references that values of this type own are counted by name ([`owned_references`](super::owned_references)).
 #[must_use = "dropping a right releases it"]
+#[doc(alias("mach_port_deallocate", "mach_port_t", "MACH_PORT_RIGHT_SEND"))]
+#[repr(transparent)]
 pub struct SendRight<O: Object = Queue> {
-    name: Name,
-    origin: Origin,
+    held: Held,
     object: PhantomData<fn() -> O>,
 }
 
 /// One reference on a thread's control port.
+#[doc(alias("thread_t", "thread_act_t"))]
 pub type ThreadRight = SendRight<Thread>;
 /// One reference on a task's control port.
+#[doc(alias = "task_t")]
 pub type TaskRight = SendRight<Task>;
 
 impl<O: Object> SendRight<O> {
     /// Takes one more user reference under the same name.
     ///
     /// # Errors
-    /// `KERN_INVALID_RIGHT`: the port died.
-    pub fn try_clone(&self) -> Result<Self, KernReturn> {
-        let change = Change::begin(self.name);
+    /// `KERN_INVALID_RIGHT`: the port died. `KERN_UREFS_OVERFLOW`: the count would exceed 65535.
+    #[doc(alias = "mach_port_mod_refs")]
+    pub fn try_clone(&self) -> Result<Self, KernError> {
+        let change = Change::begin(self.held.name);
         // SAFETY: adding a reference takes nothing from any owner.
-        match unsafe { modify_references(self.name.raw(), MACH_PORT_RIGHT_SEND, 1) } {
-            Ok(()) => Ok(Self::taken(self.name, change)),
+        match unsafe { modify_references(self.held.name, PortRight::SEND, 1) } {
+            Ok(()) => Ok(Self::taken(self.held.name, change)),
             Err(error) => {
                 change.nothing();
                 Err(error)
@@ -79,27 +96,25 @@ impl<O: Object> SendRight<O> {
         }
     }
 
-    /// Returns all user references that this task holds on the port's send right, whatever took them. 0 when the port died.
+    /// Returns all user references that this task holds on the port's send right, no matter what took them. 0 when the port died.
     ///
     /// # Errors
     /// `KERN_INVALID_NAME`: other code released this value's reference, and the name is gone.
-    pub fn user_references(&self) -> Result<mach_port_urefs_t, KernReturn> {
-        user_references(self.name.raw(), MACH_PORT_RIGHT_SEND)
+    pub fn user_references(&self) -> Result<mach_port_urefs_t, KernError> {
+        user_references(self.held.name, PortRight::SEND)
     }
 
     /// Returns whether the port died: the name is a dead name now.
     #[must_use]
     pub fn is_dead(&self) -> bool {
-        user_references(self.name.raw(), MACH_PORT_RIGHT_DEAD_NAME)
-            .is_ok_and(|references| references > 0)
+        user_references(self.held.name, PortRight::DEAD_NAME).is_ok_and(|references| references > 0)
     }
 
-    /// Converts to a right of the same reference, without what is known about its object.
+    /// Converts to a right that owns the same reference and leads to an ordinary port.
     pub fn into_queue(self) -> SendRight<Queue> {
         let right = ManuallyDrop::new(self);
         SendRight {
-            name: right.name,
-            origin: right.origin,
+            held: right.held,
             object: PhantomData,
         }
     }
@@ -113,14 +128,14 @@ impl<O: Object> SendRight<O> {
 }
 
 impl SendRight<Thread> {
-    /// Takes a right on the calling thread's port: `mach_thread_self`, whose new reference this value releases (D1.1).
+    /// Takes a right on the calling thread's port: one more user reference, which dropping the value releases (D1.1).
     ///
     /// # Errors
     /// `KERN_RESOURCE_SHORTAGE`: the kernel could not make a name for it (it answers `MACH_PORT_NULL`).
-    pub fn current() -> Result<Self, KernReturn> {
-        // SAFETY: the calling thread is there.
-        let known = unsafe { kernel::system::thread_port(libc::pthread_self()) };
-        let change = Name::new(known).map(|name| (name, Change::begin(name)));
+    #[doc(alias = "mach_thread_self")]
+    pub fn current() -> Result<Self, KernError> {
+        let change =
+            Name::new(kernel::system::own_thread_port()).map(|name| (name, Change::begin(name)));
         // SAFETY: no arguments.
         let name = Name::new(unsafe { kernel::mach_thread_self() });
         match (name, change) {
@@ -129,7 +144,7 @@ impl SendRight<Thread> {
                 if let Some((_, change)) = change {
                     change.nothing();
                 }
-                let name = name.ok_or(KernReturn::RESOURCE_SHORTAGE)?;
+                let name = name.ok_or(KernError::RESOURCE_SHORTAGE)?;
                 // SAFETY: the reference that the kernel just made. No other code knew the name before.
                 Ok(unsafe { Self::from_name(name) })
             }
@@ -138,22 +153,37 @@ impl SendRight<Thread> {
 }
 
 impl SendRight<Task> {
-    /// Borrows the calling task's own right. `mach_task_self` takes no reference, so none is released.
+    /// Takes a right on the calling task's own port, as [`ThreadRight::current`] does on the thread's: one more user reference, which
+    /// dropping the value releases. [`Borrowed::current_task`] returns the right that `mach_task_self()` names, without a reference.
+    ///
+    /// # Errors
+    /// `KERN_RESOURCE_SHORTAGE` or `KERN_INVALID_TASK`: the emulated kernel could not be started. `KERN_UREFS_OVERFLOW`: the task holds as
+    /// many references on its own port as a name can count.
+    #[doc(alias("mach_task_self", "current_task"))]
+    pub fn current() -> Result<Self, KernError> {
+        Borrowed::current_task().try_clone()
+    }
+}
+
+impl Borrowed<'static, TaskRight> {
+    /// Borrows the calling task's own right: what `mach_task_self()` returns. Takes no reference, so none is released;
+    /// [`TaskRight::current`] takes one.
     #[must_use]
-    pub fn current() -> Borrowed<'static, Self> {
+    #[doc(alias = "mach_task_self")]
+    pub fn current_task() -> Self {
         // The kernel names every task before its first instruction; where the emulation could not be set up, calls on an
         // unused name are refused.
         let name = Name::new(kernel::system::task_self()).unwrap_or(Name::UNUSED);
         // SAFETY: the task's own name is held by the system's library for as long as the process lives.
-        unsafe { Borrowed::from_name(name) }
+        unsafe { Self::from_name(name) }
     }
 }
 
-impl<O: Object> Hold for SendRight<O> {
+// SAFETY: `repr(transparent)` over `Held`; `PhantomData` has no size and no alignment.
+unsafe impl<O: Object> Hold for SendRight<O> {
     fn hold(name: Name) -> Self {
         Self {
-            name,
-            origin: Origin::current(),
+            held: Held::new(name),
             object: PhantomData,
         }
     }
@@ -161,7 +191,7 @@ impl<O: Object> Hold for SendRight<O> {
 
 impl<O: Object> Right for SendRight<O> {
     fn name(&self) -> Name {
-        self.name
+        self.held.name
     }
 
     unsafe fn from_name(name: Name) -> Self {
@@ -171,23 +201,23 @@ impl<O: Object> Right for SendRight<O> {
 
     fn into_name(self) -> Name {
         let right = ManuallyDrop::new(self);
-        if right.origin.is_current() {
-            owned::leave(right.name);
+        if right.held.is_current() {
+            owned::leave(right.held.name);
         }
-        right.name
+        right.held.name
     }
 }
 
 impl<O: Object> Drop for SendRight<O> {
     fn drop(&mut self) {
-        if !self.origin.is_current() {
+        if !self.held.is_current() {
             return;
         }
-        let change = Change::begin(self.name);
+        let change = Change::begin(self.held.name);
         // SAFETY: this value owns the reference that goes. A refusal (a pinned last reference, D5.3) leaves it where it was, without
         // an owner.
         let _ = KernReturn::check(unsafe {
-            kernel::mach_port_deallocate(kernel::system::task_self(), self.name.raw())
+            kernel::mach_port_deallocate(kernel::system::task_self(), self.held.name.raw())
         });
         change.released();
     }
@@ -195,6 +225,6 @@ impl<O: Object> Drop for SendRight<O> {
 
 impl<O: Object> fmt::Debug for SendRight<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SendRight({} {})", O::NAME, self.name)
+        write!(f, "SendRight({} {})", O::NAME, self.held.name)
     }
 }

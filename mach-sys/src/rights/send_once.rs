@@ -1,32 +1,33 @@
 //! Send-once rights.
 
+use super::held::Held;
 use super::name::{Hold, Name, Right};
 use crate::kern_return::KernReturn;
 use crate::kernel;
-use crate::kernel::system::Origin;
 use core::fmt;
 use core::mem::ManuallyDrop;
 
 /// A send-once right. The message sent through it uses it up ([`Right::into_name`] hands it to that message); dropping it unused
 /// tells the receiver so, with a send-once notification (C8.8). For an exception's reply port that means: not handled (A6.8).
 #[must_use = "dropping a send-once right notifies the receiver"]
+#[doc(alias("MACH_PORT_RIGHT_SEND_ONCE", "mach_port_deallocate"))]
+#[repr(transparent)]
 pub struct SendOnceRight {
-    name: Name,
-    origin: Origin,
+    held: Held,
 }
 
-impl Hold for SendOnceRight {
+// SAFETY: `repr(transparent)` over `Held`.
+unsafe impl Hold for SendOnceRight {
     fn hold(name: Name) -> Self {
         Self {
-            name,
-            origin: Origin::current(),
+            held: Held::new(name),
         }
     }
 }
 
 impl Right for SendOnceRight {
     fn name(&self) -> Name {
-        self.name
+        self.held.name
     }
 
     unsafe fn from_name(name: Name) -> Self {
@@ -34,24 +35,24 @@ impl Right for SendOnceRight {
     }
 
     fn into_name(self) -> Name {
-        ManuallyDrop::new(self).name
+        ManuallyDrop::new(self).held.name
     }
 }
 
 impl Drop for SendOnceRight {
     fn drop(&mut self) {
-        if !self.origin.is_current() {
+        if !self.held.is_current() {
             return;
         }
         // SAFETY: this value owns the right that goes.
         let _ = KernReturn::check(unsafe {
-            kernel::mach_port_deallocate(kernel::system::task_self(), self.name.raw())
+            kernel::mach_port_deallocate(kernel::system::task_self(), self.held.name.raw())
         });
     }
 }
 
 impl fmt::Debug for SendOnceRight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SendOnceRight({})", self.name)
+        write!(f, "SendOnceRight({})", self.held.name)
     }
 }

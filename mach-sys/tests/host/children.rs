@@ -6,7 +6,7 @@ use crate::faults::Kind;
 use crate::registers::{self, assert_kept};
 use crate::support::{OwnStack, install, on_raw_thread, succeeds, test_name};
 use mach_sys::emulated::{self, StartError};
-use mach_sys::kern_return::KernReturn;
+use mach_sys::kern_return::KernError;
 use mach_sys::rights::{Census, ReceiveRight, ThreadRight};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -254,7 +254,7 @@ fn g4_3_a_childs_fault_reaches_the_handler_of_before() {
 }
 
 fn calls_fail() -> i32 {
-    let refused = Err(KernReturn::RESOURCE_SHORTAGE);
+    let refused = Err(KernError::RESOURCE_SHORTAGE);
     let good = matches!(emulated::start(), Err(StartError::Forked))
         && ReceiveRight::new().map(drop) == refused
         && ThreadRight::current().map(drop) == refused;

@@ -6,7 +6,7 @@ use crate::faults::Kind;
 use crate::registers::{self, assert_kept};
 use crate::support::{OwnStack, install, isolated, on_raw_thread};
 use mach_sys::emulated::{self, StartError};
-use mach_sys::kern_return::KernReturn;
+use mach_sys::kern_return::KernError;
 use mach_sys::rights::{Census, ReceiveRight, ThreadRight};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -105,7 +105,7 @@ isolated! {
             });
             for _ in 0..FORKS {
                 let status = in_child(|| {
-                    let refused = Err(KernReturn::RESOURCE_SHORTAGE);
+                    let refused = Err(KernError::RESOURCE_SHORTAGE);
                     matches!(emulated::start(), Err(StartError::Forked))
                         && ReceiveRight::new().map(drop) == refused
                         && ThreadRight::current().map(drop) == refused

@@ -4,10 +4,8 @@ use crate::registers;
 use crate::support::{RawThread, install, isolated};
 use mach_sys::kern_return::KernReturn;
 use mach_sys::kernel::{self, system};
-use mach_sys::port::{
-    MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND, MACH_PORT_TYPE_DEAD_NAME, MACH_PORT_TYPE_SEND,
-};
-use mach_sys::rights::{Census, Right, ThreadRight, modify_references, user_references};
+use mach_sys::port::{MACH_PORT_TYPE_DEAD_NAME, MACH_PORT_TYPE_SEND, PortRight};
+use mach_sys::rights::{Census, Name, Right, ThreadRight, modify_references, user_references};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -36,6 +34,10 @@ fn wait_for_type(name: u32, expected: u32) {
     }
 }
 
+fn known(name: u32) -> Name {
+    Name::new(name).expect("a name")
+}
+
 /// The own name, with `extra` references more than a thread starts with.
 fn own_name(extra: usize) -> u32 {
     let name = ThreadRight::current().expect("the own thread").name().raw();
@@ -44,7 +46,7 @@ fn own_name(extra: usize) -> u32 {
     }
     assert_eq!(type_of(name), MACH_PORT_TYPE_SEND);
     assert_eq!(
-        user_references(name, MACH_PORT_RIGHT_SEND),
+        user_references(known(name), PortRight::SEND),
         Ok(1 + extra as u32)
     );
     name
@@ -83,9 +85,9 @@ isolated! {
         let name = told.recv().expect("a name");
         wait_for_type(name, MACH_PORT_TYPE_DEAD_NAME);
         // Exactly one of the four was the thread's.
-        assert_eq!(user_references(name, MACH_PORT_RIGHT_DEAD_NAME), Ok(3));
+        assert_eq!(user_references(known(name), PortRight::DEAD_NAME), Ok(3));
         // SAFETY: the three are this test's.
-        unsafe { modify_references(name, MACH_PORT_RIGHT_DEAD_NAME, -3) }.expect("released");
+        unsafe { modify_references(known(name), PortRight::DEAD_NAME, -3) }.expect("released");
         assert_eq!(type_of(name), 0);
         assert_eq!(Census::take().expect("a census"), before);
     }
@@ -135,7 +137,7 @@ extern "C" fn leave(_: i32) {
 /// D1.3: the main thread's name starts with two references; one goes at its end, the other stays as a dead name.
 fn own_name_of_main() -> u32 {
     let name = ThreadRight::current().expect("the own thread").name().raw();
-    assert_eq!(user_references(name, MACH_PORT_RIGHT_SEND), Ok(2));
+    assert_eq!(user_references(known(name), PortRight::SEND), Ok(2));
     name
 }
 
@@ -158,7 +160,7 @@ fn d1_3_the_main_thread_ends_before_the_process() {
             }
             let main = MAIN.load(Ordering::Acquire);
             wait_for_type(main, MACH_PORT_TYPE_DEAD_NAME);
-            assert_eq!(user_references(main, MACH_PORT_RIGHT_DEAD_NAME), Ok(1));
+            assert_eq!(user_references(known(main), PortRight::DEAD_NAME), Ok(1));
             // The harness may have been on the main thread: its last word is said here.
             println!("1 passed");
             // SAFETY: ends the process; nothing is left to be done.

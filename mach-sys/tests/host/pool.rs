@@ -6,7 +6,7 @@ use crate::registers::{self, assert_kept};
 use crate::server::Server;
 use crate::support::{RawThread, install, isolated, on_raw_thread};
 use mach_sys::emulated::{self, Config};
-use mach_sys::kern_return::KernReturn;
+use mach_sys::kern_return::{KernError, KernReturn};
 use mach_sys::rights::ThreadRight;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
@@ -63,7 +63,7 @@ isolated! {
                     at_host_level.fetch_add(calls, Ordering::Relaxed);
                     if calls == 1 {
                         let refused = ThreadRight::current().map(drop);
-                        assert_eq!(refused, Err(KernReturn::RESOURCE_SHORTAGE));
+                        assert_eq!(refused, Err(KernError::RESOURCE_SHORTAGE));
                     }
                     barrier.wait();
                 })

@@ -2,6 +2,15 @@
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
 
+#[cfg(not(all(
+    any(target_arch = "x86_64", target_arch = "aarch64"),
+    target_pointer_width = "64",
+    target_endian = "little"
+)))]
+compile_error!(
+    "Mach exceptions are known for x86_64 and aarch64 with 64-bit pointers, little-endian; this target is another machine"
+);
+
 pub mod darwin;
 pub mod exception;
 pub mod kern_return;

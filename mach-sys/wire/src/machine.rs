@@ -1,6 +1,8 @@
 //! The two machines whose states and codes this crate knows.
 
 /// A machine that Darwin runs on. Everything about both is there on every host.
+///
+/// Exhaustive on purpose: a `match` names both machines, and a third one would be a breaking change everywhere anyway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Machine {
     /// Intel, 64 bits.
@@ -10,10 +12,10 @@ pub enum Machine {
 }
 
 impl Machine {
-    /// The machine that this was compiled for.
+    /// The machine that this is compiled for.
     #[cfg(not(target_arch = "aarch64"))]
     pub const NATIVE: Self = Self::X86_64;
-    /// The machine that this was compiled for.
+    /// The machine that this is compiled for.
     #[cfg(target_arch = "aarch64")]
     pub const NATIVE: Self = Self::Arm64;
 }

@@ -19,7 +19,7 @@ pub(crate) fn parse_number(text: &str) -> Option<i128> {
     Some(if negative { -value } else { value })
 }
 
-/// A name that is none of the set's, and no number either.
+/// A text that is neither a name of the set nor a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a {set}")]
 pub struct ParseNameError {
@@ -31,9 +31,14 @@ impl ParseNameError {
         Self { set }
     }
 
-    /// The set in which the name was looked up, such as `"KernReturn"`.
+    /// Returns the set in which the name was looked up, such as `"KernReturn"`.
     pub const fn set(&self) -> &'static str {
         self.set
+    }
+
+    /// Returns the stable numeric code of this error, for callers in C.
+    pub const fn code(&self) -> u32 {
+        0x1001
     }
 }
 
@@ -45,7 +50,8 @@ macro_rules! raw_constants {
             #[doc = concat!("`", stringify!($c), "`")]
             pub const $c: $raw = $value;
         )*
-        /// Every constant of this list with its C name.
+        /// Every constant of this list with its C name. For this project's own tests.
+        #[doc(hidden)]
         pub const $table: &[(&str, $raw)] = &[$((stringify!($c), $c)),*];
     };
 }
@@ -78,17 +84,17 @@ macro_rules! open_set {
             /// Every named value with its C name, in the header's order.
             pub const NAMES: &[(&str, $raw)] = &[$((stringify!($c), $c)),*];
 
-            /// Any value, known or not.
+            /// Returns any value, known or not.
             pub const fn new(raw: $raw) -> Self {
                 Self(raw)
             }
 
-            /// The C value.
+            /// Returns the C value.
             pub const fn raw(self) -> $raw {
                 self.0
             }
 
-            /// The C name, when the value has one; the first in the header's order when it has several.
+            /// Returns the C name; the first in the header's order if the value has several, `None` if it has none.
             pub const fn name(self) -> Option<&'static str> {
                 let mut at = 0;
                 while at < Self::NAMES.len() {
@@ -125,7 +131,10 @@ macro_rules! display_by_name {
         impl core::str::FromStr for $name {
             type Err = $crate::names::ParseNameError;
 
-            /// Accepts the C name, the constant's name here, and a number.
+            /// Parses the C name, the constant's name here, or a number.
+            ///
+            /// # Errors
+            /// Any other text.
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 Self::parse(text.trim())
                     .ok_or($crate::names::ParseNameError::new(stringify!($name)))
@@ -143,13 +152,14 @@ macro_rules! display_by_name {
     };
 }
 
-/// Declares a set of flags: the raw C constants, and bitflags that keep unknown bits.
+/// Declares a set of flags: the raw C constants, and bitflags. `from_bits_retain` keeps every bit.
 ///
-/// `show c` prints C names, `show short` the constants' names here; both are parsed.
+/// `show c` prints C names, `show short` the constants' names here; both are parsed. With `unknown !0` other bits may mean something
+/// too: `all` and `!` include them. Without it these stay within the named flags.
 macro_rules! flag_set {
     (
         $(#[$($meta:tt)*])*
-        pub struct $name:ident($raw:ty), show $show:ident;
+        pub struct $name:ident($raw:ty), show $show:ident $(, unknown $unknown:expr)?;
         $($(#[$($doc:tt)*])* $short:ident = $c:ident = $value:expr;)*
     ) => {
         $(
@@ -168,7 +178,7 @@ macro_rules! flag_set {
                     #[doc = concat!("`", stringify!($c), "`")]
                     const $short = $c;
                 )*
-                const _ = !0;
+                $(const _ = $unknown;)?
             }
         }
 
@@ -207,7 +217,10 @@ macro_rules! flag_set {
         impl core::str::FromStr for $name {
             type Err = $crate::names::ParseNameError;
 
-            /// Accepts C names, the constants' names here and numbers, joined by `|`.
+            /// Parses C names, the constants' names here and numbers, joined by `|`.
+            ///
+            /// # Errors
+            /// Any other text.
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 let refused = $crate::names::ParseNameError::new(stringify!($name));
                 let mut bits = 0;

@@ -9,6 +9,7 @@ use core::mem::{MaybeUninit, align_of, size_of};
 
 /// The layout of a type: sizes and offsets in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Layout {
     /// The name of the type; of an array, of its element.
     pub name: &'static str,
@@ -26,6 +27,7 @@ pub struct Layout {
 
 /// A part of a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct BitField {
     /// C name without leading underscores.
     pub name: &'static str,
@@ -36,7 +38,7 @@ pub struct BitField {
 }
 
 impl BitField {
-    /// Whether a word of so many bits has this part.
+    /// Returns whether a word of so many bits has this part.
     pub const fn fits(&self, bits: u32) -> bool {
         self.width > 0 && self.low + self.width <= bits
     }
@@ -44,6 +46,7 @@ impl BitField {
 
 /// A field of a structure, or a member of an overlay (a C union), which all lie at 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Field {
     /// C name without leading underscores.
     pub name: &'static str,
@@ -53,18 +56,26 @@ pub struct Field {
     pub layout: &'static Layout,
 }
 
-/// Plain old data.
+pub(crate) mod sealed {
+    /// Keeps [`Pod`](super::Pod) to this crate's types.
+    pub trait Sealed {}
+}
+use sealed::Sealed;
+
+/// Plain old data. Sealed: only this crate implements it, for its structures, for integers and for arrays of such. So are the traits that
+/// require it ([`ThreadState`](crate::thread_state::ThreadState), [`Trailer`](crate::message::Trailer)).
 ///
 /// # Safety
 /// Every bit pattern is a valid value, there is no padding, and the layout does not depend on the compiler (`repr(C)`,
 /// an integer, or an array of such).
-pub unsafe trait Pod: Copy + 'static {
+pub unsafe trait Pod: Sealed + Copy + 'static {
     /// Sizes and offsets.
     const LAYOUT: &'static Layout;
 }
 
 macro_rules! integers {
     ($($int:ident)*) => {$(
+        impl Sealed for $int {}
         // SAFETY: an integer has no padding and every bit pattern is a value.
         unsafe impl Pod for $int {
             const LAYOUT: &'static Layout = &Layout {
@@ -80,6 +91,7 @@ macro_rules! integers {
 }
 integers!(u8 i8 u16 i16 u32 i32 u64 i64 u128);
 
+impl<T: Pod, const N: usize> Sealed for [T; N] {}
 // SAFETY: an array is its elements one after the other, without padding between them.
 unsafe impl<T: Pod, const N: usize> Pod for [T; N] {
     const LAYOUT: &'static Layout = &Layout {
@@ -92,14 +104,14 @@ unsafe impl<T: Pod, const N: usize> Pod for [T; N] {
     };
 }
 
-/// The value whose bytes are all 0.
+/// Returns the value whose bytes are all 0.
 #[inline]
 pub const fn zeroed<T: Pod>() -> T {
     // SAFETY: `T: Pod`, so every bit pattern is a value, the zero one too.
     unsafe { MaybeUninit::zeroed().assume_init() }
 }
 
-/// The bytes of a value.
+/// Returns the bytes of a value.
 #[inline]
 pub const fn bytes_of<T: Pod>(value: &T) -> &[u8] {
     // SAFETY: the pointer and length describe exactly `value`, borrowed as long as the result; `T: Pod` has no padding, so
@@ -107,14 +119,14 @@ pub const fn bytes_of<T: Pod>(value: &T) -> &[u8] {
     unsafe { core::slice::from_raw_parts(core::ptr::from_ref(value).cast(), size_of::<T>()) }
 }
 
-/// The bytes of a value, writable.
+/// Returns the bytes of a value, for reading and writing.
 #[inline]
 pub const fn bytes_of_mut<T: Pod>(value: &mut T) -> &mut [u8] {
     // SAFETY: as in `bytes_of`, borrowed uniquely; whatever is written is a value of `T: Pod`.
     unsafe { core::slice::from_raw_parts_mut(core::ptr::from_mut(value).cast(), size_of::<T>()) }
 }
 
-/// The value at the start of `bytes`, which need not be aligned; `None` if there are too few.
+/// Copies the value at the start of `bytes`, which need not be aligned; `None` if there are too few.
 #[inline]
 pub const fn read<T: Pod>(bytes: &[u8]) -> Option<T> {
     if bytes.len() < size_of::<T>() {
@@ -125,7 +137,7 @@ pub const fn read<T: Pod>(bytes: &[u8]) -> Option<T> {
     Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 
-/// The words of a value that is made of them.
+/// Returns the 32-bit words of a value that is made of them.
 #[inline]
 pub const fn words_of<T: Pod>(value: &T) -> &[u32] {
     const { assert!(align_of::<T>() >= 4 && size_of::<T>() % 4 == 0) };
@@ -134,7 +146,7 @@ pub const fn words_of<T: Pod>(value: &T) -> &[u32] {
     unsafe { core::slice::from_raw_parts(core::ptr::from_ref(value).cast(), size_of::<T>() / 4) }
 }
 
-/// The words of a value that is made of them, writable.
+/// Returns the 32-bit words of a value that is made of them, for reading and writing.
 #[inline]
 pub const fn words_of_mut<T: Pod>(value: &mut T) -> &mut [u32] {
     const { assert!(align_of::<T>() >= 4 && size_of::<T>() % 4 == 0) };
@@ -144,14 +156,14 @@ pub const fn words_of_mut<T: Pod>(value: &mut T) -> &mut [u32] {
     }
 }
 
-/// The bytes of words.
+/// Returns the bytes of words.
 #[inline]
 pub const fn word_bytes(words: &[u32]) -> &[u8] {
     // SAFETY: the same memory, seen as bytes: initialised, and `u8` needs no alignment.
     unsafe { core::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) }
 }
 
-/// The bytes of words, writable.
+/// Returns the bytes of words, for reading and writing.
 #[inline]
 pub const fn word_bytes_mut(words: &mut [u32]) -> &mut [u8] {
     // SAFETY: the same memory, borrowed uniquely; whatever is written are words.
@@ -191,6 +203,7 @@ macro_rules! plain_struct {
             assert!(0 $(+ core::mem::size_of::<$type>())* == $size, "padding");
         };
 
+        impl $crate::pod::sealed::Sealed for $name {}
         #[allow(unsafe_code)]
         // SAFETY: `repr(C)`; every field is `Pod` (its layout is taken from there), and there is no padding (asserted above).
         unsafe impl $crate::pod::Pod for $name {
@@ -255,6 +268,7 @@ macro_rules! bit_struct {
             }
         };
 
+        impl $crate::pod::sealed::Sealed for $name {}
         #[allow(unsafe_code)]
         // SAFETY: transparent over an integer, which is `Pod`.
         unsafe impl $crate::pod::Pod for $name {
@@ -310,6 +324,7 @@ macro_rules! overlay {
             }
         }
 
+        impl $crate::pod::sealed::Sealed for $name {}
         #[allow(unsafe_code)]
         // SAFETY: transparent over an array of integers, which is `Pod`.
         unsafe impl $crate::pod::Pod for $name {

@@ -6,7 +6,15 @@ use crate::types::{
 };
 
 open_set! {
-    /// A kind of right.
+    /// A kind of right: `MACH_PORT_RIGHT_*`.
+    ///
+    /// ```
+    /// use mach_wire::port::PortRight;
+    ///
+    /// assert_eq!(PortRight::SEND.to_string(), "MACH_PORT_RIGHT_SEND");
+    /// assert_eq!("MACH_PORT_RIGHT_DEAD_NAME".parse(), Ok(PortRight::DEAD_NAME));
+    /// ```
+    #[doc(alias = "mach_port_right_t")]
     pub struct PortRight(mach_port_right_t);
     SEND = MACH_PORT_RIGHT_SEND = 0;
     RECEIVE = MACH_PORT_RIGHT_RECEIVE = 1;
@@ -19,7 +27,7 @@ open_set! {
 display_by_name!(PortRight);
 
 impl PortRight {
-    /// The bit of this kind in [`PortType`].
+    /// Returns the bit of this kind in [`PortType`]; no bit for an unknown kind.
     pub const fn port_type(self) -> PortType {
         match 1u32.checked_shl(self.raw().saturating_add(16)) {
             Some(bit) => PortType::from_bits_retain(bit),
@@ -30,7 +38,7 @@ impl PortRight {
 
 flag_set! {
     /// The rights and pending notification requests that a name holds.
-    pub struct PortType(mach_port_type_t), show c;
+    pub struct PortType(mach_port_type_t), show c, unknown !0;
     SEND = MACH_PORT_TYPE_SEND = 0x0001_0000;
     RECEIVE = MACH_PORT_TYPE_RECEIVE = 0x0002_0000;
     SEND_ONCE = MACH_PORT_TYPE_SEND_ONCE = 0x0004_0000;
@@ -51,7 +59,7 @@ pub const MACH_PORT_TYPE_NONE: mach_port_type_t = 0;
 
 flag_set! {
     /// Flags in a port's status.
-    pub struct PortStatusFlags(natural_t), show c;
+    pub struct PortStatusFlags(natural_t), show c, unknown !0;
     TEMPOWNER = MACH_PORT_STATUS_FLAG_TEMPOWNER = 0x1;
     GUARDED = MACH_PORT_STATUS_FLAG_GUARDED = 0x2;
     STRICT_GUARD = MACH_PORT_STATUS_FLAG_STRICT_GUARD = 0x4;
@@ -105,7 +113,7 @@ raw_constants! {
 
 flag_set! {
     /// How `mach_port_construct` makes a port.
-    pub struct PortOptionFlags(u32), show c;
+    pub struct PortOptionFlags(u32), show c, unknown !0;
     CONTEXT_AS_GUARD = MPO_CONTEXT_AS_GUARD = 0x1;
     QLIMIT = MPO_QLIMIT = 0x2;
     TEMPOWNER = MPO_TEMPOWNER = 0x4;
@@ -126,7 +134,7 @@ flag_set! {
 
 flag_set! {
     /// How a port is guarded (`mach_port_guard_with_flags`).
-    pub struct GuardFlags(u64), show c;
+    pub struct GuardFlags(u64), show c, unknown !0;
     STRICT = MPG_STRICT = 1;
     IMMOVABLE_RECEIVE = MPG_IMMOVABLE_RECEIVE = 2;
 }

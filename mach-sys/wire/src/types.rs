@@ -13,9 +13,9 @@ pub type boolean_t = i32;
 /// A truth value; unsigned on x86_64.
 #[cfg(not(target_arch = "aarch64"))]
 pub type boolean_t = u32;
-/// What a kernel call answers; 0 is success. Typed: [`KernReturn`](crate::kern_return::KernReturn).
+/// The answer of a kernel call; 0 is success. Typed: [`KernReturn`](crate::kern_return::KernReturn).
 pub type kern_return_t = i32;
-/// What `mach_msg` answers; the same number space as [`kern_return_t`].
+/// The answer of `mach_msg`; the same number space as [`kern_return_t`].
 pub type mach_msg_return_t = kern_return_t;
 
 /// A name in the caller's name space.
@@ -53,7 +53,7 @@ pub type mach_msg_size_t = natural_t;
 pub type mach_msg_id_t = integer_t;
 /// `MACH_SEND_*`, `MACH_RCV_*`.
 pub type mach_msg_option_t = integer_t;
-/// Milliseconds.
+/// A timeout of `mach_msg`, in milliseconds. Used only with `MACH_SEND_TIMEOUT` or `MACH_RCV_TIMEOUT`.
 pub type mach_msg_timeout_t = natural_t;
 /// Disposition of a right in a message (`MACH_MSG_TYPE_*`).
 pub type mach_msg_type_name_t = core::ffi::c_uint;
@@ -101,7 +101,8 @@ pub const MACH_PORT_NULL: mach_port_name_t = 0;
 /// A port that died.
 pub const MACH_PORT_DEAD: mach_port_name_t = !0;
 
-/// Whether a name denotes neither the null nor the dead port (`MACH_PORT_VALID`).
+/// Returns whether a name denotes neither the null nor the dead port (`MACH_PORT_VALID`).
+#[doc(alias = "MACH_PORT_VALID")]
 pub const fn mach_port_valid(name: mach_port_name_t) -> bool {
     name != MACH_PORT_NULL && name != MACH_PORT_DEAD
 }

@@ -2,7 +2,7 @@
 //! replies as the kernel takes them (rules A6.1 to A6.13), notifications as `notify_server` does.
 
 use mach_wire::exception::ExceptionType;
-use mach_wire::kern_return::KernReturn;
+use mach_wire::kern_return::{KernError, KernReturn};
 use mach_wire::message::Disposition;
 use mach_wire::mig::{
     Accept, DecodeError, HeaderPort, Identity, Notification, REPLY_SIZE_MAX, Raise, ReplyError,
@@ -270,7 +270,7 @@ fn a6_4_sizes() {
         }
     }
     // With state: 36 refuses, 44 and more succeeds if the count makes the size.
-    let refused = ReplyError::Refused(KernReturn::FAILURE);
+    let refused = ReplyError::Refused(KernError::FAILURE);
     assert_eq!(outcome(STATE, &reply(STATE, 5, None)), Err(refused));
     assert_eq!(
         outcome(STATE, &reply(STATE, 0, None)),
@@ -301,7 +301,9 @@ fn a6_4_sizes() {
 #[test]
 fn a6_5_the_code_is_the_result() {
     for code in [5, -303, -305, 0x1000_4009, 0x1000_4005] {
-        let refused = Err(ReplyError::Refused(KernReturn::new(code)));
+        let refused = Err(KernError::new(KernReturn::new(code))
+            .map(ReplyError::Refused)
+            .expect("an error"));
         assert_eq!(outcome(RAISE, &reply(RAISE, code, None)), refused);
         assert_eq!(outcome(STATE, &reply(STATE, code, Some(&[1]))), refused);
     }
@@ -341,7 +343,7 @@ fn a6_12_the_first_check_that_fails_decides() {
         Err(ReplyError::ReplyPort { port: 0x1403 })
     );
     put(&mut message, 8, 0);
-    let refused = ReplyError::Refused(KernReturn::FAILURE);
+    let refused = ReplyError::Refused(KernError::FAILURE);
     assert_eq!(outcome(STATE, &message), Err(refused));
     put(&mut message, 32, 0);
     assert_eq!(

@@ -128,9 +128,9 @@ fn of_machine(header: &str, name: &str) -> Option<i128> {
     };
     let (flavor, count) = machine.machine_thread_state();
     Some(match name {
-        "THREAD_STATE_NONE" => machine.thread_state_none().into(),
+        "THREAD_STATE_NONE" => machine.thread_state_none().raw.into(),
         "THREAD_STATE_FLAVORS" => machine.thread_state_flavors().into(),
-        "MACHINE_THREAD_STATE" => flavor.into(),
+        "MACHINE_THREAD_STATE" => flavor.raw.into(),
         "MACHINE_THREAD_STATE_COUNT" => count.into(),
         _ => return None,
     })

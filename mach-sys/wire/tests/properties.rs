@@ -4,7 +4,7 @@
 mod checks;
 
 use mach_wire::exception::{Behavior, ExceptionMask, ExceptionType};
-use mach_wire::kern_return::KernReturn;
+use mach_wire::kern_return::{KernError, KernReturn};
 use mach_wire::message::Disposition;
 use mach_wire::mig::{
     Accept, DecodeError, EncodeError, HeaderPort, Identity, IdentityKind, Notification,
@@ -48,6 +48,7 @@ impl Parts {
                     thread_id: self.thread_id,
                 },
                 IdentityKind::Kcdata => Identity::Kcdata { object: thread },
+                other => panic!("{other:?}"),
             },
             disposition: Disposition::MOVE_SEND,
             exception: ExceptionType::new(self.exception),
@@ -210,7 +211,7 @@ proptest! {
             (KernReturn::SUCCESS, false) => prop_assert!(checked.is_ok()),
             // A state routine cannot succeed without a state (A6.4).
             (KernReturn::SUCCESS, true) => prop_assert_eq!(checked.err(), Some(ReplyError::Size { found: 36 })),
-            (code, _) => prop_assert_eq!(checked.err(), Some(ReplyError::Refused(code))),
+            (code, _) => prop_assert_eq!(checked.err(), KernError::new(code).map(ReplyError::Refused)),
         }
     }
 

@@ -115,6 +115,7 @@ fn assert_saw(name: &str, request: &Request<'_>, saw: &Saw<'_>) {
         Identity::ThreadAndTask { thread, task } => (thread, task, 0),
         Identity::Token { token, thread_id } => (0, token, thread_id as i64),
         Identity::Kcdata { object } => (0, object, 0),
+        other => panic!("{other:?}"),
     };
     let wanted = (saw.port("thread"), second, saw.int("thread_id"));
     assert_eq!(identity, wanted, "{name}");

@@ -5,7 +5,7 @@ use core::ffi::c_int;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::Mutex;
 
-use mach_sys::darwin::{siginfo_t, ucontext_t, x86_mcontext_avx64_t};
+use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::pod::bytes_of;
 
 use crate::child::in_child;
@@ -208,19 +208,20 @@ static UPPER: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 static EDITED: AtomicUsize = AtomicUsize::new(16);
 
 unsafe extern "C" fn on_upper_halves(_: c_int, _: *mut siginfo_t, uc: *mut ucontext_t) {
-    // SAFETY: `uc` is what this handler was given; its machine context is as long as it says.
-    let context = unsafe {
+    // SAFETY: `uc` is what this handler was given, and nothing else uses it.
+    let avx = unsafe {
         assert_eq!((*uc).uc_mcsize, 1032);
-        &mut *((*uc).uc_mcontext as *mut x86_mcontext_avx64_t)
+        (*uc).x86_avx_state_mut().unwrap()
     };
-    *UPPER.lock().unwrap() = bytes_of(&context.fs.fpu_ymmh).to_vec();
-    if let Some(half) = context.fs.fpu_ymmh.get_mut(EDITED.load(Relaxed)) {
+    *UPPER.lock().unwrap() = bytes_of(&avx.fpu_ymmh).to_vec();
+    if let Some(half) = avx.fpu_ymmh.get_mut(EDITED.load(Relaxed)) {
         half.xmm_reg.fill(0xed);
     }
     if EDITED.load(Relaxed) == 17 {
-        context.fs.fpu_ymmh = Default::default();
+        avx.fpu_ymmh = Default::default();
     }
-    context.ss.rip += machine::FAULT_LENGTH;
+    // SAFETY: as above.
+    unsafe { (*uc).x86_registers_mut().rip += machine::FAULT_LENGTH };
     machine::trash();
 }
 

@@ -45,8 +45,8 @@ pub(crate) unsafe extern "C" fn skip(
 /// # Safety
 /// The context is one that a redirect made.
 pub(crate) unsafe fn registers(context: *mut ucontext_t) -> *mut NativeState {
-    // SAFETY: the machine context follows its exception state of 16 bytes, on both machines.
-    unsafe { ((*context).uc_mcontext + 16) as *mut NativeState }
+    // SAFETY: a redirect made the context (caller's promise).
+    unsafe { (*context).registers_mut() }
 }
 
 pub(crate) fn entry() -> Entry {

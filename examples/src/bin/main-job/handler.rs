@@ -3,7 +3,7 @@
 use examples::pages::{Access, protect};
 use examples::traps::{Kind, Registers};
 use mach_sys::darwin::{DarwinSignal, siginfo_t, ucontext_t};
-use mach_sys::thread_state::{NativeState, Registers as _};
+use mach_sys::thread_state::Registers as _;
 use std::ffi::c_int;
 
 /// What a thread expects of a fault, and what its handler found. The handler finds it through a register.
@@ -68,12 +68,8 @@ pub(crate) unsafe extern "C" fn handle(
     info: *mut siginfo_t,
     context: *mut ucontext_t,
 ) {
-    // SAFETY: the trampoline hands over structures on this thread's stack, and the machine context has the general registers behind
-    // an exception state of 16 bytes, on both machines.
-    let (info, state) = unsafe {
-        let state = ((*context).uc_mcontext + 16) as *mut NativeState;
-        (&*info, &mut *state)
-    };
+    // SAFETY: the trampoline hands over structures on this thread's stack, which nothing else uses until the handler returns.
+    let (info, state) = unsafe { (&*info, (*context).registers_mut()) };
     // SAFETY: the routine that faulted was given a pointer to a note of its caller's, who waits.
     let note = unsafe { &mut *(Registers::note_in(state) as *mut Note) };
     note.calls += 1;

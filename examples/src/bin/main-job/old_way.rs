@@ -4,7 +4,7 @@
 //! fault, and every thread that ends leaves a dead name.
 
 use mach_sys::exception::{EXC_MASK_BAD_INSTRUCTION, EXCEPTION_DEFAULT, MACH_EXCEPTION_CODES};
-use mach_sys::kern_return::KernReturn;
+use mach_sys::kern_return::{KernError, KernReturn};
 use mach_sys::kernel::{self, system};
 use mach_sys::message::{MACH_RCV_MSG, MACH_SEND_MSG};
 use mach_sys::mig::{self, Accept, Identity, ReplyTo};
@@ -45,7 +45,7 @@ pub(crate) fn show(threads: u64) -> Result<(), Box<dyn Error>> {
 }
 
 /// A thread's body: asks for its exceptions to be sent, and faults.
-fn fault(port: u32) -> Result<(), KernReturn> {
+fn fault(port: u32) -> Result<(), KernError> {
     // SAFETY: no pointers.
     let code = unsafe {
         kernel::thread_set_exception_ports(

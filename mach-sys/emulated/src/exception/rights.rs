@@ -43,7 +43,7 @@ impl DeliveryRights {
                 let token = token.ok_or(KernReturn::RESOURCE_SHORTAGE)?;
                 [right::make_send(ipc, token), Right::Null]
             }
-            IdentityKind::None | IdentityKind::Kcdata => [Right::Null, Right::Null],
+            _ => [Right::Null, Right::Null],
         };
         Ok(Self {
             rights: [right::copy_send(ipc, port), first, second],
@@ -67,7 +67,7 @@ impl DeliveryRights {
                 token: copy(first),
                 thread_id,
             },
-            IdentityKind::None | IdentityKind::Kcdata => Identity::None,
+            _ => Identity::None,
         }
     }
 

@@ -13,6 +13,7 @@ use super::slot::{origin, owner};
 use super::sys::mask::{self, How, SYNCHRONOUS_MASK};
 use crate::config::Config;
 use crate::error::HostError;
+use std::io;
 
 /// What the layers above do.
 #[derive(Clone, Copy, Debug)]
@@ -33,11 +34,11 @@ pub(crate) fn start(config: &Config, hooks: Hooks) -> Result<(), HostError> {
     });
     trap::set_hook(hooks.trap);
     owner::set_hook(hooks.ended);
-    key::make().map_err(HostError::Hook)?;
+    key::make().map_err(hook_error)?;
     // SAFETY: the handler is a function for as long as the process lives.
     match unsafe { libc::pthread_atfork(None, None, Some(forked)) } {
         0 => {}
-        error => return Err(HostError::Hook(error)),
+        error => return Err(hook_error(error)),
     }
     {
         // The watcher inherits the mask, so that no signal of the process's is ever delivered to it.
@@ -49,12 +50,17 @@ pub(crate) fn start(config: &Config, hooks: Hooks) -> Result<(), HostError> {
         watcher::wait_until_it_watches();
     }
     previous::set_policy(config.displaced);
-    previous::install().map_err(HostError::Handler)?;
+    previous::install().map_err(|errno| HostError::Handler(io::Error::from_raw_os_error(errno)))?;
     // A blocked signal would kill at the probe's fault.
     let before = mask::change(How::Unblock, SYNCHRONOUS_MASK);
     arrived::probe(config.hardware_words);
     mask::change(How::Set, before);
     Ok(())
+}
+
+/// What pthreads answered: an error number.
+fn hook_error(errno: i32) -> HostError {
+    HostError::Hook(io::Error::from_raw_os_error(errno))
 }
 
 /// In the child of a fork: none of the emulation's threads is here, and none would answer. Every fault goes to the handler that was

@@ -61,11 +61,11 @@ const OTHERWISE: [(DarwinSignal, c_int); 10] = [
 ];
 
 impl DarwinSignal {
-    /// The signals that a thread's own faults raise, on every host: what an emulated fault handler is installed for, and what a
-    /// thread whose faults are to be answered must not block.
+    /// The signals that a thread's own faults raise, on every host. The emulated kernel handles them, and a thread whose faults are answered
+    /// must not block them.
     pub const FAULTS: [Self; 5] = [Self::SEGV, Self::BUS, Self::ILL, Self::FPE, Self::TRAP];
 
-    /// The host's number for this signal; `None` where the host has no such signal (Linux: `SIGEMT`, `SIGINFO`), or Darwin has
+    /// Returns the host's number for this signal; `None` where the host has no such signal (Linux: `SIGEMT`, `SIGINFO`), or Darwin has
     /// none.
     pub const fn to_host(self) -> Option<c_int> {
         let raw = self.raw();

@@ -2,6 +2,7 @@
 
 mod host;
 mod mcontext;
+mod registers;
 mod siginfo;
 mod signal;
 mod ucontext;

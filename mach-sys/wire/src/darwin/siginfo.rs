@@ -3,13 +3,13 @@
 use crate::pod::plain_struct;
 
 plain_struct! {
-    /// What a three-argument signal handler is told of its signal.
+    /// The signal and its cause, the second argument of a signal handler.
     pub struct siginfo_t: 104, align 8 {
         /// The signal, by Darwin's number.
         ///
         0 si_signo: i32,
         4 si_errno: i32,
-        /// Why: `SEGV_MAPERR`, …
+        /// The cause: `SEGV_MAPERR`, …
         ///
         8 si_code: i32,
         12 si_pid: i32,

@@ -40,7 +40,8 @@ open_set! {
 display_by_name!(DarwinSignal);
 
 impl DarwinSignal {
-    /// The bit of this signal in a `sigset_t` (`uc_sigmask`); 0 for what is no signal.
+    /// Returns the bit of this signal in a `sigset_t` (`uc_sigmask`); 0 for a number that is no signal.
+    #[doc(alias("sigmask", "sigset_t"))]
     pub const fn mask(self) -> u32 {
         match self.raw() {
             raw @ 1..=32 => 1 << (raw - 1),

@@ -18,7 +18,7 @@ plain_struct! {
 }
 
 plain_struct! {
-    /// The interrupted thread, as a signal handler sees it.
+    /// The interrupted thread, as a signal handler sees it. Its methods return the registers, for reading and writing.
     pub struct ucontext_t: 56, align 8 {
         /// Whether the handler runs on the alternate stack.
         ///

@@ -4,7 +4,7 @@ use crate::names::{ParseNameError, display_by_name, flag_set, open_set, parse_nu
 use crate::types::exception_behavior_t;
 
 open_set! {
-    /// What the message carries.
+    /// What a request carries: the part of a behavior without its modifiers.
     pub struct BehaviorKind(exception_behavior_t);
     /// Thread and task rights.
     ///
@@ -12,7 +12,7 @@ open_set! {
     /// The thread's state, and no rights; the reply sets it.
     ///
     STATE = EXCEPTION_STATE = 2;
-    /// Both.
+    /// Thread and task rights, and the thread's state; the reply sets it.
     ///
     STATE_IDENTITY = EXCEPTION_STATE_IDENTITY = 3;
     /// A task identity token and the thread's id, which give no control.
@@ -25,7 +25,7 @@ open_set! {
 display_by_name!(BehaviorKind);
 
 impl BehaviorKind {
-    /// Whether the message carries the thread's state and the reply sets it.
+    /// Returns whether the message carries the thread's state and the reply sets it.
     pub const fn has_state(self) -> bool {
         matches!(
             self,
@@ -53,42 +53,51 @@ pub const MACH_EXCEPTION_MASK: exception_behavior_t = 0xe000_0000_u32 as excepti
 /// An `exception_behavior_t`: a kind with modifiers.
 ///
 /// Prints as `EXCEPTION_STATE|MACH_EXCEPTION_CODES`. Unknown kinds and bits are kept.
+///
+/// ```
+/// use mach_wire::exception::{Behavior, BehaviorKind};
+///
+/// let behavior = Behavior::with_codes(BehaviorKind::STATE);
+/// assert_eq!("EXCEPTION_STATE|MACH_EXCEPTION_CODES".parse(), Ok(behavior));
+/// assert!(behavior.has_codes());
+/// ```
+#[doc(alias("exception_behavior_t", "MACH_EXCEPTION_CODES"))]
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 pub struct Behavior(exception_behavior_t);
 
 impl Behavior {
-    /// Any value.
+    /// Returns any value, known or not.
     pub const fn new(raw: exception_behavior_t) -> Self {
         Self(raw)
     }
 
-    /// A kind with modifiers.
+    /// Returns a kind with modifiers.
     pub const fn of(kind: BehaviorKind, modifiers: BehaviorModifiers) -> Self {
         Self(kind.raw() | modifiers.bits())
     }
 
-    /// A kind with 64-bit codes.
+    /// Returns a kind with 64-bit codes (`MACH_EXCEPTION_CODES`).
     pub const fn with_codes(kind: BehaviorKind) -> Self {
         Self::of(kind, BehaviorModifiers::CODES)
     }
 
-    /// The C value.
+    /// Returns the C value.
     pub const fn raw(self) -> exception_behavior_t {
         self.0
     }
 
-    /// The value without its modifiers.
+    /// Returns the value without its modifiers.
     pub const fn kind(self) -> BehaviorKind {
         BehaviorKind::new(self.0 & !MACH_EXCEPTION_MASK)
     }
 
-    /// The modifiers alone.
+    /// Returns the modifiers alone.
     pub const fn modifiers(self) -> BehaviorModifiers {
         BehaviorModifiers::from_bits_retain(self.0 & MACH_EXCEPTION_MASK)
     }
 
-    /// Whether codes are 64 bits wide.
+    /// Returns whether codes are 64 bits wide.
     pub const fn has_codes(self) -> bool {
         self.modifiers().contains(BehaviorModifiers::CODES)
     }

@@ -4,7 +4,16 @@ use crate::names::{display_by_name, open_set};
 use crate::types::exception_type_t;
 
 open_set! {
-    /// What kind of exception it is.
+    /// An exception type, such as `EXC_BAD_ACCESS`. Any number is kept; one without a name prints as a number.
+    ///
+    /// ```
+    /// use mach_wire::exception::{ExceptionMask, ExceptionType};
+    ///
+    /// assert_eq!(ExceptionType::BAD_ACCESS.to_string(), "EXC_BAD_ACCESS");
+    /// assert_eq!("EXC_GUARD".parse(), Ok(ExceptionType::GUARD));
+    /// assert_eq!(ExceptionType::GUARD.mask(), ExceptionMask::GUARD);
+    /// ```
+    #[doc(alias = "exception_type_t")]
     pub struct ExceptionType(exception_type_t);
     /// Memory could not be accessed; the codes say why and where.
     ///

@@ -6,9 +6,19 @@ use crate::types::{exception_mask_t, exception_type_t};
 use super::kind::{EXC_TYPES_COUNT, ExceptionType, FIRST_EXCEPTION};
 
 flag_set! {
-    /// A set of kinds of exceptions, as ports are registered for.
+    /// A set of exception types, which an exception port is registered for.
     ///
     /// Prints as `BAD_ACCESS|ARITHMETIC`; C's spelling `EXC_MASK_BAD_ACCESS` is parsed too.
+    ///
+    /// `all()` is [`VALID`](Self::VALID), every exception type that exists; [`ALL`](Self::ALL) is Apple's `EXC_MASK_ALL`, without
+    /// `CRASH` and `CORPSE_NOTIFY`. `!mask` is the other exception types, so no operator makes a bit that the kernel refuses.
+    ///
+    /// ```
+    /// use mach_wire::exception::ExceptionMask;
+    ///
+    /// assert_eq!(ExceptionMask::all(), ExceptionMask::VALID);
+    /// assert_eq!(!ExceptionMask::ALL, ExceptionMask::CRASH | ExceptionMask::CORPSE_NOTIFY);
+    /// ```
     pub struct ExceptionMask(exception_mask_t), show short;
     BAD_ACCESS = EXC_MASK_BAD_ACCESS = 0x2;
     BAD_INSTRUCTION = EXC_MASK_BAD_INSTRUCTION = 0x4;
@@ -35,7 +45,7 @@ flag_set! {
 pub const EXC_MASK_MACHINE: exception_mask_t = 0;
 
 impl ExceptionType {
-    /// The bit of this exception type in a mask; empty for one that has none.
+    /// Returns the bit of this exception type in a mask; empty for one that has none.
     pub const fn mask(self) -> ExceptionMask {
         let bit: exception_mask_t = match self.raw() {
             raw @ FIRST_EXCEPTION..=31 => 1 << raw,
@@ -46,13 +56,13 @@ impl ExceptionType {
 }
 
 impl ExceptionMask {
-    /// Whether a kind is in the set.
+    /// Returns whether an exception type is in the set.
     pub const fn has(self, kind: ExceptionType) -> bool {
         let bit = kind.mask();
         !bit.is_empty() && self.contains(bit)
     }
 
-    /// The kinds in the set, in ascending order; bits without a kind are left out.
+    /// Returns the exception types in the set, in ascending order; bits without one are left out.
     pub fn kinds(self) -> impl Iterator<Item = ExceptionType> {
         (1..EXC_TYPES_COUNT as exception_type_t)
             .map(ExceptionType::new)
@@ -85,6 +95,25 @@ mod tests {
         assert!(!ExceptionMask::ALL.has(ExceptionType::CORPSE_NOTIFY));
         assert_eq!(ExceptionMask::VALID.kinds().count(), 13);
         assert_eq!("ALL".parse(), Ok(ExceptionMask::ALL));
+    }
+
+    #[test]
+    fn no_operator_makes_a_bit_that_the_kernel_refuses() {
+        assert_eq!(ExceptionMask::all(), ExceptionMask::VALID);
+        for mask in [
+            ExceptionMask::empty(),
+            ExceptionMask::GUARD,
+            ExceptionMask::ALL,
+        ] {
+            assert!(ExceptionMask::VALID.contains(!mask));
+            assert_eq!(!mask | mask, ExceptionMask::VALID);
+            assert_eq!(!!mask, mask);
+        }
+        let odd = ExceptionMask::from_bits_retain(0x8000_0002);
+        assert_eq!(
+            odd | ExceptionMask::GUARD,
+            ExceptionMask::from_bits_retain(0x8000_1002)
+        );
     }
 
     #[test]

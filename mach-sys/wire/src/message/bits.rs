@@ -36,7 +36,7 @@ display_by_name!(Disposition);
 pub const MACH_MSG_TYPE_LAST: mach_msg_type_name_t = 22;
 
 impl Disposition {
-    /// What the receiver of a right sent so sees (`ipc_kmsg` translates on the way in); `None` for what cannot be sent.
+    /// Returns the disposition that the receiver sees of a right that was sent with this one; `None` for one that cannot be sent.
     pub const fn as_received(self) -> Option<Self> {
         match self {
             Self::MOVE_RECEIVE => Some(Self::MOVE_RECEIVE),
@@ -49,7 +49,7 @@ impl Disposition {
 
 flag_set! {
     /// The flags in a message's first word, without the dispositions.
-    pub struct MessageFlags(mach_msg_bits_t), show c;
+    pub struct MessageFlags(mach_msg_bits_t), show c, unknown !0;
     /// The body starts with descriptors.
     ///
     COMPLEX = MACH_MSGH_BITS_COMPLEX = 0x8000_0000;
@@ -75,7 +75,7 @@ raw_constants! {
     MACH_MSGH_BITS_USED = 0xb01f_1f1f;
 }
 
-/// The first word of a message with remote and local disposition (`MACH_MSGH_BITS`).
+/// Returns the first word of a message with remote and local disposition (`MACH_MSGH_BITS`).
 #[allow(non_snake_case)]
 pub const fn MACH_MSGH_BITS(
     remote: mach_msg_type_name_t,
@@ -84,7 +84,7 @@ pub const fn MACH_MSGH_BITS(
     remote | local << 8
 }
 
-/// The first word of a message from all its parts (`MACH_MSGH_BITS_SET`).
+/// Returns the first word of a message from all its parts (`MACH_MSGH_BITS_SET`).
 #[allow(non_snake_case)]
 pub const fn MACH_MSGH_BITS_SET(
     remote: mach_msg_type_name_t,
@@ -98,25 +98,25 @@ pub const fn MACH_MSGH_BITS_SET(
         | other & !MACH_MSGH_BITS_PORTS_MASK
 }
 
-/// The disposition of the remote port (`MACH_MSGH_BITS_REMOTE`).
+/// Returns the disposition of the remote port (`MACH_MSGH_BITS_REMOTE`).
 #[allow(non_snake_case)]
 pub const fn MACH_MSGH_BITS_REMOTE(bits: mach_msg_bits_t) -> mach_msg_type_name_t {
     bits & MACH_MSGH_BITS_REMOTE_MASK
 }
 
-/// The disposition of the local port (`MACH_MSGH_BITS_LOCAL`).
+/// Returns the disposition of the local port (`MACH_MSGH_BITS_LOCAL`).
 #[allow(non_snake_case)]
 pub const fn MACH_MSGH_BITS_LOCAL(bits: mach_msg_bits_t) -> mach_msg_type_name_t {
     (bits & MACH_MSGH_BITS_LOCAL_MASK) >> 8
 }
 
-/// The disposition of the voucher port (`MACH_MSGH_BITS_VOUCHER`).
+/// Returns the disposition of the voucher port (`MACH_MSGH_BITS_VOUCHER`).
 #[allow(non_snake_case)]
 pub const fn MACH_MSGH_BITS_VOUCHER(bits: mach_msg_bits_t) -> mach_msg_type_name_t {
     (bits & MACH_MSGH_BITS_VOUCHER_MASK) >> 16
 }
 
-/// Whether the message has descriptors (`MACH_MSGH_BITS_IS_COMPLEX`).
+/// Returns whether the message has descriptors (`MACH_MSGH_BITS_IS_COMPLEX`).
 #[allow(non_snake_case)]
 pub const fn MACH_MSGH_BITS_IS_COMPLEX(bits: mach_msg_bits_t) -> bool {
     bits & MACH_MSGH_BITS_COMPLEX != 0

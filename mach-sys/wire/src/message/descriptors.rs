@@ -62,7 +62,7 @@ plain_struct! {
 }
 
 impl mach_msg_port_descriptor_t {
-    /// A descriptor of one right, its padding zero.
+    /// Returns a descriptor of one right, its padding zero.
     pub const fn new(name: mach_port_t, disposition: Disposition) -> Self {
         Self {
             name,
@@ -167,7 +167,7 @@ overlay! {
 }
 
 impl mach_msg_descriptor_t {
-    /// What kind it is, which stands at the same place in all.
+    /// Returns the kind of descriptor, which stands at the same place in all.
     pub fn kind(&self) -> DescriptorKind {
         DescriptorKind::new(u32::from(self.type_().type_))
     }

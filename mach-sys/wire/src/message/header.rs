@@ -6,7 +6,7 @@ use crate::types::{mach_msg_bits_t, mach_msg_id_t, mach_msg_size_t, mach_port_t}
 plain_struct! {
     /// What every message starts with.
     ///
-    /// A receiver finds the reply right in `msgh_remote_port`, and the name of its own receive right, which is not his to
+    /// A receiver finds the reply right in `msgh_remote_port`, and the name of its own receive right, which carries no reference to
     /// release, in `msgh_local_port`.
     pub struct mach_msg_header_t: 24, align 4, packed 4 {
         /// Dispositions and flags.

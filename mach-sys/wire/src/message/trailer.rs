@@ -121,7 +121,7 @@ plain_struct! {
 #[allow(non_camel_case_types)]
 pub type mach_msg_max_trailer_t = mach_msg_mac_trailer_t;
 
-/// A trailer of format 0 with the elements up to one.
+/// A trailer of format 0 with the elements up to one. Sealed, as [`Pod`] is: only this crate's structures implement it.
 pub trait Trailer: Pod {}
 impl Trailer for mach_msg_trailer_t {}
 impl Trailer for mach_msg_seqno_trailer_t {}
@@ -161,16 +161,31 @@ pub enum TrailerError {
 }
 
 impl TrailerError {
-    /// What MIG's servers answer that need a trailer.
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    pub const fn code(self) -> u32 {
+        match self {
+            Self::Missing { .. } => 0x1401,
+            Self::Format { .. } => 0x1402,
+            Self::Short { .. } => 0x1403,
+        }
+    }
+
+    /// Returns what MIG's servers answer that need a trailer: `MIG_TRAILER_ERROR`.
     pub const fn kern_return(self) -> KernReturn {
         KernReturn::MIG_TRAILER_ERROR
     }
 }
 
-/// The trailer of a received message, if it has the elements of `T`.
+/// Returns the trailer of a received message. `bytes` is the receive buffer; the trailer follows the message, rounded up to 4 bytes.
 ///
 /// MIG's servers that want the audit token accept a trailer of 32 bytes, although the token ends at 52; here the whole
 /// structure must be there.
+///
+/// # Errors
+/// - [`TrailerError::Missing`]: the buffer ends before a trailer of `T`'s size does.
+/// - [`TrailerError::Format`]: the trailer is not of format 0.
+/// - [`TrailerError::Short`]: the kernel filled in fewer elements than `T` has; ask for more with
+///   [`MACH_RCV_TRAILER_ELEMENTS`](super::MACH_RCV_TRAILER_ELEMENTS).
 pub fn read_trailer<T: Trailer>(bytes: &[u8]) -> Result<T, TrailerError> {
     let length = bytes.len();
     let needed = size_of::<T>();
@@ -192,7 +207,7 @@ pub fn read_trailer<T: Trailer>(bytes: &[u8]) -> Result<T, TrailerError> {
     }
 }
 
-/// Where the trailer of a message of `size` bytes starts (`round_msg`).
+/// Returns the offset in bytes of the trailer of a message of `size` bytes: `size` rounded up to 4 (`round_msg`).
 pub const fn round_msg(size: mach_msg_size_t) -> mach_msg_size_t {
     size.saturating_add(3) & !3
 }

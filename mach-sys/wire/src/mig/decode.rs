@@ -19,14 +19,15 @@ use super::error::DecodeError;
 use super::routine::{CODES_MAX, Routine, STATE_HEADER, Shape, Subsystem};
 use super::view::{Request, Words, descriptor_at, word};
 
-/// Which ids a server takes.
+/// The message ids that a server accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Accept {
-    /// `exc`, as `exc_server()`.
+    /// Those of `exc`, 2401 to 2403, as `exc_server()`.
     Exc,
-    /// `mach_exc`, as `mach_exc_server()`.
+    /// Those of `mach_exc`, 2405 to 2410, as `mach_exc_server()`.
     MachExc,
-    /// Both.
+    /// Those of both subsystems.
     Both,
 }
 
@@ -41,7 +42,20 @@ impl Accept {
     }
 }
 
-/// A request from the bytes of a received message. What follows the message (its trailer) is not looked at.
+/// Decodes a request from the bytes of a received message, with the checks of Apple's generated servers. What follows the message (its
+/// trailer) is not read.
+///
+/// # Errors
+/// - [`DecodeError::NoHeader`]: fewer than 24 bytes. There is no reply right to answer through.
+/// - [`DecodeError::UnknownId`]: `accept` does not include the message's id.
+/// - [`DecodeError::Truncated`], [`DecodeError::SizeRange`], [`DecodeError::Size`]: `msgh_size` is larger than `bytes`, impossible for the
+///   routine, or not what its counts make.
+/// - [`DecodeError::Complex`], [`DecodeError::NotComplex`], [`DecodeError::DescriptorCount`], [`DecodeError::DescriptorKind`],
+///   [`DecodeError::Disposition`]: the descriptors are not the routine's.
+/// - [`DecodeError::CodeCount`], [`DecodeError::StateCount`]: more codes than 2, or more words of state than 1296.
+///
+/// [`DecodeError::kern_return`] is what a server replies to each.
+#[doc(alias("mach_exc_server", "exc_server", "mach_exc_server_routine"))]
 pub fn decode(bytes: &[u8], accept: Accept) -> Result<Request<'_>, DecodeError> {
     let header = decode_header(bytes)?;
     decode_body(bytes, &header, accept)

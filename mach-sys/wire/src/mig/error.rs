@@ -1,13 +1,15 @@
 //! Every way in which a message can be malformed.
+//!
+//! Each error has a stable numeric `code`, unique in this crate and between 0x1000 and 0x1fff.
 
-use crate::kern_return::KernReturn;
+use crate::kern_return::{KernError, KernReturn};
 use crate::types::{mach_msg_id_t, mach_port_t};
 
-/// A message that is not what its id says.
+/// A message that does not have the form that its id requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// Not even a header. There is nobody to reply to.
+    /// Fewer bytes than a header. There is no reply right to answer through.
     #[error("{length} bytes are no message")]
     NoHeader {
         /// Bytes there are.
@@ -92,7 +94,25 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// What Apple's generated server answers.
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    pub const fn code(self) -> u32 {
+        match self {
+            Self::NoHeader { .. } => 0x1101,
+            Self::UnknownId { .. } => 0x1102,
+            Self::Truncated { .. } => 0x1103,
+            Self::NotComplex => 0x1104,
+            Self::Complex => 0x1105,
+            Self::DescriptorCount { .. } => 0x1106,
+            Self::SizeRange { .. } => 0x1107,
+            Self::DescriptorKind { .. } => 0x1108,
+            Self::Disposition { .. } => 0x1109,
+            Self::CodeCount { .. } => 0x110a,
+            Self::StateCount { .. } => 0x110b,
+            Self::Size { .. } => 0x110c,
+        }
+    }
+
+    /// Returns what Apple's generated server replies.
     pub const fn kern_return(self) -> KernReturn {
         match self {
             Self::UnknownId { .. } => KernReturn::MIG_BAD_ID,
@@ -131,6 +151,18 @@ pub enum EncodeError {
     /// The routine's descriptors carry something else.
     #[error("the routine does not carry this identity")]
     Identity,
+}
+
+impl EncodeError {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    pub const fn code(self) -> u32 {
+        match self {
+            Self::Buffer { .. } => 0x1201,
+            Self::CodeCount { .. } => 0x1202,
+            Self::StateCount { .. } => 0x1203,
+            Self::Identity => 0x1204,
+        }
+    }
 }
 
 /// Why a reply does not mean "handled".
@@ -178,12 +210,26 @@ pub enum ReplyError {
         found: u32,
     },
     /// A good reply with a return code other than success.
-    #[error("the server answers {0}")]
-    Refused(KernReturn),
+    #[error("the server answered with an error")]
+    Refused(#[source] KernError),
 }
 
 impl ReplyError {
-    /// What MIG's client code, and so the kernel, takes as the result.
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    pub const fn code(self) -> u32 {
+        match self {
+            Self::TooLarge { .. } => 0x1301,
+            Self::ServerDied => 0x1302,
+            Self::Id { .. } => 0x1303,
+            Self::Complex => 0x1304,
+            Self::Size { .. } => 0x1305,
+            Self::ReplyPort { .. } => 0x1306,
+            Self::StateCount { .. } => 0x1307,
+            Self::Refused(_) => 0x1308,
+        }
+    }
+
+    /// Returns what MIG's client code, and so the kernel, takes as the result.
     pub const fn kern_return(self) -> KernReturn {
         match self {
             Self::TooLarge { .. } => KernReturn::RCV_TOO_LARGE,
@@ -193,7 +239,7 @@ impl ReplyError {
             | Self::Size { .. }
             | Self::ReplyPort { .. }
             | Self::StateCount { .. } => KernReturn::MIG_TYPE_ERROR,
-            Self::Refused(code) => code,
+            Self::Refused(error) => error.kern_return(),
         }
     }
 }

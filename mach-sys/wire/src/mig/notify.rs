@@ -17,8 +17,24 @@ use super::notify_layouts::*;
 use super::reply::ReplyTo;
 use super::server::{ServeError, Served};
 
-/// A notification.
+/// A notification of the kernel's, decoded.
+///
+/// ```
+/// use mach_wire::mig::Notification;
+///
+/// let mut message = [0; 64];
+/// let size = Notification::DeadName { name: 0x1403 }.encode(&mut message, 0x1203)?;
+/// assert_eq!(Notification::decode(&message[..size]), Ok(Notification::DeadName { name: 0x1403 }));
+/// # Ok::<(), mach_wire::mig::EncodeError>(())
+/// ```
+#[doc(alias(
+    "mach_notify_dead_name",
+    "mach_notify_no_senders",
+    "mach_notify_send_once",
+    "mach_notify_port_destroyed"
+))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Notification {
     /// 65: the name was deleted.
     PortDeleted {
@@ -50,7 +66,7 @@ pub enum Notification {
 }
 
 impl Notification {
-    /// The message's id.
+    /// Returns the message's id.
     pub const fn id(self) -> mach_msg_id_t {
         match self {
             Self::PortDeleted { .. } => MACH_NOTIFY_PORT_DELETED,
@@ -62,7 +78,14 @@ impl Notification {
         }
     }
 
-    /// A notification from the bytes of a received message, checked as Apple's generated server checks it.
+    /// Decodes a notification from the bytes of a received message, with the checks of Apple's generated server.
+    ///
+    /// # Errors
+    /// - [`DecodeError::NoHeader`]: fewer than 24 bytes.
+    /// - [`DecodeError::UnknownId`]: not a notification.
+    /// - [`DecodeError::SizeRange`], [`DecodeError::Truncated`]: `msgh_size` is not the notification's, or larger than `bytes`.
+    /// - [`DecodeError::Complex`], [`DecodeError::NotComplex`], [`DecodeError::DescriptorCount`], [`DecodeError::DescriptorKind`],
+    ///   [`DecodeError::Disposition`]: the descriptors are not the notification's.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let header = decode_header(bytes)?;
         let id = header.msgh_id;
@@ -103,8 +126,11 @@ impl Notification {
         })
     }
 
-    /// Writes the message as its receiver finds it, and returns its size. It arrives through the send-once right of `port`,
-    /// the receiver's own name; nobody is to be replied to.
+    /// Writes the message as its receiver finds it, and returns its size in bytes. It arrives through a send-once right of `port`, the
+    /// receiver's own name, and asks for no reply.
+    ///
+    /// # Errors
+    /// [`EncodeError::Buffer`]: `to` is smaller than the message.
     pub fn encode(self, to: &mut [u8], port: mach_port_t) -> Result<usize, EncodeError> {
         let header = |size: usize, flags: MessageFlags| mach_msg_header_t {
             msgh_bits: MACH_MSGH_BITS_SET(
@@ -163,8 +189,13 @@ fn write<M: Pod>(to: &mut [u8], message: &M) -> Result<usize, EncodeError> {
     Ok(bytes.len())
 }
 
-/// Serves notifications, as `notify_server()`. Nobody waits for the reply, whose port is null; it is written for receive
-/// loops that look at its code.
+/// Serves notifications, as `notify_server()`. No thread waits for the reply, whose port is null; it is written for receive loops that
+/// look at its code. `handler` is called for a well-formed notification only; otherwise [`Served::malformed`] says why not.
+///
+/// # Errors
+/// - [`ServeError::Decode`]: fewer than 24 bytes.
+/// - [`ServeError::Encode`]: `reply` is smaller than 36 bytes.
+#[doc(alias("do_mach_notify_dead_name", "do_mach_notify_no_senders"))]
 pub fn notify_server(
     request: &[u8],
     reply: &mut [u8],

@@ -29,7 +29,7 @@ impl HeaderPort {
         disposition: Disposition::PORT_NONE,
     };
 
-    /// A port with its disposition.
+    /// Returns a port with its disposition.
     pub const fn new(name: mach_port_t, disposition: Disposition) -> Self {
         Self { name, disposition }
     }
@@ -49,11 +49,11 @@ pub struct Raise<'a> {
     pub local: HeaderPort,
     /// `msgh_voucher_port`.
     pub voucher: HeaderPort,
-    /// Who the exception is about, in the routine's kind.
+    /// The thread and task that the exception is about, in the form that the routine carries ([`Routine::identity`]).
     pub identity: Identity,
     /// What the descriptors do to the rights: `COPY_SEND` as sent, `MOVE_SEND` as received.
     pub disposition: Disposition,
-    /// The kind of exception.
+    /// The exception type.
     pub exception: ExceptionType,
     /// At most two codes; of `exc` the low 32 bits of each.
     pub codes: &'a [i64],
@@ -64,13 +64,25 @@ pub struct Raise<'a> {
 }
 
 impl Raise<'_> {
-    /// Size of the message.
+    /// Returns the size of the message in bytes.
     pub fn size(&self) -> usize {
         self.routine
             .request_size(self.codes.len(), self.state.len())
     }
 
-    /// Writes the message and returns its size. `msgh_size` is filled in; padding is zero.
+    /// Writes the message and returns its size in bytes. `msgh_size` is filled in; padding is zero.
+    ///
+    /// # Errors
+    /// - [`EncodeError::CodeCount`]: more than two codes.
+    /// - [`EncodeError::StateCount`]: more than 1296 words of state, or any for a routine without state.
+    /// - [`EncodeError::Identity`]: the routine carries another kind of identity.
+    /// - [`EncodeError::Buffer`]: `to` is smaller than the message.
+    #[doc(alias(
+        "mach_exception_raise",
+        "mach_exception_raise_state",
+        "mach_exception_raise_state_identity",
+        "exception_raise"
+    ))]
     pub fn encode(&self, to: &mut [u8]) -> Result<usize, EncodeError> {
         let shape = self.routine.shape();
         if self.codes.len() > CODES_MAX {

@@ -15,10 +15,10 @@ use super::notify_layouts::MACH_NOTIFY_SEND_ONCE;
 use super::routine::{COUNT_AT, FLAVOR_AT, REPLY_ID_OFFSET, RET_CODE_AT, Routine, STATE_AT};
 use super::view::{Request, Words, word};
 
-/// Size of a reply without state.
+/// The size in bytes of a reply without state: 36.
 pub const STATUS_REPLY_SIZE: usize = size_of::<mig_reply_error_t>();
 
-/// Where a reply goes: what is needed of a request to answer it later.
+/// The parts of a request that are needed to answer it later: where its reply goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ReplyTo {
     /// The reply right's disposition; it moves into the reply.
@@ -30,7 +30,7 @@ pub struct ReplyTo {
 }
 
 impl ReplyTo {
-    /// From the header of a request, whatever its id.
+    /// Takes the parts from the header of a request, whatever its id.
     #[inline]
     pub const fn header(request: &mach_msg_header_t) -> Self {
         Self {
@@ -40,20 +40,27 @@ impl ReplyTo {
         }
     }
 
-    /// From a request.
+    /// Takes the parts from a request.
     #[inline]
     pub fn request(request: &Request<'_>) -> Self {
         Self::header(&request.header())
     }
 
-    /// Writes a reply without state and returns its size. Of a state routine it means anything but success.
+    /// Writes a reply without state and returns its size, 36 bytes. For a state routine `code` must be an error.
+    ///
+    /// # Errors
+    /// [`EncodeError::Buffer`]: `to` is smaller than 36 bytes.
     #[inline]
     pub fn encode_status(self, to: &mut [u8], code: KernReturn) -> Result<usize, EncodeError> {
         self.encode_start(to, STATUS_REPLY_SIZE, code)?;
         Ok(STATUS_REPLY_SIZE)
     }
 
-    /// Writes a reply of success with a new state and returns its size. At most [`THREAD_STATE_MAX`] words.
+    /// Writes a reply of success with a new state and returns its size: 44 bytes and the words.
+    ///
+    /// # Errors
+    /// - [`EncodeError::Buffer`]: `to` is smaller than 44 bytes.
+    /// - [`EncodeError::StateCount`]: more than [`THREAD_STATE_MAX`] words, or more than fit into `to`.
     #[inline]
     pub fn encode_state(
         self,
@@ -163,37 +170,43 @@ impl<'a> NewState<'a> {
         }
     }
 
-    /// The most words that can be set.
+    /// Returns the largest number of words that can be set.
     #[inline]
     pub fn capacity(&self) -> usize {
         (self.bytes.len() / 4).min(THREAD_STATE_MAX)
     }
 
-    /// The flavor; the request's, until another is set.
+    /// Returns the flavor: the request's, until another is set.
     #[inline]
     pub const fn flavor(&self) -> thread_state_flavor_t {
         self.flavor
     }
 
-    /// The number of words.
+    /// Returns the number of words that are set.
     #[inline]
     pub const fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether no word is set.
+    /// Returns whether no word is set.
     #[inline]
     pub const fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Sets the state.
+    /// Sets the state, with its flavor and its words.
+    ///
+    /// # Errors
+    /// [`EncodeError::StateCount`]: the words do not fit into the reply's buffer.
     #[inline]
     pub fn set<S: ThreadState>(&mut self, state: &S) -> Result<(), EncodeError> {
         self.set_words(S::FLAVOR, state.as_words())
     }
 
-    /// Sets flavor and words; no flavor is refused here, the kernel does that.
+    /// Sets a flavor and its words. Any flavor is accepted here; the kernel refuses those that it does not know.
+    ///
+    /// # Errors
+    /// [`EncodeError::StateCount`]: more than [`THREAD_STATE_MAX`] words, or more than fit into the reply's buffer.
     #[inline]
     pub fn set_words(
         &mut self,
@@ -203,7 +216,10 @@ impl<'a> NewState<'a> {
         self.set_bytes(flavor, pod::word_bytes(words))
     }
 
-    /// Sets the words of a message, usually those of the request.
+    /// Sets a flavor and the words of a message, usually those of the request.
+    ///
+    /// # Errors
+    /// [`EncodeError::StateCount`]: the words do not fit into the reply's buffer.
     #[inline]
     pub fn copy(
         &mut self,
@@ -238,6 +254,7 @@ impl<'a> NewState<'a> {
 
 /// A reply that means "handled", borrowed from its bytes.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Reply<'a> {
     /// The new state's flavor; `None` of a routine without state.
     pub flavor: Option<thread_state_flavor_t>,
@@ -250,6 +267,17 @@ pub struct Reply<'a> {
 /// `bytes` is the reply *as received*: the reply right's place is `msgh_remote_port` on arrival, and must be null, where the
 /// server wrote `msgh_local_port`. `limit` is the size of the buffer that it was awaited in:
 /// [`Routine::reply_buffer_size`] up to macOS 15.
+///
+/// # Errors
+/// In the kernel's order:
+/// - [`ReplyError::TooLarge`]: larger than `limit`.
+/// - [`ReplyError::ServerDied`]: the notification that the reply right was destroyed.
+/// - [`ReplyError::Id`]: the reply to another message.
+/// - [`ReplyError::Complex`], [`ReplyError::Size`], [`ReplyError::ReplyPort`], [`ReplyError::StateCount`]: not the form of the routine's
+///   reply.
+/// - [`ReplyError::Refused`]: a good reply with a return code other than success.
+///
+/// [`ReplyError::kern_return`] is what the kernel takes as the result of each.
 pub fn check_reply(routine: Routine, bytes: &[u8], limit: usize) -> Result<Reply<'_>, ReplyError> {
     let header: mach_msg_header_t =
         pod::read(bytes).ok_or(ReplyError::Size { found: bytes.len() })?;

@@ -9,7 +9,7 @@ use crate::types::mach_msg_id_t;
 
 use super::{exc, mach_exc, mig_reply_error_t};
 
-/// Added to a request's id in its reply.
+/// The difference between a reply's id and its request's: 100.
 pub const REPLY_ID_OFFSET: mach_msg_id_t = 100;
 /// The most codes of a request (`EXCEPTION_CODE_MAX`).
 pub const CODES_MAX: usize = crate::exception::EXCEPTION_CODE_MAX;
@@ -20,8 +20,9 @@ pub const REQUEST_SIZE_MAX: usize =
 pub const REPLY_SIZE_MAX: usize =
     size_of::<mach_exc::__Reply__mach_exception_raise_state_identity_t>();
 
-/// Which routines a server knows.
+/// A MIG subsystem: the routines that one server serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Subsystem {
     /// 2401 to 2403: codes have 32 bits.
     Exc,
@@ -30,31 +31,42 @@ pub enum Subsystem {
 }
 
 /// A routine of `exc` or `mach_exc`.
+///
+/// ```
+/// use mach_wire::exception::{Behavior, BehaviorKind};
+/// use mach_wire::mig::Routine;
+///
+/// let routine = Routine::for_behavior(Behavior::with_codes(BehaviorKind::STATE));
+/// assert_eq!(routine, Some(Routine::MachExceptionRaiseState));
+/// assert_eq!(Routine::MachExceptionRaiseState.id(), 2406);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Routine {
-    /// 2401
+    /// Message 2401, `exception_raise`.
     ExceptionRaise,
-    /// 2402
+    /// Message 2402, `exception_raise_state`.
     ExceptionRaiseState,
-    /// 2403
+    /// Message 2403, `exception_raise_state_identity`.
     ExceptionRaiseStateIdentity,
-    /// 2405
+    /// Message 2405, `mach_exception_raise`.
     MachExceptionRaise,
-    /// 2406
+    /// Message 2406, `mach_exception_raise_state`.
     MachExceptionRaiseState,
-    /// 2407
+    /// Message 2407, `mach_exception_raise_state_identity`.
     MachExceptionRaiseStateIdentity,
-    /// 2408
+    /// Message 2408, `mach_exception_raise_identity_protected`.
     MachExceptionRaiseIdentityProtected,
-    /// 2409
+    /// Message 2409, `mach_exception_raise_backtrace`.
     MachExceptionRaiseBacktrace,
-    /// 2410
+    /// Message 2410, `mach_exception_raise_state_identity_protected`.
     MachExceptionRaiseStateIdentityProtected,
 }
 
 /// What the descriptors of a request carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum IdentityKind {
     /// No descriptor: the message is not complex.
     None,
@@ -67,7 +79,7 @@ pub enum IdentityKind {
 }
 
 impl IdentityKind {
-    /// Number of descriptors.
+    /// Returns the number of descriptors in the message.
     pub const fn descriptors(self) -> u32 {
         match self {
             Self::None => 0,
@@ -171,7 +183,7 @@ impl Routine {
         Self::MachExceptionRaiseStateIdentityProtected,
     ];
 
-    /// The routine of a request's id.
+    /// Returns the routine of a request's id; `None` for an id that is none.
     #[inline]
     pub const fn from_id(id: mach_msg_id_t) -> Option<Self> {
         match Subsystem::MachExc.routine(id) {
@@ -180,21 +192,21 @@ impl Routine {
         }
     }
 
-    /// The id of the request.
+    /// Returns the id of the request.
     pub const fn id(self) -> mach_msg_id_t {
-        // 2404, between the subsystems, is nobody's.
+        // 2404, between the subsystems, is unused.
         match self.subsystem() {
             Subsystem::Exc => 2401 + self as mach_msg_id_t,
             Subsystem::MachExc => 2402 + self as mach_msg_id_t,
         }
     }
 
-    /// The id of the reply.
+    /// Returns the id of the reply.
     pub const fn reply_id(self) -> mach_msg_id_t {
         self.id() + REPLY_ID_OFFSET
     }
 
-    /// MIG's name.
+    /// Returns MIG's name of the routine.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ExceptionRaise => "exception_raise",
@@ -211,7 +223,7 @@ impl Routine {
         }
     }
 
-    /// The subsystem that it belongs to.
+    /// Returns the subsystem that the routine belongs to.
     pub const fn subsystem(self) -> Subsystem {
         match self {
             Self::ExceptionRaise
@@ -221,8 +233,8 @@ impl Routine {
         }
     }
 
-    /// The routine that the kernel calls for a behavior (A3); `None` where it has none: an unknown kind, or a protected
-    /// one or a backtrace without 64-bit codes.
+    /// Returns the routine that the kernel calls for a behavior (A3). `None` where it has none: for an unknown kind, and for a protected
+    /// kind or a backtrace without 64-bit codes.
     pub const fn for_behavior(behavior: Behavior) -> Option<Self> {
         let modifiers = behavior.modifiers();
         if modifiers.contains(BehaviorModifiers::BACKTRACE_PREFERRED) {
@@ -246,34 +258,34 @@ impl Routine {
         })
     }
 
-    /// What the descriptors carry.
+    /// Returns what the request's descriptors carry.
     pub const fn identity(self) -> IdentityKind {
         self.shape().identity
     }
 
-    /// Whether request and reply carry a thread state.
+    /// Returns whether request and reply carry a thread state.
     pub const fn has_state(self) -> bool {
         self.shape().state
     }
 
-    /// Size of a code: 4 or 8.
+    /// Returns the size of a code in bytes: 4 or 8.
     pub const fn code_size(self) -> usize {
         self.shape().code_size
     }
 
-    /// Size of a request with so many codes and words of state. A routine without state takes none.
+    /// Returns the size in bytes of a request with so many codes and words of state. `words` is ignored for a routine without state.
     pub const fn request_size(self, codes: usize, words: usize) -> usize {
         let shape = self.shape();
         shape.minimum + codes * shape.code_size + if shape.state { words * 4 } else { 0 }
     }
 
-    /// The smallest and the largest request.
+    /// Returns the sizes in bytes of the smallest and the largest request.
     pub const fn request_size_range(self) -> (usize, usize) {
         let shape = self.shape();
         (shape.minimum, shape.maximum)
     }
 
-    /// Size of a reply that reports success with so many words of state. A routine without state takes none.
+    /// Returns the size in bytes of a reply of success with so many words of state. `words` is ignored for a routine without state.
     pub const fn reply_size(self, words: usize) -> usize {
         if self.has_state() {
             STATE_AT + 4 * words
@@ -282,8 +294,9 @@ impl Routine {
         }
     }
 
-    /// The size of the buffer in which the kernel of macOS 15 and before waits for the reply: the largest reply and the
-    /// smallest trailer (A6.4). A larger reply is the worst of all answers (A6.13).
+    /// Returns the size in bytes of the buffer in which the kernel of macOS 15 and before waits for the reply: the largest reply and the
+    /// smallest trailer (A6.4). Never send a larger reply: the kernel leaves the reply port inconsistent, and the thread's next
+    /// exceptions receive the wrong reply (A6.13).
     pub const fn reply_buffer_size(self) -> usize {
         self.reply_size(THREAD_STATE_MAX) + MACH_MSG_TRAILER_MINIMUM_SIZE as usize
     }
@@ -296,7 +309,7 @@ impl Routine {
 }
 
 impl Subsystem {
-    /// The routine of a request's id, if it is one of the subsystem's.
+    /// Returns the routine of a request's id; `None` if it is not one of the subsystem's.
     #[inline]
     pub const fn routine(self, id: mach_msg_id_t) -> Option<Routine> {
         match (self, id) {

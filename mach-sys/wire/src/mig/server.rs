@@ -8,30 +8,31 @@ use super::error::{DecodeError, EncodeError};
 use super::reply::{NewState, ReplyTo, STATUS_REPLY_SIZE};
 use super::view::Request;
 
-/// What became of a message.
+/// The outcome of serving a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Served {
     /// Bytes of the reply.
     pub reply_size: usize,
     /// The reply's return code.
     pub code: KernReturn,
-    /// Why the handler was not called.
+    /// Why the handler was not called; `None` if it was.
     pub malformed: Option<DecodeError>,
 }
 
 impl Served {
-    /// What C's demultiplexer returns: whether the id is one of the server's, even if the message was malformed.
+    /// Returns whether the id is one of the server's, even if the message was malformed: what C's demultiplexer returns.
     #[inline]
     pub const fn is_known(&self) -> bool {
         !matches!(self.malformed, Some(DecodeError::UnknownId { .. }))
     }
 
-    /// Whether a receive loop sends the reply (`mach_msg_server`): not after `MIG_NO_REPLY`.
+    /// Returns whether a receive loop (`mach_msg_server`) sends the reply: not after `MIG_NO_REPLY`.
     pub const fn sends_reply(&self) -> bool {
         !matches!(self.code, KernReturn::MIG_NO_REPLY)
     }
 
-    /// Whether the handler now owns the rights that the request carried. Else the receive loop destroys them, but for the
+    /// Returns whether the handler now owns the rights that the request carried. Otherwise the receive loop destroys them, except the
     /// reply right, which moves into the reply. So a handler that fails must not have released them.
     pub const fn handler_owns_rights(&self) -> bool {
         matches!(self.code, KernReturn::SUCCESS | KernReturn::MIG_NO_REPLY)
@@ -42,7 +43,7 @@ impl Served {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// The message has no header, so there is nobody to reply to.
+    /// The message has no header, so there is no reply right to answer through.
     #[error(transparent)]
     Decode(#[from] DecodeError),
     /// The buffer holds no reply.
@@ -50,7 +51,28 @@ pub enum ServeError {
     Encode(#[from] EncodeError),
 }
 
-/// Serves messages 2401 to 2403.
+impl ServeError {
+    /// Returns the stable numeric code of this error, for callers in C: the code of the error that it carries.
+    pub const fn code(self) -> u32 {
+        match self {
+            Self::Decode(error) => error.code(),
+            Self::Encode(error) => error.code(),
+        }
+    }
+}
+
+/// Serves messages 2401 to 2403 (`exc_server`), whose codes have 32 bits, as [`serve`] does.
+///
+/// # Errors
+/// - [`ServeError::Decode`] with [`DecodeError::NoHeader`]: fewer than 24 bytes, so there is no reply right to answer through. Every other
+///   malformed message is answered, and [`Served::malformed`] says why the handler was not called.
+/// - [`ServeError::Encode`] with [`EncodeError::Buffer`]: `reply` is smaller than 36 bytes, or than 44 for a routine with state.
+#[doc(alias(
+    "catch_exception_raise",
+    "catch_exception_raise_state",
+    "catch_exception_raise_state_identity",
+    "mach_msg_server"
+))]
 pub fn exc_server(
     request: &[u8],
     reply: &mut [u8],
@@ -59,7 +81,19 @@ pub fn exc_server(
     serve_inline(Accept::Exc, request, reply, handler)
 }
 
-/// Serves messages 2405 to 2410.
+/// Serves messages 2405 to 2410 (`mach_exc_server`), whose codes have 64 bits, as [`serve`] does.
+///
+/// # Errors
+/// - [`ServeError::Decode`] with [`DecodeError::NoHeader`]: fewer than 24 bytes, so there is no reply right to answer through. Every other
+///   malformed message is answered, and [`Served::malformed`] says why the handler was not called.
+/// - [`ServeError::Encode`] with [`EncodeError::Buffer`]: `reply` is smaller than 36 bytes, or than 44 for a routine with state.
+#[doc(alias(
+    "catch_mach_exception_raise",
+    "catch_mach_exception_raise_state",
+    "catch_mach_exception_raise_state_identity",
+    "catch_mach_exception_raise_identity_protected",
+    "mach_msg_server"
+))]
 pub fn mach_exc_server(
     request: &[u8],
     reply: &mut [u8],
@@ -72,7 +106,12 @@ pub fn mach_exc_server(
 ///
 /// The handler sets the new state of a state routine in [`NewState`] and returns the code. It is called only for a
 /// well-formed message of an accepted id. With [`REPLY_SIZE_MAX`](super::REPLY_SIZE_MAX) bytes of buffer every state fits; with less,
-/// a handler that sets a longer one is told.
+/// [`NewState::set`] fails for a longer one.
+///
+/// # Errors
+/// - [`ServeError::Decode`] with [`DecodeError::NoHeader`]: fewer than 24 bytes, so there is no reply right to answer through. Every other
+///   malformed message is answered, and [`Served::malformed`] says why the handler was not called.
+/// - [`ServeError::Encode`] with [`EncodeError::Buffer`]: `reply` is smaller than 36 bytes, or than 44 for a routine with state.
 pub fn serve(
     accept: Accept,
     request: &[u8],

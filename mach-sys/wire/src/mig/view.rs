@@ -6,7 +6,7 @@ use crate::exception::{ExceptionType, Meaning};
 use crate::machine::Machine;
 use crate::message::{Disposition, mach_msg_header_t};
 use crate::pod;
-use crate::thread_state::{Flavor, StateError, ThreadState};
+use crate::thread_state::{Flavor, StateMismatch, ThreadState};
 use crate::types::{mach_exception_data_type_t, mach_port_t, thread_state_flavor_t};
 
 use super::routine::{CODES_MAX, IdentityKind, Routine, Shape};
@@ -29,31 +29,31 @@ impl<'a> Words<'a> {
         Self { bytes }
     }
 
-    /// How many there are.
+    /// Returns the number of words.
     #[inline]
     pub const fn len(self) -> usize {
         self.bytes.len() / 4
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no words.
     #[inline]
     pub const fn is_empty(self) -> bool {
         self.bytes.is_empty()
     }
 
-    /// A word.
+    /// Returns the word at an index; `None` past the end.
     #[inline]
     pub fn get(self, index: usize) -> Option<u32> {
         pod::read(self.bytes.get(index.checked_mul(4)?..)?)
     }
 
-    /// All words.
+    /// Returns the words in order.
     #[inline]
     pub fn iter(self) -> impl Iterator<Item = u32> + 'a {
         self.bytes.chunks_exact(4).filter_map(pod::read)
     }
 
-    /// The words as they lie in the message.
+    /// Returns the bytes of the words, as they lie in the message.
     #[inline]
     pub const fn as_bytes(self) -> &'a [u8] {
         self.bytes
@@ -67,14 +67,17 @@ impl<'a> Words<'a> {
         Some(to)
     }
 
-    /// The state that these words are, if their number is the structure's.
+    /// Copies the words into a structure.
+    ///
+    /// # Errors
+    /// [`StateMismatch::Count`]: their number is not the structure's.
     #[inline]
-    pub fn to_state<S: ThreadState>(self) -> Result<S, StateError> {
+    pub fn to_state<S: ThreadState>(self) -> Result<S, StateMismatch> {
         // The number of bytes is a multiple of 4, as decoding checked.
         match pod::read(self.bytes) {
             Some(state) if self.len() == S::COUNT as usize => Ok(state),
-            _ => Err(StateError::Count {
-                flavor: Flavor::new(S::MACHINE, S::FLAVOR),
+            _ => Err(StateMismatch::Count {
+                flavor: Flavor::of::<S>(),
                 found: self.len(),
                 wanted: S::COUNT,
             }),
@@ -88,10 +91,11 @@ impl core::fmt::Debug for Words<'_> {
     }
 }
 
-/// Who the exception is about.
+/// The thread and task that an exception is about, as its message carries them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Identity {
-    /// Nobody is named; the port alone tells.
+    /// The message carries neither: only the exception port tells.
     None,
     /// Rights on the thread and its task. Either may be null or dead (A5.5).
     ThreadAndTask {
@@ -115,7 +119,7 @@ pub enum Identity {
 }
 
 impl Identity {
-    /// What kind it is.
+    /// Returns the kind of identity.
     #[inline]
     pub const fn kind(self) -> IdentityKind {
         match self {
@@ -129,8 +133,8 @@ impl Identity {
 
 /// A request of `exc` or `mach_exc`, well-formed, borrowed from its bytes.
 ///
-/// The names in it are not owned by this view: who received the message owns them (one send right a descriptor, the reply
-/// right, and the voucher if he asked for it).
+/// The names in it are not owned by this view: the receiver of the message owns them (one send right for each descriptor, the reply
+/// right, and the voucher if the receiver asked for it).
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// Exactly `msgh_size` bytes.
@@ -148,31 +152,31 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// The routine.
+    /// Returns the routine.
     #[inline]
     pub const fn routine(&self) -> Routine {
         self.shape.routine
     }
 
-    /// The header.
+    /// Returns a copy of the header.
     #[inline]
     pub fn header(&self) -> mach_msg_header_t {
         pod::read(self.message).unwrap_or_default()
     }
 
-    /// The whole message without its trailer.
+    /// Returns the bytes of the message, without its trailer.
     #[inline]
     pub const fn message(&self) -> &'a [u8] {
         self.message
     }
 
-    /// The receiver's name of the exception port; not his to release.
+    /// Returns the receiver's name of the exception port. It carries no reference, so none may be released.
     #[inline]
     pub const fn exception_port(&self) -> mach_port_t {
         self.exception_port
     }
 
-    /// The reply right.
+    /// Returns the name of the reply right.
     #[inline]
     pub fn reply_port(&self) -> mach_port_t {
         word(
@@ -181,13 +185,13 @@ impl<'a> Request<'a> {
         )
     }
 
-    /// What the reply right is: send-once from the kernel.
+    /// Returns the kind of the reply right: send-once from the kernel.
     #[inline]
     pub fn reply_disposition(&self) -> Disposition {
         Disposition::new(crate::message::MACH_MSGH_BITS_REMOTE(word(self.message, 0)))
     }
 
-    /// Who the exception is about.
+    /// Returns the thread and task that the exception is about.
     #[inline]
     pub fn identity(&self) -> Identity {
         let [first, second] = self.names;
@@ -208,44 +212,50 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The kind of exception.
+    /// Returns the exception type.
     #[inline]
     pub const fn exception(&self) -> ExceptionType {
         self.exception
     }
 
-    /// The codes: 0, 1 or 2. Those of 32 bits are extended with their sign.
+    /// Returns the codes: none, one or two. Those of 32 bits are sign-extended.
     #[inline]
     pub fn codes(&self) -> &[mach_exception_data_type_t] {
         self.codes.get(..self.code_count).unwrap_or(&self.codes)
     }
 
-    /// What the codes say.
+    /// Decodes the codes, which mean something else on each machine.
     pub fn meaning(&self, machine: Machine) -> Meaning {
         Meaning::decode(machine, self.exception, self.codes())
     }
 
-    /// The flavor of the state, if the routine carries one.
+    /// Returns the flavor of the state; `None` if the routine carries none. The number means something only together with the sender's
+    /// machine, which a message does not carry ([`Flavor::new`]).
     #[inline]
     pub const fn flavor(&self) -> Option<thread_state_flavor_t> {
         self.flavor
     }
 
-    /// The words of the state; none if the routine carries none.
+    /// Returns the words of the state; empty if the routine carries none.
     #[inline]
     pub const fn old_state(&self) -> Words<'a> {
         self.old_state
     }
 
-    /// The state as a structure, if it is of that flavor and count.
+    /// Copies the state into a structure.
+    ///
+    /// # Errors
+    /// - [`StateMismatch::Flavor`]: the message carries another flavor, or no state.
+    /// - [`StateMismatch::Count`]: the number of words is not the structure's.
     #[inline]
-    pub fn state<S: ThreadState>(&self) -> Result<S, StateError> {
-        let found = self.flavor().unwrap_or(S::MACHINE.thread_state_none());
-        if found != S::FLAVOR {
-            return Err(StateError::Flavor {
-                found: Flavor::new(S::MACHINE, found),
-                wanted: Flavor::new(S::MACHINE, S::FLAVOR),
-            });
+    pub fn state<S: ThreadState>(&self) -> Result<S, StateMismatch> {
+        let found = match self.flavor() {
+            Some(raw) => Flavor::new(S::MACHINE, raw),
+            None => S::MACHINE.thread_state_none(),
+        };
+        let wanted = Flavor::of::<S>();
+        if found != wanted {
+            return Err(StateMismatch::Flavor { found, wanted });
         }
         self.old_state().to_state()
     }

@@ -158,15 +158,18 @@ pub const ARM_THREAD_STATE_MAX: usize = 1296;
 pub const THREAD_MACHINE_STATE_MAX: usize = THREAD_STATE_MAX;
 
 impl Machine {
-    /// The flavor of no state (`THREAD_STATE_NONE`).
-    pub const fn thread_state_none(self) -> thread_state_flavor_t {
-        match self {
+    /// Returns the flavor of no state (`THREAD_STATE_NONE`).
+    #[doc(alias = "THREAD_STATE_NONE")]
+    pub const fn thread_state_none(self) -> Flavor {
+        let raw = match self {
             Self::X86_64 => 13,
             Self::Arm64 => 5,
-        }
+        };
+        Flavor::new(self, raw)
     }
 
-    /// One more than the last flavor (`THREAD_STATE_FLAVORS`).
+    /// Returns one more than the number of the last flavor (`THREAD_STATE_FLAVORS`).
+    #[doc(alias = "THREAD_STATE_FLAVORS")]
     pub const fn thread_state_flavors(self) -> thread_state_flavor_t {
         match self {
             Self::X86_64 => 26,
@@ -174,19 +177,33 @@ impl Machine {
         }
     }
 
-    /// The flavor that any thread of the machine has (`MACHINE_THREAD_STATE`), and its words.
-    pub const fn machine_thread_state(self) -> (thread_state_flavor_t, mach_msg_type_number_t) {
-        match self {
+    /// Returns the flavor that any thread of the machine has (`MACHINE_THREAD_STATE`), and its words.
+    #[doc(alias("MACHINE_THREAD_STATE", "MACHINE_THREAD_STATE_COUNT"))]
+    pub const fn machine_thread_state(self) -> (Flavor, mach_msg_type_number_t) {
+        let (raw, count) = match self {
             Self::X86_64 => (x86_THREAD_STATE, x86_THREAD_STATE_COUNT),
             Self::Arm64 => (ARM_UNIFIED_THREAD_STATE, ARM_UNIFIED_THREAD_STATE_COUNT),
-        }
+        };
+        (Flavor::new(self, raw), count)
     }
 }
 
 /// A flavor of one machine.
 ///
-/// Prints its C name; a flavor without one prints as its number.
+/// Prints its C name; a flavor without one prints as its number. The same number is another flavor on the other machine.
+///
+/// ```
+/// use mach_wire::machine::Machine;
+/// use mach_wire::thread_state::Flavor;
+///
+/// assert_eq!(Flavor::new(Machine::X86_64, 6).to_string(), "x86_EXCEPTION_STATE64");
+/// assert_eq!(Flavor::new(Machine::Arm64, 6).to_string(), "ARM_THREAD_STATE64");
+/// assert_eq!("x86_THREAD_STATE64".parse(), Ok(Flavor::new(Machine::X86_64, 4)));
+/// # assert_eq!("x86_THREAD_STATE64".parse::<Flavor>().ok().and_then(Flavor::count), Some(42));
+/// ```
+#[doc(alias = "thread_state_flavor_t")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Flavor {
     /// The machine.
     pub machine: Machine,
@@ -195,23 +212,38 @@ pub struct Flavor {
 }
 
 impl Flavor {
-    /// A flavor of a machine, known or not.
+    /// Returns the flavor of a thread state.
+    ///
+    /// ```
+    /// use mach_wire::thread_state::{Flavor, arm_thread_state64_t};
+    ///
+    /// assert_eq!(Flavor::of::<arm_thread_state64_t>().to_string(), "ARM_THREAD_STATE64");
+    /// ```
+    pub const fn of<S: super::ThreadState>() -> Self {
+        Self::new(S::MACHINE, S::FLAVOR)
+    }
+
+    /// Returns a flavor of a machine, known or not.
     pub const fn new(machine: Machine, raw: thread_state_flavor_t) -> Self {
         Self { machine, raw }
     }
 
-    /// The C name, when there is one.
+    /// Returns the C name; `None` for a flavor without one.
     pub fn name(self) -> Option<&'static str> {
         let names = match self.machine {
             Machine::X86_64 => X86_FLAVORS,
             Machine::Arm64 => ARM_FLAVORS,
         };
         let known = names.iter().find(|(_, raw)| *raw == self.raw);
-        let none = (self.raw == self.machine.thread_state_none()).then_some("THREAD_STATE_NONE");
+        let none =
+            (self.raw == self.machine.thread_state_none().raw).then_some("THREAD_STATE_NONE");
         known.map(|(name, _)| *name).or(none)
     }
 
-    /// The flavor with a C name of a machine, or with a number.
+    /// Parses the C name of one of a machine's flavors, or a number.
+    ///
+    /// # Errors
+    /// [`ParseNameError`](crate::ParseNameError): neither a name of the machine's nor a number of 32 bits.
     pub fn parse(machine: Machine, text: &str) -> Result<Self, crate::ParseNameError> {
         let text = text.trim();
         let names = match machine {
@@ -221,15 +253,15 @@ impl Flavor {
         let known = names.iter().find(|(name, _)| *name == text);
         let raw = match known {
             Some(&(_, raw)) => Some(raw),
-            None if text == "THREAD_STATE_NONE" => Some(machine.thread_state_none()),
+            None if text == "THREAD_STATE_NONE" => Some(machine.thread_state_none().raw),
             None => crate::names::parse_number(text).and_then(|number| number.try_into().ok()),
         };
         raw.map(|raw| Self::new(machine, raw))
             .ok_or(crate::ParseNameError::new("Flavor"))
     }
 
-    /// The words that the kernel sends for this flavor in a message, which are those it needs to set the state (A4.1, H3);
-    /// `None` for what no exception port can be registered with.
+    /// Returns the number of 32-bit words that the kernel sends for this flavor in a message, and needs to set the state (A4.1, H3).
+    /// `None` for a flavor that no exception port can be registered with.
     pub const fn count(self) -> Option<mach_msg_type_number_t> {
         let count = match (self.machine, self.raw) {
             (Machine::X86_64, x86_THREAD_STATE32) => x86_THREAD_STATE32_COUNT,

@@ -17,7 +17,15 @@ use crate::machine::Machine;
 use crate::pod::{self, Pod};
 use crate::types::{mach_msg_type_number_t, thread_state_flavor_t};
 
-/// A thread state with its flavor.
+/// A thread state with its flavor. Sealed, as [`Pod`] is: only this crate's structures implement it.
+///
+/// ```
+/// use mach_wire::thread_state::{ThreadState, x86_thread_state64_t};
+///
+/// let state = x86_thread_state64_t { rip: 0x1000, ..Default::default() };
+/// assert_eq!(state.as_words().len(), x86_thread_state64_t::COUNT as usize);
+/// assert_eq!(x86_thread_state64_t::from_words(state.as_words()), Ok(state));
+/// ```
 pub trait ThreadState: Pod {
     /// The machine whose flavor it is.
     const MACHINE: Machine;
@@ -26,22 +34,25 @@ pub trait ThreadState: Pod {
     /// Words, as in a message.
     const COUNT: mach_msg_type_number_t;
 
-    /// The words, as they go into a message.
+    /// Returns the words, as they go into a message.
     fn as_words(&self) -> &[u32] {
         pod::words_of(self)
     }
 
-    /// The words, writable.
+    /// Returns the words, for reading and writing.
     fn as_words_mut(&mut self) -> &mut [u32] {
         pod::words_of_mut(self)
     }
 
-    /// The state with these words.
-    fn from_words(words: &[u32]) -> Result<Self, StateError> {
+    /// Returns the state with these words.
+    ///
+    /// # Errors
+    /// [`StateMismatch::Count`]: there are not exactly [`COUNT`](Self::COUNT) words.
+    fn from_words(words: &[u32]) -> Result<Self, StateMismatch> {
         let mut state: Self = pod::zeroed();
         if words.len() != Self::COUNT as usize {
-            return Err(StateError::Count {
-                flavor: Flavor::new(Self::MACHINE, Self::FLAVOR),
+            return Err(StateMismatch::Count {
+                flavor: Flavor::of::<Self>(),
                 found: words.len(),
                 wanted: Self::COUNT,
             });
@@ -51,10 +62,10 @@ pub trait ThreadState: Pod {
     }
 }
 
-/// Words that are not the state they were taken for.
+/// The words of a message are not the thread state that they were read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum StateError {
+pub enum StateMismatch {
     /// Another flavor.
     #[error("thread state of flavor {found} instead of {wanted}")]
     Flavor {
@@ -75,10 +86,22 @@ pub enum StateError {
     },
 }
 
+impl StateMismatch {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    pub const fn code(self) -> u32 {
+        match self {
+            Self::Flavor { .. } => 0x1501,
+            Self::Count { .. } => 0x1502,
+        }
+    }
+}
+
 /// The general registers of the machine this is compiled for.
+#[doc(alias("x86_thread_state64_t", "arm_thread_state64_t", "_STRUCT_MCONTEXT64"))]
 #[cfg(not(target_arch = "aarch64"))]
 pub type NativeState = x86_thread_state64_t;
 /// The general registers of the machine this is compiled for.
+#[doc(alias("x86_thread_state64_t", "arm_thread_state64_t", "_STRUCT_MCONTEXT64"))]
 #[cfg(target_arch = "aarch64")]
 pub type NativeState = arm_thread_state64_t;
 

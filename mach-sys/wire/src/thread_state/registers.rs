@@ -5,33 +5,47 @@ use super::{
     x86_thread_state_t, x86_thread_state64_t,
 };
 
-/// General registers of a 64-bit thread.
+/// General registers of a 64-bit thread. Sealed, as [`Pod`](crate::pod::Pod) is: only this crate's structures implement it.
 ///
 /// On arm64e the pointers may be signed; see [`arm_thread_state64_t`].
+///
+/// ```
+/// use mach_wire::thread_state::{NativeState, Registers};
+///
+/// /// Continues a stopped thread in `entry`, with one argument.
+/// fn enter(state: &mut NativeState, entry: u64, argument: u64) -> bool {
+///     state.set_pc(entry);
+///     state.set_argument(0, argument)
+/// }
+/// # let mut state = NativeState::default();
+/// # assert!(enter(&mut state, 0x1000, 7));
+/// # assert_eq!((state.pc(), state.argument(0)), (0x1000, Some(7)));
+/// ```
 pub trait Registers: ThreadState {
-    /// Program counter: rip, pc.
+    /// Returns the program counter: rip, pc.
     fn pc(&self) -> u64;
     /// Sets the program counter.
     fn set_pc(&mut self, pc: u64);
-    /// Stack pointer: rsp, sp.
+    /// Returns the stack pointer: rsp, sp.
     fn sp(&self) -> u64;
     /// Sets the stack pointer.
     fn set_sp(&mut self, sp: u64);
-    /// Frame pointer: rbp, x29.
+    /// Returns the frame pointer: rbp, x29.
     fn fp(&self) -> u64;
     /// Sets the frame pointer.
     fn set_fp(&mut self, fp: u64);
-    /// Link register: x30; x86 has none and keeps the return address on the stack.
+    /// Returns the link register, x30. `None` on x86, which keeps the return address on the stack.
     fn lr(&self) -> Option<u64>;
-    /// Sets the link register, where there is one; says whether there is.
+    /// Sets the link register; returns `false` on a machine that has none.
     fn set_lr(&mut self, lr: u64) -> bool;
-    /// Condition and control flags: rflags, cpsr.
+    /// Returns the condition and control flags: rflags, cpsr.
     fn flags(&self) -> u64;
     /// Sets the flags. The kernel takes those that a user may change (A4.8, A4.9). Of cpsr the low 32 bits.
     fn set_flags(&mut self, flags: u64);
-    /// The argument register of a number, in the machine's C calling convention: rdi, rsi, rdx, rcx, r8, r9; x0 to x7.
+    /// Returns the argument register of a number, in the machine's C calling convention: rdi, rsi, rdx, rcx, r8, r9; x0 to x7. `None` past the
+    /// last.
     fn argument(&self, number: usize) -> Option<u64>;
-    /// Sets an argument register; says whether there is one.
+    /// Sets the argument register of a number; returns `false` past the last.
     fn set_argument(&mut self, number: usize, value: u64) -> bool;
 }
 
@@ -199,7 +213,7 @@ impl TryFrom<arm_unified_thread_state_t> for arm_thread_state64_t {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::thread_state::StateError;
+    use crate::thread_state::StateMismatch;
 
     fn every_accessor_hits_its_own_word<S: Registers + Default + PartialEq>(words: &[usize]) {
         let setters: [fn(&mut S, u64); 4] = [S::set_pc, S::set_sp, S::set_fp, S::set_flags];
@@ -253,7 +267,10 @@ mod tests {
     fn words_of_another_count_are_no_state() {
         let words = [1; 43];
         let refused = x86_thread_state64_t::from_words(&words);
-        assert!(matches!(refused, Err(StateError::Count { found: 43, .. })));
+        assert!(matches!(
+            refused,
+            Err(StateMismatch::Count { found: 43, .. })
+        ));
         let state = x86_thread_state64_t::from_words(&words[..42]);
         assert_eq!(state.map(|state| state.rax), Ok(0x1_0000_0001));
     }

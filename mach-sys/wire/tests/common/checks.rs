@@ -23,6 +23,7 @@ fn server_answer(bytes: &[u8], accept: Accept) -> i32 {
         Accept::Exc => (2401..=2403).contains(&id),
         Accept::MachExc => (2405..=2410).contains(&id),
         Accept::Both => (2401..=2410).contains(&id) && id != 2404,
+        other => panic!("{other:?}"),
     };
     if !accepted {
         return BAD_ID;

@@ -207,6 +207,7 @@ fn sample(routine: Routine, codes: &[i64]) -> Vec<u8> {
                 thread_id: 0x77,
             },
             IdentityKind::Kcdata => Identity::Kcdata { object: 0x1101 },
+            other => panic!("{other:?}"),
         },
         disposition: Disposition::MOVE_SEND,
         exception: ExceptionType::BREAKPOINT,

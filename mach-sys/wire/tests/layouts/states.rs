@@ -176,9 +176,9 @@ fn the_constants_beside_the_states_have_their_values() {
                 ("THREAD_MACHINE_STATE_MAX", _) => THREAD_MACHINE_STATE_MAX as u32,
                 ("I386_THREAD_STATE_MAX", _) => I386_THREAD_STATE_MAX as u32,
                 ("ARM_THREAD_STATE_MAX", _) => ARM_THREAD_STATE_MAX as u32,
-                ("THREAD_STATE_NONE", _) => machine.thread_state_none() as u32,
+                ("THREAD_STATE_NONE", _) => machine.thread_state_none().raw as u32,
                 ("THREAD_STATE_FLAVORS", _) => machine.thread_state_flavors() as u32,
-                ("MACHINE_THREAD_STATE", _) => machine.machine_thread_state().0 as u32,
+                ("MACHINE_THREAD_STATE", _) => machine.machine_thread_state().0.raw as u32,
                 ("MACHINE_THREAD_STATE_COUNT", _) => machine.machine_thread_state().1,
                 ("sizeof(thread_state_data_t)", _) => 4 * THREAD_STATE_MAX as u32,
                 (name, _) => {

@@ -33,7 +33,7 @@ impl Reservation {
             Some(base) if base.as_ptr().cast() != libc::MAP_FAILED => Ok(Self { base, bytes }),
             _ => Err(ReserveError {
                 bytes,
-                errno: std::io::Error::last_os_error().raw_os_error().unwrap_or(0),
+                source: std::io::Error::last_os_error(),
             }),
         }
     }

@@ -16,7 +16,7 @@ pub struct CrashCode {
 }
 
 impl CrashCode {
-    /// From code and subcode.
+    /// Decodes code and subcode.
     pub const fn decode(code: i64, subcode: i64) -> Self {
         Self {
             signal: (code >> 24) as u32,
@@ -26,7 +26,7 @@ impl CrashCode {
         }
     }
 
-    /// To code and subcode. Bits of the exception above 4 and of the code above 20 are lost.
+    /// Encodes code and subcode. Bits of the exception above 4 and of the code above 20 are lost.
     pub const fn encode(self) -> [i64; 2] {
         let signal = (self.signal as i64) << 24;
         let exception = (self.exception.raw() as i64 & 0xf) << 20;

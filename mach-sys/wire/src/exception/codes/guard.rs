@@ -97,7 +97,7 @@ pub struct GuardCode {
 }
 
 impl GuardCode {
-    /// From code and subcode.
+    /// Decodes code and subcode.
     pub const fn decode(code: i64, subcode: i64) -> Self {
         let code = code as u64;
         Self {
@@ -108,7 +108,7 @@ impl GuardCode {
         }
     }
 
-    /// To code and subcode. Bits of the kind above 3 and of the flavor above 29 are lost.
+    /// Encodes code and subcode. Bits of the kind above 3 and of the flavor above 29 are lost.
     pub const fn encode(self) -> [i64; 2] {
         let kind = (self.kind.raw() as u64) << 61;
         let flavor = ((self.flavor & 0x1fff_ffff) as u64) << 32;
@@ -118,7 +118,7 @@ impl GuardCode {
         ]
     }
 
-    /// The flavor, when a port was guarded.
+    /// Returns the flavor of a guarded port; `None` for another resource.
     pub const fn port_flavor(self) -> Option<PortGuardFlavor> {
         match self.kind {
             GuardType::MACH_PORT => Some(PortGuardFlavor::new(self.flavor)),
@@ -128,7 +128,7 @@ impl GuardCode {
 }
 
 impl PortGuardFlavor {
-    /// Whether it ends every process, whatever the handler answers (A13.5).
+    /// Returns whether the kernel ends the process, whatever the handler answers (A13.5).
     pub const fn is_always_fatal(self) -> bool {
         self.raw() <= MAX_FATAL_kGUARD_EXC_CODE
     }

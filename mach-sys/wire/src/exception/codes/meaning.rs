@@ -7,7 +7,21 @@ use crate::machine::Machine;
 use super::numbers::*;
 use super::{CrashCode, GuardCode, ResourceCode};
 
-/// An exception's codes, understood.
+/// An exception's codes, decoded.
+///
+/// ```
+/// use mach_wire::exception::{ExceptionType, Meaning};
+/// use mach_wire::machine::Machine;
+///
+/// let meaning = Meaning::decode(Machine::X86_64, ExceptionType::BAD_ACCESS, &[1, 0x18]);
+/// assert_eq!(meaning.to_string(), "KERN_INVALID_ADDRESS at 0x18");
+/// assert_eq!(meaning.address(), Some(0x18));
+/// ```
+#[doc(alias(
+    "mach_exception_code_t",
+    "mach_exception_subcode_t",
+    "mach_exception_data_t"
+))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Meaning {
@@ -187,7 +201,7 @@ pub enum Meaning {
 }
 
 impl Meaning {
-    /// Reads the codes of an exception on a machine. Missing codes count as 0, further ones are not looked at.
+    /// Decodes the codes of an exception on a machine. Missing codes count as 0; further ones are ignored.
     pub fn decode(machine: Machine, exception: ExceptionType, codes: &[i64]) -> Self {
         let code = codes.first().copied().unwrap_or(0);
         let subcode = codes.get(1).copied().unwrap_or(0);
@@ -211,7 +225,7 @@ impl Meaning {
         }
     }
 
-    /// The address that was accessed, where the codes give one.
+    /// Returns the address that was accessed; `None` if the codes give none.
     pub const fn address(self) -> Option<u64> {
         match self {
             Self::PageFault { address, .. }

@@ -16,9 +16,9 @@ macro_rules! named {
     };
 }
 
-/// The C name of an exception's first code on a machine, such as `EXC_I386_DIV` or `KERN_INVALID_ADDRESS`.
+/// Returns the C name of an exception's first code on a machine, such as `EXC_I386_DIV` or `KERN_INVALID_ADDRESS`.
 ///
-/// `None` for a code that has none, and for kinds whose code is no number of a list (crash, resource, guard, system call).
+/// `None` for a code that has none, and for exception types whose code is no number of a list (crash, resource, guard, system call).
 pub fn code_name(machine: Machine, exception: ExceptionType, code: i64) -> Option<&'static str> {
     use ExceptionType as E;
     match (exception, machine) {

@@ -29,6 +29,7 @@ raw_constants! {
 
 /// The codes of an `EXC_RESOURCE`, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct ResourceCode {
     /// The resource (bits 61 to 63 of the code).
     pub kind: ResourceType,
@@ -101,7 +102,7 @@ pub enum ResourceUsage {
 }
 
 impl ResourceCode {
-    /// From code and subcode.
+    /// Decodes code and subcode.
     pub const fn decode(code: i64, subcode: i64) -> Self {
         let (code, subcode) = (code as u64, subcode as u64);
         let kind = ResourceType::new((code >> 61) as u32);

@@ -110,7 +110,7 @@ const _: () = {
 };
 
 const _: () = {
-    let none = crate::machine::Machine::NATIVE.thread_state_none();
+    let none = crate::machine::Machine::NATIVE.thread_state_none().raw;
     assert!(none == mach2::thread_status::THREAD_STATE_NONE);
 };
 
