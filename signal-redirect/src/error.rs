@@ -1,26 +1,26 @@
-//! Why a thread was not redirected, or a frame not returned from.
+//! Errors of redirects and of returns from handlers.
 
 use mach_sys::exception::ExceptionType;
 
 use crate::memory::Unmapped;
 
-/// The thread was left as it is.
+/// A thread could not be redirected. Its registers are unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RedirectError {
     /// The address space, or the given stack, ends before the frame does.
     #[error("no room for the frame below {top:#x}")]
     StackFull {
-        /// Where the frame would have ended.
+        /// Address at which the frame would have ended.
         top: u64,
     },
     /// The stack pointer is not on the stack that it was said to be on.
     #[error("the stack pointer {0:#x} is outside the given stack")]
     ForeignStack(u64),
     /// A part of the frame cannot be written.
-    #[error("writing the frame")]
+    #[error("the frame could not be written")]
     Memory(#[from] Unmapped),
-    /// XNU sends no signal for this exception (A12.3), and none was chosen.
+    /// XNU sends no signal for this exception (A12.3). Use [`Fault::signal`](crate::Fault::signal) to choose one.
     #[error("no signal stands for {0} with code {1:#x}")]
     NoSignal(ExceptionType, i64),
     /// x86_64: the thread runs 32-bit code. Setting a state forces the 64-bit segment (A4.8), so that there is no way back.
@@ -31,17 +31,17 @@ pub enum RedirectError {
     Signed(u32),
 }
 
-/// A thread sits on the return trap, but cannot go back from there.
+/// A thread is stopped at the return trap and cannot return to the interrupted code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReturnError {
-    /// What should be a frame was not written by a redirect with this key, at this address, or was changed since.
+    /// The header at this address was not written by a redirect with this key, or was changed since.
     #[error("no frame of this process at {0:#x}")]
     Forged(u64),
-    /// The frame was returned from before.
-    #[error("the frame at {0:#x} was already returned from")]
+    /// The handler of this frame has returned before.
+    #[error("the handler of the frame at {0:#x} has returned before")]
     Stale(u64),
-    /// The redirect said that its handler does not return.
+    /// The redirect was planned with [`Return::Never`](crate::Return::Never).
     #[error("the handler entered by the frame at {0:#x} was not to return")]
     NeverReturns(u64),
     /// The handler left registers that the kernel refuses (A4.8: rip and rsp below 0x7ffffffff000).
@@ -53,6 +53,78 @@ pub enum ReturnError {
         sp: u64,
     },
     /// The frame cannot be read, or not be marked as used.
-    #[error("reading the frame")]
+    #[error("the frame could not be read or marked as used")]
     Memory(#[from] Unmapped),
+}
+
+impl RedirectError {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    #[must_use]
+    pub const fn code(&self) -> u32 {
+        match self {
+            Self::Memory(error) => error.code(),
+            Self::StackFull { .. } => 0x5101,
+            Self::ForeignStack(_) => 0x5102,
+            Self::NoSignal(..) => 0x5103,
+            Self::CodeSegment(_) => 0x5104,
+            Self::Signed(_) => 0x5105,
+        }
+    }
+}
+
+impl ReturnError {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    #[must_use]
+    pub const fn code(&self) -> u32 {
+        match self {
+            Self::Memory(error) => error.code(),
+            Self::Forged(_) => 0x5201,
+            Self::Stale(_) => 0x5202,
+            Self::NeverReturns(_) => 0x5203,
+            Self::Unresumable { .. } => 0x5204,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::error::Error;
+
+    #[test]
+    fn codes_never_change() {
+        let unmapped = Unmapped::at(1);
+        assert_eq!(unmapped.code(), 0x5001);
+        let redirects = [
+            (RedirectError::Memory(unmapped), 0x5001),
+            (RedirectError::StackFull { top: 0 }, 0x5101),
+            (RedirectError::ForeignStack(0), 0x5102),
+            (RedirectError::NoSignal(ExceptionType::CRASH, 0), 0x5103),
+            (RedirectError::CodeSegment(0), 0x5104),
+            (RedirectError::Signed(0), 0x5105),
+        ];
+        for (error, code) in redirects {
+            assert_eq!(error.code(), code, "{error}");
+        }
+        let returns = [
+            (ReturnError::Memory(unmapped), 0x5001),
+            (ReturnError::Forged(0), 0x5201),
+            (ReturnError::Stale(0), 0x5202),
+            (ReturnError::NeverReturns(0), 0x5203),
+            (ReturnError::Unresumable { pc: 0, sp: 0 }, 0x5204),
+        ];
+        for (error, code) in returns {
+            assert_eq!(error.code(), code, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_cause_is_the_source_and_not_in_the_text() {
+        let cause = Unmapped::at(0x123);
+        let errors: [&dyn Error; 2] = [&RedirectError::Memory(cause), &ReturnError::Memory(cause)];
+        for error in errors {
+            assert!(error.source().is_some());
+            assert!(!error.to_string().contains("0x123"), "{error}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Why the thread is redirected, and what its handler is told: exceptions become signals as XNU makes them (A12.3 to A12.7).
+//! What stopped a thread, and what its handler is told: exceptions become signals as in XNU (A12.3 to A12.7).
 
 use mach_sys::darwin::DarwinSignal;
 use mach_sys::exception::ExceptionType;
@@ -8,8 +8,20 @@ use crate::error::RedirectError;
 use crate::machine::{Machine, Native};
 use crate::signal_info::SignalInfo;
 
-/// What stopped the thread.
+/// Describes what stopped the thread.
+///
+/// ```
+/// use mach_sys::exception::ExceptionType;
+/// use signal_redirect::{DarwinSignal, Fault, Native};
+///
+/// // The handler is told what XNU would tell it: here SIGSEGV at address 0x18.
+/// let fault = Fault::<Native>::new(ExceptionType::BAD_ACCESS, 1, 0x18);
+/// // A signal of the caller's choice, with `si_code` and `si_addr`.
+/// let interrupt = Fault::<Native>::signal(DarwinSignal::USR1, 0, 0);
+/// # let _ = (fault, interrupt);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[must_use]
 pub struct Fault<M: Machine = Native> {
     cause: Cause,
     exception: Option<M::ExceptionState>,
@@ -22,18 +34,18 @@ enum Cause {
 }
 
 impl<M: Machine> Fault<M> {
-    /// An exception, with its code and subcode as they came.
+    /// Describes an exception, with its code and subcode as they were received.
     ///
-    /// The handler sees the signal and `siginfo_t` that XNU would have made of it; the one thing left out is the turn from
-    /// SIGBUS to SIGSEGV below the main thread's stack (A12.4), where a caller that knows the stack uses [`Self::signal`].
-    pub const fn new(kind: ExceptionType, code: i64, subcode: i64) -> Self {
+    /// The handler sees the signal and `siginfo_t` that XNU would have made of it. One case differs: below the
+    /// main thread's stack XNU turns SIGBUS into SIGSEGV (A12.4); a caller that knows the stack uses [`signal`](Self::signal) there.
+    pub const fn new(exception_type: ExceptionType, code: i64, subcode: i64) -> Self {
         Self {
-            cause: Cause::Exception(kind, [code, subcode]),
+            cause: Cause::Exception(exception_type, [code, subcode]),
             exception: None,
         }
     }
 
-    /// A signal of the caller's choice: an interrupt, or an exception that stands for no signal of XNU's.
+    /// Describes a signal of the caller's choice: an interrupt, or an exception that XNU sends no signal for.
     pub const fn signal(signal: DarwinSignal, si_code: i32, si_addr: u64) -> Self {
         Self {
             cause: Cause::Signal(SignalInfo {
@@ -45,8 +57,8 @@ impl<M: Machine> Fault<M> {
         }
     }
 
-    /// What the processor said, for the machine context and `si_addr`. Without it the codes tell: of a page fault everything
-    /// but whether it was a write.
+    /// Adds the processor's exception state, for the machine context and `si_addr`. Without it both are derived from the codes,
+    /// which do not say whether a page fault was a write.
     pub const fn exception_state(mut self, state: M::ExceptionState) -> Self {
         self.exception = Some(state);
         self
@@ -59,12 +71,12 @@ impl<M: Machine> Fault<M> {
     ) -> Result<(M::ExceptionState, SignalInfo), RedirectError> {
         match self.cause {
             Cause::Signal(info) => Ok((self.exception.unwrap_or_default(), info)),
-            Cause::Exception(kind, codes) => {
+            Cause::Exception(exception_type, codes) => {
                 let exception = self
                     .exception
-                    .unwrap_or_else(|| M::exception_state(kind, codes));
-                let info = M::signal(kind, codes, &exception, state.pc())
-                    .ok_or(RedirectError::NoSignal(kind, codes[0]))?;
+                    .unwrap_or_else(|| M::exception_state(exception_type, codes));
+                let info = M::signal(exception_type, codes, &exception, state.pc())
+                    .ok_or(RedirectError::NoSignal(exception_type, codes[0]))?;
                 Ok((exception, info))
             }
         }

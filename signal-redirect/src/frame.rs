@@ -70,19 +70,29 @@ static_assertions::const_assert!(size_of::<arm_mcontext64_t>() % 16 == 0);
 static_assertions::const_assert!(size_of::<x86_mcontext_avx64_t>() % 8 == 0);
 static_assertions::const_assert!(size_of::<x86_mcontext_avx64_t>() > size_of::<arm_mcontext64_t>());
 
-/// Identifies a frame: what a server keeps of the innermost frame of a thread.
+/// Identifies a frame. A server keeps that of a thread's innermost frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct FrameId {
-    /// The address of its header.
+    /// Address of its header.
     pub address: u64,
-    /// How many frames it is inside of.
+    /// Number of frames that it is nested in.
     pub depth: u32,
 }
 
-/// Where a redirect put things.
+impl FrameId {
+    /// Puts an identifier together again from its parts, which a server has stored.
+    #[must_use]
+    pub const fn new(address: u64, depth: u32) -> Self {
+        Self { address, depth }
+    }
+}
+
+/// Tells where a redirect put the parts of its frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Frame {
-    /// The address of the header, 64-byte aligned, and the stack pointer at the trampoline's entry.
+    /// Address of the header, aligned to 64 bytes, and the stack pointer at the trampoline's entry.
     pub address: u64,
     /// Address of the machine context.
     pub mcontext: u64,
@@ -90,16 +100,17 @@ pub struct Frame {
     pub ucontext: u64,
     /// Address of the `siginfo_t`.
     pub siginfo: u64,
-    /// Lowest address that was made sure to be writable.
+    /// Lowest address that [`Redirect::apply`](crate::Redirect::apply) has proven to be writable.
     pub low: u64,
     /// End of the frame; nothing from here on is written.
     pub high: u64,
-    /// How many frames this one is inside of.
+    /// Number of frames that this one is nested in.
     pub depth: u32,
 }
 
 impl Frame {
-    /// Returns what identifies the frame.
+    /// Returns the frame's identifier.
+    #[must_use]
     pub const fn id(&self) -> FrameId {
         FrameId {
             address: self.address,

@@ -1,6 +1,6 @@
-//! Seals: what ties a frame to a process and an address.
+//! Seals, which tie a frame to a process and an address.
 
-/// A secret that frames are sealed with. One for a process will do; one for each thread also ties a frame to its thread.
+/// Seals frames. One key for the process is enough; a key per thread ([`derive`](Self::derive)) also ties a frame to its thread.
 ///
 /// A seal guards against accidents: stack garbage taken for a frame, a frame returned from twice, a forged return address.
 /// It does not keep out code that can read this process's memory, for the key is there.
@@ -15,19 +15,22 @@ impl core::fmt::Debug for Key {
 }
 
 impl Key {
-    /// A key from a random number that the caller has.
+    /// Creates a key from a random number of the caller's.
+    #[must_use]
     pub const fn new(random: u64) -> Self {
         Self(mix(random ^ 0x6b65_795f_7369_676e))
     }
 
-    /// A random key. Call it before faults are possible: it may ask the system.
+    /// Creates a random key. Call it before faults are possible: it may make a system call.
+    #[must_use]
     #[cfg(feature = "std")]
     pub fn random() -> Self {
         use std::hash::BuildHasher;
         Self::new(std::hash::RandomState::new().hash_one(0u64))
     }
 
-    /// A key of its own for a thread or any other unit with a number.
+    /// Creates another key from this one, for a thread or any other unit with a number.
+    #[must_use]
     pub const fn derive(self, number: u64) -> Self {
         Self(mix(self.0 ^ mix(number)))
     }

@@ -1,13 +1,27 @@
 //! Sends a stopped thread through a signal-style handler, on its own stack, and back again.
 //!
-//! The core is a pure function: [`Redirect::apply`] takes the registers of a stopped thread, what stopped it, and its memory;
-//! it writes a frame below the interrupted one and returns the registers that enter the handler. The handler is an ordinary
-//! three-argument signal handler and finds `siginfo_t`, `ucontext_t` and the machine context in Darwin's layout and numbers, on
-//! every host. When it returns, a trampoline restores the vector registers and traps; [`TrampolinePlan::return_from`] recognises
-//! that trap, checks the frame, and returns the registers to go back to, with the handler's edits.
+//! The core is a pure function: [`Redirect::apply`] takes the registers of a stopped thread, the [`Fault`] that stopped it, and its
+//! [`Memory`]; it writes a [`Frame`] below the interrupted one and returns the registers that enter the handler. The handler is a
+//! [`SignalHandler`] with three arguments, named by an [`Entry`]. It finds `siginfo_t`, `ucontext_t` and the machine context in Darwin's
+//! layout and numbers, on every host. When it returns, the [`Trampoline`] restores the vector registers and traps;
+//! [`TrampolinePlan::return_from`] recognizes that trap, checks the frame, and returns the registers to resume with ([`Resumed`]), with
+//! the handler's edits.
 //!
-//! Nothing here knows of ports or exception servers: code that can read and set a stopped thread's registers can use it. Both
-//! machines' rewriters are there on every host; only [`Native`] and its trampoline are the compiling one's.
+//! This crate uses no ports and no exception server: any code that can read and set a stopped thread's registers can use it. The
+//! rewriters of both machines ([`Machine`]: [`X86_64`], [`Arm64`]) are available on every host; [`Native`] and its trampoline are those
+//! of the machine that this is compiled for.
+//!
+//! | item | job |
+//! |---|---|
+//! | [`Redirect`] | plans a redirect: handler, [`Stack`], emergency stack, room, tag, vector registers, [`Return`] |
+//! | [`Fault`] | describes what stopped the thread; the handler gets the signal that XNU would send |
+//! | [`Entry`] | names a handler of this process; [`Entry::new`] has the whole contract |
+//! | [`Trampoline`], [`Key`] | the process's trampoline, and what seals its frames |
+//! | [`TrampolinePlan`], [`VectorSave`] | a trampoline at any address, of either machine, for redirects that are computed and not run |
+//! | [`Memory`], `OwnMemory`, [`Region`] | reads and writes that may fail: any memory, the task's, a buffer |
+//! | [`Mask`], [`Held`] | hold redirects off for one thread |
+//! | [`return_to_caller`] | returns the registers after a call through a bad pointer, as if the call had returned |
+//! | [`RedirectError`], [`ReturnError`], [`Unmapped`] | errors, each with a stable numeric code |
 //!
 //! ```
 //! use signal_redirect::{Arm64, Fault, Key, Redirect, Region, TrampolinePlan};
@@ -38,7 +52,7 @@
 //!   extended general registers of APX stay as the handler leaves them.
 //! - arm64: v0–v31, fpsr and fpcr. On a host with SVE the parts of z0–z31 beyond 128 bits, p0–p15 and ffr are not kept.
 //! - arm64e: states whose pointers are signed are refused ([`RedirectError::Signed`]).
-//! - `uc_sigmask` is what the caller says ([`Redirect::signal_mask`]); no mask is set or restored.
+//! - `uc_sigmask` has the value of [`Redirect::signal_mask`]; no mask is set or restored.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![deny(unsafe_code)]
 
@@ -74,7 +88,7 @@ pub use resume::Resumed;
 pub use trampoline::{Code, Entry, SignalHandler, Trampoline, TrampolinePlan};
 pub use vector_save::VectorSave;
 
-/// The example of the README, compiled and run.
+/// Compiles and runs the README's example.
 #[cfg(all(doctest, feature = "std"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

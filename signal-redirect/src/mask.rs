@@ -1,13 +1,26 @@
-//! Holding redirects off: a thread says that it must not be diverted now.
+//! Holding redirects off while a thread must not be diverted.
 
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// One thread's mask. It lives where both the thread and the code that redirects it can see it, and is no thread-local, whose first
-/// use may allocate.
+/// Holds redirects off for one thread. It must be stored where the thread and the code that redirects it both reach it: not in a
+/// thread-local, whose first use may allocate.
 ///
-/// Only the thread itself holds and releases; others ask ([`refuses`](Self::refuses)) while the thread is stopped, so that what
-/// they read stays true until they resume it.
+/// Only the thread itself calls [`hold`](Self::hold), [`abandon`](Self::abandon) and the guard's methods. Other code calls
+/// [`refuse_if_held`](Self::refuse_if_held) while the thread is stopped, so that the answer stays true until it resumes the thread.
+///
+/// ```
+/// use signal_redirect::Mask;
+///
+/// static MASK: Mask = Mask::new();
+///
+/// // On the thread:
+/// let held = MASK.hold();
+/// // On the server, while the thread is stopped:
+/// assert!(MASK.refuse_if_held());
+/// // On the thread: a redirect was refused meanwhile, so ask for it again.
+/// assert!(held.release());
+/// ```
 #[derive(Debug, Default)]
 pub struct Mask {
     depth: AtomicU32,
@@ -15,7 +28,8 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// A mask that lets redirects in.
+    /// Creates a mask that holds nothing off.
+    #[must_use]
     pub const fn new() -> Self {
         Self {
             depth: AtomicU32::new(0),
@@ -23,7 +37,7 @@ impl Mask {
         }
     }
 
-    /// Keeps redirects out until the guard is dropped. Nests; async-signal-safe.
+    /// Holds redirects off until the guard is released or dropped. Holds nest. Async-signal-safe.
     pub fn hold(&self) -> Held<'_> {
         // Acquire: what the holder does next is not moved before this.
         self.depth.fetch_add(1, Ordering::Acquire);
@@ -33,8 +47,10 @@ impl Mask {
         }
     }
 
-    /// Whether the thread holds redirects off; if so, remembers the request.
-    pub fn refuses(&self) -> bool {
+    /// Returns whether the thread holds redirects off, and if so, records that one was refused: the outermost
+    /// [`Held::release`] returns it. To look without recording, use [`is_held`](Self::is_held).
+    #[must_use = "if it is true, the thread must not be redirected now"]
+    pub fn refuse_if_held(&self) -> bool {
         let held = self.is_held();
         if held {
             self.pending.store(true, Ordering::Release);
@@ -42,13 +58,14 @@ impl Mask {
         held
     }
 
-    /// Whether the thread holds redirects off.
+    /// Returns whether the thread holds redirects off.
+    #[must_use]
     pub fn is_held(&self) -> bool {
         self.depth.load(Ordering::Acquire) != 0
     }
 
-    /// Clears all holds after a non-local exit skipped their guards (R27). Called by the
-    /// thread itself. Returns whether a redirect was refused meanwhile.
+    /// Clears all holds after a non-local exit skipped their guards (R27). Returns whether a redirect was refused meanwhile. Only
+    /// the thread itself calls it.
     pub fn abandon(&self) -> bool {
         self.depth.store(0, Ordering::Release);
         self.pending.swap(false, Ordering::AcqRel)
@@ -65,7 +82,8 @@ impl Mask {
     }
 }
 
-/// Keeps a [`Mask`] held. A guard that is forgotten holds until [`Mask::abandon`].
+/// Keeps redirects held off by a [`Mask`] until it is released or dropped. A guard that is forgotten, or skipped by a non-local
+/// exit, holds until [`Mask::abandon`].
 #[derive(Debug)]
 #[must_use = "dropping it lets redirects in again"]
 pub struct Held<'m> {
@@ -75,7 +93,7 @@ pub struct Held<'m> {
 }
 
 impl Held<'_> {
-    /// Releases; `true` if this was the outermost hold and a redirect was refused meanwhile: ask for it again.
+    /// Ends this hold. Returns `true` if it was the outermost and a redirect was refused meanwhile: ask for that redirect again.
     pub fn release(self) -> bool {
         let mask = self.mask;
         core::mem::forget(self);
@@ -100,14 +118,14 @@ mod tests {
     #[test]
     fn holds_nest_and_only_the_outermost_release_reports() {
         let mask = Mask::new();
-        assert!(!mask.refuses());
+        assert!(!mask.refuse_if_held());
         let outer = mask.hold();
         let inner = mask.hold();
-        assert!(mask.refuses());
+        assert!(mask.refuse_if_held());
         assert!(!inner.release());
         assert!(mask.is_held());
         assert!(outer.release());
-        assert!(!mask.refuses());
+        assert!(!mask.refuse_if_held());
         assert!(!mask.hold().release(), "none was refused this time");
     }
 
@@ -115,7 +133,7 @@ mod tests {
     fn a_dropped_guard_leaves_the_request_for_the_next() {
         let mask = Mask::new();
         let held = mask.hold();
-        assert!(mask.refuses());
+        assert!(mask.refuse_if_held());
         drop(held);
         assert!(!mask.is_held());
         assert!(mask.hold().release());
@@ -126,7 +144,7 @@ mod tests {
         let mask = Mask::new();
         core::mem::forget(mask.hold());
         core::mem::forget(mask.hold());
-        assert!(mask.refuses());
+        assert!(mask.refuse_if_held());
         let late = mask.hold();
         assert!(mask.abandon());
         assert!(!mask.is_held());

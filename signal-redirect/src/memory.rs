@@ -1,20 +1,41 @@
-//! The stopped thread's memory, as the rewriter sees it: every access may fail, none may fault.
+//! The stopped thread's memory. Every access may fail, and none may fault.
 
-/// Bytes of an address space.
+/// Reads and writes bytes of an address space. `OwnMemory` (feature `std`) is the process's own, [`Region`] a buffer.
 pub trait Memory {
-    /// Fills `into` from `address` on. On an error its contents are unspecified.
+    /// Fills `into` with the bytes from `address` on.
+    ///
+    /// # Errors
+    /// [`Unmapped`] if any of the bytes cannot be read. The contents of `into` are unspecified then.
     fn read(&self, address: u64, into: &mut [u8]) -> Result<(), Unmapped>;
 
-    /// Writes `from` to `address` on. On an error a part may have been written.
+    /// Writes `from` to the bytes from `address` on.
+    ///
+    /// # Errors
+    /// [`Unmapped`] if any of the bytes cannot be written. A part may have been written then.
     fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Unmapped>;
 }
 
-/// An address that cannot be read or written.
+/// An address cannot be read or written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{address:#x} is not mapped for this access")]
+#[non_exhaustive]
 pub struct Unmapped {
-    /// The first byte of the access that failed.
+    /// Address of the first byte of the access that failed.
     pub address: u64,
+}
+
+impl Unmapped {
+    /// Creates the error of an access that begins at `address`, for implementations of [`Memory`].
+    #[must_use]
+    pub const fn at(address: u64) -> Self {
+        Self { address }
+    }
+
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    #[must_use]
+    pub const fn code(&self) -> u32 {
+        0x5001
+    }
 }
 
 impl<M: Memory + ?Sized> Memory for &mut M {
@@ -27,7 +48,7 @@ impl<M: Memory + ?Sized> Memory for &mut M {
     }
 }
 
-/// Memory that is a buffer: one range of addresses, and nothing mapped around it.
+/// Presents a buffer as memory: one range of addresses, with nothing mapped around it.
 #[derive(Debug)]
 pub struct Region<'b> {
     base: u64,
@@ -35,12 +56,14 @@ pub struct Region<'b> {
 }
 
 impl<'b> Region<'b> {
-    /// `bytes` as the memory from `base` on.
+    /// Presents `bytes` as the memory from the address `base` on.
+    #[must_use]
     pub const fn new(base: u64, bytes: &'b mut [u8]) -> Self {
         Self { base, bytes }
     }
 
-    /// The bytes.
+    /// Returns the bytes.
+    #[must_use]
     pub const fn bytes(&self) -> &[u8] {
         self.bytes
     }

@@ -1,4 +1,4 @@
-//! The calling task's own memory, by way of its kernel: an address that cannot be used is an answer, never a fault.
+//! The calling task's own memory, through its kernel: an address that cannot be used is an error, never a fault.
 #![allow(unsafe_code)]
 
 use mach_sys::kern_return::KernReturn;
@@ -7,23 +7,25 @@ use mach_sys::types::{mach_port_name_t, mach_vm_size_t};
 
 use crate::memory::{Memory, Unmapped};
 
-/// This task's memory, where its stopped threads' stacks are.
+/// Reads and writes the calling task's memory, where the stacks of its stopped threads are.
 ///
 /// Reads and writes are `mach_vm_read_overwrite` and `mach_vm_write` on the task itself, on every kernel: a stack pointer that
-/// leads nowhere does not fault the server. No allocation, no lock of user code's.
+/// leads nowhere does not fault the server. It allocates nothing and takes no lock that user code can hold.
+#[doc(alias("mach_vm_read_overwrite", "mach_vm_write"))]
 #[derive(Debug)]
 pub struct OwnMemory {
     task: mach_port_name_t,
 }
 
 impl OwnMemory {
-    /// The calling task's memory.
+    /// Opens the calling task's memory.
     ///
     /// # Safety
     /// While the value lives it is used to write to stacks of stopped threads only, below their interrupted frames, and to
     /// emergency stacks of these threads: memory that no reference leads to. [`Redirect::apply`](crate::Redirect::apply) and
     /// [`TrampolinePlan::return_from`](crate::TrampolinePlan::return_from) do no more, if the thread whose registers they are given is
     /// stopped and the stacks they are told of are that thread's.
+    #[must_use]
     pub unsafe fn new() -> Self {
         Self {
             task: system::task_self(),

@@ -1,4 +1,4 @@
-//! Diverting a stopped thread: the pure part.
+//! Redirecting a stopped thread: the pure part.
 
 use core::ops::Range;
 
@@ -14,32 +14,65 @@ use crate::machine::{Machine, Native};
 use crate::memory::Memory;
 use crate::trampoline::{Code, Entry, Trampoline, TrampolinePlan};
 
-/// Where the frame goes.
+/// Selects the stack that the frame is written to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Stack {
     /// Below the interrupted frame and its red zone, wherever the stack pointer is.
     #[default]
     Interrupted,
-    /// The same, if the stack pointer is on this stack and the frame fits.
+    /// Below the interrupted frame and its red zone, if the stack pointer is on this stack and the frame fits.
     Within(Range<u64>),
-    /// At the top of this stack; below the interrupted frame if the thread is on it already.
+    /// At the top of this stack; below the interrupted frame and its red zone if the thread is on it already.
     Alternate(Range<u64>),
 }
 
-/// What becomes of a handler that returns.
+/// Selects what happens when the handler returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Return {
-    /// The thread goes back to the interrupted registers, by way of the return trap.
+    /// The thread resumes with the interrupted registers and the handler's edits, through the return trap.
     #[default]
     Restore,
-    /// It must not: [`TrampolinePlan::return_from`] refuses.
+    /// The handler must not return: [`TrampolinePlan::return_from`] refuses.
     Never,
 }
 
-/// A plan to divert a stopped thread. It changes nothing by itself.
+/// Plans to send a stopped thread to a handler. It changes nothing by itself: [`apply`](Self::apply) writes the frame and returns the
+/// registers to set.
 ///
 /// `Redirect` without parameters leads to a handler of this process ([`Redirect::to`]). One that is only computed has a
 /// [`TrampolinePlan`] as its second parameter ([`Redirect::plan`]) and is another type.
+///
+/// ```
+/// use core::ffi::c_int;
+/// use mach_sys::darwin::{siginfo_t, ucontext_t};
+/// use mach_sys::exception::ExceptionType;
+/// use mach_sys::thread_state::{NativeState, Registers};
+/// use signal_redirect::{Entry, Fault, Key, Redirect, Region, Stack, Trampoline};
+///
+/// unsafe extern "C" fn handler(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t) {}
+///
+/// let trampoline = Trampoline::native(Key::random());
+/// // SAFETY: the handler does nothing.
+/// let plan = Redirect::to(unsafe { Entry::new(handler) }, trampoline)
+///     .stack(Stack::Interrupted)
+///     .emergency(0x9000_0000..0x9002_0000)
+///     .room(4096)
+///     .tag(7);
+///
+/// // A made-up thread and a buffer for its stack.
+/// let mut bytes = vec![0; 32768];
+/// let mut stack = Region::new(0x7000_0000, &mut bytes);
+/// let mut stopped = NativeState::default();
+/// stopped.set_sp(0x7000_8000);
+/// let fault = Fault::new(ExceptionType::BAD_ACCESS, 1, 0x18);
+/// let (entered, frame) = plan.apply(&stopped, &fault, &mut stack)?;
+/// assert_eq!((entered.pc(), entered.sp()), (trampoline.entry(), frame.address));
+/// # Ok::<(), signal_redirect::RedirectError>(())
+/// ```
+///
+/// A plan that is only computed does not run:
 ///
 /// ```compile_fail,E0308
 /// use signal_redirect::{Key, Native, Redirect, TrampolinePlan};
@@ -69,15 +102,15 @@ const PAGE: u64 = 4096;
 const CALL: u64 = 16;
 
 impl Redirect {
-    /// Sends a thread to `entry`, through the process's trampoline.
+    /// Plans to send a thread to `entry`, through the process's trampoline.
     pub fn to(entry: Entry, trampoline: Trampoline) -> Self {
         Self::with(entry.address(), trampoline)
     }
 }
 
 impl<M: Machine> Redirect<M, TrampolinePlan<M>> {
-    /// Plans a redirect to a handler at `entry`, through a trampoline that need not exist: for computing, not for running. The
-    /// registers that [`apply`](Self::apply) returns lead to the given addresses, whatever is there.
+    /// Plans to send a thread to a handler at the address `entry`, through a trampoline that need not exist: for computing, not for
+    /// running. The registers that [`apply`](Self::apply) returns lead to the given addresses, whatever is there.
     pub fn plan(entry: u64, trampoline: TrampolinePlan<M>) -> Self {
         Self::with(entry, trampoline)
     }
@@ -99,53 +132,58 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
         }
     }
 
-    /// Where the frame goes; [`Stack::Interrupted`] unless said.
+    /// Sets the stack that the frame is written to; [`Stack::Interrupted`] by default.
     pub fn stack(mut self, stack: Stack) -> Self {
         self.stack = stack;
         self
     }
 
-    /// A stack to use when the frame does not fit, or cannot be written, where it should go: after a stack overflow, or with a
-    /// stack pointer that is none. A thread that is on it already goes on below its interrupted frame.
+    /// Sets a stack to use when the frame does not fit, or cannot be written, where it should go: after a stack overflow, or with a
+    /// bad stack pointer. The frame of a thread that is on it already is written below its interrupted frame. None by default.
     pub fn emergency(mut self, stack: Range<u64>) -> Self {
         self.emergency = Some(stack);
         self
     }
 
-    /// Bytes that the handler needs on its stack: made sure to be writable too. 0 unless said.
+    /// Sets the number of bytes that the handler needs on its stack. [`apply`](Self::apply) proves that they are writable too. 0 by
+    /// default.
     pub fn room(mut self, bytes: u64) -> Self {
         self.room = bytes;
         self
     }
 
-    /// What becomes of a handler that returns; [`Return::Restore`] unless said.
+    /// Sets what happens when the handler returns; [`Return::Restore`] by default.
     pub fn on_return(mut self, to: Return) -> Self {
         self.on_return = to;
         self
     }
 
-    /// Vector registers for the thread to go back to, in place of those it was stopped with; the machine context shows them.
-    /// All zero means a thread's first ones (R19). Those beyond [`Machine::FloatState`] stay the interrupted ones.
+    /// Sets the vector registers and floating-point control words that the thread resumes with, in place of those it was stopped with;
+    /// the machine context shows them. All zero means those of a new thread (R19). Registers beyond [`Machine::FloatState`] stay the
+    /// interrupted ones.
     pub fn float_state(mut self, state: M::FloatState) -> Self {
         let given = state != M::FloatState::default();
         self.float = Some(if given { state } else { M::initial_float() });
         self
     }
 
-    /// What `uc_sigmask` says, in Darwin's bits. 0 unless said; nothing is blocked or unblocked.
+    /// Sets the value of `uc_sigmask`, in Darwin's bits ([`DarwinSignal::mask`](crate::DarwinSignal::mask)). 0 by default. No signal
+    /// is blocked or unblocked.
+    #[doc(alias = "uc_sigmask")]
     pub fn signal_mask(mut self, mask: u32) -> Self {
         self.signal_mask = mask;
         self
     }
 
-    /// A word of the caller's: the handler finds it in its fourth argument register, and [`Resumed`](crate::Resumed) has it.
+    /// Sets a word of the caller's. The handler finds it in its fourth argument register; [`Resumed`](crate::Resumed) returns it. 0 by
+    /// default.
     pub fn tag(mut self, tag: u64) -> Self {
         self.tag = tag;
         self
     }
 
-    /// The innermost frame that the thread is inside of, if a handler was interrupted. [`Resumed`](crate::Resumed) gives it back,
-    /// and [`TrampolinePlan::still_inside`] follows it.
+    /// Sets the innermost frame that the thread is inside of, if a handler was interrupted. [`Resumed`](crate::Resumed) returns it, and
+    /// [`TrampolinePlan::still_inside`] follows it. None by default.
     pub fn inside(mut self, outer: Option<FrameId>) -> Self {
         self.outer = outer;
         self
@@ -156,6 +194,12 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
     /// Every page of the frame, down to the lowest that the trampoline and the handler's [`room`](Self::room) need, is written
     /// here, so that the thread does not fault before its handler runs. Nothing is written outside `frame.low..frame.high`,
     /// except in a stack that was tried before [`emergency`](Self::emergency).
+    ///
+    /// # Errors
+    /// - [`RedirectError::StackFull`], [`RedirectError::ForeignStack`], [`RedirectError::Memory`]: the frame does not fit, or cannot be
+    ///   written, where it should go, and neither on the emergency stack. The error is that of the first stack.
+    /// - [`RedirectError::NoSignal`]: the fault is an exception that XNU sends no signal for.
+    /// - [`RedirectError::CodeSegment`], [`RedirectError::Signed`]: registers cannot be set for this thread.
     pub fn apply(
         &self,
         state: &M::State,

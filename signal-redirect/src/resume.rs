@@ -1,4 +1,4 @@
-//! The way back.
+//! Returning from a handler.
 
 use mach_sys::pod;
 use mach_sys::thread_state::Registers;
@@ -9,25 +9,34 @@ use crate::machine::{CONTEXT_STATE, Machine, Native};
 use crate::memory::Memory;
 use crate::trampoline::TrampolinePlan;
 
-/// A thread that has come out of its handler.
+/// Describes a thread whose handler has returned.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Resumed<M: Machine = Native> {
-    /// The registers to go back to: the interrupted ones with the handler's edits. System flags and selectors are the
-    /// interrupted ones; vector registers the thread has restored itself.
+    /// The registers to resume with: the interrupted ones with the handler's edits. System flags and selectors are the
+    /// interrupted ones. The trampoline has restored the vector registers already.
     pub state: M::State,
     /// The redirect's tag.
     pub tag: u64,
-    /// The frame that is now at an end.
+    /// The frame of the handler that returned.
     pub frame: FrameId,
-    /// The frame that the thread is inside of now, if its redirect was said to be inside one.
+    /// The frame that the thread is inside of now, as its redirect was told by [`Redirect::inside`](crate::Redirect::inside).
     pub outer: Option<FrameId>,
 }
 
 impl<M: Machine> TrampolinePlan<M> {
-    /// What to do with a thread that trapped: `None` if it does not sit on the return trap, else the registers to go back to.
+    /// Recognizes a thread that stopped at the return trap, and returns the registers to resume with; `None` if it stopped anywhere
+    /// else.
     ///
     /// The frame is marked as used, so that a second return from it is refused.
+    ///
+    /// # Errors
+    /// The thread is at the return trap, and
+    /// - [`ReturnError::Forged`]: its frame was not written by a redirect with this key, or was changed since;
+    /// - [`ReturnError::Stale`]: the handler of its frame has returned before;
+    /// - [`ReturnError::NeverReturns`]: the redirect was planned with [`Return::Never`](crate::Return::Never);
+    /// - [`ReturnError::Unresumable`]: the handler left registers that the kernel refuses;
+    /// - [`ReturnError::Memory`]: the frame cannot be read, or not be marked as used.
     pub fn return_from(
         &self,
         state: &M::State,
@@ -65,12 +74,16 @@ impl<M: Machine> TrampolinePlan<M> {
         }))
     }
 
-    /// The innermost frame that a thread is still inside of after it has jumped to a stack pointer of its own choice: a throw out
-    /// of handlers ends all those that it leaves (R27). Asked with the innermost frame that was known; nothing is changed, and a
-    /// frame left behind needs no clearing up.
+    /// Returns the innermost frame that a thread is still inside of after a jump out of handlers to the stack pointer `sp`, which ends
+    /// every handler that it leaves (R27). `innermost` is the innermost frame that was known before. Nothing is changed: a frame that
+    /// was left needs no cleanup.
     ///
-    /// A frame is left when the thread goes on above it, or, of a frame on an alternate or emergency stack, elsewhere. Stacks that
-    /// a thread switches to by itself are not known here.
+    /// A frame is left when the stack pointer is above it, or, if the frame is on an alternate or emergency stack, outside that stack.
+    /// Stacks that a thread switches to by itself are not known here.
+    ///
+    /// # Errors
+    /// - [`ReturnError::Forged`], [`ReturnError::Stale`]: a frame on the way is not one of this key's, or its handler has returned.
+    /// - [`ReturnError::Memory`]: a frame cannot be read.
     pub fn still_inside(
         &self,
         innermost: FrameId,

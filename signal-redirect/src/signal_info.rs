@@ -1,4 +1,4 @@
-//! What a handler is told of a fault beside the registers.
+//! What a handler is told about a fault in its `siginfo_t`.
 
 use mach_sys::darwin::{DarwinSignal, siginfo_t};
 use mach_sys::exception::{
@@ -25,8 +25,8 @@ impl SignalInfo {
 }
 
 /// The generic part of XNU's table (A12.3), for what neither machine treats itself.
-pub(crate) fn software_signal(kind: ExceptionType, code: i64) -> Option<DarwinSignal> {
-    Some(match (kind, code) {
+pub(crate) fn software_signal(exception_type: ExceptionType, code: i64) -> Option<DarwinSignal> {
+    Some(match (exception_type, code) {
         (ExceptionType::EMULATION, _) => DarwinSignal::EMT,
         (ExceptionType::SYSCALL, _) => DarwinSignal::SYS,
         (ExceptionType::SOFTWARE, EXC_UNIX_BAD_SYSCALL) => DarwinSignal::SYS,

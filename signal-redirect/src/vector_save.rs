@@ -1,6 +1,6 @@
-//! Which vector registers the trampoline saves on the stack.
+//! The vector registers that the trampoline saves on the stack.
 
-/// How the trampoline saves the registers that the machine context has no place for.
+/// Selects the vector registers that the trampoline saves on the stack: those that the machine context has no place for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VectorSave {
     components: u32,
@@ -9,7 +9,7 @@ pub struct VectorSave {
 }
 
 impl VectorSave {
-    /// Nothing beyond the machine context: arm64, and x86_64 without AVX.
+    /// Saves nothing on the stack: arm64, and x86_64 without AVX.
     pub const NONE: Self = Self {
         components: 0,
         // The default that Intel gives for processors that say nothing.
@@ -17,9 +17,12 @@ impl VectorSave {
         size: 0,
     };
 
-    /// x86_64: XSAVE of these state components, which take `size` bytes in its standard form with legacy area and header.
+    /// Saves these state components of x86_64 with XSAVE, whose standard form takes `size` bytes with legacy area and header.
+    /// `mxcsr_mask` has the bits of MXCSR that the processor implements.
     ///
-    /// x87 and SSE are left out: they are in the machine context. Without AVX there is nothing more. Left out are too bounds (MPX), protection keys and tiles (AMX).
+    /// x87 and SSE are left out, since the machine context has them; so are bounds (MPX), protection keys and tiles (AMX). Without AVX
+    /// nothing is saved.
+    #[must_use]
     pub const fn xsave(components: u64, size: u64, mxcsr_mask: u32) -> Self {
         let components = match (components & Self::XSAVE_COMPONENTS) as u32 {
             // AVX-512 is nothing without AVX.
@@ -37,7 +40,7 @@ impl VectorSave {
         }
     }
 
-    /// AVX, and AVX-512's three.
+    /// The components that can be saved, as bits of XCR0: AVX, and the three of AVX-512.
     pub const XSAVE_COMPONENTS: u64 = 1 << Self::AVX | 0xe0;
     /// The number of AVX's component.
     const AVX: u32 = 2;
@@ -47,7 +50,8 @@ impl VectorSave {
         self.components & 1 << Self::AVX != 0
     }
 
-    /// Bytes on the stack.
+    /// Returns the bytes that are needed on the stack.
+    #[must_use]
     pub const fn size(self) -> u64 {
         self.size
     }

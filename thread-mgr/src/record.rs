@@ -26,10 +26,7 @@ impl Record {
     pub(crate) fn innermost(&self) -> Option<FrameId> {
         match self.frame.load(Ordering::Acquire) {
             0 => None,
-            address => Some(FrameId {
-                address,
-                depth: self.depth.load(Ordering::Acquire),
-            }),
+            address => Some(FrameId::new(address, self.depth.load(Ordering::Acquire))),
         }
     }
 
@@ -107,10 +104,7 @@ mod tests {
         let first = records.open(0x1000..0x2000).expect("a place");
         let record = records.get(first.into()).expect("a record");
         assert_eq!(record.emergency_stack(), 0x1000..0x2000);
-        let frame = FrameId {
-            address: 0x1800,
-            depth: 3,
-        };
+        let frame = FrameId::new(0x1800, 3);
         record.set_innermost(Some(frame));
         assert_eq!(record.innermost(), Some(frame));
         records.close(first);

@@ -80,9 +80,12 @@ impl Rewrite for Arm64 {
         }
     }
 
-    fn exception_state(kind: ExceptionType, [code, subcode]: [i64; 2]) -> arm_exception_state64_t {
+    fn exception_state(
+        exception_type: ExceptionType,
+        [code, subcode]: [i64; 2],
+    ) -> arm_exception_state64_t {
         // far is 0 but for aborts, watchpoints and a misaligned pc (A12.15); the syndrome is not in the codes.
-        let has_address = match kind {
+        let has_address = match exception_type {
             ExceptionType::BAD_ACCESS => !matches!(code, EXC_ARM_SP_ALIGN | EXC_ARM_PAC_FAIL),
             ExceptionType::BREAKPOINT => code == EXC_ARM_DA_DEBUG,
             _ => false,
@@ -94,13 +97,13 @@ impl Rewrite for Arm64 {
     }
 
     fn signal(
-        kind: ExceptionType,
+        exception_type: ExceptionType,
         [code, _]: [i64; 2],
         exception: &arm_exception_state64_t,
         pc: u64,
     ) -> Option<SignalInfo> {
         const INVALID_ADDRESS: i64 = 1;
-        let (signal, si_code, address) = match (kind, code) {
+        let (signal, si_code, address) = match (exception_type, code) {
             (ExceptionType::BAD_ACCESS, INVALID_ADDRESS) => {
                 (DarwinSignal::SEGV, SEGV_ACCERR, exception.far)
             }
@@ -119,7 +122,7 @@ impl Rewrite for Arm64 {
             }
             // Not TRAP_BRKPT (A12.7).
             (ExceptionType::BREAKPOINT, _) => (DarwinSignal::TRAP, 0, pc),
-            _ => (software_signal(kind, code)?, 0, pc),
+            _ => (software_signal(exception_type, code)?, 0, pc),
         };
         Some(SignalInfo {
             signal,

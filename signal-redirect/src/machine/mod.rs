@@ -15,27 +15,27 @@ use crate::vector_save::VectorSave;
 pub use arm64::Arm64;
 pub use x86_64::X86_64;
 
-/// The machine this is compiled for.
+/// The machine that this is compiled for.
 #[cfg(not(target_arch = "aarch64"))]
 pub type Native = X86_64;
-/// The machine this is compiled for.
+/// The machine that this is compiled for.
 #[cfg(target_arch = "aarch64")]
 pub type Native = Arm64;
 
-/// A machine whose threads can be redirected. Both are there on every host; only [`Native`] can be entered.
+/// A machine whose threads can be redirected. Both are available on every host; only [`Native`] can be entered. Sealed.
 pub trait Machine: sealed::Rewrite + Copy + Eq + core::fmt::Debug + Send + Sync + 'static {
     /// General registers, as they travel in exception messages.
     type State: Registers + Default + core::fmt::Debug + PartialEq + Send + Sync;
-    /// What the processor said of the trap.
+    /// The processor's description of the trap.
     type ExceptionState: Pod + Default + core::fmt::Debug + PartialEq + Send + Sync;
     /// The vector registers that the machine context shows.
     type FloatState: Pod + Default + core::fmt::Debug + PartialEq + Send + Sync;
     /// The machine context in Darwin's layout. With AVX, x86_64's is longer than this one, which is its start: `uc_mcsize` tells.
     type Context: Pod + Default + core::fmt::Debug + PartialEq;
 
-    /// Bytes below the stack pointer that functions use without moving it.
+    /// Number of bytes below the stack pointer that functions use without moving it.
     const RED_ZONE: u64 = 128;
-    /// The exceptions that the way back raises: a port that serves redirected threads must be registered for them.
+    /// The exceptions that the return trap raises. A port that serves redirected threads must be registered for them.
     ///
     /// x86_64: `hlt` is a general protection fault. arm64: `udf` is an undefined instruction, and not `brk`, which debuggers want.
     const RETURN_MASK: ExceptionMask;
@@ -90,7 +90,7 @@ pub(crate) mod sealed {
 
         /// The exception state as far as the codes tell it.
         fn exception_state(
-            kind: ExceptionType,
+            exception_type: ExceptionType,
             codes: [i64; 2],
         ) -> <Self as Machine>::ExceptionState
         where
@@ -98,7 +98,7 @@ pub(crate) mod sealed {
 
         /// The signal that XNU would send, with its siginfo; `None` where it sends none.
         fn signal(
-            kind: ExceptionType,
+            exception_type: ExceptionType,
             codes: [i64; 2],
             exception: &<Self as Machine>::ExceptionState,
             pc: u64,

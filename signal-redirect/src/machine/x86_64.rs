@@ -128,8 +128,11 @@ impl Rewrite for X86_64 {
         }
     }
 
-    fn exception_state(kind: ExceptionType, [code, subcode]: [i64; 2]) -> x86_exception_state64_t {
-        let trapno = match (kind, code) {
+    fn exception_state(
+        exception_type: ExceptionType,
+        [code, subcode]: [i64; 2],
+    ) -> x86_exception_state64_t {
+        let trapno = match (exception_type, code) {
             (ExceptionType::BAD_ACCESS, EXC_I386_GPFLT) => {
                 return x86_exception_state64_t {
                     trapno: trap::GENERAL_PROTECTION,
@@ -170,13 +173,13 @@ impl Rewrite for X86_64 {
     }
 
     fn signal(
-        kind: ExceptionType,
+        exception_type: ExceptionType,
         [code, subcode]: [i64; 2],
         exception: &x86_exception_state64_t,
         pc: u64,
     ) -> Option<SignalInfo> {
         const INVALID_ADDRESS: i64 = 1;
-        let (signal, si_code, address) = match (kind, code) {
+        let (signal, si_code, address) = match (exception_type, code) {
             (ExceptionType::BAD_ACCESS, INVALID_ADDRESS) => {
                 (DarwinSignal::SEGV, SEGV_MAPERR, exception.faultvaddr)
             }
@@ -194,7 +197,7 @@ impl Rewrite for X86_64 {
             }
             (ExceptionType::SOFTWARE, EXC_I386_BOUND) => (DarwinSignal::TRAP, TRAP_BRKPT, pc),
             (ExceptionType::BREAKPOINT, _) => (DarwinSignal::TRAP, TRAP_BRKPT, pc),
-            _ => (software_signal(kind, code)?, 0, pc),
+            _ => (software_signal(exception_type, code)?, 0, pc),
         };
         Some(SignalInfo {
             signal,

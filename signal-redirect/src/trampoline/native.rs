@@ -1,4 +1,4 @@
-//! What a thread runs: a handler of this process, and the process's trampoline.
+//! The code that a redirected thread runs: a handler of this process, and the process's trampoline.
 #![allow(unsafe_code)]
 
 use core::borrow::Borrow;
@@ -17,12 +17,26 @@ use super::arm64 as code;
 #[cfg(target_arch = "x86_64")]
 use super::x86_64 as code;
 
-/// A three-argument signal handler, with Darwin's signal number and structures.
+/// A signal handler with three arguments, with Darwin's signal number and structures.
+#[doc(alias("sa_sigaction", "sigaction"))]
 pub type SignalHandler = unsafe extern "C" fn(c_int, *mut siginfo_t, *mut ucontext_t);
 
-/// A handler that threads are sent to.
+/// Names a handler that threads may be sent to.
 ///
-/// Only [`Entry::new`] makes one, under its contract. A handler's address alone makes none:
+/// ```
+/// use core::ffi::c_int;
+/// use mach_sys::darwin::{siginfo_t, ucontext_t};
+/// use signal_redirect::Entry;
+///
+/// /// Lets the faulting instruction run again.
+/// unsafe extern "C" fn retry(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t) {}
+///
+/// // SAFETY: it touches nothing, and the thread resumes as it was interrupted.
+/// let entry = unsafe { Entry::new(retry) };
+/// assert_eq!(entry.address(), retry as usize as u64);
+/// ```
+///
+/// Only [`Entry::new`] makes one, under its contract. An address does not:
 ///
 /// ```compile_fail,E0308
 /// # use signal_redirect::{Entry, Key, Redirect, Trampoline};
@@ -48,7 +62,7 @@ pub type SignalHandler = unsafe extern "C" fn(c_int, *mut siginfo_t, *mut uconte
 pub struct Entry(SignalHandler);
 
 impl Entry {
-    /// Makes a handler that threads can be sent to.
+    /// Creates an entry from a handler.
     ///
     /// # Safety
     /// From here on safe code decides which threads are sent to `handler`, and for which exceptions: every thread that a manager
@@ -103,20 +117,21 @@ impl Entry {
     }
 }
 
-/// This process's trampoline: the code around handlers, and what it was told about the processor and the process.
+/// This process's trampoline: the code that runs around handlers, and the key that seals its frames.
 ///
-/// It lends out its [`TrampolinePlan`], which has the way back: [`TrampolinePlan::return_from`].
+/// It dereferences to its [`TrampolinePlan`], which recognizes returning threads: [`TrampolinePlan::return_from`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trampoline(TrampolinePlan<Native>);
 
 impl Trampoline {
-    /// Returns this process's trampoline. `key` seals the frames. On x86_64 the first call asks the processor what it has.
+    /// Returns this process's trampoline, with the key that seals its frames. On x86_64 the first call asks the processor for its
+    /// vector registers (CPUID).
     #[must_use]
     pub fn native(key: Key) -> Self {
         Self(TrampolinePlan::at(code::trap(), key).vector_save(code::vector_save()))
     }
 
-    /// Changes the key, as for another thread.
+    /// Replaces the key, for example by a thread's own.
     #[must_use]
     pub const fn with_key(self, key: Key) -> Self {
         Self(self.0.with_key(key))
@@ -138,6 +153,8 @@ impl Borrow<TrampolinePlan<Native>> for Trampoline {
 }
 
 impl Code<Native> for Trampoline {}
+
+impl super::plan::sealed::Sealed for Trampoline {}
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! A trampoline as addresses: what plans are computed with.
+//! A trampoline's addresses, which plans are computed with.
 
 use core::borrow::Borrow;
 use core::marker::PhantomData;
@@ -10,7 +10,7 @@ use crate::vector_save::VectorSave;
 /// Distance from the return trap to the entry: the trap comes first, so that one symbol names both.
 pub(crate) const ENTRY: u64 = 16;
 
-/// A trampoline that would lie at some address, for plans that are computed and not run, of either machine.
+/// Describes a trampoline at some address, of either machine, for redirects that are computed and not run.
 ///
 /// No thread can be sent there: [`Redirect::to`](crate::Redirect::to) takes the process's own
 /// [`Trampoline`](crate::Trampoline) only, which lends out its plan.
@@ -31,7 +31,8 @@ pub struct TrampolinePlan<M: Machine = Native> {
 }
 
 impl<M: Machine> TrampolinePlan<M> {
-    /// Plans with a trampoline whose return trap is at `address`, and which saves no vector registers on the stack.
+    /// Describes a trampoline whose return trap is at `address`, and which saves no vector registers on the stack.
+    #[must_use]
     pub const fn at(address: u64, key: Key) -> Self {
         Self {
             trap: address,
@@ -41,29 +42,34 @@ impl<M: Machine> TrampolinePlan<M> {
         }
     }
 
-    /// Changes which vector registers are saved on the stack.
+    /// Sets the vector registers that are saved on the stack.
+    #[must_use]
     pub const fn vector_save(mut self, save: VectorSave) -> Self {
         self.save = save;
         self
     }
 
-    /// Changes the key, as for another thread.
+    /// Replaces the key, for example by a thread's own.
+    #[must_use]
     pub const fn with_key(mut self, key: Key) -> Self {
         self.key = key;
         self
     }
 
-    /// Returns the address that a redirected thread starts at.
+    /// Returns the address that a redirected thread resumes at.
+    #[must_use]
     pub const fn entry(&self) -> u64 {
         self.trap.wrapping_add(ENTRY)
     }
 
-    /// Returns the address of the instruction that traps when the handler has returned.
+    /// Returns the address of the return trap, the instruction that faults when the handler has returned.
+    #[must_use]
     pub const fn trap(&self) -> u64 {
         self.trap
     }
 
-    /// Returns which vector registers are saved on the stack.
+    /// Returns the vector registers that are saved on the stack.
+    #[must_use]
     pub const fn save(&self) -> VectorSave {
         self.save
     }
@@ -73,7 +79,15 @@ impl<M: Machine> TrampolinePlan<M> {
     }
 }
 
-/// A trampoline of machine `M`: the process's own, or one that is only planned with.
-pub trait Code<M: Machine>: Borrow<TrampolinePlan<M>> + Clone {}
+/// Marks the two kinds of trampoline of machine `M`: the process's own ([`Trampoline`](crate::Trampoline)), and one that is only
+/// planned with ([`TrampolinePlan`]). Sealed.
+pub trait Code<M: Machine>: Borrow<TrampolinePlan<M>> + Clone + sealed::Sealed {}
+
+pub(super) mod sealed {
+    /// Only this crate's types are trampolines.
+    pub trait Sealed {}
+}
+
+impl<M: Machine> sealed::Sealed for TrampolinePlan<M> {}
 
 impl<M: Machine> Code<M> for TrampolinePlan<M> {}

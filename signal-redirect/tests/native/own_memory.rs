@@ -53,7 +53,7 @@ fn own_memory_answers_for_what_cannot_be_used() {
             // SAFETY: written to are only the pages above, and addresses that are nobody's.
             let mut memory = unsafe { OwnMemory::new() };
             for address in [0, 8, base + 2 * page, 1 << 46, 1 << 63, u64::MAX - 7] {
-                let unmapped = Err(Unmapped { address });
+                let unmapped = Err(Unmapped::at(address));
                 assert_eq!(memory.read(address, &mut [0; 8]), unmapped, "{address:#x}");
                 assert_eq!(memory.write(address, &[0; 8]), unmapped, "{address:#x}");
             }

@@ -150,11 +150,11 @@ impl Own {
 impl Memory for Own {
     fn read(&self, address: u64, into: &mut [u8]) -> Result<(), Unmapped> {
         let ok = Self::through_pipe(address, into.len(), Some(into), None);
-        ok.then_some(()).ok_or(Unmapped { address })
+        ok.then_some(()).ok_or(Unmapped::at(address))
     }
 
     fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Unmapped> {
         let ok = Self::through_pipe(address, from.len(), None, Some(from));
-        ok.then_some(()).ok_or(Unmapped { address })
+        ok.then_some(()).ok_or(Unmapped::at(address))
     }
 }

@@ -28,7 +28,7 @@ impl Stack {
     }
 
     fn at(&self, address: u64, len: usize) -> Result<Range<usize>, Unmapped> {
-        let unmapped = Unmapped { address };
+        let unmapped = Unmapped::at(address);
         let start = address.checked_sub(self.base).ok_or(unmapped)? as usize;
         let end = start.checked_add(len).ok_or(unmapped)?;
         let touches =

@@ -102,6 +102,7 @@ fn there_and_back<M: TestedMachine>(case: &Case) -> Result<(), TestCaseError> {
         Place::Alternate(range) => {
             prop_assert!(range.start <= frame.low && frame.high <= range.end)
         }
+        place => prop_assert!(false, "no such place is generated: {place:?}"),
     }
     for (at, byte) in before.iter().enumerate() {
         let address = BASE + at as u64;

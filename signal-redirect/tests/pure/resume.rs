@@ -89,10 +89,7 @@ fn a_frame_elsewhere_or_of_another_key_is_a_forgery<M: TestedMachine>() {
         *M::frame_register(&mut state) = nowhere;
         state.set_sp(nowhere);
         let result = M::trampoline().return_from(&state, &mut memory);
-        assert_eq!(
-            result,
-            Err(ReturnError::Memory(Unmapped { address: nowhere }))
-        );
+        assert_eq!(result, Err(ReturnError::Memory(Unmapped::at(nowhere))));
     }
     // And the true one still works.
     assert!(
@@ -130,13 +127,11 @@ fn a_frame_is_returned_from_once<M: TestedMachine>() {
             self.0.read(address, into)
         }
         fn write(&mut self, address: u64, _: &[u8]) -> Result<(), Unmapped> {
-            Err(Unmapped { address })
+            Err(Unmapped::at(address))
         }
     }
     let result = M::trampoline().return_from(&trap, &mut ReadOnly(memory));
-    let unmapped = Unmapped {
-        address: frame.address,
-    };
+    let unmapped = Unmapped::at(frame.address);
     assert_eq!(result, Err(ReturnError::Memory(unmapped)));
 }
 
@@ -242,22 +237,16 @@ fn r27_a_throw_ends_the_frames_that_it_leaves<M: TestedMachine>() {
     thread.memory.put(frames[0].address + 40, &1u64);
     let forged = M::trampoline().still_inside(frames[1], SP, &thread.memory);
     assert_eq!(forged, Err(ReturnError::Forged(frames[0].address)));
-    let nowhere = FrameId {
-        address: 64,
-        depth: 0,
-    };
+    let nowhere = FrameId::new(64, 0);
     let unmapped = M::trampoline().still_inside(nowhere, SP, &thread.memory);
-    assert_eq!(unmapped, Err(ReturnError::Memory(Unmapped { address: 64 })));
+    assert_eq!(unmapped, Err(ReturnError::Memory(Unmapped::at(64))));
 }
 
 /// A server that named a frame which was over already, where the new one came to lie.
 fn a_frame_inside_of_itself_is_no_endless_walk<M: TestedMachine>() {
     let (_, first, mut memory) = apply::<M>(&M::plan(), SP);
     for depth in [0, 7, u32::MAX] {
-        let itself = FrameId {
-            address: first.address,
-            depth,
-        };
+        let itself = FrameId::new(first.address, depth);
         let plan = M::plan().inside(Some(itself));
         let (_, frame) = plan
             .apply(&M::stopped(SP), &M::fault(), &mut memory)
@@ -335,7 +324,7 @@ fn r21_a_bad_call_is_returned_from() {
     (expected.rax, expected.rip, expected.rsp) = (42, 0x4000_5555, SP + 8);
     assert_eq!(returned, expected);
     let nowhere = X86_64::stopped(64);
-    let unmapped = Unmapped { address: 64 };
+    let unmapped = Unmapped::at(64);
     let result = return_to_caller::<X86_64>(&nowhere, 42, &memory);
     assert_eq!(result, Err(RedirectError::Memory(unmapped)));
 
