@@ -5,11 +5,8 @@
 
 need python3 "install Python 3"
 
-# rustdoc's JSON is unstable, and the toolchain is the stable one: this switch lets rustdoc write it. It is set for rustdoc alone,
-# since build scripts that saw it would choose unstable features for the dependencies.
-wrapper=$cache/rustdoc-json
-printf '#!/bin/sh\nRUSTC_BOOTSTRAP=1 exec "%s" "$@"\n' "${RUSTDOC:-rustdoc}" >"$wrapper"
-chmod +x "$wrapper"
+# rustdoc's JSON is unstable, and the toolchain is the stable one.
+wrapper=$(rustdoc_unstable)
 
 # The texts are those of one target. The others have the same interface, but for what "native" names.
 triple=x86_64-unknown-linux-gnu
