@@ -55,6 +55,15 @@ use_rust() {
     say "$(rustc --version)"
 }
 
+# rustdoc_unstable: prints the path of a rustdoc that takes unstable options, whatever the toolchain. The switch is set for rustdoc
+# alone, since build scripts that saw it would choose unstable features for the dependencies.
+rustdoc_unstable() {
+    local wrapper=$cache/rustdoc-unstable
+    printf '#!/bin/sh\nRUSTC_BOOTSTRAP=1 exec "%s" "$@"\n' "${RUSTDOC:-rustdoc}" >"$wrapper"
+    chmod +x "$wrapper"
+    printf '%s\n' "$wrapper"
+}
+
 # The command by which the README says that all tests are run.
 readme_test_command() {
     local command

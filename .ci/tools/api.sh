@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# The public API of the libraries against the texts in docs/api; with --write, writes the texts.
+# usage: api.sh [--write]
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+
+need python3 "install Python 3"
+
+# rustdoc's JSON is unstable, and the toolchain is the stable one.
+wrapper=$(rustdoc_unstable)
+
+# The texts are those of one target. The others have the same interface, but for what "native" names.
+triple=x86_64-unknown-linux-gnu
+options=() docs=$target/doc
+if [ "$(rustc -vV | sed -n 's/^host: //p')" != "$triple" ]; then
+    options=(--target "$triple") docs=$target/$triple/doc
+fi
+
+files=()
+for library in "${libraries[@]}"; do
+    json=$docs/${library//-/_}.json
+    RUSTDOC=$wrapper cargo rustdoc --locked --quiet ${options[@]+"${options[@]}"} -p "$library" --lib -- \
+        --cap-lints allow -Z unstable-options --output-format json ||
+        die "rustdoc writes no JSON for $library; on another host than $triple: rustup target add $triple"
+    files+=("$json" "docs/api/$library.txt")
+done
+python3 "$tools/api.py" "$@" "${files[@]}"
