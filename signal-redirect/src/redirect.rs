@@ -18,7 +18,8 @@ use crate::trampoline::{Code, Entry, Trampoline, TrampolinePlan};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Stack {
-    /// Below the interrupted frame and its red zone, wherever the stack pointer is.
+    /// Below the interrupted frame and its red zone, wherever the stack pointer is. Where these reach into another page than the frame's
+    /// top, the byte at the stack pointer must be readable, so that a stack pointer in a guard page is seen.
     #[default]
     Interrupted,
     /// Below the interrupted frame and its red zone, if the stack pointer is on this stack and the frame fits.
@@ -140,6 +141,10 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
 
     /// Sets a stack to use when the frame does not fit, or cannot be written, where it should go: after a stack overflow, or with a
     /// bad stack pointer. The frame of a thread that is on it already is written below its interrupted frame. None by default.
+    ///
+    /// The stack pointer alone does not tell a thread that has overflowed this stack from one that never was on it: the new frame
+    /// would overwrite those that it is inside of. A thread with its stack pointer in the guard page below is not to be
+    /// redirected.
     pub fn emergency(mut self, stack: Range<u64>) -> Self {
         self.emergency = Some(stack);
         self
@@ -193,7 +198,8 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
     ///
     /// Every page of the frame, down to the lowest that the trampoline and the handler's [`room`](Self::room) need, is written
     /// here, so that the thread does not fault before its handler runs. Nothing is written outside `frame.low..frame.high`,
-    /// except in a stack that was tried before [`emergency`](Self::emergency).
+    /// except in a stack that was tried before [`emergency`](Self::emergency). Pages are written from the highest to the lowest, up
+    /// to the first that cannot be: of what lies below a guard page nothing is touched.
     ///
     /// # Errors
     /// - [`RedirectError::StackFull`], [`RedirectError::ForeignStack`], [`RedirectError::Memory`]: the frame does not fit, or cannot be
@@ -248,8 +254,11 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
             &info.siginfo(),
             &frame,
         );
+        if *stack == Stack::Interrupted {
+            probe_above(memory, state.sp(), &frame)?;
+        }
+        put(memory, &frame, image.bytes())?;
         probe_below(memory, &frame)?;
-        memory.write(frame.address, image.bytes())?;
 
         let mut entered = *state;
         M::enter(&mut entered, frame.address);
@@ -331,10 +340,36 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
     }
 }
 
-/// Writes to every page below the header that the trampoline will use; the frame itself is written as a whole.
+/// Reads at the stack pointer, if that is in another page than the frame's top: the page above, since the red zone and the alignment
+/// take less than one. In a guard page the stack pointer is on no stack, and the frame would go into what lies below.
+fn probe_above(memory: &impl Memory, sp: u64, frame: &Frame) -> Result<(), RedirectError> {
+    if page_of(sp) != page_of(frame.high - 1) {
+        memory.read(sp, &mut [0])?;
+    }
+    Ok(())
+}
+
+/// Writes the frame, one page after the other from the top.
+fn put(memory: &mut impl Memory, frame: &Frame, image: &[u8]) -> Result<(), RedirectError> {
+    let mut rest = image;
+    while !rest.is_empty() {
+        let end = frame.address + rest.len() as u64;
+        let start = page_of(end - 1).max(frame.address);
+        let (lower, piece) = rest.split_at((start - frame.address) as usize);
+        memory.write(start, piece)?;
+        rest = lower;
+    }
+    Ok(())
+}
+
+const fn page_of(address: u64) -> u64 {
+    address & !(PAGE - 1)
+}
+
+/// Writes to every page below the header's that the trampoline will use.
 fn probe_below(memory: &mut impl Memory, frame: &Frame) -> Result<(), RedirectError> {
-    let lowest = frame.low & !(PAGE - 1);
-    let mut page = frame.address & !(PAGE - 1);
+    let lowest = page_of(frame.low);
+    let mut page = page_of(frame.address);
     // From the top, so that a stack that grows grows page by page.
     while page > lowest {
         page -= PAGE;

@@ -49,6 +49,11 @@ impl EmergencyStack {
         start as u64..(start + SIZE) as u64
     }
 
+    /// Bytes of the guard below it.
+    pub(crate) fn guard(&self) -> u64 {
+        self.guard as u64
+    }
+
     /// Whether the calling thread runs on it.
     pub(crate) fn is_in_use(&self) -> bool {
         let here = 0_u8;

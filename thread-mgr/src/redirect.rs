@@ -21,7 +21,8 @@ pub struct RedirectStats {
     pub returned: u64,
     /// Exceptions that the filter declined.
     pub filtered: u64,
-    /// Frames that could not be built, on the thread's stack or its emergency stack: declined.
+    /// Frames that could not be built, on the thread's stack or its emergency stack, or because a handler has overflowed the latter:
+    /// declined.
     pub refused: u64,
     /// Returns with a forged or used-up frame: declined.
     pub forged: u64,
@@ -114,6 +115,11 @@ impl Redirector {
     ) -> Answered {
         if self.filter.as_ref().is_some_and(|wants| !wants(&exception)) {
             count(&self.counters.filtered);
+            return exception.decline();
+        }
+        if record.emergency_guard().contains(&state.sp()) {
+            // A handler has overflowed the emergency stack. Another frame there would overwrite those that it is inside of.
+            count(&self.counters.refused);
             return exception.decline();
         }
         // A handler that left by a jump of its own has left its frame (R27).

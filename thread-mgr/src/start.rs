@@ -104,6 +104,8 @@ where
     let managed = match taken {
         Ok(managed) => managed,
         Err(error) => {
+            // Nothing may unwind out of here, and what the body captured has destructors.
+            quietly(|| drop(body));
             shared.report_start(Err(error));
             return core::ptr::null_mut();
         }
@@ -125,10 +127,15 @@ where
         });
     }
     // The result of a thread that is not joined ends here, and its destructor may panic.
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(shared))) {
+    quietly(|| drop(shared));
+    core::ptr::null_mut()
+}
+
+/// Runs destructors that may panic. The payload, whose own may as well, is forgotten.
+fn quietly(destructors: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(destructors)) {
         core::mem::forget(payload);
     }
-    core::ptr::null_mut()
 }
 
 /// The body, and what became of it.
@@ -142,5 +149,41 @@ extern "C" fn call_body<F: FnOnce() -> T, T>(argument: *mut c_void) {
     let call = unsafe { &mut *argument.cast::<Call<F, T>>() };
     if let Some(body) = call.body.take() {
         call.outcome = Some(catch_unwind(AssertUnwindSafe(body)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{AttachError, Manager, SpawnError};
+    use core::ffi::c_int;
+    use mach_sys::darwin::{siginfo_t, ucontext_t};
+    use signal_redirect::Entry;
+
+    unsafe extern "C" fn handler(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t) {}
+
+    struct PanicsWhenDropped;
+
+    impl Drop for PanicsWhenDropped {
+        fn drop(&mut self) {
+            std::panic::panic_any(Self);
+        }
+    }
+
+    #[test]
+    fn a_thread_that_cannot_be_taken_in_drops_its_body_quietly() {
+        // SAFETY: the handler does nothing.
+        let entry = unsafe { Entry::new(handler) };
+        let manager = Manager::builder(entry).build().expect("a manager");
+        let records = &manager.inner.records;
+        let last = std::iter::from_fn(|| records.open(0..1, 0)).last();
+        let captured = PanicsWhenDropped;
+        let refused = manager.spawn(move || core::mem::forget(captured));
+        assert!(matches!(
+            refused,
+            Err(SpawnError::Attach(AttachError::Full))
+        ));
+        records.close(last.expect("a place"));
+        let handle = manager.spawn(|| 5).expect("a thread");
+        assert_eq!(handle.join().expect("a thread").exit.returned(), Some(5));
     }
 }

@@ -29,7 +29,10 @@ pub(crate) fn take_in(
             .map(|references| references.total),
     };
     let stack = inner.stacks.take().map_err(AttachError::Stack)?;
-    let record = inner.records.open(stack.range()).ok_or(AttachError::Full)?;
+    let record = inner
+        .records
+        .open(stack.range(), stack.guard())
+        .ok_or(AttachError::Full)?;
     let routing = Routing::new(inner.mask, inner.delivery).tag(u64::from(record));
     let route = match inner.server.route(Target::Thread(&thread), &routing) {
         Ok(route) => route,

@@ -3,18 +3,21 @@
 
 mod support;
 
+use core::ffi::c_int;
 use core::time::Duration;
-use mach_sys::darwin::DarwinSignal;
+use mach_sys::darwin::{DarwinSignal, siginfo_t, ucontext_t};
 use mach_sys::kernel;
 use mach_sys::port::{MACH_PORT_RIGHT_SEND, PortRight};
 use mach_sys::rights::{Name, Right, ThreadRight, user_references};
+use signal_redirect::Entry;
+use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, OnceLock};
 use support::{
-    HANDLED, LAST_ADDRESS, LAST_SIGNAL, forget_references, in_own_process, number, reporting,
-    store_to, trimming, undefined_instruction,
+    HANDLED, LAST_ADDRESS, LAST_SIGNAL, forget_references, in_own_process, number, own_process,
+    reporting, store_to, trimming, undefined_instruction,
 };
-use thread_mgr::{Audit, Exit, ExitError, JoinError, Normalization, exit_now};
+use thread_mgr::{Audit, Exit, ExitError, JoinError, Manager, Normalization, exit_now};
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -337,4 +340,39 @@ fn many_threads_with_ten_faults_each_leave_nothing() {
         let left = audit.settle(LONG).expect("a census");
         assert!(left.is_zero(), "{left}");
     });
+}
+
+/// Calls itself until the stack is full.
+#[inline(never)]
+fn overflow(depth: u64) -> u64 {
+    let local = core::hint::black_box([depth; 32]);
+    if local[0] == u64::MAX {
+        return 0;
+    }
+    overflow(depth + 1) + core::hint::black_box(local[7])
+}
+
+/// Needs more stack than there is anywhere.
+unsafe extern "C" fn overflowing(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t) {
+    if HANDLED.fetch_add(1, Ordering::Relaxed) > 100 {
+        // SAFETY: async-signal-safe.
+        unsafe { libc::_exit(3) };
+    }
+    overflow(0);
+}
+
+#[test]
+fn a_handler_that_overflows_the_emergency_stack_is_not_entered_again() {
+    let name = "a_handler_that_overflows_the_emergency_stack_is_not_entered_again";
+    let outcome = own_process::outcome(name, || {
+        // SAFETY: the handler calls nothing and does not return.
+        let entry = unsafe { Entry::new(overflowing) };
+        let manager = Manager::builder(entry).build().expect("a manager");
+        let handle = manager.spawn(|| overflow(0)).expect("a thread");
+        let _ = handle.join();
+    });
+    if let Some((status, text)) = outcome {
+        let ends = [libc::SIGSEGV, libc::SIGBUS].map(Some);
+        assert!(ends.contains(&status.signal()), "{status}\n{text}");
+    }
 }

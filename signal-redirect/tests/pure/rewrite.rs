@@ -17,6 +17,7 @@ on_both! {
     impossible_stack_pointers_are_answers
     every_page_down_to_the_lowest_used_is_written
     a_guard_page_anywhere_below_is_found_before_the_thread_runs
+    nothing_below_a_guard_page_is_touched
     a_stack_with_bounds_holds_the_whole_frame
     an_alternate_stack_is_used_from_its_top_or_from_where_the_thread_is
     the_emergency_stack_takes_what_the_stack_cannot
@@ -155,6 +156,30 @@ fn a_guard_page_anywhere_below_is_found_before_the_thread_runs<M: TestedMachine>
         }
     }
     assert!(stopped_by_guard > 0x1000 / 8 && fits > 0x400 / 8);
+}
+
+fn nothing_below_a_guard_page_is_touched<M: TestedMachine>() {
+    let guard = BASE + 0x4000..BASE + 0x5000;
+    let emergency = BASE + 0x8000..BASE + 0xc000;
+    for sp in (guard.start..guard.end + 0x3000).step_by(8) {
+        for room in [0, 9000] {
+            let plan = M::plan().room(room);
+            for (plan, is_caught) in [
+                (plan.clone(), false),
+                (plan.emergency(emergency.clone()), true),
+            ] {
+                let mut memory = Stack::new(BASE..BASE + SIZE);
+                memory.protected.push(guard.clone());
+                let result = plan.apply(&M::stopped(sp), &M::fault(), &mut memory);
+                if sp <= guard.end {
+                    assert_eq!(result.is_ok(), is_caught, "{sp:#x}, {room}");
+                }
+                for write in &memory.writes {
+                    assert!(write.start >= guard.end, "{sp:#x}, {room}: {write:x?}");
+                }
+            }
+        }
+    }
 }
 
 fn a_stack_with_bounds_holds_the_whole_frame<M: TestedMachine>() {
