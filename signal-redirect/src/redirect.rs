@@ -66,7 +66,7 @@ pub enum Return {
 /// let mut bytes = vec![0; 32768];
 /// let mut stack = Region::new(0x7000_0000, &mut bytes);
 /// let mut stopped = NativeState::default();
-/// stopped.set_sp(0x7000_8000);
+/// stopped.set_sp(0x7000_7000);
 /// let fault = Fault::new(ExceptionType::BAD_ACCESS, 1, 0x18);
 /// let (entered, frame) = plan.apply(&stopped, &fault, &mut stack)?;
 /// assert_eq!((entered.pc(), entered.sp()), (trampoline.entry(), frame.address));
