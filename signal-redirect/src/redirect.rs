@@ -54,7 +54,7 @@ pub enum Return {
 ///
 /// unsafe extern "C" fn handler(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t) {}
 ///
-/// let trampoline = Trampoline::native(Key::random());
+/// let trampoline = Trampoline::native(Key::new(0x5eed));
 /// // SAFETY: the handler does nothing.
 /// let plan = Redirect::to(unsafe { Entry::new(handler) }, trampoline)
 ///     .stack(Stack::Interrupted)
