@@ -25,20 +25,24 @@ unsafe extern "C" fn handler(_: c_int, _: *mut siginfo_t, context: *mut ucontext
     skip(state);
 }
 
-/// A page that nothing may be done with.
+/// 64 KiB that nothing may be done with, and as much memory above: a neighbour above could be the guard of the thread's own emergency
+/// stack, and a stack pointer there is an overflow of that.
 fn guarded_page() -> u64 {
     // SAFETY: a new private mapping touches no existing memory.
     let page = unsafe {
         libc::mmap(
             core::ptr::null_mut(),
-            65_536,
-            libc::PROT_NONE,
+            131_072,
+            libc::PROT_READ | libc::PROT_WRITE,
             libc::MAP_PRIVATE | libc::MAP_ANON,
             -1,
             0,
         )
     };
     assert_ne!(page, libc::MAP_FAILED);
+    // SAFETY: the lower half of our own mapping.
+    let guarded = unsafe { libc::mprotect(page, 65_536, libc::PROT_NONE) };
+    assert_eq!(guarded, 0);
     page as u64
 }
 
