@@ -15,12 +15,20 @@ if [ "$(rustc -vV | sed -n 's/^host: //p')" != "$triple" ]; then
     options=(--target "$triple") docs=$target/$triple/doc
 fi
 
-files=()
+say "the check itself"
+RUSTDOC=$wrapper python3 "$tools/test_api.py"
+
+pairs=()
 for library in "${libraries[@]}"; do
     json=$docs/${library//-/_}.json
     RUSTDOC=$wrapper cargo rustdoc --locked --quiet ${options[@]+"${options[@]}"} -p "$library" --lib -- \
         --cap-lints allow -Z unstable-options --output-format json ||
         die "rustdoc writes no JSON for $library; on another host than $triple: rustup target add $triple"
-    files+=("$json" "docs/api/$library.txt")
+    pairs+=("$json" "docs/api/$library.txt")
 done
-python3 "$tools/api.py" "$@" "${files[@]}"
+if [ "${1-}" = --write ]; then
+    python3 "$tools/api.py" --write "${pairs[@]}"
+    exit
+fi
+say "texts"
+python3 "$tools/api.py" "${pairs[@]}"
