@@ -21,7 +21,7 @@ EXPECTED = {
 # What cargo adds by itself.
 GENERATED = {"Cargo.toml", "Cargo.toml.orig", "Cargo.lock", ".cargo_vcs_info.json"}
 TARGETS = {"aarch64-apple-darwin", "x86_64-apple-darwin", "x86_64-unknown-linux-gnu"}
-# Slugs of crates.io's list that fit here; a slug that is not on the registry's list is dropped there without an error.
+# Slugs of the registry's list that fit here; a slug that is not on the registry's list is dropped there without an error.
 CATEGORIES = {
     "api-bindings", "concurrency", "development-tools::debugging", "development-tools::testing", "emulators", "encoding",
     "no-std", "no-std::no-alloc", "os::macos-apis", "os::unix-apis",

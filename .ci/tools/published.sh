@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes a copy of the libraries' workspace as it is published: crates.io has an unrelated mach-sys, so the package is called
+# Makes a copy of the libraries' workspace as it is published: the registry has an unrelated mach-sys, so the package is called
 # mach-exc-sys there. Its library stays mach_sys, and the packages that depend on it go on calling it mach-sys.
 # usage: published.sh DIR
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
