@@ -52,6 +52,9 @@ use_rust() {
     # A wrapper that a developer has in the environment (sccache, say) knows the other compiler.
     unset RUSTUP_TOOLCHAIN RUSTC RUSTC_WRAPPER RUSTFLAGS
     export PATH=$cache/rust-$1/bin:$PATH CARGO_TARGET_DIR=$cache/build-$1
+    # Three targets are built here, and a fresh machine's disk may hold ten gigabytes: what only a debugger and a second build
+    # would use is left out.
+    export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=line-tables-only
     say "$(rustc --version)"
 }
 
