@@ -26,22 +26,48 @@ static WORDS: [AtomicU64; INDICES] = [const { AtomicU64::new(0) }; INDICES];
 /// One more than the highest index in use so far.
 static USED: AtomicU32 = AtomicU32::new(0);
 
-/// Forgets all counts in the child of a fork, which has none of its parent's rights. Such a child has one thread at first.
+/// The process that the counts are of; 0 before there are any. With [`FORGETTING`] while one of its threads forgets its parent's.
+static COUNTED_IN: AtomicU32 = AtomicU32::new(0);
+/// No process identifier has this bit.
+const FORGETTING: u32 = 1 << 31;
+
+/// Forgets all counts in the child of a fork, which has none of its parent's rights.
 fn forget_parents() {
-    let process = Origin::current().id();
-    let counted_in = COUNTED_IN.load(Ordering::Relaxed);
-    if counted_in == process {
-        return;
-    }
-    if counted_in != 0 {
+    once_in(&COUNTED_IN, Origin::current().id(), || {
         for word in WORDS.iter().take(USED.load(Ordering::Relaxed) as usize) {
             // Pages that were never touched stay so.
             if word.load(Ordering::Relaxed) != 0 {
                 word.store(0, Ordering::Relaxed);
             }
         }
+    });
+}
+
+/// Calls `forget` on the first of a process's threads to come here; the others wait until that is over, since what they count meanwhile
+/// would be forgotten as well. A process that was forked in the middle begins anew.
+fn once_in(counted_in: &AtomicU32, process: u32, forget: impl FnOnce()) {
+    let mut times = 0;
+    loop {
+        let seen = counted_in.load(Ordering::Acquire);
+        if seen == process {
+            return;
+        }
+        let under_way = process | FORGETTING;
+        if seen == under_way {
+            give_way(times);
+            times += 1;
+            continue;
+        }
+        let (acquire, relaxed) = (Ordering::Acquire, Ordering::Relaxed);
+        if counted_in
+            .compare_exchange(seen, under_way, acquire, relaxed)
+            .is_ok()
+        {
+            break;
+        }
     }
-    COUNTED_IN.store(process, Ordering::Relaxed);
+    forget();
+    counted_in.store(process, Ordering::Release);
 }
 
 /// The place of a name in the table; `None` for an index that no kernel gives out.
@@ -78,9 +104,6 @@ impl Place {
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, edited);
     }
 }
-
-/// The process that the counts are of; 0 before there are any.
-static COUNTED_IN: AtomicU32 = AtomicU32::new(0);
 
 fn place(name: Name) -> Option<Place> {
     let index = name.raw() >> 8;
@@ -272,6 +295,36 @@ fn look(place: Place, name: Name) -> Result<Look, KernError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Barrier;
+
+    #[test]
+    fn the_first_thread_of_a_process_forgets_and_the_others_wait_for_it() {
+        const THREADS: usize = 4;
+        let process = 77;
+        // None before, a parent, and a parent in the middle.
+        for before in [0, 50, 50 | FORGETTING] {
+            let counted_in = AtomicU32::new(before);
+            let (begun, over) = (AtomicU32::new(0), AtomicU32::new(0));
+            let barrier = Barrier::new(THREADS);
+            std::thread::scope(|scope| {
+                for _ in 0..THREADS {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        once_in(&counted_in, process, || {
+                            begun.fetch_add(1, Ordering::Relaxed);
+                            std::thread::sleep(core::time::Duration::from_millis(5));
+                            over.fetch_add(1, Ordering::Relaxed);
+                        });
+                        assert_eq!(over.load(Ordering::Relaxed), 1, "{before:#x}");
+                    });
+                }
+            });
+            assert_eq!(begun.load(Ordering::Relaxed), 1, "{before:#x}");
+            once_in(&counted_in, process, || {
+                panic!("{before:#x}: a second time")
+            });
+        }
+    }
 
     #[test]
     fn names_that_no_kernel_gives_out_have_no_place() {
