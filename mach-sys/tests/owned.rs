@@ -148,6 +148,24 @@ fn the_census_says_what_is_owned() {
 /// Threads make and drop rights on one name while another forgets references and trims what nothing owns. Were an owned one ever
 /// trimmed, the last count would be too low; were a forgotten one missed for good, too high.
 #[test]
+fn a7_3_the_census_owns_no_more_than_there_is() {
+    in_own_process("a7_3_the_census_owns_no_more_than_there_is", || {
+        let port = port();
+        let before = Census::take().expect("a census");
+        let first = port.make_send().expect("a right");
+        let rights: Vec<_> = (0..70_000)
+            .map(|_| first.try_clone().expect("a right"))
+            .collect();
+        let after = Census::take().expect("a census");
+        assert_eq!(after.send_references - before.send_references, 65_535);
+        assert_eq!(after.owned_references - before.owned_references, 65_535);
+        drop((first, rights));
+        let after = Census::take().expect("a census");
+        assert_eq!(after.owned_references, before.owned_references);
+    });
+}
+
+#[test]
 fn e37_e50_a_trim_beside_owners_takes_only_what_nothing_owns() {
     const OWNERS: u32 = 3;
     const KEPT: u32 = 5;
