@@ -19,7 +19,8 @@
 //! nothing; what would need a port or another thread is a typed error.
 //!
 //! # Limits
-//! `pthread_cancel` on a managed thread aborts the process: the C library unwinds by force, through frames that catch panics.
+//! `pthread_cancel` on a managed thread aborts the process, as does `pthread_exit` on one that a manager started: the C library unwinds
+//! by force, through frames that catch panics. [`exit_now`] ends a thread early.
 //! When `main` returns, the main thread runs no destructors of thread-specific data: an attached main thread is detached by dropping
 //! its [`Attached`].
 #![deny(unsafe_code)]

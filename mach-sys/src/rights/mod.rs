@@ -15,8 +15,9 @@
 //!
 //! # After a fork
 //! The child has a name space of its own, in which the parent's names are other rights or none. A right that was made before the fork
-//! releases nothing when it is dropped in the child. This rests on `pthread_atfork`: children of `_Fork`, `vfork` or a raw
-//! `clone` are not seen.
+//! releases nothing when it is dropped in the child, however that was made ([`Origin`](crate::kernel::system::Origin)). A child that
+//! shares its parent's memory (`vfork`) is not told apart: a right that it drops is gone in the parent too, and its reference has no
+//! owner where the kernel refuses the child's calls.
 #![allow(unsafe_code)]
 
 mod borrowed;

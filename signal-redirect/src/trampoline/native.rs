@@ -92,6 +92,10 @@ impl Entry {
     ///   the trampoline: undefined behaviour;
     /// - end the management of its thread, for example by dropping an `Attached`: the stack it runs on may be given to another
     ///   thread;
+    /// - fault with the stack pointer off the emergency stack, if it runs on that and uses it afterwards: neither on a stack that it
+    ///   has switched to, nor with a stack pointer that is none. The thread may be sent to the top of the same stack again, over the
+    ///   frames that are there;
+    /// - return in the child of a fork, which has no server to take it back: the return trap ends the child by a signal;
     /// - change the frame outside the machine context's registers, return more than once from one frame, or run a copy of a frame: the
     ///   frame is sealed against accidents, and a forged one is refused, but code that reads the key can forge one that is not.
     ///
