@@ -64,14 +64,34 @@ mod sealed {
     /// # Safety
     /// The type is `repr(transparent)` over `Held`, so that a `Held` can be borrowed as a right.
     pub unsafe trait Hold {
-        /// The value for a reference that is accounted for elsewhere.
-        fn hold(name: super::Name) -> Self;
+        /// The value for a reference that is accounted for elsewhere. Unsafe: code that is generic over [`Right`](super::Right) can call
+        /// it though it cannot name this trait.
+        ///
+        /// # Safety
+        /// As [`Right::from_name`](super::Right::from_name), unless the value is never dropped.
+        unsafe fn hold(name: super::Name) -> Self;
     }
 }
 
 pub(super) use sealed::Hold;
 
 /// An owned right. Sealed: only this crate's types implement it.
+///
+/// A name alone makes no right:
+///
+/// ```compile_fail,E0133
+/// # use mach_sys::rights::{Name, Right};
+/// fn out_of_thin_air<R: Right>(name: Name) -> R {
+///     R::from_name(name)
+/// }
+/// ```
+///
+/// ```compile_fail,E0133
+/// # use mach_sys::rights::{Name, Right};
+/// fn by_what_it_is_made_of<R: Right>(name: Name) -> R {
+///     R::hold(name)
+/// }
+/// ```
 pub trait Right: Sized + Hold {
     /// Returns the name that the right is held under.
     fn name(&self) -> Name;

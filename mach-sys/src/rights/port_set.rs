@@ -26,7 +26,8 @@ impl PortSet {
     /// `KERN_NO_SPACE`, `KERN_RESOURCE_SHORTAGE`: no name, or no memory.
     pub fn new() -> Result<Self, KernError> {
         let name = allocate(PortRight::PORT_SET)?;
-        Ok(Self::hold(name))
+        // SAFETY: the kernel just made the right, and no other code knows the name.
+        Ok(unsafe { Self::hold(name) })
     }
 
     /// Puts a port into the set. Messages already queued on it are received through the set from now on (C9.5).
@@ -64,7 +65,7 @@ impl PortSet {
 
 // SAFETY: `repr(transparent)` over `Held`.
 unsafe impl Hold for PortSet {
-    fn hold(name: Name) -> Self {
+    unsafe fn hold(name: Name) -> Self {
         Self {
             held: Held::new(name),
         }
@@ -77,7 +78,8 @@ impl Right for PortSet {
     }
 
     unsafe fn from_name(name: Name) -> Self {
-        Self::hold(name)
+        // SAFETY: the same contract, passed on.
+        unsafe { Self::hold(name) }
     }
 
     fn into_name(self) -> Name {

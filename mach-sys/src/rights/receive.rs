@@ -44,7 +44,8 @@ impl ReceiveRight {
     /// `KERN_NO_SPACE`, `KERN_RESOURCE_SHORTAGE`: no name, or no memory.
     pub fn new() -> Result<Self, KernError> {
         let name = allocate(PortRight::RECEIVE)?;
-        Ok(Self::hold(name))
+        // SAFETY: the kernel just made the right, and no other code knows the name.
+        Ok(unsafe { Self::hold(name) })
     }
 
     /// Makes a send right to the port, under the port's own name (C6.1).
@@ -145,7 +146,7 @@ impl ReceiveRight {
 
 // SAFETY: `repr(transparent)` over `Held`.
 unsafe impl Hold for ReceiveRight {
-    fn hold(name: Name) -> Self {
+    unsafe fn hold(name: Name) -> Self {
         Self {
             held: Held::new(name),
         }
@@ -158,7 +159,8 @@ impl Right for ReceiveRight {
     }
 
     unsafe fn from_name(name: Name) -> Self {
-        Self::hold(name)
+        // SAFETY: the same contract, passed on.
+        unsafe { Self::hold(name) }
     }
 
     fn into_name(self) -> Name {

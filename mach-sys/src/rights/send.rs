@@ -121,7 +121,8 @@ impl<O: Object> SendRight<O> {
 
     /// The owner of a reference that the kernel made within `change`.
     pub(super) fn taken(name: Name, change: Change) -> Self {
-        let right = Self::hold(name);
+        // SAFETY: the reference is the one that the kernel just made for the caller, which is in this crate and has no other owner for it.
+        let right = unsafe { Self::hold(name) };
         change.taken();
         right
     }
@@ -181,7 +182,7 @@ impl Borrowed<'static, TaskRight> {
 
 // SAFETY: `repr(transparent)` over `Held`; `PhantomData` has no size and no alignment.
 unsafe impl<O: Object> Hold for SendRight<O> {
-    fn hold(name: Name) -> Self {
+    unsafe fn hold(name: Name) -> Self {
         Self {
             held: Held::new(name),
             object: PhantomData,
@@ -196,7 +197,8 @@ impl<O: Object> Right for SendRight<O> {
 
     unsafe fn from_name(name: Name) -> Self {
         owned::enter(name);
-        Self::hold(name)
+        // SAFETY: the same contract, passed on.
+        unsafe { Self::hold(name) }
     }
 
     fn into_name(self) -> Name {

@@ -18,7 +18,7 @@ pub struct SendOnceRight {
 
 // SAFETY: `repr(transparent)` over `Held`.
 unsafe impl Hold for SendOnceRight {
-    fn hold(name: Name) -> Self {
+    unsafe fn hold(name: Name) -> Self {
         Self {
             held: Held::new(name),
         }
@@ -31,7 +31,8 @@ impl Right for SendOnceRight {
     }
 
     unsafe fn from_name(name: Name) -> Self {
-        Self::hold(name)
+        // SAFETY: the same contract, passed on.
+        unsafe { Self::hold(name) }
     }
 
     fn into_name(self) -> Name {
