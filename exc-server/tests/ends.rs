@@ -6,13 +6,17 @@ mod support;
 
 use exc_server::{
     Answered, Delivery, Exception, PanicPolicy, Restored, RouteError, Routing, Server, Target,
+    Timeout,
 };
-use mach_sys::kernel::{self, system};
+use mach_sys::kern_return::KernReturn;
+use mach_sys::kernel::{self, KERNEL, Kernel, system};
+use mach_sys::message::{Disposition, MACH_SEND_MSG, MACH_SEND_TIMEOUT, mach_msg_header_t};
 use mach_sys::port::{MACH_PORT_RIGHT_PORT_SET, MACH_PORT_TYPE_PORT_SET};
-use mach_sys::rights::ThreadRight;
+use mach_sys::rights::{ReceiveRight, Right, ThreadRight};
 use mach_sys::types::mach_port_name_t;
 use std::sync::{Arc, Mutex, mpsc};
-use support::own_process::outcome;
+use std::time::Duration;
+use support::own_process::{outcome, report_skipped};
 use support::{
     UNDEFINED, fallback, faults_on_a_thread, in_own_process, on_a_thread, skip,
     undefined_instruction, wait_until,
@@ -271,6 +275,93 @@ fn a_server_whose_set_is_destroyed_behind_its_back_leaves_no_thread_waiting() {
             assert_eq!(below.stats().resumed, 1);
         },
     );
+}
+
+/// Sends messages that no thread receives, until the kernel has room for no more; returns the ports that hold them.
+fn fill_the_kernel() -> Vec<ReceiveRight> {
+    let mut ports = Vec::new();
+    loop {
+        let port = ReceiveRight::new().expect("a port");
+        let header = mach_msg_header_t {
+            msgh_bits: Disposition::MAKE_SEND.raw(),
+            msgh_size: size_of::<mach_msg_header_t>() as u32,
+            msgh_remote_port: port.name().raw(),
+            ..mach_msg_header_t::default()
+        };
+        ports.push(port);
+        loop {
+            let mut message = header;
+            // SAFETY: the message is valid for its size, for reads and writes.
+            let code = KernReturn::new(unsafe {
+                kernel::mach_msg(
+                    (&raw mut message).cast(),
+                    MACH_SEND_MSG | MACH_SEND_TIMEOUT,
+                    message.msgh_size,
+                    0,
+                    0,
+                    0,
+                    0,
+                )
+            });
+            match code {
+                KernReturn::SUCCESS => {}
+                KernReturn::SEND_TIMED_OUT => break,
+                code => {
+                    assert_eq!(code, KernReturn::SEND_NO_BUFFER);
+                    return ports;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn c8_8_a_server_serves_and_ends_although_no_message_finds_room() {
+    const NAME: &str = "c8_8_a_server_serves_and_ends_although_no_message_finds_room";
+    if KERNEL != Kernel::Emulated {
+        return report_skipped(NAME, "this kernel's messages are not counted");
+    }
+    /// What the handler does.
+    #[derive(Clone, Copy, Debug)]
+    enum Does {
+        Nothing,
+        Resumes,
+        Declines,
+        Forwards,
+        ForgetsTheKey,
+    }
+    in_own_process(NAME, || {
+        let (below, _route) = fallback();
+        let _unread = fill_the_kernel();
+        for (does, expected) in [
+            (Does::Nothing, 0),
+            (Does::Resumes, 0),
+            (Does::Declines, 1),
+            // The request to the other handler is an ordinary message.
+            (Does::Forwards, 1),
+            (Does::ForgetsTheKey, 1),
+        ] {
+            let before = below.stats().resumed;
+            let handler = move |exception: Exception<'_>| match does {
+                Does::Nothing | Does::Resumes => skip(exception),
+                Does::Declines => exception.decline(),
+                Does::Forwards => exception.forward(Timeout::Never),
+                Does::ForgetsTheKey => {
+                    let limit = Timeout::After(Duration::from_millis(5));
+                    let (answered, key) = exception.defer(limit).expect("room");
+                    core::mem::forget(key);
+                    answered
+                }
+            };
+            let server = Server::builder().deferrals(1).start(handler);
+            let server = server.expect("a server");
+            if !matches!(does, Does::Nothing) {
+                faults_on_a_thread(&server, &ROUTING, 1);
+            }
+            drop(server);
+            assert_eq!(below.stats().resumed - before, expected, "{does:?}");
+        }
+    });
 }
 
 /// The names of all port sets.

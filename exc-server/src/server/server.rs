@@ -10,11 +10,10 @@ use crate::server::routing::Routing;
 use crate::server::serve::Service;
 use crate::server::shared::Shared;
 use crate::stats::Stats;
-use crate::wire::message;
 use core::cell::Cell;
 use core::fmt;
 use mach_sys::kernel::system;
-use mach_sys::rights::{PortSet, ReceiveRight, Right, SendRight};
+use mach_sys::rights::{PortSet, ReceiveRight, Right, SendOnceRight};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
@@ -90,7 +89,7 @@ impl ServerBuilder {
         let set = PortSet::new().map_err(ServerStartError::Port)?;
         let control = ReceiveRight::new().map_err(ServerStartError::Port)?;
         set.insert(&control).map_err(ServerStartError::Port)?;
-        let wake = control.make_send().map_err(ServerStartError::Port)?;
+        let wake = control.make_send_once().map_err(ServerStartError::Port)?;
         let control = Local::new(control);
         let shared = Arc::new(Local::new(Shared::new(set, deferrals)));
         let serving = Arc::clone(&shared);
@@ -122,7 +121,7 @@ impl ServerBuilder {
         ready.wait();
         Ok(Server {
             shared,
-            wake: Local::new(wake),
+            wake: Some(Local::new(wake)),
             thread: Some(thread),
         })
     }
@@ -137,7 +136,8 @@ std::thread_local! {
 /// thread once the handler has returned. In the child of a fork, which has no such thread, it is inert: dropping it does nothing.
 pub struct Server {
     shared: Arc<Local<Shared>>,
-    wake: Local<SendRight>,
+    /// A right on the control port. Its end is the message that wakes the server's thread.
+    wake: Option<Local<SendOnceRight>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -214,7 +214,8 @@ impl Server {
         }
         self.shared.stopping.store(true, Ordering::Release);
         self.shared.close_all();
-        message::send_wake(&self.wake);
+        // The kernel itself announces the end of a send-once right (C8.8), also while no user's message finds room.
+        drop(self.wake.take());
         // The handler's own thread cannot wait for itself; it ends when it has answered. The system identifies the calling thread, since
         // this may run in the last destructors of a thread, where `std::thread::current` has gone.
         if self.shared.thread_id.load(Ordering::Acquire) != system::thread_id() {

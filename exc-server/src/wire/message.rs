@@ -123,21 +123,6 @@ pub(crate) fn exchange(
     .map_err(|code| unsent(buffer, code).code)
 }
 
-/// Sends an empty message, which only wakes its receiver. If the queue is full, the receiver is awake.
-#[cfg(feature = "std")]
-pub(crate) fn send_wake(to: &SendRight) {
-    const SIZE: usize = size_of::<mach_msg_header_t>();
-    let header = mach_msg_header_t {
-        msgh_bits: Disposition::COPY_SEND.raw(),
-        msgh_size: SIZE as u32,
-        msgh_remote_port: to.name().raw(),
-        ..mach_msg_header_t::default()
-    };
-    let mut buffer = [0; SIZE / 4];
-    pod::word_bytes_mut(&mut buffer).copy_from_slice(pod::bytes_of(&header));
-    let _ = send(&mut buffer, SIZE);
-}
-
 /// Releases the rights of a received message that are not taken, its reply right included.
 pub(crate) fn destroy(buffer: &mut [u32]) {
     // SAFETY: the buffer holds a message that was received, or given back, whose rights no other value owns.
