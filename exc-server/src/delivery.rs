@@ -57,6 +57,15 @@ impl Delivery {
 
     /// `EXCEPTION_STATE` with 64-bit codes: the reply sets the state, and no rights travel. For threads: it names neither thread nor task, so that
     /// at task level a child's exceptions cannot be told from the task's own.
+    ///
+    /// A state of another machine's, whose flavor this kernel cannot deliver, does not compile; nor for the two below.
+    ///
+    /// ```compile_fail
+    /// use exc_server::Delivery;
+    /// use mach_sys::thread_state::{arm_thread_state64_t, x86_thread_state64_t};
+    ///
+    /// let deliveries = (Delivery::state::<arm_thread_state64_t>(), Delivery::state::<x86_thread_state64_t>());
+    /// ```
     #[must_use]
     pub const fn state<S: ThreadState>() -> Self {
         Self::with_state::<S>(BehaviorKind::STATE)
@@ -94,6 +103,14 @@ impl Delivery {
     }
 
     const fn with_state<S: ThreadState>(kind: BehaviorKind) -> Self {
+        const {
+            let of_this_machine = S::MACHINE as u8 == Machine::NATIVE as u8;
+            let probe = Self::new(Behavior::with_codes(BehaviorKind::STATE), S::FLAVOR);
+            assert!(
+                of_this_machine && probe.is_ok(),
+                "the flavor is not that of a state which a thread of this machine has"
+            );
+        }
         Self {
             behavior: Behavior::with_codes(kind),
             flavor: S::FLAVOR,
