@@ -20,8 +20,9 @@ pub struct NotDeferred<'b> {
 
 impl<'b> Exception<'b> {
     /// Defers the answer: the exception, the state that was set included, moves into the server's or receiver's table
-    /// ([`Deferrals`](crate::Deferrals)), and is answered later by its key, from any thread. When the limit is over before that, the
-    /// table declines it. Allocates nothing.
+    /// ([`Deferrals`](crate::Deferrals)), and is answered later by its key, from any thread. When the limit is over before that, it
+    /// is declined by the thread that deferred it, once it receives again: a server's when the handler has returned, another by
+    /// [`Receiver::receive`](crate::Receiver::receive). Allocates nothing.
     ///
     /// # Errors
     /// There is no table, no room in it, or the route or table is closed. The exception comes back, unanswered.

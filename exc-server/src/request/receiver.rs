@@ -42,7 +42,8 @@ impl<'p> Receiver<'p> {
     }
 
     /// Lets the exceptions be deferred, into this table. Deadlines of what is in it are kept by [`receive`](Self::receive), while it
-    /// waits. Several receivers may share a table.
+    /// waits. Several receivers may share a table; each keeps the deadlines that were in it before its call, and a thread that
+    /// defers while another one waits has to call `receive` again itself.
     #[must_use]
     pub fn deferring(mut self, deferrals: &'p Deferrals) -> Self {
         self.source.deferrals = Some(deferrals);
