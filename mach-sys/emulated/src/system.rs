@@ -59,7 +59,7 @@ pub fn current_cpu() -> u32 {
     host::cpu::current()
 }
 
-/// The process identifier; the parent's in a child that shares its memory.
+/// The process identifier; the parent's in a child that shares its memory, and one that no process has in a child with its own.
 pub fn process_id() -> libc::pid_t {
     host::process_id() as libc::pid_t
 }

@@ -183,7 +183,8 @@ impl Origin {
         self == Self::current()
     }
 
-    /// Returns the process identifier.
+    /// Returns the process identifier; in the child of a fork, on the emulation, a number that is no process's identifier, since the child's
+    /// own may be its parent's in a PID namespace.
     #[must_use]
     pub fn id(self) -> u32 {
         self.0 as u32

@@ -4,14 +4,17 @@
 use crate::context;
 use crate::faults::Kind;
 use crate::registers::{self, assert_kept};
-use crate::support::{OwnStack, install, on_raw_thread, succeeds, test_name};
+use crate::support::{
+    OwnStack, install, on_raw_thread, succeeds, succeeds_in_own_namespace, test_name,
+};
 use mach_sys::emulated::{self, StartError};
 use mach_sys::kern_return::KernError;
+use mach_sys::kernel::system::Origin;
 use mach_sys::rights::{Census, ReceiveRight, ThreadRight};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// A way to make a process.
@@ -297,5 +300,32 @@ fn g4_3_a_signal_sent_in_a_child_has_the_default_action() {
             };
             assert_eq!(status.signal(), Some(expected), "{made:?}: {status}");
         });
+    });
+}
+
+/// Of the parent.
+static ORIGIN: OnceLock<Origin> = OnceLock::new();
+
+fn is_another_process() -> i32 {
+    let same_identifier = std::process::id() == 1;
+    let told_apart = ORIGIN.get().is_some_and(|origin| !origin.is_current());
+    match calls_fail() {
+        42 if same_identifier && told_apart => 42,
+        _ => 1,
+    }
+}
+
+#[test]
+fn g4_3_a_child_with_its_parents_identifier_is_another_process() {
+    let name = test_name!(g4_3_a_child_with_its_parents_identifier_is_another_process);
+    // Both are the first in their namespaces, as in a container that makes another.
+    succeeds_in_own_namespace(name, "", || {
+        assert_eq!(std::process::id(), 1);
+        let port = ReceiveRight::new().expect("a port");
+        ORIGIN.set(Origin::current()).expect("once");
+        let status = Made::Clone(libc::CLONE_NEWPID).run(is_another_process);
+        assert_eq!(status.and_then(|status| status.code()), Some(42));
+        assert!(ORIGIN.get().is_some_and(|origin| origin.is_current()));
+        drop(port);
     });
 }

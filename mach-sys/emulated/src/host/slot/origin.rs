@@ -74,12 +74,19 @@ pub(in crate::host) fn is_child() -> bool {
     is_copy() || process().is_some_and(|process| process != getpid())
 }
 
-/// Returns the calling process's identifier, without a system call in the process that the emulation was started in. A child that shares
-/// that one's memory gets that one's.
+/// A bit of the number of a process that is a child with memory of its own. No Linux has process identifiers that large.
+const COPY: u32 = 1 << 30;
+
+/// Returns a number that tells the calling process from those that it was forked from: its identifier, without a system call in the
+/// process that the emulation was started in. A child that shares that one's memory gets that one's.
+///
+/// A child with memory of its own has its parent's identifier, too, if both are the first in their PID namespaces, or an ancestor's that
+/// is gone; hence a bit beside it.
 pub(crate) fn process_id() -> u32 {
     match ORIGIN.get() {
         Some(origin) if !is_copy() => origin.process,
-        _ => getpid(),
+        Some(_) => getpid() | COPY,
+        None => getpid(),
     }
 }
 
