@@ -7,7 +7,8 @@ use core::fmt;
 /// Room for the largest request with its trailer, for the largest reply, and for a request to another handler: about 16 KiB.
 ///
 /// It also owns the unanswered request that was received into it: one that is forgotten (`core::mem::forget`) is declined by
-/// the next [`receive`](crate::Receiver::receive), or when the buffer is dropped.
+/// the next [`receive`](crate::Receiver::receive), or when the buffer is dropped. A buffer that is itself forgotten leaves the thread
+/// waiting.
 pub struct MessageBuffer {
     pub(crate) request: [u32; REQUEST_WORDS],
     pub(crate) scratch: Scratch,

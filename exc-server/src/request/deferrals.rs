@@ -71,7 +71,8 @@ impl Deferrals {
     }
 
     /// Lists the exceptions that wait in it, for a dump of what a program waits for. Exceptions that are deferred or answered
-    /// meanwhile may be listed or not. In the child of a fork it is empty.
+    /// meanwhile may be listed or not. In the child of a fork it is empty. Not for a signal handler: it waits for a thread that is just
+    /// deferring, which may be the interrupted one.
     pub fn pending(&self) -> impl Iterator<Item = Pending> + '_ {
         let now = clock::now();
         let here = self.slots.is_here().then_some(&self.slots);

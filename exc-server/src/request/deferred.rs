@@ -18,7 +18,8 @@ use mach_sys::thread_state::{Flavor, StateMismatch as Mismatch, THREAD_STATE_MAX
 /// an error. Exactly one answer leaves, whichever comes first.
 ///
 /// Until it is answered it is a request in flight of its route. Answering takes about 6 KiB of stack. Dropping the key in the child of
-/// a fork does nothing.
+/// a fork does nothing. Its methods are not for signal handlers: they wait for a thread that uses the key, which may be the interrupted
+/// one.
 #[must_use = "dropping a deferred exception declines it"]
 #[derive(Debug)]
 pub struct Deferred {

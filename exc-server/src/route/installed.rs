@@ -54,6 +54,12 @@ impl Installed {
     }
 }
 
+// The pointer says nothing of what it leads to, which several threads look at, and which another one drops than put it in.
+const _: fn() = || {
+    fn shareable<T: Send + Sync>() {}
+    shareable::<Installation>();
+};
+
 struct Leave<'a>(&'a AtomicU32);
 
 impl Drop for Leave<'_> {
