@@ -8,11 +8,8 @@ use exc_server::{
     MessageBuffer, NotDeferred, Outcome, Receiver, Routing, Server, StateError, Target, Timeout,
 };
 use mach_sys::exception::ExceptionType;
-use mach_sys::machine::Machine;
-use mach_sys::pod::{Layout, Pod};
 use mach_sys::rights::{ReceiveRight, ThreadRight};
-use mach_sys::thread_state::{NativeState, ThreadState};
-use std::cell::RefCell;
+use mach_sys::thread_state::NativeState;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -559,60 +556,6 @@ fn waiting_for_idle_counts_what_is_deferred_and_no_other_routes() {
                 assert_eq!(detached.wait_idle(Duration::ZERO), Ok(()));
             });
             assert_eq!(below.stats().resumed, 1);
-        },
-    );
-}
-
-/// A thread state of another crate's, whose code looks at the deferred exception that the state comes from.
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct Looking(NativeState);
-
-thread_local! {
-    static LOOKED_AT: RefCell<Option<Deferred>> = const { RefCell::new(None) };
-}
-
-// SAFETY: the same as the native state.
-unsafe impl Pod for Looking {
-    const LAYOUT: &'static Layout = NativeState::LAYOUT;
-}
-
-impl ThreadState for Looking {
-    const MACHINE: Machine = NativeState::MACHINE;
-    const FLAVOR: i32 = NativeState::FLAVOR;
-    const COUNT: u32 = NativeState::COUNT;
-
-    fn from_words(words: &[u32]) -> Result<Self, mach_sys::thread_state::StateError> {
-        LOOKED_AT.with_borrow(|key| {
-            let key = key.as_ref().expect("a key");
-            assert!(key.is_pending());
-            assert_eq!(
-                key.state::<NativeState>().expect("a state").as_words(),
-                words
-            );
-        });
-        NativeState::from_words(words).map(Looking)
-    }
-}
-
-#[test]
-fn a_state_type_may_look_at_the_deferred_exception_that_it_is_read_from() {
-    in_own_process(
-        "a_state_type_may_look_at_the_deferred_exception_that_it_is_read_from",
-        || {
-            let (server, receive) = deferring(1, Timeout::Never);
-            std::thread::scope(|scope| {
-                scope.spawn(move || {
-                    LOOKED_AT.set(receive.recv().ok());
-                    LOOKED_AT.with_borrow(|key| {
-                        let key = key.as_ref().expect("a key");
-                        assert!(key.state::<Looking>().is_ok());
-                    });
-                    let key = LOOKED_AT.take().expect("a key");
-                    assert_eq!(resume(key), Ok(()));
-                });
-                faults_on_a_thread(&server, &ROUTING, 1);
-            });
         },
     );
 }

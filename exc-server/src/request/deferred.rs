@@ -90,13 +90,8 @@ impl Deferred {
     /// # Errors
     /// None came, it is of another flavor or size, or the exception is answered already.
     pub fn state<S: ThreadState>(&self) -> Result<S, StateError> {
-        let mut copy = [0; THREAD_STATE_MAX];
-        let (flavor, words) = {
-            let held = self.hold().ok_or(StateError::Answered)?;
-            let (flavor, words) = held.content().state().ok_or(StateError::Absent)?;
-            copy[..words.len()].copy_from_slice(words);
-            (flavor, &copy[..words.len()])
-        };
+        let held = self.hold().ok_or(StateError::Answered)?;
+        let (flavor, words) = held.content().state().ok_or(StateError::Absent)?;
         if flavor != S::FLAVOR {
             let flavor_of = |flavor| Flavor::new(S::MACHINE, flavor);
             return Err(StateError::Mismatch(Mismatch::Flavor {
@@ -104,7 +99,6 @@ impl Deferred {
                 wanted: flavor_of(S::FLAVOR),
             }));
         }
-        // `S` may be another crate's, and this its code: the place in the table is not held any more.
         Ok(S::from_words(words)?)
     }
 
