@@ -3,7 +3,10 @@
 use crate::context;
 use crate::registers;
 use crate::support::{OwnStack, install, isolated, on_raw_thread};
+use mach_sys::emulated::{self, Config};
+use mach_sys::rights::ThreadRight;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Sets AC, executes `$first`, and answers the flags afterwards.
 macro_rules! with_alignment_check {
@@ -76,6 +79,31 @@ isolated! {
             assert_eq!(flags & CHECKED, CHECKED);
         });
         assert_eq!(server.stop(), 6);
+    }
+}
+
+isolated! {
+    /// The host layer finds a slot before it knows what a signal is.
+    fn g1_9_a_thread_that_had_only_its_check_cleared_keeps_no_slot() {
+        const SLOTS: u32 = 8;
+        let mut config = Config::default();
+        config.threads = SLOTS;
+        emulated::start_with(config).expect("started");
+        for _ in 0..4 * SLOTS {
+            on_raw_thread(|| {
+                let bytes = core::hint::black_box([0_u8; 16]);
+                with_alignment_check!(
+                    "mov {loaded:e}, [{at}]";
+                    at = in(reg) bytes.as_ptr() as usize | 1, loaded = out(reg) _,
+                );
+            });
+        }
+        on_raw_thread(|| {
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while let Err(error) = ThreadRight::current() {
+                assert!(Instant::now() < deadline, "{error}");
+            }
+        });
     }
 }
 

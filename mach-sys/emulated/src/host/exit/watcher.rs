@@ -81,7 +81,8 @@ fn look_at_all(scan: bool) -> Look {
         };
         let header = slot.header();
         if header.owner() != seen.identity() {
-            // Claimed this moment; its thread is writing the record.
+            // Claimed this moment: its thread is writing the record. Or it never needed one, and is gone.
+            look.freed |= scan && free_if_gone(keys, slot, seen);
             continue;
         }
         let exiting = header.exiting.load(Ordering::Acquire);
@@ -103,7 +104,7 @@ fn free_if_gone(keys: &Keys, slot: Slot, seen: Seen) -> bool {
     if !is_gone(seen.identity()) || !keys.begin_to_free(seen) {
         return false;
     }
-    owner::release(slot);
+    owner::release(slot, seen.identity());
     keys.free(seen);
     true
 }

@@ -120,8 +120,12 @@ fn started_with(header: &Header, owner: Identity) -> bool {
     started == 0 || task_stat::read(owner.tid()).is_none_or(|stat| stat.start == started)
 }
 
-/// Ends what the watching thread began: the thread that a slot belonged to is gone, and its key was made unfindable.
-pub(in crate::host) fn release(slot: Slot) {
+/// Ends what the watching thread began: the thread that a key named is gone, and the key was made unfindable. A thread that claimed
+/// the key and never [adopted](adopt) the slot left nothing else.
+pub(in crate::host) fn release(slot: Slot, gone: Identity) {
+    if slot.header().owner() != gone {
+        return;
+    }
     settle(slot.id());
     TAKEN.fetch_sub(1, Ordering::Relaxed);
     slot.header().pthread.store(0, Ordering::Relaxed);
