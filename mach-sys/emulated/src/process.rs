@@ -125,12 +125,16 @@ impl Process {
         lock: impl FnOnce(&'m Mach) -> Locked<'m>,
     ) -> Option<ThreadId> {
         let place = self.threads.get(slot.index())?;
-        // Only the thread itself makes its object, so that nothing else writes here between the look and the store.
         if let Some(thread) = ThreadId::from_word(place.load(Ordering::Acquire)) {
             return Some(thread);
         }
         let main = threads::is_main(slot);
-        let thread = life::create(&mut Kernel::of(&mut lock(&self.mach)), self.task, main)?;
+        let mut held = lock(&self.mach);
+        // Only the thread itself makes its object. A signal handler on it may have, before the thread was in the kernel.
+        if let Some(thread) = ThreadId::from_word(place.load(Ordering::Acquire)) {
+            return Some(thread);
+        }
+        let thread = life::create(&mut Kernel::of(&mut held), self.task, main)?;
         place.store(thread.to_word(), Ordering::Release);
         Some(thread)
     }

@@ -76,8 +76,11 @@ isolated! {
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64 {
-    use super::{as_first_exception, isolated};
+    use super::{as_first_exception, isolated, on_raw_thread};
+    use crate::support::install;
+    use mach_sys::rights::{Right, ThreadRight};
     use mach_sys::thread_state::{NativeState, Registers};
+    use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
     core::arch::global_asm!(
         ".globl test_step",
@@ -165,6 +168,53 @@ mod x86_64 {
                     panic!("one report: {seen:?}");
                 };
                 assert_eq!((fault.exception, fault.codes), (3, [2, 0]));
+            }
+        }
+    }
+
+    static AT: AtomicUsize = AtomicUsize::new(0);
+    static STEPS: AtomicUsize = AtomicUsize::new(0);
+    static SEEN: AtomicU32 = AtomicU32::new(0);
+
+    /// Makes a kernel call after so many steps, and ends the stepping.
+    extern "C" fn previous(_: i32, _: *const libc::siginfo_t, uc: *mut libc::ucontext_t) {
+        if STEPS.fetch_add(1, Ordering::SeqCst) == AT.load(Ordering::SeqCst) {
+            // SAFETY: the kernel's context.
+            unsafe { (*uc).uc_mcontext.gregs[libc::REG_EFL as usize] &= !0x100 };
+            let thread = ThreadRight::current().expect("the own thread");
+            SEEN.store(thread.name().raw(), Ordering::SeqCst);
+        }
+    }
+
+    isolated! {
+        /// A sample of the instructions of a first kernel call that are outside the kernel.
+        fn d1_1_a_thread_has_one_name_though_a_handler_interrupts_its_first_call_with_another() {
+            let flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+            install(libc::SIGTRAP, previous as *const (), flags, &[]);
+            mach_sys::emulated::start().expect("started");
+            for at in (0..).step_by(599) {
+                AT.store(at, Ordering::SeqCst);
+                STEPS.store(0, Ordering::SeqCst);
+                on_raw_thread(move || {
+                    // SAFETY: the flag is cleared by the handler, or below; the stack below is not used by anything.
+                    unsafe {
+                        core::arch::asm!("pushfq", "or dword ptr [rsp], 0x100", "popfq");
+                    }
+                    let thread = ThreadRight::current();
+                    // SAFETY: as above.
+                    unsafe {
+                        core::arch::asm!("pushfq", "and dword ptr [rsp], ~0x100", "popfq");
+                    }
+                    let name = thread.expect("the own thread").name().raw();
+                    let again = ThreadRight::current().expect("the own thread");
+                    assert_eq!(again.name().raw(), name, "after {at} steps");
+                    if STEPS.load(Ordering::SeqCst) > at {
+                        assert_eq!(SEEN.load(Ordering::SeqCst), name, "after {at} steps");
+                    }
+                });
+                if STEPS.load(Ordering::SeqCst) <= at {
+                    return;
+                }
             }
         }
     }

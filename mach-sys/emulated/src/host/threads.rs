@@ -3,12 +3,12 @@
 
 use super::exit::key;
 use super::fault::previous;
-use super::slot::inside;
+use super::slot::inside::{self, InKernel};
 use super::slot::owner::{self, Caller};
 use super::slot::region::{self, Slot, SlotId};
 use super::slot::{origin, watch_word};
 use super::sys::altstack::{self, Stack};
-use super::sys::mask::{self, ALL_MASK, How, Mask, SYNCHRONOUS_MASK};
+use super::sys::mask::{self, How, Mask, SYNCHRONOUS_MASK};
 use super::sys::thread::gettid;
 use core::sync::atomic::Ordering;
 
@@ -28,8 +28,22 @@ pub(crate) fn register() -> Result<SlotId, Exhausted> {
 #[cold]
 fn register_now() -> Result<SlotId, Exhausted> {
     let slot = find_or_wait(gettid())?;
-    // No handler runs while the slot changes hands.
-    let before = mask::change(How::Block, ALL_MASK);
+    {
+        // A signal handler that makes a kernel call registers the thread, too: none runs from here on until it is registered.
+        let _inside = InKernel::on(slot.header());
+        if inside::slot().is_none() {
+            claim(slot);
+        }
+    }
+    if altstack::registered().is_disabled() {
+        lend(slot);
+    }
+    prepare();
+    Ok(slot.id())
+}
+
+/// Makes a slot that was found by the calling thread's identifier the calling thread's.
+fn claim(slot: Slot) {
     owner::adopt(slot, Caller::Unregistered);
     let header = slot.header();
     let word_at = inside::note(slot.id(), header.owner());
@@ -38,12 +52,6 @@ fn register_now() -> Result<SlotId, Exhausted> {
     let this = unsafe { libc::pthread_self() };
     header.pthread.store(this, Ordering::Release);
     header.announces.store(key::arm(slot.id()), Ordering::Release);
-    mask::change(How::Set, before);
-    if altstack::registered().is_disabled() {
-        lend(slot);
-    }
-    prepare();
-    Ok(slot.id())
 }
 
 /// Finds or claims a slot, with some patience: a thread that was joined a moment ago may still be there.

@@ -58,10 +58,9 @@ impl Header {
         self.owner.store(owner.bits(), Ordering::Release);
     }
 
-    /// Clears the record for a new owner. Guards stay, and so do marks of the fault handler that is doing this.
+    /// Clears the record for a new owner. Guards stay, and so do marks of the fault handler or of the kernel call that is doing this:
+    /// no thread ends in either.
     pub(in crate::host) fn reset(&self) {
-        self.depth.store(0, Ordering::Relaxed);
-        self.held.store(0, Ordering::Relaxed);
         self.declined.set(0);
         self.announces.store(false, Ordering::Relaxed);
         self.exiting.store(false, Ordering::Relaxed);

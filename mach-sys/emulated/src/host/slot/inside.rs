@@ -64,7 +64,15 @@ pub(crate) struct InKernel {
 
 impl InKernel {
     pub(crate) fn enter() -> Self {
-        let header = slot().map(Slot::header);
+        Self::with(slot().map(Slot::header))
+    }
+
+    /// As [`enter`](Self::enter), for a thread that has not registered: with the header of the slot that its identifier found.
+    pub(in crate::host) fn on(header: &'static Header) -> Self {
+        Self::with(Some(header))
+    }
+
+    fn with(header: Option<&'static Header>) -> Self {
         if let Some(header) = header {
             // Only this thread and its own signal handlers look here: program order is all that matters.
             let depth = header.depth.load(Ordering::Relaxed);
