@@ -60,7 +60,7 @@ impl Delivery {
     ///
     /// A state of another machine's, whose flavor this kernel cannot deliver, does not compile; nor for the two below.
     ///
-    /// ```compile_fail
+    /// ```compile_fail,E0080
     /// use exc_server::Delivery;
     /// use mach_sys::thread_state::{arm_thread_state64_t, x86_thread_state64_t};
     ///

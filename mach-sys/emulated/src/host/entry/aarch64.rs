@@ -8,6 +8,8 @@ use super::entered::{CHAINED, Entered, MOVED, chained, entered};
 use super::extent::Extent;
 use super::locate::locate;
 use crate::host::slot::header::Restore;
+use crate::host::sys::altstack::Stack;
+use crate::host::sys::mask::SYNCHRONOUS_MASK;
 use core::arch::global_asm;
 use core::mem::offset_of;
 
@@ -96,12 +98,26 @@ global_asm!(
     "bl {locate}",
     "mov x24, x0",
     "cbz x1, 9f",
-    // Move, and register the new stack at once: whatever arrives before would start over the live frame.
+    // Move, then register the new stack. The five are blocked meanwhile: one that is sent between the two would start over the live
+    // frame.
     "orr x25, x25, {has_moved}",
-    "mov x0, x1",
-    "mov sp, x1",
+    "mov x5, x1",
+    "mov x0, xzr",
+    "adr x1, 20f",
+    "add x2, x5, {mask_before}",
+    "mov x3, #8",
+    "mov x8, {rt_sigprocmask}",
+    "svc 0",
+    "mov sp, x5",
+    "mov x0, x5",
     "mov x1, xzr",
     "mov x8, {sigaltstack}",
+    "svc 0",
+    "mov x0, #2",
+    "add x1, x5, {mask_before}",
+    "mov x2, xzr",
+    "mov x3, #8",
+    "mov x8, {rt_sigprocmask}",
     "svc 0",
     "9:",
     "stp xzr, xzr, [sp, #-16]!",
@@ -148,6 +164,9 @@ global_asm!(
     "mach_sys_sigreturn:",
     "mov x8, {rt_sigreturn}",
     "svc 0",
+    ".p2align 3",
+    "20:",
+    ".quad {synchronous}",
     // An ordinary call with three arguments, which may end in the handler before this one.
     ".p2align 4",
     ".type mach_sys_chained_entry, %function",
@@ -194,6 +213,8 @@ global_asm!(
     uc_sp = const 432,
     sigaltstack = const libc::SYS_sigaltstack,
     rt_sigprocmask = const libc::SYS_rt_sigprocmask,
+    mask_before = const size_of::<Stack>(),
+    synchronous = const SYNCHRONOUS_MASK,
 );
 
 const _: () = assert!(offset_of!(Restore, stack) == 0 && offset_of!(Entered, restore) == 48);

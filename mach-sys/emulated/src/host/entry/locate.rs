@@ -5,6 +5,7 @@ use super::entered::{BUSY, KNOWN};
 use crate::host::slot::{origin, owner};
 use crate::host::slot::region::{self, Slot};
 use crate::host::sys::altstack::Stack;
+use crate::host::sys::mask::Mask;
 use crate::host::sys::thread::gettid;
 
 /// Where the entry goes. In two registers.
@@ -12,7 +13,8 @@ use crate::host::sys::thread::gettid;
 pub(super) struct Place {
     /// The thread's slot, by address; 0 for none. With [`BUSY`] and [`KNOWN`].
     slot: usize,
-    /// The stack to move to: address of a `stack_t` that registers it, and the new stack pointer. 0: stay.
+    /// The stack to move to: address of a `stack_t` that registers it, with room for a mask behind it, and the new stack pointer.
+    /// 0: stay.
     stack: usize,
 }
 
@@ -27,8 +29,8 @@ impl Place {
     }
 
     fn move_to(slot: Slot, known: usize) -> Self {
-        // Room for the value, and the alignment of stacks.
-        const ROOM: usize = size_of::<Stack>().next_multiple_of(16);
+        // Room for the value and the mask behind it, and the alignment of stacks.
+        const ROOM: usize = (size_of::<Stack>() + size_of::<Mask>()).next_multiple_of(16);
         let private = slot.private_stack();
         let at = private.base + private.size - ROOM;
         // SAFETY: the top of the private part of the calling thread's slot, which nothing runs on: a handler there would be case 1.

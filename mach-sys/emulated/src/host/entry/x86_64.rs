@@ -8,6 +8,8 @@ use super::entered::{CHAINED, Entered, MOVED, chained, entered};
 use super::extent::Extent;
 use super::locate::locate;
 use crate::host::slot::header::Restore;
+use crate::host::sys::altstack::Stack;
+use crate::host::sys::mask::SYNCHRONOUS_MASK;
 use core::arch::global_asm;
 use core::mem::offset_of;
 
@@ -88,12 +90,26 @@ global_asm!(
     "mov r15, rax",
     "test rdx, rdx",
     "jz 9f",
-    // Move, and register the new stack at once: whatever arrives before would start over the live frame.
+    // Move, then register the new stack. The five are blocked meanwhile: one that is sent between the two would start over the live
+    // frame.
     "or ebp, {has_moved}",
-    "mov rdi, rdx",
+    "mov r8, rdx",
+    "xor edi, edi",
+    "lea rsi, [rip + 20f]",
+    "lea rdx, [r8 + {mask_before}]",
+    "mov r10d, 8",
+    "mov eax, {rt_sigprocmask}",
+    "syscall",
+    "mov rdi, r8",
     "xor esi, esi",
     "mov eax, {sigaltstack}",
-    "mov rsp, rdi",
+    "mov rsp, r8",
+    "syscall",
+    "mov edi, 2",
+    "lea rsi, [r8 + {mask_before}]",
+    "xor edx, edx",
+    "mov r10d, 8",
+    "mov eax, {rt_sigprocmask}",
     "syscall",
     "9:",
     "push 0",
@@ -141,6 +157,9 @@ global_asm!(
     "jmp rax",
     ".cfi_endproc",
     ".size mach_sys_fault_entry, . - mach_sys_fault_entry",
+    ".p2align 3",
+    "20:",
+    ".quad {synchronous}",
     // An ordinary call with three arguments, which may end in the handler before this one.
     ".p2align 4",
     ".type mach_sys_chained_entry, @function",
@@ -190,6 +209,8 @@ global_asm!(
     uc_trap = const 200,
     sigaltstack = const libc::SYS_sigaltstack,
     rt_sigprocmask = const libc::SYS_rt_sigprocmask,
+    mask_before = const size_of::<Stack>(),
+    synchronous = const SYNCHRONOUS_MASK,
 );
 
 const _: () = assert!(offset_of!(Restore, stack) == 0 && offset_of!(Entered, restore) == 48);
