@@ -81,6 +81,16 @@ fn set_up(config: Config) -> Result<&'static Process, &'static StartError> {
         // the lock, as it may be killed at any moment.
         return Err(&StartError::Forked);
     }
+    match PROCESS.get() {
+        Some(process) => process.as_ref(),
+        None => set_up_now(config),
+    }
+}
+
+#[cold]
+fn set_up_now(config: Config) -> Result<&'static Process, &'static StartError> {
+    // A signal handler that makes a kernel call would wait for the call that it interrupted, for ever.
+    let _inside = host::InKernel::enter();
     PROCESS.get_or_init(|| Process::new(config)).as_ref()
 }
 

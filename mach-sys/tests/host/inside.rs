@@ -1,7 +1,7 @@
 //! A thread knows that it is in the kernel: signals of the five that arrive while it may hold the lock are not served there.
 
 use crate::faults::Kind;
-use crate::support::{OwnStack, RawThread, dies, install, succeeds, test_name};
+use crate::support::{OwnStack, RawThread, dies, install, isolated, succeeds, test_name};
 use mach_sys::rights::{ReceiveRight, ThreadRight};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -326,5 +326,37 @@ mod steps {
                 "the steps around the kernel's are reported: {steps}"
             );
         });
+    }
+}
+
+static STARTING: AtomicBool = AtomicBool::new(false);
+static STARTED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn call_while_starting(_: i32) {
+    if STARTING.load(Ordering::SeqCst) && ThreadRight::current().is_err() {
+        WRONG.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+isolated! {
+    fn a_signal_handlers_call_does_not_wait_for_the_start_that_it_interrupts() {
+        install(libc::SIGUSR1, call_while_starting as *const (), 0, &[]);
+        // SAFETY: no preconditions.
+        let starter = unsafe { libc::pthread_self() };
+        let (tell, told) = std::sync::mpsc::channel();
+        let sender = std::thread::spawn(move || {
+            tell.send(()).expect("heard");
+            while !STARTED.load(Ordering::SeqCst) {
+                // SAFETY: the thread lives, and has a handler.
+                unsafe { libc::pthread_kill(starter, libc::SIGUSR1) };
+                std::thread::sleep(Duration::from_micros(20));
+            }
+        });
+        told.recv().expect("a sender");
+        STARTING.store(true, Ordering::SeqCst);
+        mach_sys::emulated::start().expect("started");
+        STARTED.store(true, Ordering::SeqCst);
+        sender.join().expect("the sender ended");
+        assert_eq!(WRONG.load(Ordering::SeqCst), 0);
     }
 }
