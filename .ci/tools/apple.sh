@@ -33,5 +33,10 @@ while read -r program; do
 done < <(grep -o '"executable":"[^"]*"' "$build" | cut -d '"' -f 4)
 [ ${#programs[@]} -gt 0 ] || die "nothing was linked"
 python3 "$tools/imports.py" "$SDKROOT/usr/lib/libSystem.tbd" "${programs[@]}"
+
+say "release: stripped, and every routine of assembly whole, here and in the programs above (the linker drops what nothing names)"
+python3 "$tools/test_whole.py"
+cargo build --locked --release --workspace --target "$triple"
+python3 "$tools/whole.py" llvm-objdump-19 "$CARGO_TARGET_DIR/$triple/release/main-job" "${programs[@]}"
 # Unattended, nothing is built twice, and the next target needs the room.
 if [ -n "${CI-}" ]; then rm -rf "${CARGO_TARGET_DIR:?}/$triple"; fi

@@ -2,6 +2,7 @@
 
 use super::Kind;
 use core::arch::global_asm;
+use core::ptr::{null, null_mut};
 use mach_sys::thread_state::x86_thread_state64_t;
 
 /// All registers but rsp and rip.
@@ -128,13 +129,17 @@ fn avx() -> bool {
     std::arch::is_x86_feature_detected!("avx")
 }
 
-// rdi: registers to load; rsi: where to store. Both spellings of each name: Mach-O puts an underscore before C names.
+// rdi: registers to load; rsi: where to store, or null to be told the instruction's address. Both spellings of each name: Mach-O puts
+// an underscore before C names. No global label stands within a routine: Mach-O's linker cuts there, and drops what nobody names.
 global_asm!(
     ".macro examples_begin name, wide",
     ".p2align 4",
     ".globl examples_\\name\\()_\\wide, _examples_\\name\\()_\\wide",
     "examples_\\name\\()_\\wide:",
     "_examples_\\name\\()_\\wide:",
+    "lea rax, [rip + 7f]",
+    "test rsi, rsi",
+    "jz 8f",
     "push rbp",
     "push rbx",
     "push r12",
@@ -164,9 +169,7 @@ global_asm!(
     "mov r14, [rdi + 104]",
     "mov r15, [rdi + 112]",
     "mov rdi, [rdi + 40]",
-    ".globl examples_\\name\\()_\\wide\\()_at, _examples_\\name\\()_\\wide\\()_at",
-    "examples_\\name\\()_\\wide\\()_at:",
-    "_examples_\\name\\()_\\wide\\()_at:",
+    "7:",
     ".endm",
     ".macro examples_end wide",
     "pushfq",
@@ -203,6 +206,7 @@ global_asm!(
     "pop r12",
     "pop rbx",
     "pop rbp",
+    "8:",
     "ret",
     ".endm",
     ".macro examples_routines wide",
@@ -226,57 +230,49 @@ global_asm!(
     "examples_routines 1",
 );
 
-type Routine = unsafe extern "C" fn(*const Registers, *mut Registers);
+type Routine = unsafe extern "C" fn(load: *const Registers, store: *mut Registers) -> u64;
 
 macro_rules! routines {
-    ($($narrow:ident $narrow_at:ident $wide:ident $wide_at:ident;)*) => {
+    ($($name:ident)*) => {
         unsafe extern "C" {
-            $(
-                fn $narrow(load: *const Registers, store: *mut Registers);
-                fn $narrow_at();
-                fn $wide(load: *const Registers, store: *mut Registers);
-                fn $wide_at();
-            )*
+            $(fn $name(load: *const Registers, store: *mut Registers) -> u64;)*
         }
     };
 }
 
 routines! {
-    examples_load_0 examples_load_0_at examples_load_1 examples_load_1_at;
-    examples_store_0 examples_store_0_at examples_store_1 examples_store_1_at;
-    examples_divide_0 examples_divide_0_at examples_divide_1 examples_divide_1_at;
-    examples_illegal_0 examples_illegal_0_at examples_illegal_1 examples_illegal_1_at;
-    examples_breakpoint_0 examples_breakpoint_0_at examples_breakpoint_1 examples_breakpoint_1_at;
+    examples_load_0 examples_load_1
+    examples_store_0 examples_store_1
+    examples_divide_0 examples_divide_1
+    examples_illegal_0 examples_illegal_1
+    examples_breakpoint_0 examples_breakpoint_1
 }
 
-/// The routine of a kind, and its instruction's place.
-fn routine(kind: Kind) -> (Routine, unsafe extern "C" fn()) {
+fn routine(kind: Kind) -> Routine {
     match (kind, avx()) {
-        (Kind::ReadUnmapped, false) => (examples_load_0, examples_load_0_at),
-        (Kind::ReadUnmapped, true) => (examples_load_1, examples_load_1_at),
-        (Kind::WriteUnmapped | Kind::WriteGuarded, false) => {
-            (examples_store_0, examples_store_0_at)
-        }
-        (Kind::WriteUnmapped | Kind::WriteGuarded, true) => (examples_store_1, examples_store_1_at),
-        (Kind::Divide, false) => (examples_divide_0, examples_divide_0_at),
-        (Kind::Divide, true) => (examples_divide_1, examples_divide_1_at),
-        (Kind::Illegal, false) => (examples_illegal_0, examples_illegal_0_at),
-        (Kind::Illegal, true) => (examples_illegal_1, examples_illegal_1_at),
-        (Kind::Breakpoint, false) => (examples_breakpoint_0, examples_breakpoint_0_at),
-        (Kind::Breakpoint, true) => (examples_breakpoint_1, examples_breakpoint_1_at),
+        (Kind::ReadUnmapped, false) => examples_load_0,
+        (Kind::ReadUnmapped, true) => examples_load_1,
+        (Kind::WriteUnmapped | Kind::WriteGuarded, false) => examples_store_0,
+        (Kind::WriteUnmapped | Kind::WriteGuarded, true) => examples_store_1,
+        (Kind::Divide, false) => examples_divide_0,
+        (Kind::Divide, true) => examples_divide_1,
+        (Kind::Illegal, false) => examples_illegal_0,
+        (Kind::Illegal, true) => examples_illegal_1,
+        (Kind::Breakpoint, false) => examples_breakpoint_0,
+        (Kind::Breakpoint, true) => examples_breakpoint_1,
     }
 }
 
 pub(super) unsafe fn run(kind: Kind, registers: &Registers) -> Registers {
     let mut after = *registers;
-    let (routine, _) = routine(kind);
     // SAFETY: the routine loads from one value and stores to the other; the rest is the caller's promise.
-    unsafe { routine(registers, &mut after) };
+    unsafe { routine(kind)(registers, &mut after) };
     after
 }
 
 pub(super) fn pc(kind: Kind) -> u64 {
-    let (_, at) = routine(kind);
+    // SAFETY: with nowhere to store, the routine only tells where its instruction is.
+    let at = unsafe { routine(kind)(null(), null_mut()) };
     // A breakpoint is reported behind its one byte.
-    at as usize as u64 + u64::from(matches!(kind, Kind::Breakpoint))
+    at + u64::from(matches!(kind, Kind::Breakpoint))
 }
