@@ -110,7 +110,10 @@ fn on_managed_threads(body: fn()) {
         .spawn(round)
         .expect("a thread")
         .join()
-        .expect("joined");
+        .expect("joined")
+        .exit
+        .returned()
+        .expect("it returned");
     let other = manager.clone();
     std::thread::spawn(move || {
         let _attached = other.attach().expect("attached");

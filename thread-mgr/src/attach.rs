@@ -1,4 +1,4 @@
-//! Threads that the manager did not start.
+//! Attaches threads that the manager did not start.
 
 use crate::error::AttachError;
 use crate::exit::{self, Managed};
@@ -12,8 +12,30 @@ use exc_server::Server;
 use mach_sys::kernel::system::{self, FaultReadiness};
 use std::sync::Arc;
 
-/// The attached calling thread. Detaching gives it back as it was: its exception ports, alternate signal stack and signal mask.
-/// Dropping detaches; a thread that ends while it is attached ends in the one order, as a started one does.
+/// Keeps the calling thread attached to a manager. Detaching puts back what the thread had: its exception ports, alternate signal stack and
+/// signal mask. Dropping detaches. A thread that exits while it is attached is shut down in the same order as a started one.
+///
+/// ```
+/// # use core::ffi::c_int;
+/// # use thread_mgr::mach_sys::darwin::{siginfo_t, ucontext_t};
+/// use thread_mgr::Manager;
+/// # unsafe extern "C" fn handler(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t) {}
+/// # let manager = Manager::builder(unsafe { thread_mgr::signal_redirect::Entry::new(handler) }).build()?;
+///
+/// let attached = manager.attach()?;
+/// // Here the thread's faults are sent to the manager's handler.
+/// let report = attached.detach().ok_or("the thread has exited already")?;
+/// println!("previous exception ports: {}", report.restored?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// It stays on its thread:
+///
+/// ```compile_fail,E0277
+/// # fn moved(attached: thread_mgr::Attached) {
+/// std::thread::spawn(move || drop(attached));
+/// # }
+/// ```
 #[must_use = "dropping it detaches the thread"]
 pub struct Attached {
     /// `None` once it is undone.
@@ -49,8 +71,8 @@ impl Attached {
         }
     }
 
-    /// Detaches the thread, and returns what was found. `None` if the thread's end came first (its last destructors own this value), and
-    /// in the child of a fork, which has none of the ports.
+    /// Detaches the thread, and returns what was found. `None` if the thread's shutdown came first, because one of its last destructors
+    /// owns this value, and in the child of a fork, which has none of the ports.
     pub fn detach(mut self) -> Option<ShutdownReport> {
         let report = self.let_go();
         core::mem::forget(self);

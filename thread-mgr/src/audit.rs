@@ -1,22 +1,34 @@
-//! Leak checks: the task's port names before and after.
+//! Compares the task's port names before and after.
 
 use core::fmt;
 use core::time::Duration;
 use mach_sys::rights::{Census, CensusError, ThreadRight};
 use std::time::Instant;
 
-/// A census to compare with.
+/// Remembers a census of the task's port names, to compare with later.
 ///
 /// Compare with the start, never with absolute numbers: the main thread's and the task's own names may start with two references.
+///
+/// ```
+/// use std::time::Duration;
+/// use thread_mgr::Audit;
+///
+/// let audit = Audit::start()?;
+/// // Start and join threads here.
+/// let left = audit.settle(Duration::from_secs(1))?;
+/// assert!(left.is_zero(), "{left}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Audit {
     start: Census,
 }
 
-/// How much more, or less, than at the start.
+/// Tells how many more names and references there are than at the start; fewer, if a number is negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Difference {
-    /// Names.
+    /// Port names of any kind.
     pub names: i64,
     /// User references on send rights.
     pub send_references: i64,
@@ -30,7 +42,7 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Returns whether all is as it was.
+    /// Returns whether every number is 0.
     #[must_use]
     pub fn is_zero(&self) -> bool {
         *self == Self::default()
@@ -52,10 +64,10 @@ impl fmt::Display for Difference {
 }
 
 impl Audit {
-    /// Starts here.
+    /// Takes the census to compare with.
     ///
     /// # Errors
-    /// The names could not be listed.
+    /// [`CensusError`]: the kernel could not list the names.
     pub fn start() -> Result<Self, CensusError> {
         // The calling thread's own name, which the emulated kernel makes when it first hears of the thread, belongs to the start.
         let itself = ThreadRight::current();
@@ -72,7 +84,7 @@ impl Audit {
     /// Returns what is different now.
     ///
     /// # Errors
-    /// The names could not be listed.
+    /// [`CensusError`]: the kernel could not list the names.
     pub fn difference(&self) -> Result<Difference, CensusError> {
         let now = Census::take()?;
         let count = |now: u64, then: u64| now as i64 - then as i64;
@@ -85,11 +97,11 @@ impl Audit {
         })
     }
 
-    /// Waits, at most so long, until all is as it was: after a thread's join the name of its port may live on for a moment. Returns
-    /// the last difference.
+    /// Waits until nothing is different, at most `limit`, and returns the last difference. After a thread was joined, the name of its port
+    /// may live on for a moment. A limit that no clock reaches waits without limit.
     ///
     /// # Errors
-    /// The names could not be listed.
+    /// [`CensusError`]: the kernel could not list the names.
     pub fn settle(&self, limit: Duration) -> Result<Difference, CensusError> {
         // A limit that no clock can tell is none.
         let deadline = Instant::now().checked_add(limit);

@@ -1,29 +1,39 @@
-//! A thread's emergency stack: where a handler runs when the stack pointer is none.
+//! A thread's emergency stack, for handlers that cannot run, or shall not run, on the interrupted one.
 #![allow(unsafe_code)]
 
 use core::ops::Range;
 use mach_sys::kernel::system;
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Bytes of the stack; only touched pages count.
-const SIZE: usize = 128 * 1024;
+/// The size in bytes by default; only touched pages count.
+pub(crate) const DEFAULT_SIZE: usize = 128 * 1024;
+/// The smallest size in bytes: a frame with AVX-512's registers takes some 5 KiB.
+pub(crate) const SMALLEST: usize = 32 * 1024;
 
 /// A mapping with a guard page below. Unmapped when it is dropped.
 #[derive(Debug)]
 pub(crate) struct EmergencyStack {
     base: usize,
     guard: usize,
+    size: usize,
 }
 
 impl EmergencyStack {
-    pub(crate) fn new() -> Result<Self, i32> {
+    /// Maps a stack of at least so many bytes.
+    pub(crate) fn new(size: usize) -> io::Result<Self> {
         let guard = system::page_size();
-        let errno = || std::io::Error::last_os_error().raw_os_error().unwrap_or(0);
+        let no_memory = || io::Error::from_raw_os_error(libc::ENOMEM);
+        let size = size
+            .max(SMALLEST)
+            .checked_next_multiple_of(guard)
+            .ok_or_else(no_memory)?;
+        let whole = size.checked_add(guard).ok_or_else(no_memory)?;
         // SAFETY: a new private mapping at an address of the host's choice touches no existing memory.
         let base = unsafe {
             libc::mmap(
                 core::ptr::null_mut(),
-                guard + SIZE,
+                whole,
                 libc::PROT_READ | libc::PROT_WRITE,
                 libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_NORESERVE,
                 -1,
@@ -31,22 +41,23 @@ impl EmergencyStack {
             )
         };
         if base == libc::MAP_FAILED {
-            return Err(errno());
+            return Err(io::Error::last_os_error());
         }
         let stack = Self {
             base: base as usize,
             guard,
+            size,
         };
         // SAFETY: the lowest page of our own mapping.
         match unsafe { libc::mprotect(base, guard, libc::PROT_NONE) } {
             0 => Ok(stack),
-            _ => Err(errno()),
+            _ => Err(io::Error::last_os_error()),
         }
     }
 
     pub(crate) fn range(&self) -> Range<u64> {
         let start = self.base + self.guard;
-        start as u64..(start + SIZE) as u64
+        start as u64..(start + self.size) as u64
     }
 
     /// Bytes of the guard below it.
@@ -65,13 +76,15 @@ impl EmergencyStack {
 impl Drop for EmergencyStack {
     fn drop(&mut self) {
         // SAFETY: the mapping is this value's; the thread whose stack it was is past its last redirect.
-        unsafe { libc::munmap(self.base as *mut libc::c_void, self.guard + SIZE) };
+        unsafe { libc::munmap(self.base as *mut libc::c_void, self.guard + self.size) };
     }
 }
 
 /// Stacks of threads that ended, kept for the next ones: a mapping made and unmade costs as much as a good part of a thread.
 #[derive(Debug)]
 pub(crate) struct Stacks {
+    /// Bytes of each.
+    size: usize,
     idle: Mutex<Vec<EmergencyStack>>,
 }
 
@@ -79,16 +92,17 @@ pub(crate) struct Stacks {
 const KEPT: usize = 64;
 
 impl Stacks {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(size: usize) -> Self {
         Self {
+            size,
             // Room for all that are kept: giving one back is part of a thread's end, which allocates nothing.
             idle: Mutex::new(Vec::with_capacity(KEPT)),
         }
     }
 
-    pub(crate) fn take(&self) -> Result<EmergencyStack, i32> {
+    pub(crate) fn take(&self) -> io::Result<EmergencyStack> {
         let idle = self.idle().pop();
-        idle.map_or_else(EmergencyStack::new, Ok)
+        idle.map_or_else(|| EmergencyStack::new(self.size), Ok)
     }
 
     /// Gives back a stack that no thread uses any more.
@@ -111,9 +125,9 @@ mod tests {
 
     #[test]
     fn a_stack_is_writable_from_end_to_end_and_guarded_below() {
-        let stack = EmergencyStack::new().expect("a stack");
+        let stack = EmergencyStack::new(DEFAULT_SIZE).expect("a stack");
         let range = stack.range();
-        assert_eq!(range.end - range.start, SIZE as u64);
+        assert_eq!(range.end - range.start, DEFAULT_SIZE as u64);
         assert!(!stack.is_in_use(), "this thread has another");
         for at in [range.start, range.end - 1] {
             // SAFETY: inside the stack, which no other code knows.
@@ -135,8 +149,20 @@ mod tests {
     }
 
     #[test]
+    fn a_size_is_whole_pages_and_what_no_host_has_is_an_error() {
+        let small = EmergencyStack::new(1).expect("a stack").range();
+        assert!(small.end - small.start >= SMALLEST as u64);
+        let odd = EmergencyStack::new(100_001).expect("a stack").range();
+        assert!(odd.end - odd.start >= 100_001);
+        assert_eq!((odd.end - odd.start) % system::page_size() as u64, 0);
+        for size in [usize::MAX, usize::MAX - 8192, usize::MAX / 2] {
+            assert!(EmergencyStack::new(size).is_err(), "{size}");
+        }
+    }
+
+    #[test]
     fn stacks_are_used_again_and_not_hoarded() {
-        let stacks = Stacks::new();
+        let stacks = Stacks::new(DEFAULT_SIZE);
         let first = stacks.take().expect("a stack");
         let place = first.range();
         stacks.give_back(first);

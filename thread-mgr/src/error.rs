@@ -1,118 +1,273 @@
-//! What can go wrong: each error says what was attempted and what the system answered.
+//! Errors. Each says what was attempted; what the system answered is its source.
 
+use crate::panicked::Panicked;
 use exc_server::RouteError;
 use mach_sys::exception::ExceptionMask;
 use mach_sys::kern_return::KernError;
+use std::io;
 
-/// A manager could not be made.
+/// A manager could not be built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A redirected handler comes back by a trap, whose exception the mask must have.
+    /// The mask lacks the exceptions that a handler returns by.
     #[error("a handler that returns needs {needed} in the mask, which is {mask}")]
     ReturnTrap {
-        /// What the way back needs on this machine.
+        /// The exceptions that a handler returns by on this machine ([`Machine::RETURN_MASK`](signal_redirect::Machine::RETURN_MASK)).
         needed: ExceptionMask,
-        /// What was asked for.
+        /// The mask that was set.
         mask: ExceptionMask,
     },
     /// The exception server did not start.
-    #[error("starting the exception server")]
+    #[error("the exception server did not start")]
     Server(#[from] exc_server::ServerStartError),
-    /// The key that announces the end of threads could not be made.
-    #[error("making the thread-specific-data key: error {0}")]
-    Key(i32),
+    /// The key whose destructor runs when a thread exits could not be created (`pthread_key_create`).
+    #[error("the key for the exit destructor could not be created")]
+    Key(#[source] io::Error),
 }
 
-/// A thread could not be taken in.
+/// A thread could not be attached.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttachError {
-    /// It is managed already.
+    /// The thread is managed already, by this manager or another.
     #[error("the thread is managed already")]
     Already,
-    /// It is the thread of an exception server, this manager's or another: it cannot answer its own exceptions.
+    /// The thread is an exception server's, this manager's or another: it cannot answer its own exceptions.
     #[error("the thread is an exception server's own")]
     ServerThread,
-    /// The calling process is a child of the one that made the manager, by fork.
+    /// The calling process is a child, by fork, of the one that built the manager.
     #[error("the manager belongs to the parent process")]
     Forked,
-    /// Its kernel port could not be named.
-    #[error("naming the thread's kernel port: {0}")]
+    /// The thread's kernel port has no name.
+    #[error("the thread's kernel port could not be named: {0}")]
     Right(KernError),
-    /// No memory for its emergency stack.
-    #[error("mapping the emergency stack: errno {0}")]
-    Stack(i32),
-    /// All places for managed threads are taken.
+    /// The emergency stack could not be mapped (`mmap`, `mprotect`).
+    #[error("the emergency stack could not be mapped")]
+    Stack(#[source] io::Error),
+    /// The manager has 65536 threads, and room for no more.
     #[error("the manager has as many threads as it can")]
     Full,
-    /// Its exceptions could not be routed.
-    #[error("routing the thread's exceptions")]
+    /// The thread's exceptions could not be routed to the server.
+    #[error("the thread's exceptions could not be routed")]
     Route(#[from] RouteError),
-    /// The exit destructor could not be registered.
-    #[error("registering the thread's exit destructor: error {0}")]
-    Hook(i32),
+    /// The exit destructor could not be registered (`pthread_setspecific`).
+    #[error("the thread's exit destructor could not be registered")]
+    Hook(#[source] io::Error),
 }
 
 /// A thread could not be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpawnError {
-    /// The host refused the thread.
-    #[error("creating the thread: error {0}")]
-    Create(i32),
-    /// The stack size is not one that the host takes.
-    #[error("a stack of {size} bytes: error {error}")]
+    /// The host could not create the thread (`pthread_create`).
+    #[error("the thread could not be created")]
+    Create(#[source] io::Error),
+    /// The host cannot provide a stack of this size.
+    #[error("a stack of {size} bytes cannot be provided")]
     StackSize {
-        /// What was asked for.
+        /// The size that was set, in bytes.
         size: usize,
-        /// The host's answer.
-        error: i32,
+        /// The host's error.
+        source: io::Error,
     },
-    /// The calling process is a child of the one that made the manager, by fork.
+    /// The calling process is a child, by fork, of the one that built the manager.
     #[error("the manager belongs to the parent process")]
     Forked,
-    /// The thread ran, could not be taken in, and ended without running its body.
-    #[error("taking the new thread in")]
+    /// The thread ran, could not be attached, and exited without running its body.
+    #[error("the new thread could not be attached")]
     Attach(#[from] AttachError),
 }
 
-/// A thread could not be joined. In every case the handle is gone; a thread that still runs is detached, and its resources are freed when
-/// it ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// A thread could not be joined, or it panicked. In every case the handle is gone; a thread that still runs is detached, and its
+/// resources are freed when it exits.
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JoinError {
-    /// A thread cannot wait for its own end.
+    /// The thread's body panicked. The thread has exited, and [`Panicked`] has its payload and its report.
+    #[error(transparent)]
+    Panicked(Box<Panicked>),
+    /// The calling thread is the thread to join.
     #[error("a thread cannot join itself")]
     Itself,
-    /// The thread is waiting for the calling one to end, directly or over other threads, so that all would wait for ever.
-    #[error("the thread is waiting for the calling one to end")]
+    /// The thread is waiting for the calling one to exit, directly or through other threads, so that all would wait for ever.
+    #[error("the thread is waiting for the calling one to exit")]
     Deadlock,
-    /// An exception server's thread cannot wait: the other thread may need it to answer an exception.
+    /// The calling thread is an exception server's: the other thread may need it to answer an exception.
     #[error("an exception server's thread cannot join")]
     ServerThread,
-    /// The host refused with this error number.
-    #[error("joining the thread: error {0}")]
-    Host(i32),
-    /// The thread ended and left no result.
+    /// The host refused (`pthread_join`).
+    #[error("the thread could not be joined")]
+    Host(#[source] io::Error),
+    /// The thread exited and left no result, for example because its body called `pthread_exit`.
     #[error("the thread left no result")]
     NoResult,
-    /// The calling process is a child of the one that started the thread, by fork: the thread is not there.
+    /// The calling process is a child, by fork, of the one that started the thread: it does not have that thread.
     #[error("the thread belongs to the parent process")]
     Forked,
 }
 
-/// A thread cannot be ended here.
+/// The calling thread cannot be ended by [`exit_now`](crate::exit_now).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExitError {
     /// The calling thread is not managed.
     #[error("the calling thread is not managed")]
     NotManaged,
-    /// The manager did not start it: only its owner can end it.
+    /// The calling thread was attached, not started, by its manager: only its owner can end it.
     #[error("the calling thread was attached, not started, by the manager")]
     Attached,
-    /// Its body has returned: the thread is in its destructors, on its way out.
-    #[error("the calling thread is ending already")]
+    /// The thread's body has returned: its destructors are running.
+    #[error("the calling thread is exiting already")]
     Ending,
+}
+
+impl BuildError {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    #[must_use]
+    pub const fn code(&self) -> u32 {
+        match self {
+            Self::ReturnTrap { .. } => 0x6001,
+            Self::Server(_) => 0x6002,
+            Self::Key(_) => 0x6003,
+        }
+    }
+}
+
+impl AttachError {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    #[must_use]
+    pub const fn code(&self) -> u32 {
+        match self {
+            Self::Already => 0x6101,
+            Self::ServerThread => 0x6102,
+            Self::Forked => 0x6103,
+            Self::Right(_) => 0x6104,
+            Self::Stack(_) => 0x6105,
+            Self::Full => 0x6106,
+            Self::Route(_) => 0x6107,
+            Self::Hook(_) => 0x6108,
+        }
+    }
+}
+
+impl SpawnError {
+    /// Returns the stable numeric code of this error, for callers in C; that of its cause for [`Attach`](Self::Attach). A code never
+    /// changes its meaning.
+    #[must_use]
+    pub const fn code(&self) -> u32 {
+        match self {
+            Self::Create(_) => 0x6201,
+            Self::StackSize { .. } => 0x6202,
+            Self::Forked => 0x6203,
+            Self::Attach(error) => error.code(),
+        }
+    }
+}
+
+impl JoinError {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    #[must_use]
+    pub const fn code(&self) -> u32 {
+        match self {
+            Self::Panicked(_) => 0x6301,
+            Self::Itself => 0x6302,
+            Self::Deadlock => 0x6303,
+            Self::ServerThread => 0x6304,
+            Self::Host(_) => 0x6305,
+            Self::NoResult => 0x6306,
+            Self::Forked => 0x6307,
+        }
+    }
+}
+
+impl ExitError {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    #[must_use]
+    pub const fn code(&self) -> u32 {
+        match self {
+            Self::NotManaged => 0x6401,
+            Self::Attached => 0x6402,
+            Self::Ending => 0x6403,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::error::Error;
+
+    fn refused() -> io::Error {
+        io::Error::from_raw_os_error(libc::EINVAL)
+    }
+
+    fn panicked() -> JoinError {
+        JoinError::Panicked(Box::new(Panicked::new(Box::new("no more"), None)))
+    }
+
+    /// Every error with its code.
+    fn all() -> Vec<(Box<dyn Error>, u32, u32)> {
+        let mask = ExceptionMask::BAD_ACCESS;
+        let mut all: Vec<(Box<dyn Error>, u32, u32)> = Vec::new();
+        macro_rules! push {
+            ($($error:expr => $code:literal,)*) => {
+                $({ let error = $error; let code = error.code(); all.push((Box::new(error), code, $code)); })*
+            };
+        }
+        push! {
+            BuildError::ReturnTrap { needed: mask, mask } => 0x6001,
+            BuildError::Server(exc_server::ServerStartError::Thread(refused())) => 0x6002,
+            BuildError::Key(refused()) => 0x6003,
+            AttachError::Already => 0x6101,
+            AttachError::ServerThread => 0x6102,
+            AttachError::Forked => 0x6103,
+            AttachError::Right(KernError::RESOURCE_SHORTAGE) => 0x6104,
+            AttachError::Stack(refused()) => 0x6105,
+            AttachError::Full => 0x6106,
+            AttachError::Route(RouteError::Stopped) => 0x6107,
+            AttachError::Hook(refused()) => 0x6108,
+            SpawnError::Create(refused()) => 0x6201,
+            SpawnError::StackSize { size: 1, source: refused() } => 0x6202,
+            SpawnError::Forked => 0x6203,
+            SpawnError::Attach(AttachError::Full) => 0x6106,
+            panicked() => 0x6301,
+            JoinError::Itself => 0x6302,
+            JoinError::Deadlock => 0x6303,
+            JoinError::ServerThread => 0x6304,
+            JoinError::Host(refused()) => 0x6305,
+            JoinError::NoResult => 0x6306,
+            JoinError::Forked => 0x6307,
+            ExitError::NotManaged => 0x6401,
+            ExitError::Attached => 0x6402,
+            ExitError::Ending => 0x6403,
+        }
+        all
+    }
+
+    #[test]
+    fn codes_never_change() {
+        for (error, code, expected) in all() {
+            assert_eq!(code, expected, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_cause_is_the_source_and_not_in_the_text() {
+        for (error, ..) in all() {
+            if let Some(cause) = error.source() {
+                assert!(!error.to_string().contains(&cause.to_string()), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn errors_travel_between_threads() {
+        fn travels<T: Send + Sync + 'static>() {}
+        travels::<BuildError>();
+        travels::<AttachError>();
+        travels::<SpawnError>();
+        travels::<JoinError>();
+        travels::<ExitError>();
+    }
 }

@@ -1,4 +1,4 @@
-//! The last pass: where a managed thread's end begins, and how it is brought about early.
+//! The last pass of destructors, in which a managed thread is shut down, and the way to end a thread early.
 #![allow(unsafe_code)]
 
 use crate::entry::WayBack;
@@ -9,6 +9,7 @@ use crate::slot::Slot;
 use core::cell::Cell;
 use core::convert::Infallible;
 use core::ffi::c_void;
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -19,9 +20,9 @@ const PASSES: u32 = 4;
 static KEY: AtomicUsize = AtomicUsize::new(0);
 
 /// Makes the key; once in the process.
-pub(crate) fn make_key() -> Result<(), i32> {
+pub(crate) fn make_key() -> io::Result<()> {
     static MADE: OnceLock<Result<(), i32>> = OnceLock::new();
-    *MADE.get_or_init(|| {
+    let made = MADE.get_or_init(|| {
         let mut key = 0;
         // SAFETY: the key goes to a local variable; the destructor is a function for as long as the process lives.
         match unsafe { libc::pthread_key_create(&mut key, Some(destructor)) } {
@@ -31,7 +32,8 @@ pub(crate) fn make_key() -> Result<(), i32> {
             }
             error => Err(error),
         }
-    })
+    });
+    made.map_err(io::Error::from_raw_os_error)
 }
 
 /// A managed thread, as itself sees it. Reached through the key only, hence by its own thread only; no Rust thread-local, which
@@ -87,7 +89,7 @@ impl Managed {
 }
 
 /// Makes the calling thread a managed one; its end comes with its thread-specific data. A thread that cannot be hooked is let go.
-pub(crate) fn adopt(managed: Box<Managed>) -> Result<*const Managed, i32> {
+pub(crate) fn adopt(managed: Box<Managed>) -> io::Result<*const Managed> {
     let pointer = Box::into_raw(managed);
     match set(pointer) {
         Ok(()) => Ok(pointer),
@@ -95,7 +97,7 @@ pub(crate) fn adopt(managed: Box<Managed>) -> Result<*const Managed, i32> {
             // SAFETY: the pointer came out of the box just now, and no other code has it.
             let managed = unsafe { Box::from_raw(pointer) };
             let _ = managed.take_end().and_then(Running::detach);
-            Err(error)
+            Err(io::Error::from_raw_os_error(error))
         }
     }
 }
@@ -158,13 +160,13 @@ unsafe extern "C" fn destructor(value: *mut c_void) {
     }
 }
 
-/// Ends the calling managed thread right here: control goes back to the thread's entry, which returns into `pthread_exit`. Destructors
-/// of thread-specific data run as ever. The frames between here and the entry are skipped, as by `longjmp`: nothing in them is dropped,
+/// Ends the calling managed thread with `value`: control returns to the thread's entry, which returns into `pthread_exit`. Destructors
+/// of thread-specific data run as usual. The frames between here and the entry are skipped, as by `longjmp`: nothing in them is dropped,
 /// and their memory is used again at once.
 ///
 /// ```
 /// # use core::ffi::c_int;
-/// # use mach_sys::darwin::{siginfo_t, ucontext_t};
+/// # use thread_mgr::mach_sys::darwin::{siginfo_t, ucontext_t};
 /// use thread_mgr::{Exit, Manager, exit_now};
 ///
 /// /// Ends the thread from the middle of a computation that owns nothing.
@@ -183,7 +185,7 @@ unsafe extern "C" fn destructor(value: *mut c_void) {
 /// }
 ///
 /// # unsafe extern "C" fn handler(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t) {}
-/// # let manager = Manager::builder(unsafe { signal_redirect::Entry::new(handler) }).build()?;
+/// # let manager = Manager::builder(unsafe { thread_mgr::signal_redirect::Entry::new(handler) }).build()?;
 /// static NUMBERS: [u64; 2] = [u64::MAX, 1];
 /// let ended = manager.spawn(|| sum_or_end(&NUMBERS))?.join()?;
 /// assert!(matches!(ended.exit, Exit::Exited(7)));
@@ -191,8 +193,10 @@ unsafe extern "C" fn destructor(value: *mut c_void) {
 /// ```
 ///
 /// # Errors
-/// The calling thread is not one that a manager started ([`ExitError::NotManaged`], [`ExitError::Attached`]), or its body has returned
-/// already ([`ExitError::Ending`]). Then nothing happened.
+/// - [`ExitError::NotManaged`], [`ExitError::Attached`]: the calling thread is not one that a manager started.
+/// - [`ExitError::Ending`]: the thread's body has returned already.
+///
+/// Nothing happened then.
 ///
 /// # Safety
 /// The call skips every frame from the caller up to and including the closure that the thread was started with. That must be sound for
@@ -216,6 +220,7 @@ unsafe extern "C" fn destructor(value: *mut c_void) {
 ///   `pthread_cleanup_push` that was not popped, no frame on another stack (a coroutine, a fiber, an alternate signal stack in
 ///   use: a signal handler of the host may not call this). A handler that the manager redirected the thread to may: what it
 ///   interrupted is skipped as well, and has to meet all of this at the interrupted instruction, locks of the C library included.
+#[doc(alias = "pthread_exit")]
 pub unsafe fn exit_now(value: usize) -> Result<Infallible, ExitError> {
     let spawned = with_current(|managed| managed.spawned().map(core::ptr::from_ref))
         .ok_or(ExitError::NotManaged)?

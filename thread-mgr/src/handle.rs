@@ -1,12 +1,14 @@
-//! The owner of a started thread.
+//! Owns a started thread.
 #![allow(unsafe_code)]
 
 use crate::error::JoinError;
 use crate::outcome::{Ended, Shared};
+use crate::panicked::Panicked;
 use crate::waiting::Waiting;
 use core::fmt;
 use exc_server::Server;
 use mach_sys::kernel::system::Origin;
+use std::io;
 use std::sync::Arc;
 
 /// Owns a started thread. Dropping the handle detaches the thread; its result and report are lost. In the child of a fork it does
@@ -39,16 +41,24 @@ impl<T> Handle<T> {
     }
 
     /// Returns the thread's 64-bit identifier.
+    #[doc(alias = "pthread_threadid_np")]
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
     }
 
-    /// Waits for the thread's end. The kernel's own part of it may take a moment longer: the name of its port may live on.
+    /// Waits until the thread has exited. Its kernel port may keep its name a moment longer.
     ///
     /// # Errors
-    /// Called on the thread itself, by a thread whose end it waits for, on an exception server's thread, or in the child of a fork. The thread
-    /// is detached then, as if the handle had been dropped.
+    /// - [`JoinError::Panicked`]: the thread's body panicked. The error has the payload and the report.
+    /// - [`JoinError::NoResult`]: the thread exited and left no result.
+    /// - [`JoinError::Itself`], [`JoinError::Deadlock`]: the calling thread is the thread to join, or that thread is waiting for it.
+    /// - [`JoinError::ServerThread`]: the calling thread is an exception server's.
+    /// - [`JoinError::Host`]: the host refused.
+    /// - [`JoinError::Forked`]: this is the child of a fork, which does not have the thread.
+    ///
+    /// In the last five cases the thread is detached, as if the handle had been dropped.
+    #[doc(alias = "pthread_join")]
     pub fn join(mut self) -> Result<Ended<T>, JoinError> {
         if !self.process.is_current() {
             return Err(JoinError::Forked);
@@ -72,11 +82,16 @@ impl<T> Handle<T> {
         match error {
             0 => {}
             libc::EDEADLK => return Err(JoinError::Deadlock),
-            error => return Err(JoinError::Host(error)),
+            error => return Err(JoinError::Host(io::Error::from_raw_os_error(error))),
         }
-        let exit = self.shared.exit.take().ok_or(JoinError::NoResult)?;
+        let left = self.shared.exit.take().ok_or(JoinError::NoResult)?;
         let report = self.shared.report.take();
-        Ok(Ended { exit, report })
+        match left {
+            Ok(exit) => Ok(Ended { exit, report }),
+            Err(payload) => Err(JoinError::Panicked(Box::new(Panicked::new(
+                payload, report,
+            )))),
+        }
     }
 }
 

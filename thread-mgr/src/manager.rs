@@ -1,27 +1,46 @@
-//! The manager.
+//! The manager and its builder.
 
 use crate::attach::Attached;
-use crate::emergency::Stacks;
+use crate::emergency::{DEFAULT_SIZE, Stacks};
 use crate::ends::EndStats;
 use crate::error::{AttachError, BuildError, SpawnError};
 use crate::handle::Handle;
 use crate::inner::Inner;
 use crate::promise::SurplusPromise;
 use crate::record::Records;
-use crate::redirect::{Counters, Filter, RedirectStats, Redirector};
+use crate::redirect::{Counters, Filter, HandlerStack, Otherwise, RedirectStats, Redirector};
 use crate::registry::{Registry, ThreadInfo};
 use crate::thread::ThreadBuilder;
 use core::fmt;
 use core::time::Duration;
-use exc_server::{Delivery, Exception, PanicPolicy, Server, Stats};
+use exc_server::{Answered, Deferrals, Delivery, Exception, PanicPolicy, Server, Stats};
 use mach_sys::exception::ExceptionMask;
 use mach_sys::kernel::system::Origin;
 use mach_sys::thread_state::NativeState;
-use signal_redirect::{Entry, Key, Machine, Native, Trampoline};
+use signal_redirect::{Entry, Key, Machine, Native, Redirect, Trampoline};
 use std::sync::Arc;
 
-/// Starts threads, attaches existing ones, and ends them in order. Clones share it; its exception server runs until the last clone and the
-/// last of its threads are gone. In the child of a fork it manages no thread, and dropping it does nothing.
+/// Starts threads, attaches existing ones, and shuts them down in order. Clones share it. Its exception server runs until the last clone
+/// and the last of its threads are gone. In the child of a fork it manages no thread, and dropping it does nothing.
+///
+/// ```
+/// use core::ffi::c_int;
+/// use thread_mgr::mach_sys::darwin::{siginfo_t, ucontext_t};
+/// use thread_mgr::signal_redirect::Entry;
+/// use thread_mgr::{Exit, Manager};
+///
+/// /// Lets the faulting instruction run again. A runtime's handler repairs the cause first.
+/// unsafe extern "C" fn handler(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t) {}
+///
+/// // SAFETY: the handler touches nothing, and the thread resumes as it was interrupted.
+/// let manager = Manager::builder(unsafe { Entry::new(handler) }).build()?;
+/// let thread = manager.thread().name("worker").spawn(|| 6 * 7)?;
+/// let ended = thread.join()?;
+/// assert!(matches!(ended.exit, Exit::Returned(42)));
+/// println!("{:?}", ended.report.and_then(|report| report.normalization));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "dropping it stops its exception server, once its threads are gone"]
 #[derive(Clone, Debug)]
 pub struct Manager {
     pub(crate) inner: Arc<Inner>,
@@ -38,15 +57,21 @@ impl Manager {
                 | ExceptionMask::BREAKPOINT,
             promise: None,
             drain_timeout: Duration::from_secs(5),
-            on_panic: PanicPolicy::Decline,
             filter: None,
+            otherwise: None,
+            stack: HandlerStack::default(),
+            emergency_stack_size: DEFAULT_SIZE,
+            room: 0,
+            signal_mask: 0,
+            float: None,
+            server: Server::builder().name("thread-mgr"),
         }
     }
 
-    /// Starts a thread. Returns once it runs and its faults are routed.
+    /// Starts a thread. Returns once it runs and its exceptions are routed.
     ///
     /// # Errors
-    /// As [`ThreadBuilder::spawn`].
+    /// As for [`ThreadBuilder::spawn`].
     pub fn spawn<T, F>(&self, body: F) -> Result<Handle<T>, SpawnError>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -55,16 +80,20 @@ impl Manager {
         self.thread().spawn(body)
     }
 
-    /// Configures a thread.
+    /// Configures a thread to start.
     pub fn thread(&self) -> ThreadBuilder<'_> {
         ThreadBuilder::new(&self.inner)
     }
 
-    /// Attaches the calling thread, which may be the main thread.
+    /// Attaches the calling thread, which may be the main thread: its exceptions are routed to the manager until the returned value is
+    /// dropped.
     ///
     /// # Errors
-    /// The thread is managed already, or is an exception server's own; its stack, record or route could not be had; or this is the child of
-    /// a fork.
+    /// - [`AttachError::Already`]: the thread is managed already.
+    /// - [`AttachError::ServerThread`]: the thread is an exception server's.
+    /// - [`AttachError::Forked`]: this is the child of a fork.
+    /// - [`AttachError::Right`], [`AttachError::Stack`], [`AttachError::Full`], [`AttachError::Route`], [`AttachError::Hook`]: its port,
+    ///   its emergency stack, its record, its route or its exit destructor could not be had.
     pub fn attach(&self) -> Result<Attached, AttachError> {
         Attached::new(&self.inner)
     }
@@ -78,10 +107,17 @@ impl Manager {
         self.inner.registry.list()
     }
 
-    /// Returns what the exception server did so far.
+    /// Returns the exception server's counters.
     #[must_use]
     pub fn server_stats(&self) -> Stats {
         self.inner.server.stats()
+    }
+
+    /// Returns the exception server's table of deferred exceptions: those that the function of
+    /// [`otherwise`](ManagerBuilder::otherwise) deferred.
+    #[must_use]
+    pub fn deferrals(&self) -> &Deferrals {
+        self.inner.server.deferrals()
     }
 
     /// Returns totals over all threads that exited or were detached, whether joined or not.
@@ -90,54 +126,66 @@ impl Manager {
         self.inner.ends.read()
     }
 
-    /// Returns what became of the faults.
+    /// Returns counters of what became of the exceptions.
     #[must_use]
     pub fn redirect_stats(&self) -> RedirectStats {
         self.inner.counters.read()
     }
 }
 
-/// Configures a [`Manager`].
-#[must_use]
+/// Configures a [`Manager`]: the exceptions, the handler's stack and context, the shutdown of threads, the exception server.
+///
+/// ```
+/// # use core::ffi::c_int;
+/// # use thread_mgr::mach_sys::darwin::{siginfo_t, ucontext_t};
+/// use thread_mgr::exc_server::PanicPolicy;
+/// use thread_mgr::mach_sys::darwin::DarwinSignal;
+/// use thread_mgr::mach_sys::exception::ExceptionMask;
+/// use thread_mgr::{HandlerStack, Manager};
+/// # unsafe extern "C" fn handler(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t) {}
+/// # let entry = unsafe { thread_mgr::signal_redirect::Entry::new(handler) };
+///
+/// let manager = Manager::builder(entry)
+///     .mask(ExceptionMask::BAD_ACCESS | ExceptionMask::BAD_INSTRUCTION)
+///     .handler_stack(HandlerStack::Alternate)
+///     .emergency_stack_size(256 * 1024)
+///     .signal_mask(DarwinSignal::USR1.mask())
+///     .server_name("my runtime")
+///     .on_panic(PanicPolicy::Abort)
+///     .build()?;
+/// # Ok::<(), thread_mgr::BuildError>(())
+/// ```
+#[must_use = "it does nothing until it is built"]
 pub struct ManagerBuilder {
     entry: Entry,
     mask: ExceptionMask,
     promise: Option<SurplusPromise>,
     drain_timeout: Duration,
-    on_panic: PanicPolicy,
     filter: Option<Box<Filter>>,
+    otherwise: Option<Box<Otherwise>>,
+    stack: HandlerStack,
+    emergency_stack_size: usize,
+    room: u64,
+    signal_mask: u32,
+    float: Option<<Native as Machine>::FloatState>,
+    server: exc_server::ServerBuilder,
 }
 
 impl ManagerBuilder {
-    /// Which exceptions become the handler's; bad accesses, bad instructions, arithmetic and breakpoints unless said. A handler comes
-    /// back by a trap, whose exception the mask must have.
+    /// Sets the exceptions that are sent to the handler; bad accesses, bad instructions, arithmetic and breakpoints by default. It must
+    /// have [`Machine::RETURN_MASK`], which handlers return by.
+    #[doc(alias = "exception_mask_t")]
     pub fn mask(mut self, mask: ExceptionMask) -> Self {
         self.mask = mask;
         self
     }
 
-    /// Lets the exit of a thread release forgotten references on its kernel port, not only report them.
-    pub fn trim_surplus(mut self, promise: SurplusPromise) -> Self {
-        self.promise = Some(promise);
-        self
-    }
-
-    /// Sets how long the exit of a thread waits for answers under way; 5 seconds by default. A time that no clock reaches waits without
-    /// limit.
-    pub fn drain_timeout(mut self, limit: Duration) -> Self {
-        self.drain_timeout = limit;
-        self
-    }
-
-    /// Sets what a panic in the filter does.
-    pub fn on_panic(mut self, policy: PanicPolicy) -> Self {
-        self.on_panic = policy;
-        self
-    }
-
-    /// Redirects only what this wants; the rest is declined untouched, so that debuggers and crash reporters see the original
-    /// fault. It runs on the server's thread while the faulting one is stopped: no allocation, no lock that a thread may hold. There a
-    /// thread cannot be attached or joined ([`AttachError::ServerThread`], [`JoinError::ServerThread`](crate::JoinError)).
+    /// Redirects only the exceptions that `wants` returns `true` for. The others are declined untouched, so that debuggers and crash
+    /// reporters see the original fault, or answered by the function of [`otherwise`](Self::otherwise).
+    ///
+    /// `wants` runs on the server's thread while the faulting one is stopped at an arbitrary instruction: it must not allocate, nor take
+    /// a lock that a thread may hold. There a thread cannot be attached or joined ([`AttachError::ServerThread`],
+    /// [`JoinError::ServerThread`](crate::JoinError::ServerThread)). All exceptions are redirected by default.
     pub fn only_if(
         mut self,
         wants: impl Fn(&Exception<'_>) -> bool + Send + Sync + 'static,
@@ -146,10 +194,124 @@ impl ManagerBuilder {
         self
     }
 
-    /// Makes the manager, and starts its exception server.
+    /// Answers the exceptions that the filter of [`only_if`](Self::only_if) does not want with `answer`: it may resume, forward, defer or
+    /// decline them. It runs where the filter runs, under the same conditions. They are declined by default.
+    ///
+    /// An exception cannot be kept without an answer; [`Exception::defer`] is the way to answer it later:
+    ///
+    /// ```compile_fail,E0308
+    /// # use thread_mgr::{Manager, exc_server::Exception, signal_redirect::Entry};
+    /// # fn kept(entry: Entry) {
+    /// Manager::builder(entry).otherwise(|exception: Exception<'_>| core::mem::forget(exception));
+    /// # }
+    /// ```
+    ///
+    /// ```compile_fail,E0521
+    /// # use std::sync::Mutex;
+    /// # use thread_mgr::{Manager, exc_server::{Answered, Exception}, signal_redirect::Entry};
+    /// # fn kept(entry: Entry, kept: &'static Mutex<Option<Answered>>, exceptions: &'static Mutex<Vec<Exception<'static>>>) {
+    /// Manager::builder(entry).otherwise(|exception| {
+    ///     exceptions.lock().unwrap().push(exception);
+    ///     kept.lock().unwrap().take().unwrap()
+    /// });
+    /// # }
+    /// ```
+    pub fn otherwise<F>(mut self, answer: F) -> Self
+    where
+        F: for<'a> Fn(Exception<'a>) -> Answered + Send + Sync + 'static,
+    {
+        self.otherwise = Some(Box::new(answer));
+        self
+    }
+
+    /// Sets the stack that handlers run on; [`HandlerStack::Interrupted`] by default.
+    #[doc(alias("sigaltstack", "SA_ONSTACK"))]
+    pub fn handler_stack(mut self, stack: HandlerStack) -> Self {
+        self.stack = stack;
+        self
+    }
+
+    /// Sets the size of each thread's emergency stack in bytes; 128 KiB by default, and 32 KiB at least. It is rounded up to whole pages.
+    /// A size that the host cannot provide makes [`Manager::attach`] and [`ThreadBuilder::spawn`] fail with [`AttachError::Stack`].
+    pub fn emergency_stack_size(mut self, bytes: usize) -> Self {
+        self.emergency_stack_size = bytes;
+        self
+    }
+
+    /// Sets the number of bytes that the handler needs on its stack. If they are not writable on the interrupted stack, the handler runs
+    /// on the emergency stack. 0 by default.
+    pub fn handler_room(mut self, bytes: u64) -> Self {
+        self.room = bytes;
+        self
+    }
+
+    /// Sets the value of `uc_sigmask` in the handler's `ucontext_t`, in Darwin's bits
+    /// ([`DarwinSignal::mask`](mach_sys::darwin::DarwinSignal::mask)). 0 by default. No signal is blocked or unblocked.
+    #[doc(alias = "uc_sigmask")]
+    pub fn signal_mask(mut self, mask: u32) -> Self {
+        self.signal_mask = mask;
+        self
+    }
+
+    /// Sets the vector registers and floating-point control words that threads resume with when their handler returns, in place of the
+    /// interrupted ones; the handler sees them in its machine context and may edit them. All zero means those of a new thread. The
+    /// interrupted ones are kept by default. A handler itself always starts with the floating-point environment of a new thread.
+    ///
+    /// # Safety
+    /// Interrupted code that keeps a value in a vector register loses it: at every instruction at which an exception of the mask can
+    /// stop a managed thread, the code must not rely on any of them, nor on another rounding mode, when the handler returns.
+    #[allow(unsafe_code)]
+    pub unsafe fn resume_float_state(mut self, state: <Native as Machine>::FloatState) -> Self {
+        self.float = Some(state);
+        self
+    }
+
+    /// Lets the exit of a thread release forgotten references on its kernel port. They are only reported by default.
+    #[doc(alias = "mach_port_mod_refs")]
+    pub fn trim_surplus(mut self, promise: SurplusPromise) -> Self {
+        self.promise = Some(promise);
+        self
+    }
+
+    /// Sets how long the exit of a thread waits for answers in flight; 5 seconds by default. A time that no clock reaches waits without
+    /// limit.
+    pub fn drain_timeout(mut self, limit: Duration) -> Self {
+        self.drain_timeout = limit;
+        self
+    }
+
+    /// Sets the name of the exception server's thread; `thread-mgr` by default. A name with a NUL makes [`build`](Self::build) fail.
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.server = self.server.name(name);
+        self
+    }
+
+    /// Sets the size of the exception server's stack in bytes; 256 KiB by default. The filter runs on it. A size that is too small or too
+    /// large makes [`build`](Self::build) fail.
+    pub fn server_stack_size(mut self, bytes: usize) -> Self {
+        self.server = self.server.stack_size(bytes);
+        self
+    }
+
+    /// Reserves room for so many exceptions that the function of [`otherwise`](Self::otherwise) defers, about 10 KiB each; none by
+    /// default.
+    pub fn deferrals(mut self, capacity: usize) -> Self {
+        self.server = self.server.deferrals(capacity);
+        self
+    }
+
+    /// Sets the effect of a panic in the filter, or in the function of [`otherwise`](Self::otherwise); [`PanicPolicy::Decline`] by default.
+    pub fn on_panic(mut self, policy: PanicPolicy) -> Self {
+        self.server = self.server.on_panic(policy);
+        self
+    }
+
+    /// Builds the manager, and starts its exception server.
     ///
     /// # Errors
-    /// The mask lacks what the way back needs; the server did not start.
+    /// - [`BuildError::ReturnTrap`]: the mask lacks the exceptions that handlers return by.
+    /// - [`BuildError::Server`]: the exception server did not start; a setting of the server's is out of its range, for example.
+    /// - [`BuildError::Key`]: the process has no more keys for thread-specific data.
     pub fn build(self) -> Result<Manager, BuildError> {
         let needed = Native::RETURN_MASK;
         if !self.mask.contains(needed) {
@@ -161,15 +323,22 @@ impl ManagerBuilder {
         crate::exit::make_key().map_err(BuildError::Key)?;
         let records = Arc::new(Records::new());
         let counters = Arc::new(Counters::default());
-        let server = Server::builder()
-            .on_panic(self.on_panic)
-            .start(Redirector {
-                entry: self.entry,
-                trampoline: Trampoline::native(Key::random()),
-                records: Arc::clone(&records),
-                counters: Arc::clone(&counters),
-                filter: self.filter,
-            })?;
+        let trampoline = Trampoline::native(Key::random());
+        let mut plan = Redirect::to(self.entry, trampoline)
+            .room(self.room)
+            .signal_mask(self.signal_mask);
+        if let Some(state) = self.float {
+            plan = plan.float_state(state);
+        }
+        let server = self.server.start(Redirector {
+            plan,
+            stack: self.stack,
+            trampoline,
+            records: Arc::clone(&records),
+            counters: Arc::clone(&counters),
+            filter: self.filter,
+            otherwise: self.otherwise,
+        })?;
         Ok(Manager {
             inner: Arc::new(Inner {
                 server,
@@ -179,7 +348,7 @@ impl ManagerBuilder {
                 promise: self.promise,
                 drain_timeout: self.drain_timeout,
                 records,
-                stacks: Stacks::new(),
+                stacks: Stacks::new(self.emergency_stack_size),
                 registry: Registry::default(),
                 ends: Arc::default(),
                 counters,
@@ -195,6 +364,8 @@ impl fmt::Debug for ManagerBuilder {
             .field("mask", &self.mask)
             .field("promise", &self.promise)
             .field("drain_timeout", &self.drain_timeout)
+            .field("stack", &self.stack)
+            .field("server", &self.server)
             .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! Releasing the user references of a thread's kernel port that nothing owns.
+//! Releases the user references of a thread's kernel port that nothing owns.
 //!
 //! What is left is one reference, which the kernel itself releases at the end of the thread, and those that rights of mach-sys own
 //! ([`mach_sys::rights::send_references`]). Never less: without its reference the kernel's release would hit nothing, or another
@@ -6,49 +6,48 @@
 //! thread's end without its reference, and the stack and the thread's structure stay mapped.
 
 use core::fmt;
-use mach_sys::kern_return::KernReturn;
+use mach_sys::kern_return::{KernError, KernReturn};
 use mach_sys::port::PortRight;
 use mach_sys::rights::{
     Name, modify_references, owned_references, send_references, user_references,
 };
-use mach_sys::types::mach_port_name_t;
 
-/// What a thread's name held, and what was done about it.
+/// Tells what a thread's name held, and what was done about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Normalization {
-    /// One reference: the kernel's own. Nothing to do.
+    /// The name held one reference, the kernel's own. Nothing was to be done.
     AlreadyOne,
-    /// The kernel's own, and this many that rights of mach-sys own: nothing is surplus, and nothing to do. The name stays, as a dead
-    /// name after the thread's end, until the last of its owners is dropped.
+    /// The name held the kernel's own reference and this many that rights of mach-sys own. Nothing was to be done. The name stays, as
+    /// a dead name after the thread's exit, until the last of these rights is dropped.
     Owned(u32),
     /// This many references that nothing owned were released.
     Dropped(u32),
-    /// This many references that no right of mach-sys owns, beside the kernel's own; without a
-    /// [`SurplusPromise`](crate::SurplusPromise) nothing was touched.
+    /// The name held this many references that no right of mach-sys owns, beside the kernel's own. They were left alone, for lack of a
+    /// [`SurplusPromise`](crate::SurplusPromise).
     Surplus(u32),
-    /// No more references than the rights that own one, this many: other code released one that was not its own, the kernel's or a
-    /// right's.
+    /// The name held no more references than this many rights own: other code released one that was not its own, but the kernel's or
+    /// a right's.
     Short(u32),
-    /// The count reached 65535 and stays there (A7.3): on a live thread's pinned name nothing can be done about it (D5.6), and it
-    /// becomes a dead name when the thread ends.
+    /// The count is saturated at 65535 and stays there (A7.3). On a live thread's pinned name nothing can be done about it (D5.6), and
+    /// it becomes a dead name when the thread exits.
     Pegged,
-    /// The port died: a dead name with this many references.
+    /// The name is a dead name with this many references: the port died.
     Dead(u32),
-    /// No such name, or one that is no send right.
-    Invalid(KernReturn),
-    /// Other code changed the count at the same time, or rights on the name were made and dropped during the whole look.
+    /// The name does not exist, or is no send right.
+    Invalid(KernError),
+    /// Other code changed the count at the same time, or rights on the name were made and dropped all the while.
     Raced {
-        /// References that were seen at first, without those that rights own.
+        /// Number of references that were seen at first, without those that rights own.
         seen: u32,
-        /// The kernel's answer to the last try, or to the look that followed it. Success means that all was done that was
-        /// sure to be right, and that there may be more.
+        /// The kernel's answer to the last try, or to the look that followed it. `KERN_SUCCESS` means that all was done that was sure to
+        /// be right, and that there may be more surplus references.
         code: KernReturn,
     },
 }
 
 impl Normalization {
-    /// Returns whether nothing is left that nothing owns: only the kernel's own reference, and those of rights.
+    /// Returns whether the name holds only the kernel's own reference and those of rights.
     #[must_use]
     pub const fn is_normal(self) -> bool {
         matches!(self, Self::AlreadyOne | Self::Owned(_) | Self::Dropped(_))
@@ -75,7 +74,7 @@ impl fmt::Display for Normalization {
             Self::Dropped(count) => write!(f, "{count} forgotten user reference(s) released"),
             Self::Surplus(count) => write!(f, "{count} surplus user reference(s), left alone"),
             Self::Short(count) => write!(f, "too few user references for {count} owner(s)"),
-            Self::Pegged => f.write_str("the count of user references is pegged at 65535"),
+            Self::Pegged => f.write_str("the count of user references is saturated at 65535"),
             Self::Dead(count) => write!(f, "a dead name with {count} user reference(s)"),
             Self::Invalid(code) => write!(f, "no send right under that name: {code}"),
             Self::Raced { seen, code } => {
@@ -101,19 +100,15 @@ pub(crate) struct Found {
 }
 
 /// Looks at what a name holds; touches nothing.
-pub(crate) fn look(name: mach_port_name_t) -> Found {
+pub(crate) fn look(name: Name) -> Found {
     let invalid = |code| Found {
         normalization: Normalization::Invalid(code),
         owned: 0,
         total: None,
     };
-    // The kernel says that null and dead have one send reference (C4.1).
-    let Some(name) = Name::new(name) else {
-        return invalid(KernReturn::INVALID_NAME);
-    };
     let references = match send_references(name) {
         Ok(references) => references,
-        Err(code) => return invalid(code.into()),
+        Err(code) => return invalid(code),
     };
     let found = |normalization, total| Found {
         normalization,
@@ -128,7 +123,7 @@ pub(crate) fn look(name: mach_port_name_t) -> Found {
                 owned: owned_references(name).min(count),
                 total: None,
             },
-            _ => invalid(KernReturn::INVALID_RIGHT),
+            _ => invalid(KernError::INVALID_RIGHT),
         },
         (PEGGED.., _) => found(Normalization::Pegged, None),
         (_, others @ (0 | 1)) if !references.is_exact => {
@@ -143,14 +138,28 @@ pub(crate) fn look(name: mach_port_name_t) -> Found {
     }
 }
 
-/// Returns what a name holds; touches nothing.
+/// Returns what a thread's name holds, and changes nothing.
+///
+/// ```
+/// use thread_mgr::Normalization;
+/// use thread_mgr::mach_sys::rights::{Right, ThreadRight};
+/// use thread_mgr::normalize::survey;
+///
+/// # std::thread::spawn(|| {
+/// let right = ThreadRight::current()?;
+/// // The kernel's own reference, and that of `right`.
+/// assert_eq!(survey(right.name()), Normalization::Owned(1));
+/// # Ok::<(), thread_mgr::mach_sys::kern_return::KernError>(())
+/// # }).join().unwrap().unwrap();
+/// ```
 #[must_use]
-pub fn survey(name: mach_port_name_t) -> Normalization {
+#[doc(alias = "mach_port_get_refs")]
+pub fn survey(name: Name) -> Normalization {
     look(name).normalization
 }
 
-/// Releases the references of a thread's name that nothing owns: down to one, the kernel's own, and those that rights of mach-sys own.
-/// These may be made and dropped on other threads meanwhile.
+/// Releases the user references of a thread's name that nothing owns, and returns what was found and done. The kernel's own reference
+/// and those that rights of mach-sys own stay. Such rights may be made and dropped on other threads meanwhile.
 ///
 /// # Safety
 /// As [`SurplusPromise::new`](crate::SurplusPromise::new), for the thread of this name, as if it ended now: no code outside mach-sys's
@@ -159,7 +168,8 @@ pub fn survey(name: mach_port_name_t) -> Normalization {
 /// for another (E37).
 #[allow(unsafe_code)]
 #[must_use]
-pub unsafe fn normalize(name: mach_port_name_t) -> Normalization {
+#[doc(alias = "mach_port_mod_refs")]
+pub unsafe fn normalize(name: Name) -> Normalization {
     // SAFETY: the same contract, passed on.
     unsafe { trim(name) }.normalization
 }
@@ -169,10 +179,7 @@ pub unsafe fn normalize(name: mach_port_name_t) -> Normalization {
 /// # Safety
 /// As [`normalize`].
 #[allow(unsafe_code)]
-pub(crate) unsafe fn trim(name: mach_port_name_t) -> Found {
-    let Some(known) = Name::new(name) else {
-        return look(name);
-    };
+pub(crate) unsafe fn trim(name: Name) -> Found {
     let mut first: Option<Found> = None;
     let mut refused = KernReturn::SUCCESS;
     for _ in 0..TRIES {
@@ -184,7 +191,7 @@ pub(crate) unsafe fn trim(name: mach_port_name_t) -> Found {
         let total = first.get_or_insert(found).total;
         // SAFETY: by the caller's promise nothing counts on the references that are above one and that no right owns. Rights that are
         // made or dropped since the look change the kernel's count and what must be left alike, so that what goes stays the same.
-        match unsafe { modify_references(known, PortRight::SEND, -(surplus as i32)) } {
+        match unsafe { modify_references(name, PortRight::SEND, -(surplus as i32)) } {
             Ok(()) => {
                 let now = look(name);
                 let seen = first
@@ -207,7 +214,7 @@ pub(crate) unsafe fn trim(name: mach_port_name_t) -> Found {
             seen,
             code: refused,
         },
-        owned: owned_references(known),
+        owned: owned_references(name),
         total: first.and_then(|first| first.total),
     }
 }
@@ -216,7 +223,10 @@ pub(crate) unsafe fn trim(name: mach_port_name_t) -> Found {
 const fn after(found: Normalization, seen: u32, dropped: u32) -> Normalization {
     match found {
         Normalization::AlreadyOne | Normalization::Owned(_) => Normalization::Dropped(dropped),
-        Normalization::Invalid(code) => Normalization::Raced { seen, code },
+        Normalization::Invalid(error) => Normalization::Raced {
+            seen,
+            code: error.kern_return(),
+        },
         Normalization::Surplus(_) => Normalization::Raced {
             seen,
             code: KernReturn::SUCCESS,
@@ -243,7 +253,7 @@ mod tests {
         );
         let code = KernReturn::INVALID_NAME;
         assert_eq!(
-            after(Normalization::Invalid(code), seen, 3),
+            after(Normalization::Invalid(KernError::INVALID_NAME), seen, 3),
             Normalization::Raced { seen, code }
         );
         assert_eq!(

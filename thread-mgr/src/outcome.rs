@@ -1,57 +1,52 @@
-//! What a started thread leaves: its result and its report.
+//! The result and the report of a started thread.
 
 use crate::error::AttachError;
 use crate::report::ShutdownReport;
 use crate::slot::Slot;
 use core::any::Any;
-use core::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// How a thread left its body.
+/// How a thread left its body. A panic is an error of [`Handle::join`](crate::Handle::join), not an exit.
+#[must_use = "it has the value that the thread returned"]
+#[derive(Debug)]
+#[non_exhaustive]
 pub enum Exit<T> {
-    /// It returned.
+    /// The body returned this value.
     Returned(T),
-    /// Through [`exit_now`](crate::exit_now), with this value.
+    /// The thread called [`exit_now`](crate::exit_now) with this value.
     Exited(usize),
-    /// It panicked.
-    Panicked(Box<dyn Any + Send>),
 }
 
 impl<T> Exit<T> {
-    /// Returns the value that the body returned, if it did.
+    /// Returns the value that the body returned; `None` if it did not return.
+    #[must_use]
     pub fn returned(self) -> Option<T> {
         match self {
             Self::Returned(value) => Some(value),
-            Self::Exited(_) | Self::Panicked(_) => None,
+            Self::Exited(_) => None,
         }
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for Exit<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Returned(value) => f.debug_tuple("Returned").field(value).finish(),
-            Self::Exited(value) => f.debug_tuple("Exited").field(value).finish(),
-            Self::Panicked(_) => f.debug_tuple("Panicked").finish_non_exhaustive(),
-        }
-    }
-}
-
-/// The result of a thread that ended: how it left its body, and what its end found.
+/// The result of a thread that has exited: how it left its body, and what its shutdown found.
+#[must_use = "it has the value that the thread returned, and its report"]
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Ended<T> {
-    /// How it left its body.
+    /// How the thread left its body.
     pub exit: Exit<T>,
-    /// What its end found and did; `None` if the system did not run its last destructors.
+    /// What the shutdown found and did; `None` if the system did not run the thread's last destructors.
     pub report: Option<ShutdownReport>,
 }
+
+/// What a thread's entry leaves for the one that joins it: an exit, or the payload of a panic.
+pub(crate) type Left<T> = Result<Exit<T>, Box<dyn Any + Send>>;
 
 /// What the starter and the thread have in common.
 pub(crate) struct Shared<T> {
     start: Mutex<Option<Result<u64, AttachError>>>,
     started: Condvar,
-    pub(crate) exit: Slot<Exit<T>>,
+    pub(crate) exit: Slot<Left<T>>,
     pub(crate) report: Arc<Slot<ShutdownReport>>,
 }
 

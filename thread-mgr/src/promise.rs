@@ -1,6 +1,6 @@
-//! What trimming rests on.
+//! The promise that trimming rests on.
 
-/// The promise that no owner's reference is taken away by a trim.
+/// Promises that a trim takes no reference from an owner: [`ManagerBuilder::trim_surplus`](crate::ManagerBuilder::trim_surplus).
 ///
 /// All user references that a task holds on one name are one counter. mach-sys counts those that its own rights own, and a trim leaves
 /// them: routes of other servers, a `ThreadRight` that is kept for later. No type can see what other code holds, through
@@ -10,7 +10,7 @@
 pub struct SurplusPromise(());
 
 impl SurplusPromise {
-    /// Promises.
+    /// Makes the promise.
     ///
     /// # Safety
     /// It concerns user references on the names of threads that the manager starts or takes in, other than those that rights of mach-sys

@@ -1,30 +1,46 @@
-//! The glue between a route and a redirect: what the server does with an exception of a managed thread.
+//! Connects a route to a redirect: the server's handler of the exceptions of managed threads.
 #![allow(unsafe_code)]
 
 use crate::record::{Record, Records};
 use exc_server::{Answered, Exception, Handler};
 use mach_sys::thread_state::{NativeState, Registers};
-use signal_redirect::{Entry, Fault, OwnMemory, Redirect, Trampoline};
+use signal_redirect::{Fault, OwnMemory, Redirect, Stack, Trampoline};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Decides whether an exception is the runtime's at all; what is not is declined untouched.
+/// Decides whether an exception is the runtime's.
 pub(crate) type Filter = dyn Fn(&Exception<'_>) -> bool + Send + Sync;
+/// Answers the exceptions that the filter does not want.
+pub(crate) type Otherwise = dyn Fn(Exception<'_>) -> Answered + Send + Sync;
 
-/// Counters since the manager was made.
+/// Selects the stack that handlers run on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HandlerStack {
+    /// The interrupted stack, below the interrupted frame and its red zone; the thread's emergency stack if the frame does not fit
+    /// there, or the stack pointer is bad.
+    #[default]
+    Interrupted,
+    /// Always the thread's emergency stack, as an alternate signal stack. A handler that is interrupted on it is nested: the next one
+    /// runs below its frame.
+    #[doc(alias("sigaltstack", "SA_ONSTACK"))]
+    Alternate,
+}
+
+/// Counts what became of the exceptions of a manager's threads, since the manager was built.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedirectStats {
-    /// Threads sent into the handler.
+    /// Exceptions whose thread was sent to the handler.
     pub entered: u64,
     /// Handlers that returned.
     pub returned: u64,
-    /// Exceptions that the filter declined.
+    /// Exceptions that the filter did not want.
     pub filtered: u64,
-    /// Frames that could not be built, on the thread's stack or its emergency stack, or because a handler has overflowed the latter:
-    /// declined.
+    /// Exceptions that were declined because no frame could be written, a handler overflowed the emergency stack, or XNU sends no signal
+    /// for them.
     pub refused: u64,
-    /// Returns with a forged or used-up frame: declined.
+    /// Returns that were declined because their frame was forged or used before.
     pub forged: u64,
 }
 
@@ -56,16 +72,19 @@ fn count(counter: &AtomicU64) {
 
 /// The server's handler.
 pub(crate) struct Redirector {
-    pub(crate) entry: Entry,
+    /// What all redirects have in common.
+    pub(crate) plan: Redirect,
+    pub(crate) stack: HandlerStack,
     pub(crate) trampoline: Trampoline,
     pub(crate) records: Arc<Records>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) filter: Option<Box<Filter>>,
+    pub(crate) otherwise: Option<Box<Otherwise>>,
 }
 
 impl Handler for Redirector {
     fn starts_nothing(&self) -> bool {
-        // Only a filter is user code.
+        // Only the filter, and what answers in its place, are user code.
         self.filter.is_none()
     }
 
@@ -115,7 +134,10 @@ impl Redirector {
     ) -> Answered {
         if self.filter.as_ref().is_some_and(|wants| !wants(&exception)) {
             count(&self.counters.filtered);
-            return exception.decline();
+            return match &self.otherwise {
+                Some(otherwise) => otherwise(exception),
+                None => exception.decline(),
+            };
         }
         if record.emergency_guard().contains(&state.sp()) {
             // A handler has overflowed the emergency stack. Another frame there would overwrite those that it is inside of.
@@ -130,10 +152,11 @@ impl Redirector {
         });
         let [code, subcode] = exception.codes();
         let fault = Fault::new(exception.exception_type(), code, subcode);
-        let plan = Redirect::to(self.entry, self.trampoline)
-            .emergency(record.emergency_stack())
-            .inside(inside)
-            .tag(exception.tag());
+        let plan = self.plan.clone().inside(inside).tag(exception.tag());
+        let plan = match self.stack {
+            HandlerStack::Interrupted => plan.emergency(record.emergency_stack()),
+            HandlerStack::Alternate => plan.stack(Stack::Alternate(record.emergency_stack())),
+        };
         match plan.apply(state, &fault, memory) {
             Ok((entered, frame)) => {
                 record.set_innermost(Some(frame.id()));

@@ -1,20 +1,20 @@
 //! The threads that are managed now.
 
-use mach_sys::types::mach_port_name_t;
+use mach_sys::rights::Name;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-/// A managed thread, as the registry has it.
+/// Describes a managed thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ThreadInfo {
-    /// The 64-bit identifier.
+    /// The 64-bit identifier, which is never used again while the system runs.
     pub id: u64,
-    /// The name of its kernel port: a number, valid as long as the thread lives.
-    pub port: mach_port_name_t,
-    /// The name it was given.
+    /// The name of its kernel port, which holds no reference: valid as long as the thread lives.
+    pub port: Name,
+    /// The name that it was given ([`ThreadBuilder::name`](crate::ThreadBuilder::name)).
     pub name: Option<String>,
-    /// Whether the manager started it.
+    /// Whether the manager started it; otherwise it was attached.
     pub spawned: bool,
 }
 

@@ -1,16 +1,7 @@
-//! The end of a managed thread, step by step.
+//! The shutdown of a managed thread, step by step. The crate's front page says what each step does and why it stands there.
 //!
-//! Each step is a type that only the step before can make: another order does not compile.
-//!
-//! | step | what happens | why there |
-//! |---|---|---|
-//! | [`Running::quiesce`] | waits, with a deadline, until no exception of the thread is being answered | an answer under way may still hold rights on the thread, and may write to its stacks |
-//! | [`Quiesced::unroute`] | puts the previous exception ports back, if the manager's are still in place, and releases the saved rights | an installation holds one reference on the thread's own name until then, which must not show up as surplus |
-//! | [`Unrouted::close_port`] | takes the port out of the set, makes its late messages stale, waits for those that were received before, destroys it | what is still queued is declined, and nobody waits |
-//! | [`PortClosed::deregister`] | takes the thread out of the registry | the manager does not know it any more |
-//! | [`Deregistered::release`] | releases the emergency stack | no redirect can need it any more |
-//! | [`Released::normalize`] | releases the references of the kernel port that nothing owns, under the promise; else reports | the last thing: whatever ran before may have taken references |
-//! | `pthread_exit` | called, or fallen into | frees the stack and the thread's structure, and ends in the kernel's own release |
+//! Not part of the API: no public function makes the first of these types. The module is public, and hidden, only so that the doc tests
+//! below can prove the order: each step is a type that only the step before can make, and another order does not compile.
 //!
 //! ```
 //! use thread_mgr::shutdown::{Running, ShutdownReport};
@@ -78,16 +69,16 @@ pub use crate::report::ShutdownReport;
 use core::time::Duration;
 use exc_server::{InFlight, InstallError, Restored, Route};
 use mach_sys::kernel::system::Origin;
-use mach_sys::types::mach_port_name_t;
+use mach_sys::rights::Name;
 use std::sync::Arc;
 
-/// All that a managed thread has.
+/// Everything that a managed thread has.
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) inner: Arc<Inner>,
     /// The process that the thread was taken in by.
     pub(crate) process: Origin,
-    pub(crate) name: mach_port_name_t,
+    pub(crate) name: Name,
     /// References on the name at that time; `None` where they could not be counted.
     pub(crate) references: Option<u32>,
     pub(crate) id: u64,
@@ -134,7 +125,7 @@ impl Running {
         Some(released)
     }
 
-    /// Waits until no exception of the thread is being answered, at most so long.
+    /// Waits until no exception of the thread is in flight, at most `limit`.
     pub fn quiesce(self, limit: Duration) -> Quiesced {
         let in_flight = self.parts.route.wait_idle(limit).err();
         Quiesced {
@@ -189,7 +180,7 @@ impl Quiesced {
 #[derive(Debug)]
 struct Rest {
     inner: Arc<Inner>,
-    name: mach_port_name_t,
+    name: Name,
     references: Option<u32>,
     id: u64,
     record: u32,

@@ -9,6 +9,7 @@ use crate::take_in::take_in;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use mach_sys::kernel::system;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -36,7 +37,7 @@ where
     // SAFETY: the call initialises the attributes.
     let error = unsafe { libc::pthread_attr_init(attributes.as_mut_ptr()) };
     if error != 0 {
-        return Err(SpawnError::Create(error));
+        return Err(SpawnError::Create(io::Error::from_raw_os_error(error)));
     }
     let sized = match stack_size {
         None => 0,
@@ -76,9 +77,10 @@ where
     }
     // SAFETY: no thread was created, so that this function still owns the pointer.
     drop(unsafe { Box::from_raw(pointer) });
+    let source = io::Error::from_raw_os_error(error);
     Err(match stack_size {
-        Some(size) if sized != 0 => SpawnError::StackSize { size, error },
-        _ => SpawnError::Create(error),
+        Some(size) if sized != 0 => SpawnError::StackSize { size, source },
+        _ => SpawnError::Create(source),
     })
 }
 
@@ -121,9 +123,9 @@ where
         let argument = core::ptr::from_mut(&mut call).cast();
         spawned.way_back.call(call_body::<F, T>, argument);
         shared.exit.put(match call.outcome.take() {
-            Some(Ok(value)) => Exit::Returned(value),
-            Some(Err(payload)) => Exit::Panicked(payload),
-            None => Exit::Exited(spawned.exit_value.get()),
+            Some(Ok(value)) => Ok(Exit::Returned(value)),
+            Some(Err(payload)) => Err(payload),
+            None => Ok(Exit::Exited(spawned.exit_value.get())),
         });
     }
     // The result of a thread that is not joined ends here, and its destructor may panic.

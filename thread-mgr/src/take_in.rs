@@ -18,13 +18,13 @@ pub(crate) fn take_in(
     spawned: bool,
 ) -> Result<Running, AttachError> {
     let port = system::own_thread_port();
-    let known = Name::new(port).ok_or(AttachError::Right(KernError::RESOURCE_SHORTAGE))?;
+    let port = Name::new(port).ok_or(AttachError::Right(KernError::RESOURCE_SHORTAGE))?;
     // SAFETY: the kernel keeps a reference on a thread's own name until the thread is gone (D1.2, D1.3).
-    let thread: Borrowed<'_, ThreadRight> = unsafe { Borrowed::from_name(known) };
+    let thread: Borrowed<'_, ThreadRight> = unsafe { Borrowed::from_name(port) };
     let references = match spawned {
         // Its own (D1.3).
         true => Some(1),
-        false => send_references(known)
+        false => send_references(port)
             .ok()
             .map(|references| references.total),
     };

@@ -7,8 +7,20 @@ use crate::outcome::Shared;
 use crate::start::{Start, create};
 use std::sync::Arc;
 
-/// Configures a thread.
-#[must_use]
+/// Configures a thread to start.
+///
+/// ```
+/// # use core::ffi::c_int;
+/// # use thread_mgr::mach_sys::darwin::{siginfo_t, ucontext_t};
+/// use thread_mgr::Manager;
+/// # unsafe extern "C" fn handler(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t) {}
+/// # let manager = Manager::builder(unsafe { thread_mgr::signal_redirect::Entry::new(handler) }).build()?;
+///
+/// let thread = manager.thread().name("compiler").stack_size(8 << 20).spawn(|| 1 + 1)?;
+/// assert_eq!(thread.join()?.exit.returned(), Some(2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "it does nothing until the thread is spawned"]
 #[derive(Clone, Debug)]
 pub struct ThreadBuilder<'m> {
     inner: &'m Arc<Inner>,
@@ -31,17 +43,21 @@ impl<'m> ThreadBuilder<'m> {
         self
     }
 
-    /// Sets the size of its stack in bytes, rounded up to whole pages, and to 128 KiB if it is less. The default is the system's. A size
-    /// that the host cannot provide makes [`spawn`](Self::spawn) fail.
+    /// Sets the size of the thread's stack in bytes; the system's default size by default, and 128 KiB at least. It is rounded up to whole
+    /// pages. A size that the host cannot provide makes [`spawn`](Self::spawn) fail.
+    #[doc(alias = "pthread_attr_setstacksize")]
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = Some(bytes);
         self
     }
 
-    /// Starts the thread. Returns once it runs and its faults are routed.
+    /// Starts the thread. Returns once it runs and its exceptions are routed.
     ///
     /// # Errors
-    /// The host refused the thread or its stack size, the thread could not be taken in, or this is the child of a fork.
+    /// - [`SpawnError::Create`], [`SpawnError::StackSize`]: the host refused the thread, or its stack size.
+    /// - [`SpawnError::Attach`]: the thread could not be attached, and has exited without running its body.
+    /// - [`SpawnError::Forked`]: this is the child of a fork.
+    #[doc(alias = "pthread_create")]
     pub fn spawn<T, F>(self, body: F) -> Result<Handle<T>, SpawnError>
     where
         F: FnOnce() -> T + Send + 'static,

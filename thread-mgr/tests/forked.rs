@@ -30,7 +30,7 @@ fn in_child(code: impl FnOnce() -> bool) {
 /// The parent's manager works as before, and nothing is left.
 fn is_whole(manager: &Manager, audit: &Audit) {
     let handle = manager.spawn(undefined_instruction).expect("a thread");
-    handle.join().expect("a thread");
+    let _ended = handle.join().expect("a thread");
     let left = audit.settle(LONG).expect("a census");
     assert!(left.is_zero(), "{left}");
 }

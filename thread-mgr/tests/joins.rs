@@ -63,7 +63,7 @@ fn of_threads_that_join_in_a_circle_one_is_told_and_none_stays_joinable() {
                 let results = circle(&manager, size);
                 let told = results
                     .iter()
-                    .filter(|result| **result == Err(JoinError::Deadlock))
+                    .filter(|result| matches!(result, Err(JoinError::Deadlock)))
                     .count();
                 assert_eq!(told, 1, "{results:?}");
                 assert_eq!(
@@ -115,7 +115,7 @@ fn any_stack_size_and_any_name_start_a_thread_or_are_refused() {
             let long = "x".repeat(1 << 20);
             for name in ["", "a\0b", "\0", "\u{fffd}\u{1f980}", &long] {
                 let named = manager.thread().name(name).spawn(|| ()).expect("a thread");
-                named.join().expect("a thread");
+                let _ended = named.join().expect("a thread");
             }
             assert!(manager.threads().is_empty());
         },
@@ -128,7 +128,7 @@ fn any_manager_is_built_or_refused() {
         for limit in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
             let manager = builder().drain_timeout(limit).build().expect("a manager");
             let handle = manager.spawn(undefined_instruction).expect("a thread");
-            handle.join().expect("a thread");
+            let _ended = handle.join().expect("a thread");
         }
         for mask in [
             ExceptionMask::empty(),
@@ -150,7 +150,7 @@ fn any_manager_is_built_or_refused() {
             assert!(manager.attach().is_err());
         }
         for policy in [PanicPolicy::Decline, PanicPolicy::Abort] {
-            builder()
+            let _manager = builder()
                 .on_panic(policy)
                 .only_if(|_| true)
                 .build()

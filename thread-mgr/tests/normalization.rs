@@ -4,12 +4,12 @@
 mod support;
 
 use core::time::Duration;
-use mach_sys::kern_return::{KernError, KernReturn};
+use mach_sys::kern_return::KernError;
 use mach_sys::port::PortRight;
 use mach_sys::rights::{
     Name, PortSet, ReceiveRight, Right, SendRight, ThreadRight, modify_references, user_references,
 };
-use mach_sys::types::{mach_port_delta_t, mach_port_name_t};
+use mach_sys::types::mach_port_delta_t;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use support::in_own_process;
@@ -17,33 +17,25 @@ use thread_mgr::normalize::{normalize, survey};
 use thread_mgr::{Audit, Normalization};
 
 /// A port with so many user references on its send right, under one name with the receive right.
-fn port_with(references: u32) -> (ReceiveRight, mach_port_name_t) {
+fn port_with(references: u32) -> (ReceiveRight, Name) {
     let port = ReceiveRight::new().expect("a port");
     for _ in 0..references {
         let _ = port.make_send().expect("a send right").into_name();
     }
-    let name = port.name().raw();
+    let name = port.name();
     (port, name)
 }
 
-fn references(name: mach_port_name_t) -> u32 {
-    user_references(known(name), PortRight::SEND).expect("a name")
+fn references(name: Name) -> u32 {
+    user_references(name, PortRight::SEND).expect("a name")
 }
 
-fn known(name: mach_port_name_t) -> Name {
-    Name::new(name).expect("a name")
-}
-
-fn change(
-    name: mach_port_name_t,
-    right: PortRight,
-    delta: mach_port_delta_t,
-) -> Result<(), KernError> {
+fn change(name: Name, right: PortRight, delta: mach_port_delta_t) -> Result<(), KernError> {
     // SAFETY: the tests' own references.
-    unsafe { modify_references(known(name), right, delta) }
+    unsafe { modify_references(name, right, delta) }
 }
 
-fn normalized(name: mach_port_name_t) -> Normalization {
+fn normalized(name: Name) -> Normalization {
     // SAFETY: nobody counts on the references above one: the tests made them, and forgot them.
     unsafe { normalize(name) }
 }
@@ -91,11 +83,11 @@ fn e51_a_dead_name_is_told_apart_and_keeps_its_references() {
     let rights: Vec<SendRight> = (0..3)
         .map(|_| port.make_send().expect("a send right"))
         .collect();
-    let name = port.name().raw();
+    let name = port.name();
     drop(port);
     assert_eq!(survey(name), Normalization::Dead(3));
     assert_eq!(normalized(name), Normalization::Dead(3));
-    let left = user_references(known(name), PortRight::DEAD_NAME);
+    let left = user_references(name, PortRight::DEAD_NAME);
     assert_eq!(left, Ok(3));
     drop(rights);
 }
@@ -104,20 +96,17 @@ fn e51_a_dead_name_is_told_apart_and_keeps_its_references() {
 fn c4_1_what_is_no_send_right_is_invalid_and_untouched() {
     let port = ReceiveRight::new().expect("a port");
     let set = PortSet::new().expect("a set");
-    for name in [port.name().raw(), set.name().raw()] {
+    for name in [port.name(), set.name()] {
         let found = normalized(name);
-        assert_eq!(found, Normalization::Invalid(KernReturn::INVALID_RIGHT));
+        assert_eq!(found, Normalization::Invalid(KernError::INVALID_RIGHT));
         assert_eq!(found, survey(name));
     }
-    // Nobody's names: null, dead, one that was never given out, one that was given back.
+    // Names that this task does not have: one that was never given out, one that was given back.
     let (port, used) = port_with(0);
     drop(port);
-    for name in [0, u32::MAX, 0x00ff_ff03, used] {
+    for name in [Name::new(0x00ff_ff03).expect("a name"), used] {
         let found = normalized(name);
-        assert!(
-            matches!(found, Normalization::Invalid(_)),
-            "{name:#x} {found}"
-        );
+        assert!(matches!(found, Normalization::Invalid(_)), "{name} {found}");
     }
 }
 
@@ -127,7 +116,7 @@ fn e37_racing_counts_are_told_apart_and_a_pinned_name_never_reaches_none() {
         "e37_racing_counts_are_told_apart_and_a_pinned_name_never_reaches_none",
         || {
             let thread = ThreadRight::current().expect("the own thread");
-            let name = thread.into_name().raw();
+            let name = thread.into_name();
             let over = AtomicBool::new(false);
             let mut seen = [0_u32; 3];
             std::thread::scope(|scope| {
@@ -163,7 +152,7 @@ fn e37_racing_counts_are_told_apart_and_a_pinned_name_never_reaches_none() {
             assert!(seen[1] > 0, "nothing was ever trimmed: {seen:?}");
             assert_ne!(
                 normalized(name),
-                Normalization::Invalid(KernReturn::INVALID_NAME)
+                Normalization::Invalid(KernError::INVALID_NAME)
             );
             assert_eq!(references(name), 1);
         },
