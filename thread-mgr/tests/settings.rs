@@ -1,0 +1,265 @@
+//! The builder's settings: each has the effect that it says.
+#![allow(unsafe_code)]
+
+mod support;
+
+use core::ffi::c_int;
+use core::time::Duration;
+use exc_server::{Answered, Deferred, Exception, PanicPolicy, Timeout};
+use mach_sys::darwin::{DarwinSignal, siginfo_t, ucontext_t};
+use mach_sys::kernel::system;
+use mach_sys::thread_state::{NativeState, Registers};
+use signal_redirect::{Entry, Machine, Native};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc;
+use support::{HANDLED, LAST_STACK, builder, in_own_process, undefined_instruction};
+use thread_mgr::{AttachError, BuildError, HandlerStack, Manager, ManagerBuilder, SpawnError};
+
+/// Bytes of the instruction that the tests fault with.
+const LENGTH: u64 = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
+
+/// Builds a manager and starts a thread that faults once. Returns whether the handler ran on the thread's own stack.
+fn ran_on_the_interrupted_stack(settings: ManagerBuilder) -> bool {
+    let manager = settings.build().expect("a manager");
+    let thread = manager.spawn(|| {
+        let before = HANDLED.load(Ordering::Relaxed);
+        undefined_instruction();
+        assert_eq!(HANDLED.load(Ordering::Relaxed), before + 1);
+        let stack = system::stack_bounds().expect("the own stack");
+        let handled_at = LAST_STACK.load(Ordering::Relaxed);
+        (stack.start as u64..stack.end as u64).contains(&handled_at)
+    });
+    let ended = thread.expect("a thread").join().expect("no panic");
+    ended.exit.returned().expect("it returned")
+}
+
+#[test]
+fn the_handler_runs_on_the_stack_that_was_set() {
+    in_own_process("the_handler_runs_on_the_stack_that_was_set", || {
+        assert!(ran_on_the_interrupted_stack(builder()));
+        let interrupted = builder().handler_stack(HandlerStack::Interrupted);
+        assert!(ran_on_the_interrupted_stack(interrupted));
+        for size in [0, 64 * 1024, 1 << 20] {
+            let alternate = builder()
+                .handler_stack(HandlerStack::Alternate)
+                .emergency_stack_size(size);
+            assert!(!ran_on_the_interrupted_stack(alternate));
+        }
+        // More than the interrupted stack has.
+        let roomy = builder()
+            .handler_room(64 << 20)
+            .emergency_stack_size(65 << 20);
+        assert!(!ran_on_the_interrupted_stack(roomy));
+    });
+}
+
+#[test]
+fn handlers_nest_on_the_alternate_stack() {
+    static DEPTH: AtomicU32 = AtomicU32::new(0);
+    static STACKS: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
+    unsafe extern "C" fn nesting(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {
+        let depth = DEPTH.fetch_add(1, Ordering::Relaxed) as usize;
+        if let Some(stack) = STACKS.get(depth) {
+            let here = 0_u8;
+            stack.store(core::ptr::from_ref(&here) as u64, Ordering::Relaxed);
+            undefined_instruction();
+        }
+        // SAFETY: the trampoline hands over its own structures.
+        let registers = unsafe { (*context).registers_mut() };
+        registers.set_pc(registers.pc() + LENGTH);
+    }
+    in_own_process("handlers_nest_on_the_alternate_stack", || {
+        // SAFETY: the handler touches atomics, and skips instructions that have no effect.
+        let manager = Manager::builder(unsafe { Entry::new(nesting) })
+            .handler_stack(HandlerStack::Alternate)
+            .build()
+            .expect("a manager");
+        let attached = manager.attach().expect("attached");
+        undefined_instruction();
+        drop(attached);
+        let stacks = STACKS.each_ref().map(|at| at.load(Ordering::Relaxed));
+        assert!(stacks.is_sorted_by(|outer, inner| outer > inner));
+        assert!(stacks[0] - stacks[3] < 128 * 1024, "one stack: {stacks:x?}");
+        assert_eq!(manager.redirect_stats().returned, 5);
+    });
+}
+
+#[test]
+fn the_handler_sees_the_signal_mask_that_was_set() {
+    static SEEN: AtomicU32 = AtomicU32::new(0);
+    unsafe extern "C" fn look(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {
+        // SAFETY: the trampoline hands over its own structures.
+        unsafe {
+            SEEN.store((*context).uc_sigmask, Ordering::Relaxed);
+            let registers = (*context).registers_mut();
+            registers.set_pc(registers.pc() + LENGTH);
+        }
+    }
+    in_own_process("the_handler_sees_the_signal_mask_that_was_set", || {
+        let mask = DarwinSignal::USR1.mask() | DarwinSignal::INT.mask();
+        // SAFETY: the handler touches an atomic, and skips an instruction that has no effect.
+        let manager = Manager::builder(unsafe { Entry::new(look) })
+            .signal_mask(mask)
+            .build()
+            .expect("a manager");
+        let attached = manager.attach().expect("attached");
+        undefined_instruction();
+        drop(attached);
+        assert_eq!(SEEN.load(Ordering::Relaxed), mask);
+    });
+}
+
+/// Sets rounding toward zero, faults, and returns whether it is still set.
+#[cfg(target_arch = "x86_64")]
+fn keeps_its_rounding() -> bool {
+    let (before, mut after) = (0x7f80_u32, 0_u32);
+    // SAFETY: the handler skips the undefined instruction; no floating-point code runs in between.
+    unsafe {
+        core::arch::asm!(
+            "ldmxcsr [{before}]", "ud2", "stmxcsr [{after}]",
+            before = in(reg) &before, after = in(reg) &raw mut after,
+            out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
+            out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
+            out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+            out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
+        );
+        core::arch::asm!("ldmxcsr [{}]", in(reg) &0x1f80_u32);
+    }
+    after & 0x6000 == 0x6000
+}
+
+/// Sets rounding toward zero, faults, and returns whether it is still set.
+#[cfg(target_arch = "aarch64")]
+fn keeps_its_rounding() -> bool {
+    let after: u64;
+    // SAFETY: the handler skips the undefined instruction; no floating-point code runs in between.
+    unsafe {
+        core::arch::asm!(
+            "msr fpcr, {before}", "udf #0", "mrs {after}, fpcr", "msr fpcr, xzr",
+            before = in(reg) 3_u64 << 22, after = out(reg) after,
+            out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _,
+            out("v6") _, out("v7") _, out("v8") _, out("v9") _, out("v10") _, out("v11") _,
+            out("v12") _, out("v13") _, out("v14") _, out("v15") _, out("v16") _, out("v17") _,
+            out("v18") _, out("v19") _, out("v20") _, out("v21") _, out("v22") _, out("v23") _,
+            out("v24") _, out("v25") _, out("v26") _, out("v27") _, out("v28") _, out("v29") _,
+            out("v30") _, out("v31") _,
+        );
+    }
+    after & 3 << 22 == 3 << 22
+}
+
+#[test]
+fn a_thread_resumes_with_the_float_state_that_was_set() {
+    in_own_process("a_thread_resumes_with_the_float_state_that_was_set", || {
+        let kept = builder().build().expect("a manager");
+        let attached = kept.attach().expect("attached");
+        assert!(keeps_its_rounding());
+        drop(attached);
+        let new_threads = <Native as Machine>::FloatState::default();
+        // SAFETY: the code that faults relies on no vector register.
+        let settings = unsafe { builder().resume_float_state(new_threads) };
+        let replaced = settings.build().expect("a manager");
+        let attached = replaced.attach().expect("attached");
+        assert!(!keeps_its_rounding());
+        drop(attached);
+    });
+}
+
+#[test]
+fn what_the_filter_does_not_want_is_answered_otherwise() {
+    in_own_process(
+        "what_the_filter_does_not_want_is_answered_otherwise",
+        || {
+            let manager = builder()
+                .only_if(|_| false)
+                .otherwise(|mut exception| {
+                    let Ok(mut state) = exception.registers() else {
+                        return exception.decline();
+                    };
+                    state.set_pc(state.pc() + LENGTH);
+                    // SAFETY: behind the instruction, which has no effect.
+                    match unsafe { exception.set_state(&state) } {
+                        Ok(()) => exception.resume(),
+                        Err(_) => exception.decline(),
+                    }
+                })
+                .build()
+                .expect("a manager");
+            let attached = manager.attach().expect("attached");
+            undefined_instruction();
+            drop(attached);
+            let stats = manager.redirect_stats();
+            assert_eq!((stats.filtered, stats.entered), (1, 0));
+            assert_eq!(HANDLED.load(Ordering::Relaxed), 0);
+        },
+    );
+}
+
+#[test]
+fn as_many_exceptions_can_be_deferred_as_was_set() {
+    in_own_process("as_many_exceptions_can_be_deferred_as_was_set", || {
+        static REFUSED: AtomicI32 = AtomicI32::new(0);
+        let (send, receive) = mpsc::sync_channel::<Deferred>(1);
+        let manager = builder()
+            .deferrals(1)
+            .only_if(|_| false)
+            .otherwise(move |exception: Exception<'_>| -> Answered {
+                let limit = Timeout::After(Duration::from_secs(20));
+                match exception.defer(limit) {
+                    Ok((answered, deferred)) => {
+                        let _ = send.try_send(deferred);
+                        answered
+                    }
+                    Err(refused) => {
+                        REFUSED.fetch_add(1, Ordering::Relaxed);
+                        refused.exception.decline()
+                    }
+                }
+            })
+            .build()
+            .expect("a manager");
+        let thread = manager.spawn(undefined_instruction).expect("a thread");
+        let mut deferred = receive.recv().expect("a deferred exception");
+        assert_eq!(manager.deferrals().pending().count(), 1);
+        let mut state: NativeState = deferred.state().expect("registers");
+        state.set_pc(state.pc() + LENGTH);
+        // SAFETY: behind the instruction, which has no effect.
+        unsafe { deferred.set_state(&state) }.expect("a state");
+        deferred.resume().expect("an answer");
+        assert_eq!(thread.join().expect("no panic").exit.returned(), Some(()));
+        assert_eq!(REFUSED.load(Ordering::Relaxed), 0);
+        assert_eq!(manager.deferrals().pending().count(), 0);
+    });
+}
+
+#[test]
+fn settings_that_cannot_be_had_are_errors() {
+    in_own_process("settings_that_cannot_be_had_are_errors", || {
+        let refused = [
+            builder().server_name("a\0name").build(),
+            builder().server_stack_size(1).build(),
+            builder().server_stack_size(usize::MAX).build(),
+            builder().deferrals(usize::MAX).build(),
+        ];
+        for result in refused {
+            assert!(matches!(result, Err(BuildError::Server(_))), "{result:?}");
+        }
+        let manager = builder()
+            .server_name("a name")
+            .server_stack_size(1 << 20)
+            .on_panic(PanicPolicy::Abort)
+            .emergency_stack_size(usize::MAX)
+            .build()
+            .expect("a manager");
+        let attached = manager.attach();
+        assert!(
+            matches!(attached, Err(AttachError::Stack(_))),
+            "{attached:?}"
+        );
+        let spawned = manager.spawn(|| ());
+        let Err(SpawnError::Attach(AttachError::Stack(error))) = spawned else {
+            panic!("{spawned:?}");
+        };
+        assert_eq!(error.raw_os_error(), Some(libc::ENOMEM));
+    });
+}
