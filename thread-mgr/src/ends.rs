@@ -12,15 +12,15 @@ pub struct EndStats {
     pub ended: u64,
     /// Threads that were detached.
     pub detached: u64,
-    /// References that nothing owned and that were released.
+    /// References that nothing owned and that were released ([`Normalization::Dropped`]).
     pub dropped: u64,
-    /// References that no right owned and that were left alone.
+    /// References that no right owned and that were left alone ([`Normalization::Surplus`]).
     pub surplus: u64,
     /// References that rights of mach-sys owned at the exit or detachment.
     pub owned: u64,
     /// Exits whose reference count could not be normalized: saturated, too low, dead name, invalid name, or changed concurrently.
     pub abnormal: u64,
-    /// Exits and detachments that timed out waiting for an answer under way.
+    /// Exits and detachments that timed out waiting for an answer in flight.
     pub in_flight: u64,
     /// Exits and detachments that found other exception ports over the manager's, or could not put the previous ones back.
     pub displaced: u64,

@@ -208,11 +208,11 @@ impl ManagerBuilder {
     ///
     /// ```compile_fail,E0521
     /// # use std::sync::Mutex;
-    /// # use thread_mgr::{Manager, exc_server::{Answered, Exception}, signal_redirect::Entry};
-    /// # fn kept(entry: Entry, kept: &'static Mutex<Option<Answered>>, exceptions: &'static Mutex<Vec<Exception<'static>>>) {
+    /// # use thread_mgr::{Manager, exc_server::Exception, signal_redirect::Entry};
+    /// # fn kept(entry: Entry, exceptions: &'static Mutex<Vec<Exception<'static>>>) {
     /// Manager::builder(entry).otherwise(|exception| {
     ///     exceptions.lock().unwrap().push(exception);
-    ///     kept.lock().unwrap().take().unwrap()
+    ///     loop {}
     /// });
     /// # }
     /// ```

@@ -13,7 +13,7 @@ impl SurplusPromise {
     /// Makes the promise.
     ///
     /// # Safety
-    /// It concerns user references on the names of threads that the manager starts or takes in, other than those that rights of mach-sys
+    /// It concerns user references on the names of threads that the manager starts or attaches, other than those that rights of mach-sys
     /// own (`SendRight`, `ThreadRight` and what is made of them: requests, routes, installations).
     ///
     /// From the moment at which such a thread's exit begins, which is the last pass over its thread-specific-data destructors, no code of

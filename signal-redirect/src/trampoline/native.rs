@@ -66,7 +66,7 @@ impl Entry {
     ///
     /// # Safety
     /// From here on safe code decides which threads are sent to `handler`, and for which exceptions: every thread that a manager
-    /// starts or takes in, with any exception in the manager's mask, any number of times and nested. For each of these
+    /// starts or attaches, with any exception in the manager's mask, any number of times and nested. For each of these
     /// calls the following holds.
     ///
     /// The handler may rely on:
