@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::thread_state::Registers;
 use port_server::with_server;
-use signal_redirect::{Entry, Key, Machine, Native, Redirect, SignalHandler, Trampoline};
+use signal_redirect::{Entry, Key, Redirect, SignalHandler, Trampoline};
 
 type Vector = [u64; 2];
 
@@ -124,15 +124,6 @@ fn plan(handler: SignalHandler) -> Redirect {
     Redirect::to(unsafe { Entry::new(handler) }, *trampoline())
 }
 
-/// The general registers that the handler may read and edit.
-///
-/// # Safety
-/// `uc` is what a handler was given.
-unsafe fn context<'c>(uc: *mut ucontext_t) -> &'c mut <Native as Machine>::Context {
-    // SAFETY: the redirect wrote a `ucontext_t` that points to the machine context (caller's promise).
-    unsafe { &mut *((*uc).uc_mcontext as *mut <Native as Machine>::Context) }
-}
-
 fn compute() -> f64 {
     let parts: [f64; 8] = core::array::from_fn(|at| core::hint::black_box(1.0 / (at as f64 + 1.0)));
     parts.iter().sum()
@@ -140,21 +131,25 @@ fn compute() -> f64 {
 
 unsafe extern "C" fn editing(signal: c_int, info: *mut siginfo_t, uc: *mut ucontext_t) {
     // SAFETY: all three are what this handler was given.
-    let (context, info) = unsafe { (context(uc), &*info) };
+    let (context, info) = unsafe { (&mut *uc, &*info) };
     assert_eq!((signal, info.si_signo), (4, 4), "SIGILL");
-    assert_eq!(info.si_addr, context.ss.pc());
     assert!((compute() - 2.717_857).abs() < 1e-5);
-    #[cfg(target_arch = "x86_64")]
-    {
-        context.ss.rcx = !context.ss.rcx;
-        context.fs.fpu_xmm[3].xmm_reg.fill(0x33);
+    // SAFETY: the redirect's own context, of this machine; one reference to a part lives at a time.
+    unsafe {
+        let registers = context.registers_mut();
+        assert_eq!(info.si_addr, registers.pc());
+        registers.set_pc(registers.pc() + FAULT_LENGTH);
+        #[cfg(target_arch = "x86_64")]
+        {
+            registers.rcx = !registers.rcx;
+            context.x86_float_state_mut().fpu_xmm[3].xmm_reg.fill(0x33);
+        }
+        #[cfg(target_arch = "aarch64")]
+        {
+            registers.x[2] = !registers.x[2];
+            context.arm_neon_state_mut().v[3] = u128::from_ne_bytes([0x33; 16]);
+        }
     }
-    #[cfg(target_arch = "aarch64")]
-    {
-        context.ss.x[2] = !context.ss.x[2];
-        context.ns.v[3] = u128::from_ne_bytes([0x33; 16]);
-    }
-    context.ss.set_pc(context.ss.pc() + FAULT_LENGTH);
 }
 
 #[test]
@@ -178,9 +173,9 @@ unsafe extern "C" fn nesting(_: c_int, _: *mut siginfo_t, uc: *mut ucontext_t) {
         let given = Held::patterned(1000);
         assert_eq!(fault(given), given);
     }
-    // SAFETY: `uc` is what this handler was given.
-    let context = unsafe { context(uc) };
-    context.ss.set_pc(context.ss.pc() + FAULT_LENGTH);
+    // SAFETY: `uc` is what this handler was given, and this is the only reference to its registers.
+    let registers = unsafe { (*uc).registers_mut() };
+    registers.set_pc(registers.pc() + FAULT_LENGTH);
 }
 
 #[test]
@@ -199,10 +194,10 @@ fn faults_in_handlers_nest() {
 
 unsafe extern "C" fn noting(signal: c_int, info: *mut siginfo_t, uc: *mut ucontext_t) {
     // SAFETY: all three are what this handler was given.
-    let (context, info) = unsafe { (context(uc), &*info) };
+    let (registers, info) = unsafe { ((*uc).registers_mut(), &*info) };
     SIGNAL.store(signal as u32, SeqCst);
     ADDRESS.store(info.si_addr, SeqCst);
-    context.ss.set_pc(context.ss.pc() + STORE_LENGTH);
+    registers.set_pc(registers.pc() + STORE_LENGTH);
 }
 
 #[test]

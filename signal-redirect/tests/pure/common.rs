@@ -1,6 +1,8 @@
 //! A stack that knows what was written to it, and what the tests need to know of the machines.
+use core::mem::offset_of;
 use core::ops::Range;
 
+use mach_sys::darwin::{arm_mcontext64_t, x86_mcontext64_t};
 use mach_sys::exception::ExceptionType;
 use mach_sys::pod::{self, Pod};
 use mach_sys::thread_state::Registers;
@@ -119,6 +121,8 @@ pub(crate) trait TestedMachine: Machine {
     const FLAGS_ENTERED: u64;
     /// Bytes of the machine context, with AVX.
     const CONTEXT_SIZE: u64;
+    /// Where the general registers stand in the machine context.
+    const REGISTERS_AT: u64;
     /// The flags that a handler may change.
     const USER_FLAGS: u64;
     /// The register that holds the frame's address.
@@ -154,6 +158,7 @@ impl TestedMachine for X86_64 {
     const FLAGS_STOPPED: u64 = 0x255f41;
     const FLAGS_ENTERED: u64 = 0x200a41 | 0x1000;
     const CONTEXT_SIZE: u64 = 1032;
+    const REGISTERS_AT: u64 = offset_of!(x86_mcontext64_t, ss) as u64;
     // CF, PF, AF, ZF, SF, TF, DF, OF, AC, ID.
     const USER_FLAGS: u64 = 0x24_0dd5;
     fn trampoline() -> TrampolinePlan<Self> {
@@ -174,6 +179,7 @@ impl TestedMachine for Arm64 {
     const FLAGS_STOPPED: u64 = 0xa130_1c00;
     const FLAGS_ENTERED: u64 = 0xa100_1000;
     const CONTEXT_SIZE: u64 = 816;
+    const REGISTERS_AT: u64 = offset_of!(arm_mcontext64_t, ss) as u64;
     // N, Z, C, V.
     const USER_FLAGS: u64 = 0xf000_0000;
     fn trampoline() -> TrampolinePlan<Self> {

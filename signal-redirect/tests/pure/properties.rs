@@ -118,7 +118,7 @@ fn there_and_back<M: TestedMachine>(case: &Case) -> Result<(), TestCaseError> {
             *byte = value;
         }
     }
-    memory.put(frame.mcontext + 16, &expected);
+    memory.put(frame.mcontext + M::REGISTERS_AT, &expected);
     let trap = M::at_trap(&entered);
     let came_back = M::trampoline().return_from(&trap, &mut memory);
     if case.edits.is_empty() {

@@ -263,13 +263,13 @@ fn what_is_the_kernels_is_not_the_handlers<M: TestedMachine>() {
     stopped.set_flags(M::FLAGS_STOPPED);
     let (entered, frame) = M::plan().apply(&stopped, &M::fault(), &mut memory).unwrap();
     // The handler inverts every bit of every register, then mends what could not be resumed.
-    let mut edited: M::State = memory.get(frame.mcontext + 16);
+    let mut edited: M::State = memory.get(frame.mcontext + M::REGISTERS_AT);
     for byte in pod::bytes_of_mut(&mut edited) {
         *byte = !*byte;
     }
     edited.set_pc(0x4000_5678);
     edited.set_sp(SP + 64);
-    memory.put(frame.mcontext + 16, &edited);
+    memory.put(frame.mcontext + M::REGISTERS_AT, &edited);
     let resumed = M::trampoline()
         .return_from(&M::at_trap(&entered), &mut memory)
         .unwrap()
@@ -298,7 +298,8 @@ fn other_program_counters_are_not_the_return_trap<M: TestedMachine>() {
 fn a4_8_what_the_kernel_would_refuse_is_an_error_and_can_be_mended() {
     let (entered, frame, mut memory) = apply::<X86_64>(&X86_64::plan(), SP);
     let trap = X86_64::at_trap(&entered);
-    let good: mach_sys::thread_state::x86_thread_state64_t = memory.get(frame.mcontext + 16);
+    let registers_at = frame.mcontext + X86_64::REGISTERS_AT;
+    let good: mach_sys::thread_state::x86_thread_state64_t = memory.get(registers_at);
     for (rip, rsp) in [
         (0x7fff_ffff_f000, SP),
         (0x4000, 1 << 63),
@@ -306,11 +307,11 @@ fn a4_8_what_the_kernel_would_refuse_is_an_error_and_can_be_mended() {
     ] {
         let mut bad = good;
         (bad.rip, bad.rsp) = (rip, rsp);
-        memory.put(frame.mcontext + 16, &bad);
+        memory.put(registers_at, &bad);
         let result = X86_64::trampoline().return_from(&trap, &mut memory);
         assert_eq!(result, Err(ReturnError::Unresumable { pc: rip, sp: rsp }));
     }
-    memory.put(frame.mcontext + 16, &good);
+    memory.put(registers_at, &good);
     assert!(X86_64::trampoline().return_from(&trap, &mut memory).is_ok());
 }
 

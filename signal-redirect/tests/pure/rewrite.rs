@@ -66,7 +66,9 @@ fn the_handler_finds_darwins_structures<M: TestedMachine>() {
     assert_eq!((context.uc_onstack, context.uc_link), (0, 0));
     assert_eq!(context.uc_stack.ss_flags, 4, "SS_DISABLE");
     // `es` first, of 16 bytes on both machines, then `ss`.
-    assert_eq!(memory.get::<M::State>(frame.mcontext + 16), M::stopped(SP));
+    assert_eq!(M::REGISTERS_AT, 16);
+    let registers: M::State = memory.get(frame.mcontext + M::REGISTERS_AT);
+    assert_eq!(registers, M::stopped(SP));
     // Each part at the alignment of its C type; FXSAVE's image, 192 bytes in, at 16.
     assert_eq!(frame.mcontext % 16, 0);
     assert_eq!(frame.ucontext % 8, 0);
