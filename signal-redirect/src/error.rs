@@ -91,40 +91,51 @@ mod tests {
     use super::*;
     use core::error::Error;
 
+    /// Every error with its code.
+    fn all() -> Vec<(Box<dyn Error>, u32, u32)> {
+        let unmapped = Unmapped::at(0x123);
+        let mut all: Vec<(Box<dyn Error>, u32, u32)> = Vec::new();
+        macro_rules! push {
+            ($($error:expr => $code:literal,)*) => {
+                $({ let error = $error; let code = error.code(); all.push((Box::new(error), code, $code)); })*
+            };
+        }
+        push! {
+            unmapped => 0x5001,
+            RedirectError::Memory(unmapped) => 0x5001,
+            RedirectError::StackFull { top: 0 } => 0x5101,
+            RedirectError::ForeignStack(0) => 0x5102,
+            RedirectError::NoSignal(ExceptionType::CRASH, 0) => 0x5103,
+            RedirectError::CodeSegment(0) => 0x5104,
+            RedirectError::Signed(0) => 0x5105,
+            ReturnError::Memory(unmapped) => 0x5001,
+            ReturnError::Forged(0) => 0x5201,
+            ReturnError::Stale(0) => 0x5202,
+            ReturnError::NeverReturns(0) => 0x5203,
+            ReturnError::Unresumable { pc: 0, sp: 0 } => 0x5204,
+        }
+        all
+    }
+
     #[test]
     fn codes_never_change() {
-        let unmapped = Unmapped::at(1);
-        assert_eq!(unmapped.code(), 0x5001);
-        let redirects = [
-            (RedirectError::Memory(unmapped), 0x5001),
-            (RedirectError::StackFull { top: 0 }, 0x5101),
-            (RedirectError::ForeignStack(0), 0x5102),
-            (RedirectError::NoSignal(ExceptionType::CRASH, 0), 0x5103),
-            (RedirectError::CodeSegment(0), 0x5104),
-            (RedirectError::Signed(0), 0x5105),
-        ];
-        for (error, code) in redirects {
-            assert_eq!(error.code(), code, "{error}");
-        }
-        let returns = [
-            (ReturnError::Memory(unmapped), 0x5001),
-            (ReturnError::Forged(0), 0x5201),
-            (ReturnError::Stale(0), 0x5202),
-            (ReturnError::NeverReturns(0), 0x5203),
-            (ReturnError::Unresumable { pc: 0, sp: 0 }, 0x5204),
-        ];
-        for (error, code) in returns {
-            assert_eq!(error.code(), code, "{error}");
+        for (error, code, expected) in all() {
+            assert_eq!(code, expected, "{error}");
         }
     }
 
     #[test]
     fn a_cause_is_the_source_and_not_in_the_text() {
-        let cause = Unmapped::at(0x123);
-        let errors: [&dyn Error; 2] = [&RedirectError::Memory(cause), &ReturnError::Memory(cause)];
-        for error in errors {
-            assert!(error.source().is_some());
-            assert!(!error.to_string().contains("0x123"), "{error}");
+        let mut with_cause = 0;
+        for (error, ..) in all() {
+            let mut error: &dyn Error = &*error;
+            while let Some(cause) = error.source() {
+                assert!(!error.to_string().contains(&cause.to_string()), "{error}");
+                assert!(!error.to_string().contains("0x123"), "{error}");
+                error = cause;
+                with_cause += 1;
+            }
         }
+        assert_eq!(with_cause, 2);
     }
 }

@@ -197,6 +197,8 @@ impl ExitError {
 mod tests {
     use super::*;
     use core::error::Error;
+    use exc_server::{Deferrals, InstallError, ServerStartError};
+    use mach_sys::exception::Behavior;
 
     fn refused() -> io::Error {
         io::Error::from_raw_os_error(libc::EINVAL)
@@ -252,13 +254,59 @@ mod tests {
         }
     }
 
+    /// Every cause that the exception server has for an error of this crate.
+    fn causes() -> Vec<Box<dyn Error>> {
+        let code = KernError::RESOURCE_SHORTAGE;
+        let behavior: Behavior = "EXCEPTION_DEFAULT".parse().expect("a name");
+        let installs = [
+            InstallError::Denied { behavior },
+            InstallError::TargetGone(code),
+            InstallError::Kernel {
+                mask: ExceptionMask::BAD_ACCESS,
+                behavior,
+                code,
+            },
+        ];
+        let routes = [
+            RouteError::AnonymousTask { behavior },
+            RouteError::Full(1),
+            RouteError::ServerThread,
+            RouteError::Stopped,
+            RouteError::Port(code),
+        ];
+        let name = String::from("a\0name");
+        let (bytes, min, max) = (1, 2, 3);
+        let capacity = Deferrals::new(usize::MAX).expect_err("too many");
+        let servers = [
+            ServerStartError::Name { name },
+            ServerStartError::StackSize { bytes, min, max },
+            ServerStartError::Deferrals(capacity),
+            ServerStartError::Port(code),
+            ServerStartError::Thread(refused()),
+        ];
+        let routes = routes.into_iter();
+        let routes = routes.chain(installs.into_iter().map(RouteError::Install));
+        let attaches = routes.map(AttachError::Route).map(SpawnError::Attach);
+        let attaches = attaches.map(|error| Box::new(error) as Box<dyn Error>);
+        let servers = servers.into_iter().map(BuildError::Server);
+        let servers = servers.map(|error| Box::new(error) as Box<dyn Error>);
+        attaches.chain(servers).collect()
+    }
+
     #[test]
     fn a_cause_is_the_source_and_not_in_the_text() {
-        for (error, ..) in all() {
-            if let Some(cause) = error.source() {
+        let mut with_cause = 0;
+        let errors = all().into_iter().map(|(error, ..)| error);
+        for error in errors.chain(causes()) {
+            let mut error: &dyn Error = &*error;
+            // As far as the chain goes: what prints it prints nothing twice.
+            while let Some(cause) = error.source() {
                 assert!(!error.to_string().contains(&cause.to_string()), "{error}");
+                error = cause;
+                with_cause += 1;
             }
         }
+        assert!(with_cause > 20, "{with_cause}");
     }
 
     #[test]
