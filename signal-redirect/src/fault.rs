@@ -20,6 +20,7 @@ use crate::signal_info::SignalInfo;
 /// let interrupt = Fault::<Native>::signal(DarwinSignal::USR1, 0, 0);
 /// # let _ = (fault, interrupt);
 /// ```
+#[doc(alias("siginfo_t", "ux_exception"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[must_use]
 pub struct Fault<M: Machine = Native> {

@@ -14,10 +14,11 @@
 //! | item | job |
 //! |---|---|
 //! | [`Redirect`] | plans a redirect: handler, [`Stack`], emergency stack, room, tag, vector registers, [`Return`] |
-//! | [`Fault`] | describes what stopped the thread; the handler gets the signal that XNU would send |
+//! | [`Fault`], [`DarwinSignal`] | describe what stopped the thread; the handler gets the signal that XNU would send |
 //! | [`Entry`] | names a handler of this process; [`Entry::new`] has the whole contract |
 //! | [`Trampoline`], [`Key`] | the process's trampoline, and what seals its frames |
-//! | [`TrampolinePlan`], [`VectorSave`] | a trampoline at any address, of either machine, for redirects that are computed and not run |
+//! | [`TrampolinePlan`], [`VectorSave`], [`Code`] | a trampoline at any address, of either machine, for redirects that are computed and not run |
+//! | [`Frame`], [`FrameId`], [`Resumed`] | the frame of a handler, its name, and the thread whose handler returned |
 //! | [`Memory`], `OwnMemory`, [`Region`] | reads and writes that may fail: any memory, the task's, a buffer |
 //! | [`Mask`], [`Held`] | hold redirects off for one thread |
 //! | [`return_to_caller`] | returns the registers after a call through a bad pointer, as if the call had returned |

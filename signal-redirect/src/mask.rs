@@ -21,6 +21,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 /// // On the thread: a redirect was refused meanwhile, so ask for it again.
 /// assert!(held.release());
 /// ```
+#[doc(alias("sigprocmask", "pthread_sigmask"))]
 #[derive(Debug, Default)]
 pub struct Mask {
     depth: AtomicU32,

@@ -25,6 +25,7 @@ pub enum Stack {
     /// Below the interrupted frame and its red zone, if the stack pointer is on this stack and the frame fits.
     Within(Range<u64>),
     /// At the top of this stack; below the interrupted frame and its red zone if the thread is on it already.
+    #[doc(alias("sigaltstack", "SA_ONSTACK"))]
     Alternate(Range<u64>),
 }
 

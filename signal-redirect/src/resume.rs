@@ -37,6 +37,7 @@ impl<M: Machine> TrampolinePlan<M> {
     /// - [`ReturnError::NeverReturns`]: the redirect was planned with [`Return::Never`](crate::Return::Never);
     /// - [`ReturnError::Unresumable`]: the handler left registers that the kernel refuses;
     /// - [`ReturnError::Memory`]: the frame cannot be read, or not be marked as used.
+    #[doc(alias = "sigreturn")]
     pub fn return_from(
         &self,
         state: &M::State,
@@ -84,6 +85,7 @@ impl<M: Machine> TrampolinePlan<M> {
     /// # Errors
     /// - [`ReturnError::Forged`], [`ReturnError::Stale`]: a frame on the way is not one of this key's, or its handler has returned.
     /// - [`ReturnError::Memory`]: a frame cannot be read.
+    #[doc(alias("longjmp", "siglongjmp"))]
     pub fn still_inside(
         &self,
         innermost: FrameId,

@@ -19,6 +19,7 @@ use std::time::Instant;
 /// assert!(left.is_zero(), "{left}");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc(alias("mach_port_names", "mach_port_space_info"))]
 #[derive(Clone, Copy, Debug)]
 pub struct Audit {
     start: Census,

@@ -45,7 +45,7 @@
 //! | [`exit_now`] | ends the calling thread from the middle of a computation |
 //! | [`ShutdownReport`], [`Normalization`], [`normalize`](mod@normalize) | tell what the shutdown of a thread found and did |
 //! | [`SurplusPromise`] | lets shutdown release forgotten references, not only report them |
-//! | [`EndStats`], [`RedirectStats`], [`ThreadInfo`], [`Audit`] | counters, the managed threads, leak checks |
+//! | [`EndStats`], [`RedirectStats`], [`ThreadInfo`], [`Audit`], [`Difference`] | counters, the managed threads, leak checks |
 //! | [`BuildError`], [`AttachError`], [`SpawnError`], [`JoinError`], [`Panicked`], [`ExitError`] | errors, each with a stable numeric code |
 //!
 //! The crates whose types the signatures use are re-exported: [`exc_server`], [`mach_sys`], [`signal_redirect`].

@@ -94,6 +94,7 @@ impl Manager {
     /// - [`AttachError::Forked`]: this is the child of a fork.
     /// - [`AttachError::Right`], [`AttachError::Stack`], [`AttachError::Full`], [`AttachError::Route`], [`AttachError::Hook`]: its port,
     ///   its emergency stack, its record, its route or its exit destructor could not be had.
+    #[doc(alias("thread_set_exception_ports", "thread_swap_exception_ports"))]
     pub fn attach(&self) -> Result<Attached, AttachError> {
         Attached::new(&self.inner)
     }
@@ -239,7 +240,7 @@ impl ManagerBuilder {
     }
 
     /// Sets the number of bytes that the handler needs on its stack. If they are not writable on the interrupted stack, the handler runs
-    /// on the emergency stack. 0 by default.
+    /// on the emergency stack; where that has not as many, the exception is declined. 0 by default.
     pub fn handler_room(mut self, bytes: u64) -> Self {
         self.room = bytes;
         self

@@ -13,7 +13,8 @@ pub(crate) type Filter = dyn Fn(&Exception<'_>) -> bool + Send + Sync;
 /// Answers the exceptions that the filter does not want.
 pub(crate) type Otherwise = dyn Fn(Exception<'_>) -> Answered + Send + Sync;
 
-/// Selects the stack that handlers run on.
+/// Selects the stack that handlers run on. A handler that overflows the emergency stack is not entered again: the exception is declined, as
+/// any whose frame fits nowhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandlerStack {

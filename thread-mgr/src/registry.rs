@@ -9,8 +9,10 @@ use std::sync::{Mutex, PoisonError};
 #[non_exhaustive]
 pub struct ThreadInfo {
     /// The 64-bit identifier, which is never used again while the system runs.
+    #[doc(alias = "pthread_threadid_np")]
     pub id: u64,
     /// The name of its kernel port, which holds no reference: valid as long as the thread lives.
+    #[doc(alias = "pthread_mach_thread_np")]
     pub port: Name,
     /// The name that it was given ([`ThreadBuilder::name`](crate::ThreadBuilder::name)).
     pub name: Option<String>,

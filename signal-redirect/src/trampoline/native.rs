@@ -73,9 +73,10 @@ impl Entry {
     /// - Its arguments: a Darwin signal number, and pointers to a `siginfo_t` and a `ucontext_t` whose `uc_mcontext` leads to a machine
     ///   context of `uc_mcsize` bytes. All three are valid for reads and writes until it returns, and for no longer. The tag is in
     ///   the fourth argument register.
-    /// - Its stack: the interrupted one, below the frame and the red zone; or the stack that the redirect was given, such as a
-    ///   thread's emergency stack (128 KiB in thread-mgr), if the frame did not fit there. It is aligned as the calling
-    ///   convention requires. Only [`Redirect::room`](crate::Redirect::room) bytes of it are known to be writable.
+    /// - Its stack: the interrupted one, below the frame and the red zone; or the stack that the redirect was given, if it was told to
+    ///   use that or the frame did not fit on the interrupted one. In thread-mgr this is the thread's emergency stack, whose size is a
+    ///   setting. It is aligned as the calling convention requires. Only [`Redirect::room`](crate::Redirect::room) bytes of it are
+    ///   known to be writable.
     /// - Its floating-point environment: that of a new thread (x86_64: control word 0x37f, empty stack, MXCSR 0x1f80; arm64: FPCR and
     ///   FPSR 0), DF and TF clear. The interrupted vector registers are restored from the machine context when it returns.
     ///
@@ -124,6 +125,7 @@ impl Entry {
 /// This process's trampoline: the code that runs around handlers, and the key that seals its frames.
 ///
 /// It dereferences to its [`TrampolinePlan`], which recognizes returning threads: [`TrampolinePlan::return_from`].
+#[doc(alias("sigreturn", "_sigtramp"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trampoline(TrampolinePlan<Native>);
 
