@@ -184,7 +184,7 @@ fn main() {
         }
     );
     let [server, opening] = [true, false]
-        .map(|starts_nothing| Server::start(Serve { starts_nothing }).expect("a server"));
+        .map(|starts_nothing| Server::start_handler(Serve { starts_nothing }).expect("a server"));
     let thread = ThreadRight::current().expect("the own thread");
     let routing = Routing::new(
         ExceptionMask::BAD_ACCESS | ExceptionMask::BAD_INSTRUCTION,

@@ -1,16 +1,43 @@
 //! Answers: the one code that means each, and the proof that one was given.
 
 use mach_sys::kern_return::KernReturn;
+use mach_sys::mig::Routine;
 
-/// The reply code that makes the kernel do what the handler meant (A6.5, A1.1).
-///
-/// A state-carrying request that is resumed without a new state answers `MACH_RCV_PORT_DIED`: the kernel then neither sets a state
-/// nor looks further. Success without a state would be a malformed reply there, hence "not handled" (A6.4).
-pub const fn return_code(handled: bool, carries_state: bool, new_state: bool) -> KernReturn {
-    match (handled, carries_state && !new_state) {
-        (false, _) => KernReturn::FAILURE,
-        (true, false) => KernReturn::SUCCESS,
-        (true, true) => KernReturn::RCV_PORT_DIED,
+/// What a reply tells the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Answer {
+    /// Not handled: the kernel tries the next level.
+    Decline,
+    /// Handled: the thread goes on with the registers that it has.
+    Resume,
+    /// Handled: the thread goes on with the state in the reply.
+    ResumeWithState,
+}
+
+impl Answer {
+    /// Returns the reply code that makes the kernel do this for a request of `routine` (A6.5, A1.1).
+    ///
+    /// [`Resume`](Self::Resume) of a routine that carries a state is `MACH_RCV_PORT_DIED`: the kernel then neither sets a state nor
+    /// tries the next level. Success without a state would be a malformed reply there, hence "not handled" (A6.4).
+    /// [`ResumeWithState`](Self::ResumeWithState) of a routine without one is `KERN_SUCCESS`: its reply has no room for a state.
+    ///
+    /// ```
+    /// use exc_server::Answer;
+    /// use mach_sys::kern_return::KernReturn;
+    /// use mach_sys::mig::Routine;
+    ///
+    /// let routine = Routine::MachExceptionRaiseState;
+    /// assert_eq!(Answer::Resume.return_code(routine), KernReturn::RCV_PORT_DIED);
+    /// assert_eq!(Answer::Decline.return_code(routine), KernReturn::FAILURE);
+    /// ```
+    #[doc(alias = "ExcServerSuccessfulReturnValue")]
+    pub const fn return_code(self, routine: Routine) -> KernReturn {
+        match self {
+            Self::Decline => KernReturn::FAILURE,
+            Self::Resume if routine.has_state() => KernReturn::RCV_PORT_DIED,
+            Self::Resume | Self::ResumeWithState => KernReturn::SUCCESS,
+        }
     }
 }
 
@@ -27,7 +54,7 @@ pub enum Outcome {
     Forwarded,
     /// Deferred: a [`Deferred`](crate::Deferred) answers later.
     Deferred,
-    /// The reply could not be delivered: the thread was terminated or its wait aborted meanwhile.
+    /// The reply could not be delivered: the thread was terminated or its wait aborted meanwhile, or this is the child of a fork.
     Unwanted,
 }
 
@@ -52,11 +79,18 @@ mod tests {
 
     #[test]
     fn a6_5_each_answer_has_the_code_that_the_kernel_takes_for_it() {
-        assert_eq!(return_code(true, false, false), KernReturn::SUCCESS);
-        assert_eq!(return_code(true, true, true), KernReturn::SUCCESS);
-        assert_eq!(return_code(true, true, false), KernReturn::RCV_PORT_DIED);
-        for (carries, new) in [(false, false), (true, false), (true, true)] {
-            assert_eq!(return_code(false, carries, new), KernReturn::FAILURE);
+        for routine in Routine::ALL {
+            let unchanged = if routine.has_state() {
+                KernReturn::RCV_PORT_DIED
+            } else {
+                KernReturn::SUCCESS
+            };
+            assert_eq!(Answer::Decline.return_code(routine), KernReturn::FAILURE);
+            assert_eq!(Answer::Resume.return_code(routine), unchanged);
+            assert_eq!(
+                Answer::ResumeWithState.return_code(routine),
+                KernReturn::SUCCESS
+            );
         }
     }
 }

@@ -1,13 +1,14 @@
-//! What can go wrong: each error says what was attempted, on what, and what the kernel answered.
+//! Errors. Each says what was attempted, on what, and what the kernel answered; each has a number, which a caller in C can be given.
 
 use mach_sys::exception::Behavior;
 #[cfg(feature = "receiver")]
 use mach_sys::exception::ExceptionMask;
 #[cfg(feature = "receiver")]
 use mach_sys::kern_return::KernError;
+use mach_sys::machine::Machine;
 #[cfg(feature = "receiver")]
 use mach_sys::mig;
-use mach_sys::thread_state::Flavor;
+use mach_sys::thread_state::{Flavor, StateMismatch};
 
 /// A delivery that the kernel cannot make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,14 +17,41 @@ pub enum DeliveryError {
     /// There is no message for this behavior.
     #[error("the kernel has no message for behavior {0}")]
     Behavior(Behavior),
-    /// A state-carrying behavior needs a flavor that a thread of this machine has.
-    #[error("{behavior} needs the flavor of a thread state, not {flavor}")]
+    /// The behavior carries a state, and no flavor is given.
+    #[error("{behavior} needs the flavor of a thread state")]
+    NoFlavor {
+        /// The behavior.
+        behavior: Behavior,
+    },
+    /// The behavior carries no state, and a flavor is given.
+    #[error("{behavior} carries no thread state, so that {flavor} is never sent")]
+    NeedlessFlavor {
+        /// The behavior.
+        behavior: Behavior,
+        /// The flavor.
+        flavor: Flavor,
+    },
+    /// A 64-bit thread of this machine has no state of the flavor (A4.2): the kernel accepts it or not, and never sends it.
+    #[error("a 64-bit thread of {machine} has no state of flavor {flavor} (of {})", flavor.machine, machine = Machine::NATIVE)]
     Flavor {
         /// The behavior.
         behavior: Behavior,
         /// The flavor.
         flavor: Flavor,
     },
+}
+
+impl DeliveryError {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    #[must_use]
+    pub const fn code(&self) -> u32 {
+        match self {
+            Self::Behavior(_) => 0x4001,
+            Self::NoFlavor { .. } => 0x4002,
+            Self::NeedlessFlavor { .. } => 0x4003,
+            Self::Flavor { .. } => 0x4004,
+        }
+    }
 }
 
 /// A request's state was asked for, or set, as something that it is not.
@@ -35,16 +63,45 @@ pub enum StateError {
     Absent,
     /// It is of another flavor or size.
     #[error(transparent)]
-    Mismatch(#[from] mach_sys::thread_state::StateMismatch),
+    Mismatch(#[from] StateMismatch),
+    /// It is a state of another machine, whose flavors are other states here.
+    #[error("{flavor} is a thread state of {}, not of {machine}", flavor.machine, machine = Machine::NATIVE)]
+    Foreign {
+        /// The flavor, with its machine.
+        flavor: Flavor,
+    },
     /// The deferred exception was answered before.
     #[error("the deferred exception was already answered")]
     Answered,
     /// The new state is larger than any reply.
     #[error("a thread state of {words} words does not fit into a reply")]
     TooLarge {
-        /// Its size.
+        /// Its size in words of 32 bits.
         words: usize,
     },
+}
+
+impl StateError {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    #[must_use]
+    pub const fn code(&self) -> u32 {
+        match self {
+            Self::Absent => 0x4101,
+            Self::Mismatch(_) => 0x4102,
+            Self::Foreign { .. } => 0x4103,
+            Self::Answered => 0x4104,
+            Self::TooLarge { .. } => 0x4105,
+        }
+    }
+
+    #[cfg(feature = "receiver")]
+    pub(crate) fn check_machine(flavor: Flavor) -> Result<(), Self> {
+        if flavor.machine == Machine::NATIVE {
+            Ok(())
+        } else {
+            Err(Self::Foreign { flavor })
+        }
+    }
 }
 
 /// No exception was received.
@@ -77,6 +134,22 @@ pub enum ReceiveError {
     Kernel(KernError),
 }
 
+#[cfg(feature = "receiver")]
+impl ReceiveError {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    #[must_use]
+    pub const fn code(&self) -> u32 {
+        match self {
+            Self::TimedOut => 0x4201,
+            Self::PortGone => 0x4202,
+            Self::Malformed { .. } => 0x4203,
+            Self::TooLarge => 0x4204,
+            Self::NoRoom(_) => 0x4205,
+            Self::Kernel(_) => 0x4206,
+        }
+    }
+}
+
 /// A reply that did not leave.
 #[cfg(feature = "receiver")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -92,11 +165,98 @@ pub enum AnswerError {
     )]
     AlreadyDeclined,
     /// The reply could not be written.
-    #[error("encoding the reply: {0}")]
+    #[error("the reply could not be written")]
     Encode(#[from] mig::EncodeError),
     /// Anything else.
     #[error("mach_msg, sending the reply: {0}")]
     Kernel(KernError),
+    /// The state to resume with could not be set. The exception was declined.
+    #[error("the exception was declined: its new state could not be set")]
+    State(#[source] StateError),
+}
+
+#[cfg(feature = "receiver")]
+impl AnswerError {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    #[must_use]
+    pub const fn code(&self) -> u32 {
+        match self {
+            Self::NobodyWaits => 0x4301,
+            Self::AlreadyDeclined => 0x4302,
+            Self::Encode(_) => 0x4303,
+            Self::Kernel(_) => 0x4304,
+            Self::State(_) => 0x4305,
+        }
+    }
+}
+
+/// No other handler handled the exception.
+#[cfg(feature = "receiver")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ForwardError {
+    /// No handler was registered for the exception type before, or its port has died, or the route is closed.
+    #[error("no other handler is registered for the exception")]
+    NoHandler,
+    /// The handler's port is the receiver's own: it would wait for itself.
+    #[error("the handler is the receiver of this exception")]
+    OwnPort,
+    /// This is the child of a fork, where no thread waits.
+    #[error("the exception is the parent process's")]
+    Forked,
+    /// The handler's behavior has no message, or needs what the request lacks: the thread's right, or a token.
+    #[error("the handler's {0} needs what the request lacks")]
+    Behavior(Behavior),
+    /// A state of the thread could not be read for the handler, or set from its reply.
+    #[error("getting or setting a state of the thread: {0}")]
+    State(KernError),
+    /// The request could not be written.
+    #[error("the request could not be written")]
+    Encode(#[from] mig::EncodeError),
+    /// The handler did not take the request or did not reply in time.
+    #[error("the handler did not reply in time")]
+    TimedOut,
+    /// The handler's port has died.
+    #[error("the handler's port has died")]
+    PortGone,
+    /// The handler declined: it replied with this code.
+    #[error("the handler declined: {0}")]
+    Declined(KernError),
+    /// The handler's reply is none.
+    #[error("the handler's reply is malformed")]
+    Malformed(#[source] mig::ReplyError),
+    /// Anything else.
+    #[error("mach_msg, forwarding the exception: {0}")]
+    Kernel(KernError),
+}
+
+#[cfg(feature = "receiver")]
+impl ForwardError {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    #[must_use]
+    pub const fn code(&self) -> u32 {
+        match self {
+            Self::NoHandler => 0x4401,
+            Self::OwnPort => 0x4402,
+            Self::Forked => 0x4403,
+            Self::Behavior(_) => 0x4404,
+            Self::State(_) => 0x4405,
+            Self::Encode(_) => 0x4406,
+            Self::TimedOut => 0x4407,
+            Self::PortGone => 0x4408,
+            Self::Declined(_) => 0x4409,
+            Self::Malformed(_) => 0x440a,
+            Self::Kernel(_) => 0x440b,
+        }
+    }
+
+    pub(crate) fn of_exchange(code: KernError) -> Self {
+        match code {
+            KernError::SEND_TIMED_OUT | KernError::RCV_TIMED_OUT => Self::TimedOut,
+            KernError::SEND_INVALID_DEST => Self::PortGone,
+            code => Self::Kernel(code),
+        }
+    }
 }
 
 /// An exception could not be deferred.
@@ -118,15 +278,38 @@ pub enum DeferError {
     Closed,
 }
 
+#[cfg(feature = "receiver")]
+impl DeferError {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    #[must_use]
+    pub const fn code(&self) -> u32 {
+        match self {
+            Self::NoTable => 0x4501,
+            Self::Full { .. } => 0x4502,
+            Self::Closed => 0x4503,
+        }
+    }
+}
+
 /// A table for deferred exceptions could not be made.
 #[cfg(feature = "receiver")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("room for {capacity} deferred exceptions was asked for; {max} are the most")]
+#[non_exhaustive]
 pub struct CapacityError {
     /// The capacity that was asked for.
     pub capacity: usize,
     /// The largest.
     pub max: usize,
+}
+
+#[cfg(feature = "receiver")]
+impl CapacityError {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    #[must_use]
+    pub const fn code(&self) -> u32 {
+        0x4601
+    }
 }
 
 /// Exception ports could not be registered or put back.
@@ -143,6 +326,12 @@ pub enum InstallError {
     /// The thread or task is gone.
     #[error("registering exception ports: the thread or task is gone ({0})")]
     TargetGone(KernError),
+    /// `EXC_CRASH` of this task, or of the calling thread, with a port that this task receives from: the kernel would skip it, since
+    /// the task cannot answer for itself then (A1.7). Another process can.
+    #[error(
+        "EXC_CRASH of this task is never delivered to a port that the task itself receives from"
+    )]
+    OwnCrash,
     /// Anything else.
     #[error("registering {mask} with {behavior}: {code}")]
     Kernel {
@@ -153,6 +342,20 @@ pub enum InstallError {
         /// The kernel's answer.
         code: KernError,
     },
+}
+
+#[cfg(feature = "receiver")]
+impl InstallError {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    #[must_use]
+    pub const fn code(&self) -> u32 {
+        match self {
+            Self::Denied { .. } => 0x4701,
+            Self::TargetGone(_) => 0x4702,
+            Self::OwnCrash => 0x4703,
+            Self::Kernel { .. } => 0x4704,
+        }
+    }
 }
 
 /// A route could not be opened.
@@ -185,13 +388,39 @@ pub enum RouteError {
     Install(#[from] InstallError),
 }
 
+#[cfg(feature = "std")]
+impl RouteError {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning. [`Install`](Self::Install) has that of its [`InstallError`].
+    #[must_use]
+    pub const fn code(&self) -> u32 {
+        match self {
+            Self::AnonymousTask { .. } => 0x4801,
+            Self::Full(_) => 0x4802,
+            Self::Stopped => 0x4803,
+            Self::Port(_) => 0x4804,
+            Self::ServerThread => 0x4805,
+            Self::Install(error) => error.code(),
+        }
+    }
+}
+
 /// Requests of a route that were received and not answered in time.
 #[cfg(feature = "std")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{count} request(s) of the route are still being answered")]
+#[non_exhaustive]
 pub struct InFlight {
     /// How many.
     pub count: u32,
+}
+
+#[cfg(feature = "std")]
+impl InFlight {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    #[must_use]
+    pub const fn code(&self) -> u32 {
+        0x4901
+    }
 }
 
 /// The server did not start.
@@ -224,4 +453,19 @@ pub enum ServerStartError {
     /// Its thread could not be created.
     #[error("starting the server's thread")]
     Thread(#[source] std::io::Error),
+}
+
+#[cfg(feature = "std")]
+impl ServerStartError {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning. [`Deferrals`](Self::Deferrals) has that of its [`CapacityError`].
+    #[must_use]
+    pub const fn code(&self) -> u32 {
+        match self {
+            Self::Name { .. } => 0x4a01,
+            Self::StackSize { .. } => 0x4a02,
+            Self::Port(_) => 0x4a03,
+            Self::Thread(_) => 0x4a04,
+            Self::Deferrals(error) => error.code(),
+        }
+    }
 }

@@ -33,14 +33,14 @@ mod route;
 #[cfg(feature = "std")]
 mod server;
 
-pub use answer::return_code;
+pub use answer::Answer;
 pub use delivery::Delivery;
 pub use error::{DeliveryError, StateError};
 
 #[cfg(feature = "receiver")]
 pub use {
     answer::{Answered, Outcome},
-    error::{AnswerError, CapacityError, DeferError, InstallError, ReceiveError},
+    error::{AnswerError, CapacityError, DeferError, ForwardError, InstallError, ReceiveError},
     registration::install::{Installation, Restored},
     registration::previous::{Previous, PreviousHandler},
     registration::target::Target,
@@ -49,6 +49,7 @@ pub use {
     request::deferrals::{Deferrals, Pending},
     request::deferred::Deferred,
     request::exception::Exception,
+    request::forward::NotForwarded,
     request::receiver::Receiver,
     timeout::Timeout,
 };

@@ -13,11 +13,12 @@ pub struct Stats {
     pub declined: u64,
     /// Requests that the displaced handler answered.
     pub forwarded: u64,
-    /// Requests deferred. Their answers count nowhere else.
+    /// Requests deferred. How they were answered is not counted.
     pub deferred: u64,
     /// Of the deferred ones, those that were declined because their deadline passed.
     pub expired: u64,
-    /// Replies to requests that were not deferred that could not be delivered.
+    /// Replies that could not be delivered, to deferred requests included: the thread was terminated, or its wait aborted. Each request
+    /// is also counted above, by its answer or as deferred.
     pub unwanted: u64,
     /// Of the declined ones, those that came late: their route was closed.
     pub stale: u64,

@@ -3,14 +3,28 @@
 use core::time::Duration;
 
 /// How long a call may block, or a deferred exception may wait for its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// ```
+/// use exc_server::Timeout;
+/// use std::time::Duration;
+///
+/// assert_eq!(Timeout::from(Duration::from_secs(1)), Timeout::After(Duration::from_secs(1)));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Timeout {
     /// Without limit.
     Never,
     /// Not at all: the call returns at once if nothing is there.
     Now,
-    /// For this time, rounded up to milliseconds.
+    /// For this time. The kernel counts milliseconds: a wait for a message is rounded up to them.
     After(Duration),
+}
+
+impl From<Duration> for Timeout {
+    fn from(time: Duration) -> Self {
+        Self::After(time)
+    }
 }
 
 impl Timeout {

@@ -4,8 +4,8 @@
 mod support;
 
 use exc_server::{
-    AnswerError, Answered, DeferError, Deferrals, Deferred, Delivery, Exception, InFlight,
-    MessageBuffer, NotDeferred, Outcome, Receiver, Routing, Server, StateError, Target, Timeout,
+    AnswerError, Answered, DeferError, Deferrals, Deferred, Delivery, Exception, MessageBuffer,
+    NotDeferred, Outcome, Receiver, Routing, Server, StateError, Target, Timeout,
 };
 use mach_sys::exception::ExceptionType;
 use mach_sys::rights::{ReceiveRight, ThreadRight};
@@ -131,7 +131,9 @@ fn without_room_the_exception_comes_back() {
                     send.send(deferred).expect("the test listens");
                     answered
                 }
-                Err(NotDeferred { exception, reason }) => {
+                Err(NotDeferred {
+                    exception, reason, ..
+                }) => {
                     assert_eq!(reason, DeferError::Full { capacity });
                     assert_eq!(exception.exception_type(), ExceptionType::BAD_INSTRUCTION);
                     skip(exception)
@@ -227,10 +229,11 @@ fn whatever_becomes_of_the_key_the_thread_does_not_wait_for_ever() {
                     match end {
                         End::RouteCloses => drop(route),
                         End::RouteClosesInSteps => {
-                            let (detached, _) = route.unroute().expect("a live thread");
+                            let (detached, restored) = route.unroute();
+                            restored.map(drop).expect("a live thread");
                             detached.stop_delivery();
                             let waiting = u32::from(fate != KeyFate::DroppedInAPanic);
-                            let idle = detached.wait_idle(Duration::ZERO);
+                            let idle = detached.wait_idle(Timeout::Now);
                             assert_eq!(idle.is_err(), waiting == 1, "{fate:?}");
                             detached.close_port();
                         }
@@ -354,7 +357,9 @@ fn a_handler_that_closes_its_route_cannot_defer_any_more() {
                             drop(deferred);
                             answered
                         }
-                        Err(NotDeferred { exception, reason }) => {
+                        Err(NotDeferred {
+                            exception, reason, ..
+                        }) => {
                             let _ = send.send(Some(reason));
                             exception.decline()
                         }
@@ -462,8 +467,9 @@ fn a_receivers_exceptions_are_deferred_into_a_table_of_its_owners() {
                 let receiver = Receiver::from_port(&port).deferring(&table);
                 // Without a table.
                 let exception = plain.receive(&mut buffer, Timeout::Never).expect("one");
-                let NotDeferred { exception, reason } =
-                    exception.defer(Timeout::Never).expect_err("no table");
+                let NotDeferred {
+                    exception, reason, ..
+                } = exception.defer(Timeout::Never).expect_err("no table");
                 assert_eq!(reason, DeferError::NoTable);
                 let _ = skip(exception);
                 // Answered.
@@ -537,23 +543,27 @@ fn waiting_for_idle_counts_what_is_deferred_and_no_other_routes() {
                 let thread = take.recv().expect("a thread");
                 let route = server.route(Target::Thread(&thread), &ROUTING);
                 let route = route.expect("a route");
-                assert_eq!(route.wait_idle(Duration::MAX), Ok(()));
+                assert_eq!(route.wait_idle(Timeout::Never), Ok(()));
                 routed.send(()).expect("the thread waits");
                 let deferred = receive.recv().expect("an exception");
                 assert_eq!(route.in_flight(), 1);
                 let start = Instant::now();
                 let limit = Duration::from_millis(20);
-                assert_eq!(route.wait_idle(limit), Err(InFlight { count: 1 }));
+                assert_eq!(
+                    route.wait_idle(limit.into()).map_err(|rest| rest.count),
+                    Err(1)
+                );
                 assert!(start.elapsed() >= limit);
                 on_a_thread(|thread| {
                     let other = server.route(Target::Thread(thread), &ROUTING);
                     assert_eq!(other.expect("a route").in_flight(), 0);
                 });
-                let (detached, _) = route.unroute().expect("a live thread");
-                let idle = detached.wait_idle(Duration::ZERO);
-                assert_eq!(idle, Err(InFlight { count: 1 }));
+                let (detached, restored) = route.unroute();
+                restored.map(drop).expect("a live thread");
+                let idle = detached.wait_idle(Timeout::Now);
+                assert_eq!(idle.map_err(|rest| rest.count), Err(1));
                 drop(deferred);
-                assert_eq!(detached.wait_idle(Duration::ZERO), Ok(()));
+                assert_eq!(detached.wait_idle(Timeout::Now), Ok(()));
             });
             assert_eq!(below.stats().resumed, 1);
         },

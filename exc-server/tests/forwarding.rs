@@ -178,8 +178,8 @@ fn a_server_does_not_wait_for_itself() {
                     }
                     let mut first = Some(first);
                     let detached = first.take_if(|_| stopped).map(|first| {
-                        let (detached, restored) = first.unroute().expect("a live thread");
-                        assert_eq!(restored, Restored::Displaced(UNDEFINED));
+                        let (detached, restored) = first.unroute();
+                        assert_eq!(restored, Ok(Restored::Displaced(UNDEFINED)));
                         detached.stop_delivery();
                         detached
                     });

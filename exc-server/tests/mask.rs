@@ -96,7 +96,7 @@ fn user_code_of_a_server_has_the_mask_of_who_started_it() {
             expected.sort_unstable();
             block(libc::SIGUSR1);
             let (send, receive) = mpsc::channel();
-            let server = Server::start(Noting {
+            let server = Server::start_handler(Noting {
                 masks: send,
                 panics: AtomicBool::new(true),
             })
@@ -183,7 +183,7 @@ impl Handler for Quiet {
 #[test]
 fn a_handler_that_starts_nothing_keeps_the_servers_mask() {
     let (send, receive) = mpsc::channel();
-    let server = Server::start(Quiet(send)).expect("a server");
+    let server = Server::start_handler(Quiet(send)).expect("a server");
     faults_on_a_thread(&server, &ROUTING, 1);
     let mask = receive.recv().expect("a mask");
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGUSR1, libc::SIGALRM] {

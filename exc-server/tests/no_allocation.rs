@@ -4,9 +4,7 @@
 mod support;
 
 use core::time::Duration;
-use exc_server::{
-    Answered, Deferred, Delivery, Exception, Handler, Routing, Server, Target, Timeout,
-};
+use exc_server::{Answered, Deferred, Delivery, Exception, Routing, Server, Target, Timeout};
 use mach_sys::exception::ExceptionMask;
 use mach_sys::rights::{TaskRight, ThreadRight};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -67,7 +65,10 @@ fn while_faulting(page: &GuardPage) -> u64 {
 }
 
 /// The same for each delivery of a thread's route to a server.
-fn for_every_delivery(page: &GuardPage, handler: impl Handler) {
+fn for_every_delivery(
+    page: &GuardPage,
+    handler: impl Fn(Exception<'_>) -> Answered + Send + Sync + 'static,
+) {
     let server = Server::builder()
         .deferrals(1)
         .start(handler)

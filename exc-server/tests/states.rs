@@ -7,8 +7,9 @@ use exc_server::{
     Answered, Delivery, Exception, MessageBuffer, Receiver, Routing, Server, Target, Timeout,
 };
 use mach_sys::kern_return::KernError;
+use mach_sys::machine::Machine;
 use mach_sys::rights::{ReceiveRight, Right, TaskRight, ThreadRight};
-use mach_sys::thread_state::{NativeState, Registers, ThreadState};
+use mach_sys::thread_state::{Flavor, NativeState, Registers, ThreadState};
 use std::sync::atomic::{AtomicU32, Ordering};
 use support::{
     UNDEFINED, faults_on_a_thread, get, in_own_process, set, skip_undefined, undefined_instruction,
@@ -61,7 +62,10 @@ fn a4_4_a_refused_state_means_not_handled_and_changes_nothing() {
                     // One word too few: a state that the kernel's set routine refuses (A4.6).
                     // SAFETY: refused, so that no register changes.
                     unsafe {
-                        exception.set_state_words(NativeState::FLAVOR, &words[..words.len() - 1])
+                        exception.set_state_words(
+                            Flavor::new(Machine::NATIVE, NativeState::FLAVOR),
+                            &words[..words.len() - 1],
+                        )
                     }
                     .expect("a state-carrying request");
                     return exception.resume();

@@ -331,7 +331,7 @@ impl ManagerBuilder {
         if let Some(state) = self.float {
             plan = plan.float_state(state);
         }
-        let server = self.server.start(Redirector {
+        let server = self.server.start_handler(Redirector {
             plan,
             stack: self.stack,
             trampoline,

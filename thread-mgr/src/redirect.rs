@@ -172,12 +172,8 @@ impl Redirector {
     }
 }
 
-fn resume_with(mut exception: Exception<'_>, state: &NativeState) -> Answered {
+fn resume_with(exception: Exception<'_>, state: &NativeState) -> Answered {
     // SAFETY: the state enters the trampoline on a frame made for it, or goes back to the interrupted code as its handler left it;
     // the contract of `Entry::new` covers what the handler leaves.
-    match unsafe { exception.set_state(state) } {
-        Ok(()) => exception.resume(),
-        // A delivery without state: the manager routes none.
-        Err(_) => exception.decline(),
-    }
+    unsafe { exception.resume_with(state) }
 }

@@ -127,7 +127,7 @@ impl Running {
 
     /// Waits until no exception of the thread is in flight, at most `limit`.
     pub fn quiesce(self, limit: Duration) -> Quiesced {
-        let in_flight = self.parts.route.wait_idle(limit).err();
+        let in_flight = self.parts.route.wait_idle(limit.into()).err();
         Quiesced {
             parts: self.parts,
             in_flight,
@@ -156,10 +156,7 @@ impl Quiesced {
             stack,
             process: _,
         } = self.parts;
-        let (port, restored) = match route.unroute() {
-            Ok((port, restored)) => (Some(port), Ok(restored)),
-            Err(error) => (None, Err(error)),
-        };
+        let (port, restored) = route.unroute();
         Unrouted {
             port,
             rest: Rest {
@@ -192,8 +189,7 @@ struct Rest {
 #[derive(Debug)]
 #[must_use]
 pub struct Unrouted {
-    /// `None` if putting back failed: the port was closed with it.
-    port: Option<exc_server::DetachedRoute>,
+    port: exc_server::DetachedRoute,
     rest: Rest,
     stack: EmergencyStack,
 }
@@ -207,13 +203,11 @@ impl Unrouted {
             mut rest,
             stack,
         } = self;
-        if let Some(port) = port {
-            port.stop_delivery();
-            if rest.in_flight.is_none() {
-                rest.in_flight = port.wait_idle(rest.inner.drain_timeout).err();
-            }
-            port.close_port();
+        port.stop_delivery();
+        if rest.in_flight.is_none() {
+            rest.in_flight = port.wait_idle(rest.inner.drain_timeout.into()).err();
         }
+        port.close_port();
         PortClosed { rest, stack }
     }
 }

@@ -6,7 +6,10 @@ use crate::registration::target::Owner;
 use mach_sys::exception::{Behavior, ExceptionMask};
 use mach_sys::kern_return::{KernError, KernReturn};
 use mach_sys::kernel;
-use mach_sys::rights::{Name, Right, SendRight};
+use mach_sys::machine::Machine;
+use mach_sys::port::PortRight;
+use mach_sys::rights::{Name, Right, SendRight, user_references};
+use mach_sys::thread_state::Flavor;
 use mach_sys::types::{
     MACH_PORT_DEAD, exception_behavior_t, exception_mask_t, mach_msg_type_number_t,
     mach_port_name_t, thread_state_flavor_t,
@@ -44,7 +47,7 @@ impl Lists {
                     unsafe { SendRight::from_name(name) }
                 }),
                 behavior: Behavior::new(self.behaviors[index]),
-                flavor: self.flavors[index],
+                flavor: Flavor::new(Machine::NATIVE, self.flavors[index]),
             },
         })
     }
@@ -128,7 +131,7 @@ pub(crate) fn find(
     for Entry { dead, handler } in lists.entries() {
         let mask = handler.mask & installed.mask;
         let same_form =
-            (handler.behavior, handler.flavor) == (installed.behavior, installed.flavor);
+            (handler.behavior, handler.flavor.raw) == (installed.behavior, installed.flavor);
         if handler.port.as_ref().map(Right::name) == Some(port.name())
             || (dead && died && same_form)
         {
@@ -138,6 +141,11 @@ pub(crate) fn find(
         }
     }
     Ok(found)
+}
+
+/// Returns whether this task holds the receive right of the port that `name` names.
+pub(crate) fn receives_from(name: Name) -> bool {
+    user_references(name, PortRight::RECEIVE).is_ok_and(|references| references != 0)
 }
 
 /// Registers (B3.1).

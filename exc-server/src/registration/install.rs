@@ -3,17 +3,18 @@
 use crate::delivery::Delivery;
 use crate::error::InstallError;
 use crate::local::Local;
-use crate::registration::calls::{Found, find, set, swap};
+use crate::registration::calls::{Found, find, receives_from, set, swap};
 use crate::registration::previous::{Previous, PreviousHandler, Registration};
 use crate::registration::target::{Owner, Target};
 use core::fmt;
 use mach_sys::exception::{ExceptionMask, ExceptionType};
 use mach_sys::kern_return::KernError;
-use mach_sys::rights::{SendRight, ThreadRight};
+use mach_sys::rights::{Right, SendRight, ThreadRight};
 
 /// The state that uninstalling found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use]
+#[non_exhaustive]
 pub enum Restored {
     /// The installed registration was still in place. The previous handlers whose ports live are registered again; where a previous
     /// port has died, none is.
@@ -64,7 +65,14 @@ impl Installation {
     /// Registers a port, and keeps what was registered before (`{thread,task}_swap_exception_ports`).
     ///
     /// # Errors
-    /// The kernel's refusal. Nothing was changed then.
+    /// Nothing was changed then.
+    /// - [`InstallError::OwnCrash`]: `mask` has `EXC_CRASH`, `target` is this task or the calling thread, and this task receives from
+    ///   `port` (A1.7).
+    /// - [`InstallError::Denied`]: a policy forbids the behavior.
+    /// - [`InstallError::TargetGone`]: the thread has exited, or the task.
+    /// - [`InstallError::Kernel`]: another refusal, such as of a mask with unknown bits.
+    #[doc(alias = "task_swap_exception_ports")]
+    #[doc(alias = "thread_swap_exception_ports")]
     pub fn install(
         target: Target<'_>,
         mask: ExceptionMask,
@@ -86,6 +94,12 @@ impl Installation {
     ) -> Result<Self, InstallError> {
         let refused = |code| install_error(wanted, code);
         let target = target.to_owned().map_err(refused)?;
+        if wanted.mask.contains(ExceptionMask::CRASH)
+            && target.is_own()
+            && receives_from(port.name())
+        {
+            return Err(InstallError::OwnCrash);
+        }
         let previous = swap(&target, wanted).map_err(refused)?;
         Ok(Self {
             parts: Local::new(Parts {
@@ -121,7 +135,9 @@ impl Installation {
     /// is registered between the look and the putting back is displaced.
     ///
     /// # Errors
-    /// The kernel's refusal, such as for a thread that has exited; the saved rights are released all the same.
+    /// The saved rights are released all the same.
+    /// - [`InstallError::TargetGone`]: the thread has exited, or the task.
+    /// - [`InstallError::Denied`], [`InstallError::Kernel`]: another refusal.
     pub fn uninstall(mut self) -> Result<Restored, InstallError> {
         self.restore()
     }

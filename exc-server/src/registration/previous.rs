@@ -4,10 +4,12 @@ use crate::delivery::Delivery;
 use alloc::vec::Vec;
 use mach_sys::exception::{Behavior, ExceptionMask, ExceptionType};
 use mach_sys::rights::{Name, Right, SendRight};
+use mach_sys::thread_state::Flavor;
 use mach_sys::types::thread_state_flavor_t;
 
 /// A handler that was registered before.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct PreviousHandler {
     /// The exceptions it was registered for.
     pub mask: ExceptionMask,
@@ -15,8 +17,8 @@ pub struct PreviousHandler {
     pub port: Option<SendRight>,
     /// Its behavior, modifiers included: it is put back exactly (B2.9).
     pub behavior: Behavior,
-    /// Its flavor.
-    pub flavor: thread_state_flavor_t,
+    /// Its flavor, as it was registered: it is put back exactly, also where the behavior sends no state. 0 is none.
+    pub flavor: Flavor,
 }
 
 impl PreviousHandler {
@@ -38,13 +40,14 @@ impl PreviousHandler {
             mask,
             port: alive.map(Right::name),
             behavior: self.behavior,
-            flavor: self.flavor,
+            flavor: self.flavor.raw,
         }
     }
 }
 
 /// The handlers that were registered before; owns their send rights.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Previous {
     handlers: Vec<PreviousHandler>,
 }
@@ -56,10 +59,10 @@ impl Previous {
 
     /// Returns the handler of an exception type, if it has a port.
     #[must_use]
-    pub fn handler(&self, kind: ExceptionType) -> Option<&PreviousHandler> {
+    pub fn handler(&self, exception_type: ExceptionType) -> Option<&PreviousHandler> {
         self.handlers
             .iter()
-            .find(|handler| handler.mask.has(kind) && handler.port.is_some())
+            .find(|handler| handler.mask.has(exception_type) && handler.port.is_some())
     }
 
     /// Returns all of them.
@@ -95,7 +98,7 @@ impl Registration {
             mask,
             port: Some(port.name()),
             behavior: delivery.behavior(),
-            flavor: delivery.flavor(),
+            flavor: delivery.flavor().map_or(0, |flavor| flavor.raw),
         }
     }
 

@@ -1,11 +1,13 @@
 //! Threads and tasks that exception ports are registered for.
 
 use mach_sys::kern_return::KernError;
+use mach_sys::kernel::system;
 use mach_sys::rights::{Right, TaskRight, ThreadRight};
 use mach_sys::types::mach_port_name_t;
 
 /// A thread or task to register exception ports for.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Target<'a> {
     /// The exceptions of one thread.
     Thread(&'a ThreadRight),
@@ -30,6 +32,16 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
+    /// Returns whether this is the calling process's task, or the calling thread.
+    pub(crate) fn is_own(&self) -> bool {
+        match self {
+            Self::Thread(thread) => {
+                ThreadRight::current().is_ok_and(|current| current.name() == thread.name())
+            }
+            Self::Task(task) => task.name().raw() == system::task_self(),
+        }
+    }
+
     pub(crate) fn raw(&self) -> mach_port_name_t {
         match self {
             Self::Thread(thread) => thread.name().raw(),

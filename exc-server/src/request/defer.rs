@@ -10,12 +10,22 @@ use crate::timeout::Timeout;
 use alloc::sync::Arc;
 
 /// An exception that could not be deferred: it still waits for an answer.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("the exception was not deferred")]
+#[non_exhaustive]
 pub struct NotDeferred<'b> {
     /// The exception. Dropping it declines.
     pub exception: Exception<'b>,
     /// Why it was not deferred.
+    #[source]
     pub reason: DeferError,
+}
+
+impl From<NotDeferred<'_>> for DeferError {
+    /// Returns the reason. The exception is dropped, which declines it.
+    fn from(refused: NotDeferred<'_>) -> Self {
+        refused.reason
+    }
 }
 
 impl<'b> Exception<'b> {
@@ -25,7 +35,8 @@ impl<'b> Exception<'b> {
     /// [`Receiver::receive`](crate::Receiver::receive). Allocates nothing.
     ///
     /// # Errors
-    /// There is no table, no room in it, or the route or table is closed. The exception comes back, unanswered.
+    /// [`NotDeferred`], with the exception, unanswered, and the reason: there is no table, no room in it, or the route or table is
+    /// closed.
     // The exception comes back by value: a box would be an allocation.
     #[allow(clippy::result_large_err)]
     pub fn defer(self, limit: Timeout) -> Result<(Answered, Deferred), NotDeferred<'b>> {

@@ -25,7 +25,7 @@ pub struct Deferrals {
 }
 
 /// A deferred exception, as a list shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Pending {
     /// The tag of its route; for a receiver, the context of its port.
@@ -45,7 +45,7 @@ impl Deferrals {
     /// Makes a table for so many exceptions at a time.
     ///
     /// # Errors
-    /// The capacity is larger than [`MAX`](Self::MAX).
+    /// [`CapacityError`]: the capacity is larger than [`MAX`](Self::MAX).
     pub fn new(capacity: usize) -> Result<Self, CapacityError> {
         if capacity > Self::MAX {
             return Err(CapacityError {
@@ -60,6 +60,7 @@ impl Deferrals {
                 next_deadline: AtomicU64::new(u64::MAX),
                 closed: AtomicBool::new(false),
                 expired: AtomicU64::new(0),
+                unwanted: AtomicU64::new(0),
             })),
         })
     }
@@ -115,6 +116,8 @@ pub(crate) struct Slots {
     closed: AtomicBool,
     /// How many were declined because their deadline had passed.
     expired: AtomicU64,
+    /// How many replies could not be delivered.
+    unwanted: AtomicU64,
 }
 
 impl Slots {
@@ -126,6 +129,15 @@ impl Slots {
 
     pub(crate) fn expired(&self) -> u64 {
         self.expired.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn unwanted(&self) -> u64 {
+        self.unwanted.load(Ordering::Relaxed)
+    }
+
+    /// Counts a reply that could not be delivered.
+    pub(crate) fn note_unwanted(&self) {
+        self.unwanted.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes a free slot; its index comes with it.
@@ -161,12 +173,23 @@ impl Slots {
         for (slot, summary) in self.summaries() {
             if which(&summary) {
                 if let Some(held) = slot.doom(summary.generation) {
-                    decline(held);
+                    self.decline(held);
                     count += 1;
                 }
             }
         }
         count
+    }
+
+    fn decline(&self, mut held: Held<'_>) {
+        let question = held.content_mut().question.take();
+        held.free();
+        if let Some(mut question) = question {
+            // Nothing waits any more, or the thread goes to the next level: either way it does not wait for this server.
+            if question.answer(false, None, &mut [0; REPLY_WORDS]).is_err() {
+                self.note_unwanted();
+            }
+        }
     }
 
     /// Declines all exceptions of a route, which was marked closed before.
@@ -202,15 +225,6 @@ impl Slots {
             let milliseconds = next.saturating_sub(now).div_ceil(1_000_000);
             u32::try_from(milliseconds).unwrap_or(u32::MAX)
         })
-    }
-}
-
-fn decline(mut held: Held<'_>) {
-    let question = held.content_mut().question.take();
-    held.free();
-    if let Some(mut question) = question {
-        // Nothing waits any more, or the thread goes to the next level: either way it does not wait for this server.
-        let _ = question.answer(false, None, &mut [0; REPLY_WORDS]);
     }
 }
 

@@ -88,8 +88,13 @@ impl Deferred {
     /// Returns the state that came.
     ///
     /// # Errors
-    /// None came, it is of another flavor or size, or the exception is answered already.
+    /// - [`StateError::Answered`]: the exception is answered already.
+    /// - [`StateError::Absent`]: the behavior sends none.
+    /// - [`StateError::Foreign`]: `S` is a state of another machine.
+    /// - [`StateError::Mismatch`]: another flavor or size came.
+    #[doc(alias = "thread_get_state")]
     pub fn state<S: ThreadState>(&self) -> Result<S, StateError> {
+        StateError::check_machine(Flavor::new(S::MACHINE, S::FLAVOR))?;
         let held = self.hold().ok_or(StateError::Answered)?;
         let (flavor, words) = held.content().state().ok_or(StateError::Absent)?;
         if flavor != S::FLAVOR {
@@ -108,9 +113,14 @@ impl Deferred {
     /// As [`Exception::set_state`](crate::Exception::set_state).
     ///
     /// # Errors
-    /// The behavior carries no state, the state is larger than any reply, or the exception is answered already.
+    /// - [`StateError::Answered`]: the exception is answered already.
+    /// - [`StateError::Absent`]: the behavior carries no state.
+    /// - [`StateError::Foreign`]: `S` is a state of another machine.
+    /// - [`StateError::TooLarge`]: the state is larger than any reply.
+    #[doc(alias = "thread_set_state")]
     #[allow(unsafe_code)]
     pub unsafe fn set_state<S: ThreadState>(&mut self, state: &S) -> Result<(), StateError> {
+        StateError::check_machine(Flavor::new(S::MACHINE, S::FLAVOR))?;
         let words = state.as_words();
         let mut held = self.hold().ok_or(StateError::Answered)?;
         let content = held.content_mut();
@@ -125,10 +135,28 @@ impl Deferred {
         Ok(())
     }
 
+    /// Resumes the thread with `state`: [`set_state`](Self::set_state), then [`resume`](Self::resume).
+    ///
+    /// # Safety
+    /// As [`Exception::set_state`](crate::Exception::set_state).
+    ///
+    /// # Errors
+    /// As [`resume`](Self::resume), and [`AnswerError::State`]: the state could not be set; the exception was declined.
+    #[allow(unsafe_code)]
+    pub unsafe fn resume_with<S: ThreadState>(mut self, state: &S) -> Result<(), AnswerError> {
+        // SAFETY: the caller's promise.
+        match unsafe { self.set_state(state) } {
+            Ok(()) => self.resume(),
+            Err(StateError::Answered) => Err(AnswerError::AlreadyDeclined),
+            Err(error) => Err(AnswerError::State(error)),
+        }
+    }
+
     /// Resumes the thread, with the state set before, or unchanged. Its place in the table is free before it goes on.
     ///
     /// # Errors
-    /// The reply reached no thread, or the exception was declined before: [`AnswerError::AlreadyDeclined`].
+    /// - [`AnswerError::AlreadyDeclined`]: the exception was declined before.
+    /// - [`AnswerError::NobodyWaits`], [`AnswerError::Kernel`]: the reply reached no thread.
     pub fn resume(self) -> Result<(), AnswerError> {
         self.answer(true)
     }
@@ -136,7 +164,7 @@ impl Deferred {
     /// Declines: the kernel tries the next level. Its place in the table is free before the thread goes on.
     ///
     /// # Errors
-    /// The reply reached no thread, or the exception was declined before: [`AnswerError::AlreadyDeclined`].
+    /// As [`resume`](Self::resume).
     pub fn decline(self) -> Result<(), AnswerError> {
         self.answer(false)
     }
@@ -158,7 +186,11 @@ impl Deferred {
         let state = content.new_state().filter(|_| handled);
         let size = question.encode(handled, state, pod::word_bytes_mut(&mut reply));
         held.free();
-        question.send(size?, &mut reply)
+        let sent = question.send(size?, &mut reply);
+        if sent.is_err() {
+            self.slots.note_unwanted();
+        }
+        sent
     }
 }
 

@@ -12,7 +12,7 @@ use mach_sys::exception::{ExceptionType, Meaning};
 use mach_sys::machine::Machine;
 use mach_sys::mig::{Request, Routine};
 use mach_sys::rights::{Name, SendRight, TaskIdToken, TaskRight, ThreadRight};
-use mach_sys::thread_state::{NativeState, THREAD_STATE_MAX, ThreadState};
+use mach_sys::thread_state::{Flavor, NativeState, THREAD_STATE_MAX, ThreadState};
 use mach_sys::types::{natural_t, thread_state_flavor_t};
 
 /// A request: a thread that is stopped in an exception until it is answered. Borrows the receive buffer.
@@ -115,8 +115,17 @@ impl<'b> Exception<'b> {
 
     /// Returns the task's identity token, where the behavior is a protected one.
     #[must_use]
+    #[doc(alias = "task_id_token_t")]
     pub fn task_token(&self) -> Option<&SendRight<TaskIdToken>> {
         self.question.rights().token.as_ref()
+    }
+
+    /// Returns the kcdata object with the backtrace, of a `mach_exception_raise_backtrace` request: no thread waits for its answer
+    /// (A3.6).
+    #[must_use]
+    #[doc(alias = "kcdata_object_t")]
+    pub fn kcdata(&self) -> Option<&SendRight> {
+        self.question.rights().kcdata.as_ref()
     }
 
     /// Returns the thread's 64-bit identifier, where the behavior is a protected one.
@@ -127,15 +136,20 @@ impl<'b> Exception<'b> {
 
     /// Returns the flavor of the state that came, if one did.
     #[must_use]
-    pub fn flavor(&self) -> Option<thread_state_flavor_t> {
-        self.request.flavor()
+    pub fn flavor(&self) -> Option<Flavor> {
+        let raw = self.request.flavor()?;
+        Some(Flavor::new(Machine::NATIVE, raw))
     }
 
     /// Returns the state that came, as `S`.
     ///
     /// # Errors
-    /// No state came, or one of another flavor or size.
+    /// - [`StateError::Absent`]: the behavior sends none.
+    /// - [`StateError::Foreign`]: `S` is a state of another machine.
+    /// - [`StateError::Mismatch`]: another flavor or size came.
+    #[doc(alias = "thread_get_state")]
     pub fn state<S: ThreadState>(&self) -> Result<S, StateError> {
+        StateError::check_machine(Flavor::new(S::MACHINE, S::FLAVOR))?;
         if self.flavor().is_none() {
             return Err(StateError::Absent);
         }
@@ -157,11 +171,15 @@ impl<'b> Exception<'b> {
     /// that expects this stack and these arguments, and no frame that is skipped owns a value that must be dropped.
     ///
     /// # Errors
-    /// The behavior carries no state.
+    /// - [`StateError::Absent`]: the behavior carries no state.
+    /// - [`StateError::Foreign`]: `S` is a state of another machine.
+    /// - [`StateError::TooLarge`]: the state is larger than any reply.
+    #[doc(alias = "thread_set_state")]
     #[allow(unsafe_code)]
     pub unsafe fn set_state<S: ThreadState>(&mut self, state: &S) -> Result<(), StateError> {
+        let flavor = Flavor::new(S::MACHINE, S::FLAVOR);
         // SAFETY: the caller's promise.
-        unsafe { self.set_state_words(S::FLAVOR, state.as_words()) }
+        unsafe { self.set_state_words(flavor, state.as_words()) }
     }
 
     /// As [`set_state`](Self::set_state), from words of a flavor; it may be another than the one that came (A4.3).
@@ -170,13 +188,14 @@ impl<'b> Exception<'b> {
     /// As [`set_state`](Self::set_state).
     ///
     /// # Errors
-    /// The behavior carries no state, or the words are more than any state has.
+    /// As [`set_state`](Self::set_state).
     #[allow(unsafe_code)]
     pub unsafe fn set_state_words(
         &mut self,
-        flavor: thread_state_flavor_t,
+        flavor: Flavor,
         words: &[natural_t],
     ) -> Result<(), StateError> {
+        StateError::check_machine(flavor)?;
         if !self.question.routine().has_state() {
             return Err(StateError::Absent);
         }
@@ -184,8 +203,22 @@ impl<'b> Exception<'b> {
             return Err(StateError::TooLarge { words: words.len() });
         }
         self.scratch.forward[..words.len()].copy_from_slice(words);
-        self.new_state = Some((flavor, words.len()));
+        self.new_state = Some((flavor.raw, words.len()));
         Ok(())
+    }
+
+    /// Resumes the thread with `state`: [`set_state`](Self::set_state), then [`resume`](Self::resume). Declines where `set_state`
+    /// returns an error.
+    ///
+    /// # Safety
+    /// As [`set_state`](Self::set_state).
+    #[allow(unsafe_code)]
+    pub unsafe fn resume_with<S: ThreadState>(mut self, state: &S) -> Answered {
+        // SAFETY: the caller's promise.
+        match unsafe { self.set_state(state) } {
+            Ok(()) => self.resume(),
+            Err(_) => self.decline(),
+        }
     }
 
     /// Resumes the thread, with the state set before, or unchanged.

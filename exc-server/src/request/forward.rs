@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use crate::answer::{Answered, Outcome};
+use crate::error::ForwardError;
 #[cfg(feature = "std")]
 use crate::registration::install::Displaced;
 use crate::registration::previous::{Previous, PreviousHandler};
@@ -22,7 +23,26 @@ use mach_sys::rights::{Name, ReceiveRight, Right, ThreadRight};
 use mach_sys::thread_state::THREAD_STATE_MAX;
 use mach_sys::types::{mach_msg_type_number_t, natural_t, thread_state_flavor_t};
 
-impl Exception<'_> {
+/// An exception that no other handler handled: it still waits for an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the exception was not forwarded")]
+#[non_exhaustive]
+pub struct NotForwarded<'b> {
+    /// The exception, without a new state. Dropping it declines.
+    pub exception: Exception<'b>,
+    /// Why it was not handled.
+    #[source]
+    pub reason: ForwardError,
+}
+
+impl From<NotForwarded<'_>> for ForwardError {
+    /// Returns the reason. The exception is dropped, which declines it.
+    fn from(refused: NotForwarded<'_>) -> Self {
+        refused.reason
+    }
+}
+
+impl<'b> Exception<'b> {
     /// Forwards the request to the handler that the route displaced, with that handler's behavior and flavor, and returns its reply
     /// to the kernel. Declines if there is none, if it declines or times out, or if it is this server, which cannot wait for itself.
     ///
@@ -30,13 +50,25 @@ impl Exception<'_> {
     /// is dropped. While it waits for the reply, this server serves no other request.
     #[cfg(feature = "std")]
     pub fn forward(self, limit: Timeout) -> Answered {
+        or_decline(self.try_forward(limit))
+    }
+
+    /// Forwards the request as [`forward`](Self::forward) does, and returns the exception instead of declining it.
+    ///
+    /// # Errors
+    /// [`NotForwarded`], with the exception, unanswered, and the reason. After [`ForwardError::TimedOut`] the other handler may still
+    /// be at work.
+    #[cfg(feature = "std")]
+    // The exception comes back by value: a box would be an allocation.
+    #[allow(clippy::result_large_err)]
+    pub fn try_forward(self, limit: Timeout) -> Result<Answered, NotForwarded<'b>> {
         let displaced = self
             .question
             .place()
             .and_then(|place| place.displaced(self.exception_type()));
         match displaced {
             Some(Displaced { handler, thread }) => self.ask(&handler, thread.as_ref(), limit),
-            None => self.decline(),
+            None => Err(self.not_forwarded(ForwardError::NoHandler)),
         }
     }
 
@@ -44,21 +76,51 @@ impl Exception<'_> {
     /// Declines also if the handler's port is any of this server's, or, without a server, the one that the request arrived on; and if
     /// the handler's behavior needs what the request lacks.
     pub fn forward_to(self, previous: &Previous, limit: Timeout) -> Answered {
+        or_decline(self.try_forward_to(previous, limit))
+    }
+
+    /// Forwards the request as [`forward_to`](Self::forward_to) does, and returns the exception instead of declining it.
+    ///
+    /// # Errors
+    /// [`NotForwarded`], with the exception, unanswered, and the reason. After [`ForwardError::TimedOut`] the other handler may still
+    /// be at work.
+    // As in `try_forward`.
+    #[allow(clippy::result_large_err)]
+    pub fn try_forward_to(
+        self,
+        previous: &Previous,
+        limit: Timeout,
+    ) -> Result<Answered, NotForwarded<'b>> {
         match previous.handler(self.exception_type()) {
             Some(handler) => self.ask(handler, None, limit),
-            None => self.decline(),
+            None => Err(self.not_forwarded(ForwardError::NoHandler)),
         }
     }
 
+    fn not_forwarded(mut self, reason: ForwardError) -> NotForwarded<'b> {
+        self.new_state = None;
+        NotForwarded {
+            exception: self,
+            reason,
+        }
+    }
+
+    // As in `try_forward`.
+    #[allow(clippy::result_large_err)]
     fn ask(
         mut self,
         handler: &PreviousHandler,
         thread: Option<&ThreadRight>,
         limit: Timeout,
-    ) -> Answered {
-        let port = handler.port.as_ref().map(Right::name);
-        if port.is_none_or(|port| self.would_wait_for_itself(port)) || !self.question.is_here() {
-            return self.answer(false);
+    ) -> Result<Answered, NotForwarded<'b>> {
+        let Some(port) = handler.port.as_ref().map(Right::name) else {
+            return Err(self.not_forwarded(ForwardError::NoHandler));
+        };
+        if !self.question.is_here() {
+            return Err(self.not_forwarded(ForwardError::Forked));
+        }
+        if self.would_wait_for_itself(port) {
+            return Err(self.not_forwarded(ForwardError::OwnPort));
         }
         let forward = Forward {
             handler,
@@ -66,11 +128,11 @@ impl Exception<'_> {
             milliseconds: limit.milliseconds(),
         };
         match forward.ask(&self.request, self.question, self.scratch) {
-            Some(new_state) => {
+            Ok(new_state) => {
                 self.new_state = new_state;
-                self.answer_with(true, Outcome::Forwarded)
+                Ok(self.answer_with(true, Outcome::Forwarded))
             }
-            None => self.answer(false),
+            Err(reason) => Err(self.not_forwarded(reason)),
         }
     }
 
@@ -81,6 +143,13 @@ impl Exception<'_> {
                 .question
                 .place()
                 .is_some_and(|place| place.is_own_port(port))
+    }
+}
+
+fn or_decline(forwarded: Result<Answered, NotForwarded<'_>>) -> Answered {
+    match forwarded {
+        Ok(answered) => answered,
+        Err(refused) => refused.exception.decline(),
     }
 }
 
@@ -97,66 +166,72 @@ pub(crate) struct Forward<'a> {
 }
 
 impl Forward<'_> {
-    /// Sends the request, with the handler's behavior and flavor, and waits for the reply. `None` unless the handler handled it: it
-    /// declined, its port is dead, it timed out, or its behavior needs what cannot be made here.
+    /// Sends the request, with the handler's behavior and flavor, and waits for the reply. An error unless the handler handled it.
     pub(crate) fn ask(
         &self,
         request: &Request<'_>,
         question: &Question,
         scratch: &mut Scratch,
-    ) -> Option<NewState> {
+    ) -> Result<NewState, ForwardError> {
         let handler = self.handler;
-        let port = handler.port.as_ref()?;
+        let port = handler.port.as_ref().ok_or(ForwardError::NoHandler)?;
+        let flavor = handler.flavor.raw;
+        let lacks = ForwardError::Behavior(handler.behavior);
         let thread = question.rights().thread.as_ref().or(self.thread);
         let width = handler.behavior.modifiers() & BehaviorModifiers::CODES;
-        let routine = Routine::for_behavior(Behavior::of(handler.behavior.kind(), width))?;
+        let routine =
+            Routine::for_behavior(Behavior::of(handler.behavior.kind(), width)).ok_or(lacks)?;
         let Scratch { reply, forward } = scratch;
         let state: &[natural_t] = if !routine.has_state() {
             &[]
-        } else if request.flavor() == Some(handler.flavor) {
-            request.old_state().copy_to(reply)?
+        } else if request.flavor() == Some(flavor) {
+            request.old_state().copy_to(reply).ok_or(lacks)?
         } else {
-            state_of(thread?, handler.flavor, reply)?
+            state_of(thread.ok_or(lacks)?, flavor, reply).map_err(ForwardError::State)?
         };
         // A port of this request's own: a reply that comes too late dies with it.
-        let reply_port = ReceiveRight::new().ok()?;
+        let reply_port = ReceiveRight::new().map_err(ForwardError::Kernel)?;
         let raise = Raise {
             routine,
             remote: HeaderPort::new(port.name().raw(), Disposition::COPY_SEND),
             local: HeaderPort::new(reply_port.name().raw(), Disposition::MAKE_SEND_ONCE),
             voucher: HeaderPort::NONE,
-            identity: identity(routine, question, thread)?,
+            identity: identity(routine, question, thread).ok_or(lacks)?,
             disposition: Disposition::COPY_SEND,
             exception: request.exception(),
             codes: request.codes(),
-            flavor: handler.flavor,
+            flavor,
             state,
         };
-        let size = raise.encode(pod::word_bytes_mut(forward)).ok()?;
-        message::exchange(forward, size, reply_port.name(), self.milliseconds).ok()?;
+        let size = raise.encode(pod::word_bytes_mut(forward))?;
+        message::exchange(forward, size, reply_port.name(), self.milliseconds)
+            .map_err(ForwardError::of_exchange)?;
         let limit = routine.reply_size(THREAD_STATE_MAX) + MAX_TRAILER_SIZE as usize;
         let (bytes, _) = message::split(forward);
         let answer = match check_reply(routine, bytes, limit) {
             Ok(answer) => answer,
             // "Handled, and leave the thread as it is" (A6.5).
-            Err(ReplyError::Refused(KernError::RCV_PORT_DIED)) => return Some(None),
-            Err(_) => {
+            Err(ReplyError::Refused(KernError::RCV_PORT_DIED)) => return Ok(None),
+            Err(refused) => {
                 // Whatever a bad answer brought is released; a refusal brings nothing.
                 message::destroy(forward);
-                return None;
+                return Err(match refused {
+                    ReplyError::Refused(code) => ForwardError::Declined(code),
+                    malformed => ForwardError::Malformed(malformed),
+                });
             }
         };
         let Some(flavor) = answer.flavor else {
-            return Some(None);
+            return Ok(None);
         };
-        let words = answer.new_state.copy_to(reply)?;
+        let words = answer.new_state.copy_to(reply).ok_or(lacks)?;
         if question.routine().has_state() {
             forward[..words.len()].copy_from_slice(words);
-            return Some(Some((flavor, words.len())));
+            return Ok(Some((flavor, words.len())));
         }
         // The reply to the kernel has no room for the handler's state. A state that is refused means "not handled" (A4.4).
-        set_state_of(thread?, flavor, words).ok()?;
-        Some(None)
+        set_state_of(thread.ok_or(lacks)?, flavor, words).map_err(ForwardError::State)?;
+        Ok(None)
     }
 }
 
@@ -189,14 +264,14 @@ fn state_of<'a>(
     thread: &ThreadRight,
     flavor: thread_state_flavor_t,
     to: &'a mut [natural_t],
-) -> Option<&'a [natural_t]> {
+) -> Result<&'a [natural_t], KernError> {
     let mut count = to.len().min(THREAD_STATE_MAX) as mach_msg_type_number_t;
     // SAFETY: the buffer has room for as many words as the count says.
     KernReturn::check(unsafe {
         kernel::thread_get_state(thread.name().raw(), flavor, to.as_mut_ptr(), &mut count)
-    })
-    .ok()?;
-    to.get(..count as usize)
+    })?;
+    // No more than there was room for.
+    to.get(..count as usize).ok_or(KernError::INVALID_ARGUMENT)
 }
 
 /// Writes a state of the thread: the one in the displaced handler's reply, which the kernel would have set.

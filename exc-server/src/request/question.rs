@@ -1,6 +1,6 @@
 //! What an answer needs of a request: the reply right, the rights that came with it, and where the reply goes.
 
-use crate::answer::return_code;
+use crate::answer::Answer;
 use crate::error::AnswerError;
 use crate::wire::message;
 use core::mem;
@@ -43,6 +43,8 @@ pub(crate) struct Rights {
     pub(crate) thread: Option<ThreadRight>,
     pub(crate) task: Option<TaskRight>,
     pub(crate) token: Option<SendRight<TaskIdToken>>,
+    /// The kcdata object of a backtrace request (A3.6).
+    pub(crate) kcdata: Option<SendRight>,
     pub(crate) thread_id: Option<u64>,
 }
 
@@ -64,8 +66,8 @@ impl Rights {
                 rights.thread_id = Some(thread_id);
             }
             Identity::Kcdata { object } => {
-                // SAFETY: as above; whatever it leads to, the reference is released with the request.
-                rights.token = Name::new(object).map(|name| unsafe { Right::from_name(name) });
+                // SAFETY: as above.
+                rights.kcdata = Name::new(object).map(|name| unsafe { Right::from_name(name) });
             }
             // No identity, or one that this version decodes no rights of.
             _ => {}
@@ -171,12 +173,19 @@ impl Question {
         bytes: &mut [u8],
     ) -> Result<usize, AnswerError> {
         let carries_state = self.routine.has_state();
-        let code = return_code(handled, carries_state, state.is_some());
         Ok(match state {
             Some((flavor, words)) if handled && carries_state => {
                 self.to.encode_state(bytes, flavor, words)?
             }
-            _ => self.to.encode_status(bytes, code)?,
+            _ => {
+                let answer = if handled {
+                    Answer::Resume
+                } else {
+                    Answer::Decline
+                };
+                self.to
+                    .encode_status(bytes, answer.return_code(self.routine))?
+            }
         })
     }
 

@@ -54,7 +54,13 @@ impl<'p> Receiver<'p> {
     /// released, and it is reported.
     ///
     /// # Errors
-    /// Nothing came in time, the port was destroyed, or what came is no exception request.
+    /// - [`ReceiveError::TimedOut`]: nothing came in time.
+    /// - [`ReceiveError::PortGone`]: the port or set was destroyed.
+    /// - [`ReceiveError::Malformed`], [`ReceiveError::TooLarge`], [`ReceiveError::NoRoom`]: what came is no exception request, or came
+    ///   incomplete. The receiver goes on.
+    /// - [`ReceiveError::Kernel`]: another answer of the kernel.
+    #[doc(alias = "mach_msg")]
+    #[doc(alias = "mach_msg_server_once")]
     pub fn receive<'b>(
         &self,
         buffer: &'b mut MessageBuffer,

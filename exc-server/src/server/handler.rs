@@ -2,6 +2,7 @@
 
 use crate::answer::Answered;
 use crate::request::exception::Exception;
+use std::sync::Arc;
 
 /// Answers exceptions, on the server's thread.
 ///
@@ -10,6 +11,38 @@ use crate::request::exception::Exception;
 ///
 /// While it runs, the server's thread has the signal mask of the thread that started the server, so that threads and processes that
 /// it starts inherit that one; otherwise the thread has all signals blocked but those that its own faults raise.
+///
+/// A closure needs no handler: [`Server::start`](crate::Server::start) takes it. A value that implements this trait is given to
+/// [`Server::start_handler`](crate::Server::start_handler); an `Arc` of it can be kept.
+///
+/// ```
+/// use exc_server::{Answered, Exception, Handler, Server};
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// #[derive(Default)]
+/// struct Counting(AtomicU64);
+///
+/// impl Handler for Counting {
+///     fn handle(&self, exception: Exception<'_>) -> Answered {
+///         self.0.fetch_add(1, Ordering::Relaxed);
+///         exception.decline()
+///     }
+/// }
+///
+/// let counting = Arc::new(Counting::default());
+/// let server = Server::start_handler(Arc::clone(&counting))?;
+/// assert_eq!(counting.0.load(Ordering::Relaxed), 0);
+/// # server.shutdown();
+/// # Ok::<(), exc_server::ServerStartError>(())
+/// ```
+#[doc(alias = "catch_mach_exception_raise")]
+#[doc(alias = "catch_mach_exception_raise_state")]
+#[doc(alias = "catch_mach_exception_raise_state_identity")]
+#[doc(alias = "catch_exception_raise")]
+#[diagnostic::on_unimplemented(
+    note = "`Server::start` and `ServerBuilder::start` take a closure; the calls that end in `_handler` take a `Handler`"
+)]
 pub trait Handler: Send + Sync + 'static {
     /// Answers one exception.
     fn handle(&self, exception: Exception<'_>) -> Answered;
@@ -22,17 +55,41 @@ pub trait Handler: Send + Sync + 'static {
     }
 }
 
-impl<F> Handler for F
+impl<H: Handler + ?Sized> Handler for Arc<H> {
+    fn handle(&self, exception: Exception<'_>) -> Answered {
+        H::handle(self, exception)
+    }
+
+    fn starts_nothing(&self) -> bool {
+        H::starts_nothing(self)
+    }
+}
+
+impl<H: Handler + ?Sized> Handler for Box<H> {
+    fn handle(&self, exception: Exception<'_>) -> Answered {
+        H::handle(self, exception)
+    }
+
+    fn starts_nothing(&self) -> bool {
+        H::starts_nothing(self)
+    }
+}
+
+/// A closure as a handler. `Handler` is not implemented for closures themselves: a bound that is no `Fn` infers no argument.
+pub(crate) struct Closure<F>(pub(crate) F);
+
+impl<F> Handler for Closure<F>
 where
-    F: Fn(Exception<'_>) -> Answered + Send + Sync + 'static,
+    F: for<'a> Fn(Exception<'a>) -> Answered + Send + Sync + 'static,
 {
     fn handle(&self, exception: Exception<'_>) -> Answered {
-        self(exception)
+        (self.0)(exception)
     }
 }
 
 /// The effect of a panic in the handler. In both cases the panic hook runs first, which writes and allocates.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum PanicPolicy {
     /// Declines the exception, counts it, and goes on serving.
     #[default]

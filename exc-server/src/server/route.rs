@@ -1,15 +1,15 @@
 //! Routes: one target's way to a server.
 
+use crate::clock;
 use crate::error::{InFlight, InstallError};
 use crate::local::Local;
 use crate::registration::install::{Installation, Restored};
 use crate::registration::previous::Previous;
 use crate::route::id::RouteId;
 use crate::server::shared::{PAUSE, Shared};
-use core::time::Duration;
+use crate::timeout::Timeout;
 use mach_sys::rights::Name;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// One target's way to the server. Dropping it puts the previous handlers back, declines what is queued or deferred, and destroys
 /// the port. A server that is dropped first does the same for all its routes. In the child of a fork it is inert.
@@ -59,33 +59,33 @@ impl Route {
     /// Waits until no request of this route is in flight, deferred ones included. In the child of a fork none is.
     ///
     /// # Errors
-    /// Some still were when the limit was over.
-    pub fn wait_idle(&self, limit: Duration) -> Result<(), InFlight> {
+    /// [`InFlight`]: some still were when the limit was over.
+    pub fn wait_idle(&self, limit: Timeout) -> Result<(), InFlight> {
         wait_idle(&self.shared, self.id, limit)
     }
 
     /// Puts the previous handlers back: no new exception arrives here. What is queued is still served.
     ///
-    /// # Errors
-    /// The kernel's refusal, such as for a thread that has exited. The route is closed all the same.
-    pub fn unroute(mut self) -> Result<(DetachedRoute, Restored), InstallError> {
+    /// The second value says whether they are back. It is an [`InstallError`] when the kernel refused, such as for a thread that has
+    /// exited; the route then goes on in the same steps.
+    pub fn unroute(mut self) -> (DetachedRoute, Result<Restored, InstallError>) {
         self.passed_on = true;
         let detached = DetachedRoute {
             shared: Arc::clone(&self.shared),
             id: self.id,
         };
-        let restored = detached.shared.unroute(detached.id)?;
-        Ok((detached, restored))
+        let restored = detached.shared.unroute(detached.id);
+        (detached, restored)
     }
 
     /// Closes the route, all steps at once.
     ///
     /// # Errors
-    /// As [`unroute`](Self::unroute).
+    /// [`InstallError`]: the previous handlers could not be put back. The route is closed all the same.
     pub fn close(self) -> Result<Restored, InstallError> {
-        let (detached, restored) = self.unroute()?;
+        let (detached, restored) = self.unroute();
         detached.close_port();
-        Ok(restored)
+        restored
     }
 }
 
@@ -110,8 +110,8 @@ impl DetachedRoute {
     /// Waits until no request of this route is in flight, deferred ones included. In the child of a fork none is.
     ///
     /// # Errors
-    /// Some still were when the limit was over.
-    pub fn wait_idle(&self, limit: Duration) -> Result<(), InFlight> {
+    /// [`InFlight`]: some still were when the limit was over.
+    pub fn wait_idle(&self, limit: Timeout) -> Result<(), InFlight> {
         wait_idle(&self.shared, self.id, limit)
     }
 
@@ -134,18 +134,15 @@ impl Drop for DetachedRoute {
     }
 }
 
-fn wait_idle(shared: &Local<Shared>, id: RouteId, limit: Duration) -> Result<(), InFlight> {
+fn wait_idle(shared: &Local<Shared>, id: RouteId, limit: Timeout) -> Result<(), InFlight> {
     if !shared.is_here() {
         return Ok(());
     }
-    // A limit that no clock reaches is none.
-    let deadline = Instant::now().checked_add(limit);
+    let deadline = limit.deadline(clock::now());
     loop {
         match shared.table.in_flight(id) {
             0 => return Ok(()),
-            count if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
-                return Err(InFlight { count });
-            }
+            count if clock::now() >= deadline => return Err(InFlight { count }),
             _ => std::thread::sleep(PAUSE),
         }
     }

@@ -5,6 +5,7 @@ use mach_sys::exception::ExceptionMask;
 
 /// The exceptions to route, and their delivery.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Routing {
     pub(crate) mask: ExceptionMask,
     pub(crate) delivery: Delivery,

@@ -1,10 +1,12 @@
 //! The server: a thread on a port set.
 
+use crate::answer::Answered;
 use crate::error::{RouteError, ServerStartError};
 use crate::local::Local;
 use crate::registration::target::Target;
 use crate::request::deferrals::Deferrals;
-use crate::server::handler::{Handler, PanicPolicy};
+use crate::request::exception::Exception;
+use crate::server::handler::{Closure, Handler, PanicPolicy};
 use crate::server::route::Route;
 use crate::server::routing::Routing;
 use crate::server::serve::Service;
@@ -69,11 +71,24 @@ impl ServerBuilder {
         self
     }
 
-    /// Starts the server.
+    /// Starts the server with a closure that answers each exception.
     ///
     /// # Errors
-    /// A setting is out of its range, or the server's ports or its thread could not be made.
-    pub fn start(self, handler: impl Handler) -> Result<Server, ServerStartError> {
+    /// - [`ServerStartError::Name`], [`ServerStartError::StackSize`], [`ServerStartError::Deferrals`]: a setting is out of its range.
+    /// - [`ServerStartError::Port`]: the kernel refused a port.
+    /// - [`ServerStartError::Thread`]: the system refused the thread.
+    pub fn start<F>(self, handler: F) -> Result<Server, ServerStartError>
+    where
+        F: for<'a> Fn(Exception<'a>) -> Answered + Send + Sync + 'static,
+    {
+        self.start_handler(Closure(handler))
+    }
+
+    /// Starts the server with a [`Handler`].
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_handler(self, handler: impl Handler) -> Result<Server, ServerStartError> {
         // `std::thread::Builder` panics on these.
         if self.name.contains('\0') {
             return Err(ServerStartError::Name { name: self.name });
@@ -134,6 +149,23 @@ std::thread_local! {
 
 /// A running server: a thread on a port set. Dropping it closes all routes, which declines what is queued or deferred, and ends the
 /// thread once the handler has returned. In the child of a fork, which has no such thread, it is inert: dropping it does nothing.
+///
+/// ```
+/// use exc_server::{Delivery, Routing, Server, Target};
+/// use mach_sys::exception::ExceptionMask;
+/// use mach_sys::rights::ThreadRight;
+///
+/// let server = Server::start(|exception| exception.decline())?;
+/// let thread = ThreadRight::current()?;
+/// let routing = Routing::new(ExceptionMask::BAD_ACCESS, Delivery::THREAD);
+/// let route = server.route(Target::Thread(&thread), &routing)?;
+/// assert_eq!(route.in_flight(), 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "dropping a server stops it"]
+#[doc(alias = "mach_msg_server")]
+#[doc(alias = "mach_exc_server")]
+#[doc(alias = "exc_server")]
 pub struct Server {
     shared: Arc<Local<Shared>>,
     /// A right on the control port. Its end is the message that wakes the server's thread.
@@ -147,12 +179,24 @@ impl Server {
         ServerBuilder::default()
     }
 
-    /// Starts a server with what [`ServerBuilder`] has by default.
+    /// Starts a server with what [`ServerBuilder`] has by default, and a closure that answers each exception.
     ///
     /// # Errors
-    /// Its ports or its thread could not be made.
-    pub fn start(handler: impl Handler) -> Result<Self, ServerStartError> {
+    /// - [`ServerStartError::Port`]: the kernel refused a port.
+    /// - [`ServerStartError::Thread`]: the system refused the thread.
+    pub fn start<F>(handler: F) -> Result<Self, ServerStartError>
+    where
+        F: for<'a> Fn(Exception<'a>) -> Answered + Send + Sync + 'static,
+    {
         Self::builder().start(handler)
+    }
+
+    /// Starts a server with what [`ServerBuilder`] has by default, and a [`Handler`].
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_handler(handler: impl Handler) -> Result<Self, ServerStartError> {
+        Self::builder().start_handler(handler)
     }
 
     /// Returns whether the calling thread is the thread of a server, whichever of this process's servers.
@@ -163,12 +207,18 @@ impl Server {
 
     /// Routes a target's exceptions here, through a port of their own, until the route is closed.
     ///
-    /// # Errors
-    /// The port could not be made or registered; for a task, a behavior that does not name it; for a thread, the server's own; no room
-    /// for another route. In the child of a fork, [`RouteError::Stopped`].
-    ///
     /// A route of the task includes the server's own thread: a fault of the handler then waits for itself. A second server, routed to
     /// this one's thread, answers for it.
+    ///
+    /// # Errors
+    /// - [`RouteError::AnonymousTask`]: the target is a task, and the behavior does not name it.
+    /// - [`RouteError::ServerThread`]: the target is the server's own thread.
+    /// - [`RouteError::Full`]: the server has no room for another route.
+    /// - [`RouteError::Stopped`]: the server's thread has ended, or this is the child of a fork.
+    /// - [`RouteError::Port`]: the kernel refused a port.
+    /// - [`RouteError::Install`]: the port could not be registered.
+    #[doc(alias = "task_set_exception_ports")]
+    #[doc(alias = "thread_set_exception_ports")]
     pub fn route(&self, target: Target<'_>, routing: &Routing) -> Result<Route, RouteError> {
         let delivery = routing.delivery;
         if matches!(target, Target::Task(_)) && !delivery.names_task() && !routing.anonymous_task {

@@ -71,9 +71,12 @@ impl Shared {
 
     /// What the server did so far.
     pub(crate) fn stats(&self) -> Stats {
+        let counted = self.counters.read();
+        let slots = self.deferrals.slots();
         Stats {
-            expired: self.deferrals.slots().expired(),
-            ..self.counters.read()
+            expired: slots.expired(),
+            unwanted: counted.unwanted.saturating_add(slots.unwanted()),
+            ..counted
         }
     }
 
