@@ -54,7 +54,8 @@ pub enum Outcome {
     Forwarded,
     /// Deferred: a [`Deferred`](crate::Deferred) answers later.
     Deferred,
-    /// The reply could not be delivered: the thread was terminated or its wait aborted meanwhile, or this is the child of a fork.
+    /// The kernel refused the reply: the thread was terminated or its wait aborted meanwhile. Also in the child of a fork, where no thread
+    /// waits. A reply that comes late is not always refused ([`Stats::unwanted`](crate::Stats::unwanted)).
     Unwanted,
 }
 

@@ -1,9 +1,33 @@
 #![doc = include_str!("../README.md")]
+//!
+//! # Items
+//!
+//! | for | items |
+//! |---|---|
+//! | a server | [`Server`], [`ServerBuilder`], [`Handler`], [`PanicPolicy`], [`Stats`] |
+//! | its routes | [`Routing`], [`Target`], [`Delivery`], [`Route`], [`DetachedRoute`] |
+//! | an exception and its answer | [`Exception`], [`Answered`], [`Outcome`], [`Answer`], [`NotForwarded`], [`NotDeferred`] |
+//! | answering later | [`Deferred`], [`Deferrals`], [`Pending`], [`Timeout`] |
+//! | without a server | [`Receiver`], [`MessageBuffer`], [`Installation`], [`Restored`], [`Previous`], [`PreviousHandler`] |
+//! | errors | [`ServerStartError`], [`RouteError`], [`InstallError`], [`DeliveryError`], [`StateError`], [`AnswerError`], [`ForwardError`], [`DeferError`], [`ReceiveError`], [`CapacityError`], [`InFlight`] |
+//!
+//! Each error has a stable numeric code, `code()`, for callers in C: 0x4001 to 0x4fff are this crate's.
+//!
+//! | in C | here |
+//! |---|---|
+//! | `mach_msg_server(mach_exc_server, …)` | [`Server::start`]; on a thread of the caller's, [`Receiver::receive`] |
+//! | `catch_mach_exception_raise` and its siblings | the closure, or [`Handler::handle`] |
+//! | `thread_swap_exception_ports`, `task_swap_exception_ports` | [`Server::route`], [`Installation::install`] |
+//! | `KERN_SUCCESS`, `KERN_FAILURE`, `MACH_RCV_PORT_DIED` | [`Exception::resume`], [`Exception::decline`]; [`Answer::return_code`] |
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(unsafe_code)]
 
 #[cfg(feature = "receiver")]
 extern crate alloc;
+
+/// The crate whose types the signatures use, so that one dependency is enough.
+#[doc(no_inline)]
+pub use mach_sys;
 
 // Rooms, lowest first: a room imports from those above it in this list only.
 mod answer;

@@ -17,8 +17,9 @@ pub struct Stats {
     pub deferred: u64,
     /// Of the deferred ones, those that were declined because their deadline passed.
     pub expired: u64,
-    /// Replies that could not be delivered, to deferred requests included: the thread was terminated, or its wait aborted. Each request
-    /// is also counted above, by its answer or as deferred.
+    /// Replies that the kernel refused, to deferred requests included: nothing waits for them, since the thread was terminated or its wait
+    /// aborted, or the reply port is full. Each request is also counted above, by its answer or as deferred. Most late replies are
+    /// not refused: the kernel takes a reply whose port died after the request was received, and drops it (C10.2).
     pub unwanted: u64,
     /// Of the declined ones, those that came late: their route was closed.
     pub stale: u64,

@@ -82,7 +82,9 @@ impl Rights {
 pub(crate) struct Question {
     to: ReplyTo,
     routine: Routine,
+    /// `None` also where the request came without one, or with one that had died.
     reply: Option<SendOnceRight>,
+    answered: bool,
     rights: Rights,
     place: Option<Place>,
     /// The process that the rights belong to.
@@ -103,6 +105,7 @@ impl Question {
             to: ReplyTo::request(request),
             routine: request.routine(),
             reply,
+            answered: false,
             rights: Rights::of(request),
             place: None,
             origin,
@@ -115,6 +118,7 @@ impl Question {
             to: ReplyTo::header(&mach_msg_header_t::default()),
             routine: self.routine,
             reply: None,
+            answered: true,
             rights: Rights::default(),
             place: None,
             origin: self.origin,
@@ -141,7 +145,7 @@ impl Question {
     }
 
     pub(crate) fn is_answered(&self) -> bool {
-        self.reply.is_none()
+        self.answered
     }
 
     /// Returns whether this is the process that received it.
@@ -196,6 +200,7 @@ impl Question {
             self.forget();
             return Err(AnswerError::NobodyWaits);
         }
+        self.answered = true;
         self.rights = Rights::default();
         self.place = None;
         let reply = self.reply.take().ok_or(AnswerError::NobodyWaits)?;
@@ -223,6 +228,7 @@ impl Question {
         if !self.is_here() {
             return self.forget();
         }
+        self.answered = true;
         self.rights = Rights::default();
         self.place = None;
         self.reply = None;
@@ -230,6 +236,7 @@ impl Question {
 
     /// Leaves all rights alone: their names are another process's.
     fn forget(&mut self) {
+        self.answered = true;
         mem::forget(mem::take(&mut self.rights));
         self.place = None;
         mem::forget(self.reply.take());
