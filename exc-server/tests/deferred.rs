@@ -525,6 +525,49 @@ fn a_receiver_that_waits_for_a_deadline_keeps_its_own_limit() {
 }
 
 #[test]
+fn a_receiver_that_waits_already_keeps_a_deadline_that_another_thread_sets() {
+    in_own_process(
+        "a_receiver_that_waits_already_keeps_a_deadline_that_another_thread_sets",
+        || {
+            let (below, _below) = fallback();
+            let hour = Timeout::After(Duration::from_secs(3600));
+            for (round, patience) in [Timeout::Never, hour].into_iter().enumerate() {
+                let table = Deferrals::new(1).expect("a table");
+                let deferring_port = ReceiveRight::new().expect("a port");
+                let waiting_port = ReceiveRight::new().expect("a port");
+                let (table, waiting_port) = (&table, &waiting_port);
+                std::thread::scope(|scope| {
+                    let (waits, wait_waits) = mpsc::channel();
+                    scope.spawn(move || {
+                        let receiver = Receiver::from_port(waiting_port).deferring(table);
+                        waits.send(()).expect("the test listens");
+                        let mut buffer = MessageBuffer::new();
+                        let exception = receiver.receive(&mut buffer, patience).expect("one");
+                        let _ = skip(exception);
+                    });
+                    wait_waits.recv().expect("it receives next");
+                    std::thread::sleep(Duration::from_millis(30));
+                    scope.spawn(|| fault_to_port(&deferring_port, 1));
+                    // This thread defers, and receives no more.
+                    let mut buffer = MessageBuffer::new();
+                    let receiver = Receiver::from_port(&deferring_port).deferring(table);
+                    let exception = receiver.receive(&mut buffer, Timeout::Never).expect("one");
+                    let limit = Timeout::After(Duration::from_millis(20));
+                    core::mem::forget(exception.defer(limit).expect("room").1);
+                    assert_eq!(table.pending().count(), 1);
+                    wait_until("the next level has it", || {
+                        below.stats().resumed == round as u64 + 1
+                    });
+                    assert_eq!(table.pending().count(), 0);
+                    // It still receives.
+                    fault_to_port(waiting_port, 1);
+                });
+            }
+        },
+    );
+}
+
+#[test]
 fn waiting_for_idle_counts_what_is_deferred_and_no_other_routes() {
     in_own_process(
         "waiting_for_idle_counts_what_is_deferred_and_no_other_routes",

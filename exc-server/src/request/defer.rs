@@ -30,9 +30,10 @@ impl From<NotDeferred<'_>> for DeferError {
 
 impl<'b> Exception<'b> {
     /// Defers the answer: the exception, the state that was set included, moves into the server's or receiver's table
-    /// ([`Deferrals`](crate::Deferrals)), and is answered later by its key, from any thread. When the limit is over before that, it
-    /// is declined by the thread that deferred it, once it receives again: a server's when the handler has returned, another by
-    /// [`Receiver::receive`](crate::Receiver::receive). Allocates nothing.
+    /// ([`Deferrals`](crate::Deferrals)), and is answered later by its key, from any thread. Allocates nothing.
+    ///
+    /// When the limit is over before that, it is declined by a thread that waits for exceptions: by the server's, once the handler has
+    /// returned; without a server, by any thread in [`Receiver::receive`](crate::Receiver::receive) with the same table.
     ///
     /// # Errors
     /// [`NotDeferred`], with the exception, unanswered, and the reason: there is no table, no room in it, or the route or table is

@@ -33,7 +33,12 @@ pub(crate) struct Source<'a> {
     pub(crate) origin: Origin,
     /// What is deferred, and may have deadlines.
     pub(crate) deferrals: Option<&'a Deferrals>,
+    /// Whether other threads may defer into that table during a wait here, which they cannot interrupt.
+    pub(crate) shared: bool,
 }
+
+/// Milliseconds after which a wait looks at a table that other threads may defer into.
+const LOOK: u32 = 100;
 
 /// Receives one message and decodes it. Meanwhile declines what is deferred when its deadline passes.
 pub(crate) fn receive<'b>(
@@ -85,7 +90,8 @@ fn wait(
             .deferrals
             .and_then(|deferrals| deferrals.slots().expire())
     };
-    let Some(mut next) = expire() else {
+    let look = source.deferrals.filter(|_| source.shared).map(|_| LOOK);
+    let Some(mut next) = expire().or(look) else {
         return message::receive(&mut buffer.request, source.name, milliseconds);
     };
     let end = milliseconds
@@ -95,7 +101,8 @@ fn wait(
             let left = end.saturating_sub(clock::now()).div_ceil(1_000_000);
             u32::try_from(left).unwrap_or(u32::MAX)
         });
-        let received = message::receive(&mut buffer.request, source.name, Some(next.min(left)));
+        let limit = next.min(left).min(look.unwrap_or(u32::MAX));
+        let received = message::receive(&mut buffer.request, source.name, Some(limit));
         let timed_out = received == Err(KernError::RCV_TIMED_OUT);
         if !timed_out || end.is_some_and(|end| clock::now() >= end) {
             return received;

@@ -36,14 +36,19 @@ impl<'p> Receiver<'p> {
                 name,
                 origin: Origin::current(),
                 deferrals: None,
+                shared: true,
             },
             owner: PhantomData,
         }
     }
 
     /// Lets the exceptions be deferred, into this table. Deadlines of what is in it are kept by [`receive`](Self::receive), while it
-    /// waits. Several receivers may share a table; each keeps the deadlines that were in it before its call, and a thread that
-    /// defers while another one waits has to call `receive` again itself.
+    /// waits.
+    ///
+    /// Several receivers and threads may share a table. Each keeps the deadlines of all; one that another thread sets while it waits
+    /// already is kept at most 100 milliseconds late, since no thread can interrupt the wait of another. While no thread waits in
+    /// `receive`, no deadline is kept. A server keeps the deadlines that its own handler sets: one that a receiver sets in a server's
+    /// table ([`Server::deferrals`](crate::Server::deferrals)) is the receivers' to keep.
     #[must_use]
     pub fn deferring(mut self, deferrals: &'p Deferrals) -> Self {
         self.source.deferrals = Some(deferrals);

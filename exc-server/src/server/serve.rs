@@ -43,6 +43,8 @@ impl<H: Handler> Service<'_, H> {
             name: shared.set.name(),
             origin: shared.origin(),
             deferrals: Some(&shared.deferrals),
+            // Only the handler defers, and no wait is under way then.
+            shared: false,
         };
         let mut buffer = MessageBuffer::new();
         while !shared.stopping.load(Ordering::Acquire) {
