@@ -106,6 +106,13 @@ kernel_calls! {
     fn mach_port_extract_member(task: mach_port_name_t, name: mach_port_name_t, set: mach_port_name_t) -> kern_return_t;
     /// Puts a receive right into one set and out of all others; a null set takes it out of all (C9.2).
     fn mach_port_move_member(task: mach_port_name_t, name: mach_port_name_t, after: mach_port_name_t) -> kern_return_t;
+    /// Lists the members of a port set, in an array that the caller releases with [`mach_vm_deallocate`] (C9.6).
+    fn mach_port_get_set_status(
+        task: mach_port_name_t,
+        name: mach_port_name_t,
+        members: *mut *mut mach_port_name_t,
+        members_count: *mut mach_msg_type_number_t,
+    ) -> kern_return_t;
     /// Sets the context word of a port (C5.5).
     fn mach_port_set_context(task: mach_port_name_t, name: mach_port_name_t, context: mach_port_context_t) -> kern_return_t;
     /// Reads the context word of a port (C5.5).

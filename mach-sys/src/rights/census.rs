@@ -1,12 +1,12 @@
 //! What the task's name space holds: the figures a leak check compares.
 
+use super::array::Array;
 use super::name::Name;
 use super::owned::owned_references;
 use super::references::user_references;
 use crate::kern_return::{KernError, KernReturn};
 use crate::kernel;
 use crate::port::{PortRight, PortType};
-use crate::types::{mach_port_name_t, mach_port_type_t};
 use core::fmt;
 
 /// Counts of the calling task's port names at one moment.
@@ -68,9 +68,9 @@ impl Census {
     /// # Errors
     /// [`CensusError`] with the kernel's answer, if it could not list the names: no memory for the arrays.
     pub fn take() -> Result<Self, CensusError> {
-        let listing = Listing::take().map_err(CensusError)?;
+        let (names, types) = list().map_err(CensusError)?;
         let mut census = Self::default();
-        for (&name, &kind) in listing.names().iter().zip(listing.types()) {
+        for (&name, &kind) in names.words().iter().zip(types.words()) {
             census.names += 1;
             // No kernel lists the null or the dead name.
             let Some(name) = Name::new(name) else {
@@ -110,69 +110,22 @@ impl fmt::Display for Census {
     }
 }
 
-/// The two arrays of `mach_port_names`, which are the caller's to release.
-struct Listing {
-    names: *mut mach_port_name_t,
-    names_count: u32,
-    types: *mut mach_port_type_t,
-    types_count: u32,
-}
-
-impl Listing {
-    fn take() -> Result<Self, KernError> {
-        let mut listing = Self {
-            names: core::ptr::null_mut(),
-            names_count: 0,
-            types: core::ptr::null_mut(),
-            types_count: 0,
-        };
-        // SAFETY: the results go to fields of a local variable.
-        let raw = unsafe {
-            kernel::mach_port_names(
-                kernel::system::task_self(),
-                &mut listing.names,
-                &mut listing.names_count,
-                &mut listing.types,
-                &mut listing.types_count,
-            )
-        };
-        KernReturn::check(raw).map(|()| listing)
-    }
-
-    fn names(&self) -> &[mach_port_name_t] {
-        // SAFETY: the kernel gave an array of this many names at this address, which stays until it is released.
-        unsafe { slice(self.names, self.names_count) }
-    }
-
-    fn types(&self) -> &[mach_port_type_t] {
-        // SAFETY: as for the names.
-        unsafe { slice(self.types, self.types_count) }
-    }
-}
-
-impl Drop for Listing {
-    fn drop(&mut self) {
-        let size = |count: u32| u64::from(count) * 4;
-        for (address, size) in [
-            (self.names as u64, size(self.names_count)),
-            (self.types as u64, size(self.types_count)),
-        ] {
-            // SAFETY: the array belongs to this value, and nothing reads it any more.
-            unsafe { kernel::mach_vm_deallocate(kernel::system::task_self(), address, size) };
-        }
-    }
-}
-
-/// An array that the kernel gave out; empty when it gave none.
-///
-/// # Safety
-/// `address` is null with a count of 0, or the start of `count` initialised words that live as long as `'a`.
-unsafe fn slice<'a>(address: *const u32, count: u32) -> &'a [u32] {
-    if address.is_null() || count == 0 {
-        return &[];
-    }
-    // SAFETY: the caller vouches for address, count and lifetime.
-    unsafe { core::slice::from_raw_parts(address, count as usize) }
+/// Lists the task's names, and their types.
+fn list() -> Result<(Array, Array), KernError> {
+    let (mut names, mut types) = (Array::new(), Array::new());
+    // SAFETY: the call below is the one that fills them, each with an array of the kernel's, or not at all.
+    let ((names_to, names_count), (types_to, types_count)) = unsafe { (names.out(), types.out()) };
+    // SAFETY: the results go to fields of local variables.
+    KernReturn::check(unsafe {
+        kernel::mach_port_names(
+            kernel::system::task_self(),
+            names_to,
+            names_count,
+            types_to,
+            types_count,
+        )
+    })?;
+    Ok((names, types))
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@
 //! owner where the kernel refuses the child's calls.
 #![allow(unsafe_code)]
 
+mod array;
 mod borrowed;
 mod census;
 mod held;

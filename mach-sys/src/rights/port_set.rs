@@ -1,5 +1,6 @@
 //! Port sets.
 
+use super::array::Array;
 use super::held::Held;
 use super::name::{Hold, Name, Right};
 use super::receive::ReceiveRight;
@@ -60,6 +61,38 @@ impl PortSet {
                 self.held.name.raw(),
             )
         })
+    }
+
+    /// Returns whether a port whose receive right the task holds under this name is a member. Other threads may change that meanwhile.
+    ///
+    /// ```
+    /// use mach_sys::rights::{PortSet, ReceiveRight, Right};
+    ///
+    /// let (set, port) = (PortSet::new()?, ReceiveRight::new()?);
+    /// assert!(!set.contains(port.name())?);
+    /// set.insert(&port)?;
+    /// assert!(set.contains(port.name())?);
+    /// # Ok::<(), mach_sys::kern_return::KernError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `KERN_RESOURCE_SHORTAGE`: no memory for the list of members. `KERN_INVALID_NAME`, `KERN_INVALID_RIGHT`: other code destroyed the
+    /// set.
+    #[doc(alias = "mach_port_get_set_status")]
+    pub fn contains(&self, port: Name) -> Result<bool, KernError> {
+        let mut members = Array::new();
+        // SAFETY: the call below is the one that fills it, with an array of the kernel's, or not at all.
+        let (to, count) = unsafe { members.out() };
+        // SAFETY: the results go to fields of a local variable.
+        KernReturn::check(unsafe {
+            kernel::mach_port_get_set_status(
+                kernel::system::task_self(),
+                self.held.name.raw(),
+                to,
+                count,
+            )
+        })?;
+        Ok(members.words().contains(&port.raw()))
     }
 }
 

@@ -171,6 +171,47 @@ pub unsafe fn mach_port_names(
     }))
 }
 
+pub unsafe fn mach_port_get_set_status(
+    task: mach_port_name_t,
+    name: mach_port_name_t,
+    members: *mut *mut mach_port_name_t,
+    members_count: *mut mach_msg_type_number_t,
+) -> kern_return_t {
+    let list = || {
+        let mut room = 0;
+        loop {
+            // Memory is taken outside the lock; ports that join meanwhile may ask for more of it.
+            room += 64;
+            let mut found = Words::new(room).map_err(|_| KernReturn::RESOURCE_SHORTAGE)?;
+            let words = found.as_mut_slice();
+            let mut listing = Listing::new();
+            let mut count = 0;
+            let mut more = true;
+            while more {
+                more = on_space(task, |ipc, space| {
+                    listing.step_members(ipc, space, Name::new(name), |member| {
+                        if let Some(to) = words.get_mut(count) {
+                            *to = member.raw();
+                        }
+                        count += 1;
+                    })
+                })?;
+            }
+            if count <= room {
+                return Ok((found, count));
+            }
+            room = count;
+        }
+    };
+    code(list().map(|(found, count)| {
+        // SAFETY: the seam's contract: both results are valid for a write.
+        unsafe {
+            put(members, found.give_out(count));
+            put(members_count, count as u32);
+        }
+    }))
+}
+
 pub unsafe fn mach_port_insert_member(
     task: mach_port_name_t,
     name: mach_port_name_t,

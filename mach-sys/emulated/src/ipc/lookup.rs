@@ -1,7 +1,7 @@
 //! What a name denotes, for calls that take one.
 
 use super::entry::{Entry, Rights};
-use super::id::PortId;
+use super::id::{PortId, SetId};
 use super::kmsg::Right;
 use super::name::{Name, SpaceId};
 use super::reverse;
@@ -66,6 +66,22 @@ pub(super) fn receive_right(
     let receives = rights.has(Rights::RECEIVE);
     let port = entry.port().filter(|_| receives);
     port.ok_or(KernReturn::INVALID_RIGHT)
+}
+
+/// Returns the set under a name (C7.5).
+pub(super) fn port_set(
+    ipc: &Ipc<'_, '_>,
+    space: SpaceId,
+    name: Name,
+) -> Result<SetId, KernReturn> {
+    if !name.is_valid() {
+        return Err(KernReturn::INVALID_RIGHT);
+    }
+    let entry = ipc.space(space).get(name).ok_or(KernReturn::INVALID_NAME)?;
+    if pretended_rights(ipc, entry).has(Rights::DEAD_NAME) {
+        return Err(ipc.rules.dead_name_for_receive_right());
+    }
+    entry.set().ok_or(KernReturn::INVALID_RIGHT)
 }
 
 /// Returns the port behind a send right that is the target of a kernel call (C0.5, B1.2).

@@ -30,6 +30,11 @@ fn link_between(ipc: &Ipc<'_, '_>, port: PortId, set: SetId) -> Option<LinkId> {
     at
 }
 
+/// Returns whether a port is a member of a set.
+pub(super) fn is_in(ipc: &Ipc<'_, '_>, port: PortId, set: SetId) -> bool {
+    link_between(ipc, port, set).is_some()
+}
+
 /// Makes a port a member of a set (C9.1).
 pub(super) fn join(ipc: &mut Ipc<'_, '_>, port: PortId, set: SetId) -> Result<(), KernReturn> {
     if link_between(ipc, port, set).is_some() {

@@ -1,4 +1,4 @@
-//! Pages that a call gives out: the arrays of `mach_port_names`, released with `mach_vm_deallocate`.
+//! Pages that a call gives out: the arrays of `mach_port_names` and its like, released with `mach_vm_deallocate`.
 #![allow(unsafe_code)]
 
 use super::reservation::Reservation;

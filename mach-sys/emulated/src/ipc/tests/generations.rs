@@ -42,6 +42,7 @@ fn c7_5_a_dead_name_where_a_receive_right_is_wanted() {
         ("set_context", &|w| w.set_context(dead_name(w), 1), expected()),
         ("of a dead port", &|w| w.set_context(stale_name(w), 1), expected()),
         ("move_member", &|w| w.move_to(dead_name(w), Name::NULL), expected()),
+        ("get_set_status", &|w| w.members(dead_name(w)).map(|_| ()), expected()),
         // Calls with two names have another lookup, the same in all.
         ("insert_member", &|w| w.join(dead_name(w), w.set()), [RIGHT; 3]),
         ("not a right", &|w| w.set_context(w.set(), 1), [RIGHT; 3]),

@@ -1,7 +1,7 @@
 //! Listing the names of a space (C5.2).
 
 use super::*;
-use crate::ipc::names::{CHUNK, Listing};
+use crate::ipc::names::CHUNK;
 use mach_wire::port::PortType;
 
 fn list(world: &World, between: impl Fn(u32)) -> Vec<(Name, PortType)> {

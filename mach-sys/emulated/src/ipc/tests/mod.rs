@@ -16,6 +16,7 @@ use super::id::PortId;
 use super::kobject::{Kobject, KobjectType};
 use super::monitor::Monitor;
 use super::name::{Name, SpaceId};
+use super::names::Listing;
 use super::port::PortKind;
 use super::receive::{ReceiveRequest, receive};
 use super::send::{SendRequest, send};
@@ -128,6 +129,18 @@ impl World {
 
     fn move_to(&self, port: Name, after: Name) -> Result<(), KernReturn> {
         self.ipc(|ipc| set_calls::move_member(ipc, self.space, port, after))
+    }
+
+    fn members(&self, set: Name) -> Result<Vec<Name>, KernReturn> {
+        let (mut found, mut listing) = (Vec::new(), Listing::new());
+        loop {
+            let more = self.ipc(|ipc| {
+                listing.step_members(ipc, self.space, set, |name| found.push(name))
+            });
+            if !more? {
+                return Ok(found);
+            }
+        }
     }
 
     fn refs(&self, name: Name, right: PortRight) -> Result<u32, KernReturn> {

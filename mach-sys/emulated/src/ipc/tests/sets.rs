@@ -1,6 +1,7 @@
 //! Port sets (C9).
 
 use super::*;
+use crate::ipc::names::CHUNK;
 use mach_wire::port::*;
 
 fn queue(world: &World, port: Name, id: u32) {
@@ -120,4 +121,32 @@ fn ten_thousand_joins_and_messages_leave_no_link_behind() {
     }
     assert!(world.receive(set).is_err());
     assert_eq!(world.ipc(|ipc| ipc.state.links.live()), 0);
+}
+
+#[test]
+fn c9_6_the_members_are_listed_by_ascending_name() {
+    let world = World::new();
+    let (set, other) = (world.set(), world.set());
+    assert_eq!(world.members(set), Ok(vec![]));
+    let ports: Vec<_> = (0..2 * CHUNK).map(|_| world.port()).collect();
+    // Every third, the last one first; one that is in another set too, and one that is there alone.
+    let members: Vec<_> = ports.iter().copied().step_by(3).collect();
+    for port in members.iter().rev() {
+        world.join(*port, set).expect("room");
+    }
+    world.join(members[0], other).expect("room");
+    world.join(ports[1], other).expect("room");
+    world.make_send(ports[2]);
+    assert_eq!(world.members(set), Ok(members.clone()));
+    world.leave(members[1], set).expect("a member");
+    world.destroy_port(members[2]);
+    let left = [&members[..1], &members[3..]].concat();
+    assert_eq!(world.members(set), Ok(left));
+    for name in [Name::NULL, Name::DEAD, ports[0]] {
+        assert_eq!(world.members(name), Err(KernReturn::INVALID_RIGHT));
+    }
+    assert_eq!(
+        world.members(Name::new(0x7f0003)),
+        Err(KernReturn::INVALID_NAME)
+    );
 }
