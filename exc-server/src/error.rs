@@ -198,7 +198,7 @@ pub enum ForwardError {
     /// No handler was registered for the exception type before, or its port has died, or the route is closed.
     #[error("no other handler is registered for the exception")]
     NoHandler,
-    /// The handler's port is the receiver's own: it would wait for itself.
+    /// The handler's port is the receiver's own, or a member of its set: it would wait for itself.
     #[error("the handler is the receiver of this exception")]
     OwnPort,
     /// This is the child of a fork, where no thread waits.

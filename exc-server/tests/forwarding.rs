@@ -4,11 +4,11 @@
 mod support;
 
 use exc_server::{
-    Answered, Delivery, Exception, Installation, MessageBuffer, Outcome, Previous, Receiver,
-    Restored, Routing, Server, Target, Timeout,
+    Answered, Delivery, Exception, ForwardError, Installation, MessageBuffer, Outcome, Previous,
+    Receiver, Restored, Routing, Server, Target, Timeout,
 };
 use mach_sys::exception::ExceptionMask;
-use mach_sys::rights::{ReceiveRight, ThreadRight};
+use mach_sys::rights::{PortSet, ReceiveRight, Right, ThreadRight};
 use mach_sys::thread_state::{NativeState, ThreadState};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -249,6 +249,66 @@ fn a_receiver_does_not_wait_for_itself() {
             drop((second, first));
         });
         assert_eq!(below.stats().resumed, 1);
+    });
+}
+
+#[test]
+fn a_receiver_of_a_set_waits_for_no_member_of_it() {
+    in_own_process("a_receiver_of_a_set_waits_for_no_member_of_it", || {
+        let (below, _below) = fallback();
+        let set = PortSet::new().expect("a set");
+        let [port, other] = [(); 2].map(|()| ReceiveRight::new().expect("a port"));
+        set.insert(&port).expect("room");
+        let send = port.make_send().expect("a send right");
+        let other_send = other.make_send().expect("a send right");
+        // A member has nobody else to receive what is sent to it; nobody at all receives from a port that is none.
+        for (member, limit, reason) in [
+            (true, Timeout::Never, ForwardError::OwnPort),
+            (
+                false,
+                Duration::from_millis(20).into(),
+                ForwardError::TimedOut,
+            ),
+        ] {
+            if member {
+                set.insert(&other).expect("room");
+            } else {
+                set.remove(&other).expect("a member");
+            }
+            std::thread::scope(|scope| {
+                let (give, take) = std::sync::mpsc::channel();
+                let (go, wait_go) = std::sync::mpsc::channel::<()>();
+                scope.spawn(move || {
+                    let own = ThreadRight::current().expect("the own thread");
+                    give.send(own).expect("the test listens");
+                    wait_go.recv().expect("an installation");
+                    undefined_instruction();
+                });
+                let thread = take.recv().expect("a thread");
+                let install = |send| {
+                    let target = Target::Thread(&thread);
+                    Installation::install(target, UNDEFINED, send, Delivery::THREAD)
+                        .expect("installed")
+                };
+                let first = install(&other_send);
+                let second = install(&send);
+                go.send(()).expect("the thread waits");
+                let mut buffer = MessageBuffer::new();
+                let exception = Receiver::from_set(&set)
+                    .receive(&mut buffer, LIMIT)
+                    .expect("an exception");
+                assert_eq!(exception.port(), Some(port.name()));
+                let before = support::census();
+                let refused = exception
+                    .try_forward_to(second.previous(), limit)
+                    .expect_err("nobody answers");
+                assert_eq!(refused.reason, reason);
+                assert_eq!(support::census(), before);
+                assert_eq!(refused.exception.decline().outcome(), Outcome::Declined);
+                drop((second, first));
+            });
+        }
+        assert_eq!(below.stats().resumed, 2);
     });
 }
 

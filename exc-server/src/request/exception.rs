@@ -11,7 +11,7 @@ use core::fmt;
 use mach_sys::exception::{ExceptionType, Meaning};
 use mach_sys::machine::Machine;
 use mach_sys::mig::{Request, Routine};
-use mach_sys::rights::{Name, SendRight, TaskIdToken, TaskRight, ThreadRight};
+use mach_sys::rights::{Name, PortSet, SendRight, TaskIdToken, TaskRight, ThreadRight};
 use mach_sys::thread_state::{Flavor, NativeState, THREAD_STATE_MAX, ThreadState};
 use mach_sys::types::{natural_t, thread_state_flavor_t};
 
@@ -31,6 +31,8 @@ pub struct Exception<'b> {
     pub(super) new_state: Option<(thread_state_flavor_t, usize)>,
     pub(super) counters: Option<&'b Counters>,
     pub(super) deferrals: Option<&'b Deferrals>,
+    /// The set that it was received from, without a server.
+    pub(super) set: Option<&'b PortSet>,
 }
 
 impl<'b> Exception<'b> {
@@ -39,6 +41,7 @@ impl<'b> Exception<'b> {
         tag: u64,
         counters: Option<&'b Counters>,
         deferrals: Option<&'b Deferrals>,
+        set: Option<&'b PortSet>,
     ) -> Self {
         let Received {
             request,
@@ -55,6 +58,7 @@ impl<'b> Exception<'b> {
             new_state: None,
             counters,
             deferrals,
+            set,
         }
     }
 

@@ -3,6 +3,7 @@
 
 use crate::answer::{Answered, Outcome};
 use crate::error::ForwardError;
+use crate::registration::calls::receives_from;
 #[cfg(feature = "std")]
 use crate::registration::install::Displaced;
 use crate::registration::previous::{Previous, PreviousHandler};
@@ -73,8 +74,8 @@ impl<'b> Exception<'b> {
     }
 
     /// Forwards the request to the handler that an [`Installation`](crate::Installation) displaced, as `forward` does to a route's.
-    /// Declines also if the handler's port is any of this server's, or, without a server, the one that the request arrived on; and if
-    /// the handler's behavior needs what the request lacks.
+    /// Declines also if the handler's port is any of this server's, or, without a server, the one that the request arrived on or
+    /// another member of the receiver's set; and if the handler's behavior needs what the request lacks.
     pub fn forward_to(self, previous: &Previous, limit: Timeout) -> Answered {
         or_decline(self.try_forward_to(previous, limit))
     }
@@ -119,8 +120,10 @@ impl<'b> Exception<'b> {
         if !self.question.is_here() {
             return Err(self.not_forwarded(ForwardError::Forked));
         }
-        if self.would_wait_for_itself(port) {
-            return Err(self.not_forwarded(ForwardError::OwnPort));
+        match self.would_wait_for_itself(port) {
+            Ok(false) => {}
+            Ok(true) => return Err(self.not_forwarded(ForwardError::OwnPort)),
+            Err(code) => return Err(self.not_forwarded(ForwardError::Kernel(code))),
         }
         let forward = Forward {
             handler,
@@ -136,13 +139,17 @@ impl<'b> Exception<'b> {
         }
     }
 
-    /// Returns whether a message to this port is received by the thread that would wait for its reply.
-    fn would_wait_for_itself(&self, port: Name) -> bool {
-        self.port() == Some(port)
-            || self
-                .question
-                .place()
-                .is_some_and(|place| place.is_own_port(port))
+    /// Returns whether a message to this port is received where this exception was: by the thread that would wait for the reply.
+    fn would_wait_for_itself(&self, port: Name) -> Result<bool, KernError> {
+        let place = self.question.place();
+        if self.port() == Some(port) || place.is_some_and(|place| place.is_own_port(port)) {
+            return Ok(true);
+        }
+        match self.set {
+            // Another task's port is in no set of this one's.
+            Some(set) if receives_from(port) => set.contains(port),
+            _ => Ok(false),
+        }
     }
 }
 

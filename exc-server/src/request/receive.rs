@@ -13,7 +13,7 @@ use mach_sys::kernel::system::Origin;
 use mach_sys::message::mach_msg_header_t;
 use mach_sys::mig::{self, Accept, DecodeError, ReplyTo};
 use mach_sys::pod;
-use mach_sys::rights::Name;
+use mach_sys::rights::{Name, PortSet};
 use mach_sys::types::MACH_PORT_NULL;
 
 /// A decoded request, and the context of the port that it arrived on.
@@ -29,6 +29,8 @@ pub(crate) struct Received<'b> {
 pub(crate) struct Source<'a> {
     /// A port or a set.
     pub(crate) name: Name,
+    /// The set, unless the server knows its members.
+    pub(crate) set: Option<&'a PortSet>,
     /// The process whose name that is.
     pub(crate) origin: Origin,
     /// What is deferred, and may have deadlines.

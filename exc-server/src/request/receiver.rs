@@ -21,19 +21,20 @@ impl<'p> Receiver<'p> {
     /// Receives from one port.
     #[must_use]
     pub fn from_port(port: &'p ReceiveRight) -> Self {
-        Self::from_name(port.name())
+        Self::from_name(port.name(), None)
     }
 
     /// Receives from all members of a set.
     #[must_use]
     pub fn from_set(set: &'p PortSet) -> Self {
-        Self::from_name(set.name())
+        Self::from_name(set.name(), Some(set))
     }
 
-    fn from_name(name: Name) -> Self {
+    fn from_name(name: Name, set: Option<&'p PortSet>) -> Self {
         Self {
             source: Source {
                 name,
+                set,
                 origin: Origin::current(),
                 deferrals: None,
                 shared: true,
@@ -81,6 +82,7 @@ impl<'p> Receiver<'p> {
             context,
             None,
             self.source.deferrals,
+            self.source.set,
         ))
     }
 }

@@ -41,6 +41,7 @@ impl<H: Handler> Service<'_, H> {
         ready();
         let source = Source {
             name: shared.set.name(),
+            set: None,
             origin: shared.origin(),
             deferrals: Some(&shared.deferrals),
             // Only the handler defers, and no wait is under way then.
@@ -92,6 +93,7 @@ impl<H: Handler> Service<'_, H> {
             entered.map_or(0, |entered| entered.tag),
             Some(counters),
             Some(&shared.deferrals),
+            None,
         );
         let Some(entered) = entered else {
             // A late message of a route that is gone.
