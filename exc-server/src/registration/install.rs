@@ -35,6 +35,17 @@ impl fmt::Display for Restored {
 
 /// Keeps an exception port registered; dropping it puts the previous handlers back.
 ///
+/// ```
+/// use exc_server::mach_sys::{exception::ExceptionMask, rights::{ReceiveRight, ThreadRight}};
+/// use exc_server::{Delivery, Installation, Restored, Target};
+///
+/// let (port, thread) = (ReceiveRight::new()?, ThreadRight::current()?);
+/// let (target, mask) = (Target::Thread(&thread), ExceptionMask::BAD_ACCESS);
+/// let installation = Installation::install(target, mask, &port.make_send()?, Delivery::THREAD)?;
+/// assert_eq!(installation.uninstall()?, Restored::Clean);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// Until then it holds one reference on the thread or task, so that the name stays the target's; one on the exception port, so that
 /// no other port gets its name; and those on the previous handlers' ports. In the child of a fork it is inert: the registration is
 /// the parent's.

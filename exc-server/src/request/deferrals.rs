@@ -20,6 +20,17 @@ use mach_sys::exception::ExceptionType;
 /// declines what is in it when the exception's route closes, its deadline passes, or the table is dropped.
 ///
 /// Each place takes about 10 KiB, reserved when the table is made: deferring allocates nothing.
+///
+/// ```
+/// use exc_server::mach_sys::rights::ReceiveRight;
+/// use exc_server::{Deferrals, Receiver};
+///
+/// let (port, table) = (ReceiveRight::new()?, Deferrals::new(4)?);
+/// let receiver = Receiver::from_port(&port).deferring(&table);
+/// assert_eq!(table.pending().count(), 0);
+/// # let _ = receiver;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Deferrals {
     slots: Arc<Local<Slots>>,
 }

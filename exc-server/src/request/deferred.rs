@@ -13,6 +13,19 @@ use mach_sys::thread_state::{Flavor, StateMismatch as Mismatch, THREAD_STATE_MAX
 
 /// The key to a deferred exception, which can be answered from any thread. Dropping it declines.
 ///
+/// ```
+/// use exc_server::{AnswerError, Deferred};
+///
+/// /// Lets the thread go on if it still waits.
+/// fn release(deferred: Deferred) -> Result<bool, AnswerError> {
+///     match deferred.resume() {
+///         Ok(()) => Ok(true),
+///         Err(AnswerError::AlreadyDeclined) => Ok(false),
+///         Err(error) => Err(error),
+///     }
+/// }
+/// ```
+///
 /// The exception itself stays in its table ([`Deferrals`](crate::Deferrals)). When its route closes, its server or table goes, or its
 /// deadline passes, it is declined there, also if this key was forgotten; the key is stale then, and harmless: what it is asked for is
 /// an error. Exactly one answer leaves, whichever comes first.

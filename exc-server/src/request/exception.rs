@@ -19,6 +19,45 @@ use mach_sys::types::{natural_t, thread_state_flavor_t};
 ///
 /// Exactly one answer leaves. Dropping it declines, so that neither an early return nor a panic leaves the thread stopped or claims
 /// the fault handled.
+///
+/// ```
+/// use exc_server::mach_sys::thread_state::Registers;
+/// use exc_server::{Answered, Exception};
+///
+/// /// Sets the program counter of the thread, if its registers came.
+/// fn go_on_at(pc: u64, exception: Exception<'_>) -> Answered {
+///     let Ok(mut state) = exception.registers() else {
+///         return exception.decline();
+///     };
+///     state.set_pc(pc);
+///     // SAFETY: the code at `pc` expects these registers and this stack.
+///     unsafe { exception.resume_with(&state) }
+/// }
+/// ```
+///
+/// It is not answered twice:
+///
+/// ```compile_fail,E0382
+/// use exc_server::{Answered, Exception};
+///
+/// fn answer(exception: Exception<'_>) -> Answered {
+///     let _ = exception.resume();
+///     exception.decline()
+/// }
+/// ```
+///
+/// Nor does a handler keep it: what is to be answered later is deferred.
+///
+/// ```compile_fail,E0521
+/// use exc_server::Exception;
+/// use std::sync::Mutex;
+///
+/// static KEPT: Mutex<Option<Exception<'static>>> = Mutex::new(None);
+///
+/// fn keep(exception: Exception<'_>) {
+///     *KEPT.lock().unwrap() = Some(exception);
+/// }
+/// ```
 #[must_use = "dropping an exception declines it"]
 pub struct Exception<'b> {
     pub(super) request: Request<'b>,

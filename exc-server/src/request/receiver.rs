@@ -11,6 +11,20 @@ use mach_sys::kernel::system::Origin;
 use mach_sys::rights::{Name, PortSet, ReceiveRight, Right};
 
 /// Receives exceptions from a port or a set, on the calling thread.
+///
+/// ```
+/// use exc_server::mach_sys::rights::ReceiveRight;
+/// use exc_server::{MessageBuffer, ReceiveError, Receiver, Timeout};
+///
+/// let port = ReceiveRight::new()?;
+/// let mut buffer = MessageBuffer::new();
+/// match Receiver::from_port(&port).receive(&mut buffer, Timeout::Now) {
+///     Ok(exception) => println!("{:?}", exception.decline().outcome()),
+///     Err(ReceiveError::TimedOut) => println!("no thread waits"),
+///     Err(error) => return Err(error.into()),
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Receiver<'p> {
     source: Source<'p>,

@@ -11,7 +11,26 @@ use crate::timeout::Timeout;
 use mach_sys::rights::Name;
 use std::sync::Arc;
 
-/// One target's way to the server. Dropping it puts the previous handlers back, declines what is queued or deferred, and destroys
+/// One target's way to the server.
+///
+/// ```
+/// use exc_server::mach_sys::{exception::ExceptionMask, rights::ThreadRight};
+/// use exc_server::{Delivery, Restored, Routing, Server, Target, Timeout};
+///
+/// let server = Server::start(|exception| exception.decline())?;
+/// let thread = ThreadRight::current()?;
+/// let routing = Routing::new(ExceptionMask::ARITHMETIC, Delivery::THREAD).tag(7);
+/// let route = server.route(Target::Thread(&thread), &routing)?;
+/// // In steps: no new exceptions, none in flight, the port.
+/// let (detached, restored) = route.unroute();
+/// assert_eq!(restored?, Restored::Clean);
+/// detached.stop_delivery();
+/// detached.wait_idle(Timeout::Never)?;
+/// detached.close_port();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Dropping it puts the previous handlers back, declines what is queued or deferred, and destroys
 /// the port. A server that is dropped first does the same for all its routes. In the child of a fork it is inert.
 #[must_use = "dropping a route closes it"]
 #[derive(Debug)]
