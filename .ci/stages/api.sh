@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
-# The public API of each library, against its text in docs/api: a change of it is seen in review.
+# The public API of each library against its text in docs/api, so that a change is seen in review; front pages link their items.
 exec bash "$(dirname "${BASH_SOURCE[0]}")/../tools/api.sh"

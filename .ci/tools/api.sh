@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The public API of the libraries against the texts in docs/api; with --write, writes the texts.
+# The public API of the libraries against the texts in docs/api, and the links of their front pages; with --write, writes the texts.
 # usage: api.sh [--write]
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
@@ -18,17 +18,21 @@ fi
 say "the check itself"
 RUSTDOC=$wrapper python3 "$tools/test_api.py"
 
-pairs=()
+pairs=() all=()
 for library in "${libraries[@]}"; do
     json=$docs/${library//-/_}.json
     RUSTDOC=$wrapper cargo rustdoc --locked --quiet ${options[@]+"${options[@]}"} -p "$library" --lib -- \
         --cap-lints allow -Z unstable-options --output-format json ||
         die "rustdoc writes no JSON for $library; on another host than $triple: rustup target add $triple"
-    pairs+=("$json" "docs/api/$library.txt")
+    pairs+=("$json" "docs/api/$library.txt") all+=("$json")
 done
 if [ "${1-}" = --write ]; then
     python3 "$tools/api.py" --write "${pairs[@]}"
     exit
 fi
+status=0
 say "texts"
-python3 "$tools/api.py" "${pairs[@]}"
+python3 "$tools/api.py" "${pairs[@]}" || status=1
+say "front pages"
+python3 "$tools/front_pages.py" "${all[@]}" || status=1
+exit "$status"
