@@ -21,6 +21,21 @@ pub fn undefined() {
     };
 }
 
+/// A breakpoint, in the calling function's own code. On x86_64 the thread stops behind it, on arm64 before it.
+#[inline(always)]
+pub fn breakpoint() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a breakpoint touches nothing.
+    unsafe {
+        core::arch::asm!("int3")
+    };
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: a breakpoint touches nothing; whoever handles it skips it.
+    unsafe {
+        core::arch::asm!("brk #1")
+    };
+}
+
 /// A store of 32 bits.
 pub fn store_to(address: u64) {
     #[cfg(target_arch = "x86_64")]

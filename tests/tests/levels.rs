@@ -12,7 +12,7 @@ use signal_redirect::Entry;
 use std::ffi::c_int;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
-use tests::faults::{LENGTH, skip, store_to, undefined};
+use tests::faults::{LENGTH, breakpoint, skip, store_to, undefined};
 use tests::own_process::{in_own_process, outcome};
 use tests::watchdog::bite_after;
 use thread_mgr::Manager;
@@ -209,17 +209,6 @@ fn g3_2_with_the_default_action_below_a_breakpoint_kills() {
     dies(
         "g3_2_with_the_default_action_below_a_breakpoint_kills",
         libc::SIGTRAP,
-        || {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: a breakpoint touches nothing.
-            unsafe {
-                core::arch::asm!("int3")
-            };
-            #[cfg(target_arch = "aarch64")]
-            // SAFETY: a breakpoint touches nothing.
-            unsafe {
-                core::arch::asm!("brk #1")
-            };
-        },
+        breakpoint,
     );
 }

@@ -47,14 +47,20 @@ pub struct Manager {
 }
 
 impl Manager {
+    /// The exceptions that are sent to the handler by default: bad accesses, bad instructions and arithmetic.
+    ///
+    /// Breakpoints are not among them. A debugger sits at the task level, and the thread level is asked first: a runtime that takes
+    /// `EXC_BREAKPOINT` takes the debugger's breakpoints and single steps away (G5.9). A runtime whose own code traps that way adds
+    /// [`ExceptionMask::BREAKPOINT`] with [`ManagerBuilder::mask`], and declines what is not its own with [`ManagerBuilder::only_if`].
+    pub const DEFAULT_MASK: ExceptionMask = ExceptionMask::BAD_ACCESS
+        .union(ExceptionMask::BAD_INSTRUCTION)
+        .union(ExceptionMask::ARITHMETIC);
+
     /// Configures a manager that sends its threads' faults to `entry`.
     pub fn builder(entry: Entry) -> ManagerBuilder {
         ManagerBuilder {
             entry,
-            mask: ExceptionMask::BAD_ACCESS
-                | ExceptionMask::BAD_INSTRUCTION
-                | ExceptionMask::ARITHMETIC
-                | ExceptionMask::BREAKPOINT,
+            mask: Self::DEFAULT_MASK,
             promise: None,
             drain_timeout: Duration::from_secs(5),
             filter: None,
@@ -173,8 +179,8 @@ pub struct ManagerBuilder {
 }
 
 impl ManagerBuilder {
-    /// Sets the exceptions that are sent to the handler; bad accesses, bad instructions, arithmetic and breakpoints by default. It must
-    /// have [`Machine::RETURN_MASK`], which handlers return by.
+    /// Sets the exceptions that are sent to the handler; [`Manager::DEFAULT_MASK`] by default, which leaves breakpoints to debuggers. It
+    /// must have [`Machine::RETURN_MASK`], which handlers return by.
     #[doc(alias = "exception_mask_t")]
     pub fn mask(mut self, mask: ExceptionMask) -> Self {
         self.mask = mask;

@@ -391,7 +391,7 @@ fn somebody_elses_port_over_ours_is_left_alone_and_told() {
                 let code = unsafe {
                     kernel::thread_set_exception_ports(
                         thread.name().raw(),
-                        ExceptionMask::BREAKPOINT.bits(),
+                        ExceptionMask::ARITHMETIC.bits(),
                         name,
                         Behavior::with_codes(BehaviorKind::DEFAULT).raw(),
                         0,
@@ -402,7 +402,7 @@ fn somebody_elses_port_over_ours_is_left_alone_and_told() {
             let ended = handle.expect("a thread").join().expect("a thread");
             assert!(ended.exit.returned().is_some());
             let report = ended.report.expect("a report");
-            let displaced = Restored::Displaced(ExceptionMask::BREAKPOINT);
+            let displaced = Restored::Displaced(ExceptionMask::ARITHMETIC);
             assert_eq!(report.restored, Ok(displaced));
             assert_eq!(report.normalization, Some(Normalization::AlreadyOne));
             assert_eq!(manager.end_stats().displaced, 1);

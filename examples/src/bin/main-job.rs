@@ -20,6 +20,7 @@ use core::time::Duration;
 use examples::pages::{Access, Page};
 use examples::traps::{Kind, Registers};
 use handler::{Note, handle};
+use mach_sys::exception::ExceptionMask;
 use mach_sys::kernel::KERNEL;
 use mach_sys::machine::Machine;
 use mach_sys::rights::{Right, ThreadRight};
@@ -82,7 +83,11 @@ fn run(options: &Options) -> Result<bool, Box<dyn std::error::Error>> {
     let promise = unsafe { SurplusPromise::new() };
     // SAFETY: the handler calls nothing but one system call, and does not unwind.
     let entry = unsafe { Entry::new(handle) };
-    let manager = Manager::builder(entry).trim_surplus(promise).build()?;
+    // Breakpoints are a debugger's by default. Here they are one of the kinds of fault that are shown.
+    let manager = Manager::builder(entry)
+        .mask(Manager::DEFAULT_MASK | ExceptionMask::BREAKPOINT)
+        .trim_surplus(promise)
+        .build()?;
     let tally = Arc::new(Tally::default());
     let audit = Audit::start()?;
     let start = Instant::now();
