@@ -54,7 +54,6 @@ static TRUE_SP: AtomicU64 = AtomicU64::new(0);
 
 global_asm!(
     ".globl redirect_test_run, _redirect_test_run",
-    ".globl redirect_test_end, _redirect_test_end",
     "redirect_test_run:", "_redirect_test_run:",
     ".cfi_startproc",
     "push rbx", "push rbp", "push r12", "push r13", "push r14", "push r15",
@@ -124,14 +123,16 @@ global_asm!(
     ".p2align 2",
     "5: .long 0x1f80",
     ".cfi_endproc",
-    "redirect_test_end:", "_redirect_test_end:",
-    // Where in the function the fault is. A symbol there would be the start of another function to Mach-O.
-    ".globl redirect_test_fault_offset, _redirect_test_fault_offset",
+    "8:",
+    // Where in the function the fault and the end are. A symbol there would be the start of another function to Mach-O (G5.11).
+    ".globl redirect_test_offsets, _redirect_test_offsets",
     ".p2align 2",
-    "redirect_test_fault_offset:", "_redirect_test_fault_offset:",
+    "redirect_test_offsets:", "_redirect_test_offsets:",
     ".long 6b - _redirect_test_run",
+    ".long 8b - _redirect_test_run",
     // A function that never returns, with a large frame, right before one whose first instruction faults.
-    "redirect_test_before:",
+    ".globl redirect_test_before, _redirect_test_before",
+    "redirect_test_before:", "_redirect_test_before:",
     ".cfi_startproc",
     ".cfi_def_cfa_offset 65536",
     "call redirect_test_run",
@@ -171,21 +172,26 @@ global_asm!(
 
 unsafe extern "C" {
     fn redirect_test_run();
-    fn redirect_test_end();
+    fn redirect_test_before();
     fn redirect_test_first();
     fn redirect_test_call(target: u64) -> u64;
     fn redirect_test_store(target: u64);
-    static redirect_test_fault_offset: u32;
+    static redirect_test_offsets: [u32; 2];
 }
 
-pub(crate) fn fault_site() -> u64 {
-    // SAFETY: a constant beside the function.
-    let offset = unsafe { redirect_test_fault_offset };
+/// An address in the function that faults, by the number of its offset.
+fn in_run(number: usize) -> u64 {
+    // SAFETY: constants beside the function.
+    let offset = unsafe { redirect_test_offsets[number] };
     redirect_test_run as *const () as u64 + u64::from(offset)
 }
 
+pub(crate) fn fault_site() -> u64 {
+    in_run(0)
+}
+
 pub(crate) fn is_in_run(pc: u64) -> bool {
-    (redirect_test_run as *const () as u64..redirect_test_end as *const () as u64).contains(&pc)
+    (redirect_test_run as *const () as u64..in_run(1)).contains(&pc)
 }
 
 pub(crate) fn true_stack_pointer() -> u64 {
@@ -222,6 +228,8 @@ fn dirty_stack() {
 /// Faults at the first instruction of a function. Gives that instruction, and an address in the caller.
 #[inline(never)]
 pub(crate) fn fault_at_first_instruction() -> (u64, u64) {
+    // Named, so that no linker leaves out the function before it.
+    core::hint::black_box(redirect_test_before as *const ());
     // SAFETY: the function does nothing but fault and return; the handler steps over the fault.
     unsafe { redirect_test_first() };
     (

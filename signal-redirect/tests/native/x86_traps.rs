@@ -62,20 +62,24 @@ global_asm!(
     "ret",
     // Sets the trap flag itself.
     ".globl redirect_test_step, _redirect_test_step",
-    ".globl redirect_test_stepped, _redirect_test_stepped",
     "redirect_test_step:",
     "_redirect_test_step:",
     "pushfq",
     "or qword ptr [rsp], 0x100",
     "popfq",
     "nop",
-    "redirect_test_stepped:",
-    "_redirect_test_stepped:",
+    "2:",
     "nop",
     "nop",
     "nop",
     "nop",
     "ret",
+    // Where in the function the first step ends. A symbol there would be the start of another function to Mach-O (G5.11).
+    ".globl redirect_test_step_offset, _redirect_test_step_offset",
+    ".p2align 2",
+    "redirect_test_step_offset:",
+    "_redirect_test_step_offset:",
+    ".long 2b - _redirect_test_step",
 );
 
 unsafe extern "C" {
@@ -83,7 +87,7 @@ unsafe extern "C" {
     fn redirect_test_sse() -> u64;
     fn redirect_test_divide() -> u64;
     fn redirect_test_step();
-    fn redirect_test_stepped();
+    static redirect_test_step_offset: u32;
 }
 
 static TOLD: AtomicU64 = AtomicU64::new(0);
@@ -194,7 +198,9 @@ fn r23_single_steps_are_the_threads_only() {
         serve(on_step);
         // SAFETY: keeps to the calling convention.
         unsafe { redirect_test_step() };
-        let first = redirect_test_stepped as *const () as u64;
+        // SAFETY: a constant beside the function.
+        let offset = unsafe { redirect_test_step_offset };
+        let first = redirect_test_step as *const () as u64 + u64::from(offset);
         assert_eq!(
             *STEPS.lock().unwrap(),
             [first, first + 1, first + 2, first + 3]
