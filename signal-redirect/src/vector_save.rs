@@ -45,6 +45,50 @@ impl VectorSave {
     /// The number of AVX's component.
     const AVX: u32 = 2;
 
+    /// What a processor of x86_64 has, as its CPUID tells: `cpuid` answers a leaf and a subleaf with eax, ebx, ecx and edx.
+    ///
+    /// It asks what the processor can have switched on and never what is: that differs from one thread to the next, since Darwin
+    /// switches a thread's AVX-512 on at its first use (G5.10). XSAVE and XRSTOR leave out by themselves what the thread that runs
+    /// them does not have; its place in the area stays unused.
+    ///
+    /// The size is that of the standard form, in which each component has its own place whatever else is there. The sizes that leaf 0xD
+    /// gives as a whole are of no use: one is that of what this thread has on, the other counts tiles (AMX), and those of subleaf
+    /// 1 are of the compacted form.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    pub(crate) fn of_x86_64(cpuid: impl Fn(u32, u32) -> [u32; 4], mxcsr_mask: u32) -> Self {
+        const OSXSAVE: u32 = 1 << 27;
+        const XSAVE_LEAF: u32 = 0xd;
+        /// Where every processor has AVX's component, and its size: the trampoline copies from there.
+        const AVX_PLACE: (u32, u32) = (VectorSave::AVX_OFFSET as u32, VectorSave::AVX_SIZE as u32);
+        let nothing = Self {
+            mxcsr_mask,
+            ..Self::NONE
+        };
+        let [highest, ..] = cpuid(0, 0);
+        let [_, _, features, _] = cpuid(1, 0);
+        if highest < XSAVE_LEAF || features & OSXSAVE == 0 {
+            return nothing;
+        }
+        let components = u64::from(cpuid(XSAVE_LEAF, 0)[0]) & Self::XSAVE_COMPONENTS;
+        let [avx_size, avx_offset, ..] = cpuid(XSAVE_LEAF, Self::AVX);
+        if (avx_offset, avx_size) != AVX_PLACE {
+            return nothing;
+        }
+        let size = (0..8)
+            .filter(|component| components & 1 << component != 0)
+            .map(|component| {
+                let [size, offset, ..] = cpuid(XSAVE_LEAF, component);
+                u64::from(size) + u64::from(offset)
+            })
+            .fold(0, u64::max);
+        Self::xsave(components, size, mxcsr_mask)
+    }
+
+    /// Offset of AVX's component in XSAVE's standard form: after the legacy area and the header.
+    pub(crate) const AVX_OFFSET: usize = 576;
+    /// Bytes of AVX's component: sixteen upper halves.
+    pub(crate) const AVX_SIZE: usize = 256;
+
     /// Whether there are upper halves of the sixteen ymm registers.
     pub(crate) const fn has_avx(self) -> bool {
         self.components & 1 << Self::AVX != 0
@@ -78,5 +122,157 @@ mod tests {
     fn without_avx_nothing_is_saved_below_the_frame() {
         let save = VectorSave::xsave(0x3 | 0xe0 | 1 << 9 | 1 << 18, 4096, 0xffbf);
         assert_eq!(save, VectorSave::NONE);
+    }
+
+    /// A processor's answers: ecx of leaf 1, and per subleaf of leaf 0xD eax, ebx, ecx, edx. What is not listed is 0.
+    struct Processor {
+        leaf_1_ecx: u32,
+        leaf_d: &'static [(u32, [u32; 4])],
+    }
+
+    impl Processor {
+        fn save(&self) -> VectorSave {
+            let answer = |leaf, subleaf| match (leaf, subleaf) {
+                (0, 0) => [0xd, 0, 0, 0],
+                (1, 0) => [0, 0, self.leaf_1_ecx, 0],
+                (0xd, _) => self
+                    .leaf_d
+                    .iter()
+                    .find(|(number, _)| *number == subleaf)
+                    .map_or([0; 4], |(_, answer)| *answer),
+                _ => panic!("nobody asked for leaf {leaf:#x}"),
+            };
+            VectorSave::of_x86_64(answer, 0xffff)
+        }
+    }
+
+    const XSAVE: u32 = 1 << 26;
+    const OSXSAVE: u32 = 1 << 27;
+    /// XSAVEOPT, XSAVEC, XGETBV with ecx = 1, XSAVES.
+    const COMPACTING: u32 = 0xf;
+    const AVX_PLACE: (u32, [u32; 4]) = (2, [256, 576, 0, 0]);
+
+    /// The components that XSAVE is asked for, and the size of their area.
+    fn layout(save: VectorSave) -> (u64, u64) {
+        (save.word() & 0xffff_ffff, save.size())
+    }
+
+    #[test]
+    fn a_processor_with_sse_only_has_nothing_beyond_the_machine_context() {
+        let nothing = VectorSave {
+            mxcsr_mask: 0xffff,
+            ..VectorSave::NONE
+        };
+        let old = Processor {
+            leaf_1_ecx: 0,
+            leaf_d: &[],
+        };
+        assert_eq!(old.save(), nothing);
+        // XSAVE is there, for x87 and SSE.
+        let sse = Processor {
+            leaf_1_ecx: XSAVE | OSXSAVE,
+            leaf_d: &[(0, [3, 576, 576, 0])],
+        };
+        assert_eq!(sse.save(), nothing);
+        // The system does not use it.
+        let unused = Processor {
+            leaf_1_ecx: XSAVE,
+            leaf_d: &[(0, [7, 576, 832, 0]), AVX_PLACE],
+        };
+        assert_eq!(unused.save(), nothing);
+    }
+
+    #[test]
+    fn avx_takes_its_upper_halves_and_the_header() {
+        let processor = Processor {
+            leaf_1_ecx: XSAVE | OSXSAVE,
+            leaf_d: &[(0, [7, 832, 832, 0]), AVX_PLACE],
+        };
+        assert_eq!(layout(processor.save()), (0x4, 832));
+    }
+
+    /// G5.10: ebx of subleaf 0 is what this thread has switched on: SSE and AVX, on a thread that never used AVX-512.
+    #[test]
+    fn g5_10_avx_512_is_counted_on_a_thread_that_has_it_switched_off() {
+        for switched_on in [832, 2432, 2688] {
+            // A Skylake's: bounds at 960, AVX-512 at 1088, protection keys at 2688.
+            let answers: &'static [(u32, [u32; 4])] = Box::leak(Box::new([
+                (0, [0x2ff, switched_on, 2696, 0]),
+                AVX_PLACE,
+                (3, [64, 960, 0, 0]),
+                (4, [64, 1024, 0, 0]),
+                (5, [64, 1088, 0, 0]),
+                (6, [512, 1152, 0, 0]),
+                (7, [1024, 1664, 0, 0]),
+                (9, [8, 2688, 0, 0]),
+            ]));
+            let processor = Processor {
+                leaf_1_ecx: XSAVE | OSXSAVE,
+                leaf_d: answers,
+            };
+            assert_eq!(layout(processor.save()), (0xe4, 2688));
+        }
+    }
+
+    /// AMD has no bounds, and AVX-512 right behind AVX.
+    #[test]
+    fn components_have_the_places_that_the_processor_says() {
+        let processor = Processor {
+            leaf_1_ecx: XSAVE | OSXSAVE,
+            leaf_d: &[
+                (0, [0x2e7, 2440, 2440, 0]),
+                (1, [COMPACTING, 2440, 0, 0]),
+                AVX_PLACE,
+                (5, [64, 832, 0, 0]),
+                (6, [512, 896, 0, 0]),
+                (7, [1024, 1408, 0, 0]),
+                (9, [8, 2432, 0, 0]),
+            ],
+        };
+        assert_eq!(layout(processor.save()), (0xe4, 2432));
+    }
+
+    /// A Sapphire Rapids: tiles make 11 008 bytes of the whole, and each component asks to be aligned in the compacted form.
+    #[test]
+    fn tiles_and_the_compacted_form_change_nothing() {
+        const ALIGNED: u32 = 2;
+        for compacting in [0, COMPACTING, COMPACTING | 1 << 4] {
+            let answers: &'static [(u32, [u32; 4])] = Box::leak(Box::new([
+                (0, [0x602e7, 2696, 11008, 0]),
+                (1, [compacting, 9920, 0x1900, 0]),
+                (2, [256, 576, 0, 0]),
+                (5, [64, 1088, ALIGNED, 0]),
+                (6, [512, 1152, 0, 0]),
+                (7, [1024, 1664, 0, 0]),
+                (9, [8, 2688, 0, 0]),
+                (17, [64, 2752, ALIGNED, 0]),
+                (18, [8192, 2816, ALIGNED | 4, 0]),
+            ]));
+            let processor = Processor {
+                leaf_1_ecx: XSAVE | OSXSAVE,
+                leaf_d: answers,
+            };
+            assert_eq!(layout(processor.save()), (0xe4, 2688));
+        }
+    }
+
+    #[test]
+    fn avx_at_another_place_is_left_alone() {
+        let processor = Processor {
+            leaf_1_ecx: XSAVE | OSXSAVE,
+            leaf_d: &[(0, [7, 832, 1024, 0]), (2, [256, 640, 0, 0])],
+        };
+        assert_eq!(processor.save().size(), 0);
+    }
+
+    #[test]
+    fn a_processor_without_the_leaf_is_not_asked_for_it() {
+        let answer = |leaf, _| match leaf {
+            0 => [0xb, 0, 0, 0],
+            1 => [0, 0, XSAVE | OSXSAVE, 0],
+            // Intel's answer the highest leaf that they have.
+            _ => [7, 7, 7, 7],
+        };
+        assert_eq!(VectorSave::of_x86_64(answer, 0xffff).size(), 0);
     }
 }

@@ -102,12 +102,19 @@ global_asm!(
     "mov [rsp + 560], rdx",
     "mov [rsp + 568], rdx",
     "xsave64 [rsp]",
+    // What this thread has switched on (XCR0), which need not be what another one has. XSAVE and XRSTOR leave out the rest by
+    // themselves.
+    "xor ecx, ecx",
+    "xgetbv",
+    "test al, {avx_bit}",
+    "jz 8f",
     "vzeroupper",
     // The upper halves, for the handler to see.
     "lea rsi, [rsp + {avx}]",
     "lea rdi, [rbx + {ymmh}]",
     "mov ecx, {ymmh_words}",
     "rep movsq",
+    "8:",
     "mov rdx, r12",
     "mov rdi, r13",
     "mov rsi, r14",
@@ -117,11 +124,14 @@ global_asm!(
     "fninit",
     "ldmxcsr [rip + 6f]",
     "call [rbx + {entry}]",
-    "mov edx, [rbx + {mask}]",
-    "test edx, edx",
-    "jz 4f",
-    // The upper halves with the handler's edits. If they were in their initial state and still are, they stay in it: the
-    // processor takes the other for a reason to be slow.
+    "cmp dword ptr [rbx + {mask}], 0",
+    "je 4f",
+    // The upper halves with the handler's edits, if the thread has any: XRSTOR refuses one that it has not. If they were in
+    // their initial state and still are, they stay in it: the processor takes the other for a reason to be slow.
+    "xor ecx, ecx",
+    "xgetbv",
+    "test al, {avx_bit}",
+    "jz 7f",
     "lea rsi, [rbx + {ymmh}]",
     "mov ecx, {ymmh_words}",
     "test byte ptr [rsp + {in_use}], {avx_bit}",
@@ -136,7 +146,7 @@ global_asm!(
     "lea rdi, [rsp + {avx}]",
     "rep movsq",
     "7:",
-    "mov eax, edx",
+    "mov eax, [rbx + {mask}]",
     "xor edx, edx",
     "xrstor64 [rsp]",
     "4:",
@@ -157,9 +167,9 @@ global_asm!(
     entry = const word::ENTRY * 8,
     fx = const FX,
     mxcsr = const FX + 24,
-    avx = const AVX.0,
+    avx = const VectorSave::AVX_OFFSET,
     ymmh = const YMMH,
-    ymmh_words = const AVX.1 / 8,
+    ymmh_words = const VectorSave::AVX_SIZE / 8,
     in_use = const 512,
     avx_bit = const 4,
 );
@@ -170,8 +180,6 @@ const FX: usize = HEADER + offset_of!(x86_mcontext64_t, fs) + 8;
 /// Offset of the upper halves from the header.
 const YMMH: usize =
     HEADER + offset_of!(x86_mcontext_avx64_t, fs) + offset_of!(x86_avx_state64_t, fpu_ymmh);
-/// Offset and size of AVX's component in XSAVE's standard form.
-const AVX: (usize, usize) = (576, 256);
 
 unsafe extern "C" {
     fn signal_redirect_trap();
@@ -189,40 +197,11 @@ pub(super) fn vector_save() -> VectorSave {
     const IS_KNOWN: u64 = 1 << 31;
     let mut known = KNOWN.load(Ordering::Relaxed);
     if known & IS_KNOWN == 0 {
-        let (components, size) = xsave_components();
-        known = components | size << 8 | IS_KNOWN | u64::from(mxcsr_mask()) << 32;
+        let save = VectorSave::of_x86_64(cpuid, mxcsr_mask());
+        known = save.word() | save.size() << 8 | IS_KNOWN;
         KNOWN.store(known, Ordering::Relaxed);
     }
     VectorSave::xsave(known & 0xff, known >> 8 & 0x7f_ffff, (known >> 32) as u32)
-}
-
-/// The components of [`VectorSave::XSAVE_COMPONENTS`] that the system has switched on, and the size of their area.
-fn xsave_components() -> (u64, u64) {
-    const OSXSAVE: u32 = 1 << 27;
-    /// Legacy area and header.
-    const LEAST: u64 = 576;
-    if cpuid(1, 0)[2] & OSXSAVE == 0 {
-        return (0, 0);
-    }
-    let (low, high): (u32, u32);
-    // SAFETY: CPUID says that the instruction is there and enabled (OSXSAVE); it reads register 0, which always exists.
-    unsafe {
-        asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high, options(nomem, nostack, preserves_flags));
-    }
-    let components = (u64::from(low) | u64::from(high) << 32) & VectorSave::XSAVE_COMPONENTS;
-    // Every processor has it there; one that had not would keep its upper halves to itself.
-    let [avx_size, avx_offset, ..] = cpuid(0xd, 2);
-    if (avx_offset as usize, avx_size as usize) != AVX {
-        return (0, 0);
-    }
-    let size = (0..8)
-        .filter(|component| components & 1 << component != 0)
-        .map(|component| {
-            let [size, offset, ..] = cpuid(0xd, component);
-            u64::from(size) + u64::from(offset)
-        })
-        .fold(LEAST, u64::max);
-    (components, size)
 }
 
 fn cpuid(leaf: u32, subleaf: u32) -> [u32; 4] {

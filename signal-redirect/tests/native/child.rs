@@ -1,7 +1,7 @@
 //! Tests in processes of their own, on hosts whose signal frames this server can read.
 
 #[path = "../../../tests/src/own_process.rs"]
-mod own_process;
+pub(crate) mod own_process;
 
 use mach_sys::kernel::{KERNEL, Kernel};
 use std::process::ExitStatus;

@@ -4,11 +4,19 @@ use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
 use std::sync::OnceLock;
 
 use mach_sys::exception::ExceptionType;
-use signal_redirect::{Fault, Key, Memory, Redirect, Trampoline, Unmapped};
+use mach_sys::thread_state::NativeState;
+use signal_redirect::{
+    Code, Fault, Frame, Key, Memory, Native, Redirect, RedirectError, Trampoline, TrampolinePlan,
+    Unmapped, VectorSave,
+};
 
 use crate::host;
 
-static PLAN: AtomicPtr<Redirect> = AtomicPtr::new(core::ptr::null_mut());
+/// [`Redirect::apply`] of the plan that is served.
+type Apply =
+    Box<dyn Fn(&NativeState, &Fault, &mut Own) -> Result<(NativeState, Frame), RedirectError>>;
+
+static PLAN: AtomicPtr<Apply> = AtomicPtr::new(core::ptr::null_mut());
 static RETURNS: AtomicUsize = AtomicUsize::new(0);
 static REDIRECTS: AtomicUsize = AtomicUsize::new(0);
 /// More than any test needs: a fault that is never mended ends the process.
@@ -16,7 +24,17 @@ const MOST: usize = 10_000;
 
 pub(crate) fn trampoline() -> Trampoline {
     static TRAMPOLINE: OnceLock<Trampoline> = OnceLock::new();
-    *TRAMPOLINE.get_or_init(|| Trampoline::native(Key::random()))
+    *TRAMPOLINE.get_or_init(|| Trampoline::native(key()))
+}
+
+fn key() -> Key {
+    static KEY: OnceLock<Key> = OnceLock::new();
+    *KEY.get_or_init(Key::random)
+}
+
+/// The trampoline as if another processor, or another thread, had been asked for its vector registers.
+pub(crate) fn trampoline_with(save: VectorSave) -> TrampolinePlan {
+    TrampolinePlan::at(trampoline().trap(), key()).vector_save(save)
 }
 
 /// How many handlers came back.
@@ -25,9 +43,10 @@ pub(crate) fn returns() -> usize {
 }
 
 /// Serves this process's faults with a plan from now on.
-pub(crate) fn serve_with(plan: Redirect) {
+pub(crate) fn serve_with<C: Code<Native> + 'static>(plan: Redirect<Native, C>) {
+    let apply: Apply = Box::new(move |state, fault, memory| plan.apply(state, fault, memory));
     // Leaked: the signal handler may hold the old one.
-    PLAN.store(Box::into_raw(Box::new(plan)), SeqCst);
+    PLAN.store(Box::into_raw(Box::new(apply)), SeqCst);
     static INSTALLED: OnceLock<()> = OnceLock::new();
     INSTALLED.get_or_init(install);
 }
@@ -73,11 +92,11 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::c_void, context: *mut libc
         }
         Ok(None) if REDIRECTS.fetch_add(1, SeqCst) < MOST => {
             // SAFETY: stored before the handler was installed, and never freed.
-            let plan = unsafe { &*PLAN.load(SeqCst) };
+            let apply = unsafe { &*PLAN.load(SeqCst) };
             // SAFETY: as above, of the siginfo.
             let (code, address) = unsafe { host::code_and_address(info) };
             let fault = fault(signal, code, address);
-            match plan.apply(&state, &fault, &mut memory) {
+            match apply(&state, &fault, &mut memory) {
                 Ok((entered, _)) => context.set_state(&entered),
                 Err(error) => die(&error),
             }

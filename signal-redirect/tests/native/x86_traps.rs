@@ -8,8 +8,10 @@ use std::sync::Mutex;
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::pod::bytes_of;
 
-use crate::child::in_child;
-use crate::handlers::{CALLS, computing_handler, context};
+use signal_redirect::{Redirect, VectorSave};
+
+use crate::child::{in_child, own_process};
+use crate::handlers::{CALLS, computing_handler, context, trashing_handler};
 use crate::machine::Registers;
 use crate::{machine, serve, server};
 
@@ -263,5 +265,46 @@ fn r19_upper_halves_in_their_initial_state() {
                 assert_eq!(found.uses_avx(), edited < 16);
             }
         }
+    });
+}
+
+/// G5.10: the trampoline asks for AVX-512's registers whether this thread has them or not, and the processor leaves out what it has not.
+/// So it is on Darwin, where a thread has them from its first use of them on. A processor with AVX-512 leaves out nothing here.
+#[test]
+fn g5_10_registers_that_the_thread_has_not_are_left_out() {
+    const NAME: &str = "x86_traps::g5_10_registers_that_the_thread_has_not_are_left_out";
+    if !std::is_x86_feature_detected!("avx") {
+        return own_process::report_skipped(NAME, "this processor has no AVX");
+    }
+    in_child(NAME, || {
+        let all = VectorSave::xsave(VectorSave::XSAVE_COMPONENTS, 2688, 0xffff);
+        let plan = Redirect::plan(
+            trashing_handler as *const () as u64,
+            server::trampoline_with(all),
+        );
+        server::serve_with(plan.tag(0x7a67));
+        for seed in 0..50 {
+            let given = Registers::patterned(seed);
+            given.assert_same(&machine::run(&given));
+            assert_eq!(CALLS.load(Relaxed), seed as usize + 1);
+        }
+    });
+}
+
+/// Where the processor has AVX-512, all of it is kept, of a thread that uses it, and the area holds it.
+#[test]
+fn avx_512_survives_a_handler_that_trashes_it() {
+    const NAME: &str = "x86_traps::avx_512_survives_a_handler_that_trashes_it";
+    if !std::is_x86_feature_detected!("avx512f") {
+        return own_process::report_skipped(NAME, "this processor has no AVX-512");
+    }
+    in_child(NAME, || {
+        assert!(server::trampoline().save().size() >= 832 + 64 + 512 + 1024);
+        serve(trashing_handler);
+        for seed in 0..50 {
+            let given = Registers::patterned(seed);
+            given.assert_same(&machine::run(&given));
+        }
+        assert_eq!(CALLS.load(Relaxed), 50);
     });
 }
