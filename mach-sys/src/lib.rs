@@ -10,6 +10,7 @@ pub use mach_wire::{
 
 #[cfg(any(target_vendor = "apple", feature = "std"))]
 pub mod kernel;
+pub mod processor;
 #[cfg(any(target_vendor = "apple", feature = "std"))]
 pub mod rights;
 

@@ -52,6 +52,11 @@ pub enum ReturnError {
         /// Stack pointer.
         sp: u64,
     },
+    /// arm64: the vectors of this frame's thread do not have the length that the frame was made for, and its handler was not called; or
+    /// the handler changed the length. A thread may choose its own on Linux (`PR_SVE_SET_VL`, `PR_SME_SET_VL`); the frame has room for
+    /// that of the thread that called [`Trampoline::native`](crate::Trampoline::native).
+    #[error("the thread's vectors do not have the length that the frame at {0:#x} was made for")]
+    VectorLength(u64),
     /// The frame cannot be read, or not be marked as used.
     #[error("the frame could not be read or marked as used")]
     Memory(#[from] Unmapped),
@@ -82,6 +87,7 @@ impl ReturnError {
             Self::Stale(_) => 0x5202,
             Self::NeverReturns(_) => 0x5203,
             Self::Unresumable { .. } => 0x5204,
+            Self::VectorLength(_) => 0x5205,
         }
     }
 }
@@ -113,6 +119,7 @@ mod tests {
             ReturnError::Stale(0) => 0x5202,
             ReturnError::NeverReturns(0) => 0x5203,
             ReturnError::Unresumable { pc: 0, sp: 0 } => 0x5204,
+            ReturnError::VectorLength(0) => 0x5205,
         }
         all
     }

@@ -5,7 +5,7 @@
 //! | | x86_64 | arm64 |
 //! |---|---|---|
 //! | room for the handler's first call, as asked | | |
-//! | AVX and AVX-512 registers, saved by the trampoline | as the processor says | – |
+//! | vector registers beyond those of the machine context, saved by the trampoline | as the processor says | as the processor says |
 //! | header | 112 | 112 |
 //! | machine context | 712, with AVX 1032 | 816 |
 //! | `ucontext_t` | 56 | 56 |
@@ -35,7 +35,7 @@ pub(crate) mod word {
     pub(crate) const SEAL: usize = 0;
     pub(crate) const ENTRY: usize = 1;
     pub(crate) const FLAGS: usize = 2;
-    /// Low half: components for XSAVE. High half: the bits of MXCSR that exist.
+    /// x86_64: low half: components for XSAVE; high half: the bits of MXCSR that exist. arm64: what there is beyond NEON.
     pub(crate) const SAVE_MASK: usize = 3;
     pub(crate) const SAVE_SIZE: usize = 4;
     pub(crate) const TAG: usize = 5;

@@ -36,6 +36,7 @@ impl<M: Machine> TrampolinePlan<M> {
     /// - [`ReturnError::Stale`]: the handler of its frame has returned before;
     /// - [`ReturnError::NeverReturns`]: the redirect was planned with [`Return::Never`](crate::Return::Never);
     /// - [`ReturnError::Unresumable`]: the handler left registers that the kernel refuses;
+    /// - [`ReturnError::VectorLength`]: the trampoline had no room for the thread's vector registers;
     /// - [`ReturnError::Memory`]: the frame cannot be read, or not be marked as used.
     #[doc(alias = "sigreturn")]
     pub fn return_from(
@@ -47,10 +48,14 @@ impl<M: Machine> TrampolinePlan<M> {
             return Ok(None);
         }
         let frame = M::frame(state);
-        if state.sp() != frame {
+        let is_too_long = M::is_too_long(state);
+        if state.sp() != frame && !is_too_long {
             return Err(ReturnError::Forged(frame));
         }
         let header = self.header(frame, memory)?;
+        if is_too_long {
+            return Err(ReturnError::VectorLength(frame));
+        }
         if header[word::FLAGS] & flag::NEVER != 0 {
             return Err(ReturnError::NeverReturns(frame));
         }

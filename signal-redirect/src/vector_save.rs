@@ -1,5 +1,7 @@
 //! The vector registers that the trampoline saves on the stack.
 
+use mach_sys::processor::Arm64Vectors;
+
 /// Selects the vector registers that the trampoline saves on the stack: those that the machine context has no place for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VectorSave {
@@ -9,7 +11,7 @@ pub struct VectorSave {
 }
 
 impl VectorSave {
-    /// Saves nothing on the stack: arm64, and x86_64 without AVX.
+    /// Saves nothing on the stack: arm64 with NEON only, and x86_64 without AVX.
     pub const NONE: Self = Self {
         components: 0,
         // The default that Intel gives for processors that say nothing.
@@ -37,6 +39,69 @@ impl VectorSave {
             } else {
                 size.next_multiple_of(64)
             },
+        }
+    }
+
+    /// Saves what arm64 has beyond NEON: the registers of SVE, streaming mode and ZA (SME), ZT0 (SME2), TPIDR2_EL0, FPMR.
+    ///
+    /// `length` and `streaming_length` are the bytes of a vector outside streaming mode and in it, 16 to 256 each. The trampoline
+    /// saves what the thread has in use, in its own vector length, and refuses one whose registers are longer than what there is
+    /// room for here ([`ReturnError::VectorLength`](crate::ReturnError::VectorLength)).
+    ///
+    /// Streaming mode with vectors of 64 bytes, as an M4 has them, takes 6528 bytes; with the longest that there are, 74 880.
+    ///
+    /// ```
+    /// use mach_sys::processor::Arm64Vectors;
+    /// use signal_redirect::VectorSave;
+    ///
+    /// let mut vectors = Arm64Vectors::default();
+    /// assert_eq!(VectorSave::scalable(vectors, 16, 16), VectorSave::NONE);
+    /// vectors.sme = true;
+    /// assert_eq!(VectorSave::scalable(vectors, 16, 64).size(), 6528);
+    /// assert_eq!(VectorSave::scalable(vectors, 16, 256).size(), 74_880);
+    /// ```
+    #[must_use]
+    #[doc(alias("SVE", "SME"))]
+    pub const fn scalable(vectors: Arm64Vectors, length: u64, streaming_length: u64) -> Self {
+        const LONGEST: u64 = 256;
+        let mut components = 0;
+        let mut longest = 0;
+        let mut za = 0;
+        if vectors.sve {
+            components |= scalable::SVE;
+            longest = length;
+        }
+        if vectors.sme {
+            components |= scalable::SME;
+            if streaming_length > longest {
+                longest = streaming_length;
+            }
+            za = if streaming_length < LONGEST {
+                streaming_length
+            } else {
+                LONGEST
+            };
+        }
+        if vectors.sme && vectors.sme2 {
+            components |= scalable::SME2;
+        }
+        if vectors.sme && vectors.sme_fa64 {
+            components |= scalable::FA64;
+        }
+        if vectors.fpmr {
+            components |= scalable::FPMR;
+        }
+        if components == 0 {
+            return Self::NONE;
+        }
+        if longest > LONGEST {
+            longest = LONGEST;
+        }
+        let size = scalable::VECTORS + scalable::PER_BYTE * longest + za * za;
+        Self {
+            components,
+            size: size.next_multiple_of(64),
+            ..Self::NONE
         }
     }
 
@@ -106,6 +171,22 @@ impl VectorSave {
     }
 }
 
+/// The area of [`VectorSave::scalable`], which the trampoline fills: SVCR, the vector lengths, TPIDR2_EL0, FPMR, ZT0; from
+/// [`VECTORS`](scalable::VECTORS) on, and each only if the thread has it in use, z0–z31, p0–p15, ffr, ZA.
+pub(crate) mod scalable {
+    // Bits of the word that the trampoline reads.
+    pub(crate) const SVE: u32 = 1;
+    pub(crate) const SME: u32 = 1 << 1;
+    pub(crate) const SME2: u32 = 1 << 2;
+    pub(crate) const FA64: u32 = 1 << 3;
+    pub(crate) const FPMR: u32 = 1 << 4;
+
+    /// Offset of z0.
+    pub(crate) const VECTORS: u64 = 128;
+    /// Bytes of z0–z31, p0–p15 and ffr for each byte of a vector: 32, 2 and an eighth, rounded up so that ZA is aligned.
+    pub(crate) const PER_BYTE: u64 = 36;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +203,42 @@ mod tests {
     fn without_avx_nothing_is_saved_below_the_frame() {
         let save = VectorSave::xsave(0x3 | 0xe0 | 1 << 9 | 1 << 18, 4096, 0xffbf);
         assert_eq!(save, VectorSave::NONE);
+    }
+
+    fn vectors(sve: bool, sme: bool) -> Arm64Vectors {
+        let mut vectors = Arm64Vectors::default();
+        (vectors.sve, vectors.sme) = (sve, sme);
+        vectors
+    }
+
+    #[test]
+    fn arm64s_area_holds_what_the_longest_vectors_need() {
+        let size = |sve, sme, length, streaming| {
+            VectorSave::scalable(vectors(sve, sme), length, streaming).size()
+        };
+        assert_eq!(size(false, false, 64, 64), 0);
+        assert_eq!(size(true, false, 32, 256), 128 + 36 * 32);
+        assert_eq!(size(false, true, 256, 64), 128 + 36 * 64 + 64 * 64);
+        assert_eq!(
+            size(true, true, 64, 16),
+            (128u64 + 36 * 64 + 256).next_multiple_of(64)
+        );
+        assert_eq!(size(true, true, 16, 256), 128 + 36 * 256 + 65536);
+        // No architecture has longer ones: a wrong length makes no area that wraps around.
+        assert_eq!(
+            size(true, true, u64::MAX, u64::MAX),
+            size(true, true, 256, 256)
+        );
+    }
+
+    #[test]
+    fn arm64s_word_names_what_there_is() {
+        let mut all = vectors(true, true);
+        (all.sme2, all.sme_fa64, all.fpmr) = (true, true, true);
+        assert_eq!(VectorSave::scalable(all, 16, 16).word() as u32, 0x1f);
+        // What belongs to SME is nothing without it.
+        all.sme = false;
+        assert_eq!(VectorSave::scalable(all, 16, 16).word() as u32, 0x11);
     }
 
     /// A processor's answers: ecx of leaf 1, and per subleaf of leaf 0xD eax, ebx, ecx, edx. What is not listed is 0.

@@ -20,6 +20,15 @@ pub fn in_own_process(name: &str, body: impl FnOnce()) {
 
 /// In the parent: what became of the child, and what it said. In the child: runs the body.
 pub fn outcome(name: &str, body: impl FnOnce()) -> Option<(ExitStatus, String)> {
+    outcome_with(name, &[], body)
+}
+
+/// As [`outcome`], with more variables in the child's environment.
+pub fn outcome_with(
+    name: &str,
+    environment: &[(&str, &str)],
+    body: impl FnOnce(),
+) -> Option<(ExitStatus, String)> {
     if std::env::var(MARK).as_deref() == Ok(name) {
         body();
         return None;
@@ -28,6 +37,7 @@ pub fn outcome(name: &str, body: impl FnOnce()) -> Option<(ExitStatus, String)> 
     let output = command(program)
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env(MARK, name)
+        .envs(environment.iter().copied())
         .output()
         .expect("a process");
     let text = [output.stdout, output.stderr].concat();

@@ -22,6 +22,9 @@ const NOT_INHERITED: u32 = 0b11 << 10 | 1 << 21 | 1 << 20;
 /// What user code may set of cpsr (A4.9).
 const NZCV: u32 = 0xf000_0000;
 
+/// How far below the frame the stack pointer is at the return trap, if the trampoline had no room for the vector registers.
+pub(crate) const TOO_LONG: u64 = 16;
+
 impl Machine for Arm64 {
     type State = arm_thread_state64_t;
     type ExceptionState = arm_exception_state64_t;
@@ -62,6 +65,10 @@ impl Rewrite for Arm64 {
 
     fn frame(state: &arm_thread_state64_t) -> u64 {
         state.x[19]
+    }
+
+    fn is_too_long(state: &arm_thread_state64_t) -> bool {
+        state.sp == state.x[19].wrapping_sub(TOO_LONG)
     }
 
     fn context_size(_: VectorSave) -> u64 {

@@ -13,6 +13,8 @@ use crate::signal_info::SignalInfo;
 use crate::vector_save::VectorSave;
 
 pub use arm64::Arm64;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use arm64::TOO_LONG;
 pub use x86_64::X86_64;
 
 /// The machine that this is compiled for.
@@ -75,6 +77,14 @@ pub(crate) mod sealed {
         fn frame(state: &<Self as Machine>::State) -> u64
         where
             Self: Machine;
+
+        /// Whether a thread at the return trap says that its vector registers were too long to be saved.
+        fn is_too_long(_: &<Self as Machine>::State) -> bool
+        where
+            Self: Machine,
+        {
+            false
+        }
 
         /// Bytes of the machine context: [`Machine::Context`], and what the trampoline adds to it.
         fn context_size(save: VectorSave) -> u64;

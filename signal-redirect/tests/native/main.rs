@@ -12,6 +12,8 @@ mod machine;
 mod machine;
 
 mod accesses;
+#[cfg(target_arch = "aarch64")]
+mod arm64_vectors;
 mod child;
 mod handlers;
 mod host;

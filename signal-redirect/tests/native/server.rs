@@ -1,13 +1,13 @@
 //! The server: a signal handler that redirects and serves the return trap, as an exception server would.
 
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst};
+use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::OnceLock;
 
 use mach_sys::exception::ExceptionType;
-use mach_sys::thread_state::NativeState;
+use mach_sys::thread_state::{NativeState, Registers as _};
 use signal_redirect::{
-    Code, Fault, Frame, Key, Memory, Native, Redirect, RedirectError, Trampoline, TrampolinePlan,
-    Unmapped, VectorSave,
+    Code, Fault, Frame, Key, Memory, Native, Redirect, RedirectError, ReturnError, Trampoline,
+    TrampolinePlan, Unmapped, VectorSave,
 };
 
 use crate::host;
@@ -19,6 +19,11 @@ type Apply =
 static PLAN: AtomicPtr<Apply> = AtomicPtr::new(core::ptr::null_mut());
 static RETURNS: AtomicUsize = AtomicUsize::new(0);
 static REDIRECTS: AtomicUsize = AtomicUsize::new(0);
+static LONG_VECTORS: AtomicUsize = AtomicUsize::new(0);
+/// The registers that the last redirected thread was stopped with.
+static mut INTERRUPTED: NativeState = mach_sys::pod::zeroed();
+/// Bytes by which a thread goes on that was refused for its vectors' length; 0: the process ends.
+static STEP: AtomicU64 = AtomicU64::new(0);
 /// More than any test needs: a fault that is never mended ends the process.
 const MOST: usize = 10_000;
 
@@ -40,6 +45,18 @@ pub(crate) fn trampoline_with(save: VectorSave) -> TrampolinePlan {
 /// How many handlers came back.
 pub(crate) fn returns() -> usize {
     RETURNS.load(SeqCst)
+}
+
+/// How many threads were refused for their vectors' length.
+#[cfg(target_arch = "aarch64")]
+pub(crate) fn long_vectors() -> usize {
+    LONG_VECTORS.load(SeqCst)
+}
+
+/// Lets a thread that is refused for its vectors' length go on behind the instruction that faulted, with its own registers.
+#[cfg(target_arch = "aarch64")]
+pub(crate) fn refuse_long_vectors_by_stepping_over(bytes: u64) {
+    STEP.store(bytes, SeqCst);
 }
 
 /// Serves this process's faults with a plan from now on.
@@ -97,11 +114,22 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::c_void, context: *mut libc
             let (code, address) = unsafe { host::code_and_address(info) };
             let fault = fault(signal, code, address);
             match apply(&state, &fault, &mut memory) {
-                Ok((entered, _)) => context.set_state(&entered),
+                Ok((entered, _)) => {
+                    // SAFETY: one thread is served, and nothing refers to the value.
+                    unsafe { (&raw mut INTERRUPTED).write(state) };
+                    context.set_state(&entered);
+                }
                 Err(error) => die(&error),
             }
         }
         Ok(None) => die(&format!("signal {signal} at {:#x?}", state)),
+        Err(ReturnError::VectorLength(_)) if STEP.load(SeqCst) != 0 => {
+            LONG_VECTORS.fetch_add(1, SeqCst);
+            // SAFETY: one thread is served, and this is the only place that reads it.
+            let mut interrupted = unsafe { (&raw const INTERRUPTED).read() };
+            interrupted.set_pc(interrupted.pc() + STEP.load(SeqCst));
+            context.set_state(&interrupted);
+        }
         Err(error) => die(&error),
     }
 }
