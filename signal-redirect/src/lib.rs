@@ -47,11 +47,28 @@
 //! unwinding out of it (Rust's `extern "C"` aborts at a panic). It may edit the saved registers in the machine context, general
 //! and vector, or leave by a jump of its own and never return. [`Entry::new`] has the whole contract.
 //!
+//! # Vector registers
+//! The thread resumes with all of these as they were when it was interrupted:
+//!
+//! | registers | shown to the handler, which may edit them | kept |
+//! |---|---|---|
+//! | x86_64: x87, SSE, MXCSR | yes | yes |
+//! | AVX | yes (`uc_mcsize` 1032; 712 on a processor without) | yes |
+//! | AVX-512 | no | yes, of a thread that has it: Darwin switches it on at a thread's first use |
+//! | AMX tiles, protection keys (PKRU), the extended general registers of APX | no | no: they stay as the handler leaves them |
+//! | arm64: v0–v31, fpsr, fpcr | yes | yes |
+//! | SVE: z0–z31 beyond 128 bits, p0–p15, ffr | no | yes |
+//! | SME: streaming mode with its z, p and ffr; ZA; ZT0; TPIDR2_EL0 | no | yes |
+//! | FPMR | no | yes, where the system says that it is there |
+//!
+//! A handler is called outside streaming mode, with ZA off and TPIDR2_EL0 and FPMR 0, as a Unix signal handler is. What is there beyond
+//! the machine context takes room on the handler's stack ([`VectorSave::size`]): on an M4 6528 bytes.
+//!
+//! Refused ([`ReturnError::VectorLength`]): an arm64 thread that has chosen longer vectors on Linux than the thread that called
+//! [`Trampoline::native`] had, and has them in use. Without the machine's registers known, nothing beyond v0–v31 is kept: the system
+//! tells of them on Linux and on Apple's systems ([`Arm64Vectors`](mach_sys::processor::Arm64Vectors)).
+//!
 //! # Limits
-//! - x86_64: AVX-512's registers are saved and restored, but the machine context shows those of SSE and AVX only (`uc_mcsize`
-//!   1032; 712 on a processor without AVX), so these are what a handler can edit. Protection keys (PKRU), AMX tiles and the
-//!   extended general registers of APX stay as the handler leaves them.
-//! - arm64: v0–v31, fpsr and fpcr. On a host with SVE the parts of z0–z31 beyond 128 bits, p0–p15 and ffr are not kept.
 //! - arm64e: states whose pointers are signed are refused ([`RedirectError::Signed`]).
 //! - `uc_sigmask` has the value of [`Redirect::signal_mask`]; no mask is set or restored.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]

@@ -2,7 +2,7 @@
 //!
 //! A trampoline is entered by setting registers: the stack pointer and one callee-saved register (rbx, x19) hold the frame's
 //! address. It saves the vector registers, sets the floating-point environment in which C code expects to start (x87 control
-//! word 0x37f and empty stack, MXCSR 0x1f80; FPCR and FPSR 0), *calls* the handler — a forged return address would fault where
+//! word 0x37f and empty stack, MXCSR 0x1f80; FPCR and FPSR 0, outside streaming mode, ZA off), *calls* the handler — a forged return address would fault where
 //! shadow stacks are on — restores the vector registers, and traps. Its unwind information describes the interrupted registers
 //! in the frame, as a signal frame, so that debuggers and backtraces cross it.
 

@@ -78,7 +78,8 @@ impl Entry {
     ///   setting. It is aligned as the calling convention requires. Only [`Redirect::room`](crate::Redirect::room) bytes of it are
     ///   known to be writable.
     /// - Its floating-point environment: that of a new thread (x86_64: control word 0x37f, empty stack, MXCSR 0x1f80; arm64: FPCR and
-    ///   FPSR 0), DF and TF clear. The interrupted vector registers are restored from the machine context when it returns.
+    ///   FPSR 0), DF and TF clear. On arm64 it is outside streaming mode, with ZA off and TPIDR2_EL0 0. The interrupted vector registers
+    ///   are restored from the machine context when it returns, with all that the processor has beyond those.
     ///
     /// The handler must not rely on:
     /// - Anything that the interrupted code was in the middle of. It runs between two arbitrary instructions: locks may be held
@@ -96,6 +97,7 @@ impl Entry {
     /// - fault with the stack pointer off the emergency stack, if it runs on that and uses it afterwards: neither on a stack that it
     ///   has switched to, nor with a stack pointer that is none. The thread may be sent to the top of the same stack again, over the
     ///   frames that are there;
+    /// - return with another vector length than it was called with (Linux: `PR_SVE_SET_VL`, `PR_SME_SET_VL`);
     /// - return in the child of a fork, which has no server to take it back: the return trap ends the child by a signal;
     /// - change the frame outside the machine context's registers, return more than once from one frame, or run a copy of a frame: the
     ///   frame is sealed against accidents, and a forged one is refused, but code that reads the key can forge one that is not.
@@ -130,8 +132,9 @@ impl Entry {
 pub struct Trampoline(TrampolinePlan<Native>);
 
 impl Trampoline {
-    /// Returns this process's trampoline, with the key that seals its frames. On x86_64 the first call asks the processor for its
-    /// vector registers (CPUID).
+    /// Returns this process's trampoline, with the key that seals its frames. Meant for a program's start: on x86_64 the first call
+    /// asks the processor for its vector registers (CPUID), on arm64 every call asks the system for them, and the calling thread
+    /// for its vector lengths.
     #[must_use]
     pub fn native(key: Key) -> Self {
         Self(TrampolinePlan::at(code::trap(), key).vector_save(code::vector_save()))

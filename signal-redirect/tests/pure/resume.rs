@@ -335,3 +335,30 @@ fn r21_a_bad_call_is_returned_from() {
     (expected.x[0], expected.pc) = (42, stopped.lr);
     assert_eq!(returned, expected);
 }
+
+/// arm64's trampoline says with the stack pointer that it had no room for the vector registers. Where it cannot, that is a forgery.
+#[test]
+fn vectors_that_were_too_long_are_told_apart_from_a_forgery() {
+    let (entered, frame, mut memory) = apply::<Arm64>(&Arm64::plan(), SP);
+    let mut refused = Arm64::at_trap(&entered);
+    refused.sp -= 16;
+    let trampoline = Arm64::trampoline();
+    for _ in 0..2 {
+        let result = trampoline.return_from(&refused, &mut memory);
+        assert_eq!(result, Err(ReturnError::VectorLength(frame.address)));
+    }
+    // Of a frame that is this process's only.
+    let other = trampoline.with_key(Key::new(1));
+    let result = other.return_from(&refused, &mut memory);
+    assert_eq!(result, Err(ReturnError::Forged(frame.address)));
+    let mut wrapping = refused;
+    (wrapping.x[19], wrapping.sp) = (0, 0u64.wrapping_sub(16));
+    let result = trampoline.return_from(&wrapping, &mut memory);
+    assert_eq!(result, Err(ReturnError::Memory(Unmapped::at(0))));
+
+    let (entered, frame, mut memory) = apply::<X86_64>(&X86_64::plan(), SP);
+    let mut odd = X86_64::at_trap(&entered);
+    odd.rsp -= 16;
+    let result = X86_64::trampoline().return_from(&odd, &mut memory);
+    assert_eq!(result, Err(ReturnError::Forged(frame.address)));
+}

@@ -5,9 +5,11 @@ use crate::common::{
 };
 use mach_sys::darwin::{siginfo_t, stack_t, ucontext_t};
 use mach_sys::pod::Pod;
+use mach_sys::processor::Arm64Vectors;
 use mach_sys::thread_state::Registers;
 use signal_redirect::{
-    Arm64, Machine, Redirect, RedirectError, Stack as Place, TrampolinePlan, Unmapped, X86_64,
+    Arm64, Machine, Redirect, RedirectError, Stack as Place, TrampolinePlan, Unmapped, VectorSave,
+    X86_64,
 };
 
 on_both! {
@@ -350,4 +352,32 @@ fn without_avx_the_machine_context_is_the_short_one() {
     let context: ucontext_t = memory.get(frame.ucontext);
     assert_eq!(context.uc_mcsize, 712);
     assert_eq!(frame.address - frame.low, 16);
+}
+
+/// Streaming mode's registers have room below the frame, of which every page is written, up to the longest vectors that there are.
+#[test]
+fn arm64s_streaming_mode_has_room_below_the_frame() {
+    let mut vectors = Arm64Vectors::default();
+    vectors.sme = true;
+    for (length, size) in [(16, 960), (64, 6528), (256, 74_880)] {
+        let save = VectorSave::scalable(vectors, 16, length);
+        assert_eq!(save.size(), size);
+        let trampoline = TrampolinePlan::<Arm64>::at(TRAP, key()).vector_save(save);
+        let plan = Redirect::plan(HANDLER, trampoline).room(700);
+        let range = BASE..BASE + 0x2_0000;
+        let sp = range.end - 0x100;
+        let mut memory = Stack::new(range.clone());
+        let (_, frame) = plan
+            .apply(&Arm64::stopped(sp), &Arm64::fault(), &mut memory)
+            .unwrap();
+        assert_eq!(frame.address - frame.low, size + 16 + 700);
+        assert!(memory.touched_every_page(frame.low..frame.high));
+        assert_eq!(frame.ucontext - frame.mcontext, 816);
+
+        // Where it does not fit, the thread is not sent there.
+        let plan = plan.stack(Place::Within(frame.low + 1..range.end));
+        let mut memory = Stack::new(range);
+        let result = plan.apply(&Arm64::stopped(sp), &Arm64::fault(), &mut memory);
+        assert!(matches!(result, Err(RedirectError::StackFull { .. })));
+    }
 }
