@@ -619,3 +619,26 @@ fn longer_vectors_than_there_is_room_for_are_refused() {
         Ok(())
     });
 }
+
+unsafe extern "C" fn shortening(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t) {
+    const PR_SME_SET_VL: c_int = 63;
+    CALLS.fetch_add(1, Relaxed);
+    // SAFETY: changes the thread's own vector length, which nothing in this handler relies on; the trampoline does, and sees it.
+    let length = unsafe { libc::prctl(PR_SME_SET_VL, 16) };
+    assert_eq!(length & 0xffff, 16);
+}
+
+/// Registers of one length are not loaded in another: what lies behind them on the stack is not theirs.
+#[test]
+fn a_handler_that_changes_the_vector_length_is_refused() {
+    const NAME: &str = "arm64_vectors::a_handler_that_changes_the_vector_length_is_refused";
+    on_each_processor(NAME, || {
+        sme()?;
+        assert!(za_length() > 16);
+        server::serve_with(plan(shortening));
+        server::refuse_long_vectors_by_stepping_over(FAULT_LENGTH);
+        run(&Vectors::patterned(9, SM | ZA));
+        assert_eq!((CALLS.load(Relaxed), server::long_vectors()), (1, 1));
+        Ok(())
+    });
+}
