@@ -93,7 +93,7 @@ mod host {
                 libc::getauxval(libc::AT_HWCAP2),
             )
         };
-        of_hwcap(first as u64, second as u64)
+        of_hwcap(first, second)
     }
 
     /// `first` has SVE, `second` the rest.

@@ -251,7 +251,7 @@ unsafe extern "C" {
 /// What this processor has, as the tests' flags.
 fn kinds() -> u64 {
     let vectors = Arm64Vectors::native();
-    u64::from(vectors.sme) * HAS_SME | u64::from(vectors.sve) * HAS_SVE
+    (u64::from(vectors.sme) * HAS_SME) | (u64::from(vectors.sve) * HAS_SVE)
 }
 
 /// Bytes of a z register in a mode, as this thread has it; 16 where there are v registers only.
@@ -275,8 +275,19 @@ fn za_length() -> usize {
 
 impl Vectors {
     fn zero() -> Box<Self> {
-        // SAFETY: plain data, for which all zero is a value.
-        unsafe { Box::<Self>::new_zeroed().assume_init() }
+        Box::new(Self {
+            svcr: 0,
+            tpidr2: 0,
+            fpsr: 0,
+            fpcr: 0,
+            has: 0,
+            reserved: [0; 3],
+            zt0: [0; 64],
+            ffr: [0; LONGEST / 8],
+            p: [0; 16 * LONGEST / 8],
+            z: [0; 32 * LONGEST],
+            za: [0; LONGEST * LONGEST],
+        })
     }
 
     /// A value of its own in every register that there is in this mode.
@@ -621,10 +632,16 @@ fn longer_vectors_than_there_is_room_for_are_refused() {
 }
 
 unsafe extern "C" fn shortening(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t) {
-    const PR_SME_SET_VL: c_int = 63;
     CALLS.fetch_add(1, Relaxed);
-    // SAFETY: changes the thread's own vector length, which nothing in this handler relies on; the trampoline does, and sees it.
-    let length = unsafe { libc::prctl(PR_SME_SET_VL, 16) };
+    let length: u64;
+    // SAFETY: Linux's system call 167, prctl(PR_SME_SET_VL, 16), changes the thread's own vector length, which nothing in this handler
+    // relies on; the trampoline does, and sees it.
+    unsafe {
+        asm!(
+            "svc #0", in("x8") 167u64, inout("x0") 63u64 => length, in("x1") 16u64, in("x2") 0u64, in("x3") 0u64,
+            in("x4") 0u64, clobber_abi("C"),
+        );
+    }
     assert_eq!(length & 0xffff, 16);
 }
 
