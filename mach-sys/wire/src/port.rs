@@ -85,6 +85,56 @@ open_set! {
 }
 display_by_name!(PortFlavor);
 
+open_set! {
+    /// What a port stands for whose messages the kernel receives: the answer of `mach_port_kobject` (`mach_debug/ipc_info.h`). Kernels before
+    /// macOS 26 have the same numbers, and call them `IKOT_*`.
+    ///
+    /// ```
+    /// use mach_wire::port::KobjectType;
+    ///
+    /// assert_eq!(KobjectType::SEMAPHORE.to_string(), "IPC_OTYPE_SEMAPHORE");
+    /// ```
+    #[doc(alias("ipc_info_object_type_t", "ipc_kobject_type_t"))]
+    pub struct KobjectType(natural_t);
+    /// Not a kernel object: a port whose receive right a task holds.
+    NONE = IPC_OTYPE_NONE = 0;
+    THREAD_CONTROL = IPC_OTYPE_THREAD_CONTROL = 1;
+    TASK_CONTROL = IPC_OTYPE_TASK_CONTROL = 2;
+    HOST = IPC_OTYPE_HOST = 3;
+    HOST_PRIV = IPC_OTYPE_HOST_PRIV = 4;
+    PROCESSOR = IPC_OTYPE_PROCESSOR = 5;
+    PROCESSOR_SET = IPC_OTYPE_PROCESSOR_SET = 6;
+    PROCESSOR_SET_NAME = IPC_OTYPE_PROCESSOR_SET_NAME = 7;
+    TIMER = IPC_OTYPE_TIMER = 8;
+    MAIN_DEVICE = IPC_OTYPE_MAIN_DEVICE = 19;
+    TASK_NAME = IPC_OTYPE_TASK_NAME = 20;
+    SEMAPHORE = IPC_OTYPE_SEMAPHORE = 23;
+    CLOCK = IPC_OTYPE_CLOCK = 25;
+    IOKIT_IDENT = IPC_OTYPE_IOKIT_IDENT = 27;
+    NAMED_ENTRY = IPC_OTYPE_NAMED_ENTRY = 28;
+    IOKIT_CONNECT = IPC_OTYPE_IOKIT_CONNECT = 29;
+    IOKIT_OBJECT = IPC_OTYPE_IOKIT_OBJECT = 30;
+    AU_SESSIONPORT = IPC_OTYPE_AU_SESSIONPORT = 33;
+    FILEPORT = IPC_OTYPE_FILEPORT = 34;
+    TASK_RESUME = IPC_OTYPE_TASK_RESUME = 36;
+    VOUCHER = IPC_OTYPE_VOUCHER = 37;
+    WORK_INTERVAL = IPC_OTYPE_WORK_INTERVAL = 39;
+    UX_HANDLER = IPC_OTYPE_UX_HANDLER = 40;
+    UEXT_OBJECT = IPC_OTYPE_UEXT_OBJECT = 41;
+    ARCADE_REG = IPC_OTYPE_ARCADE_REG = 42;
+    EVENTLINK = IPC_OTYPE_EVENTLINK = 43;
+    TASK_INSPECT = IPC_OTYPE_TASK_INSPECT = 44;
+    TASK_READ = IPC_OTYPE_TASK_READ = 45;
+    THREAD_INSPECT = IPC_OTYPE_THREAD_INSPECT = 46;
+    THREAD_READ = IPC_OTYPE_THREAD_READ = 47;
+    HYPERVISOR = IPC_OTYPE_HYPERVISOR = 49;
+    TASK_ID_TOKEN = IPC_OTYPE_TASK_ID_TOKEN = 50;
+    TASK_FATAL = IPC_OTYPE_TASK_FATAL = 51;
+    KCDATA = IPC_OTYPE_KCDATA = 52;
+    EXCLAVES_RESOURCE = IPC_OTYPE_EXCLAVES_RESOURCE = 53;
+}
+display_by_name!(KobjectType);
+
 raw_constants! {
     mach_msg_type_number_t; PORT_INFO_COUNTS;
     MACH_PORT_LIMITS_INFO_COUNT = 1;
