@@ -20,6 +20,14 @@ fn every_kind_of_fault_is_handled_and_nothing_is_left() {
     let (code, text) = run(&["--threads", "40", "--faults", "3", "--at-once", "16"]);
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("all is as it was"), "{text}");
+    // What is left is listed by source, whatever the verdict follows from.
+    for source in ["threads", "tasks", "dead names", "routes", "owned rights"] {
+        assert!(
+            text.contains(&format!("{source:<28} {:>8} {:>11}\n", 0, 0)),
+            "{text}"
+        );
+    }
+    assert!(text.contains("no leak"), "{text}");
     assert!(
         text.contains("dropped 4 forgotten user references"),
         "{text}"

@@ -110,11 +110,13 @@ mod waiting;
 pub use {exc_server, mach_sys, signal_redirect};
 
 pub use attach::Attached;
-pub use audit::{Audit, Difference};
+pub use audit::Audit;
 pub use ends::EndStats;
 pub use error::{AttachError, BuildError, ExitError, JoinError, SpawnError};
 pub use exit::exit_now;
 pub use handle::Handle;
+#[doc(inline)]
+pub use mach_sys::rights::Difference;
 pub use manager::{Manager, ManagerBuilder};
 pub use normalize::Normalization;
 pub use outcome::{Ended, Exit};

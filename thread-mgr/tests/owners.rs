@@ -83,7 +83,7 @@ fn e37_a_trim_leaves_what_the_route_of_another_server_owns() {
             }
             drop(route);
             let left = audit.settle(LONG).expect("a census");
-            assert!(left.is_zero(), "{left}");
+            assert!(left.is_leak_free(), "{left}");
         },
     );
 }
@@ -188,7 +188,10 @@ fn e37_e50_e55_owners_beside_ending_threads_lose_nothing() {
                 "{left}"
             );
             // A trim that ran beside a change may leave what it could not be sure of: said in the report, not hidden.
-            assert!(left.is_zero() || manager.end_stats().abnormal > 0, "{left}");
+            assert!(
+                left.is_leak_free() || manager.end_stats().abnormal > 0,
+                "{left}"
+            );
         },
     );
 }

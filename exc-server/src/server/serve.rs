@@ -12,7 +12,7 @@ use crate::server::handler::{Handler, PanicPolicy};
 use crate::server::shared::Shared;
 use mach_sys::kern_return::KernError;
 use mach_sys::kernel::system::{self, OuterMask};
-use mach_sys::rights::Right;
+use mach_sys::rights::{ReplyPort, Right};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -38,6 +38,8 @@ impl<H: Handler> Service<'_, H> {
         let _closing = CloseAll(shared);
         let port = system::own_thread_port();
         shared.thread_port.store(port, Ordering::Release);
+        // An exception's handler calls MIG routines; the reply port that the first would make is there from the start (G6.1).
+        let _reply_port = ReplyPort::of_this_thread();
         ready();
         let source = Source {
             name: shared.set.name(),

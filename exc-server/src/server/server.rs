@@ -109,7 +109,7 @@ impl ServerBuilder {
         let shared = Arc::new(Local::new(Shared::new(set, deferrals)));
         let serving = Arc::clone(&shared);
         let on_panic = self.on_panic;
-        // The thread's port gets a name before anything can be counted, or routed to it.
+        // The thread's port and its reply port get names before anything can be counted, or routed to it.
         let ready = Arc::new(Barrier::new(2));
         let begun = Arc::clone(&ready);
         let thread = std::thread::Builder::new()

@@ -87,6 +87,7 @@ impl Shared {
         routing: &Routing,
     ) -> Result<(RouteId, Name), RouteError> {
         let port = ReceiveRight::new().map_err(RouteError::Port)?;
+        port.mark_route();
         let send = port.make_send().map_err(RouteError::Port)?;
         let name = port.name();
         let task = match target {

@@ -120,15 +120,15 @@ pub(crate) fn census() -> Census {
     Census::take().expect("a census")
 }
 
-/// Waits, with a bound, until the census is what it was.
-pub(crate) fn wait_for_census(expected: Census) {
+/// Waits, with a bound, until nothing more is there than at an earlier census that would be a leak.
+pub(crate) fn wait_for_census(before: Census) {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        let now = Census::take().expect("a census");
-        if now == expected {
+        let left = Census::take().expect("a census").since(&before);
+        if left.is_leak_free() {
             return;
         }
-        assert!(Instant::now() < deadline, "{now}, not {expected}");
+        assert!(Instant::now() < deadline, "{left}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

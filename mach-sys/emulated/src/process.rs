@@ -7,12 +7,12 @@ use super::host::{self, SlotId, threads};
 use crate::config::Config;
 use crate::error::StartError;
 use crate::ipc::id::Id;
-use crate::ipc::name::SpaceId;
+use crate::ipc::name::{Name, SpaceId};
 use crate::rules::{Limits, Rules};
 use crate::thread::kernel::{self, Kernel, Locked, Mach};
 use crate::thread::object::{TaskId, ThreadId};
 use crate::thread::{life, task};
-use mach_wire::types::mach_port_name_t;
+use mach_wire::types::{MACH_PORT_NULL, mach_port_name_t};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -27,6 +27,8 @@ pub(super) struct Process {
     pub(super) task_name: mach_port_name_t,
     /// The kernel's thread object of each host thread, by its slot; 0 for none.
     threads: Box<[AtomicU32]>,
+    /// The name of each host thread's MIG reply port, by its slot; 0 for none.
+    mig_reply_ports: Box<[AtomicU32]>,
 }
 
 static PROCESS: OnceLock<Result<Process, StartError>> = OnceLock::new();
@@ -116,14 +118,15 @@ impl Process {
             let name = task::self_name(&kernel, task).ok_or(StartError::Full)?;
             (kernel.tables.task(task).space, name.raw())
         };
-        let threads = (0..config.slots()).map(|_| AtomicU32::new(0)).collect();
+        let for_each_slot = || (0..config.slots()).map(|_| AtomicU32::new(0)).collect();
         host_start::start(&config, Hooks { trap, ended })?;
         Ok(Self {
             mach,
             task,
             space,
             task_name,
-            threads,
+            threads: for_each_slot(),
+            mig_reply_ports: for_each_slot(),
         })
     }
 
@@ -154,6 +157,39 @@ impl Process {
         self.thread(threads::register().ok()?, Mach::lock)
     }
 
+    /// The name of the calling thread's MIG reply port, made if there is none (G6.1). A load and a branch for a thread that has one.
+    /// `MACH_PORT_NULL` when the kernel or the name space is full.
+    #[inline]
+    pub(super) fn mig_reply_port(&self) -> mach_port_name_t {
+        let Ok(slot) = threads::register() else {
+            return MACH_PORT_NULL;
+        };
+        let Some(place) = self.mig_reply_ports.get(slot.index()) else {
+            return MACH_PORT_NULL;
+        };
+        match place.load(Ordering::Relaxed) {
+            MACH_PORT_NULL => self.make_mig_reply_port(slot, place),
+            name => name,
+        }
+    }
+
+    #[cold]
+    fn make_mig_reply_port(&self, slot: SlotId, place: &AtomicU32) -> mach_port_name_t {
+        let Some(thread) = self.thread(slot, Mach::lock) else {
+            return MACH_PORT_NULL;
+        };
+        let mut held = self.mach.lock();
+        // Only the thread itself makes it. A signal handler on it may have, before the thread was in the kernel.
+        match place.load(Ordering::Relaxed) {
+            MACH_PORT_NULL => {}
+            name => return name,
+        }
+        let name = life::make_mig_reply_port(&mut Kernel::of(&mut held), thread);
+        let name = name.map_or(MACH_PORT_NULL, Name::raw);
+        place.store(name, Ordering::Relaxed);
+        name
+    }
+
     /// The object of a thread that is known already.
     pub(super) fn known_thread(&self, slot: SlotId) -> Option<ThreadId> {
         ThreadId::from_word(self.threads.get(slot.index())?.load(Ordering::Acquire))
@@ -179,6 +215,10 @@ fn ended(slot: SlotId) {
     let Some(place) = process.threads.get(slot.index()) else {
         return;
     };
+    // The port itself goes with the thread object. The slot's next thread has none.
+    if let Some(reply_port) = process.mig_reply_ports.get(slot.index()) {
+        reply_port.store(MACH_PORT_NULL, Ordering::Relaxed);
+    }
     if let Some(thread) = ThreadId::from_word(place.swap(0, Ordering::AcqRel)) {
         let mut held = process.mach.lock_with_signals_blocked();
         life::end(&mut Kernel::of(&mut held), thread);

@@ -24,6 +24,10 @@ macro_rules! kernel_calls {
             }
         )*
 
+        /// The name of each call. For this project's own tests.
+        #[doc(hidden)]
+        pub const CALLS: &[&str] = &[$(stringify!($name)),*];
+
         /// Naming each call makes the linker look for it: one that libSystem does not have fails the link for Apple.
         #[cfg(test)]
         #[test]
@@ -54,6 +58,13 @@ kernel_calls! {
     ) -> kern_return_t;
     /// Releases the rights that a received message carries: the remote port, the descriptors; never the local port (C12.1).
     fn mach_msg_destroy(message: *mut c_void) -> ();
+
+    // mach/mig_errors.h
+
+    /// Returns the name of the port on which the calling thread waits for the replies to MIG routines. The thread's first such routine, or
+    /// this call, makes it (G6.1): one receive right, which belongs to the system's library and lives until the thread ends.
+    /// `MACH_PORT_NULL` on the emulation when no name is left.
+    fn mig_get_reply_port() -> mach_port_name_t;
 
     // mach/mach_port.h
 
@@ -112,6 +123,14 @@ kernel_calls! {
         name: mach_port_name_t,
         members: *mut *mut mach_port_name_t,
         members_count: *mut mach_msg_type_number_t,
+    ) -> kern_return_t;
+    /// Reads what kind of kernel object the port behind a send or receive right stands for, as a
+    /// [`KobjectType`](crate::port::KobjectType). The address is 0 on all but Apple's development kernels.
+    fn mach_port_kobject(
+        task: mach_port_name_t,
+        name: mach_port_name_t,
+        kind: *mut natural_t,
+        address: *mut mach_vm_address_t,
     ) -> kern_return_t;
     /// Sets the context word of a port (C5.5).
     fn mach_port_set_context(task: mach_port_name_t, name: mach_port_name_t, context: mach_port_context_t) -> kern_return_t;

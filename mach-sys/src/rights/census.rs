@@ -1,27 +1,31 @@
 //! What the task's name space holds: the figures a leak check compares.
 
 use super::array::Array;
+use super::difference::Difference;
 use super::name::Name;
 use super::owned::owned_references;
 use super::references::user_references;
+use super::source::{Caller, Source};
 use crate::kern_return::{KernError, KernReturn};
 use crate::kernel;
 use crate::port::{PortRight, PortType};
 use core::fmt;
 
-/// Counts of the calling task's port names at one moment.
+/// Counts of the calling task's port names at one moment, by their [source](Source).
 ///
 /// Compare two of them with each other, never one with absolute numbers: the main thread's and the task's own names may start
 /// with two references (D1.3), and the system's libraries hold names of their own.
 ///
 /// ```
-/// use mach_sys::rights::{Census, ReceiveRight};
+/// use mach_sys::rights::{Census, ReceiveRight, Source};
 ///
 /// let before = Census::take()?;
 /// let port = ReceiveRight::new().expect("a port");
-/// assert_eq!(Census::take()?.names, before.names + 1);
+/// let with_port = Census::take()?;
+/// assert_eq!(with_port.names, before.names + 1);
+/// assert_eq!(with_port.since(&before).of(Source::Owned).names, 1);
 /// drop(port);
-/// assert_eq!(Census::take()?, before);
+/// assert!(Census::take()?.since(&before).is_leak_free());
 /// # Ok::<(), mach_sys::rights::CensusError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +45,43 @@ pub struct Census {
     /// Of the references on send rights and dead names, those that [`SendRight`](super::SendRight)s own; the others are owned by code
     /// outside this crate, by the system's libraries, or by nothing.
     pub owned_references: u64,
+    by_source: [Count; Source::ALL.len()],
+}
+
+/// Names of one source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Count {
+    /// Names.
+    pub names: u32,
+    /// User references on their send rights, or on these dead names.
+    pub references: u64,
+}
+
+/// One name of the task, as a census found it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NameInfo {
+    /// The name.
+    pub name: Name,
+    /// The rights that it holds.
+    pub rights: PortType,
+    /// User references of its send right, or of the dead name.
+    pub references: u32,
+    /// Where it comes from.
+    pub source: Source,
+    /// Of a reply port, the name of its thread's port.
+    pub thread: Option<Name>,
+}
+
+impl fmt::Display for NameInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} ({})", self.name, self.source, self.rights)?;
+        match self.thread {
+            Some(thread) => write!(f, " of thread {thread}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The kernel did not list the task's port names. The source is its answer.
@@ -63,35 +104,69 @@ impl CensusError {
 }
 
 impl Census {
-    /// Counts now. Other threads may make and release names meanwhile: a name that is gone when it is looked at counts nothing.
+    /// Counts now. Other threads may make and release names meanwhile: a name that is gone when it is looked at counts no references.
+    ///
+    /// Counting is a MIG routine: the calling thread's reply port (G6.1) is made before, if it was not, and counted.
     ///
     /// # Errors
     /// [`CensusError`] with the kernel's answer, if it could not list the names: no memory for the arrays.
     pub fn take() -> Result<Self, CensusError> {
+        Self::list(|_| ())
+    }
+
+    /// Counts now, and passes each name to `found`, ascending.
+    ///
+    /// # Errors
+    /// As [`take`](Self::take).
+    pub fn list(mut found: impl FnMut(NameInfo)) -> Result<Self, CensusError> {
+        let caller = Caller::current();
         let (names, types) = list().map_err(CensusError)?;
         let mut census = Self::default();
-        for (&name, &kind) in names.words().iter().zip(types.words()) {
+        for (&name, &rights) in names.words().iter().zip(types.words()) {
             census.names += 1;
             // No kernel lists the null or the dead name.
             let Some(name) = Name::new(name) else {
                 continue;
             };
-            let kind = PortType::from_bits_retain(kind);
+            let rights = PortType::from_bits_retain(rights);
             let mut references = 0;
-            if kind.contains(PortType::SEND) {
+            if rights.contains(PortType::SEND) {
                 census.send_names += 1;
                 references = user_references(name, PortRight::SEND).unwrap_or(0);
                 census.send_references += u64::from(references);
             }
-            if kind.contains(PortType::DEAD_NAME) {
+            if rights.contains(PortType::DEAD_NAME) {
                 census.dead_names += 1;
                 references = user_references(name, PortRight::DEAD_NAME).unwrap_or(0);
                 census.dead_references += u64::from(references);
             }
             // On a count that stays at 65535 there may be more owners than references (A7.3).
             census.owned_references += u64::from(owned_references(name).min(references));
+            let (source, thread) = caller.source(name, rights);
+            let count = &mut census.by_source[source as usize];
+            count.names += 1;
+            count.references += u64::from(references);
+            found(NameInfo {
+                name,
+                rights,
+                references,
+                source,
+                thread,
+            });
         }
         Ok(census)
+    }
+
+    /// Returns the names of one source.
+    #[must_use]
+    pub const fn of(&self, source: Source) -> Count {
+        self.by_source[source as usize]
+    }
+
+    /// Returns what is different from an earlier census.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Difference {
+        Difference::between(earlier, self)
     }
 }
 

@@ -28,7 +28,7 @@ impl PortSet {
     pub fn new() -> Result<Self, KernError> {
         let name = allocate(PortRight::PORT_SET)?;
         // SAFETY: the kernel just made the right, and no other code knows the name.
-        Ok(unsafe { Self::hold(name) })
+        Ok(unsafe { Self::from_name(name) })
     }
 
     /// Puts a port into the set. Messages already queued on it are received through the set from now on (C9.5).
@@ -111,12 +111,13 @@ impl Right for PortSet {
     }
 
     unsafe fn from_name(name: Name) -> Self {
-        // SAFETY: the same contract, passed on.
-        unsafe { Self::hold(name) }
+        Self {
+            held: Held::owned(name),
+        }
     }
 
     fn into_name(self) -> Name {
-        ManuallyDrop::new(self).held.name
+        ManuallyDrop::new(self).held.give_up()
     }
 }
 
@@ -125,8 +126,9 @@ impl Drop for PortSet {
         if !self.held.is_current() {
             return;
         }
+        let name = self.held.give_up();
         // SAFETY: the set is this value's. An error means that it is gone already.
-        let _ = unsafe { modify_references(self.held.name, PortRight::PORT_SET, -1) };
+        let _ = unsafe { modify_references(name, PortRight::PORT_SET, -1) };
     }
 }
 

@@ -1,6 +1,7 @@
 //! Receive rights.
 
 use super::held::Held;
+use super::label::Label;
 use super::name::{Hold, Name, Right};
 use super::owned::Change;
 use super::references::{allocate, modify_references};
@@ -45,7 +46,7 @@ impl ReceiveRight {
     pub fn new() -> Result<Self, KernError> {
         let name = allocate(PortRight::RECEIVE)?;
         // SAFETY: the kernel just made the right, and no other code knows the name.
-        Ok(unsafe { Self::hold(name) })
+        Ok(unsafe { Self::from_name(name) })
     }
 
     /// Makes a send right to the port, under the port's own name (C6.1).
@@ -130,6 +131,14 @@ impl ReceiveRight {
         Ok(context)
     }
 
+    /// Lets a [census](super::Census) count the port as a route's ([`Source::Route`](super::Source::Route)), among the receive rights that
+    /// right types own.
+    pub fn mark_route(&self) {
+        if self.held.is_current() {
+            self.held.label(Label::Route);
+        }
+    }
+
     /// Destroys the port. `Drop` does the same and ignores the error.
     ///
     /// # Errors
@@ -159,12 +168,13 @@ impl Right for ReceiveRight {
     }
 
     unsafe fn from_name(name: Name) -> Self {
-        // SAFETY: the same contract, passed on.
-        unsafe { Self::hold(name) }
+        Self {
+            held: Held::owned(name),
+        }
     }
 
     fn into_name(self) -> Name {
-        ManuallyDrop::new(self).held.name
+        ManuallyDrop::new(self).held.give_up()
     }
 }
 
@@ -173,8 +183,9 @@ impl Drop for ReceiveRight {
         if !self.held.is_current() {
             return;
         }
+        let name = self.held.give_up();
         // SAFETY: the receive right is this value's. An error means that it is gone already.
-        let _ = unsafe { modify_references(self.held.name, PortRight::RECEIVE, -1) };
+        let _ = unsafe { modify_references(name, PortRight::RECEIVE, -1) };
     }
 }
 

@@ -31,12 +31,13 @@ impl Right for SendOnceRight {
     }
 
     unsafe fn from_name(name: Name) -> Self {
-        // SAFETY: the same contract, passed on.
-        unsafe { Self::hold(name) }
+        Self {
+            held: Held::owned(name),
+        }
     }
 
     fn into_name(self) -> Name {
-        ManuallyDrop::new(self).held.name
+        ManuallyDrop::new(self).held.give_up()
     }
 }
 
@@ -45,9 +46,10 @@ impl Drop for SendOnceRight {
         if !self.held.is_current() {
             return;
         }
+        let name = self.held.give_up();
         // SAFETY: this value owns the right that goes.
         let _ = KernReturn::check(unsafe {
-            kernel::mach_port_deallocate(kernel::system::task_self(), self.held.name.raw())
+            kernel::mach_port_deallocate(kernel::system::task_self(), name.raw())
         });
     }
 }

@@ -3,7 +3,7 @@
 use crate::registers::{self, assert_kept};
 use crate::support::{OwnStack, RawThread, isolated};
 use mach_sys::emulated::{self, Config};
-use mach_sys::rights::Census;
+use mach_sys::rights::{Census, Source};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
@@ -22,8 +22,10 @@ fn wait_for(condition: impl Fn() -> bool) {
     }
 }
 
+/// Names of threads.
 fn names() -> usize {
-    Census::take().expect("a census").names as usize
+    let census = Census::take().expect("a census");
+    census.of(Source::Thread).names as usize
 }
 
 isolated! {

@@ -4,8 +4,13 @@ use crate::registers;
 use crate::support::{RawThread, install, isolated};
 use mach_sys::kern_return::KernReturn;
 use mach_sys::kernel::{self, system};
-use mach_sys::port::{MACH_PORT_TYPE_DEAD_NAME, MACH_PORT_TYPE_SEND, PortRight};
-use mach_sys::rights::{Census, Name, Right, ThreadRight, modify_references, user_references};
+use mach_sys::port::{
+    MACH_PORT_TYPE_DEAD_NAME, MACH_PORT_TYPE_RECEIVE, MACH_PORT_TYPE_SEND, PortRight,
+};
+use mach_sys::rights::{
+    Census, Change, Name, ReceiveRight, Right, Source, ThreadRight, modify_references,
+    user_references,
+};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -123,6 +128,63 @@ isolated! {
         })
         .detach();
         wait_for_type(told.recv().expect("a name"), 0);
+    }
+}
+
+isolated! {
+    /// G6.1: the reply port goes with the thread's record, destructors or none, and the slot's next thread makes one of its own. A name that
+    /// the application destroyed, and that is another port's meanwhile, is left alone.
+    fn g6_1_the_reply_port_of_a_thread_that_leaves_by_system_call_is_gone() {
+        mach_sys::emulated::start().expect("started");
+        let before = Census::take().expect("a census");
+        for destroyed in [false, true, false] {
+            let (tell, told) = mpsc::channel();
+            RawThread::spawn(move || {
+                // SAFETY: no arguments.
+                let reply_port = unsafe { kernel::mig_get_reply_port() };
+                let other = destroyed.then(|| {
+                    // SAFETY: nothing waits on the port.
+                    unsafe { modify_references(known(reply_port), PortRight::RECEIVE, -1) }
+                        .expect("destroyed");
+                    ReceiveRight::new().expect("a port")
+                });
+                tell.send((own_name(0), reply_port, other)).expect("heard");
+                // SAFETY: as above.
+                unsafe { libc::syscall(libc::SYS_exit, 0) };
+            })
+            .detach();
+            let (name, reply_port, other) = told.recv().expect("names");
+            wait_for_type(name, 0);
+            wait_for_type(reply_port, 0);
+            if let Some(other) = other {
+                assert_eq!(type_of(other.name().raw()), MACH_PORT_TYPE_RECEIVE);
+            }
+        }
+        assert_eq!(Census::take().expect("a census"), before);
+    }
+}
+
+isolated! {
+    /// Between a fault and its answer nothing of the kind is made: the fault handler is the kernel.
+    fn g6_1_a_fault_makes_its_thread_no_reply_port() {
+        let server = registers::server();
+        server.route_task();
+        // The server's own thread makes one with its first request.
+        RawThread::spawn(|| registers::assert_kept(1)).join();
+        let before = Census::take().expect("a census");
+        let (tell, told) = mpsc::channel();
+        let (go, wait) = mpsc::channel::<()>();
+        let thread = RawThread::spawn(move || {
+            registers::assert_kept(1);
+            tell.send(()).expect("heard");
+            let _ = wait.recv();
+        });
+        told.recv().expect("it faulted");
+        let left = Census::take().expect("a census").since(&before);
+        assert_eq!(left.of(Source::Receive), Change::default(), "{left}");
+        drop(go);
+        thread.join();
+        assert_eq!(server.stop(), 2);
     }
 }
 

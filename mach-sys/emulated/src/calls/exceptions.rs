@@ -1,5 +1,6 @@
 //! Exception ports, and the registers of a thread that waits in an exception (`mach/thread_act.h`, `mach/task.h`).
 
+use super::mig;
 use super::target::{code, process, put};
 use crate::exception::level::{Level, LevelKind};
 use crate::exception::list::List;
@@ -42,13 +43,13 @@ impl Arrays {
     }
 }
 
-/// Runs a registration call on the thread or task behind a name.
+/// Runs a routine of MIG's on the thread or task behind a name.
 fn on_level<T>(
     name: mach_port_name_t,
     kind: LevelKind,
     call: impl FnOnce(&mut Kernel<'_, '_>, SpaceId, Level) -> Result<T, KernReturn>,
 ) -> Result<T, KernReturn> {
-    let process = process()?;
+    let process = mig::process()?;
     let mut held = process.mach.lock();
     let kernel = &mut Kernel::of(&mut held);
     let level = Level::find(kernel, process.space, Name::new(name), kind)?;

@@ -1,6 +1,7 @@
 //! Memory of the own task (`mach/mach_vm.h`).
 
-use super::target::{code, process, put, task_behind};
+use super::mig;
+use super::target::{code, process, put, refused, task_behind};
 use crate::host::pages;
 use crate::process::Process;
 use crate::thread::kernel::Kernel;
@@ -8,10 +9,16 @@ use mach_wire::kern_return::KernReturn;
 use mach_wire::types::*;
 
 /// Returns the process, if the task that a name denotes is its own: the only one whose memory is here.
-fn own_memory(task: mach_port_name_t) -> Result<&'static Process, KernReturn> {
-    let process = process()?;
-    let mut held = process.mach.lock();
-    let target = task_behind(&mut Kernel::of(&mut held), process.task, task)?;
+fn own_memory(
+    process: Result<&'static Process, KernReturn>,
+    task: mach_port_name_t,
+) -> Result<&'static Process, KernReturn> {
+    let process = process?;
+    let target = {
+        let mut held = process.mach.lock();
+        task_behind(&mut Kernel::of(&mut held), process.task, task)
+    };
+    let target = refused(process, target)?;
     if target == process.task {
         Ok(process)
     } else {
@@ -27,7 +34,7 @@ pub unsafe fn mach_vm_read_overwrite(
     copied: *mut mach_vm_size_t,
 ) -> kern_return_t {
     let outcome =
-        own_memory(task).and_then(|process| process.mach.copy_within_user(address, data, size));
+        own_memory(mig::process(), task).and_then(|process| process.mach.copy_within_user(address, data, size));
     code(outcome.map(|()| {
         // SAFETY: the seam's contract: `copied` is valid for a write.
         unsafe { put(copied, size) };
@@ -40,7 +47,7 @@ pub unsafe fn mach_vm_write(
     data: usize,
     count: mach_msg_type_number_t,
 ) -> kern_return_t {
-    code(own_memory(task).and_then(|process| {
+    code(own_memory(mig::process(), task).and_then(|process| {
         let size = u64::from(count);
         process.mach.copy_within_user(data as u64, address, size)
     }))
@@ -51,7 +58,7 @@ pub unsafe fn mach_vm_deallocate(
     address: mach_vm_address_t,
     size: mach_vm_size_t,
 ) -> kern_return_t {
-    code(own_memory(task).and_then(|_| {
+    code(own_memory(process(), task).and_then(|_| {
         // SAFETY: the seam's contract: the memory is the caller's to release.
         unsafe { pages::release(address as usize, size as usize) }
             .map_err(|_| KernReturn::INVALID_ADDRESS)

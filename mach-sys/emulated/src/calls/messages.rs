@@ -57,8 +57,12 @@ pub unsafe fn mach_msg_destroy(message: *mut c_void) {
     };
     // Each right is looked up by itself, and the message read with no lock held.
     let destroy = |name: mach_port_t, disposition: u32| {
-        let mut held = process.mach.lock();
         let (name, disposition) = (Name::new(name), Disposition::new(disposition));
+        if disposition == Disposition::MAKE_SEND_ONCE && name.is_valid() {
+            // `mach_port_extract_right`, a MIG routine.
+            process.mig_reply_port();
+        }
+        let mut held = process.mach.lock();
         destroy_user_right(&mut held.ipc(), process.space, name, disposition);
     };
     // SAFETY: the caller's message starts with a header.

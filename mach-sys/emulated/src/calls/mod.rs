@@ -6,10 +6,12 @@
 mod exceptions;
 mod memory;
 mod messages;
+mod mig;
 mod ports;
 mod target;
 
 pub use exceptions::*;
 pub use memory::*;
 pub use messages::*;
+pub use mig::mig_get_reply_port;
 pub use ports::*;

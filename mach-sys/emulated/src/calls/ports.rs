@@ -1,5 +1,6 @@
 //! Names and rights (`mach/mach_port.h`, `mach/mach_init.h`).
 
+use super::mig;
 use super::target::{code, on_space, process, put, task_behind};
 use crate::host::pages::Words;
 use crate::ipc::name::Name;
@@ -9,7 +10,7 @@ use crate::thread::kernel::Kernel;
 use crate::thread::life;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::Disposition;
-use mach_wire::port::PortRight;
+use mach_wire::port::{KobjectType, PortRight};
 use mach_wire::types::*;
 
 pub unsafe fn mach_thread_self() -> mach_port_name_t {
@@ -28,7 +29,7 @@ pub unsafe fn mach_port_allocate(
     right: mach_port_right_t,
     name: *mut mach_port_name_t,
 ) -> kern_return_t {
-    let outcome = on_space(task, |ipc, space| {
+    let outcome = on_space(process(), task, |ipc, space| {
         mach_port::allocate(ipc, space, PortRight::new(right))
     });
     code(outcome.map(|value| {
@@ -41,7 +42,7 @@ pub unsafe fn mach_port_deallocate(
     task: mach_port_name_t,
     name: mach_port_name_t,
 ) -> kern_return_t {
-    code(on_space(task, |ipc, space| {
+    code(on_space(process(), task, |ipc, space| {
         mach_port::deallocate(ipc, space, Name::new(name))
     }))
 }
@@ -52,7 +53,7 @@ pub unsafe fn mach_port_mod_refs(
     right: mach_port_right_t,
     delta: mach_port_delta_t,
 ) -> kern_return_t {
-    code(on_space(task, |ipc, space| {
+    code(on_space(process(), task, |ipc, space| {
         mach_port::mod_refs(ipc, space, Name::new(name), PortRight::new(right), delta)
     }))
 }
@@ -63,7 +64,7 @@ pub unsafe fn mach_port_get_refs(
     right: mach_port_right_t,
     references: *mut mach_port_urefs_t,
 ) -> kern_return_t {
-    let outcome = on_space(task, |ipc, space| {
+    let outcome = on_space(mig::process(), task, |ipc, space| {
         mach_port::get_refs(ipc, space, Name::new(name), PortRight::new(right))
     });
     code(outcome.map(|value| {
@@ -78,7 +79,7 @@ pub unsafe fn mach_port_insert_right(
     poly: mach_port_name_t,
     disposition: mach_msg_type_name_t,
 ) -> kern_return_t {
-    code(on_space(task, |ipc, space| {
+    code(on_space(process(), task, |ipc, space| {
         let (name, poly) = (Name::new(name), Name::new(poly));
         insert::insert_right(ipc, space, name, poly, Disposition::new(disposition))
     }))
@@ -91,7 +92,7 @@ pub unsafe fn mach_port_extract_right(
     right: *mut mach_port_name_t,
     right_type: *mut mach_msg_type_name_t,
 ) -> kern_return_t {
-    let outcome = on_space(task, |ipc, space| {
+    let outcome = on_space(mig::process(), task, |ipc, space| {
         insert::extract_right(ipc, space, Name::new(name), Disposition::new(disposition))
     });
     code(outcome.map(|(made, kind)| {
@@ -108,7 +109,7 @@ pub unsafe fn mach_port_type(
     name: mach_port_name_t,
     kind: *mut mach_port_type_t,
 ) -> kern_return_t {
-    let outcome = on_space(task, |ipc, space| mach_port::port_type(ipc, space, Name::new(name)));
+    let outcome = on_space(process(), task, |ipc, space| mach_port::port_type(ipc, space, Name::new(name)));
     code(outcome.map(|value| {
         // SAFETY: the seam's contract: `kind` is valid for a write.
         unsafe { put(kind, value.bits()) };
@@ -123,7 +124,7 @@ pub unsafe fn mach_port_names(
     types_count: *mut mach_msg_type_number_t,
 ) -> kern_return_t {
     let list = || {
-        let process = process()?;
+        let process = mig::process()?;
         let (space, mut room) = {
             let mut held = process.mach.lock();
             let kernel = &mut Kernel::of(&mut held);
@@ -188,7 +189,7 @@ pub unsafe fn mach_port_get_set_status(
             let mut count = 0;
             let mut more = true;
             while more {
-                more = on_space(task, |ipc, space| {
+                more = on_space(mig::process(), task, |ipc, space| {
                     listing.step_members(ipc, space, Name::new(name), |member| {
                         if let Some(to) = words.get_mut(count) {
                             *to = member.raw();
@@ -217,7 +218,7 @@ pub unsafe fn mach_port_insert_member(
     name: mach_port_name_t,
     set: mach_port_name_t,
 ) -> kern_return_t {
-    code(on_space(task, |ipc, space| {
+    code(on_space(process(), task, |ipc, space| {
         sets::insert_member(ipc, space, Name::new(name), Name::new(set))
     }))
 }
@@ -227,7 +228,7 @@ pub unsafe fn mach_port_extract_member(
     name: mach_port_name_t,
     set: mach_port_name_t,
 ) -> kern_return_t {
-    code(on_space(task, |ipc, space| {
+    code(on_space(process(), task, |ipc, space| {
         sets::extract_member(ipc, space, Name::new(name), Name::new(set))
     }))
 }
@@ -237,8 +238,27 @@ pub unsafe fn mach_port_move_member(
     name: mach_port_name_t,
     after: mach_port_name_t,
 ) -> kern_return_t {
-    code(on_space(task, |ipc, space| {
+    code(on_space(process(), task, |ipc, space| {
         sets::move_member(ipc, space, Name::new(name), Name::new(after))
+    }))
+}
+
+pub unsafe fn mach_port_kobject(
+    task: mach_port_name_t,
+    name: mach_port_name_t,
+    kind: *mut natural_t,
+    address: *mut mach_vm_address_t,
+) -> kern_return_t {
+    let outcome = on_space(mig::process(), task, |ipc, space| {
+        mach_port::kobject(ipc, space, Name::new(name))
+    });
+    code(outcome.map(|object| {
+        let shown = object.map_or(KobjectType::NONE, |object| object.kind.shown());
+        // SAFETY: the seam's contract: both results are valid for a write. Addresses are shown by XNU's development kernels only.
+        unsafe {
+            put(kind, shown.raw());
+            put(address, 0);
+        }
     }))
 }
 
@@ -247,7 +267,7 @@ pub unsafe fn mach_port_set_context(
     name: mach_port_name_t,
     context: mach_port_context_t,
 ) -> kern_return_t {
-    code(on_space(task, |ipc, space| {
+    code(on_space(mig::process(), task, |ipc, space| {
         mach_port::set_context(ipc, space, Name::new(name), context)
     }))
 }
@@ -257,7 +277,7 @@ pub unsafe fn mach_port_get_context(
     name: mach_port_name_t,
     context: *mut mach_port_context_t,
 ) -> kern_return_t {
-    let outcome = on_space(task, |ipc, space| mach_port::get_context(ipc, space, Name::new(name)));
+    let outcome = on_space(mig::process(), task, |ipc, space| mach_port::get_context(ipc, space, Name::new(name)));
     code(outcome.map(|value| {
         // SAFETY: the seam's contract: `context` is valid for a write.
         unsafe { put(context, value) };

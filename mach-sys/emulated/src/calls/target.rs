@@ -25,15 +25,29 @@ pub(super) fn process() -> Result<&'static Process, KernReturn> {
 /// Runs a call on the names of the task that `task` denotes (C0.5). Results are returned by value: user memory is written when the
 /// lock is free again.
 pub(super) fn on_space<T>(
+    process: Result<&'static Process, KernReturn>,
     task: mach_port_name_t,
     call: impl FnOnce(&mut Ipc<'_, '_>, SpaceId) -> Result<T, KernReturn>,
 ) -> Result<T, KernReturn> {
-    let process = process()?;
-    let mut held = process.mach.lock();
-    let kernel = &mut Kernel::of(&mut held);
-    let target = task_behind(kernel, process.task, task)?;
-    let space = kernel.tables.task(target).space;
-    call(&mut kernel.ipc, space)
+    let process = process?;
+    let on_kernel = |kernel: &mut Kernel<'_, '_>| {
+        let target = task_behind(kernel, process.task, task)?;
+        let space = kernel.tables.task(target).space;
+        call(&mut kernel.ipc, space)
+    };
+    let outcome = on_kernel(&mut Kernel::of(&mut process.mach.lock()));
+    refused(process, outcome)
+}
+
+/// A trap that the kernel refuses for its task is tried once more, as a routine of MIG's (G6.1).
+pub(super) fn refused<T>(
+    process: &Process,
+    outcome: Result<T, KernReturn>,
+) -> Result<T, KernReturn> {
+    if matches!(outcome, Err(KernReturn::SEND_INVALID_DEST)) {
+        process.mig_reply_port();
+    }
+    outcome
 }
 
 /// Returns the task whose control port a name of `caller`'s denotes.

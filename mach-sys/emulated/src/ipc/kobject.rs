@@ -1,6 +1,8 @@
 //! Kernel objects: what a port stands for whose messages the kernel itself would receive.
 
-/// The type of a kernel object (`ipc_kobject_type_t`).
+use mach_wire::port;
+
+/// The type of a kernel object, of those that this kernel has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KobjectType {
     /// A thread's control port.
@@ -9,6 +11,17 @@ pub(crate) enum KobjectType {
     Task,
     /// A task identity token: a new one for each delivery (A7.10).
     TaskToken,
+}
+
+impl KobjectType {
+    /// Returns the type as `mach_port_kobject` shows it.
+    pub(crate) const fn shown(self) -> port::KobjectType {
+        match self {
+            Self::Thread => port::KobjectType::THREAD_CONTROL,
+            Self::Task => port::KobjectType::TASK_CONTROL,
+            Self::TaskToken => port::KobjectType::TASK_ID_TOKEN,
+        }
+    }
 }
 
 /// A kernel object, as its port knows it. The rooms above give `value` a meaning.

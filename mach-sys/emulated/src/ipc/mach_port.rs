@@ -4,6 +4,7 @@ use super::copyout;
 use super::entry::{Denoted, Entry, PEGGED, Rights};
 use super::id::PortId;
 use super::kmsg::Right;
+use super::kobject::Kobject;
 use super::lookup;
 use super::member;
 use super::name::{Name, SpaceId};
@@ -50,6 +51,27 @@ pub(crate) fn allocate(
         }
         _ => Err(KernReturn::INVALID_VALUE),
     }
+}
+
+/// Makes a port whose receive right a library of the task keeps for the kernel to take back (G6.1): its name, and the port, with a
+/// reference that [`take_back`] releases. `None` when the kernel or the space is full.
+pub(crate) fn lend(ipc: &mut Ipc<'_, '_>, space: SpaceId) -> Option<(Name, PortId)> {
+    let name = allocate(ipc, space, PortRight::RECEIVE).ok()?;
+    let port = ipc.space(space).get(name)?.port()?;
+    ipc.retain_port(port);
+    Some((name, port))
+}
+
+/// Takes back what [`lend`] made: destroys the receive right if the space still has it.
+pub(crate) fn take_back(ipc: &mut Ipc<'_, '_>, space: SpaceId, port: PortId) {
+    if let Some(name) = reverse::name_of(ipc, space, port) {
+        if let Some(&entry) = ipc.space(space).get(name) {
+            if entry.rights.has(Rights::RECEIVE) {
+                destroy_receive_right(ipc, space, name, &entry);
+            }
+        }
+    }
+    ipc.release_port(port);
 }
 
 /// `mach_port_deallocate` (C3.2).
@@ -264,6 +286,21 @@ pub(crate) fn port_type(
     entry
         .map(|entry| entry.rights.port_type())
         .ok_or(KernReturn::INVALID_NAME)
+}
+
+/// `mach_port_kobject`: the kernel object behind a send or receive right; `None` for a port that stands for none
+/// (osfmk/ipc/mach_debug.c). Converts no dead name.
+pub(crate) fn kobject(
+    ipc: &Ipc<'_, '_>,
+    space: SpaceId,
+    name: Name,
+) -> Result<Option<Kobject>, KernReturn> {
+    let entry = ipc.space(space).get(name).ok_or(KernReturn::INVALID_NAME)?;
+    let rights = lookup::pretended_rights(ipc, entry);
+    if !rights.has(Rights::SEND) && !rights.has(Rights::RECEIVE) {
+        return Err(KernReturn::INVALID_RIGHT);
+    }
+    Ok(entry.port().and_then(|port| ipc.port(port).kobject()))
 }
 
 /// `mach_port_set_context` (C5.5).

@@ -33,6 +33,7 @@ pub(crate) fn create(kernel: &mut Kernel<'_, '_>, task: TaskId, main: bool) -> O
         task,
         port,
         reply_port,
+        mig_reply_port: None,
         actions: Actions::default(),
         context: 0,
     });
@@ -70,10 +71,23 @@ pub(crate) fn end(kernel: &mut Kernel<'_, '_>, thread: ThreadId) {
     forget(kernel, thread);
 }
 
+/// Makes a thread's MIG reply port: one receive right in its task's space, until the thread ends (G6.1). `None` when the kernel or the
+/// space is full.
+pub(crate) fn make_mig_reply_port(kernel: &mut Kernel<'_, '_>, thread: ThreadId) -> Option<Name> {
+    let space = kernel.tables.task(kernel.tables.thread(thread).task).space;
+    let (name, port) = mach_port::lend(&mut kernel.ipc, space)?;
+    kernel.tables.thread_mut(thread).mig_reply_port = Some(port);
+    Some(name)
+}
+
 /// Releases what a thread object holds, and the object.
 fn forget(kernel: &mut Kernel<'_, '_>, thread: ThreadId) {
+    let space = kernel.tables.task(kernel.tables.thread(thread).task).space;
     let ipc = &mut kernel.ipc;
     let object = kernel.tables.thread_mut(thread);
+    if let Some(port) = object.mig_reply_port.take() {
+        mach_port::take_back(ipc, space, port);
+    }
     for handler in object.actions.take_ports() {
         right::release(ipc, handler);
     }

@@ -26,6 +26,8 @@ pub(crate) struct Thread {
     pub(crate) port: PortId,
     /// The port on which the kernel waits for replies to the thread's exceptions; its receive right is the thread's.
     pub(crate) reply_port: PortId,
+    /// The port on which its thread's code in user space waits for MIG's replies, once it has one (G6.1).
+    pub(crate) mig_reply_port: Option<PortId>,
     pub(crate) actions: Actions,
     /// Where its registers are while it waits in an exception: the address of the host's context, else 0.
     pub(crate) context: usize,

@@ -8,7 +8,7 @@ use crate::ipc::name::Name;
 use crate::config::Generation;
 use crate::rules::{Limits, Rules};
 use mach_wire::kern_return::KernReturn;
-use mach_wire::port::PortRight;
+use mach_wire::port::{PortRight, PortType};
 
 struct World {
     mach: Mach,
@@ -148,4 +148,40 @@ fn a_kernel_full_of_threads_says_so_and_loses_nothing() {
     let ports = world.kernel(|kernel| kernel.ipc.live_ports());
     assert!(world.kernel(|kernel| life::create(kernel, world.task, false)).is_none());
     assert_eq!(world.kernel(|kernel| kernel.ipc.live_ports()), ports);
+}
+
+#[test]
+fn g6_1_a_reply_port_is_made_where_there_is_room_and_goes_with_its_thread() {
+    let world = World::of(Generation::MacOs26);
+    let ports = || world.kernel(|kernel| kernel.ipc.live_ports());
+    let before = ports();
+    let (thread, _) = world.thread(false);
+    let make = || world.kernel(|kernel| life::make_mig_reply_port(kernel, thread));
+    let type_of = |name| {
+        world.kernel(|kernel| {
+            let space = kernel.tables.task(world.task).space;
+            mach_port::port_type(&mut kernel.ipc, space, name)
+        })
+    };
+    // Every name is taken: none is made, and nothing is left of the try.
+    let mut names = Vec::new();
+    let full = world.kernel(|kernel| {
+        let space = kernel.tables.task(world.task).space;
+        loop {
+            match mach_port::allocate(&mut kernel.ipc, space, PortRight::DEAD_NAME) {
+                Ok(name) => names.push(name),
+                Err(error) => return error,
+            }
+        }
+    });
+    assert_eq!(full, KernReturn::NO_SPACE);
+    let living = ports();
+    assert_eq!(make(), None);
+    assert_eq!(ports(), living);
+    world.deallocate(names[0]).expect("released");
+    let name = make().expect("room");
+    assert_eq!(type_of(name), Ok(PortType::RECEIVE));
+    world.kernel(|kernel| life::end(kernel, thread));
+    assert_eq!(type_of(name), Err(KernReturn::INVALID_NAME));
+    assert_eq!(ports(), before);
 }

@@ -1,0 +1,57 @@
+//! Which calls are MIG routines, and the port that these make (G6.1).
+//!
+//! Each call of `mach_sys::kernel` is a function of Apple's library (libsyscall). Some of them enter the kernel by a trap of their own;
+//! the others, and traps that the kernel refuses with `MACH_SEND_INVALID_DEST`, send a message by MIG's client code, which first asks
+//! `mig_get_reply_port` for the port on which it waits for the reply. A thread's first such call makes that port: one receive right in
+//! the task's space, which libpthread destroys when the thread ends. Read at xnu-11417.101.15, in these files: libsyscall/mach/mach_port.c,
+//! mach_vm.c, mach_msg.c and mig_reply_port.c; osfmk/mach/thread_act.defs, task.defs and mach_vm.defs; osfmk/kern/syscall_sw.c.
+//!
+//! | call | enters the kernel by | makes a reply port |
+//! |---|---|---|
+//! | `mach_thread_self` | `thread_self_trap` (27) | no |
+//! | `mach_msg` | `mach_msg_trap` (31), `mach_msg2_trap` (47) | no |
+//! | `mach_msg_destroy` | the calls that release what the message carries | for `MACH_MSG_TYPE_MAKE_SEND_ONCE`: `mach_port_extract_right` |
+//! | `mach_vm_deallocate` | `_kernelrpc_mach_vm_deallocate_trap` (12) | no |
+//! | `mach_port_allocate` | `_kernelrpc_mach_port_allocate_trap` (16) | no |
+//! | `mach_port_deallocate` | `_kernelrpc_mach_port_deallocate_trap` (18) | no |
+//! | `mach_port_mod_refs` | `_kernelrpc_mach_port_mod_refs_trap` (19) | no |
+//! | `mach_port_move_member` | `_kernelrpc_mach_port_move_member_trap` (20) | no |
+//! | `mach_port_insert_right` | `_kernelrpc_mach_port_insert_right_trap` (21) | no |
+//! | `mach_port_insert_member` | `_kernelrpc_mach_port_insert_member_trap` (22) | no |
+//! | `mach_port_extract_member` | `_kernelrpc_mach_port_extract_member_trap` (23) | no |
+//! | `mach_port_type` | `_kernelrpc_mach_port_type_trap` (76) | no |
+//! | `mach_port_names` | mach_port.defs | yes |
+//! | `mach_port_get_refs` | mach_port.defs | yes |
+//! | `mach_port_extract_right` | mach_port.defs | yes |
+//! | `mach_port_get_set_status` | mach_port.defs | yes |
+//! | `mach_port_get_context`, `mach_port_set_context` | mach_port.defs | yes |
+//! | `mach_port_kobject` | mach_port.defs | yes |
+//! | `thread_get_state`, `thread_set_state` | thread_act.defs | yes; not where MIG refuses the arguments itself |
+//! | `thread_set_exception_ports`, `…_get_…`, `…_swap_…` | thread_act.defs | yes |
+//! | `task_set_exception_ports`, `…_get_…`, `…_swap_…` | task.defs | yes |
+//! | `mach_vm_read_overwrite`, `mach_vm_write` | mach_vm.defs | yes |
+//! | `mig_get_reply_port` | `_kernelrpc_mach_port_construct_trap` (24) | yes |
+//!
+//! Here nothing is sent: a routine has its thread's reply port made, then runs at once. Where no name or no port is left, it runs without,
+//! and the thread's next routine tries again. XNU's processes end there: `mig_get_reply_port` traps, in macOS 11 it returned
+//! `MACH_PORT_NULL` and the routine answered `MACH_RCV_INVALID_NAME`. An application that destroys its thread's reply port gets no other
+//! one until the thread ends; in XNU its next routine fails, and the one after makes one.
+//!
+//! A thread that ends without its destructors leaves its reply port in the task in XNU. Here it goes with the thread's record.
+
+use super::target;
+use crate::process::Process;
+use mach_wire::kern_return::KernReturn;
+use mach_wire::types::{MACH_PORT_NULL, mach_port_name_t};
+
+/// The process, for a call that is a MIG routine: the calling thread has its reply port from here on.
+#[inline]
+pub(super) fn process() -> Result<&'static Process, KernReturn> {
+    let process = target::process()?;
+    process.mig_reply_port();
+    Ok(process)
+}
+
+pub unsafe fn mig_get_reply_port() -> mach_port_name_t {
+    target::process().map_or(MACH_PORT_NULL, Process::mig_reply_port)
+}

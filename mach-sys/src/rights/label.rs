@@ -1,0 +1,116 @@
+//! What this crate's values say of the names that they own, for a [census](super::Census).
+//!
+//! One word for each index of the name table, in zeroed memory of which only what is used is ever touched: no allocation, no lock. The
+//! word holds the generation of the name that it is about (C0.2) and the process that the name is of, so that a label never passes to the
+//! next name of an index, nor to the child of a fork.
+
+use super::name::Name;
+use crate::kernel::system::Origin;
+use crate::types::mach_port_name_t;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Indices: as many as the table of owned references has.
+const INDICES: usize = 1 << 19;
+
+/// From low to high: 32 bits for the thread, 20 bits of the process, 4 bits kind, 8 bits generation; 0 for no label.
+static WORDS: [AtomicU64; INDICES] = [const { AtomicU64::new(0) }; INDICES];
+
+/// What a value says of the name that it owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Label {
+    /// A receive right, port set or send-once right that a right type owns.
+    Owned,
+    /// Of these, the receive right of a route.
+    Route,
+    /// The reply port of the thread whose port has this name.
+    ReplyPort(mach_port_name_t),
+}
+
+impl Label {
+    fn to_bits(self) -> u64 {
+        let (kind, thread) = match self {
+            Self::Owned => (1, 0),
+            Self::Route => (2, 0),
+            Self::ReplyPort(thread) => (3, thread),
+        };
+        kind << 52 | u64::from(thread)
+    }
+
+    fn from_bits(bits: u64) -> Option<Self> {
+        match bits >> 52 & 0xf {
+            1 => Some(Self::Owned),
+            2 => Some(Self::Route),
+            3 => Some(Self::ReplyPort(bits as u32)),
+            _ => None,
+        }
+    }
+}
+
+fn word(name: Name) -> Option<&'static AtomicU64> {
+    WORDS.get(name.raw() as usize >> 8)
+}
+
+/// The bits that a name's label has in this process.
+fn about(name: Name, origin: Origin) -> u64 {
+    u64::from(name.raw() & 0xff) << 56 | u64::from(origin.id() & 0xf_ffff) << 32
+}
+
+const ABOUT: u64 = 0xff << 56 | 0xf_ffff << 32;
+
+/// Labels a name of the calling process, which `origin` is.
+pub(super) fn set(name: Name, origin: Origin, label: Label) {
+    if let Some(word) = word(name) {
+        word.store(about(name, origin) | label.to_bits(), Ordering::Relaxed);
+    }
+}
+
+/// Removes the label of a name; not that of the next name of its index.
+pub(super) fn clear(name: Name, origin: Origin) {
+    if let Some(word) = word(name) {
+        let seen = word.load(Ordering::Relaxed);
+        if seen & ABOUT == about(name, origin) {
+            let _ = word.compare_exchange(seen, 0, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Returns the label of a name of the calling process.
+pub(super) fn of(name: Name) -> Option<Label> {
+    let bits = word(name)?.load(Ordering::Relaxed);
+    (bits & ABOUT == about(name, Origin::current()))
+        .then(|| Label::from_bits(bits))
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names of indices that this test's process gives no port.
+    fn name(generation: u32) -> Name {
+        Name::new(0x7_fff0 << 8 | generation).expect("a name")
+    }
+
+    #[test]
+    fn c0_2_a_label_does_not_pass_to_the_next_name_of_an_index() {
+        let here = Origin::current();
+        let (first, next) = (name(3), name(7));
+        for label in [Label::Owned, Label::Route, Label::ReplyPort(u32::MAX)] {
+            set(first, here, label);
+            assert_eq!((of(first), of(next)), (Some(label), None));
+        }
+        set(next, here, Label::Route);
+        clear(first, here);
+        assert_eq!((of(first), of(next)), (None, Some(Label::Route)));
+        clear(next, here);
+        assert_eq!(of(next), None);
+    }
+
+    #[test]
+    fn names_that_no_kernel_gives_out_have_no_label() {
+        let name = Name::new(u32::MAX - 1).expect("a name");
+        set(name, Origin::current(), Label::Owned);
+        assert_eq!(of(name), None);
+        clear(name, Origin::current());
+    }
+}

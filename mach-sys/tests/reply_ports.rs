@@ -1,0 +1,300 @@
+//! G6.1: which calls make their thread a MIG reply port.
+//!
+//! The other names that a process's libraries take cannot be made here on every kernel: a thread's first blocking park makes a semaphore
+//! in XNU (G6.2), and nothing on the emulation, whose host parks without Mach.
+#![allow(unsafe_code)]
+
+use mach_sys::exception::{EXC_MASK_BAD_INSTRUCTION, EXC_TYPES_COUNT, EXCEPTION_DEFAULT};
+use mach_sys::kernel::{self, CALLS, system::task_self};
+use mach_sys::message::{
+    MACH_MSG_TYPE_MAKE_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE, MACH_RCV_MSG, MACH_RCV_TIMEOUT,
+};
+use mach_sys::port::{
+    KobjectType, MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND, MACH_PORT_TYPE_RECEIVE,
+};
+use mach_sys::rights::{PortSet, ReceiveRight, Right, ThreadRight};
+use mach_sys::thread_state::{NativeState, ThreadState};
+use mach_sys::types::*;
+use std::ptr::null_mut;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// The task's names that hold a receive right.
+fn receive_names() -> Vec<mach_port_name_t> {
+    let (mut names, mut types) = (null_mut(), null_mut());
+    let (mut count, mut also) = (0, 0);
+    // SAFETY: the results go to local variables; the arrays are as long as the counts say, and released as they were given out.
+    unsafe {
+        let code =
+            kernel::mach_port_names(task_self(), &mut names, &mut count, &mut types, &mut also);
+        assert_eq!((code, count), (0, also));
+        let found = (0..count as usize)
+            .filter(|&at| *types.add(at) & MACH_PORT_TYPE_RECEIVE != 0)
+            .map(|at| *names.add(at))
+            .collect();
+        for array in [names as u64, types as u64] {
+            kernel::mach_vm_deallocate(task_self(), array, 4 * u64::from(count));
+        }
+        found
+    }
+}
+
+/// What calls are made on. All of it is made and released by another thread than the one that calls.
+#[derive(Clone, Copy)]
+struct Given {
+    /// A port of this task's with a send right.
+    port: mach_port_name_t,
+    /// A set in which that port is, and one in which it is not.
+    sets: [mach_port_name_t; 2],
+    /// The thread that gives.
+    thread: mach_port_name_t,
+}
+
+const MASK: exception_mask_t = EXC_MASK_BAD_INSTRUCTION;
+
+/// What a call answered; most of these fail or change nothing, which does not matter to the reply port.
+type Answer = kern_return_t;
+
+/// A call, whether it makes its thread's reply port, and how it is made here.
+type Case = (&'static str, bool, fn(Given) -> Answer);
+
+/// Declares cases: a call, whether it makes a reply port, its arguments.
+macro_rules! cases {
+    ($($call:ident: $makes:literal, |$given:pat_param, $room:pat_param| ($($argument:expr),* $(,)?) $(=> $answer:expr)?;)*) => {
+        &[$((stringify!($call), $makes, |$given| {
+            #[allow(unused_mut)]
+            let mut room = Room { count: EXC_TYPES_COUNT as u32, ..Room::default() };
+            let $room = &mut room;
+            // SAFETY: pointers are to local variables of the sizes that the headers state, or to arrays that are leaked; names are the
+            // test's own.
+            let answer = unsafe { kernel::$call($($argument),*) };
+            cases!(@answer answer $(, $answer)?)
+        })),*]
+    };
+    (@answer $answer:ident) => { $answer };
+    (@answer $answer:ident, $other:expr) => {{ let _ = $answer; $other }};
+}
+
+static CASES: &[Case] = cases! {
+    mach_thread_self: false, |_, _| () => 0;
+    mach_msg: false, |given, room| (
+        room.words.as_mut_ptr().cast(), MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, 256, given.port, 0, 0,
+    );
+    mach_msg_destroy: false, |given, room| (room.message(given.port, MACH_MSG_TYPE_MAKE_SEND)) => 0;
+    mach_msg_destroy: true, |given, room| (room.message(given.port, MACH_MSG_TYPE_MAKE_SEND_ONCE)) => 0;
+    mig_get_reply_port: true, |_, _| () => 0;
+    mach_port_allocate: false, |_, room| (task_self(), MACH_PORT_RIGHT_DEAD_NAME, &mut room.word);
+    mach_port_deallocate: false, |_, _| (task_self(), 0);
+    mach_port_mod_refs: false, |given, _| (task_self(), given.port, MACH_PORT_RIGHT_SEND, 0);
+    mach_port_get_refs: true, |given, room| (task_self(), given.port, MACH_PORT_RIGHT_SEND, &mut room.word);
+    mach_port_insert_right: false, |given, _| (task_self(), given.port, given.port, MACH_MSG_TYPE_MAKE_SEND);
+    mach_port_extract_right: true, |given, room| (
+        task_self(), given.port, MACH_MSG_TYPE_MAKE_SEND_ONCE, &mut room.word, &mut room.count,
+    );
+    mach_port_type: false, |given, room| (task_self(), given.port, &mut room.word);
+    mach_port_names: true, |_, room| (
+        task_self(), &mut room.names, &mut room.word, &mut room.types, &mut room.count,
+    );
+    mach_port_insert_member: false, |given, _| (task_self(), given.port, given.sets[1]);
+    mach_port_extract_member: false, |given, _| (task_self(), given.port, given.sets[1]);
+    mach_port_move_member: false, |given, _| (task_self(), given.port, given.sets[0]);
+    mach_port_get_set_status: true, |given, room| (
+        task_self(), given.sets[0], &mut room.names, &mut room.word,
+    );
+    mach_port_set_context: true, |given, _| (task_self(), given.port, 7);
+    mach_port_get_context: true, |given, room| (task_self(), given.port, &mut room.context);
+    mach_port_kobject: true, |given, room| (task_self(), given.thread, &mut room.word, &mut room.long);
+    thread_set_exception_ports: true, |given, _| (given.thread, MASK, 0, EXCEPTION_DEFAULT, 0);
+    task_set_exception_ports: true, |_, _| (task_self(), MASK, 0, EXCEPTION_DEFAULT, 0);
+    thread_get_exception_ports: true, |given, room| (
+        given.thread, MASK, room.masks.as_mut_ptr(), &mut room.count, room.ports.as_mut_ptr(),
+        room.behaviors.as_mut_ptr(), room.flavors.as_mut_ptr(),
+    );
+    task_get_exception_ports: true, |_, room| (
+        task_self(), MASK, room.masks.as_mut_ptr(), &mut room.count, room.ports.as_mut_ptr(),
+        room.behaviors.as_mut_ptr(), room.flavors.as_mut_ptr(),
+    );
+    thread_swap_exception_ports: true, |given, room| (
+        given.thread, MASK, 0, EXCEPTION_DEFAULT, 0, room.masks.as_mut_ptr(), &mut room.count,
+        room.ports.as_mut_ptr(), room.behaviors.as_mut_ptr(), room.flavors.as_mut_ptr(),
+    );
+    task_swap_exception_ports: true, |_, room| (
+        task_self(), MASK, 0, EXCEPTION_DEFAULT, 0, room.masks.as_mut_ptr(), &mut room.count,
+        room.ports.as_mut_ptr(), room.behaviors.as_mut_ptr(), room.flavors.as_mut_ptr(),
+    );
+    thread_get_state: true, |given, room| (
+        given.thread, NativeState::FLAVOR, room.words.as_mut_ptr(), room.state_count(),
+    );
+    // A count that no flavor has: refused by the kernel, not by MIG.
+    thread_set_state: true, |given, room| (given.thread, NativeState::FLAVOR, room.words.as_ptr(), 1);
+    // More than MIG's messages have room for: the stub itself refuses, and sends nothing.
+    thread_set_state: false, |given, room| (given.thread, NativeState::FLAVOR, room.words.as_ptr(), 5000);
+    mach_vm_read_overwrite: true, |_, room| (
+        task_self(), MASK_AT.as_ptr() as u64, 4, room.words.as_mut_ptr() as u64, &mut room.long,
+    );
+    mach_vm_write: true, |_, room| (
+        task_self(), room.words.as_mut_ptr() as u64, MASK_AT.as_ptr() as usize, 4,
+    );
+    mach_vm_deallocate: false, |_, _| (task_self(), 0, 0);
+    // A trap that the kernel refuses for its task is tried as a routine of MIG's.
+    mach_port_deallocate: true, |_, _| (0, 0);
+};
+
+static MASK_AT: [exception_mask_t; 1] = [MASK];
+
+/// Room for the results of any of the calls.
+struct Room {
+    masks: [exception_mask_t; EXC_TYPES_COUNT],
+    count: mach_msg_type_number_t,
+    ports: [mach_port_name_t; EXC_TYPES_COUNT],
+    behaviors: [exception_behavior_t; EXC_TYPES_COUNT],
+    flavors: [thread_state_flavor_t; EXC_TYPES_COUNT],
+    words: [u32; 5000],
+    word: u32,
+    long: u64,
+    context: mach_port_context_t,
+    names: *mut mach_port_name_t,
+    types: *mut mach_port_type_t,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            masks: [0; EXC_TYPES_COUNT],
+            count: 0,
+            ports: [0; EXC_TYPES_COUNT],
+            behaviors: [0; EXC_TYPES_COUNT],
+            flavors: [0; EXC_TYPES_COUNT],
+            words: [0; 5000],
+            word: 0,
+            long: 0,
+            context: 0,
+            names: null_mut(),
+            types: null_mut(),
+        }
+    }
+}
+
+impl Room {
+    /// A message that carries one right, to its destination.
+    fn message(&mut self, port: mach_port_name_t, disposition: u32) -> *mut core::ffi::c_void {
+        self.words[..6].copy_from_slice(&[disposition, 24, port, 0, 0, 0]);
+        self.words.as_mut_ptr().cast()
+    }
+
+    fn state_count(&mut self) -> *mut mach_msg_type_number_t {
+        self.count = NativeState::COUNT;
+        &mut self.count
+    }
+}
+
+/// A thread that does what it is told, and says when it did. It is told by channels: what these make of a waiting thread is no receive
+/// right.
+struct Puppet {
+    tell: Option<Sender<Box<dyn FnOnce() -> u32 + Send>>>,
+    done: Receiver<u32>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Puppet {
+    fn new() -> Self {
+        let (tell, told) = channel::<Box<dyn FnOnce() -> u32 + Send>>();
+        let (says, done) = channel();
+        let thread = std::thread::spawn(move || {
+            for job in told {
+                says.send(job()).expect("the test listens");
+            }
+        });
+        Self {
+            tell: Some(tell),
+            done,
+            thread: Some(thread),
+        }
+    }
+
+    fn does(&self, job: impl FnOnce() -> u32 + Send + 'static) -> u32 {
+        let tell = self.tell.as_ref().expect("the thread lives");
+        tell.send(Box::new(job)).expect("the thread lives");
+        self.done.recv().expect("the thread answers")
+    }
+
+    /// The thread's reply port, which this makes if nothing did.
+    fn reply_port(&self) -> mach_port_name_t {
+        // SAFETY: no arguments.
+        self.does(|| unsafe { kernel::mig_get_reply_port() })
+    }
+
+    fn ends(mut self) {
+        drop(self.tell.take());
+        let thread = self.thread.take().expect("the thread");
+        thread.join().expect("the thread ended");
+    }
+}
+
+/// Waits until no receive right is under a name.
+fn wait_until_gone(name: mach_port_name_t, what: &str) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while receive_names().contains(&name) {
+        assert!(
+            Instant::now() < deadline,
+            "{what}: {name:#x} is still there"
+        );
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// One test for all: the names are the process's.
+#[test]
+fn g6_1_a_routine_of_migs_makes_its_threads_reply_port_and_a_trap_none() {
+    let port = ReceiveRight::new().expect("a port");
+    let send = port.make_send().expect("a send right");
+    let sets = [PortSet::new(), PortSet::new()].map(|set| set.expect("a set"));
+    sets[0].insert(&port).expect("a member");
+    let thread = ThreadRight::current().expect("the thread");
+    let given = Given {
+        port: port.name().raw(),
+        sets: [sets[0].name().raw(), sets[1].name().raw()],
+        thread: thread.name().raw(),
+    };
+    // SAFETY: no arguments.
+    let own = unsafe { kernel::mig_get_reply_port() };
+    for &(call, makes, run) in CASES {
+        let puppet = Puppet::new();
+        // Whatever the thread's start and its channels take is there from here on.
+        puppet.does(|| 0);
+        let before = receive_names();
+        puppet.does(move || run(given) as u32);
+        let after = receive_names();
+        let reply_port = puppet.reply_port();
+        assert_ne!(reply_port, own, "{call}: a port for each thread");
+        assert!(
+            !before.contains(&reply_port),
+            "{call}: made before it was called"
+        );
+        assert_eq!(after.contains(&reply_port), makes, "{call}");
+        assert_eq!(after.len(), before.len() + usize::from(makes), "{call}");
+        // Once made, it stays the same.
+        puppet.does(move || run(given) as u32);
+        assert_eq!(puppet.reply_port(), reply_port, "{call}");
+        assert_eq!(receive_names().len(), before.len() + 1, "{call}, again");
+        // What `mach_port_kobject` says of it: not a kernel object's port.
+        let (mut kind, mut address) = (77, 77);
+        // SAFETY: the results go to local variables.
+        let code =
+            unsafe { kernel::mach_port_kobject(task_self(), reply_port, &mut kind, &mut address) };
+        assert_eq!(
+            (code, KobjectType::new(kind)),
+            (0, KobjectType::NONE),
+            "{call}"
+        );
+        puppet.ends();
+        wait_until_gone(reply_port, call);
+    }
+    for call in CALLS {
+        assert!(
+            CASES.iter().any(|(known, ..)| known == call),
+            "{call} is not in the table"
+        );
+    }
+    drop((send, sets, port));
+}
