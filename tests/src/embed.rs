@@ -69,7 +69,7 @@ pub unsafe extern "C" fn runtime_detach(runtime: *mut Runtime) -> c_int {
     }
 }
 
-/// Stops the server and frees the runtime. Returns how many handlers ran, or −1 if the task's port names are not what they were.
+/// Stops the server and frees the runtime. Returns how many handlers ran, or −1 if names or references leaked.
 ///
 /// # Safety
 /// As [`runtime_attach`]; the runtime is used no more.

@@ -20,6 +20,10 @@
 //! [`Config`] says how many threads there is room for and what happens when another component replaces a signal handler; [`StartError`]
 //! says what the host refused. Nothing is exported under a name of libSystem's. On Apple's systems only the configuration is here.
 //!
+//! # Names of a thread's own
+//! A thread's first call of a MIG routine makes its reply port, as in Apple's library: one receive right in the task, until the thread ends
+//! (G6.1). Which calls are routines, and which are traps that make none, says a table in `calls/mig.rs`.
+//!
 //! # Limits
 //! One lock for the whole kernel instead of one per space, so that an operation over several spaces is one step. Messages larger
 //! than 5312 bytes, out-of-line memory, guarded ports, vouchers and notification requests are not carried.
