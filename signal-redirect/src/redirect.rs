@@ -297,14 +297,13 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
         };
         let save = self.trampoline().save();
         let context = M::context_size(save);
-        let below = save.size() + CALL;
         let address = top
             .and_then(|top| top.checked_sub(Frame::size(context)))
             .ok_or(full)?
             & !(HEADER_ALIGN - 1);
-        let low = address
-            .checked_sub(below)
-            .and_then(|low| low.checked_sub(self.room))
+        let low = [save.size(), CALL, self.room]
+            .into_iter()
+            .try_fold(address, u64::checked_sub)
             .ok_or(full)?;
         if low < bottom {
             return Err(full);

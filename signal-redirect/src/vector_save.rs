@@ -26,6 +26,8 @@ impl VectorSave {
     /// nothing is saved.
     #[must_use]
     pub const fn xsave(components: u64, size: u64, mxcsr_mask: u32) -> Self {
+        /// XSAVE's alignment, which the size keeps to.
+        const LINE: u64 = 64;
         let components = match (components & Self::XSAVE_COMPONENTS) as u32 {
             // AVX-512 is nothing without AVX.
             with_avx if with_avx & 1 << Self::AVX != 0 => with_avx,
@@ -34,10 +36,11 @@ impl VectorSave {
         Self {
             components,
             mxcsr_mask,
-            size: if components == 0 {
-                0
-            } else {
-                size.next_multiple_of(64)
+            size: match size.checked_next_multiple_of(LINE) {
+                _ if components == 0 => 0,
+                Some(size) => size,
+                // More than any stack has.
+                None => u64::MAX & !(LINE - 1),
             },
         }
     }
@@ -197,6 +200,13 @@ mod tests {
         assert_eq!(save.size(), 2752);
         assert_eq!(save.word(), 0xffff_0000_00e4);
         assert_eq!(VectorSave::xsave(0xe4, 2752, 0xffff), save);
+    }
+
+    #[test]
+    fn a_size_that_no_stack_has_stays_one() {
+        for size in [u64::MAX, u64::MAX - 62, u64::MAX - 63] {
+            assert_eq!(VectorSave::xsave(4, size, 0).size(), u64::MAX - 63);
+        }
     }
 
     #[test]
