@@ -69,6 +69,8 @@ impl Deferrals {
             slots: Arc::new(Local::new(Slots {
                 slots,
                 next_deadline: AtomicU64::new(u64::MAX),
+                begun: AtomicU64::new(0),
+                ended: AtomicU64::new(0),
                 closed: AtomicBool::new(false),
                 expired: AtomicU64::new(0),
                 unwanted: AtomicU64::new(0),
@@ -122,8 +124,11 @@ impl fmt::Debug for Deferrals {
 /// The memory of a table. Lives as long as a key to it.
 pub(crate) struct Slots {
     slots: Box<[Slot]>,
-    /// No deadline in the table is earlier, on the clock.
+    /// No deadline in the table is earlier, on the clock, unless a thread is just declining what is late.
     next_deadline: AtomicU64,
+    /// How often threads began to decline what is late, and how often they were through.
+    begun: AtomicU64,
+    ended: AtomicU64,
     closed: AtomicBool,
     /// How many were declined because their deadline had passed.
     expired: AtomicU64,
@@ -218,29 +223,70 @@ impl Slots {
     /// Declines the exceptions whose deadline has passed. Returns the time until the next deadline, in milliseconds.
     pub(crate) fn expire(&self) -> Option<u32> {
         let next = self.next_deadline.load(Ordering::Acquire);
-        if next == u64::MAX {
-            return None;
+        if next != u64::MAX && next <= clock::now() {
+            self.decline_late();
         }
-        let now = clock::now();
-        if next <= now {
-            // Lowered again below, and by threads that defer meanwhile.
-            self.next_deadline.swap(u64::MAX, Ordering::AcqRel);
-            let count = self.decline_where(|summary| summary.deadline <= now);
-            self.expired.fetch_add(count, Ordering::Relaxed);
-            for (_, summary) in self.summaries() {
-                self.note_deadline(summary.deadline);
+        loop {
+            // In this order: if they are equal, nobody was at it when the second was read.
+            let ended = self.ended.load(Ordering::Acquire);
+            let begun = self.begun.load(Ordering::Acquire);
+            let next = self.next_deadline.load(Ordering::Acquire);
+            let left = (next != u64::MAX).then(|| {
+                let milliseconds = next.saturating_sub(clock::now()).div_ceil(1_000_000);
+                u32::try_from(milliseconds).unwrap_or(u32::MAX)
+            });
+            if begun != ended {
+                return Some(left.map_or(SOON, |left| left.min(SOON)));
+            }
+            if self.begun.load(Ordering::Acquire) == begun {
+                return left;
             }
         }
-        let next = self.next_deadline.load(Ordering::Acquire);
-        (next != u64::MAX).then(|| {
-            let milliseconds = next.saturating_sub(now).div_ceil(1_000_000);
-            u32::try_from(milliseconds).unwrap_or(u32::MAX)
-        })
+    }
+
+    fn decline_late(&self) {
+        self.begun.fetch_add(1, Ordering::AcqRel);
+        // Lowered again below, and by threads that defer meanwhile.
+        self.next_deadline.swap(u64::MAX, Ordering::AcqRel);
+        let now = clock::now();
+        let count = self.decline_where(|summary| summary.deadline <= now);
+        self.expired.fetch_add(count, Ordering::Relaxed);
+        for (_, summary) in self.summaries() {
+            self.note_deadline(summary.deadline);
+        }
+        self.ended.fetch_add(1, Ordering::AcqRel);
     }
 }
+
+/// Milliseconds after which a thread looks again that found another declining what is late: until that is through, deadlines may be
+/// missing.
+const SOON: u32 = 1;
 
 impl fmt::Debug for Slots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Slots").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_kept_although_another_thread_is_just_declining_what_is_late() {
+        let table = Deferrals::new(1).expect("a table");
+        let slots = table.slots();
+        assert_eq!(slots.expire(), None);
+        let later = clock::now() + 3_600_000_000_000;
+        slots.note_deadline(later);
+        assert!(slots.expire().is_some_and(|left| left > 3_000_000));
+        // As far as `decline_late` comes before it has seen what is left.
+        slots.begun.fetch_add(1, Ordering::AcqRel);
+        slots.next_deadline.swap(u64::MAX, Ordering::AcqRel);
+        assert_eq!(slots.expire(), Some(SOON));
+        slots.note_deadline(later);
+        assert_eq!(slots.expire(), Some(SOON));
+        slots.ended.fetch_add(1, Ordering::AcqRel);
+        assert!(slots.expire().is_some_and(|left| left > 3_000_000));
     }
 }
