@@ -180,7 +180,8 @@ pub struct ManagerBuilder {
 
 impl ManagerBuilder {
     /// Sets the exceptions that are sent to the handler; [`Manager::DEFAULT_MASK`] by default, which leaves breakpoints to debuggers. It
-    /// must have [`Machine::RETURN_MASK`], which handlers return by.
+    /// must have [`Machine::RETURN_MASK`], which handlers return by. With `EXC_CRASH`, which the kernel never delivers to the task itself, no
+    /// thread can be attached or started ([`InstallError::OwnCrash`](exc_server::InstallError::OwnCrash)).
     #[doc(alias = "exception_mask_t")]
     pub fn mask(mut self, mask: ExceptionMask) -> Self {
         self.mask = mask;

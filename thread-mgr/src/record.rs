@@ -11,6 +11,8 @@ const CHUNKS: usize = 256;
 /// One thread. Written by its own thread before its route is open, and by the server's handler while it is stopped.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
+    /// The name of the thread's kernel port, which the thread itself keeps (D1.2).
+    thread: AtomicU32,
     guard_start: AtomicU64,
     stack_start: AtomicU64,
     stack_end: AtomicU64,
@@ -20,6 +22,10 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    pub(crate) fn thread(&self) -> u32 {
+        self.thread.load(Ordering::Acquire)
+    }
+
     pub(crate) fn emergency_stack(&self) -> Range<u64> {
         self.stack_start.load(Ordering::Acquire)..self.stack_end.load(Ordering::Acquire)
     }
@@ -69,8 +75,9 @@ impl Records {
         self.chunks.get(index / CHUNK)?.get()?.get(index % CHUNK)
     }
 
-    /// A place for a thread with this emergency stack, and a guard of so many bytes below it. `None` when all are taken.
-    pub(crate) fn open(&self, stack: Range<u64>, guard: u64) -> Option<u32> {
+    /// A place for a thread whose port has this name, with this emergency stack, and a guard of so many bytes below it. `None` when all are
+    /// taken.
+    pub(crate) fn open(&self, thread: u32, stack: Range<u64>, guard: u64) -> Option<u32> {
         let index = {
             let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
             match places.free.pop() {
@@ -89,6 +96,7 @@ impl Records {
         };
         let record = self.get(u64::from(index))?;
         record.set_innermost(None);
+        record.thread.store(thread, Ordering::Release);
         let guard_start = stack.start.saturating_sub(guard);
         record.guard_start.store(guard_start, Ordering::Release);
         record.stack_start.store(stack.start, Ordering::Release);
@@ -109,17 +117,21 @@ mod tests {
     #[test]
     fn places_are_used_again_and_start_afresh() {
         let records = Records::new();
-        let first = records.open(0x1000..0x2000, 0x400).expect("a place");
+        let first = records.open(0x103, 0x1000..0x2000, 0x400).expect("a place");
         let record = records.get(first.into()).expect("a record");
+        assert_eq!(record.thread(), 0x103);
         assert_eq!(record.emergency_stack(), 0x1000..0x2000);
         assert_eq!(record.emergency_guard(), 0xc00..0x1000);
         let frame = FrameId::new(0x1800, 3);
         record.set_innermost(Some(frame));
         assert_eq!(record.innermost(), Some(frame));
         records.close(first);
-        let second = records.open(0x3000..0x4000, 0x1000).expect("a place");
+        let second = records
+            .open(0x203, 0x3000..0x4000, 0x1000)
+            .expect("a place");
         assert_eq!(second, first);
         assert_eq!(record.innermost(), None);
+        assert_eq!(record.thread(), 0x203);
         assert_eq!(record.emergency_stack(), 0x3000..0x4000);
         assert_eq!(record.emergency_guard(), 0x2000..0x3000);
     }
@@ -128,12 +140,12 @@ mod tests {
     fn there_are_so_many_places_and_no_more() {
         let records = Records::new();
         for index in 0..(CHUNK * CHUNKS) as u32 {
-            assert_eq!(records.open(0..1, 0), Some(index));
+            assert_eq!(records.open(7, 0..1, 0), Some(index));
         }
-        assert_eq!(records.open(0..1, 0), None);
-        assert_eq!(records.open(0..1, 0), None);
+        assert_eq!(records.open(7, 0..1, 0), None);
+        assert_eq!(records.open(7, 0..1, 0), None);
         records.close(300);
-        assert_eq!(records.open(0..1, 0), Some(300));
+        assert_eq!(records.open(7, 0..1, 0), Some(300));
         for nobodys in [(CHUNK * CHUNKS) as u64, u64::MAX, 1 << 32] {
             assert!(records.get(nobodys).is_none());
         }
@@ -143,7 +155,7 @@ mod tests {
     fn giving_places_back_needs_no_more_room() {
         let records = Records::new();
         let all: Vec<_> = (0..1000)
-            .map(|_| records.open(0..1, 0).expect("a place"))
+            .map(|_| records.open(7, 0..1, 0).expect("a place"))
             .collect();
         let room = |records: &Records| records.places.lock().expect("a lock").free.capacity();
         let before = room(&records);

@@ -3,7 +3,10 @@
 
 use crate::record::{Record, Records};
 use exc_server::{Answered, Exception, Handler};
-use mach_sys::thread_state::{NativeState, Registers};
+use mach_sys::kern_return::KernReturn;
+use mach_sys::kernel;
+use mach_sys::thread_state::{NativeState, Registers, ThreadState};
+use mach_sys::types::mach_port_name_t;
 use signal_redirect::{Fault, OwnMemory, Redirect, Stack, Trampoline};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,8 +41,8 @@ pub struct RedirectStats {
     pub returned: u64,
     /// Exceptions that the filter did not want.
     pub filtered: u64,
-    /// Exceptions that were declined because no frame could be written, a handler overflowed the emergency stack, or XNU sends no signal
-    /// for them.
+    /// Exceptions that were declined because no frame could be written, a handler overflowed the emergency stack, XNU sends no signal for
+    /// them, or they were no managed thread's own: other code had its exception port registered for another thread.
     pub refused: u64,
     /// Returns that were declined because their frame was forged or used before.
     pub forged: u64,
@@ -94,8 +97,12 @@ impl Handler for Redirector {
         else {
             return exception.decline();
         };
-        // SAFETY: the thread whose registers these are is stopped in this exception until it is answered; its own stack, below
-        // the interrupted frame, and its emergency stack are written to, and nothing else.
+        if !is_stopped_so(record.thread(), &state) {
+            count(&self.counters.refused);
+            return exception.decline();
+        }
+        // SAFETY: the thread whose registers these are is stopped in this exception until it is answered, and it is the record's; its own
+        // stack, below the interrupted frame, and its emergency stack are written to, and nothing else.
         let mut memory = unsafe { OwnMemory::new() };
         if state.pc() == self.trampoline.trap() {
             self.come_back(exception, &state, record, &mut memory)
@@ -176,4 +183,22 @@ fn resume_with(exception: Exception<'_>, state: &NativeState) -> Answered {
     // SAFETY: the state enters the trampoline on a frame made for it, or goes back to the interrupted code as its handler left it;
     // the contract of `Entry::new` covers what the handler leaves.
     unsafe { exception.resume_with(state) }
+}
+
+/// Returns whether the thread is stopped with these registers. The message names no thread, and whoever finds a send right on the port
+/// can register it for another thread, or forward that one's exceptions to it: then two threads would run on one emergency stack. A
+/// thread that is not the one in the message has another stack pointer.
+fn is_stopped_so(thread: mach_port_name_t, state: &NativeState) -> bool {
+    let mut now = NativeState::default();
+    let mut count = NativeState::COUNT;
+    // SAFETY: the buffer has room for as many words as the count says.
+    let code = unsafe {
+        kernel::thread_get_state(
+            thread,
+            NativeState::FLAVOR,
+            now.as_words_mut().as_mut_ptr(),
+            &mut count,
+        )
+    };
+    KernReturn::new(code).is_success() && (now.sp(), now.pc()) == (state.sp(), state.pc())
 }

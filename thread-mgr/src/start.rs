@@ -177,7 +177,7 @@ mod tests {
         let entry = unsafe { Entry::new(handler) };
         let manager = Manager::builder(entry).build().expect("a manager");
         let records = &manager.inner.records;
-        let last = std::iter::from_fn(|| records.open(0..1, 0)).last();
+        let last = std::iter::from_fn(|| records.open(7, 0..1, 0)).last();
         let captured = PanicsWhenDropped;
         let refused = manager.spawn(move || core::mem::forget(captured));
         assert!(matches!(

@@ -31,7 +31,7 @@ pub(crate) fn take_in(
     let stack = inner.stacks.take().map_err(AttachError::Stack)?;
     let record = inner
         .records
-        .open(stack.range(), stack.guard())
+        .open(port.raw(), stack.range(), stack.guard())
         .ok_or(AttachError::Full)?;
     let routing = Routing::new(inner.mask, inner.delivery).tag(u64::from(record));
     let route = match inner.server.route(Target::Thread(&thread), &routing) {

@@ -127,6 +127,9 @@ impl<'b> Exception<'b> {
     }
 
     /// Returns the tag of its route; for a [`Receiver`](crate::Receiver) without a server, the port's context.
+    ///
+    /// It says by which port the exception came, not whose it is: other code that has a send right on the port can register it for
+    /// another thread, or forward that one's exceptions to it. A behavior that names the thread tells ([`thread`](Self::thread)).
     #[must_use]
     pub fn tag(&self) -> u64 {
         self.tag

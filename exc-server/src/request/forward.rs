@@ -48,7 +48,8 @@ impl<'b> Exception<'b> {
     /// to the kernel. Declines if there is none, if it declines or times out, or if it is this server, which cannot wait for itself.
     ///
     /// 64-bit codes are cut for a 32-bit handler; a state that the request lacks is read from the thread. A state that was set before
-    /// is dropped. While it waits for the reply, this server serves no other request.
+    /// is dropped. While it waits for the reply, this server serves no other request: servers that forward to each other in a circle wait
+    /// until the limit is over.
     #[cfg(feature = "std")]
     pub fn forward(self, limit: Timeout) -> Answered {
         or_decline(self.try_forward(limit))
