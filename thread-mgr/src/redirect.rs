@@ -97,12 +97,8 @@ impl Handler for Redirector {
         else {
             return exception.decline();
         };
-        if !is_stopped_so(record.thread(), &state) {
-            count(&self.counters.refused);
-            return exception.decline();
-        }
-        // SAFETY: the thread whose registers these are is stopped in this exception until it is answered, and it is the record's; its own
-        // stack, below the interrupted frame, and its emergency stack are written to, and nothing else.
+        // SAFETY: it is used only once the record's thread is known to be stopped with these registers, until the exception is answered.
+        // That thread's own stack, below the interrupted frame, and its emergency stack are written to, and nothing else.
         let mut memory = unsafe { OwnMemory::new() };
         if state.pc() == self.trampoline.trap() {
             self.come_back(exception, &state, record, &mut memory)
@@ -120,6 +116,10 @@ impl Redirector {
         record: &Record,
         memory: &mut OwnMemory,
     ) -> Answered {
+        if !is_stopped_so(record.thread(), state) {
+            count(&self.counters.refused);
+            return exception.decline();
+        }
         match self.trampoline.return_from(state, memory) {
             Ok(Some(resumed)) => {
                 record.set_innermost(resumed.outer);
@@ -147,8 +147,10 @@ impl Redirector {
                 None => exception.decline(),
             };
         }
-        if record.emergency_guard().contains(&state.sp()) {
-            // A handler has overflowed the emergency stack. Another frame there would overwrite those that it is inside of.
+        // A handler that has overflowed the emergency stack is not entered again: another frame there would overwrite those that it is
+        // inside of.
+        if !is_stopped_so(record.thread(), state) || record.emergency_guard().contains(&state.sp())
+        {
             count(&self.counters.refused);
             return exception.decline();
         }
