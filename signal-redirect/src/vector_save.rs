@@ -40,7 +40,7 @@ impl VectorSave {
                 _ if components == 0 => 0,
                 Some(size) => size,
                 // More than any stack has.
-                None => u64::MAX & !(LINE - 1),
+                None => !(LINE - 1),
             },
         }
     }
