@@ -6,7 +6,7 @@
 
 use super::entered::{CHAINED, Entered, MOVED, chained, entered};
 use super::extent::Extent;
-use super::locate::locate;
+use super::locate::{GUARDED, locate};
 use crate::host::slot::header::Restore;
 use crate::host::sys::altstack::Stack;
 use crate::host::sys::mask::SYNCHRONOUS_MASK;
@@ -17,6 +17,8 @@ global_asm!(
     ".p2align 4",
     ".globl mach_sys_fault_entry",
     ".hidden mach_sys_fault_entry",
+    ".globl mach_sys_fault_between",
+    ".hidden mach_sys_fault_between",
     ".type mach_sys_fault_entry, %function",
     "mach_sys_fault_entry:",
     ".cfi_startproc",
@@ -95,29 +97,18 @@ global_asm!(
     // Where does it run, and where to? Below the frame the stack is free.
     "mov x0, sp",
     "ldr x1, [x2, {uc_sp}]",
+    "mov x2, x19",
     "bl {locate}",
     "mov x24, x0",
     "cbz x1, 9f",
-    // Move, then register the new stack. The five are blocked meanwhile: one that is sent between the two would start over the live
-    // frame.
+    // Move, then register the new stack. A signal of the five that is sent between the two starts over the frame, which has a copy.
     "orr x25, x25, {has_moved}",
-    "mov x5, x1",
-    "mov x0, xzr",
-    "adr x1, 20f",
-    "add x2, x5, {mask_before}",
-    "mov x3, #8",
-    "mov x8, {rt_sigprocmask}",
-    "svc 0",
-    "mov sp, x5",
-    "mov x0, x5",
+    "tbnz x1, #0, 19f",
+    "mov x0, x1",
     "mov x1, xzr",
     "mov x8, {sigaltstack}",
-    "svc 0",
-    "mov x0, #2",
-    "add x1, x5, {mask_before}",
-    "mov x2, xzr",
-    "mov x3, #8",
-    "mov x8, {rt_sigprocmask}",
+    "mov sp, x0",
+    "mach_sys_fault_between:",
     "svc 0",
     "9:",
     "stp xzr, xzr, [sp, #-16]!",
@@ -158,6 +149,27 @@ global_asm!(
     "mov x2, x22",
     "mov x30, x23",
     "br x16", // x16: the only register through which a landing pad of a function may be reached
+    // Move where such a signal would start over what has no copy: the five are blocked meanwhile.
+    "19:",
+    "sub x5, x1, {guarded}",
+    "mov x0, xzr",
+    "adr x1, 20f",
+    "add x2, x5, {mask_before}",
+    "mov x3, #8",
+    "mov x8, {rt_sigprocmask}",
+    "svc 0",
+    "mov sp, x5",
+    "mov x0, x5",
+    "mov x1, xzr",
+    "mov x8, {sigaltstack}",
+    "svc 0",
+    "mov x0, #2",
+    "add x1, x5, {mask_before}",
+    "mov x2, xzr",
+    "mov x3, #8",
+    "mov x8, {rt_sigprocmask}",
+    "svc 0",
+    "b 9b",
     ".cfi_endproc",
     ".size mach_sys_fault_entry, . - mach_sys_fault_entry",
     // The restorer where a handler called the entry, and the kernel's is not known.
@@ -197,6 +209,7 @@ global_asm!(
     entered = sym entered,
     chained = sym chained,
     has_moved = const MOVED,
+    guarded = const GUARDED,
     was_chained = const CHAINED,
     restore_mask = const offset_of!(Restore, mask),
     sigsegv = const libc::SIGSEGV,
@@ -228,6 +241,9 @@ const EXTRA_ADDRESS: usize = 8;
 const EXTRA_SIZE: usize = 16;
 /// qemu-user checks that the whole of the kernel's structure is readable, whatever is used of it.
 pub(super) const SMALLEST: usize = 4688;
+
+/// Offset of the alternate stack that was registered when the frame was written.
+pub(super) const REGISTERED: usize = CONTEXT + 16;
 
 /// By multiples of what a frame may be moved.
 pub(super) const ALIGNMENT: usize = 16;

@@ -10,6 +10,7 @@ use super::aarch64 as machine;
 use super::x86_64 as machine;
 
 use crate::host::slot::region::Slot;
+use crate::host::sys::altstack::Stack;
 use crate::host::sys::copy;
 use machine::{ALIGNMENT, SMALLEST};
 
@@ -36,6 +37,34 @@ pub(in crate::host) unsafe fn copy_to_slot(frame: usize, slot: Slot) -> Option<u
         }
     }
     Some(delta)
+}
+
+/// Returns the alternate stack that was registered when a frame was written.
+///
+/// # Safety
+/// `frame` is the base of a live frame that the kernel wrote.
+pub(super) unsafe fn registered_stack(frame: usize) -> Stack {
+    // SAFETY: the caller's promise; the context in a frame has this field, plain integers.
+    unsafe { *((frame + machine::REGISTERED) as *const Stack) }
+}
+
+/// Puts a frame back where [`copy_to_slot`] copied it from.
+///
+/// # Safety
+/// `frame` was the base of a live frame, which was copied, went `delta` bytes far, and was written over; nothing changed the copy.
+pub(in crate::host) unsafe fn put_back(frame: usize, delta: usize) {
+    let copy = frame.wrapping_add(delta);
+    // SAFETY: the copy is a frame like the original.
+    let Some(extent) = (unsafe { machine::measure(copy) }) else {
+        return;
+    };
+    // SAFETY: as many bytes lie at the frame as were copied from there, and nothing else uses them.
+    unsafe {
+        core::ptr::copy_nonoverlapping(copy as *const u8, frame as *mut u8, extent.length);
+        if let Some((at, pointer)) = extent.moved_pointer(copy, delta.wrapping_neg()) {
+            *((frame + at) as *mut usize) = pointer;
+        }
+    }
 }
 
 /// What code may use below its stack pointer, in bytes.

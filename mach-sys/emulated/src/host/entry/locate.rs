@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::entered::{BUSY, KNOWN};
+use super::frame;
 use crate::host::slot::{origin, owner};
 use crate::host::slot::region::{self, Slot};
 use crate::host::sys::altstack::Stack;
@@ -14,8 +15,19 @@ pub(super) struct Place {
     /// The thread's slot, by address; 0 for none. With [`BUSY`] and [`KNOWN`].
     slot: usize,
     /// The stack to move to: address of a `stack_t` that registers it, with room for a mask behind it, and the new stack pointer.
-    /// 0: stay.
+    /// 0: stay. With [`GUARDED`].
     stack: usize,
+}
+
+/// The five signals are to be blocked during the move. The address of a stack has this bit clear.
+pub(super) const GUARDED: usize = 1;
+
+/// What [`locate`] knows of the frame.
+#[derive(Clone, Copy)]
+struct Frame {
+    base: usize,
+    /// The stack pointer of the interrupted code.
+    interrupted: usize,
 }
 
 impl Place {
@@ -28,17 +40,47 @@ impl Place {
         }
     }
 
-    fn move_to(slot: Slot, known: usize) -> Self {
+    fn move_to(slot: Slot, known: usize, frame: Frame) -> Self {
         // Room for the value and the mask behind it, and the alignment of stacks.
         const ROOM: usize = (size_of::<Stack>() + size_of::<Mask>()).next_multiple_of(16);
         let private = slot.private_stack();
         let at = private.base + private.size - ROOM;
         // SAFETY: the top of the private part of the calling thread's slot, which nothing runs on: a handler there would be case 1.
         unsafe { (at as *mut Stack).write(private) };
+        let entered = enter(slot);
+        let guarded = match entered & BUSY {
+            0 => prepare(slot, frame),
+            // The fault handler that was interrupted has its own frame in the copy area.
+            _ => GUARDED,
+        };
         Self {
-            slot: enter(slot) | known,
-            stack: at,
+            slot: entered | known,
+            stack: at | guarded,
         }
+    }
+}
+
+/// Prepares a move: a signal that is sent before the new stack is registered starts at the top of the one that is. Copies the frame
+/// if nothing else lies there. Returns [`GUARDED`] if no signal may be sent meanwhile.
+fn prepare(slot: Slot, frame: Frame) -> usize {
+    let copied = &slot.header().copied;
+    copied.set(0);
+    // SAFETY: the frame that the kernel wrote for this entry.
+    let registered = unsafe { frame::registered_stack(frame.base) };
+    if registered.is_disabled() {
+        // Such a signal starts on the new stack.
+        return 0;
+    }
+    if registered.holds(frame.interrupted) || !registered.holds(frame.base) {
+        return GUARDED;
+    }
+    // SAFETY: as above; the slot is the calling thread's.
+    match unsafe { frame::copy_to_slot(frame.base, slot) } {
+        Some(delta) => {
+            copied.set(delta);
+            0
+        }
+        None => GUARDED,
     }
 }
 
@@ -50,10 +92,14 @@ fn enter(slot: Slot) -> usize {
     }
 }
 
-/// Decides. `sp` is the stack pointer of the entry, `interrupted` that of the interrupted code.
+/// Decides. `sp` is the stack pointer of the entry, `interrupted` that of the interrupted code, `frame` the base of the kernel's frame.
 ///
 /// It runs on the stack that the kernel chose, below its frame: plain loops, no calls that take much of it.
-pub(super) extern "C" fn locate(sp: usize, interrupted: usize) -> Place {
+pub(super) extern "C" fn locate(sp: usize, interrupted: usize, frame: usize) -> Place {
+    let frame = Frame {
+        base: frame,
+        interrupted,
+    };
     if origin::is_copy() {
         return Place::NOWHERE;
     }
@@ -66,7 +112,7 @@ pub(super) extern "C" fn locate(sp: usize, interrupted: usize) -> Place {
             return Place::NOWHERE;
         }
         return match interrupted.wrapping_sub(slot.address()) < slot.layout().size {
-            true => Place::move_to(slot, KNOWN),
+            true => Place::move_to(slot, KNOWN, frame),
             false => Place::stay(slot),
         };
     }
@@ -77,7 +123,7 @@ pub(super) extern "C" fn locate(sp: usize, interrupted: usize) -> Place {
     let slot_of = |index| region::from_index(index).and_then(Slot::of);
     if let Some(slot) = keys.find_only(tid).and_then(slot_of) {
         if owner::is_certain(slot) {
-            return Place::move_to(slot, KNOWN);
+            return Place::move_to(slot, KNOWN, frame);
         }
     }
     // A process that shares the memory has threads with other identifiers. Only where the thread is not known for certain is it worth
@@ -86,5 +132,5 @@ pub(super) extern "C" fn locate(sp: usize, interrupted: usize) -> Place {
         return Place::NOWHERE;
     }
     let slot = keys.find_or_claim(tid).and_then(slot_of);
-    slot.map_or(Place::NOWHERE, |slot| Place::move_to(slot, 0))
+    slot.map_or(Place::NOWHERE, |slot| Place::move_to(slot, 0, frame))
 }

@@ -8,8 +8,10 @@
 //! 4. Elsewhere: on the thread's own alternate stack, or on none. Find the slot by the thread's identifier, and move.
 //! 5. In another process than the one that the slots belong to, or with all slots taken: stay, without a slot.
 //!
-//! Moving means: the private part becomes the stack and is registered as such, all in a few instructions (whatever arrived before
-//! would start over the live frame), and the Rust side copies the kernel's frame. A fault of the probed copy is recognised before all
+//! Moving means: the private part becomes the stack, is registered as such, and the kernel's frame is copied. It can only be registered
+//! from another stack than the one that is. So a signal may be sent between the two, and would start at the top of the owner's stack,
+//! over the live frame. In case 4 with an interrupted stack elsewhere the frame is copied before, and put back should that happen; where
+//! more than the frame lies there the signals are blocked meanwhile. A fault of the probed copy is recognised before all
 //! that, by its program counter, and needs no stack.
 //!
 //! A handler that was installed over this one may pass a fault on by calling the entry. That is an ordinary call, and the handler goes
@@ -30,9 +32,16 @@ mod x86_64;
 unsafe extern "C" {
     /// The entry. Never called from Rust: its address is what `sigaction` gets.
     fn mach_sys_fault_entry();
+    /// Where the entry has moved, and is about to register the new stack.
+    fn mach_sys_fault_between();
 }
 
 /// What `sigaction` gets.
 pub(super) fn address() -> usize {
     mach_sys_fault_entry as *const () as usize
+}
+
+/// Returns whether a program counter is where a signal starts over the frame that the entry serves.
+pub(super) fn is_between(program_counter: usize) -> bool {
+    program_counter == mach_sys_fault_between as *const () as usize
 }

@@ -6,7 +6,7 @@
 
 use super::entered::{CHAINED, Entered, MOVED, chained, entered};
 use super::extent::Extent;
-use super::locate::locate;
+use super::locate::{GUARDED, locate};
 use crate::host::slot::header::Restore;
 use crate::host::sys::altstack::Stack;
 use crate::host::sys::mask::SYNCHRONOUS_MASK;
@@ -17,6 +17,8 @@ global_asm!(
     ".p2align 4",
     ".globl mach_sys_fault_entry",
     ".hidden mach_sys_fault_entry",
+    ".globl mach_sys_fault_between",
+    ".hidden mach_sys_fault_between",
     ".type mach_sys_fault_entry, @function",
     "mach_sys_fault_entry:",
     ".cfi_startproc",
@@ -85,31 +87,21 @@ global_asm!(
     // Where does it run, and where to? Below the frame the stack is free.
     "mov rdi, rsp",
     "mov rsi, [rdx + {uc_rsp}]",
+    "mov rdx, rbx",
     "and rsp, -16",
     "call {locate}",
     "mov r15, rax",
     "test rdx, rdx",
     "jz 9f",
-    // Move, then register the new stack. The five are blocked meanwhile: one that is sent between the two would start over the live
-    // frame.
+    // Move, then register the new stack. A signal of the five that is sent between the two starts over the frame, which has a copy.
     "or ebp, {has_moved}",
-    "mov r8, rdx",
-    "xor edi, edi",
-    "lea rsi, [rip + 20f]",
-    "lea rdx, [r8 + {mask_before}]",
-    "mov r10d, 8",
-    "mov eax, {rt_sigprocmask}",
-    "syscall",
-    "mov rdi, r8",
+    "test dl, {guarded}",
+    "jnz 19f",
+    "mov rdi, rdx",
     "xor esi, esi",
     "mov eax, {sigaltstack}",
-    "mov rsp, r8",
-    "syscall",
-    "mov edi, 2",
-    "lea rsi, [r8 + {mask_before}]",
-    "xor edx, edx",
-    "mov r10d, 8",
-    "mov eax, {rt_sigprocmask}",
+    "mov rsp, rdi",
+    "mach_sys_fault_between:",
     "syscall",
     "9:",
     "push 0",
@@ -155,6 +147,27 @@ global_asm!(
     "mov rsi, r13",
     "mov rdx, r14",
     "jmp rax",
+    // Move where such a signal would start over what has no copy: the five are blocked meanwhile.
+    "19:",
+    "lea r8, [rdx - {guarded}]",
+    "xor edi, edi",
+    "lea rsi, [rip + 20f]",
+    "lea rdx, [r8 + {mask_before}]",
+    "mov r10d, 8",
+    "mov eax, {rt_sigprocmask}",
+    "syscall",
+    "mov rdi, r8",
+    "xor esi, esi",
+    "mov eax, {sigaltstack}",
+    "mov rsp, r8",
+    "syscall",
+    "mov edi, 2",
+    "lea rsi, [r8 + {mask_before}]",
+    "xor edx, edx",
+    "mov r10d, 8",
+    "mov eax, {rt_sigprocmask}",
+    "syscall",
+    "jmp 9b",
     ".cfi_endproc",
     ".size mach_sys_fault_entry, . - mach_sys_fault_entry",
     ".p2align 3",
@@ -193,6 +206,7 @@ global_asm!(
     entered = sym entered,
     chained = sym chained,
     has_moved = const MOVED,
+    guarded = const GUARDED,
     was_chained = const CHAINED,
     restore_mask = const offset_of!(Restore, mask),
     sigsegv = const libc::SIGSEGV,
@@ -225,6 +239,9 @@ const FP_MAGIC: usize = 464;
 const FP_SIZE: usize = 468;
 const FP_MAGIC1: u32 = 0x4650_5853;
 const FXSAVE: usize = 512;
+
+/// Offset of the alternate stack that was registered when the frame was written.
+pub(super) const REGISTERED: usize = CONTEXT + 16;
 
 /// By multiples of what a frame may be moved: its floating-point state must stay aligned.
 pub(super) const ALIGNMENT: usize = 64;

@@ -25,11 +25,18 @@ pub(in crate::host) unsafe fn serve(entered: &mut Entered) -> Option<usize> {
         // The mask is that of the handler that chains.
         mask::change(How::Set, ASYNCHRONOUS_MASK);
     }
+    let slot = region::containing(entered.slot()).and_then(Slot::of);
+    if let Some(slot) = slot.filter(|_| entered.moved() && !entered.was_busy()) {
+        let header = slot.header();
+        if header.overwritten.replace(false) {
+            // SAFETY: the signal found the entry behind the copy, and is over; nothing has looked at the copy since.
+            unsafe { frame::put_back(entered.frame, header.copied.get()) };
+        }
+    }
     // SAFETY: the kernel wrote a context for this signal, and nothing else knows of it yet.
     let mut original = unsafe { Context::from_raw(entered.context as *mut _) };
     // SAFETY: the kernel wrote a siginfo, and that context.
     let arrived = unsafe { Arrived::new(entered.signal as i32, entered.info, &mut original) };
-    let slot = region::containing(entered.slot()).and_then(Slot::of);
     let Some(arrived) = arrived else {
         if let Some(slot) = slot {
             slot.header().serving.set(entered.was_busy());
@@ -45,6 +52,9 @@ pub(in crate::host) unsafe fn serve(entered: &mut Entered) -> Option<usize> {
         return unsafe { fallback::go_on(entered, &arrived, None, process) };
     };
     let header = slot.header();
+    if entry::is_between(original.program_counter()) {
+        header.overwritten.set(true);
+    }
     // On the private part it is the fault handler that was interrupted, maybe on its way in or out. At the entry's first instruction
     // are the signals that arrived at once.
     let interrupted_handler = entered.was_busy()
@@ -122,9 +132,12 @@ unsafe fn answer(
     let (frame, mut context) = if !entered.moved() {
         (entered.frame, original)
     } else {
-        // SAFETY: a live frame of the kernel's, and the calling thread's own slot. A frame larger than the copy area is declined:
-        // without a copy a redirect could write over it.
-        let delta = unsafe { frame::copy_to_slot(entered.frame, slot) }?;
+        let delta = match slot.header().copied.replace(0) {
+            // SAFETY: a live frame of the kernel's, and the calling thread's own slot. A frame larger than the copy area is declined:
+            // without a copy a redirect could write over it.
+            0 => unsafe { frame::copy_to_slot(entered.frame, slot) }?,
+            delta => delta,
+        };
         let address = entered.context.wrapping_add(delta);
         // SAFETY: the copy is a context like the original, and this handler's own.
         let mut copy = unsafe { Context::from_raw(address as *mut _) };

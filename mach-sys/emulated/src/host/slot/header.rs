@@ -21,6 +21,10 @@ pub(in crate::host) struct Header {
     pub(in crate::host) restore: Restore,
     /// Whether the thread is in its fault handler, which alone touches this.
     pub(in crate::host) serving: Cell<bool>,
+    /// How far the frame was copied that the fault handler serves, in bytes; 0 if it was not copied when the handler changed stacks.
+    pub(in crate::host) copied: Cell<usize>,
+    /// Whether a signal started over that frame.
+    pub(in crate::host) overwritten: Cell<bool>,
     /// How often the thread is in the kernel: above 0, it may hold the kernel's lock.
     pub(in crate::host) depth: AtomicU32,
     /// Context of the fault that a previous handler was entered for last, after the exception was declined.
