@@ -2,7 +2,7 @@
 
 use crate::registers::assert_kept;
 use crate::server::Server;
-use crate::support::{OwnStack, RawThread, dies, install, succeeds, test_name};
+use crate::support::{OwnStack, RawThread, dies, install, isolated, succeeds, test_name};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -92,4 +92,57 @@ fn r24_by_default_it_ends_the_process_at_once() {
         install(libc::SIGSEGV, libc::SIG_DFL as *const (), 0, &[]);
         send_meanwhile(libc::SIGSEGV, false);
     });
+}
+
+/// Faults with a stack pointer that nothing can be written below.
+fn fault_without_stack() {
+    // SAFETY: whoever handles the fault skips the instruction, and nothing is written below the stack pointer before it is back.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        core::arch::asm!(
+            "mov {kept}, rsp", "mov esp, 4096", "ud2", "mov rsp, {kept}",
+            kept = out(reg) _,
+        );
+        #[cfg(target_arch = "aarch64")]
+        core::arch::asm!(
+            "mov {kept}, sp", "mov {bad}, #4096", "mov sp, {bad}", "udf #0", "mov sp, {kept}",
+            kept = out(reg) _, bad = out(reg) _,
+        );
+    }
+}
+
+extern "C" fn skip_undefined(_: i32, _: *const libc::siginfo_t, uc: *mut libc::ucontext_t) {
+    // SAFETY: the kernel's context.
+    unsafe { crate::context::add_to_pc(uc, crate::faults::Kind::Undefined.skip()) };
+}
+
+isolated! {
+    /// The copy is one to where the handler of before would have its frame.
+    fn r24_a_bad_copy_in_the_fault_handler_is_no_fault_though_the_same_signal_was_sent_meanwhile() {
+        install(libc::SIGSEGV, previous as *const (), libc::SA_SIGINFO | libc::SA_ONSTACK, &[]);
+        install(libc::SIGILL, skip_undefined as *const (), libc::SA_SIGINFO, &[]);
+        let server = Server::start((), |(), _, _| {
+            INSIDE.store(true, Ordering::SeqCst);
+            wait_for(|| GO.load(Ordering::SeqCst));
+            false
+        });
+        server.route_task();
+        let victim = RawThread::spawn(|| {
+            let _own = OwnStack::register(0);
+            // SAFETY: no preconditions.
+            VICTIM.store(unsafe { libc::gettid() }, Ordering::SeqCst);
+            fault_without_stack();
+            assert_eq!(CALLS.load(Ordering::SeqCst), 1);
+        });
+        wait_for(|| INSIDE.load(Ordering::SeqCst));
+        let victim_tid = VICTIM.load(Ordering::SeqCst);
+        // SAFETY: a signal to a thread of this process, which lives.
+        unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), victim_tid, libc::SIGSEGV) };
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(CALLS.load(Ordering::SeqCst), 0, "not while it waits");
+        GO.store(true, Ordering::SeqCst);
+        victim.join();
+        server.stop();
+        assert_eq!(CODE.load(Ordering::SeqCst), libc::SI_TKILL);
+    }
 }

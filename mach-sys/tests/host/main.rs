@@ -19,6 +19,8 @@ mod deferred;
 mod fork;
 mod host_level;
 mod identity;
+#[cfg(target_arch = "x86_64")]
+mod injected;
 mod inside;
 mod keys;
 mod lent;

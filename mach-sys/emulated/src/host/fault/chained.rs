@@ -6,9 +6,10 @@ use super::fallback::Process;
 use super::previous::{Asked, HostAction};
 use super::trap::{Trap, Verdict, ask};
 use crate::host::context::Context;
+use crate::host::slot::held;
 use crate::host::slot::owner::{self, Caller};
 use crate::host::slot::region::{self, Slot};
-use crate::host::sys::mask::{self, ASYNCHRONOUS_MASK, How};
+use crate::host::sys::mask::{self, HANDLER_MASK, How};
 use crate::host::sys::thread::gettid;
 
 /// Serves it. Returns the handler to go on to.
@@ -17,7 +18,7 @@ use crate::host::sys::thread::gettid;
 /// `info` and `context` are what the kernel gave the handler that chains, or a good imitation.
 pub(in crate::host) unsafe fn serve(signal: i32, info: usize, context: usize) -> Option<usize> {
     // As in the fault handler; the mask of the handler that chains comes back at the end.
-    let before = mask::change(How::Set, ASYNCHRONOUS_MASK);
+    let before = mask::change(How::Set, HANDLER_MASK);
     // SAFETY: the caller's promise.
     let next = unsafe { ask_for_another(signal, info, context) };
     mask::change(How::Set, before);
@@ -48,6 +49,7 @@ unsafe fn ask_for_another(signal: i32, info: usize, context_at: usize) -> Option
                 context: &mut context,
             });
             header.serving.set(false);
+            held::raise_at_return(header);
             if verdict == Verdict::Resume {
                 return None;
             }

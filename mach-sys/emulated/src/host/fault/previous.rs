@@ -4,7 +4,7 @@
 use crate::config::WhenDisplaced;
 use crate::host::entry;
 use crate::host::sys::call::call;
-use crate::host::sys::mask::{self, ASYNCHRONOUS_MASK, Mask, SYNCHRONOUS, index};
+use crate::host::sys::mask::{self, HANDLER_MASK, Mask, SYNCHRONOUS, index};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// The kernel's `struct sigaction`.
@@ -213,7 +213,7 @@ fn arm(signal: i32) -> Result<(), i32> {
     unsafe {
         core::ptr::from_mut(&mut action.sa_mask)
             .cast::<Mask>()
-            .write(ASYNCHRONOUS_MASK)
+            .write(HANDLER_MASK)
     };
     // SAFETY: the entry is a signal handler with three arguments.
     match unsafe { libc::sigaction(signal, &action, core::ptr::null_mut()) } {

@@ -13,7 +13,7 @@ use crate::host::slot::header::Header;
 use crate::host::slot::held;
 use crate::host::slot::owner::{self, Caller};
 use crate::host::slot::region::{self, Slot};
-use crate::host::sys::mask::{self, ASYNCHRONOUS_MASK, How};
+use crate::host::sys::mask::{self, HANDLER_MASK, How};
 
 /// Serves a signal. Returns the handler to leave for, in whose favour `entered` was changed, or `None`: the frame in `entered` is to
 /// be returned from.
@@ -23,7 +23,7 @@ use crate::host::sys::mask::{self, ASYNCHRONOUS_MASK, How};
 pub(in crate::host) unsafe fn serve(entered: &mut Entered) -> Option<usize> {
     if entered.chained() {
         // The mask is that of the handler that chains.
-        mask::change(How::Set, ASYNCHRONOUS_MASK);
+        mask::change(How::Set, HANDLER_MASK);
     }
     let slot = region::containing(entered.slot()).and_then(Slot::of);
     if let Some(slot) = slot.filter(|_| entered.moved() && !entered.was_busy()) {
@@ -39,7 +39,7 @@ pub(in crate::host) unsafe fn serve(entered: &mut Entered) -> Option<usize> {
     let arrived = unsafe { Arrived::new(entered.signal as i32, entered.info, &mut original) };
     let Some(arrived) = arrived else {
         if let Some(slot) = slot {
-            slot.header().serving.set(entered.was_busy());
+            leave(entered, slot.header());
         }
         return None;
     };
@@ -55,31 +55,41 @@ pub(in crate::host) unsafe fn serve(entered: &mut Entered) -> Option<usize> {
     if entry::is_between(original.program_counter()) {
         header.overwritten.set(true);
     }
-    // On the private part it is the fault handler that was interrupted, maybe on its way in or out. At the entry's first instruction
-    // are the signals that arrived at once.
+    // On the private part it is the fault handler that was interrupted, maybe on its way in or out. Before it is there, or has found its
+    // slot, its mask tells.
     let interrupted_handler = entered.was_busy()
         || slot.private_stack().holds(entered.frame)
-        || arrived.is_sent() && original.program_counter() == entry::address();
+        || arrived.is_sent() && original.signal_mask() & HANDLER_MASK == HANDLER_MASK;
     if interrupted_handler || header.is_in_kernel() {
         // SAFETY: as above.
         let next = unsafe { while_busy(entered, &arrived, slot) };
-        header.serving.set(entered.was_busy());
+        leave(entered, header);
         return next;
     }
+    held::begin_to_keep(header);
     if !entered.is_known() {
         let registered = original.alternate_stack();
         owner::adopt(slot, Caller::InFault { registered });
     }
     // SAFETY: as above; the slot is the calling thread's.
     let answered = unsafe { answer(entered, original, slot, arrived.raised) };
-    header.serving.set(false);
-    match answered {
+    let next = match answered {
         Some(frame) => {
             entered.frame = frame;
             None
         }
         // SAFETY: the frame was not touched, as there was no answer.
         None => unsafe { fallback::go_on(entered, &arrived, Some(slot), Process::Own) },
+    };
+    leave(entered, header);
+    next
+}
+
+/// The thread leaves its fault handler, unless it was in there already.
+fn leave(entered: &Entered, header: &Header) {
+    header.serving.set(entered.was_busy());
+    if !entered.was_busy() {
+        held::raise_at_return(header);
     }
 }
 
@@ -94,10 +104,16 @@ unsafe fn while_busy(entered: &mut Entered, arrived: &Arrived, slot: Slot) -> Op
             HostAction::Handler(_)
         );
         if handled {
-            // SAFETY: the siginfo is the kernel's, the header the calling thread's, and the signal has a handler.
-            let held = unsafe { held::hold_back(slot.header(), arrived.signal, arrived.info) };
-            // SAFETY: the frame's own context.
-            unsafe { Context::from_raw(entered.context as *mut _) }.block_signals(held);
+            let header = slot.header();
+            if entered.was_busy() || header.is_in_kernel() {
+                // SAFETY: the siginfo is the kernel's, and the header the calling thread's.
+                unsafe { held::keep(header, arrived.signal, arrived.info) };
+            } else {
+                // SAFETY: as above, and the signal has a handler.
+                let held = unsafe { held::leave_pending(header, arrived.signal, arrived.info) };
+                // SAFETY: the frame's own context.
+                unsafe { Context::from_raw(entered.context as *mut _) }.block_signals(held);
+            }
             return None;
         }
         // Ignored, or deadly: neither runs code of the application's.

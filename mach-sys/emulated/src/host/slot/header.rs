@@ -1,5 +1,6 @@
 //! The record of a thread, at the end of its slot.
 
+use super::held::HeldBack;
 use super::identity::Identity;
 use crate::host::sys::altstack::Stack;
 use crate::host::sys::mask::Mask;
@@ -29,8 +30,8 @@ pub(in crate::host) struct Header {
     pub(in crate::host) depth: AtomicU32,
     /// Context of the fault that a previous handler was entered for last, after the exception was declined.
     pub(in crate::host) declined: Cell<usize>,
-    /// Signals that were held back while the thread was in the kernel: a mask.
-    pub(in crate::host) held: AtomicU64,
+    /// Signals that were sent while the thread was in the kernel or in its fault handler.
+    pub(in crate::host) held_back: HeldBack,
     /// The owner's identity; 0 while the slot is free.
     owner: AtomicU64,
     /// Whether the guards are in place, which they stay.

@@ -1,38 +1,105 @@
 //! Signals of the five that are sent to a thread while it is in the kernel or in its fault handler.
 //!
 //! They are held back until it has left, as on XNU while a thread is in the kernel: a handler that ran on top might fault, make a
-//! kernel call or jump out, and would find the kernel's lock held, or leave an exception's delivery half done. The signal is raised
-//! again, with its own siginfo, and blocked in the interrupted code, which puts another mask in force when it leaves.
+//! kernel call or jump out, and would find the kernel's lock held, or leave an exception's delivery half done. The signal is kept in the
+//! thread's record, once as a pending one would be, and raised again with its own siginfo when the thread leaves. It is not left
+//! blocked and pending meanwhile: a probed copy of bad memory would kill.
 #![allow(unsafe_code)]
 
 use super::header::Header;
-use crate::host::sys::mask::{self, How, Mask, SYNCHRONOUS_MASK};
+use crate::host::sys::mask::{self, How, Mask, SYNCHRONOUS, SYNCHRONOUS_MASK};
 use crate::host::sys::thread::{gettid, queue_signal};
-use core::sync::atomic::{Ordering, compiler_fence};
+use core::cell::Cell;
+use core::sync::atomic::{AtomicU64, Ordering, compiler_fence};
 
-/// Holds a signal back. Returns it as a mask: the interrupted code is to go on with it blocked.
+/// Words of a siginfo that the kernel uses, and of one as it is handed over.
+const USED: usize = 6;
+const WORDS: usize = 16;
+
+/// The signals that are held back. The thread itself and its own signal handlers look here: program order is all that matters.
+#[derive(Debug)]
+#[repr(C)]
+pub(in crate::host) struct HeldBack {
+    /// Those that are kept: a mask.
+    kept: AtomicU64,
+    infos: [Cell<[u64; USED]>; SYNCHRONOUS.len()],
+    /// Those that are pending and blocked in a fault handler that was on its way in or out: a mask.
+    blocked: AtomicU64,
+}
+
+impl HeldBack {
+    fn is_empty(&self) -> bool {
+        compiler_fence(Ordering::SeqCst);
+        self.kept.load(Ordering::Relaxed) == 0
+    }
+
+    /// Raises again what is kept. The five are blocked.
+    fn raise(&self) {
+        let kept = self.kept.swap(0, Ordering::Relaxed);
+        for (signal, info) in SYNCHRONOUS.into_iter().zip(&self.infos) {
+            if kept & mask::bit(signal) != 0 {
+                let mut whole = [0_u64; WORDS];
+                whole[..USED].copy_from_slice(&info.get());
+                // SAFETY: the kernel's siginfo, with zeroes behind what it uses; the signal had a handler, and comes through the
+                // entry again.
+                unsafe { queue_signal(gettid(), signal, whole.as_ptr() as usize) };
+            }
+        }
+    }
+}
+
+/// Holds a signal back until the thread has left the kernel, or the fault handler that was interrupted.
 ///
 /// # Safety
-/// `info` is the address of the kernel's siginfo, the header is the calling thread's, and the signal has a handler.
-pub(in crate::host) unsafe fn hold_back(header: &Header, signal: i32, info: usize) -> Mask {
+/// `info` is the address of the kernel's siginfo; the header is the calling thread's.
+pub(in crate::host) unsafe fn keep(header: &Header, signal: i32, info: usize) {
+    let held = &header.held_back;
     let bit = mask::bit(signal);
+    if let (Some(place), true) = (mask::index(signal), held.kept.load(Ordering::Relaxed) & bit == 0) {
+        // SAFETY: the caller's promise: a siginfo has that many words.
+        held.infos[place].set(unsafe { (info as *const [u64; USED]).read_unaligned() });
+        compiler_fence(Ordering::SeqCst);
+        held.kept.fetch_or(bit, Ordering::Relaxed);
+    }
+}
+
+/// Holds a signal back in a fault handler that is on its way in or out, and may not look at what is kept any more. Returns the signal as a
+/// mask: the interrupted code is to go on with it blocked.
+///
+/// # Safety
+/// As [`keep`], and the signal has a handler.
+pub(in crate::host) unsafe fn leave_pending(header: &Header, signal: i32, info: usize) -> Mask {
     // Blocked before it is raised: it must not arrive here, and no other on top of this.
     mask::change(How::Block, SYNCHRONOUS_MASK);
     // SAFETY: the caller's promise; the signal comes through the entry again.
     unsafe { queue_signal(gettid(), signal, info) };
-    if header.depth.load(Ordering::Relaxed) != 0 {
-        let held = header.held.load(Ordering::Relaxed);
-        header.held.store(held | bit, Ordering::Relaxed);
-    }
+    let bit = mask::bit(signal);
+    header.held_back.blocked.fetch_or(bit, Ordering::Relaxed);
     bit
 }
 
-/// Takes what was held back in the kernel, which the calling thread has left: signals that are to be unblocked.
-pub(super) fn take(header: &Header) -> Mask {
-    let held = header.held.load(Ordering::Relaxed);
-    if held != 0 {
-        header.held.store(0, Ordering::Relaxed);
-        compiler_fence(Ordering::SeqCst);
+/// A fault handler has begun, and is marked as such: what was left pending on its way in arrives now, to be kept.
+pub(in crate::host) fn begin_to_keep(header: &Header) {
+    let blocked = &header.held_back.blocked;
+    if blocked.load(Ordering::Relaxed) != 0 {
+        mask::change(How::Unblock, blocked.swap(0, Ordering::Relaxed));
     }
-    held
+}
+
+/// A fault handler is about to leave, and not marked as such any more: what is kept arrives when it has left. Leaves the five blocked if
+/// there is something.
+pub(in crate::host) fn raise_at_return(header: &Header) {
+    if !header.is_in_kernel() && !header.held_back.is_empty() {
+        mask::change(How::Block, SYNCHRONOUS_MASK);
+        header.held_back.raise();
+    }
+}
+
+/// The calling thread has left the kernel: what is kept arrives.
+pub(super) fn raise_now(header: &Header) {
+    if !header.held_back.is_empty() {
+        let before = mask::change(How::Block, SYNCHRONOUS_MASK);
+        header.held_back.raise();
+        mask::change(How::Set, before);
+    }
 }

@@ -87,21 +87,19 @@ impl InKernel {
 
 impl Drop for InKernel {
     fn drop(&mut self) {
-        let mut held = 0;
+        let mut left = None;
         if let Some(header) = self.header {
             compiler_fence(Ordering::SeqCst);
             let depth = header.depth.load(Ordering::Relaxed).wrapping_sub(1);
             header.depth.store(depth, Ordering::Relaxed);
             compiler_fence(Ordering::SeqCst);
-            if depth == 0 {
-                held = held::take(header);
-            }
+            left = (depth == 0).then_some(header);
         }
-        // What was held back arrives here. If it came right after the depth was raised, the mask of before has it blocked.
         if let Some(before) = self.before {
-            mask::change(How::Set, before & !held);
-        } else if held != 0 {
-            mask::change(How::Unblock, held);
+            mask::change(How::Set, before);
+        }
+        if let Some(header) = left {
+            held::raise_now(header);
         }
     }
 }

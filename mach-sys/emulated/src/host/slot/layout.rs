@@ -23,7 +23,7 @@ const PRIVATE_SIZE: usize = 64 * 1024;
 /// Bytes of the copy area and the header: the largest frames that were seen have 12 KiB.
 const COPY_AND_HEADER: usize = 16 * 1024;
 /// Bytes of the header.
-pub(in crate::host) const HEADER_SIZE: usize = 256;
+pub(in crate::host) const HEADER_SIZE: usize = 512;
 
 /// Offsets in a slot, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -35,6 +35,17 @@ pub(in crate::host) const ALL_MASK: Mask = !bit(SETXID);
 /// All signals but the five of [`SYNCHRONOUS`] and that one.
 pub(in crate::host) const ASYNCHRONOUS_MASK: Mask = ALL_MASK & !SYNCHRONOUS_MASK;
 
+/// What the fault handler has blocked from its first instruction on. Never the two signals that a probed copy raises, nor that of a
+/// step. No other code has all of these blocked, with one of the others unblocked: the first contain a signal that the C library keeps to
+/// itself, and a server's thread takes the last two.
+///
+/// Without the two signals that cannot be blocked: the kernel leaves them out of a frame's mask.
+pub(in crate::host) const HANDLER_MASK: Mask = ASYNCHRONOUS_MASK
+    & !bit(libc::SIGKILL)
+    & !bit(libc::SIGSTOP)
+    | bit(libc::SIGILL)
+    | bit(libc::SIGFPE);
+
 /// Returns the place of a signal in [`SYNCHRONOUS`], if it is one of them.
 pub(in crate::host) fn index(signal: i32) -> Option<usize> {
     SYNCHRONOUS.iter().position(|known| *known == signal)

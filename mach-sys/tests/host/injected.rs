@@ -1,0 +1,214 @@
+//! A signal of the five that is sent to a thread at a certain instruction of its way into the fault handler: a parent process steps the
+//! thread there.
+
+use crate::faults;
+use crate::server::Server;
+use crate::support::{OwnStack, install, isolated, on_raw_thread};
+use mach_sys::rights::ThreadRight;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+unsafe extern "C" {
+    /// Where the entry has changed stacks, and has not registered the new one.
+    fn mach_sys_fault_between();
+}
+
+static SENT: AtomicUsize = AtomicUsize::new(0);
+static REPAIRED: AtomicUsize = AtomicUsize::new(0);
+
+/// Faults itself when it is entered for a sent signal. A fault that comes here was declined.
+extern "C" fn previous(_: i32, info: *const libc::siginfo_t, uc: *mut libc::ucontext_t) {
+    // SAFETY: the kernel's siginfo and context.
+    unsafe {
+        if (*info).si_code > 0 {
+            REPAIRED.fetch_add(1, Ordering::SeqCst);
+            (*uc).uc_mcontext.gregs[libc::REG_RIP as usize] += 2;
+            return;
+        }
+    }
+    SENT.fetch_add(1, Ordering::SeqCst);
+    undefined();
+}
+
+fn undefined() {
+    // SAFETY: whoever handles the fault skips the instruction.
+    unsafe { core::arch::asm!("ud2") };
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stack {
+    Own,
+    Lent,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answered {
+    ByServer,
+    /// By the handler of before, which may be interrupted by itself.
+    Declined,
+}
+
+/// Where the signal is sent.
+#[derive(Clone, Copy, Debug)]
+enum At {
+    /// After so many instructions.
+    Step(usize),
+    Address(usize),
+}
+
+const DONE: i32 = 0;
+const WRONG: i32 = 2;
+
+/// The life of the child: returns its exit status.
+fn fault_twice(stack: Stack, answered: Answered, tell: i32) -> i32 {
+    for signal in [libc::SIGSEGV, libc::SIGILL, libc::SIGTRAP] {
+        let flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+        install(signal, previous as *const (), flags, &[]);
+    }
+    mach_sys::emulated::start().expect("started");
+    let served = (answered == Answered::ByServer).then(|| {
+        let server = Server::start(0_usize, |served, fault, state| {
+            faults::skip(fault.exception, state);
+            *served += 1;
+            true
+        });
+        server.route_task();
+        server
+    });
+    on_raw_thread(move || {
+        let _thread = ThreadRight::current().expect("the own thread");
+        let _own = (stack == Stack::Own).then(|| OwnStack::register(0));
+        // SAFETY: the parent traces this thread, and is told which.
+        unsafe {
+            let tid = libc::gettid();
+            libc::write(tell, (&raw const tid).cast(), size_of::<i32>());
+            libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0);
+            libc::syscall(libc::SYS_tgkill, libc::getpid(), tid, libc::SIGSTOP);
+        }
+        undefined();
+        undefined();
+    });
+    let sent = SENT.load(Ordering::SeqCst);
+    let expected = 2 + sent;
+    let answers = served.map_or_else(|| REPAIRED.load(Ordering::SeqCst), Server::stop);
+    if sent == 1 && answers == expected {
+        DONE
+    } else {
+        WRONG
+    }
+}
+
+fn wait(tid: i32) -> i32 {
+    let mut status = 0;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    // A thread can be waited for once it is traced.
+    // SAFETY: the result goes to a local variable.
+    while unsafe { libc::waitpid(tid, &mut status, libc::__WALL) } != tid {
+        assert!(Instant::now() < deadline, "{tid} is not traced");
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    status
+}
+
+/// The flag that a step sets.
+const STEP: u64 = 0x100;
+
+fn registers(tid: i32) -> libc::user_regs_struct {
+    // SAFETY: zeroes are valid registers, which go to a local variable; the thread is stopped.
+    unsafe {
+        let mut registers = core::mem::zeroed();
+        libc::ptrace(libc::PTRACE_GETREGS, tid, 0_usize, &mut registers);
+        registers
+    }
+}
+
+/// Executes one instruction of a stopped thread, which does not see the flag in what it pushes.
+fn step(tid: i32, signal: i32) -> i32 {
+    const PUSHFQ: i64 = 0x9c;
+    let before = registers(tid);
+    // SAFETY: the thread is stopped; the address is that of its next instruction, or of what that one pushed.
+    unsafe {
+        let code = libc::ptrace(libc::PTRACE_PEEKTEXT, tid, before.rip as usize, 0_usize);
+        libc::ptrace(libc::PTRACE_SINGLESTEP, tid, 0_usize, signal as usize);
+        let status = wait(tid);
+        if code & 0xff == PUSHFQ && signal == 0 && libc::WIFSTOPPED(status) {
+            let at = before.rsp as usize - 8;
+            let pushed = libc::ptrace(libc::PTRACE_PEEKDATA, tid, at, 0_usize) as u64;
+            libc::ptrace(libc::PTRACE_POKEDATA, tid, at, (pushed & !STEP) as usize);
+        }
+        status
+    }
+}
+
+/// Lets a child fault, and sends its thread a signal. Returns the child's status.
+fn send(signal: i32, stack: Stack, answered: Answered, at: At) -> i32 {
+    let mut pipe = [0; 2];
+    // SAFETY: a child with one thread, which leaves by `_exit`; the thread that is traced is its own.
+    unsafe {
+        assert_eq!(libc::pipe(pipe.as_mut_ptr()), 0);
+        let child = libc::fork();
+        if child == 0 {
+            libc::alarm(20);
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            libc::_exit(fault_twice(stack, answered, pipe[1]));
+        }
+        libc::close(pipe[1]);
+        let mut tid = 0_i32;
+        let length = libc::read(pipe[0], (&raw mut tid).cast(), size_of::<i32>());
+        assert_eq!(length, 4);
+        libc::close(pipe[0]);
+        let mut status = wait(tid);
+        let (mut steps, mut passed) = (0, 0);
+        while libc::WIFSTOPPED(status) {
+            let there = match at {
+                At::Step(wanted) => steps == wanted,
+                At::Address(wanted) => registers(tid).rip as usize == wanted,
+            };
+            if there {
+                break;
+            }
+            status = step(tid, passed);
+            steps += 1;
+            passed = match libc::WSTOPSIG(status) {
+                libc::SIGTRAP => 0,
+                signal => signal,
+            };
+        }
+        assert!(libc::WIFSTOPPED(status), "{at:?} is not on the way");
+        let mut registers = registers(tid);
+        registers.eflags &= !STEP;
+        libc::ptrace(libc::PTRACE_SETREGS, tid, 0_usize, &raw const registers);
+        libc::syscall(libc::SYS_tgkill, child, tid, signal);
+        while libc::WIFSTOPPED(status) {
+            libc::ptrace(libc::PTRACE_CONT, tid, 0_usize, passed as usize);
+            status = wait(tid);
+            passed = libc::WSTOPSIG(status);
+        }
+        wait(child)
+    }
+}
+
+isolated! {
+    fn a_signal_sent_between_the_change_of_stacks_and_the_registration_of_the_new_one_harms_no_frame() {
+        let at = At::Address(mach_sys_fault_between as *const () as usize);
+        for answered in [Answered::ByServer, Answered::Declined] {
+            for signal in [libc::SIGSEGV, libc::SIGTRAP] {
+                assert_eq!(send(signal, Stack::Own, answered, at), 0, "{signal} {answered:?}");
+            }
+        }
+    }
+}
+
+isolated! {
+    /// Its handler faults as the interrupted code did. It runs when the thread has left the fault handler.
+    fn r24_a_signal_sent_on_the_way_into_the_fault_handler_may_fault_in_its_handler() {
+        for stack in [Stack::Lent, Stack::Own] {
+            for answered in [Answered::ByServer, Answered::Declined] {
+                for step in (3..120).step_by(3) {
+                    let outcome = send(libc::SIGTRAP, stack, answered, At::Step(step));
+                    assert_eq!(outcome, 0, "{stack:?} {answered:?} after {step} steps");
+                }
+            }
+        }
+    }
+}
