@@ -58,11 +58,16 @@ fn once_in(counted_in: &AtomicU32, process: u32, forget: impl FnOnce()) {
             times += 1;
             continue;
         }
+        // Where nothing was counted before, nothing is to be forgotten, and a signal handler on top of this waits for nothing.
+        let next = if seen == 0 { process } else { under_way };
         let (acquire, relaxed) = (Ordering::Acquire, Ordering::Relaxed);
         if counted_in
-            .compare_exchange(seen, under_way, acquire, relaxed)
+            .compare_exchange(seen, next, acquire, relaxed)
             .is_ok()
         {
+            if seen == 0 {
+                return;
+            }
             break;
         }
     }
@@ -301,8 +306,8 @@ mod tests {
     fn the_first_thread_of_a_process_forgets_and_the_others_wait_for_it() {
         const THREADS: usize = 4;
         let process = 77;
-        // None before, a parent, and a parent in the middle.
-        for before in [0, 50, 50 | FORGETTING] {
+        // A parent, and a parent in the middle.
+        for before in [50, 50 | FORGETTING] {
             let counted_in = AtomicU32::new(before);
             let (begun, over) = (AtomicU32::new(0), AtomicU32::new(0));
             let barrier = Barrier::new(THREADS);
@@ -323,6 +328,15 @@ mod tests {
             once_in(&counted_in, process, || {
                 panic!("{before:#x}: a second time")
             });
+        }
+    }
+
+    #[test]
+    fn where_nothing_was_counted_nothing_is_forgotten_and_no_thread_waits() {
+        let counted_in = AtomicU32::new(0);
+        for _ in 0..2 {
+            once_in(&counted_in, 77, || panic!("nothing is to be forgotten"));
+            assert_eq!(counted_in.load(Ordering::Relaxed), 77);
         }
     }
 
