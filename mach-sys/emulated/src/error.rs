@@ -24,6 +24,17 @@ pub enum StartError {
     /// As many threads are known as [`Config::threads`](crate::Config::threads) allows, and the calling thread is none of them.
     #[error("the emulated kernel knows as many threads as it is configured for")]
     Threads,
+    /// A signal handler interrupted the start on the same thread, and made a kernel call. The start goes on when the handler returns.
+    #[error(
+        "the emulated kernel is being started by the code that this signal handler interrupted"
+    )]
+    Starting,
+    /// A signal handler made the first kernel call on an alternate signal stack with too little room for the start: 64 KiB are enough,
+    /// and 192 KiB without optimization.
+    #[error(
+        "the emulated kernel cannot be started on an alternate signal stack with so little room"
+    )]
+    SmallStack,
 }
 
 impl StartError {
@@ -36,6 +47,8 @@ impl StartError {
             Self::Full => 0x2002,
             Self::Forked => 0x2003,
             Self::Threads => 0x2004,
+            Self::Starting => 0x2005,
+            Self::SmallStack => 0x2006,
         }
     }
 }
@@ -106,13 +119,15 @@ mod tests {
         }
     }
 
-    fn all() -> [(StartError, u32); 8] {
+    fn all() -> [(StartError, u32); 10] {
         [
             (no_memory().into(), 0x2001),
             (HostError::from(no_memory()).into(), 0x2001),
             (StartError::Full, 0x2002),
             (StartError::Forked, 0x2003),
             (StartError::Threads, 0x2004),
+            (StartError::Starting, 0x2005),
+            (StartError::SmallStack, 0x2006),
             (HostError::Handler(refused()).into(), 0x2101),
             (HostError::Hook(refused()).into(), 0x2102),
             (HostError::Watcher(refused()).into(), 0x2103),

@@ -48,7 +48,10 @@ static PROCESS: OnceLock<Result<Process, StartError>> = OnceLock::new();
 /// - [`StartError::Forked`]: this process is the child of one in which the kernel was started, whether it shares that one's memory
 ///   (`vfork`) or not (`fork`).
 ///
-/// After each of these every later kernel call fails with `KERN_RESOURCE_SHORTAGE`.
+/// After each of these every later kernel call fails with `KERN_RESOURCE_SHORTAGE`. In a signal handler there are two more, after which a
+/// later call may succeed:
+/// - [`StartError::Starting`]: the handler interrupted the start on the same thread.
+/// - [`StartError::SmallStack`]: it would be the start, on an alternate signal stack with too little room.
 pub fn start() -> Result<(), &'static StartError> {
     start_with(Config::default())
 }
@@ -91,10 +94,24 @@ fn set_up(config: Config) -> Result<&'static Process, &'static StartError> {
 
 #[cold]
 fn set_up_now(config: Config) -> Result<&'static Process, &'static StartError> {
-    // A signal handler that makes a kernel call would wait for the call that it interrupted, for ever.
+    // A signal handler that makes a kernel call would wait for the call that it interrupted, for ever. The five are not blocked: a
+    // blocked one kills.
     let _inside = host::InKernel::enter();
+    let Some(_starting) = host::Starting::begin() else {
+        return Err(&StartError::Starting);
+    };
+    if host::alternate_stack_room().is_some_and(|room| room < STACK) {
+        return Err(&StartError::SmallStack);
+    }
     PROCESS.get_or_init(|| Process::new(config)).as_ref()
 }
+
+/// Bytes of stack that the start takes, and more: 36 KiB and 126 KiB were seen.
+const STACK: usize = if cfg!(debug_assertions) {
+    192 * 1024
+} else {
+    64 * 1024
+};
 
 /// The process's kernel, if it was set up. For the fault handler and the watching thread.
 fn running() -> Option<&'static Process> {

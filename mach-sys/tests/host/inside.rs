@@ -360,3 +360,33 @@ isolated! {
         assert_eq!(WRONG.load(Ordering::SeqCst), 0);
     }
 }
+
+static REFUSED: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn start_here(_: i32) {
+    let started = mach_sys::emulated::start();
+    if matches!(started, Err(mach_sys::emulated::StartError::SmallStack)) {
+        REFUSED.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+isolated! {
+    fn a_start_in_a_signal_handler_with_a_small_stack_is_refused_and_a_later_one_succeeds() {
+        install(libc::SIGUSR1, start_here as *const (), libc::SA_ONSTACK, &[]);
+        // What Rust's runtime registers.
+        let mut memory = vec![0_u8; 32 * 1024];
+        let stack = libc::stack_t {
+            ss_sp: memory.as_mut_ptr().cast(),
+            ss_flags: 0,
+            ss_size: memory.len(),
+        };
+        // SAFETY: the memory lives until the process ends; the signal has a handler.
+        unsafe {
+            libc::sigaltstack(&stack, core::ptr::null_mut());
+            libc::raise(libc::SIGUSR1);
+        }
+        assert_eq!(REFUSED.load(Ordering::SeqCst), 1);
+        mach_sys::emulated::start().expect("started");
+        std::mem::forget(memory);
+    }
+}

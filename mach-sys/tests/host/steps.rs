@@ -218,4 +218,33 @@ mod x86_64 {
             }
         }
     }
+
+    static REFUSED: AtomicUsize = AtomicUsize::new(0);
+
+    /// Makes two kernel calls in the middle of the start, and ends the stepping: the C library starts threads with all signals blocked.
+    extern "C" fn call_twice(_: i32, _: *const libc::siginfo_t, uc: *mut libc::ucontext_t) {
+        if STEPS.fetch_add(1, Ordering::SeqCst) == 3000 {
+            // SAFETY: the kernel's context.
+            unsafe { (*uc).uc_mcontext.gregs[libc::REG_EFL as usize] &= !0x100 };
+            for _ in 0..2 {
+                let refused = ThreadRight::current().is_err();
+                REFUSED.fetch_add(usize::from(refused), Ordering::SeqCst);
+            }
+        }
+    }
+
+    isolated! {
+        /// The five are not blocked while the emulation is started.
+        fn a_handler_that_interrupts_the_start_on_the_same_thread_gets_an_error_and_does_not_wait() {
+            let flags = libc::SA_SIGINFO;
+            install(libc::SIGTRAP, call_twice as *const (), flags, &[]);
+            // SAFETY: the flag is cleared by the handler; the stack below is not used by anything.
+            unsafe {
+                core::arch::asm!("pushfq", "or dword ptr [rsp], 0x100", "popfq");
+            }
+            mach_sys::emulated::start().expect("started");
+            assert_eq!(REFUSED.load(Ordering::SeqCst), 2);
+            let _thread = ThreadRight::current().expect("the own thread");
+        }
+    }
 }

@@ -22,10 +22,11 @@ pub(crate) mod start;
 mod sys;
 pub(crate) mod threads;
 
-pub(crate) use slot::inside::{InKernel, block_for_good, is_child, unblock};
+pub(crate) use slot::inside::{InKernel, Starting, block_for_good, is_child, unblock};
 pub(crate) use slot::origin::process_id;
 pub use slot::layout::LENT_STACK_SIZE;
 pub(crate) use slot::region::{SlotId, exhausted};
+pub(crate) use sys::altstack::room as alternate_stack_room;
 pub(crate) use sys::credentials::user_and_group;
 pub(crate) use sys::thread::gettid;
 pub(crate) use sys::{copy, cpu, futex, pages, reservation, stack};

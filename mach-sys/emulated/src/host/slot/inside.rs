@@ -24,11 +24,19 @@ struct This {
     blocked_for_good: Cell<bool>,
     /// Whether it ever had: a server's thread.
     serves: Cell<bool>,
+    /// Whether it starts the emulation, or waits for another thread that does.
+    starting: Cell<bool>,
 }
 
 thread_local! {
     static THIS: This = const {
-        This { word: Cell::new(0), slot: Cell::new(0), blocked_for_good: Cell::new(false), serves: Cell::new(false) }
+        This {
+            word: Cell::new(0),
+            slot: Cell::new(0),
+            blocked_for_good: Cell::new(false),
+            serves: Cell::new(false),
+            starting: Cell::new(false),
+        }
     };
 }
 
@@ -129,4 +137,23 @@ pub(crate) fn unblock(outer: Mask) {
     // Cleared first: from the first signal that arrives on, each call must block them itself.
     THIS.with(|this| this.blocked_for_good.set(false));
     mask::change(How::Set, outer);
+}
+
+/// The calling thread starts the emulation until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Starting(());
+
+impl Starting {
+    /// `None` if the thread does already: a signal handler interrupted the start.
+    pub(crate) fn begin() -> Option<Self> {
+        let is_first = THIS.with(|this| !this.starting.replace(true));
+        // Only the first ends it when it is dropped.
+        is_first.then(|| Self(()))
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        THIS.with(|this| this.starting.set(false));
+    }
 }

@@ -62,6 +62,14 @@ pub(in crate::host) unsafe fn register(stack: &Stack) -> Result<(), i32> {
     }
 }
 
+/// Returns how many bytes the calling thread has left on its alternate signal stack; `None` if it does not run on it.
+pub(crate) fn room() -> Option<usize> {
+    const SS_ONSTACK: i32 = 1;
+    let stack = registered();
+    let here = core::ptr::from_ref(&stack) as usize;
+    (stack.flags & SS_ONSTACK != 0).then(|| here.saturating_sub(stack.base))
+}
+
 /// Returns the alternate signal stack that the calling thread has registered.
 pub(in crate::host) fn registered() -> Stack {
     let mut stack = Stack::default();

@@ -1,6 +1,6 @@
 //! System calls and what is made of them directly: the lowest room, which knows nothing of the emulation.
 
-pub(in crate::host) mod altstack;
+pub(crate) mod altstack;
 pub(in crate::host) mod call;
 pub(in crate::host) mod clock;
 pub(crate) mod copy;
