@@ -42,6 +42,11 @@ fn wait_until_gone(tid: u32) {
 
 /// Runs `body` on a new thread under an identifier that is free.
 fn under_identifier(wanted: u32, body: impl FnOnce() + Send + 'static) {
+    under_identifier_with_stack(8 << 20, wanted, body);
+}
+
+/// The same, with so many bytes of stack.
+fn under_identifier_with_stack(size: usize, wanted: u32, body: impl FnOnce() + Send + 'static) {
     let body = Arc::new(std::sync::Mutex::new(Some(body)));
     let deadline = Instant::now() + Duration::from_secs(20);
     // The host may give the identifier out a moment after it has forgotten the thread.
@@ -49,7 +54,7 @@ fn under_identifier(wanted: u32, body: impl FnOnce() + Send + 'static) {
         choose_next(wanted);
         let body = Arc::clone(&body);
         let (tell, told) = channel();
-        RawThread::spawn(move || {
+        RawThread::spawn_with_stack(size, move || {
             let reused = tid() == wanted;
             if reused {
                 (body.lock().expect("one thread").take().expect("once"))();
@@ -142,6 +147,52 @@ fn a_thread_under_a_dead_ones_identifier_is_another_thread() {
                 succeeds_in_own_namespace(name, &case, || reuse(dead, new, after));
             }
         }
+    }
+}
+
+#[test]
+fn a_dead_threads_word_on_a_stack_that_the_c_library_keeps_makes_no_other_thread_it() {
+    let name = test_name!(
+        a_dead_threads_word_on_a_stack_that_the_c_library_keeps_makes_no_other_thread_it
+    );
+    for case in ["1", "2", "3"] {
+        succeeds_in_own_namespace(name, case, || {
+            let flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+            install(libc::SIGILL, previous as *const (), flags, &[]);
+            let server = Arc::new(Server::start(0_usize, |served, fault, state| {
+                crate::faults::skip(fault.exception, state);
+                *served += 1;
+                true
+            }));
+            let (tell, told) = channel();
+            let route = Arc::clone(&server);
+            RawThread::spawn(move || {
+                route.route_thread();
+                Kind::Undefined.raise();
+                tell.send((tid(), system::thread_id())).expect("heard");
+                drop((tell, route));
+                // No destructor announces its end: it is found out when the watching thread looks at all threads.
+                // SAFETY: ends the calling thread, which owns nothing any more.
+                unsafe { libc::syscall(libc::SYS_exit, 0) };
+            })
+            .join();
+            let (dead, dead_id) = told.recv().expect("a thread");
+            wait_until_gone(dead);
+            // The host tells the starts of threads apart; no watching thread has looked yet.
+            std::thread::sleep(Duration::from_millis(30));
+            let (tell, told) = channel();
+            under_identifier_with_stack(64 << 20, dead, move || {
+                Kind::Undefined.raise();
+                tell.send(system::thread_id()).expect("heard");
+            });
+            assert_eq!(
+                UNIX.load(Ordering::SeqCst),
+                1,
+                "the dead one's handler was asked"
+            );
+            assert_ne!(told.recv().expect("a thread"), dead_id);
+            assert_eq!(Arc::into_inner(server).expect("the last").stop(), 1);
+        });
     }
 }
 

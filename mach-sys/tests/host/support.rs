@@ -159,16 +159,22 @@ extern "C" fn enter(body: *mut libc::c_void) -> *mut libc::c_void {
 
 impl RawThread {
     pub(crate) fn spawn(body: impl FnOnce() + Send + 'static) -> Self {
+        Self::spawn_with_stack(8 << 20, body)
+    }
+
+    /// With so many bytes of stack. The C library uses the stack of a dead thread again if it is large enough.
+    pub(crate) fn spawn_with_stack(size: usize, body: impl FnOnce() + Send + 'static) -> Self {
         let body: Box<Body> = Box::new(Box::new(body));
         let mut thread = 0;
         // SAFETY: the thread takes the box over; everything else is local.
         let error = unsafe {
-            libc::pthread_create(
-                &mut thread,
-                core::ptr::null(),
-                enter,
-                Box::into_raw(body).cast(),
-            )
+            let mut attributes = core::mem::zeroed();
+            libc::pthread_attr_init(&mut attributes);
+            libc::pthread_attr_setstacksize(&mut attributes, size);
+            let error =
+                libc::pthread_create(&mut thread, &attributes, enter, Box::into_raw(body).cast());
+            libc::pthread_attr_destroy(&mut attributes);
+            error
         };
         assert_eq!(error, 0, "a thread");
         Self { thread }

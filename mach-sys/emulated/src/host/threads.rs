@@ -9,7 +9,8 @@ use super::slot::region::{self, Slot, SlotId};
 use super::slot::{origin, watch_word};
 use super::sys::altstack::{self, Stack};
 use super::sys::mask::{self, How, Mask, SYNCHRONOUS_MASK};
-use super::sys::thread::gettid;
+use super::sys::clock;
+use super::sys::thread::{gettid, thread_pointer};
 use core::sync::atomic::Ordering;
 
 /// Every slot is taken: the thread's kernel calls fail, and its faults go to the signal fallback.
@@ -47,6 +48,8 @@ fn claim(slot: Slot) {
     owner::adopt(slot, Caller::Unregistered);
     let header = slot.header();
     let word_at = inside::note(slot.id(), header.owner());
+    header.thread_pointer.set(thread_pointer());
+    header.registered.set(clock::ticks_since_boot());
     header.word_at.store(word_at, Ordering::Release);
     // SAFETY: no arguments.
     let this = unsafe { libc::pthread_self() };

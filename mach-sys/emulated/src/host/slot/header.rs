@@ -44,6 +44,10 @@ pub(in crate::host) struct Header {
     pub(in crate::host) pthread: AtomicU64,
     /// Where the thread has its identity in a thread-local word, once it registered: the C library clears it for the next thread.
     pub(in crate::host) word_at: AtomicUsize,
+    /// The thread's pointer to its thread-local memory, once it registered.
+    pub(in crate::host) thread_pointer: Cell<usize>,
+    /// When it registered, in the host's clock ticks.
+    pub(in crate::host) registered: Cell<u64>,
     /// Of a thread that was only ever seen in a fault: when it started, in the host's clock ticks; 0 if the host does not say.
     pub(in crate::host) started: Cell<u64>,
     /// When that was compared last, in milliseconds of a clock that does not step.

@@ -8,6 +8,7 @@ use super::identity::Identity;
 use super::region::{Slot, SlotId};
 use super::watch_word;
 use crate::host::sys::altstack::Stack;
+use crate::host::sys::thread::thread_pointer;
 use crate::host::sys::{clock, copy, task_stat};
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::sync::OnceLock;
@@ -82,11 +83,14 @@ pub(in crate::host) fn is_certain(slot: Slot) -> bool {
     let header = slot.header();
     let owner = header.owner();
     let word_at = header.word_at.load(Ordering::Acquire);
-    owner == slot.keys().identity(slot.id().index()) && word_at != 0 && holds(word_at, owner)
+    owner == slot.keys().identity(slot.id().index())
+        && word_at != 0
+        && header.thread_pointer.get() == thread_pointer()
+        && holds(word_at, owner)
 }
 
 /// Returns whether the thread-local word at an address holds an identity. The C library clears it when it makes a thread, on a stack
-/// that it kept for example.
+/// that it kept for example; on a stack that it keeps it stays what it was.
 fn holds(word_at: usize, owner: Identity) -> bool {
     let mut word = [0; size_of::<u64>()];
     copy::read(word_at as u64, &mut word).is_ok()
@@ -99,7 +103,12 @@ fn is_caller(header: &Header, owner: Identity, caller: Caller) -> bool {
     match (word_at, caller) {
         // A thread registers once: this record is another's.
         (1.., Caller::Unregistered) => false,
-        (1.., Caller::InFault { .. }) => holds(word_at, owner),
+        // A dead thread's word may still be there: the C library clears it when it makes a thread on that stack, not before.
+        (1.., Caller::InFault { .. }) => {
+            holds(word_at, owner)
+                && (header.thread_pointer.get() == thread_pointer()
+                    || has_started_by(owner.tid(), header.registered.get()))
+        }
         (0, Caller::Unregistered) => started_with(header, owner),
         (0, Caller::InFault { registered }) if header.started.get() == 0 => {
             // The host does not say when threads started. One that left with the lent stack does not come without.
@@ -112,6 +121,11 @@ fn is_caller(header: &Header, owner: Identity, caller: Caller) -> bool {
             recent || started_with(header, owner)
         }
     }
+}
+
+/// Returns whether the thread of an identifier had started at a time: it cannot have registered before.
+fn has_started_by(tid: u32, registered: u64) -> bool {
+    task_stat::read(tid).is_none_or(|stat| stat.start <= registered)
 }
 
 /// Returns whether the thread of an identifier started when the owner of a slot did.

@@ -15,6 +15,36 @@ pub(in crate::host) fn getpid() -> u32 {
     unsafe { call(libc::SYS_getpid, [0; 6]) as u32 }
 }
 
+/// Returns the calling thread's pointer to its thread-local memory, which is not touched. No system call where the processor and the host
+/// let code read the register.
+pub(in crate::host) fn thread_pointer() -> usize {
+    let pointer: usize;
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: reads a register that every thread may read.
+    unsafe {
+        core::arch::asm!("mrs {}, tpidr_el0", out(reg) pointer, options(nomem, nostack));
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        const FSGSBASE: u64 = 1 << 1;
+        const ARCH_GET_FS: usize = 0x1003;
+        // SAFETY: a question about a constant of the process.
+        if unsafe { libc::getauxval(libc::AT_HWCAP2) } & FSGSBASE != 0 {
+            // SAFETY: the host says that the instruction is allowed; it reads a register.
+            unsafe {
+                core::arch::asm!("rdfsbase {}", out(reg) pointer, options(nomem, nostack));
+            }
+        } else {
+            let mut word = 0_usize;
+            let at = core::ptr::from_mut(&mut word) as usize;
+            // SAFETY: the kernel writes one word.
+            unsafe { call(libc::SYS_arch_prctl, [ARCH_GET_FS, at, 0, 0, 0, 0]) };
+            pointer = word;
+        }
+    }
+    pointer
+}
+
 /// Sends a signal to a thread of this process, with a siginfo of the caller's choice.
 ///
 /// # Safety
