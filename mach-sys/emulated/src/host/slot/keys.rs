@@ -1,7 +1,19 @@
 //! The table of keys: from a thread's identifier on the host to its slot, for a thread that is not on its slot.
 //!
 //! A key is a word: the identity of the slot's owner, and a mark. Only a thread itself enters a key for its identifier, so that there
-//! are no duplicates. A key that is no longer used leaves a tombstone, so that other threads' probes go on behind it.
+//! are no duplicates. A key cannot move, as its slot cannot. One that is no longer used leaves a tombstone, so that other threads' probes
+//! go on behind it.
+//!
+//! # Tombstones that no probe needs become empty again
+//! Otherwise there would soon be no empty place, and each new thread would look at all of them. The watching thread alone sweeps, when
+//! it has freed a key: from the empty place that ends the run, which it *changes* (the high half of a word without a key is a version),
+//! leftwards to the one before it. It empties a tombstone that no key behind it was looked up across, and changes the others.
+//! A thread enters a key only at a word that it saw while nothing was swept, by compare-exchange:
+//! - It saw the places before its own as they were at one time: no sweep began or ended since the first of them (`sweeps`).
+//! - A sweep that begins afterwards changes the thread's own place before it looks at those to the left of it. Either that came first, and
+//!   the thread's exchange fails; or the exchange did, and the sweep sees the key.
+//!
+//! A lookup that finds its key waits for nothing. One that finds none, the first of a thread, waits for the end of a sweep.
 //!
 //! # A slot is never freed under a living thread
 //! The watching thread takes the mark away, then asks the host whether the owner's identifier is gone, then frees by compare-exchange.
@@ -10,7 +22,7 @@
 //! and the lookup fails and starts over.
 
 use super::identity::Identity;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Host identifiers have 22 bits at most; these are none.
 const EMPTY: u32 = 0;
@@ -46,12 +58,15 @@ const fn tid_of(word: u64) -> u32 {
 #[derive(Debug)]
 pub(in crate::host) struct Keys {
     words: Box<[AtomicU64]>,
+    /// Counts beginnings and ends of sweeps: odd during one.
+    sweeps: AtomicU32,
 }
 
 impl Keys {
     pub(in crate::host) fn new(count: usize) -> Self {
         Self {
             words: (0..count).map(|_| AtomicU64::new(0)).collect(),
+            sweeps: AtomicU32::new(0),
         }
     }
 
@@ -62,12 +77,12 @@ impl Keys {
     fn load(&self, index: usize) -> u64 {
         self.words
             .get(index)
-            .map_or(0, |word| word.load(Ordering::Acquire))
+            .map_or(0, |word| word.load(Ordering::SeqCst))
     }
 
     fn exchange(&self, index: usize, from: u64, to: u64) -> bool {
         self.words.get(index).is_some_and(|word| {
-            word.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed)
+            word.compare_exchange(from, to, Ordering::SeqCst, Ordering::Relaxed)
                 .is_ok()
         })
     }
@@ -82,6 +97,8 @@ impl Keys {
     fn find(&self, tid: u32) -> Result<usize, Option<(usize, u64)>> {
         let mask = self.words.len().wrapping_sub(1);
         'again: loop {
+            let sweeps = self.sweeps.load(Ordering::SeqCst);
+            let is_swept = || sweeps % 2 != 0 || self.sweeps.load(Ordering::SeqCst) != sweeps;
             let mut free = None;
             let mut index = tid as usize & mask;
             for _ in 0..self.words.len() {
@@ -93,11 +110,19 @@ impl Keys {
                         }
                         continue 'again;
                     }
+                    EMPTY if is_swept() => {
+                        core::hint::spin_loop();
+                        continue 'again;
+                    }
                     EMPTY => return Err(free.or(Some((index, word)))),
                     TOMBSTONE => free = free.or(Some((index, word))),
                     _ => {}
                 }
                 index = index.wrapping_add(1) & mask;
+            }
+            if is_swept() {
+                core::hint::spin_loop();
+                continue 'again;
             }
             return Err(free);
         }
@@ -165,17 +190,80 @@ impl Keys {
         self.exchange(seen.index, seen.word, settling)
     }
 
-    /// Ends what [`begin_to_free`](Self::begin_to_free) began: the key can be claimed again.
+    /// Ends what [`begin_to_free`](Self::begin_to_free) began: the key can be claimed again. For the watching thread alone.
     pub(in crate::host) fn free(&self, seen: Seen) {
         if let Some(word) = self.words.get(seen.index) {
-            word.store(u64::from(TOMBSTONE), Ordering::Release);
+            // With the epoch of the identity: it is never the word that another thread saw earlier.
+            let tombstone = seen.word & !u64::from(u32::MAX) | u64::from(TOMBSTONE);
+            word.store(tombstone, Ordering::Release);
+            self.sweep(seen.index);
+        }
+    }
+
+    /// Empties the tombstones of the run around a place that was just freed, as far as no key needs them.
+    fn sweep(&self, freed: usize) {
+        self.sweeps.fetch_add(1, Ordering::SeqCst);
+        if let Some(end) = self.end_of_run(freed) {
+            self.sweep_left_of(end);
+        }
+        self.sweeps.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Finds and changes the empty place behind one that was freed. Where there is none, in a table that was full, makes that place it, if
+    /// no key needs it.
+    fn end_of_run(&self, freed: usize) -> Option<usize> {
+        let mask = self.words.len().wrapping_sub(1);
+        let mut needed = false;
+        for step in 1..self.words.len() {
+            let index = freed.wrapping_add(step) & mask;
+            match self.change(index, |tid| tid) {
+                EMPTY => return Some(index),
+                TOMBSTONE => {}
+                tid => needed |= index.wrapping_sub(tid as usize) & mask >= step,
+            }
+        }
+        let end = |tid| if needed { tid } else { EMPTY };
+        (self.change(freed, end) == EMPTY).then_some(freed)
+    }
+
+    /// Sweeps from the end of a run to its beginning.
+    fn sweep_left_of(&self, end: usize) {
+        let mask = self.words.len().wrapping_sub(1);
+        // How far to the left a key that was passed was looked up from.
+        let mut farthest = 0;
+        for step in 1..self.words.len() {
+            let index = end.wrapping_sub(step) & mask;
+            let was_empty = tid_of(self.load(index)) == EMPTY;
+            let needed = farthest >= step;
+            match self.change(index, |tid| if needed { tid } else { EMPTY }) {
+                EMPTY if was_empty => return,
+                EMPTY | TOMBSTONE => {}
+                tid => farthest = farthest.max(step + (index.wrapping_sub(tid as usize) & mask)),
+            }
+        }
+    }
+
+    /// Gives a word without a key another version, and for a tombstone what `to` makes of it. Returns what stands in the low half then.
+    fn change(&self, index: usize, to: impl Fn(u32) -> u32) -> u32 {
+        loop {
+            let word = self.load(index);
+            let next = match tid_of(word) {
+                EMPTY => EMPTY,
+                TOMBSTONE => to(TOMBSTONE),
+                tid => return tid,
+            };
+            let version = (word >> 32).wrapping_add(1) << 32;
+            if self.exchange(index, word, version | u64::from(next)) {
+                return next;
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Identity, Keys, Seen};
+    use super::{EMPTY, Identity, Keys, Seen, tid_of};
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     fn seen(keys: &Keys, index: usize) -> Seen {
         let found = keys.taken().find(|seen| seen.index() == index);
@@ -220,5 +308,93 @@ mod tests {
         assert!(!keys.begin_to_free(looked));
         assert_eq!(keys.identity(1), new);
         assert_ne!(old, new);
+    }
+
+    /// How many words a lookup looks at that does not find its key.
+    fn probes(keys: &Keys, tid: u32) -> usize {
+        let count = keys.count();
+        let places = (0..count).map(|step| (tid as usize + step) % count);
+        1 + places
+            .take_while(|index| tid_of(keys.load(*index)) != EMPTY)
+            .count()
+    }
+
+    fn end(keys: &Keys, index: usize) {
+        let seen = keys.unmark(seen(keys, index)).expect("unchanged");
+        assert!(keys.begin_to_free(seen));
+        keys.free(seen);
+    }
+
+    #[test]
+    fn a_new_thread_looks_at_few_words_after_many_lives() {
+        const COUNT: usize = 256;
+        let keys = Keys::new(COUNT);
+        // Some that stay, with identifiers side by side, too.
+        let stay: Vec<(u32, usize)> = [7, 8, 9, 40, 41, 100]
+            .map(|tid| (tid, keys.find_or_claim(tid).expect("a place")))
+            .to_vec();
+        let mut living = std::collections::VecDeque::new();
+        let mut most = 0;
+        for life in 0..100_000_u32 {
+            let tid = 1000 + life;
+            most = most.max(probes(&keys, tid));
+            living.push_back(keys.find_or_claim(tid).expect("a place"));
+            if living.len() > 16 {
+                // Not always the oldest.
+                let which = life as usize * 7 % living.len();
+                end(&keys, living.remove(which).expect("one that lives"));
+            }
+            if life % 5000 == 0 {
+                for (tid, index) in &stay {
+                    assert_eq!(keys.find_only(*tid), Some(*index));
+                }
+            }
+        }
+        assert!(most <= 32, "{most} words");
+        for index in living.into_iter().chain(stay.into_iter().map(|(_, index)| index)) {
+            end(&keys, index);
+        }
+        // The last leave nothing at all.
+        assert!((0..COUNT).all(|index| tid_of(keys.load(index)) == EMPTY));
+    }
+
+    #[test]
+    fn threads_find_their_keys_while_others_are_freed_and_swept() {
+        const THREADS: u32 = 4;
+        let keys = Keys::new(8);
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            // Those that ended. One thread frees, as in a process.
+            let (tell, told) = std::sync::mpsc::channel::<usize>();
+            scope.spawn(|| {
+                for index in told {
+                    end(&keys, index);
+                }
+                over.store(true, Ordering::Relaxed);
+            });
+            for thread in 0..THREADS {
+                let (tell, keys) = (tell.clone(), &keys);
+                scope.spawn(move || {
+                    for life in 0..30_000 {
+                        // All begin to look at two places.
+                        let tid = 64 + thread * 8 + (life % 2) + 1024 * (life % 1000);
+                        let Some(index) = keys.find_or_claim(tid) else {
+                            continue;
+                        };
+                        for _ in 0..3 {
+                            assert_eq!(keys.find_or_claim(tid), Some(index), "life {life}");
+                        }
+                        tell.send(index).expect("it frees");
+                        // The identifier of a thread that ended comes back when the host has forgotten it.
+                        while keys.identity(index).tid() == tid {
+                            std::thread::yield_now();
+                        }
+                    }
+                });
+            }
+            drop(tell);
+        });
+        assert!(over.load(Ordering::Relaxed));
+        assert!((0..keys.count()).all(|index| tid_of(keys.load(index)) == EMPTY));
     }
 }
