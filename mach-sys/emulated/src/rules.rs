@@ -18,7 +18,7 @@ pub(crate) struct Limits {
     pub(crate) members: u32,
     /// Message buffers for all messages.
     pub(crate) messages: u32,
-    /// Message buffers beside those for the kernel's own messages and the replies to them.
+    /// Message buffers beside those for exceptions and the replies to them, and as many for the kernel's other messages.
     pub(crate) reserved_messages: u32,
     pub(crate) threads: u32,
     /// Slots of each name table, of which the first is never used.

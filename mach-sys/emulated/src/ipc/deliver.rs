@@ -70,7 +70,7 @@ fn refuse_call<'k>(ipc: &mut Ipc<'_, 'k>, mut message: Buffer<'k>) {
     if reply.port().is_none() {
         return;
     }
-    let Some(mut answer) = ipc.pool.take_reserved() else {
+    let Some(mut answer) = ipc.pool.take_for_notice() else {
         right::release(ipc, reply);
         return;
     };

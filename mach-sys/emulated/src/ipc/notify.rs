@@ -11,7 +11,7 @@ use mach_wire::mig::MACH_NOTIFY_SEND_ONCE;
 /// which it uses up (C8.8). Without a buffer, or with 65534 messages queued, the notification is lost, and the right comes back.
 pub(super) fn send_once(ipc: &mut Ipc<'_, '_>, port: PortId) -> Result<(), Right> {
     let right = Right::SendOnce(port);
-    let Some(mut message) = ipc.pool.take_reserved() else {
+    let Some(mut message) = ipc.pool.take_for_notice() else {
         return Err(right);
     };
     message.write(&mach_msg_header_t {

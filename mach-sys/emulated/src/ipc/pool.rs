@@ -21,12 +21,13 @@ struct Cell {
 // which 0 is the variant without fields, whatever bytes follow.
 unsafe impl Zeroed for Cell {}
 
-/// The buffers of one emulated kernel: common ones, and some that only the kernel's own messages and the replies to them take, so
-/// that messages which no thread receives stop no exception.
+/// The buffers of one emulated kernel: common ones, some that only exceptions and the replies to them take, and some that only the
+/// kernel's other messages take, so that messages and notifications which no thread receives stop no exception.
 pub(crate) struct Pool {
     cells: Table<Cell>,
     common: FreeList,
     reserve: FreeList,
+    notices: FreeList,
 }
 
 /// The free ones of the cells `first` to `first + length - 1`.
@@ -45,7 +46,7 @@ unsafe impl Sync for Pool {}
 unsafe impl Send for Pool {}
 
 impl Pool {
-    /// Creates a pool of `common` buffers and `reserve` more for the kernel's own messages.
+    /// Creates a pool of `common` buffers, `reserve` more for exceptions, and as many for the kernel's other messages.
     pub(crate) fn new(common: u32, reserve: u32) -> Result<Self, ReserveError> {
         let list = |first, length| FreeList {
             head: AtomicU64::new(0),
@@ -54,9 +55,10 @@ impl Pool {
             length,
         };
         Ok(Self {
-            cells: Table::new(common as usize + reserve as usize)?,
+            cells: Table::new(common as usize + 2 * reserve as usize)?,
             common: list(1, common),
             reserve: list(common + 1, reserve),
+            notices: list(common + reserve + 1, reserve),
         })
     }
 
@@ -65,9 +67,14 @@ impl Pool {
         self.take_from(&self.common)
     }
 
-    /// Takes a buffer for a message of the kernel's or a reply to one: a common one, or one of the reserve.
+    /// Takes a buffer for an exception or a reply to one: a common one, or one of the reserve.
     pub(crate) fn take_reserved(&self) -> Option<Buffer<'_>> {
         self.take().or_else(|| self.take_from(&self.reserve))
+    }
+
+    /// Takes a buffer for another message of the kernel's, a notification for example: a common one, or one of those set aside for them.
+    pub(crate) fn take_for_notice(&self) -> Option<Buffer<'_>> {
+        self.take().or_else(|| self.take_from(&self.notices))
     }
 
     fn take_from(&self, list: &FreeList) -> Option<Buffer<'_>> {
@@ -99,8 +106,10 @@ impl Pool {
     fn give_back(&self, id: u32) {
         let list = if id < self.reserve.first {
             &self.common
-        } else {
+        } else if id < self.notices.first {
             &self.reserve
+        } else {
+            &self.notices
         };
         let mut head = list.head.load(Ordering::Acquire);
         loop {

@@ -234,7 +234,8 @@ fn bare_header<'k>(
     };
     deliver_destination(ipc, message.destination.take());
     right::destroy_message(ipc, message);
-    let mut bare = ipc.pool.take_reserved()?;
+    let pool = ipc.pool;
+    let mut bare = pool.take_reserved().or_else(|| pool.take_for_notice())?;
     bare.write(&header);
     bare.put_trailer(&trailer);
     Some(bare)

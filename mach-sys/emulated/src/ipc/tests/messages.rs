@@ -381,6 +381,10 @@ fn a5_1_messages_that_nothing_receives_leave_room_for_the_kernels_and_their_repl
     let refused = Message::to(fresh, Disposition::MAKE_SEND, 1);
     assert_eq!(world.send(&refused), Err(KernReturn::SEND_NO_BUFFER));
     assert_eq!(world.refs(fresh, PortRight::SEND), Ok(0), "nothing was taken");
+    // Notifications that nothing receives take all that they can have.
+    let take = || world.kernel.pool().take_for_notice();
+    let notices: Vec<_> = core::iter::from_fn(take).collect();
+    assert_eq!(notices.len(), limits.reserved_messages as usize);
     // More requests, one after the other, than the reserve has buffers.
     for round in 0..2 * limits.reserved_messages {
         world.ipc(|ipc| {
@@ -401,5 +405,6 @@ fn a5_1_messages_that_nothing_receives_leave_room_for_the_kernels_and_their_repl
         let reply = reply.expect("a reply");
         assert_eq!(reply.header().msgh_id, 2505, "{round}");
     }
+    drop(notices);
     super::walk::assert_counts(&world, "after the replies");
 }
