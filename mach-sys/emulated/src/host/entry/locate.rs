@@ -108,7 +108,8 @@ pub(super) extern "C" fn locate(sp: usize, interrupted: usize, frame: usize) -> 
             return Place::stay(slot);
         }
         // A child that shares the memory runs on its parent's alternate stack, too.
-        if slot.header().owner().tid() != gettid() {
+        let tid = gettid();
+        if slot.header().owner().tid() != tid || origin::is_namesake(tid) {
             return Place::NOWHERE;
         }
         return match interrupted.wrapping_sub(slot.address()) < slot.layout().size {
@@ -122,7 +123,7 @@ pub(super) extern "C" fn locate(sp: usize, interrupted: usize, frame: usize) -> 
     let tid = gettid();
     let slot_of = |index| region::from_index(index).and_then(Slot::of);
     if let Some(slot) = keys.find_only(tid).and_then(slot_of) {
-        if owner::is_certain(slot) {
+        if owner::is_certain(slot) && !origin::is_namesake(tid) {
             return Place::move_to(slot, KNOWN, frame);
         }
     }

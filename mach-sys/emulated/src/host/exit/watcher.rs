@@ -2,6 +2,7 @@
 
 use crate::host::slot::identity::Identity;
 use crate::host::slot::keys::{Keys, Seen};
+use crate::host::slot::origin;
 use crate::host::slot::owner;
 use crate::host::slot::region::{self, Slot};
 use crate::host::slot::watch_word;
@@ -32,6 +33,7 @@ pub(in crate::host) fn wait_until_it_watches() {
 /// too, as this thread has no fault that could be served.
 pub(in crate::host) fn watch() -> ! {
     mask::change(How::Block, ALL_MASK);
+    origin::note_watching_thread();
     WATCHING.store(1, Ordering::Release);
     futex::wake(&WATCHING, u32::MAX);
     let word = watch_word::word();

@@ -8,7 +8,7 @@
 use crate::error::ReserveError;
 use crate::host::sys::call::{call, page_size};
 use crate::host::sys::reservation::Reservation;
-use crate::host::sys::thread::getpid;
+use crate::host::sys::thread::{exists, getpid, gettid};
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::sync::OnceLock;
 
@@ -69,9 +69,33 @@ pub(in crate::host) fn is_copy() -> bool {
 }
 
 /// Returns whether this process is a child of the one that the emulation was started in, whether it shares its memory or not. One
-/// system call. `false` where the emulation was not started.
+/// system call, two in the first process of a PID namespace. `false` where the emulation was not started.
 pub(in crate::host) fn is_child() -> bool {
-    is_copy() || process().is_some_and(|process| process != getpid())
+    is_copy() || process().is_some_and(|process| process != getpid() || is_namesake(process))
+}
+
+/// The first process of each PID namespace has this identifier, and so has its first thread.
+const FIRST: u32 = 1;
+
+/// The emulation's own thread, once there is one; 0 before.
+static WATCHING: AtomicU32 = AtomicU32::new(0);
+
+/// Notes that the calling thread is the emulation's own.
+pub(in crate::host) fn note_watching_thread() {
+    WATCHING.store(gettid(), Ordering::Release);
+}
+
+/// Returns whether a process or thread with that identifier, which the emulation's process or its first thread has, too, is another one:
+/// the first of a PID namespace of its own, which may share the memory. It has no thread of the emulation's. One system call for the
+/// first, none for all others.
+pub(in crate::host) fn is_namesake(identifier: u32) -> bool {
+    if identifier != FIRST || process() != Some(FIRST) {
+        return false;
+    }
+    match WATCHING.load(Ordering::Acquire) {
+        0 => false,
+        watching => !exists(watching),
+    }
 }
 
 /// A bit of the number of a process that is a child with memory of its own. No Linux has process identifiers that large.
