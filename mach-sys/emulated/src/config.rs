@@ -11,7 +11,9 @@
 pub struct Config {
     /// How many threads can be known at a time, rounded up to a power of two and at least 1. The default is 2048. Each takes 256 KiB
     /// of address space (512 KiB where pages have 64 KiB), and memory for the pages that it touches of it: two or three as a rule.
-    /// When all are taken, the kernel calls of another thread fail with `KERN_RESOURCE_SHORTAGE`, and its faults go to the previous
+    /// Each also takes up to four of the process's memory mappings, of which Linux allows 65 530 by default (`vm.max_map_count`), beside
+    /// those of the threads' own stacks. Where it allows no more, a thread goes without the guard pages of its slot, and nothing else
+    /// changes. When all are taken, the kernel calls of another thread fail with `KERN_RESOURCE_SHORTAGE`, and its faults go to the previous
     /// signal handler.
     pub threads: u32,
     /// Whether the trap number and error code in the host's signal frames are valid. Some sandboxes leave them 0; there the

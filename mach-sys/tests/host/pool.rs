@@ -233,3 +233,60 @@ isolated! {
         assert_eq!(seen[1].codes[0], 10, "the file ends before the page");
     }
 }
+
+/// Uses up the memory mappings that the host allows a process. `None` where there are too many to use them up here.
+fn use_up_mappings() -> Option<()> {
+    const MOST: usize = 200_000;
+    let page = mach_sys::kernel::system::page_size();
+    let allowed = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok()?;
+    let allowed: usize = allowed.trim().parse().ok()?;
+    if allowed > MOST {
+        return None;
+    }
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping, of which every other page gets another protection; nothing is kept in it.
+    unsafe {
+        let size = (allowed + 2) * page;
+        let base = libc::mmap(core::ptr::null_mut(), size, libc::PROT_NONE, flags, -1, 0);
+        assert_ne!(base, libc::MAP_FAILED);
+        for index in (1..allowed).step_by(2) {
+            if libc::mprotect(base.byte_add(index * page), page, libc::PROT_READ) != 0 {
+                return Some(());
+            }
+        }
+    }
+    None
+}
+
+isolated! {
+    fn threads_are_known_and_served_though_the_host_allows_no_more_mappings() {
+        const THREADS: usize = 8;
+        start(16);
+        let server = server();
+        let barrier = Arc::new(Barrier::new(THREADS + 1));
+        let used_up = Arc::new(AtomicUsize::new(0));
+        let threads: Vec<RawThread> = (0..THREADS)
+            .map(|_| {
+                let (barrier, used_up) = (Arc::clone(&barrier), Arc::clone(&used_up));
+                RawThread::spawn(move || {
+                    barrier.wait();
+                    barrier.wait();
+                    if used_up.load(Ordering::SeqCst) == 1 {
+                        let _thread = ThreadRight::current().expect("a place");
+                        Kind::Undefined.raise();
+                    }
+                })
+            })
+            .collect();
+        // Each has begun, and needs no new memory.
+        barrier.wait();
+        let is_used_up = use_up_mappings().is_some();
+        used_up.store(usize::from(is_used_up), Ordering::SeqCst);
+        barrier.wait();
+        threads.into_iter().for_each(RawThread::join);
+        match is_used_up {
+            true => assert_eq!(server.stop(), THREADS),
+            false => println!("skipped: this host allows too many mappings"),
+        }
+    }
+}
