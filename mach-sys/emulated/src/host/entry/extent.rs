@@ -1,5 +1,15 @@
 //! The extent of a signal frame.
 
+#[cfg(target_arch = "aarch64")]
+pub(super) mod aarch64;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod x86_64;
+
+#[cfg(target_arch = "aarch64")]
+pub(super) use aarch64 as machine;
+#[cfg(target_arch = "x86_64")]
+pub(super) use x86_64 as machine;
+
 /// A frame's extent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Extent {

@@ -4,15 +4,10 @@
 //! not in the range that is registered as the alternate stack.
 #![allow(unsafe_code)]
 
-#[cfg(target_arch = "aarch64")]
-use super::aarch64 as machine;
-#[cfg(target_arch = "x86_64")]
-use super::x86_64 as machine;
-
 use crate::host::slot::region::Slot;
 use crate::host::sys::altstack::Stack;
 use crate::host::sys::copy;
-use machine::{ALIGNMENT, SMALLEST};
+use super::extent::machine::{self, ALIGNMENT, SMALLEST};
 
 /// Copies a frame to the top of a slot's copy area, next to the header, so that both share pages. Returns how far it went in bytes, or
 /// `None` if the area cannot hold it.

@@ -5,7 +5,7 @@
 //! r14 context, r15 slot, rbp how the entry got here: whether it moved, and whether a handler called it.
 
 use super::entered::{CHAINED, Entered, MOVED, chained, entered};
-use super::extent::Extent;
+use super::extent::machine::{CONTEXT, INFO};
 use super::locate::{GUARDED, locate};
 use crate::host::slot::header::Restore;
 use crate::host::sys::altstack::Stack;
@@ -228,52 +228,3 @@ global_asm!(
 );
 
 const _: () = assert!(offset_of!(Restore, stack) == 0 && offset_of!(Entered, restore) == 48);
-
-/// Offsets in the kernel's frame, from its base: the restorer's address, the context, the siginfo.
-const CONTEXT: usize = 8;
-const INFO: usize = 312;
-const FPSTATE: usize = CONTEXT + 224;
-const END_WITHOUT_FPSTATE: usize = 440;
-/// In the floating-point state: a magic number, and the size with everything behind it.
-const FP_MAGIC: usize = 464;
-const FP_SIZE: usize = 468;
-const FP_MAGIC1: u32 = 0x4650_5853;
-const FXSAVE: usize = 512;
-
-/// Offset of the alternate stack that was registered when the frame was written.
-pub(super) const REGISTERED: usize = CONTEXT + 16;
-
-/// By multiples of what a frame may be moved: its floating-point state must stay aligned.
-pub(super) const ALIGNMENT: usize = 64;
-/// No frame is smaller.
-pub(super) const SMALLEST: usize = END_WITHOUT_FPSTATE;
-
-/// How long a frame is, and where the one pointer into itself stands, if it has it.
-///
-/// # Safety
-/// `frame` is the base of a live frame that the kernel wrote.
-pub(super) unsafe fn measure(frame: usize) -> Option<Extent> {
-    // SAFETY: the frame is live; these words lie in it.
-    let state = unsafe { *((frame + FPSTATE) as *const usize) };
-    if state == 0 {
-        return Some(Extent {
-            length: END_WITHOUT_FPSTATE,
-            pointer: None,
-        });
-    }
-    // SAFETY: the kernel put the floating-point state into the frame.
-    let (magic, size) = unsafe {
-        (
-            *((state + FP_MAGIC) as *const u32),
-            *((state + FP_SIZE) as *const u32),
-        )
-    };
-    let size = match magic {
-        FP_MAGIC1 => size as usize,
-        _ => FXSAVE,
-    };
-    Some(Extent {
-        length: state.checked_sub(frame)?.checked_add(size)?,
-        pointer: Some(FPSTATE),
-    })
-}

@@ -1,7 +1,7 @@
 //! The record of a thread, at the end of its slot.
 
-use super::held::HeldBack;
 use super::identity::Identity;
+use super::kept::HeldBack;
 use crate::host::sys::altstack::Stack;
 use crate::host::sys::mask::Mask;
 use core::cell::Cell;

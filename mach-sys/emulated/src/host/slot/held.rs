@@ -7,60 +7,17 @@
 #![allow(unsafe_code)]
 
 use super::header::Header;
-use crate::host::sys::mask::{self, How, Mask, SYNCHRONOUS, SYNCHRONOUS_MASK};
+use crate::host::sys::mask::{self, How, Mask, SYNCHRONOUS_MASK};
 use crate::host::sys::thread::{gettid, queue_signal};
-use core::cell::Cell;
-use core::sync::atomic::{AtomicU64, Ordering, compiler_fence};
-
-/// Words of a siginfo that the kernel uses, and of one as it is handed over.
-const USED: usize = 6;
-const WORDS: usize = 16;
-
-/// The signals that are held back. The thread itself and its own signal handlers look here: program order is all that matters.
-#[derive(Debug)]
-#[repr(C)]
-pub(in crate::host) struct HeldBack {
-    /// Those that are kept: a mask.
-    kept: AtomicU64,
-    infos: [Cell<[u64; USED]>; SYNCHRONOUS.len()],
-    /// Those that are pending and blocked in a fault handler that was on its way in or out: a mask.
-    blocked: AtomicU64,
-}
-
-impl HeldBack {
-    fn is_empty(&self) -> bool {
-        compiler_fence(Ordering::SeqCst);
-        self.kept.load(Ordering::Relaxed) == 0
-    }
-
-    /// Raises again what is kept. The five are blocked.
-    fn raise(&self) {
-        let kept = self.kept.swap(0, Ordering::Relaxed);
-        for (signal, info) in SYNCHRONOUS.into_iter().zip(&self.infos) {
-            if kept & mask::bit(signal) != 0 {
-                let mut whole = [0_u64; WORDS];
-                whole[..USED].copy_from_slice(&info.get());
-                // SAFETY: the kernel's siginfo, with zeroes behind what it uses; the signal had a handler, and comes through the
-                // entry again.
-                unsafe { queue_signal(gettid(), signal, whole.as_ptr() as usize) };
-            }
-        }
-    }
-}
+use core::sync::atomic::Ordering;
 
 /// Holds a signal back until the thread has left the kernel, or the fault handler that was interrupted.
 ///
 /// # Safety
 /// `info` is the address of the kernel's siginfo; the header is the calling thread's.
 pub(in crate::host) unsafe fn keep(header: &Header, signal: i32, info: usize) {
-    let held = &header.held_back;
-    let bit = mask::bit(signal);
-    if let (Some(place), true) = (mask::index(signal), held.kept.load(Ordering::Relaxed) & bit == 0) {
-        // SAFETY: the caller's promise: a siginfo has that many words.
-        held.infos[place].set(unsafe { (info as *const [u64; USED]).read_unaligned() });
-        compiler_fence(Ordering::SeqCst);
-        held.kept.fetch_or(bit, Ordering::Relaxed);
-    }
+    // SAFETY: the caller's promise.
+    unsafe { header.held_back.keep(signal, info) };
 }
 
 /// Holds a signal back in a fault handler that is on its way in or out, and may not look at what is kept any more. Returns the signal as a

@@ -11,6 +11,7 @@
 //! | `owner` | which thread a slot belongs to, and whether it is still that thread |
 //! | `watch_word` | wakes the watching thread |
 //! | `held` | sent signals that are held back until a thread leaves the kernel |
+//! | `kept` | the record of those signals |
 //! | `inside` | a thread knows that it is in the kernel |
 
 pub(in crate::host) mod header;
@@ -18,6 +19,7 @@ pub(in crate::host) mod held;
 pub(in crate::host) mod identity;
 pub(crate) mod inside;
 pub(in crate::host) mod keys;
+mod kept;
 pub(crate) mod layout;
 pub(in crate::host) mod origin;
 pub(in crate::host) mod owner;
