@@ -18,7 +18,7 @@ fn own_memory(
         let mut held = process.mach.lock();
         task_behind(&mut Kernel::of(&mut held), process.task, task)
     };
-    let target = refused(process, target)?;
+    let target = refused(target)?;
     if target == process.task {
         Ok(process)
     } else {

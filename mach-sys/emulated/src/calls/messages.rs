@@ -1,5 +1,6 @@
 //! Messages (`mach/message.h`).
 
+use super::mig;
 use super::target::{code, process};
 use crate::ipc::insert;
 use crate::ipc::mach_port;
@@ -60,7 +61,7 @@ pub unsafe fn mach_msg_destroy(message: *mut c_void) {
         let (name, disposition) = (Name::new(name), Disposition::new(disposition));
         if disposition == Disposition::MAKE_SEND_ONCE && name.is_valid() {
             // `mach_port_extract_right`, a MIG routine.
-            process.mig_reply_port();
+            let _ = mig::process();
         }
         let mut held = process.mach.lock();
         destroy_user_right(&mut held.ipc(), process.space, name, disposition);

@@ -39,19 +39,16 @@
 //!
 //! A thread that ends without its destructors leaves its reply port in the task in XNU. Here it goes with the thread's record.
 
-use super::target;
-use crate::process::Process;
+use crate::process::{self, Process};
 use mach_wire::kern_return::KernReturn;
-use mach_wire::types::{MACH_PORT_NULL, mach_port_name_t};
+use mach_wire::types::mach_port_name_t;
 
 /// The process, for a call that is a MIG routine: the calling thread has its reply port from here on.
 #[inline]
 pub(super) fn process() -> Result<&'static Process, KernReturn> {
-    let process = target::process()?;
-    process.mig_reply_port();
-    Ok(process)
+    process::current_with_reply_port().map_err(|_| KernReturn::RESOURCE_SHORTAGE)
 }
 
 pub unsafe fn mig_get_reply_port() -> mach_port_name_t {
-    target::process().map_or(MACH_PORT_NULL, Process::mig_reply_port)
+    process::own_mig_reply_port()
 }

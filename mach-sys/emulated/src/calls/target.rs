@@ -36,16 +36,13 @@ pub(super) fn on_space<T>(
         call(&mut kernel.ipc, space)
     };
     let outcome = on_kernel(&mut Kernel::of(&mut process.mach.lock()));
-    refused(process, outcome)
+    refused(outcome)
 }
 
 /// A trap that the kernel refuses for its task is tried once more, as a routine of MIG's (G6.1).
-pub(super) fn refused<T>(
-    process: &Process,
-    outcome: Result<T, KernReturn>,
-) -> Result<T, KernReturn> {
+pub(super) fn refused<T>(outcome: Result<T, KernReturn>) -> Result<T, KernReturn> {
     if matches!(outcome, Err(KernReturn::SEND_INVALID_DEST)) {
-        process.mig_reply_port();
+        process::own_mig_reply_port();
     }
     outcome
 }
