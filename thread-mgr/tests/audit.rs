@@ -79,7 +79,7 @@ fn g6_1_g6_2_names_that_libraries_take_are_no_leak_and_are_listed_by_source() {
             // In XNU a semaphore, with one reference; the emulation's host parks without Mach.
             std::thread::park_timeout(Duration::from_millis(5));
             settled("the auditor has parked", &audit, &with_manager);
-            // The names of a thread that a library starts and keeps are no leak of these crates, but its thread's name may be one.
+            // The server's thread takes its names with it.
             drop(manager);
             let left = settled("without the manager", &at_first, &before);
             assert_eq!(left.of(Source::ReplyPort).names, 0, "{left}");
