@@ -50,6 +50,9 @@ impl<'b> Exception<'b> {
     /// 64-bit codes are cut for a 32-bit handler; a state that the request lacks is read from the thread. A state that was set before
     /// is dropped. While it waits for the reply, this server serves no other request: servers that forward to each other in a circle wait
     /// until the limit is over.
+    ///
+    /// The limit is for a handler that is broken: one that is only slow may still be at work after it, and write to the stack of a thread
+    /// that goes on, as a redirect writes its frame.
     #[cfg(feature = "std")]
     pub fn forward(self, limit: Timeout) -> Answered {
         or_decline(self.try_forward(limit))
