@@ -234,9 +234,14 @@ isolated! {
     }
 }
 
-/// Uses up the memory mappings that the host allows a process. `None` where there are too many to use them up here.
+/// Uses up the memory mappings that the host allows a process. `None` where that is not possible.
 fn use_up_mappings() -> Option<()> {
     const MOST: usize = 200_000;
+    // An emulator needs some of them for itself.
+    let emulated = std::env::var_os("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER").is_some();
+    if cfg!(target_arch = "aarch64") && emulated {
+        return None;
+    }
     let page = mach_sys::kernel::system::page_size();
     let allowed = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok()?;
     let allowed: usize = allowed.trim().parse().ok()?;
@@ -286,7 +291,7 @@ isolated! {
         threads.into_iter().for_each(RawThread::join);
         match is_used_up {
             true => assert_eq!(server.stop(), THREADS),
-            false => println!("skipped: this host allows too many mappings"),
+            false => println!("skipped: the mappings cannot be used up here"),
         }
     }
 }
