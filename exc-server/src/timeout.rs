@@ -28,6 +28,16 @@ impl From<Duration> for Timeout {
 }
 
 impl Timeout {
+    /// Returns the time, which is zero for [`Now`](Self::Now); `None` for [`Never`](Self::Never).
+    #[must_use]
+    pub const fn duration(self) -> Option<Duration> {
+        match self {
+            Self::Never => None,
+            Self::Now => Some(Duration::ZERO),
+            Self::After(time) => Some(time),
+        }
+    }
+
     pub(crate) fn milliseconds(self) -> Option<u32> {
         match self {
             Self::Never => None,

@@ -79,7 +79,7 @@ pub unsafe extern "C" fn runtime_stop(runtime: *mut Runtime) -> c_int {
     let Runtime { manager, audit, .. } = *unsafe { Box::from_raw(runtime) };
     let handled = manager.redirect_stats().returned;
     drop(manager);
-    match audit.settle(Duration::from_secs(10)) {
+    match audit.settle(Duration::from_secs(10).into()) {
         Ok(left) if left.is_leak_free() => c_int::try_from(handled).unwrap_or(c_int::MAX),
         _ => -1,
     }

@@ -113,7 +113,9 @@ fn rounds(manager: &Manager, rounds: u32) {
 }
 
 fn settled(audit: &Audit) {
-    let left = audit.settle(Duration::from_secs(20)).expect("a census");
+    let left = audit
+        .settle(Duration::from_secs(20).into())
+        .expect("a census");
     assert!(left.is_leak_free(), "{left}");
 }
 

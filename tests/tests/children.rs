@@ -123,7 +123,9 @@ fn on_managed_threads(body: fn()) {
     .expect("went on");
     assert_eq!(HANDLED.load(Ordering::SeqCst), 40);
     drop(manager);
-    let left = audit.settle(Duration::from_secs(20)).expect("a census");
+    let left = audit
+        .settle(Duration::from_secs(20).into())
+        .expect("a census");
     assert!(left.is_leak_free(), "{left}");
 }
 

@@ -1,6 +1,7 @@
 //! Compares the task's port names before and after.
 
 use core::time::Duration;
+use exc_server::Timeout;
 use mach_sys::rights::{Census, CensusError, Difference, ThreadRight};
 use std::time::Instant;
 
@@ -12,11 +13,11 @@ use std::time::Instant;
 ///
 /// ```
 /// use std::time::Duration;
-/// use thread_mgr::Audit;
+/// use thread_mgr::{Audit, Timeout};
 ///
 /// let audit = Audit::start()?;
 /// // Start and join threads here.
-/// let left = audit.settle(Duration::from_secs(1))?;
+/// let left = audit.settle(Timeout::After(Duration::from_secs(1)))?;
 /// assert!(left.is_leak_free(), "{left}");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -57,9 +58,11 @@ impl Audit {
     ///
     /// # Errors
     /// [`CensusError`]: the kernel could not list the names.
-    pub fn settle(&self, limit: Duration) -> Result<Difference, CensusError> {
+    pub fn settle(&self, limit: Timeout) -> Result<Difference, CensusError> {
         // A limit that no clock can tell is none.
-        let deadline = Instant::now().checked_add(limit);
+        let deadline = limit
+            .duration()
+            .and_then(|limit| Instant::now().checked_add(limit));
         loop {
             let difference = self.difference()?;
             if difference.is_leak_free()

@@ -7,8 +7,7 @@ use crate::record::Records;
 use crate::redirect::Counters;
 use crate::registry::Registry;
 use core::fmt;
-use core::time::Duration;
-use exc_server::{Delivery, Server};
+use exc_server::{Delivery, Server, Timeout};
 use mach_sys::exception::ExceptionMask;
 use mach_sys::kernel::system::Origin;
 use std::sync::Arc;
@@ -21,7 +20,7 @@ pub(crate) struct Inner {
     pub(crate) mask: ExceptionMask,
     pub(crate) delivery: Delivery,
     pub(crate) promise: Option<SurplusPromise>,
-    pub(crate) drain_timeout: Duration,
+    pub(crate) drain_timeout: Timeout,
     pub(crate) records: Arc<Records>,
     pub(crate) stacks: Stacks,
     pub(crate) registry: Registry,

@@ -113,6 +113,7 @@ pub use attach::Attached;
 pub use audit::Audit;
 pub use ends::EndStats;
 pub use error::{AttachError, BuildError, ExitError, JoinError, SpawnError};
+pub use exc_server::Timeout;
 pub use exit::exit_now;
 pub use handle::Handle;
 #[doc(inline)]

@@ -13,7 +13,7 @@ use crate::registry::{Registry, ThreadInfo};
 use crate::thread::ThreadBuilder;
 use core::fmt;
 use core::time::Duration;
-use exc_server::{Answered, Deferrals, Delivery, Exception, PanicPolicy, Server, Stats};
+use exc_server::{Answered, Deferrals, Delivery, Exception, PanicPolicy, Server, Stats, Timeout};
 use mach_sys::exception::ExceptionMask;
 use mach_sys::kernel::system::Origin;
 use mach_sys::thread_state::NativeState;
@@ -62,7 +62,7 @@ impl Manager {
             entry,
             mask: Self::DEFAULT_MASK,
             promise: None,
-            drain_timeout: Duration::from_secs(5),
+            drain_timeout: Timeout::After(Duration::from_secs(5)),
             filter: None,
             otherwise: None,
             stack: HandlerStack::default(),
@@ -167,7 +167,7 @@ pub struct ManagerBuilder {
     entry: Entry,
     mask: ExceptionMask,
     promise: Option<SurplusPromise>,
-    drain_timeout: Duration,
+    drain_timeout: Timeout,
     filter: Option<Box<Filter>>,
     otherwise: Option<Box<Otherwise>>,
     stack: HandlerStack,
@@ -281,9 +281,8 @@ impl ManagerBuilder {
         self
     }
 
-    /// Sets how long the exit of a thread waits for answers in flight; 5 seconds by default. A time that no clock reaches waits without
-    /// limit.
-    pub fn drain_timeout(mut self, limit: Duration) -> Self {
+    /// Sets how long the exit of a thread waits for answers in flight; 5 seconds by default.
+    pub fn drain_timeout(mut self, limit: Timeout) -> Self {
         self.drain_timeout = limit;
         self
     }

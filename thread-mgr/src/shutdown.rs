@@ -4,11 +4,13 @@
 //! below can prove the order: each step is a type that only the step before can make, and another order does not compile.
 //!
 //! ```
+//! use core::time::Duration;
+//! use thread_mgr::Timeout;
 //! use thread_mgr::shutdown::{Running, ShutdownReport};
 //!
 //! fn in_order(thread: Running) -> ShutdownReport {
 //!     thread
-//!         .quiesce(core::time::Duration::from_secs(1))
+//!         .quiesce(Timeout::After(Duration::from_secs(1)))
 //!         .unroute()
 //!         .close_port()
 //!         .deregister()
@@ -66,8 +68,7 @@ use crate::emergency::EmergencyStack;
 use crate::inner::Inner;
 use crate::normalize::{look, trim};
 pub use crate::report::ShutdownReport;
-use core::time::Duration;
-use exc_server::{InFlight, InstallError, Restored, Route};
+use exc_server::{InFlight, InstallError, Restored, Route, Timeout};
 use mach_sys::kernel::system::Origin;
 use mach_sys::rights::Name;
 use std::sync::Arc;
@@ -126,8 +127,8 @@ impl Running {
     }
 
     /// Waits until no exception of the thread is in flight, at most `limit`.
-    pub fn quiesce(self, limit: Duration) -> Quiesced {
-        let in_flight = self.parts.route.wait_idle(limit.into()).err();
+    pub fn quiesce(self, limit: Timeout) -> Quiesced {
+        let in_flight = self.parts.route.wait_idle(limit).err();
         Quiesced {
             parts: self.parts,
             in_flight,
@@ -205,7 +206,7 @@ impl Unrouted {
         } = self;
         port.stop_delivery();
         if rest.in_flight.is_none() {
-            rest.in_flight = port.wait_idle(rest.inner.drain_timeout.into()).err();
+            rest.in_flight = port.wait_idle(rest.inner.drain_timeout).err();
         }
         port.close_port();
         PortClosed { rest, stack }

@@ -1,14 +1,26 @@
 //! Which thread waits for the end of which, so that threads which would wait for each other are told. The C library sees two of them
 //! at best, and glibc 2.36 none.
 
+#![allow(unsafe_code)]
+
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicPtr, Ordering};
+use mach_sys::kernel::system::Origin;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A thread while it exists: `pthread_t`, which no other thread has before this one is joined.
 type Thread = libc::pthread_t;
 
-/// Waiting thread → the thread it waits for.
-static WAITING: Mutex<BTreeMap<Thread, Thread>> = Mutex::new(BTreeMap::new());
+/// Waiting thread → the thread it waits for, in one process.
+struct Table {
+    process: Origin,
+    waiting: Mutex<BTreeMap<Thread, Thread>>,
+}
+
+/// The table of the calling process. In the child of a fork the parent's is left as it is: its threads are not there, and one of them may
+/// have held the lock. A table is never freed.
+static TABLE: AtomicPtr<Table> = AtomicPtr::new(null_mut());
 
 /// One thread waits for another until this is dropped.
 #[must_use]
@@ -41,9 +53,36 @@ impl Drop for Waiting {
     }
 }
 
+fn table() -> &'static Table {
+    let mut seen = TABLE.load(Ordering::Acquire);
+    loop {
+        // SAFETY: null, or a table that was leaked below, before its address was published.
+        let table = unsafe { seen.as_ref() };
+        if let Some(table) = table.filter(|table| table.process.is_current()) {
+            return table;
+        }
+        let new = Box::into_raw(Box::new(Table {
+            process: Origin::current(),
+            waiting: Mutex::default(),
+        }));
+        match TABLE.compare_exchange(seen, new, Ordering::AcqRel, Ordering::Acquire) {
+            // SAFETY: it is never freed.
+            Ok(_) => return unsafe { &*new },
+            Err(other) => {
+                // SAFETY: nobody else has seen its address.
+                drop(unsafe { Box::from_raw(new) });
+                seen = other;
+            }
+        }
+    }
+}
+
 fn lock() -> MutexGuard<'static, BTreeMap<Thread, Thread>> {
     // Nothing under this lock leaves it half changed.
-    WAITING.lock().unwrap_or_else(PoisonError::into_inner)
+    table()
+        .waiting
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

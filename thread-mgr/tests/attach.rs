@@ -215,7 +215,9 @@ fn r5_a_thread_with_a_port_of_its_own_has_it_after_a_thousand_rounds() {
                 assert_eq!(route.close(), Ok(Restored::Clean));
             }
             drop((manager, owner));
-            let left = audit.settle(Duration::from_secs(20)).expect("a census");
+            let left = audit
+                .settle(Duration::from_secs(20).into())
+                .expect("a census");
             assert!(left.is_leak_free(), "{left}");
         },
     );
@@ -253,7 +255,9 @@ fn a_thread_that_ends_while_attached_leaves_no_name() {
                 });
             });
         }
-        let left = audit.settle(Duration::from_secs(20)).expect("a census");
+        let left = audit
+            .settle(Duration::from_secs(20).into())
+            .expect("a census");
         assert!(left.is_leak_free(), "{left}");
         assert!(manager.threads().is_empty());
     });

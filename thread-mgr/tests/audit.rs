@@ -19,7 +19,7 @@ fn names() -> Vec<NameInfo> {
 
 /// Waits until nothing leaks any more, and says whose each name is that was not there.
 fn settled(what: &str, audit: &Audit, before: &[NameInfo]) -> Difference {
-    let left = audit.settle(LONG).expect("a census");
+    let left = audit.settle(LONG.into()).expect("a census");
     println!("{what}: {left}");
     assert!(left.is_leak_free(), "{what}: {left}");
     let is_new = |name: &NameInfo| before.iter().all(|known| known.name != name.name);
@@ -110,7 +110,9 @@ fn an_audit_finds_each_kind_of_leak() {
         std::thread::spawn(|| forget_references(3))
             .join()
             .expect("ended");
-        let left = audit.settle(Duration::from_millis(500)).expect("a census");
+        let left = audit
+            .settle(Duration::from_millis(500).into())
+            .expect("a census");
         let dead = left.of(Source::Dead);
         assert_eq!((dead.names, dead.references), (1, 3), "{left}");
         assert!(!left.is_leak_free(), "{left}");

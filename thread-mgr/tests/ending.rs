@@ -4,7 +4,7 @@
 mod support;
 
 use core::time::Duration;
-use exc_server::Restored;
+use exc_server::{Restored, Timeout};
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::exception::{Behavior, BehaviorKind, EXC_MASK_ALL, ExceptionMask, ExceptionType};
 use mach_sys::kernel;
@@ -106,7 +106,7 @@ fn past_the_deadline_nothing_is_trimmed_and_nobody_waits() {
             let promise = unsafe { SurplusPromise::new() };
             let manager = builder()
                 .trim_surplus(promise)
-                .drain_timeout(Duration::from_millis(100))
+                .drain_timeout(Duration::from_millis(100).into())
                 .only_if(|_| {
                     ASKED.store(true, Ordering::Release);
                     while !ANSWER.load(Ordering::Acquire) {
@@ -165,7 +165,7 @@ fn an_answer_under_way_is_waited_for() {
         let manager = builder()
             .trim_surplus(promise)
             // No clock can tell when this is over.
-            .drain_timeout(Duration::MAX)
+            .drain_timeout(Timeout::Never)
             .only_if(|_| {
                 ASKED.store(true, Ordering::Release);
                 std::thread::sleep(Duration::from_millis(200));
@@ -225,7 +225,7 @@ fn the_child_of_a_fork_ends_its_thread_and_touches_no_port() {
             let report = ended.report.expect("a report");
             assert_eq!(report.normalization, Some(Normalization::Dropped(1)));
             assert_eq!(HANDLED.load(Ordering::Relaxed), 1);
-            let left = audit.settle(LONG).expect("a census");
+            let left = audit.settle(LONG.into()).expect("a census");
             assert!(left.is_leak_free(), "{left}");
         },
     );
@@ -255,7 +255,7 @@ fn r12_threads_that_cannot_be_made_leave_nothing() {
             }
         }
         assert!(manager.threads().is_empty());
-        let left = audit.settle(LONG).expect("a census");
+        let left = audit.settle(LONG.into()).expect("a census");
         assert!(left.is_leak_free(), "{left}");
     });
 }
@@ -326,7 +326,7 @@ fn a_result_that_panics_when_nobody_wants_it_ends_its_thread_in_order() {
             wait_for(|| manager.end_stats().ended == 1);
             assert_eq!(manager.end_stats().dropped, 1);
             assert!(manager.threads().is_empty());
-            let left = audit.settle(LONG).expect("a census");
+            let left = audit.settle(LONG.into()).expect("a census");
             assert!(left.is_leak_free(), "{left}");
         },
     );
@@ -371,7 +371,7 @@ fn a_handler_may_end_its_thread_on_any_stack() {
         }
         assert_eq!(HANDLED.load(Ordering::Relaxed), 20);
         assert_eq!(manager.end_stats().dropped, 20);
-        let left = audit.settle(LONG).expect("a census");
+        let left = audit.settle(LONG.into()).expect("a census");
         assert!(left.is_leak_free(), "{left}");
     });
 }

@@ -31,7 +31,7 @@ fn in_child(code: impl FnOnce() -> bool) {
 fn is_whole(manager: &Manager, audit: &Audit) {
     let handle = manager.spawn(undefined_instruction).expect("a thread");
     let _ended = handle.join().expect("a thread");
-    let left = audit.settle(LONG).expect("a census");
+    let left = audit.settle(LONG.into()).expect("a census");
     assert!(left.is_leak_free(), "{left}");
 }
 

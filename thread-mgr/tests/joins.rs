@@ -126,7 +126,10 @@ fn any_stack_size_and_any_name_start_a_thread_or_are_refused() {
 fn any_manager_is_built_or_refused() {
     in_own_process("any_manager_is_built_or_refused", || {
         for limit in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
-            let manager = builder().drain_timeout(limit).build().expect("a manager");
+            let manager = builder()
+                .drain_timeout(limit.into())
+                .build()
+                .expect("a manager");
             let handle = manager.spawn(undefined_instruction).expect("a thread");
             let _ended = handle.join().expect("a thread");
         }

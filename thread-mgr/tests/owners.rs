@@ -82,7 +82,7 @@ fn e37_a_trim_leaves_what_the_route_of_another_server_owns() {
                 assert_eq!(ended(handle).owned, 0);
             }
             drop(route);
-            let left = audit.settle(LONG).expect("a census");
+            let left = audit.settle(LONG.into()).expect("a census");
             assert!(left.is_leak_free(), "{left}");
         },
     );
@@ -181,7 +181,7 @@ fn e37_e50_e55_owners_beside_ending_threads_lose_nothing() {
                 }
             }
             drop(kept);
-            let left = audit.settle(LONG).expect("a census");
+            let left = audit.settle(LONG.into()).expect("a census");
             assert_eq!(
                 (left.owned_references, left.send_references),
                 (0, 0),

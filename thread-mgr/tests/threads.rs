@@ -64,7 +64,7 @@ fn three_forgotten_references_are_reported_and_leave_no_name() {
             let handle = manager.spawn(|| forget_references(3)).expect("a thread");
             let report = handle.join().expect("a thread").report.expect("a report");
             assert_eq!(report.normalization, Some(Normalization::Dropped(3)));
-            let left = audit.settle(LONG).expect("a census");
+            let left = audit.settle(LONG.into()).expect("a census");
             assert!(left.is_leak_free(), "{left}");
         },
     );
@@ -159,7 +159,7 @@ fn sixty_four_threads_live_at_once() {
             assert_eq!(normalization, Some(expected));
         }
         assert!(manager.threads().is_empty());
-        let left = audit.settle(LONG).expect("a census");
+        let left = audit.settle(LONG.into()).expect("a census");
         assert!(left.is_leak_free(), "{left}");
         assert_eq!(HANDLED.load(Ordering::Relaxed), 640);
     });
@@ -226,7 +226,7 @@ fn exit_now_ends_the_thread_from_deep_inside() {
             assert_eq!(report.normalization, Some(Normalization::AlreadyOne));
         }
         assert_eq!(DESTROYED.load(Ordering::Relaxed), 20);
-        let left = audit.settle(LONG).expect("a census");
+        let left = audit.settle(LONG.into()).expect("a census");
         assert!(left.is_leak_free(), "{left}");
     });
 }
@@ -326,7 +326,7 @@ fn the_manager_may_be_dropped_before_its_threads_end() {
         drop(go);
         let report = handle.join().expect("a thread").report.expect("a report");
         assert_eq!(report.normalization, Some(Normalization::AlreadyOne));
-        let left = audit.settle(LONG).expect("a census");
+        let left = audit.settle(LONG.into()).expect("a census");
         assert!(left.is_leak_free(), "{left}");
     });
 }
@@ -349,7 +349,7 @@ fn many_threads_with_ten_faults_each_leave_nothing() {
             let _ended = handle.join().expect("a thread");
         }
         assert_eq!(HANDLED.load(Ordering::Relaxed), 10 * threads);
-        let left = audit.settle(LONG).expect("a census");
+        let left = audit.settle(LONG.into()).expect("a census");
         assert!(left.is_leak_free(), "{left}");
     });
 }

@@ -104,7 +104,7 @@ fn run(options: &Options) -> Result<bool, Box<dyn std::error::Error>> {
         in_order &= finish(handle.join()?, &tally);
     }
     let took = start.elapsed();
-    let left = audit.settle(Duration::from_secs(20))?;
+    let left = audit.settle(Duration::from_secs(20).into())?;
     print_table(&tally, took);
     print_left(&left);
     println!(
