@@ -2,6 +2,7 @@
 
 use crate::error::DeliveryError;
 use core::fmt;
+use mach_sys::capabilities::Capabilities;
 use mach_sys::exception::{Behavior, BehaviorKind, BehaviorModifiers};
 use mach_sys::machine::Machine;
 use mach_sys::mig::Routine;
@@ -50,9 +51,34 @@ pub struct Delivery {
 impl Delivery {
     /// Recommended delivery for a thread route: `EXCEPTION_STATE` with 64-bit codes and the general registers.
     pub const THREAD: Self = Self::state::<NativeState>();
-    /// Recommended delivery for a task route: `EXCEPTION_STATE_IDENTITY` with 64-bit codes and the general
-    /// registers.
+    /// Recommended delivery for a task route of an ordinary process: `EXCEPTION_STATE_IDENTITY` with 64-bit codes and the general
+    /// registers. It ends a hardened process; [`for_task`](Self::for_task) chooses.
     pub const TASK: Self = Self::state_identity::<NativeState>();
+
+    /// Returns the recommended delivery for a task route of a process with these capabilities: [`TASK`](Self::TASK), or
+    /// `EXCEPTION_STATE_IDENTITY_PROTECTED` where that would end the process at the first try (B5.3, B5.4).
+    ///
+    /// A protected behavior does not name the task: such a route needs
+    /// [`Routing::accept_child_tasks`](crate::Routing::accept_child_tasks), and handles the exceptions of child processes too.
+    ///
+    /// ```
+    /// use exc_server::Delivery;
+    /// use exc_server::mach_sys::capabilities::{Capabilities, Policy};
+    ///
+    /// assert_eq!(Delivery::for_task(&Capabilities::ORDINARY), Delivery::TASK);
+    ///
+    /// let mut hardened = Capabilities::ORDINARY;
+    /// hardened.policy = Some(Policy::Restricted);
+    /// assert!(hardened.allows(Delivery::for_task(&hardened).behavior()));
+    /// ```
+    #[must_use]
+    pub const fn for_task(capabilities: &Capabilities) -> Self {
+        if capabilities.allows(Self::TASK.behavior()) {
+            Self::TASK
+        } else {
+            Self::state_identity_protected::<NativeState>()
+        }
+    }
 
     /// Makes a delivery of any behavior and flavor that the kernel can deliver. A behavior with a state needs a flavor; one without takes
     /// none.
@@ -235,6 +261,7 @@ const fn is_deliverable(flavor: Flavor) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use mach_sys::capabilities::Policy;
 
     const CODES: BehaviorModifiers = BehaviorModifiers::CODES;
     const FLAVOR: Option<Flavor> = Some(Flavor::new(Machine::NATIVE, NativeState::FLAVOR));
@@ -301,6 +328,27 @@ mod tests {
         let backtrace = BehaviorModifiers::BACKTRACE_PREFERRED;
         assert!(refused(BehaviorKind::DEFAULT, backtrace, None));
         assert!(!refused(BehaviorKind::DEFAULT, backtrace | CODES, None));
+    }
+
+    #[test]
+    fn b5_4_no_recommended_delivery_ends_the_process() {
+        let policies = [
+            (Some(Policy::Ordinary), true),
+            (Some(Policy::HardenedRuntime), true),
+            (Some(Policy::Restricted), false),
+            (Some(Policy::Platform), false),
+            (None, false),
+        ];
+        for (policy, usual) in policies {
+            let mut capabilities = Capabilities::ORDINARY;
+            capabilities.policy = policy;
+            let task = Delivery::for_task(&capabilities);
+            assert_eq!(task == Delivery::TASK, usual, "{policy:?}");
+            for delivery in [task, Delivery::THREAD] {
+                assert!(delivery.has_state());
+                assert!(capabilities.allows(delivery.behavior()), "{policy:?}");
+            }
+        }
     }
 
     #[test]

@@ -317,8 +317,11 @@ impl CapacityError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstallError {
-    /// A policy forbids the behavior for this target (B5.3): a protected one may be allowed.
-    #[error("registering {behavior} is forbidden here; a protected behavior may be allowed")]
+    /// A policy forbids the behavior for this target (B5.3): `EXCEPTION_STATE` or a protected one may be allowed. Where the policy is this
+    /// process's own, the kernel is not asked, since it would end the process (B5.4).
+    #[error(
+        "registering {behavior} is forbidden here; EXCEPTION_STATE or a protected behavior may be allowed"
+    )]
     Denied {
         /// The behavior.
         behavior: Behavior,

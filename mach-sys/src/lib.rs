@@ -8,6 +8,7 @@ pub use mach_wire::{
     types,
 };
 
+pub mod capabilities;
 #[cfg(any(target_vendor = "apple", feature = "std"))]
 pub mod kernel;
 pub mod processor;

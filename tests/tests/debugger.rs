@@ -5,6 +5,7 @@ use core::time::Duration;
 use exc_server::{Answered, Delivery, Exception, Route, Routing, Server, Target};
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::exception::{ExceptionMask, ExceptionType};
+use mach_sys::kernel::system::capabilities;
 use mach_sys::rights::TaskRight;
 use mach_sys::thread_state::{NativeState, Registers};
 use signal_redirect::Entry;
@@ -92,7 +93,10 @@ fn debugger(server: &Server) -> Route {
     let task = TaskRight::current().expect("the own task");
     let mask = Manager::DEFAULT_MASK | ExceptionMask::BREAKPOINT;
     server
-        .route(Target::Task(&task), &Routing::new(mask, Delivery::TASK))
+        .route(
+            Target::Task(&task),
+            &Routing::new(mask, Delivery::for_task(&capabilities())),
+        )
         .expect("a route")
 }
 

@@ -5,15 +5,16 @@ use core::time::Duration;
 use exc_server::{Delivery, Exception, Routing, Server, Target};
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::exception::ExceptionMask;
+use mach_sys::kernel::system::capabilities;
 use mach_sys::kernel::{KERNEL, Kernel};
 use mach_sys::rights::TaskRight;
-use mach_sys::thread_state::{NativeState, Registers};
+use mach_sys::thread_state::Registers;
 use signal_redirect::Entry;
 use std::ffi::c_int;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use tests::faults::{LENGTH, breakpoint, skip, store_to, undefined};
-use tests::own_process::{in_own_process, outcome};
+use tests::own_process::{in_own_process, outcome, report_skipped};
 use tests::watchdog::bite_after;
 use thread_mgr::Manager;
 
@@ -75,7 +76,7 @@ fn install_unix_handler() {
 fn is_emulated(name: &str) -> bool {
     let emulated = KERNEL == Kernel::Emulated;
     if !emulated {
-        println!("{name}: skipped, it looks at the emulation's host level");
+        report_skipped(name, "it looks at the emulation's host level");
     }
     emulated
 }
@@ -95,7 +96,7 @@ fn a1_1_what_nobody_wants_reaches_the_unix_handler_that_was_there_before() {
             Server::start(|exception: Exception<'_>| exception.decline()).expect("a server");
         let task = TaskRight::current().expect("the own task");
         let mask = ExceptionMask::BAD_INSTRUCTION | ExceptionMask::BAD_ACCESS;
-        let routing = Routing::new(mask, Delivery::state_identity::<NativeState>());
+        let routing = Routing::new(mask, Delivery::for_task(&capabilities()));
         let route = server
             .route(Target::Task(&task), &routing)
             .expect("a route");
@@ -148,7 +149,7 @@ fn a1_9_the_task_level_takes_what_the_manager_declines() {
             let task = TaskRight::current().expect("the own task");
             let routing = Routing::new(
                 ExceptionMask::BAD_INSTRUCTION,
-                Delivery::state_identity::<NativeState>(),
+                Delivery::for_task(&capabilities()),
             );
             let _route = server
                 .route(Target::Task(&task), &routing)

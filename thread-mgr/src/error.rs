@@ -13,7 +13,7 @@ pub enum BuildError {
     /// The mask lacks the exceptions that a handler returns by.
     #[error("a handler that returns needs {needed} in the mask, which is {mask}")]
     ReturnTrap {
-        /// The exceptions that a handler returns by on this machine ([`Machine::RETURN_MASK`](signal_redirect::Machine::RETURN_MASK)).
+        /// The exceptions that a handler returns by in this process ([`Machine::return_mask`](signal_redirect::Machine::return_mask)).
         needed: ExceptionMask,
         /// The mask that was set.
         mask: ExceptionMask,

@@ -14,8 +14,9 @@ use crate::thread::ThreadBuilder;
 use core::fmt;
 use core::time::Duration;
 use exc_server::{Answered, Deferrals, Delivery, Exception, PanicPolicy, Server, Stats, Timeout};
+use mach_sys::capabilities::Capabilities;
 use mach_sys::exception::ExceptionMask;
-use mach_sys::kernel::system::Origin;
+use mach_sys::kernel::system::{self, Origin};
 use mach_sys::thread_state::NativeState;
 use signal_redirect::{Entry, Key, Machine, Native, Redirect, Trampoline};
 use std::sync::Arc;
@@ -180,7 +181,7 @@ pub struct ManagerBuilder {
 
 impl ManagerBuilder {
     /// Sets the exceptions that are sent to the handler; [`Manager::DEFAULT_MASK`] by default, which leaves breakpoints to debuggers. It
-    /// must have [`Machine::RETURN_MASK`], which handlers return by. With `EXC_CRASH`, which the kernel never delivers to the task itself, no
+    /// must have [`Machine::return_mask`] of this process, which handlers return by. With `EXC_CRASH`, which the kernel never delivers to the task itself, no
     /// thread can be attached or started ([`InstallError::OwnCrash`](exc_server::InstallError::OwnCrash)).
     #[doc(alias = "exception_mask_t")]
     pub fn mask(mut self, mask: ExceptionMask) -> Self {
@@ -320,13 +321,7 @@ impl ManagerBuilder {
     /// - [`BuildError::Server`]: the exception server did not start; a setting of the server's is out of its range, for example.
     /// - [`BuildError::Key`]: the process has no more keys for thread-specific data.
     pub fn build(self) -> Result<Manager, BuildError> {
-        let needed = Native::RETURN_MASK;
-        if !self.mask.contains(needed) {
-            return Err(BuildError::ReturnTrap {
-                needed,
-                mask: self.mask,
-            });
-        }
+        check_mask(self.mask, &system::capabilities())?;
         crate::exit::make_key().map_err(BuildError::Key)?;
         let records = Arc::new(Records::new());
         let counters = Arc::new(Counters::default());
@@ -364,6 +359,16 @@ impl ManagerBuilder {
     }
 }
 
+/// Refuses a mask that lacks what handlers return by in a process with these capabilities.
+fn check_mask(mask: ExceptionMask, capabilities: &Capabilities) -> Result<(), BuildError> {
+    let needed = Native::return_mask(capabilities);
+    if mask.contains(needed) {
+        Ok(())
+    } else {
+        Err(BuildError::ReturnTrap { needed, mask })
+    }
+}
+
 impl fmt::Debug for ManagerBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ManagerBuilder")
@@ -374,5 +379,31 @@ impl fmt::Debug for ManagerBuilder {
             .field("stack", &self.stack)
             .field("server", &self.server)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn under_rosetta_a_mask_needs_both_exceptions_that_the_return_trap_may_raise() {
+        let access = ExceptionMask::BAD_ACCESS;
+        let instruction = ExceptionMask::BAD_INSTRUCTION;
+        for (translated, both) in [(Some(false), false), (Some(true), true), (None, true)] {
+            let mut capabilities = Capabilities::ORDINARY;
+            capabilities.translated = translated;
+            for mask in [access, instruction] {
+                let taken = !both && mask == Native::RETURN_MASK;
+                let found = check_mask(mask, &capabilities);
+                assert_eq!(found.is_ok(), taken, "{translated:?} {mask}");
+                if let Err(BuildError::ReturnTrap { needed, .. }) = found {
+                    assert_eq!(needed == access | instruction, both, "{translated:?}");
+                }
+            }
+            for mask in [access | instruction, Manager::DEFAULT_MASK] {
+                assert!(check_mask(mask, &capabilities).is_ok(), "{translated:?}");
+            }
+        }
     }
 }

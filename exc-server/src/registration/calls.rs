@@ -3,9 +3,10 @@
 
 use crate::registration::previous::{Previous, PreviousHandler, Registration};
 use crate::registration::target::Owner;
+use mach_sys::capabilities::{Policy, policy_allows};
 use mach_sys::exception::{Behavior, ExceptionMask};
 use mach_sys::kern_return::{KernError, KernReturn};
-use mach_sys::kernel;
+use mach_sys::kernel::{self, system};
 use mach_sys::machine::Machine;
 use mach_sys::port::PortRight;
 use mach_sys::rights::{Name, Right, SendRight, user_references};
@@ -60,8 +61,22 @@ struct Entry {
     handler: PreviousHandler,
 }
 
+/// Refuses what the kernel would end this process for (B5.3, B5.4): a behavior that the process's policy forbids, as the kernel's own
+/// `KERN_DENIED`. Another task's policy is not known here, and the kernel's to judge; a thread counts as one of this process.
+fn permit(policy: Option<Policy>, own: bool, new: &Registration) -> Result<(), KernError> {
+    if own && new.port.is_some() && !policy_allows(policy, new.behavior) {
+        return Err(KernError::DENIED);
+    }
+    Ok(())
+}
+
+fn may_be_own(target: &Owner) -> bool {
+    matches!(target, Owner::Thread(_)) || target.is_own()
+}
+
 /// Registers, and returns what was registered before (B3.2).
 pub(crate) fn swap(target: &Owner, new: Registration) -> Result<Previous, KernError> {
+    permit(system::policy(), may_be_own(target), &new)?;
     let call = match target {
         Owner::Thread(_) => kernel::thread_swap_exception_ports,
         Owner::Task(_) => kernel::task_swap_exception_ports,
@@ -150,6 +165,7 @@ pub(crate) fn receives_from(name: Name) -> bool {
 
 /// Registers (B3.1).
 pub(crate) fn set(target: &Owner, new: Registration) -> Result<(), KernError> {
+    permit(system::policy(), may_be_own(target), &new)?;
     let call = match target {
         Owner::Thread(_) => kernel::thread_set_exception_ports,
         Owner::Task(_) => kernel::task_set_exception_ports,
@@ -164,4 +180,54 @@ pub(crate) fn set(target: &Owner, new: Registration) -> Result<(), KernError> {
             new.flavor,
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::Delivery;
+
+    #[test]
+    fn b5_4_what_would_end_the_process_is_refused_and_nothing_else() {
+        use mach_sys::thread_state::NativeState;
+
+        let deadly = [Delivery::TASK, Delivery::identity()];
+        let harmless = [
+            Delivery::THREAD,
+            Delivery::identity_protected(),
+            Delivery::state_identity_protected::<NativeState>(),
+        ];
+        let deliveries = deadly.map(|delivery| (delivery, true));
+        let deliveries = deliveries
+            .into_iter()
+            .chain(harmless.map(|delivery| (delivery, false)));
+        for (delivery, deadly) in deliveries {
+            for (policy, strict) in [
+                (Some(Policy::Ordinary), false),
+                (Some(Policy::HardenedRuntime), false),
+                (Some(Policy::Restricted), true),
+                (Some(Policy::Platform), true),
+                (None, true),
+            ] {
+                for own in [false, true] {
+                    for port in [None, Name::new(0x103)] {
+                        let new = Registration {
+                            mask: ExceptionMask::BAD_ACCESS,
+                            port,
+                            behavior: delivery.behavior(),
+                            flavor: 0,
+                        };
+                        let refused = deadly && strict && own && port.is_some();
+                        let expected = if refused {
+                            Err(KernError::DENIED)
+                        } else {
+                            Ok(())
+                        };
+                        let found = permit(policy, own, &new);
+                        assert_eq!(found, expected, "{delivery} {policy:?} {own} {port:?}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -276,13 +276,8 @@ fn state_of<'a>(
     flavor: thread_state_flavor_t,
     to: &'a mut [natural_t],
 ) -> Result<&'a [natural_t], KernError> {
-    let mut count = to.len().min(THREAD_STATE_MAX) as mach_msg_type_number_t;
-    // SAFETY: the buffer has room for as many words as the count says.
-    KernReturn::check(unsafe {
-        kernel::thread_get_state(thread.name().raw(), flavor, to.as_mut_ptr(), &mut count)
-    })?;
-    // No more than there was room for.
-    to.get(..count as usize).ok_or(KernError::INVALID_ARGUMENT)
+    let count = system::read_thread_state(thread.name().raw(), flavor, to)?;
+    Ok(&to[..count])
 }
 
 /// Writes a state of the thread: the one in the displaced handler's reply, which the kernel would have set.

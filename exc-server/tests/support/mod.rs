@@ -263,17 +263,9 @@ pub(crate) fn wide(kind: BehaviorKind) -> Behavior {
 /// A thread's general registers.
 pub(crate) fn get(thread: &ThreadRight) -> Result<NativeState, KernError> {
     let mut state = NativeState::default();
-    let mut count = NativeState::COUNT;
-    // SAFETY: the state has as many words as the count says.
-    let code = unsafe {
-        kernel::thread_get_state(
-            thread.name().raw(),
-            NativeState::FLAVOR,
-            state.as_words_mut().as_mut_ptr(),
-            &mut count,
-        )
-    };
-    KernReturn::check(code).map(|()| state)
+    let name = thread.name().raw();
+    kernel::system::read_thread_state(name, NativeState::FLAVOR, state.as_words_mut())?;
+    Ok(state)
 }
 
 pub(crate) fn set(thread: &ThreadRight, state: &NativeState, count: u32) -> Result<(), KernError> {

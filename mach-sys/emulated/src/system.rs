@@ -102,3 +102,28 @@ impl FaultReadiness {
         self.changed.undo();
     }
 }
+
+/// Returns `false`: the emulation runs on no Mac.
+pub fn is_translated() -> Option<bool> {
+    Some(false)
+}
+
+/// Returns whether a tracer follows the process (`ptrace`); `None` where there is no `/proc`.
+pub fn is_debugged() -> Option<bool> {
+    host::is_traced()
+}
+
+/// Returns 0: no host of the emulation signs code as Apple does.
+pub fn code_signing() -> Option<u32> {
+    Some(0)
+}
+
+/// Returns `false`: Apple's sandbox is not there.
+pub fn is_sandboxed() -> Option<bool> {
+    Some(false)
+}
+
+/// Calls `then` with no entitlements.
+pub fn with_entitlements<R>(then: impl FnOnce(Option<&[u8]>) -> R) -> R {
+    then(Some(&[]))
+}

@@ -9,6 +9,20 @@ unsafe extern "C" {
     static mach_task_self_: mach_port_name_t;
     /// `pthread.h`, since macOS 11.
     fn pthread_cpu_number_np(number: *mut usize) -> libc::c_int;
+    /// What the system says of a process's code signature (XNU's `sys/codesign.h`; libSystem exports it, Apple's SDK does not declare it).
+    fn csops(
+        pid: libc::pid_t,
+        operation: libc::c_uint,
+        data: *mut libc::c_void,
+        size: usize,
+    ) -> libc::c_int;
+    /// Whether a process is in a sandbox, if no operation is named: 1 if it is. Exported by libSystem, declared nowhere.
+    fn sandbox_check(
+        pid: libc::pid_t,
+        operation: *const libc::c_char,
+        filter: libc::c_int,
+        ...
+    ) -> libc::c_int;
 }
 
 #[cfg(feature = "std")]
@@ -96,4 +110,140 @@ pub(super) fn enter_server_thread() -> SignalMask {
 pub(super) fn leave_server_thread(outer: &SignalMask) {
     // SAFETY: the set is one that `enter_server_thread` filled.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, outer, core::ptr::null_mut()) };
+}
+
+/// `sysctl.proc_translated` is missing where there is no Rosetta.
+pub(super) fn is_translated() -> Option<bool> {
+    let mut value: libc::c_int = 0;
+    let mut size = size_of::<libc::c_int>();
+    // SAFETY: the name ends with a zero; the value goes to a local variable of the size that is given.
+    let error = unsafe {
+        libc::sysctlbyname(
+            c"sysctl.proc_translated".as_ptr(),
+            core::ptr::from_mut(&mut value).cast(),
+            &mut size,
+            core::ptr::null_mut(),
+            0,
+        )
+    };
+    match error {
+        0 => Some(value == 1),
+        _ if errno() == libc::ENOENT => Some(false),
+        _ => None,
+    }
+}
+
+/// `P_TRACED` of the process's `kinfo_proc` (`sys/sysctl.h`, `sys/proc.h`), as Apple's technical note QA1361 asks for it.
+pub(super) fn is_debugged() -> Option<bool> {
+    /// `sizeof(struct kinfo_proc)` in words of 64 bits; the same on both machines.
+    const WORDS: usize = 648 / 8;
+    /// `kp_proc.p_flag` stands behind four pointers.
+    const FLAG_WORD: usize = 4;
+    const P_TRACED: u64 = 0x800;
+    let mut info = [0_u64; WORDS];
+    let mut size = size_of_val(&info);
+    let mut name = [
+        libc::CTL_KERN,
+        libc::KERN_PROC,
+        libc::KERN_PROC_PID,
+        process_id(),
+    ];
+    // SAFETY: the name has four numbers; the result goes to a local variable of the size that is given.
+    let error = unsafe {
+        libc::sysctl(
+            name.as_mut_ptr(),
+            name.len() as libc::c_uint,
+            info.as_mut_ptr().cast(),
+            &mut size,
+            core::ptr::null_mut(),
+            0,
+        )
+    };
+    // Little-endian: the flags are the lower half of the word.
+    (error == 0 && size > FLAG_WORD * 8).then_some(info[FLAG_WORD] & P_TRACED != 0)
+}
+
+pub(super) fn code_signing() -> Option<u32> {
+    const CS_OPS_STATUS: libc::c_uint = 0;
+    let mut flags = 0_u32;
+    // SAFETY: the flags go to a local variable of the size that is given.
+    let error = unsafe {
+        csops(
+            process_id(),
+            CS_OPS_STATUS,
+            core::ptr::from_mut(&mut flags).cast(),
+            size_of::<u32>(),
+        )
+    };
+    (error == 0).then_some(flags)
+}
+
+/// Returns `None` if the system does not say.
+pub(super) fn is_sandboxed() -> Option<bool> {
+    // SAFETY: no operation is named, so that no further argument is read.
+    match unsafe { sandbox_check(process_id(), core::ptr::null(), 0) } {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
+}
+
+/// Calls `then` with the entitlements, a property list as XML; nothing for a program without, `None` if the system does not say. Allocates
+/// nothing: their length is known to the kernel only, so they stand in pages of their own.
+pub(super) fn with_entitlements<R>(then: impl FnOnce(Option<&[u8]>) -> R) -> R {
+    const CS_OPS_ENTITLEMENTS_BLOB: libc::c_uint = 7;
+    /// Type and length of the blob, big-endian; the length includes them.
+    const HEADER: usize = 8;
+    let get = |to: *mut u8, size| {
+        // SAFETY: both callers give memory of the size that they name.
+        unsafe { csops(process_id(), CS_OPS_ENTITLEMENTS_BLOB, to.cast(), size) }
+    };
+    let mut header = [0_u8; HEADER];
+    let error = get(header.as_mut_ptr(), HEADER);
+    if error == 0 {
+        // All that there is fits into the header: no entitlements.
+        return then(Some(&[]));
+    }
+    match errno() {
+        // Only the length was written.
+        libc::ERANGE => {}
+        // There is no signature.
+        libc::EINVAL => return then(Some(&[])),
+        _ => return then(None),
+    }
+    let [_, _, _, _, length @ ..] = header;
+    let length = u32::from_be_bytes(length) as usize;
+    // SAFETY: new memory, at an address that the system chooses.
+    let pages = unsafe {
+        libc::mmap(
+            core::ptr::null_mut(),
+            length.max(HEADER),
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANON,
+            -1,
+            0,
+        )
+    };
+    if pages == libc::MAP_FAILED {
+        return then(None);
+    }
+    struct Pages(*mut libc::c_void, usize);
+    impl Drop for Pages {
+        fn drop(&mut self) {
+            // SAFETY: mapped above with this size, and used by nothing else any more.
+            unsafe { libc::munmap(self.0, self.1) };
+        }
+    }
+    let pages = Pages(pages, length.max(HEADER));
+    if get(pages.0.cast(), pages.1) != 0 {
+        return then(None);
+    }
+    // SAFETY: the pages are as long as that, start as zeroes, and live until this function returns.
+    let blob: &[u8] = unsafe { core::slice::from_raw_parts(pages.0.cast(), pages.1) };
+    then(blob.get(HEADER..))
+}
+
+fn errno() -> libc::c_int {
+    // SAFETY: the calling thread's errno is always there.
+    unsafe { *libc::__error() }
 }

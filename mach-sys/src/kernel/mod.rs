@@ -18,6 +18,7 @@ mod apple;
 mod calls;
 #[cfg(feature = "std")]
 mod configure;
+mod probe;
 pub mod system;
 
 pub use calls::*;

@@ -7,9 +7,12 @@ use core::marker::PhantomData;
 use core::ops::Range;
 
 #[cfg(target_vendor = "apple")]
-use super::apple as host;
+pub(super) use super::apple as host;
 #[cfg(not(target_vendor = "apple"))]
-use mach_emulated::system as host;
+pub(super) use mach_emulated::system as host;
+
+#[doc(inline)]
+pub use super::probe::{capabilities, policy, read_thread_state, translated};
 
 /// Returns the name of the calling task's own port. Takes no reference, so none may be released.
 #[must_use]

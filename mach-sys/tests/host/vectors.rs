@@ -3,7 +3,7 @@
 use crate::server::Server;
 use crate::support::{OwnStack, isolated, on_raw_thread};
 use mach_sys::kern_return::KernReturn;
-use mach_sys::kernel;
+use mach_sys::kernel::{self, system};
 use mach_sys::rights::{Right, ThreadRight};
 use mach_sys::thread_state::{ThreadState, x86_AVX_STATE64, x86_avx_state64_t};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,18 +12,12 @@ static VICTIM: AtomicU32 = AtomicU32::new(0);
 
 fn get() -> x86_avx_state64_t {
     let mut state = x86_avx_state64_t::default();
-    let mut count = x86_avx_state64_t::COUNT;
-    // SAFETY: the state has as many words as the count says.
-    let outcome = unsafe {
-        kernel::thread_get_state(
-            VICTIM.load(Ordering::SeqCst),
-            x86_AVX_STATE64,
-            core::ptr::from_mut(&mut state).cast(),
-            &mut count,
-        )
-    };
-    assert_eq!(KernReturn::new(outcome), KernReturn::SUCCESS);
-    assert_eq!(count, x86_avx_state64_t::COUNT);
+    let count = system::read_thread_state(
+        VICTIM.load(Ordering::SeqCst),
+        x86_AVX_STATE64,
+        state.as_words_mut(),
+    );
+    assert_eq!(count, Ok(x86_avx_state64_t::COUNT as usize));
     state
 }
 

@@ -3,6 +3,7 @@
 mod arm64;
 mod x86_64;
 
+use mach_sys::capabilities::Capabilities;
 use mach_sys::exception::{ExceptionMask, ExceptionType};
 use mach_sys::pod::Pod;
 use mach_sys::thread_state::Registers;
@@ -41,6 +42,18 @@ pub trait Machine: sealed::Rewrite + Copy + Eq + core::fmt::Debug + Send + Sync 
     ///
     /// x86_64: `hlt` is a general protection fault. arm64: `udf` is an undefined instruction, and not `brk`, which debuggers want.
     const RETURN_MASK: ExceptionMask;
+
+    /// Returns the exceptions that the return trap may raise in a process: [`RETURN_MASK`](Self::RETURN_MASK), and under Rosetta
+    /// `BAD_ACCESS` and `BAD_INSTRUCTION`, since the translated trap may raise either. The trap is recognized by its address, whichever
+    /// it raises.
+    #[must_use]
+    fn return_mask(capabilities: &Capabilities) -> ExceptionMask {
+        if capabilities.may_be_translated() {
+            Self::RETURN_MASK | ExceptionMask::BAD_ACCESS | ExceptionMask::BAD_INSTRUCTION
+        } else {
+            Self::RETURN_MASK
+        }
+    }
 }
 
 pub(crate) mod sealed {

@@ -4,8 +4,8 @@ use crate::common::{BASE, SIZE, SP, Stack, TRAP, TestedMachine, apply, key, on_b
 use mach_sys::pod;
 use mach_sys::thread_state::Registers;
 use signal_redirect::{
-    Arm64, Frame, FrameId, Key, Memory, RedirectError, Return, ReturnError, Stack as Place,
-    Unmapped, X86_64, return_to_caller,
+    Arm64, Frame, FrameId, Key, Machine, Memory, RedirectError, Return, ReturnError,
+    Stack as Place, Unmapped, X86_64, return_to_caller,
 };
 
 on_both! {
@@ -361,4 +361,26 @@ fn vectors_that_were_too_long_are_told_apart_from_a_forgery() {
     odd.rsp -= 16;
     let result = X86_64::trampoline().return_from(&odd, &mut memory);
     assert_eq!(result, Err(ReturnError::Forged(frame.address)));
+}
+
+#[test]
+fn under_rosetta_the_return_trap_may_raise_either_exception() {
+    use mach_sys::capabilities::Capabilities;
+    use mach_sys::exception::ExceptionMask;
+
+    let access = ExceptionMask::BAD_ACCESS;
+    let instruction = ExceptionMask::BAD_INSTRUCTION;
+    for (translated, x86_64, arm64) in [
+        (Some(false), access, instruction),
+        (Some(true), access | instruction, access | instruction),
+        (None, access | instruction, access | instruction),
+    ] {
+        let mut capabilities = Capabilities::ORDINARY;
+        capabilities.translated = translated;
+        let found = (
+            X86_64::return_mask(&capabilities),
+            Arm64::return_mask(&capabilities),
+        );
+        assert_eq!(found, (x86_64, arm64), "{translated:?}");
+    }
 }

@@ -134,22 +134,14 @@ fn serve(port: &ReceiveRight) {
 /// Moves a stopped thread behind the undefined instruction.
 fn skip(thread: u32) -> i32 {
     let mut state = NativeState::default();
-    let mut count = NativeState::COUNT;
-    // SAFETY: the state has as many words as the count says.
-    let code = unsafe {
-        kernel::thread_get_state(
-            thread,
-            NativeState::FLAVOR,
-            state.as_words_mut().as_mut_ptr(),
-            &mut count,
-        )
+    let read = kernel::system::read_thread_state(thread, NativeState::FLAVOR, state.as_words_mut());
+    let count = match read {
+        Ok(count) => count as u32,
+        Err(error) => return error.raw(),
     };
-    if code != 0 {
-        return code;
-    }
     let length = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
     state.set_pc(state.pc() + length);
-    // SAFETY: as above.
+    // SAFETY: the state has as many words as the count says.
     unsafe {
         kernel::thread_set_state(
             thread,

@@ -1,7 +1,6 @@
 //! What the host tells about a thread in `/proc/self/task/…/stat`, read without allocation.
-#![allow(unsafe_code)]
 
-use super::call::call;
+use super::proc_file::read_file;
 use std::io::Write;
 
 /// A thread's line.
@@ -31,33 +30,6 @@ fn parse(line: &[u8]) -> Option<TaskStat> {
     let state = *fields.next()?.first()?;
     let start = core::str::from_utf8(fields.nth(18)?).ok()?.parse().ok()?;
     Some(TaskStat { state, start })
-}
-
-/// Reads the beginning of a file into `into` and returns its length in bytes; 0 if it cannot be read. The path ends with a zero.
-fn read_file(path: &[u8; 64], into: &mut [u8]) -> usize {
-    let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
-    let open = [
-        libc::AT_FDCWD as usize,
-        path.as_ptr() as usize,
-        flags,
-        0,
-        0,
-        0,
-    ];
-    // SAFETY: the path is shorter than its buffer, whose rest is zero.
-    let file = unsafe { call(libc::SYS_openat, open) };
-    if file < 0 {
-        return 0;
-    }
-    let file = file as usize;
-    let at = into.as_mut_ptr() as usize;
-    // SAFETY: the kernel writes into the slice; the file was opened here.
-    let length = unsafe {
-        let length = call(libc::SYS_read, [file, at, into.len(), 0, 0, 0]);
-        call(libc::SYS_close, [file, 0, 0, 0, 0, 0]);
-        length
-    };
-    usize::try_from(length).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -1,0 +1,161 @@
+//! The probe of what this process may do, and the one place that reads a thread's registers.
+#![allow(unsafe_code)]
+
+use super::system::host;
+use crate::capabilities::{Capabilities, CodeSigning, Policy, judge_thread_state};
+use crate::kern_return::{KernError, KernReturn};
+use crate::types::{mach_msg_type_number_t, mach_port_name_t, natural_t, thread_state_flavor_t};
+use core::sync::atomic::{AtomicU8, Ordering};
+
+/// Finds out what this process may do. Makes system calls that no policy punishes, and allocates nothing.
+///
+/// The emulation says what is true of it: nothing is translated, signed, hardened or in Apple's sandbox; a process that a tracer
+/// follows (`ptrace`) is debugged.
+///
+/// ```
+/// println!("{}", mach_sys::kernel::system::capabilities());
+/// ```
+#[must_use]
+#[doc(alias("sysctl.proc_translated", "csops", "sandbox_check", "P_TRACED"))]
+pub fn capabilities() -> Capabilities {
+    Capabilities {
+        translated: translated(),
+        debugged: host::is_debugged(),
+        code_signing: host::code_signing().map(CodeSigning::from_raw),
+        policy: policy(),
+        sandboxed: host::is_sandboxed(),
+    }
+}
+
+/// Returns whether Rosetta translates this process; `None` if the system does not say. Costs system calls the first time only.
+#[must_use]
+#[doc(alias = "sysctl.proc_translated")]
+pub fn translated() -> Option<bool> {
+    static FOUND: AtomicU8 = AtomicU8::new(UNPROBED);
+    match FOUND.load(Ordering::Relaxed) {
+        NO => Some(false),
+        YES => Some(true),
+        UNKNOWN => None,
+        _ => {
+            let found = host::is_translated();
+            let number = found.map_or(UNKNOWN, |yes| if yes { YES } else { NO });
+            FOUND.store(number, Ordering::Relaxed);
+            found
+        }
+    }
+}
+
+const UNPROBED: u8 = 0;
+const UNKNOWN: u8 = 1;
+const NO: u8 = 2;
+const YES: u8 = 3;
+
+/// Returns the policy of this process, which is fixed when the program starts; `None` if the system does not say. Costs system calls
+/// the first time only.
+#[must_use]
+pub fn policy() -> Option<Policy> {
+    const POLICIES: [Policy; 4] = [
+        Policy::Ordinary,
+        Policy::HardenedRuntime,
+        Policy::Restricted,
+        Policy::Platform,
+    ];
+    static FOUND: AtomicU8 = AtomicU8::new(UNPROBED);
+    let found = FOUND.load(Ordering::Relaxed);
+    if found != UNPROBED {
+        return POLICIES.get(usize::from(found - 2).min(4)).copied();
+    }
+    let flags = host::code_signing().map(CodeSigning::from_raw);
+    let policy = host::with_entitlements(|text| Policy::of(translated(), flags, text));
+    let at = POLICIES.iter().position(|known| Some(*known) == policy);
+    FOUND.store(at.map_or(UNKNOWN, |at| at as u8 + 2), Ordering::Relaxed);
+    policy
+}
+
+/// Reads a thread's registers of a flavor into `to`, and returns how many 32-bit words they are.
+///
+/// As [`thread_get_state`](super::thread_get_state), and survives its wrong answer under Rosetta: the registers were read if the words
+/// changed ([`judge_thread_state`]).
+///
+/// # Errors
+/// What the kernel answered; `INVALID_ARGUMENT` if it claims more words than there was room for.
+#[doc(alias = "thread_get_state")]
+pub fn read_thread_state(
+    thread: mach_port_name_t,
+    flavor: thread_state_flavor_t,
+    to: &mut [natural_t],
+) -> Result<usize, KernError> {
+    read_with(translated(), to, |to, count| {
+        // SAFETY: the buffer has room for as many words as the count says.
+        unsafe { super::thread_get_state(thread, flavor, to.as_mut_ptr(), count) }
+    })
+}
+
+/// As [`read_thread_state`], by a call that is given the words and their count.
+fn read_with(
+    translated: Option<bool>,
+    to: &mut [natural_t],
+    call: impl FnOnce(&mut [natural_t], &mut mach_msg_type_number_t) -> i32,
+) -> Result<usize, KernError> {
+    /// In no register of a thread that ever ran, let alone in all.
+    const UNWRITTEN: natural_t = 0xdead_5a5a;
+    // The kernel reads a count of no more words than any state has.
+    let room = to.len().min(crate::thread_state::THREAD_STATE_MAX);
+    let to = &mut to[..room];
+    if translated != Some(false) {
+        to.fill(UNWRITTEN);
+    }
+    let mut count = room as mach_msg_type_number_t;
+    let answer = KernReturn::new(call(to, &mut count));
+    let written = translated != Some(false) && to.iter().any(|word| *word != UNWRITTEN);
+    judge_thread_state(translated, answer, written)?;
+    let count = count as usize;
+    if count > room {
+        return Err(KernError::INVALID_ARGUMENT);
+    }
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIE: i32 = 0x1000_0003;
+
+    #[test]
+    fn registers_that_were_read_are_returned_although_the_call_says_that_it_failed() {
+        let mut words = [0; 4];
+        let read = read_with(Some(true), &mut words, |to, count| {
+            to[1] = 7;
+            *count = 2;
+            LIE
+        });
+        assert_eq!((read, words[1]), (Ok(2), 7));
+    }
+
+    #[test]
+    fn a_thread_that_is_gone_is_an_error_although_the_buffer_had_other_registers() {
+        for translated in [Some(true), Some(false), None] {
+            let mut words = [1, 2, 3, 4];
+            let read = read_with(translated, &mut words, |_, _| LIE);
+            assert_eq!(read, Err(KernError::SEND_INVALID_DEST), "{translated:?}");
+        }
+    }
+
+    #[test]
+    fn a_count_beyond_the_room_is_an_error() {
+        let mut words = [0; 4];
+        let read = read_with(Some(false), &mut words, |_, count| {
+            *count = 5;
+            0
+        });
+        assert_eq!(read, Err(KernError::INVALID_ARGUMENT));
+    }
+
+    #[test]
+    fn the_probe_says_the_same_again() {
+        assert_eq!((translated(), policy()), (translated(), policy()));
+        let found = capabilities();
+        assert_eq!((found.translated, found.policy), (translated(), policy()));
+    }
+}
