@@ -51,6 +51,12 @@ pub fn report_skipped(name: &str, reason: &str) {
     let _ = writeln!(std::io::stderr(), "{name}: skipped: {reason}");
 }
 
+/// Says what a test saw, where that decides nothing: behavior of Apple's kernel that nobody has seen yet. The stage repeats it.
+pub fn report_seen(name: &str, what: &str) {
+    // As above.
+    let _ = writeln!(std::io::stderr(), "{name}: saw: {what}");
+}
+
 /// A command that runs a program of this target. Under a user-mode emulator a program cannot start another one by its path alone:
 /// cargo's runner goes before it.
 pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
