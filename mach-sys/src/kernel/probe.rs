@@ -1,11 +1,15 @@
 //! The probe of what this process may do, and the one place that reads a thread's registers.
 #![allow(unsafe_code)]
 
-use super::system::host;
 use crate::capabilities::{Capabilities, CodeSigning, Policy, judge_thread_state};
 use crate::kern_return::{KernError, KernReturn};
 use crate::types::{mach_msg_type_number_t, mach_port_name_t, natural_t, thread_state_flavor_t};
 use core::sync::atomic::{AtomicU8, Ordering};
+
+#[cfg(target_vendor = "apple")]
+use super::apple as host;
+#[cfg(not(target_vendor = "apple"))]
+use mach_emulated::system as host;
 
 /// Finds out what this process may do. Makes system calls that no policy punishes, and allocates nothing.
 ///

@@ -7,9 +7,9 @@ use core::marker::PhantomData;
 use core::ops::Range;
 
 #[cfg(target_vendor = "apple")]
-pub(super) use super::apple as host;
+use super::apple as host;
 #[cfg(not(target_vendor = "apple"))]
-pub(super) use mach_emulated::system as host;
+use mach_emulated::system as host;
 
 #[doc(inline)]
 pub use super::probe::{capabilities, policy, read_thread_state, translated};
