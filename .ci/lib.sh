@@ -67,6 +67,53 @@ rustdoc_unstable() {
     printf '%s\n' "$wrapper"
 }
 
+# seconds 30m: prints 1800. A number without a letter is seconds.
+seconds() {
+    case $1 in
+    *h) printf '%s\n' $((${1%h} * 3600)) ;;
+    *m) printf '%s\n' $((${1%m} * 60)) ;;
+    *) printf '%s\n' "${1%s}" ;;
+    esac
+}
+
+# within SECONDS COMMAND [ARG...]: runs it in a process group of its own, and returns its status. After so long the whole group is ended,
+# with all that the command started, and the status is 124. Needs nothing that a Mac does not have: there is no `timeout`.
+within() {
+    local limit=$1 late group watcher status=0
+    shift
+    late=$(mktemp "$cache/late.XXXXXX")
+    set -m
+    "$@" </dev/null &
+    group=$!
+    (
+        sleep "$limit"
+        echo late >"$late"
+        kill -TERM -- "-$group"
+        sleep 10
+        kill -KILL -- "-$group"
+    ) >/dev/null 2>&1 </dev/null &
+    watcher=$!
+    # Nothing is said of the watcher's end, which is always a signal.
+    disown "$watcher"
+    set +m
+    # Ctrl-C reaches the terminal's group, which is not this one.
+    trap 'kill -TERM -- "-$group" "-$watcher" 2>/dev/null; exit 130' INT TERM HUP
+    { wait "$group"; } 2>/dev/null || status=$?
+    trap - INT TERM HUP
+    if [ -s "$late" ]; then
+        # What does not heed the first signal is ended by the second.
+        local left=12
+        while kill -0 -- "-$group" 2>/dev/null && [ "$left" -gt 0 ]; do
+            sleep 1
+            left=$((left - 1))
+        done
+        status=124
+    fi
+    kill -KILL -- "-$watcher" 2>/dev/null || :
+    rm -f "$late"
+    return "$status"
+}
+
 # The command by which the README says that all tests are run.
 readme_test_command() {
     local command

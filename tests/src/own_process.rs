@@ -4,8 +4,10 @@
 //! this file by its path.
 #![allow(unreachable_pub, dead_code)] // a library's part here, a test's module there
 
-use std::io::Write;
-use std::process::{Command, ExitStatus};
+use std::io::{Read, Write};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 /// Says which test a program is to run as the child.
 const MARK: &str = "MACH_TEST_CHILD";
@@ -19,6 +21,8 @@ pub fn in_own_process(name: &str, body: impl FnOnce()) {
 }
 
 /// In the parent: what became of the child, and what it said. In the child: runs the body.
+///
+/// A child that does not end is ended, and fails: no other program is needed for that, nor the child's help.
 pub fn outcome(name: &str, body: impl FnOnce()) -> Option<(ExitStatus, String)> {
     outcome_with(name, &[], body)
 }
@@ -34,14 +38,98 @@ pub fn outcome_with(
         return None;
     }
     let program = std::env::current_exe().expect("the test's own program");
-    let output = command(program)
+    let mut child = command(program);
+    child
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env(MARK, name)
-        .envs(environment.iter().copied())
-        .output()
+        .envs(environment.iter().copied());
+    let (status, text) = run_within(limit(), child);
+    repeat_reports(&text);
+    Some((status, text))
+}
+
+/// How long a child may run: longer than any watchdog that tests have inside, which say more. `MACH_TEST_LIMIT` sets it, in seconds.
+fn limit() -> Duration {
+    let seconds = std::env::var("MACH_TEST_LIMIT").ok();
+    let seconds = seconds.and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(600))
+}
+
+/// Runs a program to its end, or ends it after so long, and says so in what it said.
+pub fn run_within(limit: Duration, mut command: Command) -> (ExitStatus, String) {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .expect("a process");
-    let text = [output.stdout, output.stderr].concat();
-    Some((output.status, String::from_utf8_lossy(&text).into_owned()))
+    let output = [
+        collect(child.stdout.take().expect("a pipe")),
+        collect(child.stderr.take().expect("a pipe")),
+    ];
+    let end = Instant::now().checked_add(limit);
+    let ended = wait_until(&mut child, end);
+    let status = ended.unwrap_or_else(|| {
+        let _ = child.kill();
+        child.wait().expect("a process that ends when it is killed")
+    });
+    // A grandchild may have the pipes still: what it says later is not waited for.
+    let patience = Instant::now() + Duration::from_secs(5);
+    let mut text: Vec<u8> = Vec::new();
+    for pipe in output {
+        while let Ok(part) = pipe.recv_timeout(patience.saturating_duration_since(Instant::now())) {
+            text.extend(part);
+        }
+    }
+    let mut text = String::from_utf8_lossy(&text).into_owned();
+    if ended.is_none() {
+        text.push_str(&format!(
+            "\nit did not end within {limit:?}, and was killed\n"
+        ));
+    }
+    (status, text)
+}
+
+fn wait_until(child: &mut Child, end: Option<Instant>) -> Option<ExitStatus> {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if let Some(status) = child.try_wait().expect("a process of this one") {
+            return Some(status);
+        }
+        if end.is_some_and(|end| Instant::now() >= end) {
+            return None;
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}
+
+/// What comes out of a pipe, by parts, until it is closed.
+fn collect(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
+    let (send, parts) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut part = [0; 4096];
+        while let Ok(length @ 1..) = pipe.read(&mut part) {
+            if send.send(part[..length].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    parts
+}
+
+/// Says again what a child reported, once each: its output is shown only if it fails.
+pub fn repeat_reports(text: &str) {
+    let mut said: Vec<&str> = Vec::new();
+    for line in text.lines() {
+        let is_report = [": skipped: ", ": skipped in part: ", ": saw: "]
+            .iter()
+            .any(|mark| line.contains(mark));
+        if is_report && !said.contains(&line) {
+            said.push(line);
+            let _ = writeln!(std::io::stderr(), "{line}");
+        }
+    }
 }
 
 /// Says that a test has nothing to show on this kernel, and why. The harness keeps to itself what a passing test prints, hence this way
@@ -49,6 +137,12 @@ pub fn outcome_with(
 pub fn report_skipped(name: &str, reason: &str) {
     // Where stderr is closed there is nobody to tell.
     let _ = writeln!(std::io::stderr(), "{name}: skipped: {reason}");
+}
+
+/// Says that a test left a part out on this host, and which, and why; the rest of it ran.
+pub fn report_partly(name: &str, reason: &str) {
+    // As above.
+    let _ = writeln!(std::io::stderr(), "{name}: skipped in part: {reason}");
 }
 
 /// Says what a test saw, where that decides nothing: behavior of Apple's kernel that nobody has seen yet. The stage repeats it.
