@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
-# Structure: the tables of rooms in ARCHITECTURE.md against the imports, and the libraries' dependencies.
+# Structure: the tables of rooms in ARCHITECTURE.md against the imports, that of tests that skip, and the libraries' dependencies.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 need python3 "install Python 3"
-say "the check itself"
+say "the checks themselves, the tally of tests, and the limit of time"
 python3 "$tools/test_rooms.py"
+python3 "$tools/test_skips.py"
+python3 "$tools/test_tally.py"
+bash "$tools/test_within.sh"
 say "rooms"
 python3 "$tools/rooms.py" --circles
+
+say "tests that skip, in the sources and in docs/only-a-mac.md"
+python3 "$tools/skips.py"
 
 say "dependencies of the libraries, on every target"
 allowed=' mach2 libc thiserror bitflags static_assertions '

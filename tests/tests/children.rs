@@ -12,7 +12,7 @@ use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use tests::faults::{registers, skip, store_to};
-use tests::own_process::in_own_process;
+use tests::own_process::{in_own_process, report_partly};
 use tests::watchdog::bite_after;
 use thread_mgr::{Audit, Manager};
 
@@ -140,7 +140,10 @@ fn r26_children_fault_on_their_own() {
                 libc::CLONE_VFORK,
             ] {
                 let Some(status) = child(flags) else {
-                    println!("skipped: {flags:#x} is refused here");
+                    report_partly(
+                        "r26_children_fault_on_their_own",
+                        "a way to make a child is refused here",
+                    );
                     continue;
                 };
                 let signal = status.signal();

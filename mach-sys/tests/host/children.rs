@@ -3,6 +3,7 @@
 
 use crate::context;
 use crate::faults::Kind;
+use crate::own_process::report_partly;
 use crate::registers::{self, assert_kept};
 use crate::support::{
     OwnStack, install, on_raw_thread, succeeds, succeeds_in_own_namespace, test_name,
@@ -163,7 +164,7 @@ enum Parent {
 const PARENTS: [Parent; 3] = [Parent::Registered, Parent::OwnStack, Parent::Unknown];
 
 /// On threads of each kind and in children of each kind: `body`, whose end `check` looks at. Parents are served before and after.
-fn in_all_children(body: fn() -> i32, check: fn(Made, ExitStatus)) {
+fn in_all_children(name: &'static str, body: fn() -> i32, check: fn(Made, ExitStatus)) {
     let server = Arc::new(registers::server());
     server.route_task();
     let before = Census::take().expect("a census");
@@ -179,7 +180,7 @@ fn in_all_children(body: fn() -> i32, check: fn(Made, ExitStatus)) {
                 for round in 0..3 {
                     match made.run(body) {
                         Some(status) => check(*made, status),
-                        None => println!("skipped: {made:?} is refused here"),
+                        None => report_partly(name, "a way to make a child is refused here"),
                     }
                     if parent != Parent::Unknown || round == 2 {
                         assert_kept(1);
@@ -207,7 +208,7 @@ fn g4_3_a_childs_fault_has_the_default_action() {
             Kind::Undefined.raise();
             42
         };
-        in_all_children(body, |made, status| {
+        in_all_children(name, body, |made, status| {
             // Where the default can only be had by setting it for the parent, too, the child is killed.
             let expected = match made.shares_dispositions() {
                 true => libc::SIGKILL,
@@ -249,7 +250,7 @@ fn g4_3_a_childs_fault_reaches_the_handler_of_before() {
     for flags in [libc::SA_SIGINFO, libc::SA_SIGINFO | libc::SA_ONSTACK] {
         succeeds(name, &format!("{flags:#x}"), || {
             install(libc::SIGSEGV, previous as *const (), flags, &[]);
-            in_all_children(faults_are_handled, |made, status| {
+            in_all_children(name, faults_are_handled, |made, status| {
                 assert_eq!(status.code(), Some(42), "{made:?}: {status}");
             });
         });
@@ -268,7 +269,7 @@ fn calls_fail() -> i32 {
 fn g4_3_a_childs_kernel_calls_fail() {
     let name = test_name!(g4_3_a_childs_kernel_calls_fail);
     succeeds(name, "", || {
-        in_all_children(calls_fail, |made, status| {
+        in_all_children(name, calls_fail, |made, status| {
             assert_eq!(status.code(), Some(42), "{made:?}: {status}");
         });
     });
@@ -293,7 +294,7 @@ fn g4_3_a_signal_sent_in_a_child_has_the_default_action() {
     let name = test_name!(g4_3_a_signal_sent_in_a_child_has_the_default_action);
     succeeds(name, "", || {
         install(libc::SIGTRAP, libc::SIG_DFL as *const (), 0, &[]);
-        in_all_children(trap_is_sent, |made, status| {
+        in_all_children(name, trap_is_sent, |made, status| {
             let expected = match made.shares_dispositions() {
                 true => libc::SIGKILL,
                 false => libc::SIGTRAP,

@@ -5,6 +5,9 @@
 #![cfg(not(target_vendor = "apple"))]
 #![allow(unsafe_code)]
 
+#[path = "../../../tests/src/own_process.rs"]
+mod own_process;
+
 mod context;
 mod faults;
 mod registers;

@@ -2,9 +2,10 @@
 
 use crate::context;
 use crate::faults::Kind;
+use crate::own_process::report_skipped;
 use crate::registers::{self, assert_kept};
 use crate::server::Server;
-use crate::support::{RawThread, install, isolated, on_raw_thread};
+use crate::support::{RawThread, install, isolated, on_raw_thread, test_name};
 use mach_sys::emulated::{self, Config};
 use mach_sys::kern_return::{KernError, KernReturn};
 use mach_sys::rights::ThreadRight;
@@ -166,8 +167,7 @@ isolated! {
             .join();
             let before = told.recv().expect("an identifier");
             if std::fs::write(LAST_IDENTIFIER, (before - 1).to_string()).is_err() {
-                println!("skipped: this host lets nobody choose identifiers");
-                return;
+                return report_skipped(test_name!(a_reused_thread_identifier_is_a_new_thread), "this host lets nobody choose identifiers");
             }
             let (tell, told) = std::sync::mpsc::channel();
             RawThread::spawn(move || {

@@ -1,8 +1,9 @@
 //! Where a thread may be when it faults. Everywhere the server overwrites the stack below the red zone before it answers, and all
 //! registers must be what they were.
 
+use crate::own_process::report_skipped;
 use crate::registers::{self, assert_kept};
-use crate::support::{OwnStack, install, isolated, on_raw_thread, registered_stack};
+use crate::support::{OwnStack, install, isolated, on_raw_thread, registered_stack, test_name};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -128,8 +129,7 @@ isolated! {
             *libc::__errno_location() != libc::EINVAL
         };
         if !known {
-            println!("skipped: this host has no SS_AUTODISARM");
-            return;
+            return report_skipped(test_name!(a_stack_that_disarms_itself_is_armed_again), "this host has no SS_AUTODISARM");
         }
         let server = registers::server();
         server.route_task();

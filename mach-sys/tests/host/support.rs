@@ -1,5 +1,6 @@
 //! Processes and threads for the tests.
 
+use crate::own_process::{repeat_reports, report_skipped};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 
@@ -65,6 +66,9 @@ fn run_under(wrapper: &[&str], name: &str, case: &str, body: impl FnOnce()) -> O
         .env(MARK, mark)
         .output()
         .expect("a process");
+    for text in [&output.stdout, &output.stderr] {
+        repeat_reports(&String::from_utf8_lossy(text));
+    }
     Some(output)
 }
 
@@ -105,8 +109,7 @@ pub(crate) fn succeeds_in_own_namespace(name: &str, case: &str, body: impl FnOnc
             .output()
             .is_ok_and(|output| output.status.success());
     if !may {
-        eprintln!("{name}: skipped: this user may not make a PID namespace");
-        return;
+        return report_skipped(name, "this user may not make a PID namespace");
     }
     if let Some(output) = run_under(&UNSHARE, name, case, body) {
         let out = String::from_utf8_lossy(&output.stdout);

@@ -1,7 +1,8 @@
 //! AVX registers of a thread that waits in an exception, read and written by flavor (R19, A4.2, A9.3).
 
+use crate::own_process::report_skipped;
 use crate::server::Server;
-use crate::support::{OwnStack, isolated, on_raw_thread};
+use crate::support::{OwnStack, isolated, on_raw_thread, test_name};
 use mach_sys::kern_return::KernReturn;
 use mach_sys::kernel::{self, system};
 use mach_sys::rights::{Right, ThreadRight};
@@ -67,8 +68,7 @@ fn fault_with(value: [u8; 32]) -> ([u8; 32], u32) {
 isolated! {
     fn r19_upper_halves_are_read_and_written_whatever_was_in_them() {
         if !std::is_x86_feature_detected!("avx") {
-            println!("skipped: this processor has no AVX");
-            return;
+            return report_skipped(test_name!(r19_upper_halves_are_read_and_written_whatever_was_in_them), "this processor has no AVX");
         }
         let server = Server::start(Vec::new(), |seen: &mut Vec<u128>, fault, state| {
             let mut vectors = get();

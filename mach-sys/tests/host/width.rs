@@ -1,7 +1,8 @@
 //! R20: a fault in a 32-bit code segment of this 64-bit process is declined untouched, and reaches the handler of before.
 
+use crate::own_process::report_skipped;
 use crate::server::Server;
-use crate::support::{install, isolated, on_raw_thread};
+use crate::support::{install, isolated, on_raw_thread, test_name};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 core::arch::global_asm!(
@@ -97,8 +98,7 @@ isolated! {
         });
         server.route_task();
         let Some(page) = low_page() else {
-            println!("skipped: no memory below 4 GiB");
-            return;
+            return report_skipped(test_name!(r20_a_fault_in_32_bit_code_is_declined_untouched), "this host gives no memory below 4 GiB");
         };
         on_raw_thread(move || {
             for _ in 0..10 {
