@@ -97,7 +97,7 @@ within() {
     disown "$watcher"
     set +m
     # Ctrl-C reaches the terminal's group, which is not this one.
-    trap 'kill -TERM -- "-$group" "-$watcher" 2>/dev/null; exit 130' INT TERM HUP
+    trap 'kill -TERM -- "-$group" "-$watcher" 2>/dev/null || :; exit 130' INT TERM HUP
     { wait "$group"; } 2>/dev/null || status=$?
     trap - INT TERM HUP
     if [ -s "$late" ]; then

@@ -133,7 +133,7 @@ def other_ways(root):
     for path in sorted(root.glob("**/*.rs")):
         relative = path.relative_to(root)
         if relative.parts[0] != "target" and "benches" not in relative.parts and OTHER_WAYS.search(path.read_text()):
-            yield f"{relative}: says that something is skipped in a way that nobody counts; report_skipped is the way"
+            yield f"{relative}: says that something is skipped in a way that is not counted; report_skipped is the way"
 
 
 def main(arguments):

@@ -31,7 +31,7 @@ fn runs() {
 }
 
 fn unused() {
-    report_skipped("nobody", "never");
+    report_skipped("unused", "never");
 }
 '''
 MAIN = '''

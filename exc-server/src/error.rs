@@ -318,7 +318,7 @@ impl CapacityError {
 #[non_exhaustive]
 pub enum InstallError {
     /// A policy forbids the behavior for this target (B5.3): `EXCEPTION_STATE` or a protected one may be allowed. Where the policy is this
-    /// process's own, the kernel is not asked, since it would end the process (B5.4).
+    /// process's own, the kernel is not called, since it would end the process (B5.4).
     #[error(
         "registering {behavior} is forbidden here; EXCEPTION_STATE or a protected behavior may be allowed"
     )]

@@ -12,8 +12,8 @@ use crate::memory::Memory;
 /// result is meaningless: the caller of this must know that the thread had just made a call, usually because the program counter is
 /// the fault's address.
 ///
-/// On Apple Silicon a call through null may end the process before any exception is sent; nobody has seen it yet (the test
-/// `bad_calls` of the package `tests` reports it).
+/// On Apple Silicon a call through null may end the process before any exception is sent. That was not tried yet: the test
+/// `bad_calls` of the package `tests` reports what it sees there.
 ///
 /// A handler writes the result into its machine context, or a server sets it in place of a redirect.
 ///

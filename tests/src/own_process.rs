@@ -145,7 +145,7 @@ pub fn report_partly(name: &str, reason: &str) {
     let _ = writeln!(std::io::stderr(), "{name}: skipped in part: {reason}");
 }
 
-/// Says what a test saw, where that decides nothing: behavior of Apple's kernel that nobody has seen yet. The stage repeats it.
+/// Says what a test saw, where that decides nothing: behavior of Apple's kernel that was never seen. The stage repeats it.
 pub fn report_seen(name: &str, what: &str) {
     // As above.
     let _ = writeln!(std::io::stderr(), "{name}: saw: {what}");

@@ -56,7 +56,7 @@ fn call(target: u64) -> u64 {
 
 /// A page of data, which cannot be executed.
 fn data_page() -> u64 {
-    // SAFETY: a new mapping, given to nobody.
+    // SAFETY: a new mapping, used by nothing else.
     let page = unsafe {
         libc::mmap(
             core::ptr::null_mut(),
