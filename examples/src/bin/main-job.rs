@@ -21,7 +21,7 @@ use examples::pages::{Access, Page};
 use examples::traps::{Kind, Registers};
 use handler::{Note, handle};
 use mach_sys::exception::ExceptionMask;
-use mach_sys::kernel::KERNEL;
+use mach_sys::kernel::{KERNEL, system};
 use mach_sys::machine::Machine;
 use mach_sys::rights::{Change, Right, Source, ThreadRight};
 use signal_redirect::Entry;
@@ -75,6 +75,7 @@ fn run(options: &Options) -> Result<bool, Box<dyn std::error::Error>> {
         options.threads,
         Machine::NATIVE
     );
+    println!("this process: {}", system::capabilities());
     if options.old_way {
         old_way::show(options.threads.min(64))?;
     }

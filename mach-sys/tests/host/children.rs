@@ -3,7 +3,7 @@
 
 use crate::context;
 use crate::faults::Kind;
-use crate::own_process::report_partly;
+use crate::own_process::{report_partly, report_skipped};
 use crate::registers::{self, assert_kept};
 use crate::support::{
     OwnStack, install, on_raw_thread, succeeds, succeeds_in_own_namespace, test_name,
@@ -326,7 +326,7 @@ fn g4_3_a_child_with_its_parents_identifier_is_another_process() {
         ORIGIN.set(Origin::current()).expect("once");
         match Made::Clone(libc::CLONE_NEWPID).run(is_another_process) {
             Some(status) => assert_eq!(status.code(), Some(42)),
-            None => println!("skipped: this host makes no such children"),
+            None => report_skipped(name, "this host makes no such children"),
         }
         assert!(ORIGIN.get().is_some_and(|origin| origin.is_current()));
         drop(port);
@@ -370,7 +370,7 @@ fn g4_3_a_child_with_its_parents_identifier_and_memory_is_another_process() {
                 assert_eq!(status.code(), Some(42));
                 assert_eq!(AT_FALLBACK.load(Ordering::SeqCst), 1);
             }
-            None => println!("skipped: this host makes no such children"),
+            None => report_skipped(name, "this host makes no such children"),
         }
 
         assert_eq!(Census::take().expect("a census"), before);

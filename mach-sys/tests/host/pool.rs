@@ -291,7 +291,7 @@ isolated! {
         threads.into_iter().for_each(RawThread::join);
         match is_used_up {
             true => assert_eq!(server.stop(), THREADS),
-            false => println!("skipped: the mappings cannot be used up here"),
+            false => report_skipped(test_name!(threads_are_known_and_served_though_the_host_allows_no_more_mappings), "the mappings cannot be used up here"),
         }
     }
 }
