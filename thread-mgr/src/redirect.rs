@@ -3,8 +3,7 @@
 
 use crate::record::{Record, Records};
 use exc_server::{Answered, Exception, Handler};
-use mach_sys::kern_return::KernReturn;
-use mach_sys::kernel;
+use mach_sys::kernel::system;
 use mach_sys::thread_state::{NativeState, Registers, ThreadState};
 use mach_sys::types::mach_port_name_t;
 use signal_redirect::{Fault, OwnMemory, Redirect, Stack, Trampoline};
@@ -192,15 +191,6 @@ fn resume_with(exception: Exception<'_>, state: &NativeState) -> Answered {
 /// thread that is not the one in the message has another stack pointer.
 fn is_stopped_so(thread: mach_port_name_t, state: &NativeState) -> bool {
     let mut now = NativeState::default();
-    let mut count = NativeState::COUNT;
-    // SAFETY: the buffer has room for as many words as the count says.
-    let code = unsafe {
-        kernel::thread_get_state(
-            thread,
-            NativeState::FLAVOR,
-            now.as_words_mut().as_mut_ptr(),
-            &mut count,
-        )
-    };
-    KernReturn::new(code).is_success() && (now.sp(), now.pc()) == (state.sp(), state.pc())
+    system::read_thread_state(thread, NativeState::FLAVOR, now.as_words_mut()).is_ok()
+        && (now.sp(), now.pc()) == (state.sp(), state.pc())
 }
