@@ -1,10 +1,12 @@
 //! Redirects over an exception port, on whatever kernel answers: Apple's, or the emulated one.
 //!
-//! The faults are inline assembly whose operands say what its registers hold, so that these tests build for every system. All
-//! registers there are, and more kinds of faults: `tests/native`.
+//! The faults are inline assembly whose operands say what its registers hold: these tests run on every processor, one without AVX and
+//! a translated one included. All registers there are, and more kinds of faults: `tests/native`.
 
 #[path = "common/port_server.rs"]
 mod port_server;
+#[path = "common/redirects.rs"]
+mod redirects;
 
 use core::arch::asm;
 use core::ffi::c_int;
@@ -12,9 +14,12 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use mach_sys::darwin::{siginfo_t, ucontext_t};
+use mach_sys::exception::ExceptionMask;
+use mach_sys::message::MACH_SEND_MSG;
+use mach_sys::rights::{ReceiveRight, Right};
 use mach_sys::thread_state::Registers;
-use port_server::with_server;
-use signal_redirect::{Entry, Key, Redirect, SignalHandler, Trampoline};
+use redirects::{Redirects, TAG};
+use signal_redirect::{Entry, Key, Machine, Native, Redirect, SignalHandler, Trampoline};
 
 type Vector = [u64; 2];
 
@@ -121,7 +126,35 @@ fn trampoline() -> &'static Trampoline {
 
 fn plan(handler: SignalHandler) -> Redirect {
     // SAFETY: the handlers below call nothing that is not async-signal-safe while their assertions hold.
-    Redirect::to(unsafe { Entry::new(handler) }, *trampoline())
+    Redirect::to(unsafe { Entry::new(handler) }, *trampoline()).tag(TAG)
+}
+
+/// Runs a thread whose exceptions are served with `plan`, and returns what was done with it.
+fn with_server(plan: Redirect, body: impl FnOnce() + Send) -> Redirects {
+    let port = ReceiveRight::new().unwrap();
+    std::thread::scope(|scope| {
+        let serving = scope.spawn(|| {
+            let mut redirects = Redirects::new(plan, *trampoline());
+            port_server::serve(&port, |state, fault, memory| {
+                redirects.answer(state, fault, memory)
+            });
+            redirects
+        });
+        let faulting = scope.spawn(|| {
+            let mask =
+                ExceptionMask::BAD_INSTRUCTION | ExceptionMask::BAD_ACCESS | Native::RETURN_MASK;
+            port_server::route_this_thread(&port, mask);
+            body();
+        });
+        let outcome = faulting.join();
+        // An empty message: COPY_SEND, to the port, no reply port, id 1.
+        let send = port.make_send().unwrap();
+        let mut stop = [19, 24, send.name().raw(), 0, 0, 1];
+        port_server::message(&mut stop, MACH_SEND_MSG, 24, 0, 0);
+        let served = serving.join();
+        outcome.unwrap();
+        served.unwrap()
+    })
 }
 
 fn compute() -> f64 {
@@ -155,7 +188,7 @@ unsafe extern "C" fn editing(signal: c_int, info: *mut siginfo_t, uc: *mut ucont
 #[test]
 fn registers_come_back_with_the_handlers_edits() {
     let _alone = alone();
-    let served = with_server(&plan(editing), trampoline(), || {
+    let served = with_server(plan(editing), || {
         for seed in 0..100 {
             let given = Held::patterned(seed);
             let found = fault(given);
@@ -182,7 +215,7 @@ unsafe extern "C" fn nesting(_: c_int, _: *mut siginfo_t, uc: *mut ucontext_t) {
 fn faults_in_handlers_nest() {
     let _alone = alone();
     DEPTH.store(0, SeqCst);
-    let served = with_server(&plan(nesting), trampoline(), || {
+    let served = with_server(plan(nesting), || {
         let given = Held::patterned(7);
         assert_eq!(fault(given), given);
     });
@@ -203,7 +236,7 @@ unsafe extern "C" fn noting(signal: c_int, info: *mut siginfo_t, uc: *mut uconte
 #[test]
 fn a12_3_a_bad_store_is_sigsegv_at_its_address() {
     let _alone = alone();
-    with_server(&plan(noting), trampoline(), || {
+    with_server(plan(noting), || {
         for address in [0x18, 0x123] {
             store(address);
             assert_eq!(SIGNAL.load(SeqCst), 11);

@@ -4,6 +4,7 @@ use core::arch::{asm, global_asm};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use mach_sys::kernel::{KERNEL, Kernel};
 use mach_sys::thread_state::NativeState;
 
 use crate::handlers::{Context, Float};
@@ -334,6 +335,10 @@ impl Registers {
         let mut next = generator(seed);
         registers.general = core::array::from_fn(|_| next());
         registers.general[31] = u64::MAX;
+        if KERNEL == Kernel::Xnu {
+            // Reserved there, and cleared whenever the kernel sees fit.
+            registers.general[18] = 0;
+        }
         registers.red_zone = core::array::from_fn(|_| next());
         registers.flags = next() & NZCV;
         registers.float.v = core::array::from_fn(|_| u128::from(next()) << 64 | u128::from(next()));
@@ -403,6 +408,11 @@ impl Registers {
     pub(crate) fn assert_float(&self, state: &Float) {
         assert_eq!(self.float, *state);
     }
+}
+
+/// What this processor lacks for these tests.
+pub(crate) fn lacks() -> Option<&'static str> {
+    None
 }
 
 fn generator(seed: u64) -> impl FnMut() -> u64 {

@@ -11,12 +11,13 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::kernel::{KERNEL, Kernel};
 use mach_sys::processor::Arm64Vectors;
-use signal_redirect::{Redirect, VectorSave};
+use signal_redirect::{Code, Native, Redirect, VectorSave};
 
-use crate::child::own_process;
+use crate::child::{own_process, watched};
 use crate::handlers::context;
 use crate::machine::FAULT_LENGTH;
-use crate::{plan, port_server, server};
+use crate::redirects::TAG;
+use crate::{plan, server, signal_frame};
 
 /// Longest vector, in bytes.
 const LONGEST: usize = 256;
@@ -444,17 +445,38 @@ const PROCESSORS: [&str; 5] = [
     "max,sme=off",
 ];
 
+/// The longest vectors of ZA, in bytes, with which the emulation serves a thread: it copies a signal frame of 16 KiB at most.
+const LONGEST_EMULATED: usize = 64;
+
+/// Serves the calling thread's faults: over a port, or from its signal frames where the emulation has no room for them.
+fn serve_with<C>(plan: Redirect<Native, C>)
+where
+    C: Code<Native> + Clone + Send + 'static,
+{
+    if KERNEL == Kernel::Emulated && kinds() & HAS_SME != 0 && za_length() > LONGEST_EMULATED {
+        signal_frame::serve_with(plan);
+    } else {
+        server::serve_with(plan);
+    }
+}
+
+/// Lets a thread that is refused for its vectors' length go on behind the instruction that faulted, with its own registers.
+fn step_over_long_vectors() {
+    server::with_served(|served| served.step_over_long_vectors = FAULT_LENGTH);
+}
+
+fn long_vectors() -> usize {
+    server::with_served(|served| served.long_vectors)
+}
+
 /// Runs `body` in a process of its own, under qemu-user on each of [`PROCESSORS`], where the processor has what it needs. `body` gives what
 /// it has shown nothing for want of.
 fn on_each_processor(name: &str, body: impl Fn() -> Result<(), &'static str>) {
-    if KERNEL == Kernel::Xnu {
-        return own_process::report_skipped(name, "it reads Linux's signal frames");
-    }
     let mut wanting = None;
     let mut shown = 0;
     for processor in PROCESSORS {
         let body = || {
-            if let Err(reason) = body() {
+            if let Err(reason) = watched(&body) {
                 println!("{WANTING}{reason}");
             }
         };
@@ -492,7 +514,7 @@ fn every_mode_is_left_for_the_handler_and_comes_back() {
         if kinds() == 0 {
             return Err("this processor has neither SVE nor SME");
         }
-        server::serve_with(plan(on_fault));
+        serve_with(plan(on_fault));
         let mut calls = 0;
         for seed in 0..8 {
             for mode in modes() {
@@ -515,7 +537,7 @@ fn an_edit_of_a_v_register_leaves_the_rest_of_its_z_register() {
         if kinds() == 0 {
             return Err("this processor has neither SVE nor SME");
         }
-        server::serve_with(plan(on_fault));
+        serve_with(plan(on_fault));
         EDIT.store(true, Relaxed);
         for mode in modes() {
             let mut given = Vectors::patterned(17, mode);
@@ -534,7 +556,7 @@ fn faults_of_handlers_in_streaming_mode_nest() {
     const NAME: &str = "arm64_vectors::faults_of_handlers_in_streaming_mode_nest";
     on_each_processor(NAME, || {
         sme()?;
-        server::serve_with(plan(on_fault));
+        serve_with(plan(on_fault));
         let before = server::returns();
         for mode in modes() {
             NESTING.store(3, Relaxed);
@@ -558,7 +580,7 @@ fn without_sve_streaming_mode_comes_back_all_the_same() {
         (vectors.sve, vectors.sme_fa64) = (false, false);
         let save = VectorSave::scalable(vectors, 0, za_length() as u64);
         let plan = Redirect::plan(on_fault as *const () as u64, server::trampoline_with(save));
-        server::serve_with(plan.tag(0x7a67));
+        serve_with(plan.tag(TAG));
         for seed in 0..4 {
             for mode in [SM, ZA | SM] {
                 let mut given = Vectors::patterned(seed, mode);
@@ -581,30 +603,6 @@ fn without_sve_streaming_mode_comes_back_all_the_same() {
     });
 }
 
-/// The same served by another thread over an exception port.
-#[test]
-fn every_mode_comes_back_over_a_port() {
-    const NAME: &str = "arm64_vectors::every_mode_comes_back_over_a_port";
-    on_each_processor(NAME, || {
-        if kinds() == 0 {
-            return Err("this processor has neither SVE nor SME");
-        }
-        // Its place for them has 16 KiB, and ZA alone as much from vectors of 128 bytes on.
-        if modes().count() > 1 && za_length() > 64 {
-            return Err("the emulation takes no signal frame with a ZA that long");
-        }
-        let served = port_server::with_server(&plan(on_fault), &server::trampoline(), || {
-            for mode in modes() {
-                let given = Vectors::patterned(3, mode);
-                given.assert_same(&run(&given));
-            }
-        });
-        assert_eq!(served.returns, modes().count());
-        assert_eq!(CALLS.load(Relaxed), modes().count());
-        Ok(())
-    });
-}
-
 /// A thread whose vectors are longer than what its frame has room for is not sent to its handler: nothing is written below the frame, and
 /// the server is told why.
 #[test]
@@ -615,8 +613,8 @@ fn longer_vectors_than_there_is_room_for_are_refused() {
         // Room for the shortest.
         let save = VectorSave::scalable(Arm64Vectors::native(), 16, 16);
         let plan = Redirect::plan(on_fault as *const () as u64, server::trampoline_with(save));
-        server::serve_with(plan.tag(0x7a67));
-        server::refuse_long_vectors_by_stepping_over(FAULT_LENGTH);
+        serve_with(plan.tag(TAG));
+        step_over_long_vectors();
         for (count, mode) in modes().enumerate() {
             let given = Vectors::patterned(9, mode);
             let found = run(&given);
@@ -624,7 +622,7 @@ fn longer_vectors_than_there_is_room_for_are_refused() {
             assert_eq!(found.svcr, given.svcr);
             assert!(found.za == given.za, "ZA");
             assert_eq!(found.z, given.z);
-            assert_eq!(server::long_vectors(), count + 1);
+            assert_eq!(long_vectors(), count + 1);
         }
         assert_eq!(CALLS.load(Relaxed), 0);
         Ok(())
@@ -649,13 +647,19 @@ unsafe extern "C" fn shortening(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t)
 #[test]
 fn a_handler_that_changes_the_vector_length_is_refused() {
     const NAME: &str = "arm64_vectors::a_handler_that_changes_the_vector_length_is_refused";
+    if KERNEL == Kernel::Xnu {
+        return own_process::report_skipped(
+            NAME,
+            "a thread cannot change its vectors' length there",
+        );
+    }
     on_each_processor(NAME, || {
         sme()?;
         assert!(za_length() > 16);
-        server::serve_with(plan(shortening));
-        server::refuse_long_vectors_by_stepping_over(FAULT_LENGTH);
+        serve_with(plan(shortening));
+        step_over_long_vectors();
         run(&Vectors::patterned(9, SM | ZA));
-        assert_eq!((CALLS.load(Relaxed), server::long_vectors()), (1, 1));
+        assert_eq!((CALLS.load(Relaxed), long_vectors()), (1, 1));
         Ok(())
     });
 }

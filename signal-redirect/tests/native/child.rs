@@ -1,29 +1,40 @@
-//! Tests in processes of their own, on hosts whose signal frames this server can read.
+//! Tests in processes of their own, where a thread that waits for ever is a failure.
 
 #[path = "../../../tests/src/own_process.rs"]
 pub(crate) mod own_process;
+#[path = "../../../tests/src/watchdog.rs"]
+#[allow(unreachable_pub)] // a library's part there
+mod watchdog;
 
-use mach_sys::kernel::{KERNEL, Kernel};
+use core::time::Duration;
 use std::process::ExitStatus;
 
-/// Runs `body` in a process of its own; on Apple's kernel says that it is skipped.
+use crate::machine;
+
+/// Runs `body` in a process of its own, if the processor has what these tests are written with.
 pub(crate) fn in_child(name: &str, body: impl FnOnce()) {
-    if is_readable(name) {
-        own_process::in_own_process(name, body);
+    if can_run(name) {
+        own_process::in_own_process(name, || watched(body));
     }
 }
 
-/// As [`in_child`], for a child that is expected to fail: what became of it, and what it said.
-pub(crate) fn outcome(name: &str, body: impl FnOnce()) -> Option<(ExitStatus, String)> {
-    is_readable(name)
-        .then(|| own_process::outcome(name, body))
+/// As [`in_child`], for a child that is expected to fail: its exit status, and what it printed.
+pub(crate) fn exit_status(name: &str, body: impl FnOnce()) -> Option<(ExitStatus, String)> {
+    can_run(name)
+        .then(|| own_process::outcome(name, || watched(body)))
         .flatten()
 }
 
-fn is_readable(name: &str) -> bool {
-    let readable = KERNEL == Kernel::Emulated;
-    if !readable {
-        own_process::report_skipped(name, "it reads Linux's signal frames");
+/// Runs `body`, and ends the process if that takes too long.
+pub(crate) fn watched<T>(body: impl FnOnce() -> T) -> T {
+    watchdog::bite_after(Duration::from_secs(240));
+    body()
+}
+
+fn can_run(name: &str) -> bool {
+    let lacks = machine::lacks();
+    if let Some(reason) = lacks {
+        own_process::report_skipped(name, reason);
     }
-    readable
+    lacks.is_none()
 }

@@ -1,8 +1,6 @@
-//! The trampoline on real faults, without ports: a Unix signal handler of the test's own plays the server. It takes the thread's
-//! registers out of the host's `ucontext`, redirects, and serves the return trap.
+//! The trampoline on real faults, served over an exception port by whichever kernel is at hand: Apple's, or the emulated one.
 //!
-//! Each test runs in a process of its own. On Apple's systems they are skipped: what a signal handler is given there is not the
-//! layout that this server reads, and `any_kernel` proves the same through real exception ports.
+//! Each test runs in a process of its own. Only the tests of `signal_frame` are Linux's: they read its signal frames.
 
 #[cfg(target_arch = "aarch64")]
 #[path = "arm64.rs"]
@@ -20,8 +18,10 @@ mod host;
 mod own_memory;
 #[path = "../common/port_server.rs"]
 mod port_server;
-mod ports;
+#[path = "../common/redirects.rs"]
+mod redirects;
 mod server;
+mod signal_frame;
 #[cfg(target_arch = "x86_64")]
 mod x86_traps;
 
@@ -30,6 +30,7 @@ use core::sync::atomic::Ordering::Relaxed;
 use handlers::*;
 use mach_sys::thread_state::Registers as _;
 use machine::Registers;
+use redirects::TAG;
 use signal_redirect::{Entry, Redirect};
 
 /// Every register of the machine comes back from a handler that left nothing as it was.
@@ -78,7 +79,7 @@ fn the_handler_sees_the_signal_the_address_and_the_registers() {
             assert_eq!(seen.state.pc(), machine::fault_site());
             given.assert_general(&seen.state);
             given.assert_float(&seen.float);
-            assert_eq!(seen.tag, 0x7a67);
+            assert_eq!(seen.tag, TAG);
         },
     );
 }
@@ -138,26 +139,49 @@ fn faults_inside_handlers_nest() {
         }
         assert_eq!(CALLS.load(Relaxed), 5 * (1 + NESTING));
         assert_eq!(server::returns(), 5 * (1 + NESTING));
+        let deepest = server::with_served(|served| served.deepest);
+        assert_eq!(deepest as usize, NESTING);
     });
 }
 
-/// A stack pointer that is none: the handler runs on the emergency stack, and mends it.
+/// Pages of the test's own that nothing may touch: address and size.
+fn guard() -> (u64, u64) {
+    let size = 1 << 20;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new mapping, which nothing else uses.
+    let base = unsafe { libc::mmap(core::ptr::null_mut(), size, libc::PROT_NONE, flags, -1, 0) };
+    assert_ne!(base, libc::MAP_FAILED);
+    (base as u64, size as u64)
+}
+
+/// A stack pointer that is none: the server does not fault at it, and the handler runs on the emergency stack, and mends it.
 #[test]
 fn a_bad_stack_pointer_is_served_on_the_emergency_stack() {
     in_child(
         "a_bad_stack_pointer_is_served_on_the_emergency_stack",
         || {
-            for sp in [0, 64, 0x1000, 1 << 46, !15] {
-                let given = Registers::patterned(2);
-                let mut stack = vec![0u8; 64 * 1024];
-                let base = stack.as_mut_ptr() as u64;
-                let emergency = base..base + stack.len() as u64;
-                server::serve_with(plan(stack_mending_handler).emergency(emergency.clone()));
-                let found = machine::run_with_stack_pointer(&given, sp);
-                given.assert_same(&found);
-                assert!(emergency.contains(&LOCAL.load(Relaxed)));
+            let mut stack = vec![0u8; 64 * 1024];
+            let base = stack.as_mut_ptr() as u64;
+            let emergency = base..base + stack.len() as u64;
+            server::serve_with(plan(stack_mending_handler).emergency(emergency.clone()));
+            let (guard, size) = guard();
+            let pointers = [
+                0,
+                64,
+                0x1000,
+                guard + size / 2,
+                guard + 256,
+                1 << 46,
+                1 << 60,
+                !15,
+            ];
+            for (seed, sp) in pointers.into_iter().enumerate() {
+                let given = Registers::patterned(seed as u64);
+                given.assert_same(&machine::run_with_stack_pointer(&given, sp));
                 assert_eq!(SEEN_SP.load(Relaxed), sp);
+                assert!(emergency.contains(&LOCAL.load(Relaxed)));
             }
+            assert_eq!(server::returns(), pointers.len());
         },
     );
 }
@@ -209,7 +233,7 @@ fn s5_a_backtrace_knows_a_function_stopped_at_its_first_instruction() {
 /// A panic in a handler ends the process with a message; it does not unwind into the interrupted function.
 #[test]
 fn s10_a_panic_out_of_a_handler_aborts() {
-    let output = child::outcome("s10_a_panic_out_of_a_handler_aborts", || {
+    let output = child::exit_status("s10_a_panic_out_of_a_handler_aborts", || {
         serve(panicking_handler);
         machine::run(&Registers::patterned(1));
     });
@@ -225,7 +249,7 @@ fn plan(handler: signal_redirect::SignalHandler) -> Redirect {
     // SAFETY: the handlers of this test call nothing but atomics and allocate only where a fault cannot be inside the
     // allocator: each fault is the one in `machine::run`.
     let entry = unsafe { Entry::new(handler) };
-    Redirect::to(entry, server::trampoline()).tag(0x7a67)
+    Redirect::to(entry, server::trampoline()).tag(TAG)
 }
 
 fn serve(handler: signal_redirect::SignalHandler) {

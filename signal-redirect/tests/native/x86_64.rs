@@ -32,7 +32,7 @@ const XSTATE_BV: usize = 512;
 const AVX: usize = 576;
 /// Protection keys and tiles are the handler's (see the crate's limits).
 const COMPONENTS: u64 = 0xe7;
-/// CF, PF, AF, ZF, SF, DF, OF; always 2 and IF. Not AC: Linux would start this test's own signal handler with it. Not ID: Linux
+/// CF, PF, AF, ZF, SF, DF, OF; always 2 and IF. Not AC: Linux would start a signal handler with it. Not ID: Linux
 /// does not take it from a signal frame.
 const FLAGS: u64 = 0xcd5;
 
@@ -477,9 +477,15 @@ impl Registers {
     }
 }
 
+/// What this processor lacks for these tests.
+pub(crate) fn lacks() -> Option<&'static str> {
+    let has = is_x86_feature_detected!("xsave") && is_x86_feature_detected!("avx");
+    (!has).then_some("this processor, or Rosetta, has no XSAVE with AVX")
+}
+
 /// The components that the system has switched on.
 fn enabled() -> u64 {
-    assert!(is_x86_feature_detected!("xsave") && is_x86_feature_detected!("avx"));
+    assert_eq!(lacks(), None);
     let (low, high): (u32, u32);
     // SAFETY: the processor has AVX and the system uses it (checked above), so the instruction is there.
     unsafe { asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high) };

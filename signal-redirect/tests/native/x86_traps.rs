@@ -13,6 +13,7 @@ use signal_redirect::{Redirect, VectorSave};
 use crate::child::{in_child, own_process};
 use crate::handlers::{CALLS, computing_handler, context, trashing_handler};
 use crate::machine::Registers;
+use crate::redirects::TAG;
 use crate::{machine, serve, server};
 
 global_asm!(
@@ -273,16 +274,13 @@ fn r19_upper_halves_in_their_initial_state() {
 #[test]
 fn g5_10_registers_that_the_thread_has_not_are_left_out() {
     const NAME: &str = "x86_traps::g5_10_registers_that_the_thread_has_not_are_left_out";
-    if !std::is_x86_feature_detected!("avx") {
-        return own_process::report_skipped(NAME, "this processor has no AVX");
-    }
     in_child(NAME, || {
         let all = VectorSave::xsave(VectorSave::XSAVE_COMPONENTS, 2688, 0xffff);
         let plan = Redirect::plan(
             trashing_handler as *const () as u64,
             server::trampoline_with(all),
         );
-        server::serve_with(plan.tag(0x7a67));
+        server::serve_with(plan.tag(TAG));
         for seed in 0..50 {
             let given = Registers::patterned(seed);
             given.assert_same(&machine::run(&given));

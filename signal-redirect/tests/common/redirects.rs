@@ -1,0 +1,108 @@
+//! What a server does with a stopped thread: sends it to its handler, or brings it back, and checks that frames end in order.
+
+use mach_sys::thread_state::{NativeState, Registers as _};
+use signal_redirect::{
+    Code, Fault, Frame, FrameId, Memory, Native, Redirect, RedirectError, ReturnError, Trampoline,
+};
+
+/// [`Redirect::apply`] of a plan, inside a frame.
+pub(crate) type Apply = Box<
+    dyn Fn(
+            Option<FrameId>,
+            &NativeState,
+            &Fault,
+            &mut dyn Memory,
+        ) -> Result<(NativeState, Frame), RedirectError>
+        + Send,
+>;
+
+/// The tag of every plan.
+pub(crate) const TAG: u64 = 0x7a67;
+/// Frames that have no end: a fault that is never mended ends the test.
+const MOST: usize = 10_000;
+
+/// One thread's redirects.
+pub(crate) struct Redirects {
+    /// Writes the next frame. Of any plan: [`apply_of`].
+    pub(crate) apply: Apply,
+    trampoline: Trampoline,
+    /// From the outermost to the innermost, with the registers that each was written for.
+    frames: Vec<(Frame, NativeState)>,
+    /// Times that the thread was sent to a handler.
+    pub(crate) redirects: usize,
+    /// Times that it came back.
+    pub(crate) returns: usize,
+    /// Times that its vector registers were longer than its frame had room for.
+    pub(crate) long_vectors: usize,
+    /// The greatest depth of its frames.
+    pub(crate) deepest: u32,
+    /// Bytes by which the thread goes on that is refused for its vectors' length; 0: it must not happen.
+    pub(crate) step_over_long_vectors: u64,
+}
+
+impl Redirects {
+    pub(crate) fn new<C>(plan: Redirect<Native, C>, trampoline: Trampoline) -> Self
+    where
+        C: Code<Native> + Clone + Send + 'static,
+    {
+        Self {
+            apply: apply_of(plan),
+            trampoline,
+            frames: Vec::new(),
+            redirects: 0,
+            returns: 0,
+            long_vectors: 0,
+            deepest: 0,
+            step_over_long_vectors: 0,
+        }
+    }
+
+    fn innermost(&self) -> Option<FrameId> {
+        self.frames.last().map(|(frame, _)| frame.id())
+    }
+
+    /// The registers that the thread goes on with. Panics if there are none.
+    pub(crate) fn answer(
+        &mut self,
+        state: &NativeState,
+        fault: &Fault,
+        mut memory: &mut dyn Memory,
+    ) -> NativeState {
+        match self.trampoline.return_from(state, &mut memory) {
+            Ok(Some(resumed)) => {
+                self.returns += 1;
+                assert_eq!(Some(resumed.frame), self.innermost());
+                assert_eq!(resumed.tag, TAG);
+                self.frames.pop();
+                assert_eq!(resumed.outer, self.innermost());
+                resumed.state
+            }
+            Ok(None) => {
+                self.redirects += 1;
+                assert!(self.redirects <= MOST, "{fault:?} at {state:#x?}");
+                let applied = (self.apply)(self.innermost(), state, fault, memory);
+                let (entered, frame) = applied.expect("a frame on the thread's stack");
+                self.deepest = self.deepest.max(frame.depth);
+                self.frames.push((frame, *state));
+                entered
+            }
+            Err(ReturnError::VectorLength(_)) if self.step_over_long_vectors != 0 => {
+                self.long_vectors += 1;
+                let (_, mut state) = self.frames.pop().expect("the frame that was refused");
+                state.set_pc(state.pc() + self.step_over_long_vectors);
+                state
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Takes the type of its trampoline off a plan.
+pub(crate) fn apply_of<C>(plan: Redirect<Native, C>) -> Apply
+where
+    C: Code<Native> + Clone + Send + 'static,
+{
+    Box::new(move |outer, state, fault, mut memory| {
+        plan.clone().inside(outer).apply(state, fault, &mut memory)
+    })
+}
