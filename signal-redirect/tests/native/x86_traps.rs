@@ -78,11 +78,13 @@ global_asm!(
     "nop",
     "ret",
     // Where in the function the first step ends. A symbol there would be the start of another function to Mach-O (G5.11).
+    ".data",
     ".globl redirect_test_step_offset, _redirect_test_step_offset",
     ".p2align 2",
     "redirect_test_step_offset:",
     "_redirect_test_step_offset:",
     ".long 2b - _redirect_test_step",
+    ".text",
 );
 
 unsafe extern "C" {
