@@ -4,6 +4,7 @@ use core::arch::{asm, global_asm};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use mach_sys::kernel::{KERNEL, Kernel};
 use mach_sys::pod;
 use mach_sys::thread_state::{NativeState, x86_float_state64_t};
 
@@ -32,6 +33,8 @@ const XSTATE_BV: usize = 512;
 const AVX: usize = 576;
 /// Protection keys and tiles are the handler's (see the crate's limits).
 const COMPONENTS: u64 = 0xe7;
+/// Mask registers, upper halves of the first 16 registers, the other 16.
+const AVX_512: u64 = 0xe0;
 /// CF, PF, AF, ZF, SF, DF, OF; always 2 and IF. Not AC: Linux would start a signal handler with it. Not ID: Linux
 /// does not take it from a signal frame.
 const FLAGS: u64 = 0xcd5;
@@ -485,7 +488,21 @@ pub(crate) fn lacks() -> Option<&'static str> {
     (!has).then_some("this processor, or Rosetta, has no XSAVE with AVX")
 }
 
-/// The components that the system has switched on.
+/// Whether this thread has AVX-512's registers. On Apple's systems a thread has them from its first use of them on (G5.10).
+pub(crate) fn takes_avx_512() -> bool {
+    const AVX512F: u32 = 1 << 16;
+    #[allow(unused_unsafe)]
+    // SAFETY: a processor with XSAVE (`lacks`) has this leaf.
+    let features = unsafe { core::arch::x86_64::__cpuid_count(7, 0) }.ebx;
+    if KERNEL == Kernel::Xnu && features & AVX512F != 0 {
+        // SAFETY: the processor has the instruction, and Apple's systems know every processor with it that they run on. It clears a
+        // register, which is declared.
+        unsafe { asm!("vpxord zmm1, zmm1, zmm1", out("xmm1") _) };
+    }
+    enabled() & AVX_512 == AVX_512
+}
+
+/// The components that the system has switched on for this thread.
 fn enabled() -> u64 {
     assert_eq!(lacks(), None);
     let (low, high): (u32, u32);
