@@ -482,17 +482,16 @@ impl Registers {
     }
 }
 
-/// What this processor lacks for these tests.
-pub(crate) fn lacks() -> Option<&'static str> {
-    let has = is_x86_feature_detected!("xsave") && is_x86_feature_detected!("avx");
-    (!has).then_some("this processor, or Rosetta, has no XSAVE with AVX")
+/// Whether this processor has what these tests use.
+pub(crate) fn has_enough() -> bool {
+    is_x86_feature_detected!("xsave") && is_x86_feature_detected!("avx")
 }
 
 /// Whether this thread has AVX-512's registers. On Apple's systems a thread has them from its first use of them on (G5.10).
 pub(crate) fn takes_avx_512() -> bool {
     const AVX512F: u32 = 1 << 16;
     #[allow(unused_unsafe)]
-    // SAFETY: a processor with XSAVE (`lacks`) has this leaf.
+    // SAFETY: a processor with XSAVE (`has_enough`) has this leaf.
     let features = unsafe { core::arch::x86_64::__cpuid_count(7, 0) }.ebx;
     if KERNEL == Kernel::Xnu && features & AVX512F != 0 {
         // SAFETY: the processor has the instruction, and Apple's systems know every processor with it that they run on. It clears a
@@ -504,7 +503,7 @@ pub(crate) fn takes_avx_512() -> bool {
 
 /// The components that the system has switched on for this thread.
 fn enabled() -> u64 {
-    assert_eq!(lacks(), None);
+    assert!(has_enough());
     let (low, high): (u32, u32);
     // SAFETY: the processor has AVX and the system uses it (checked above), so the instruction is there.
     unsafe { asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high) };
