@@ -79,9 +79,11 @@ seconds() {
 # within SECONDS COMMAND [ARG...]: runs it in a process group of its own, and returns its status. After so long the whole group is ended,
 # with all that the command started, and the status is 124. Needs nothing that a Mac does not have: there is no `timeout`.
 within() {
-    local limit=$1 late group watcher status=0
+    local limit=$1 late group='' watcher='' status=0
     shift
     late=$(mktemp "$cache/late.XXXXXX")
+    # Ctrl-C reaches the terminal's group, which is not that of the command.
+    trap 'kill -TERM -- ${group:+"-$group"} ${watcher:+"-$watcher"} 2>/dev/null || :; exit 130' INT TERM HUP
     set -m
     "$@" </dev/null &
     group=$!
@@ -96,8 +98,6 @@ within() {
     # Nothing is said of the watcher's end, which is always a signal.
     disown "$watcher"
     set +m
-    # Ctrl-C reaches the terminal's group, which is not this one.
-    trap 'kill -TERM -- "-$group" "-$watcher" 2>/dev/null || :; exit 130' INT TERM HUP
     { wait "$group"; } 2>/dev/null || status=$?
     trap - INT TERM HUP
     if [ -s "$late" ]; then

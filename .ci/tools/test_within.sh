@@ -29,17 +29,22 @@ expect "one that does not heed the first signal" "$(status_of within 1 bash -c '
 [ $((SECONDS - began)) -lt 20 ] || die "within: one that heeds no signal was ended after $((SECONDS - began)) s"
 
 # Stopped itself, it leaves nothing behind.
+: >"$children"
 bash -c '. "$1"; within 60 bash -c "echo \$\$ >\"\$1\"; sleep 600" - "$2"' - "$root/.ci/lib.sh" "$children" &
 stopped=$!
-: >"$children"
-for _ in 1 2 3 4 5 6 7 8 9 10; do
-    [ -s "$children" ] && break
-    sleep 0.3
-done
+soon() { # soon COMMAND [ARG...]: waits until it succeeds, at most half a minute
+    local left=150
+    until "$@"; do
+        left=$((left - 1))
+        [ "$left" -gt 0 ] || return 1
+        sleep 0.2
+    done
+}
+soon test -s "$children" || die "within: the command did not start"
 kill -TERM "$stopped"
 wait "$stopped" || :
-sleep 1
-kill -0 "$(cat "$children")" 2>/dev/null && die "within: what it ran outlives it"
+is_gone() { ! kill -0 "$(cat "$children")" 2>/dev/null; }
+soon is_gone || die "within: what it ran outlives it"
 
 expect "30m" "$(seconds 30m)" 1800
 expect "2h" "$(seconds 2h)" 7200
