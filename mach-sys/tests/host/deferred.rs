@@ -146,3 +146,42 @@ isolated! {
         assert_eq!(CODE.load(Ordering::SeqCst), libc::SI_TKILL);
     }
 }
+
+static ARRIVED: [AtomicUsize; 3] = [const { AtomicUsize::new(0) }; 3];
+const THREE: [i32; 3] = [libc::SIGTRAP, libc::SIGBUS, libc::SIGSEGV];
+
+extern "C" fn count(signal: i32, _: *const libc::siginfo_t, _: *mut libc::ucontext_t) {
+    let at = THREE.iter().position(|known| *known == signal);
+    ARRIVED[at.expect("one of the three")].fetch_add(1, Ordering::SeqCst);
+}
+
+isolated! {
+    /// Rust's own alternate stack has no room for three frames with AVX-512.
+    fn r24_signals_of_several_kinds_that_were_sent_meanwhile_arrive_one_after_the_other() {
+        for signal in THREE {
+            install(signal, count as *const (), libc::SA_SIGINFO, &[]);
+        }
+        let server = Server::start((), |(), fault, state| {
+            for signal in THREE {
+                let victim = VICTIM.load(Ordering::SeqCst);
+                // SAFETY: a signal to a thread of this process, which lives.
+                unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), victim, signal) };
+            }
+            std::thread::sleep(Duration::from_millis(50));
+            crate::faults::skip(fault.exception, state);
+            true
+        });
+        server.route_task();
+        let victim = std::thread::spawn(|| {
+            // SAFETY: no preconditions.
+            VICTIM.store(unsafe { libc::gettid() }, Ordering::SeqCst);
+            for round in 1..=3 {
+                crate::faults::Kind::Access.raise();
+                let arrived = ARRIVED.each_ref().map(|count| count.load(Ordering::SeqCst));
+                assert_eq!(arrived, [round; 3]);
+            }
+        });
+        victim.join().expect("a thread that lives");
+        server.stop();
+    }
+}

@@ -9,7 +9,7 @@ use crate::host::context::Context;
 use crate::host::slot::held;
 use crate::host::slot::owner::{self, Caller};
 use crate::host::slot::region::{self, Slot};
-use crate::host::sys::mask::{self, HANDLER_MASK, How};
+use crate::host::sys::mask::{self, HANDLER_MASK, How, Mask};
 use crate::host::sys::thread::gettid;
 
 /// Serves it. Returns the handler to go on to.
@@ -20,14 +20,21 @@ pub(in crate::host) unsafe fn serve(signal: i32, info: usize, context: usize) ->
     // As in the fault handler; the mask of the handler that chains comes back at the end.
     let before = mask::change(How::Set, HANDLER_MASK);
     // SAFETY: the caller's promise.
-    let next = unsafe { ask_for_another(signal, info, context) };
+    let next = unsafe { ask_for_another(signal, info, context, before) };
     mask::change(How::Set, before);
     next
 }
 
+/// `outer` is the mask of the handler that chains.
+///
 /// # Safety
 /// As [`serve`].
-unsafe fn ask_for_another(signal: i32, info: usize, context_at: usize) -> Option<usize> {
+unsafe fn ask_for_another(
+    signal: i32,
+    info: usize,
+    context_at: usize,
+    outer: Mask,
+) -> Option<usize> {
     // SAFETY: the caller's promise; the handler that chains does not touch the context before this returns.
     let mut context = unsafe { Context::from_raw(context_at as *mut _) };
     // SAFETY: the caller's promise.
@@ -43,13 +50,14 @@ unsafe fn ask_for_another(signal: i32, info: usize, context_at: usize) -> Option
         if !declined && !header.serving.get() && !header.is_in_kernel() {
             // The nested faults of probed copies are all that can happen in here, and they need no stack.
             header.serving.set(true);
+            held::begin_to_keep(header);
             let verdict = ask(&mut Trap {
                 slot: slot.id(),
                 raised,
                 context: &mut context,
             });
             header.serving.set(false);
-            held::raise_at_return(header);
+            held::raise_at_return(header, || outer);
             if verdict == Verdict::Resume {
                 return None;
             }

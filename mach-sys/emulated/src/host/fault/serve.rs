@@ -89,7 +89,11 @@ pub(in crate::host) unsafe fn serve(entered: &mut Entered) -> Option<usize> {
 fn leave(entered: &Entered, header: &Header) {
     header.serving.set(entered.was_busy());
     if !entered.was_busy() {
-        held::raise_at_return(header);
+        held::raise_at_return(header, || match entered.restore {
+            // SAFETY: the context of the frame that is returned from.
+            0 => unsafe { Context::from_raw(entered.context as *mut _) }.signal_mask(),
+            _ => header.restore.mask.get(),
+        });
     }
 }
 

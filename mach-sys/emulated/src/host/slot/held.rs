@@ -43,12 +43,12 @@ pub(in crate::host) fn begin_to_keep(header: &Header) {
     }
 }
 
-/// A fault handler is about to leave, and not marked as such any more: what is kept arrives when it has left. Leaves the five blocked if
-/// there is something.
-pub(in crate::host) fn raise_at_return(header: &Header) {
+/// A fault handler is about to leave, and not marked as such any more: what is kept arrives when it has left, for code with this mask.
+/// Leaves the five blocked if there is something.
+pub(in crate::host) fn raise_at_return(header: &Header, afterwards: impl FnOnce() -> Mask) {
     if !header.is_in_kernel() && !header.held_back.is_empty() {
         mask::change(How::Block, SYNCHRONOUS_MASK);
-        header.held_back.raise();
+        header.held_back.raise(afterwards());
     }
 }
 
@@ -56,7 +56,7 @@ pub(in crate::host) fn raise_at_return(header: &Header) {
 pub(super) fn raise_now(header: &Header) {
     if !header.held_back.is_empty() {
         let before = mask::change(How::Block, SYNCHRONOUS_MASK);
-        header.held_back.raise();
+        header.held_back.raise(before);
         mask::change(How::Set, before);
     }
 }

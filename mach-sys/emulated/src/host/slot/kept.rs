@@ -43,18 +43,23 @@ impl HeldBack {
         self.kept.fetch_or(bit, Ordering::Relaxed);
     }
 
-    /// Raises again what is kept. The five are blocked.
-    pub(super) fn raise(&self) {
-        let kept = self.kept.swap(0, Ordering::Relaxed);
+    /// Raises again what is kept, of those that are not blocked afterwards one: its own way through the entry raises the next. All at
+    /// once would need an alternate stack with room for all their frames. The five are blocked.
+    pub(super) fn raise(&self, blocked_afterwards: Mask) {
         for (signal, info) in SYNCHRONOUS.into_iter().zip(&self.infos) {
-            if kept & mask::bit(signal) != 0 {
-                let mut whole = [0_u64; WORDS];
-                whole[..USED].copy_from_slice(&info.get());
-                // SAFETY: the kernel's siginfo, with zeroes behind what it uses; the signal had a handler, and comes through the
-                // entry again.
-                unsafe { queue_signal(gettid(), signal, whole.as_ptr() as usize) };
+            let bit = mask::bit(signal);
+            if self.kept.load(Ordering::Relaxed) & bit == 0 {
+                continue;
+            }
+            self.kept.fetch_and(!bit, Ordering::Relaxed);
+            let mut whole = [0_u64; WORDS];
+            whole[..USED].copy_from_slice(&info.get());
+            // SAFETY: the kernel's siginfo, with zeroes behind what it uses; the signal had a handler, and comes through the
+            // entry again.
+            let outcome = unsafe { queue_signal(gettid(), signal, whole.as_ptr() as usize) };
+            if outcome == 0 && blocked_afterwards & bit == 0 {
+                return;
             }
         }
     }
 }
-
