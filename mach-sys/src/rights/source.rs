@@ -114,14 +114,15 @@ impl Caller {
 
     /// Returns where a name comes from, and of a reply port the name of its thread's port.
     pub(super) fn source(self, name: Name, rights: PortType) -> (Source, Option<Name>) {
-        if rights.contains(PortType::RECEIVE) && name.raw() == self.reply_port {
-            return (Source::ReplyPort, Name::new(self.port));
-        }
         let one_of_a_kind = PortType::RECEIVE | PortType::PORT_SET | PortType::SEND_ONCE;
         let source = match label::of(name).filter(|_| rights.intersects(one_of_a_kind)) {
             Some(Label::ReplyPort(thread)) => return (Source::ReplyPort, Name::new(thread)),
             Some(Label::Route) => Source::Route,
             Some(Label::Owned) => Source::Owned,
+            // The library may remember the name of a port that was destroyed, which a right type owns by now: asked last.
+            None if rights.contains(PortType::RECEIVE) && name.raw() == self.reply_port => {
+                return (Source::ReplyPort, Name::new(self.port));
+            }
             None if rights.contains(PortType::RECEIVE) => Source::Receive,
             None if rights.contains(PortType::PORT_SET) => Source::PortSet,
             None if rights.contains(PortType::SEND_ONCE) => Source::SendOnce,
@@ -172,5 +173,25 @@ mod tests {
         for (index, source) in Source::ALL.iter().enumerate() {
             assert_eq!(*source as usize, index, "{source}");
         }
+    }
+
+    /// The library remembers a thread's reply port by its name, which a port of another owner has when that one was destroyed.
+    #[cfg(feature = "std")]
+    #[test]
+    fn what_a_right_type_owns_is_no_reply_port_though_it_has_the_name_of_one() {
+        use crate::rights::{ReceiveRight, Right};
+
+        let port = ReceiveRight::new().expect("a port");
+        let name = port.name();
+        let caller = Caller {
+            reply_port: name.raw(),
+            port: 0,
+        };
+        let source = || caller.source(name, PortType::RECEIVE).0;
+        assert_eq!(source(), Source::Owned);
+        let raw = port.into_name();
+        assert_eq!(source(), Source::ReplyPort);
+        // SAFETY: the name was the right's, which gave it up.
+        drop(unsafe { ReceiveRight::from_name(raw) });
     }
 }
