@@ -10,7 +10,8 @@ A test that passed without having anything to show, or left a part out, says so 
 counts these with their reasons, and one that the table in docs/only-a-mac.md does not list is an error.
 
 Fails if no test ran, or if cargo succeeded and a package that has tests ran none: a filter that matches nothing, or a `cfg`
-that leaves nothing, must not pass for success.
+that leaves nothing, must not pass for success. Nor must a test program that did not run, or that ended before it had run all of its
+tests: one that calls `exit(0)` ends the others with it, and cargo takes that for success.
 """
 
 import collections
@@ -59,17 +60,27 @@ def main(log, build, status, result, table=None):
     # By how it was said: {(package, test): reason}.
     reports = {"skipped": {}, "skipped in part": {}, "saw": {}}
     package = None
+    # What runs and has given no result yet; the programs that ran; those that gave none.
+    running, ran, unfinished = None, set(), []
     for line in pathlib.Path(log).read_text(errors="replace").splitlines():
+        if running and (RUNNING.match(line) or DOC_TESTS.match(line)):
+            unfinished.append(running)
         if found := RUNNING.match(line):
-            folder = programs.get(os.path.realpath(found["program"]))
+            running = found["program"]
+            ran.add(os.path.realpath(running))
+            folder = programs.get(os.path.realpath(running))
             package = package_name(folder) if folder else found["program"]
         elif found := DOC_TESTS.match(line):
+            running = f"the doc tests of {found['crate']}"
             package = found["crate"].replace("_", "-")
         elif found := REPORT.search(line):
             reports[found["how"]][package, found["test"]] = found["what"].strip()
         elif found := RESULT.match(line):
             passed, failed, ignored = map(int, found.groups())
             counts.setdefault(package, collections.Counter()).update(passed=passed, failed=failed, ignored=ignored)
+            running = None
+    if running:
+        unfinished.append(running)
 
     total = collections.Counter()
     for name, count in sorted(counts.items()):
@@ -86,6 +97,10 @@ def main(log, build, status, result, table=None):
         for folder in sorted(set(programs.values())):
             if has_tests(folder) and not counts[package_name(folder)]["passed"]:
                 errors.append(f"no test of {package_name(folder)} ran, and it has some")
+        errors += [f"{program} did not run" for program in sorted(set(programs) - ran)]
+        errors += [f"{program} ended without a result" for program in unfinished]
+        if not programs:
+            errors.append("cargo does not say which test programs there are")
     for how in ("skipped", "skipped in part"):
         for (name, test), reason in reports[how].items():
             listed = table.get((name, test.rsplit("::", 1)[-1]), "")

@@ -14,7 +14,7 @@ TABLE = {("made", "one"): "no /proc", ("made", "two"): "no /proc", ("made", "thr
 
 
 class Tally(unittest.TestCase):
-    def run_on(self, *said, passed=5, failed=0, ignored=0, status="0", table=TABLE, running=True):
+    def run_on(self, *said, passed=5, failed=0, ignored=0, status="0", table=TABLE, running=True, second=None):
         """(exit status, the closing line, what was printed) for a package `made` whose one test program says this."""
         with tempfile.TemporaryDirectory() as folder:
             folder = pathlib.Path(folder)
@@ -22,9 +22,13 @@ class Tally(unittest.TestCase):
             (folder / "lib.rs").write_text("#[test]\nfn it() {}\n")
             program = folder / "program"
             artifact = {"executable": str(program), "profile": {"test": True}, "manifest_path": str(folder / "Cargo.toml")}
-            (folder / "build").write_text("not JSON\n" + json.dumps(artifact) + "\n")
+            artifacts = [artifact] + ([dict(artifact, executable=str(folder / "second"))] if second is not None else [])
+            (folder / "build").write_text("not JSON\n" + "".join(json.dumps(each) + "\n" for each in artifacts))
             lines = [f"     Running tests/it.rs ({program})"] if running else []
             lines += [*said, PASSES.format(passed=passed, failed=failed, ignored=ignored)] if running else []
+            # A second program of the package ends in the middle, before the other or after it.
+            ends = [f"     Running tests/second.rs ({folder / 'second'})", "running 3 tests"]
+            lines = {"first": ends + lines, "last": lines + ends}.get(second, lines)
             (folder / "log").write_text("\n".join(lines) + "\n")
             text = io.StringIO()
             with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
@@ -72,6 +76,13 @@ class Tally(unittest.TestCase):
     def test_nothing_ran(self):
         self.refused("no test ran", running=False)
         self.refused("no test of made ran", passed=0, failed=1)
+
+    def test_a_program_that_ended_before_its_tests_had_all_run(self):
+        for second in ("first", "last"):
+            self.refused("second ended without a result", second=second)
+
+    def test_a_program_that_did_not_run(self):
+        self.refused("second did not run", second="not at all")
 
 
 if __name__ == "__main__":

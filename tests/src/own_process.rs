@@ -127,7 +127,7 @@ pub fn repeat_reports(text: &str) {
             .any(|mark| line.contains(mark));
         if is_report && !said.contains(&line) {
             said.push(line);
-            let _ = writeln!(std::io::stderr(), "{line}");
+            say(line);
         }
     }
 }
@@ -135,20 +135,24 @@ pub fn repeat_reports(text: &str) {
 /// Says that a test has nothing to show on this kernel, and why. The harness keeps to itself what a passing test prints, hence this way
 /// around it: a skipped test must not look like one that ran.
 pub fn report_skipped(name: &str, reason: &str) {
+    say(&format!("{name}: skipped: {reason}"));
+}
+
+/// In one piece: what the harness and other tests say meanwhile would come into the middle of it, and the stage would not know it for a
+/// report.
+fn say(line: &str) {
     // Where stderr is closed there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "{name}: skipped: {reason}");
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Says that a test left a part out on this host, and which, and why; the rest of it ran.
 pub fn report_partly(name: &str, reason: &str) {
-    // As above.
-    let _ = writeln!(std::io::stderr(), "{name}: skipped in part: {reason}");
+    say(&format!("{name}: skipped in part: {reason}"));
 }
 
 /// Says what a test saw, where that decides nothing: behavior of Apple's kernel that was never seen. The stage repeats it.
 pub fn report_seen(name: &str, what: &str) {
-    // As above.
-    let _ = writeln!(std::io::stderr(), "{name}: saw: {what}");
+    say(&format!("{name}: saw: {what}"));
 }
 
 /// A command that runs a program of this target. Under a user-mode emulator a program cannot start another one by its path alone:
