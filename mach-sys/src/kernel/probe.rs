@@ -58,22 +58,33 @@ const YES: u8 = 3;
 /// the first time only.
 #[must_use]
 pub fn policy() -> Option<Policy> {
-    const POLICIES: [Policy; 4] = [
-        Policy::Ordinary,
-        Policy::HardenedRuntime,
-        Policy::Restricted,
-        Policy::Platform,
-    ];
     static FOUND: AtomicU8 = AtomicU8::new(UNPROBED);
     let found = FOUND.load(Ordering::Relaxed);
     if found != UNPROBED {
-        return POLICIES.get(usize::from(found - 2).min(4)).copied();
+        return policy_of(found);
     }
     let flags = host::code_signing().map(CodeSigning::from_raw);
     let policy = host::with_entitlements(|text| Policy::of(translated(), flags, text));
-    let at = POLICIES.iter().position(|known| Some(*known) == policy);
-    FOUND.store(at.map_or(UNKNOWN, |at| at as u8 + 2), Ordering::Relaxed);
+    FOUND.store(number_of(policy), Ordering::Relaxed);
     policy
+}
+
+/// Their numbers begin after [`UNKNOWN`].
+const POLICIES: [Policy; 4] = [
+    Policy::Ordinary,
+    Policy::HardenedRuntime,
+    Policy::Restricted,
+    Policy::Platform,
+];
+
+fn number_of(policy: Option<Policy>) -> u8 {
+    let at = POLICIES.iter().position(|known| Some(*known) == policy);
+    at.map_or(UNKNOWN, |at| UNKNOWN + 1 + at as u8)
+}
+
+fn policy_of(number: u8) -> Option<Policy> {
+    let at = number.checked_sub(UNKNOWN + 1)?;
+    POLICIES.get(usize::from(at)).copied()
 }
 
 /// Reads a thread's registers of a flavor into `to`, and returns how many 32-bit words they are.
@@ -154,6 +165,14 @@ mod tests {
             0
         });
         assert_eq!(read, Err(KernError::INVALID_ARGUMENT));
+    }
+
+    #[test]
+    fn what_was_found_is_found_again_though_it_is_that_the_system_does_not_say() {
+        for policy in POLICIES.map(Some).into_iter().chain([None]) {
+            assert_ne!(number_of(policy), UNPROBED);
+            assert_eq!(policy_of(number_of(policy)), policy);
+        }
     }
 
     #[test]
