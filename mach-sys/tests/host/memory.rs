@@ -216,3 +216,47 @@ isolated! {
         assert!(HANDLED.load(Ordering::Acquire) > 10, "the test's signals arrived");
     }
 }
+
+static ANSWER: AtomicUsize = AtomicUsize::new(0);
+
+/// What a crash reporter does. Its own signal is blocked in here.
+extern "C" fn read_bad_memory(_: i32, _: *const libc::siginfo_t, _: *mut libc::ucontext_t) {
+    let (mut word, mut copied) = (0_u64, 0);
+    // SAFETY: the results go to local variables.
+    let code = unsafe {
+        let to = (&raw mut word) as u64;
+        kernel::mach_vm_read_overwrite(system::task_self(), 0x18, 8, to, &mut copied)
+    };
+    ANSWER.store(code as usize, Ordering::Release);
+    HANDLED.fetch_add(1, Ordering::Release);
+}
+
+isolated! {
+    /// As on XNU, where no signal stands between a bad address and its error.
+    fn a_bad_address_is_an_error_though_its_signal_is_blocked() {
+        for signal in [libc::SIGSEGV, libc::SIGBUS] {
+            crate::support::install(signal, read_bad_memory as *const (), libc::SA_SIGINFO, &[libc::SIGSEGV]);
+        }
+        mach_sys::emulated::start().expect("started");
+        for (before, signal) in [libc::SIGSEGV, libc::SIGBUS].into_iter().enumerate() {
+            // SAFETY: a signal to the calling thread, which has a handler.
+            unsafe { libc::raise(signal) };
+            assert_eq!(HANDLED.load(Ordering::Acquire), before + 1);
+            let answer = ANSWER.swap(0, Ordering::Acquire);
+            assert_eq!(KernReturn::new(answer as i32), KernReturn::INVALID_ADDRESS);
+        }
+        // One that is pending stays what it is.
+        // SAFETY: the set is a local variable; a signal to the calling thread, which has a handler.
+        unsafe {
+            let mut set: libc::sigset_t = core::mem::zeroed();
+            libc::sigaddset(&mut set, libc::SIGSEGV);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &set, core::ptr::null_mut());
+            libc::raise(libc::SIGSEGV);
+            read_bad_memory(0, core::ptr::null(), core::ptr::null_mut());
+            assert_eq!(HANDLED.load(Ordering::Acquire), 3);
+            assert!(crate::support::is_blocked(libc::SIGSEGV));
+            libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, core::ptr::null_mut());
+        }
+        assert_eq!(HANDLED.load(Ordering::Acquire), 4, "once");
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::mig;
 use super::target::{code, process, put, refused, task_behind};
-use crate::host::pages;
+use crate::host::{InKernel, pages};
 use crate::process::Process;
 use crate::thread::kernel::Kernel;
 use mach_wire::kern_return::KernReturn;
@@ -26,6 +26,12 @@ fn own_memory(
     }
 }
 
+/// Copies within the own memory, either side of which may turn out bad.
+fn copy(process: &Process, from: u64, to: u64, size: u64) -> Result<(), KernReturn> {
+    let _inside = InKernel::enter_to_copy();
+    process.mach.copy_within_user(from, to, size)
+}
+
 pub unsafe fn mach_vm_read_overwrite(
     task: mach_port_name_t,
     address: mach_vm_address_t,
@@ -34,7 +40,7 @@ pub unsafe fn mach_vm_read_overwrite(
     copied: *mut mach_vm_size_t,
 ) -> kern_return_t {
     let outcome =
-        own_memory(mig::process(), task).and_then(|process| process.mach.copy_within_user(address, data, size));
+        own_memory(mig::process(), task).and_then(|process| copy(process, address, data, size));
     code(outcome.map(|()| {
         // SAFETY: the seam's contract: `copied` is valid for a write.
         unsafe { put(copied, size) };
@@ -48,8 +54,7 @@ pub unsafe fn mach_vm_write(
     count: mach_msg_type_number_t,
 ) -> kern_return_t {
     code(own_memory(mig::process(), task).and_then(|process| {
-        let size = u64::from(count);
-        process.mach.copy_within_user(data as u64, address, size)
+        copy(process, data as u64, address, u64::from(count))
     }))
 }
 

@@ -62,6 +62,9 @@ unsafe fn ask_for_another(
                 return None;
             }
         }
+    } else if let Some(header) = slot.map(Slot::header).filter(|header| !header.serving.get()) {
+        // It may be one of several that were kept, which raises the next.
+        held::raise_at_return(header, || outer);
     }
     match process.take_action(signal, Asked::Below) {
         HostAction::Handler(handler) => Some(handler.address),

@@ -72,15 +72,21 @@ pub(crate) struct InKernel {
 
 impl InKernel {
     pub(crate) fn enter() -> Self {
-        Self::with(slot().map(Slot::header))
+        Self::with(slot().map(Slot::header), How::Block)
+    }
+
+    /// As [`enter`](Self::enter), for a copy of memory that may turn out bad: with the five unblocked, since the copy's own fault would kill
+    /// where the caller has it blocked, in a handler of SIGSEGV for example. Costs no system call more.
+    pub(crate) fn enter_to_copy() -> Self {
+        Self::with(slot().map(Slot::header), How::Set)
     }
 
     /// As [`enter`](Self::enter), for a thread that has not registered: with the header of the slot that its identifier found.
     pub(in crate::host) fn on(header: &'static Header) -> Self {
-        Self::with(Some(header))
+        Self::with(Some(header), How::Block)
     }
 
-    fn with(header: Option<&'static Header>) -> Self {
+    fn with(header: Option<&'static Header>, how: How) -> Self {
         if let Some(header) = header {
             // Only this thread and its own signal handlers look here: program order is all that matters.
             let depth = header.depth.load(Ordering::Relaxed);
@@ -88,7 +94,7 @@ impl InKernel {
             compiler_fence(Ordering::SeqCst);
         }
         let for_good = THIS.with(|this| this.blocked_for_good.get());
-        let before = (!for_good).then(|| mask::change(How::Block, ASYNCHRONOUS_MASK));
+        let before = (!for_good).then(|| mask::change(how, ASYNCHRONOUS_MASK));
         Self { header, before }
     }
 }
