@@ -28,6 +28,7 @@ mod inside;
 mod keys;
 mod lent;
 mod lifetimes;
+mod masks;
 mod memory;
 mod pool;
 mod readiness;

@@ -2,34 +2,30 @@
 
 use super::mig;
 use super::target::{code, process, put, refused, task_behind};
-use crate::host::{InKernel, pages};
+use crate::host::pages;
 use crate::process::Process;
 use crate::thread::kernel::Kernel;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::types::*;
 
-/// Returns the process, if the task that a name denotes is its own: the only one whose memory is here.
+/// Returns the copy (from, to, size) within the memory of the task that a name denotes, if that is the process's own: the only one whose
+/// memory is here.
 fn own_memory(
     process: Result<&'static Process, KernReturn>,
     task: mach_port_name_t,
-) -> Result<&'static Process, KernReturn> {
+) -> Result<impl FnOnce(u64, u64, u64) -> Result<(), KernReturn>, KernReturn> {
     let process = process?;
-    let target = {
+    let (target, blocked) = {
         let mut held = process.mach.lock();
-        task_behind(&mut Kernel::of(&mut held), process.task, task)
+        let target = task_behind(&mut Kernel::of(&mut held), process.task, task);
+        (target, held.blocked())
     };
     let target = refused(target)?;
     if target == process.task {
-        Ok(process)
+        Ok(move |from, to, size| process.mach.copy_within_user(blocked, from, to, size))
     } else {
         Err(KernReturn::NOT_SUPPORTED)
     }
-}
-
-/// Copies within the own memory, either side of which may turn out bad.
-fn copy(process: &Process, from: u64, to: u64, size: u64) -> Result<(), KernReturn> {
-    let _inside = InKernel::enter_to_copy();
-    process.mach.copy_within_user(from, to, size)
 }
 
 pub unsafe fn mach_vm_read_overwrite(
@@ -40,7 +36,7 @@ pub unsafe fn mach_vm_read_overwrite(
     copied: *mut mach_vm_size_t,
 ) -> kern_return_t {
     let outcome =
-        own_memory(mig::process(), task).and_then(|process| copy(process, address, data, size));
+        own_memory(mig::process(), task).and_then(|copy| copy(address, data, size));
     code(outcome.map(|()| {
         // SAFETY: the seam's contract: `copied` is valid for a write.
         unsafe { put(copied, size) };
@@ -53,9 +49,7 @@ pub unsafe fn mach_vm_write(
     data: usize,
     count: mach_msg_type_number_t,
 ) -> kern_return_t {
-    code(own_memory(mig::process(), task).and_then(|process| {
-        copy(process, data as u64, address, u64::from(count))
-    }))
+    code(own_memory(mig::process(), task).and_then(|copy| copy(data as u64, address, u64::from(count))))
 }
 
 pub unsafe fn mach_vm_deallocate(

@@ -22,7 +22,7 @@ pub(crate) mod start;
 mod sys;
 pub(crate) mod threads;
 
-pub(crate) use slot::inside::{InKernel, Starting, block_for_good, is_child, unblock};
+pub(crate) use slot::inside::{Blocked, InKernel, Starting, block_for_good, is_child, unblock};
 pub(crate) use slot::origin::process_id;
 pub use slot::layout::LENT_STACK_SIZE;
 pub(crate) use slot::region::{SlotId, exhausted};

@@ -8,7 +8,7 @@ use super::pool::Pool;
 use super::state::{Ipc, State};
 use super::waitq::{WaitOn, WaitWords, Waited, Wakes};
 use crate::error::ReserveError;
-use crate::host::InKernel;
+use crate::host::{Blocked, InKernel};
 use crate::host::copy::{self, CopyFault};
 use crate::rules::Rules;
 use mach_wire::kern_return::KernReturn;
@@ -41,6 +41,18 @@ impl<T> Monitor<T> {
         self.locked(Some(InKernel::enter()))
     }
 
+    /// Enters the kernel without the lock, for a copy that comes before it.
+    #[inline]
+    pub(crate) fn enter(&self) -> InKernel {
+        InKernel::enter()
+    }
+
+    /// Takes the lock for a caller that has [entered](Self::enter).
+    #[inline]
+    pub(crate) fn lock_inside(&self, inside: InKernel) -> Held<'_, T> {
+        self.locked(Some(inside))
+    }
+
     /// Takes the lock for a caller that has those signals blocked anyway: the fault handler, the reaper.
     #[inline]
     pub(crate) fn lock_with_signals_blocked(&self) -> Held<'_, T> {
@@ -54,7 +66,7 @@ impl<T> Monitor<T> {
             wakes: Wakes::new(&self.words),
             pool: &self.pool,
             rules: &self.rules,
-            _inside: inside,
+            inside,
         }
     }
 
@@ -80,28 +92,44 @@ impl<T> Monitor<T> {
         self.words.of(object).wait(sequence, deadline, spin)
     }
 
-    /// Copies from user memory; a bad address is an error, never a fault.
-    pub(crate) fn copy_from_user(&self, from: u64, into: &mut [u8]) -> Result<(), CopyFault> {
+    /// Copies from user memory; a bad address is an error, never a fault, whatever the calling thread has blocked.
+    pub(crate) fn copy_from_user(
+        &self,
+        blocked: Blocked,
+        from: u64,
+        into: &mut [u8],
+    ) -> Result<(), CopyFault> {
         self.state.assert_not_held();
-        copy::read(from, into)
+        blocked.around(|| copy::read(from, into))
     }
 
-    /// Copies to user memory; a bad address is an error, never a fault.
-    pub(crate) fn copy_to_user(&self, to: u64, from: &[u8]) -> Result<(), CopyFault> {
+    /// Copies to user memory; a bad address is an error, never a fault, whatever the calling thread has blocked.
+    pub(crate) fn copy_to_user(
+        &self,
+        blocked: Blocked,
+        to: u64,
+        from: &[u8],
+    ) -> Result<(), CopyFault> {
         self.state.assert_not_held();
-        copy::write(to, from)
+        blocked.around(|| copy::write(to, from))
     }
 
     /// Copies between two places in user memory, either of which may turn out bad half-way.
-    pub(crate) fn copy_within_user(&self, from: u64, to: u64, size: u64) -> Result<(), KernReturn> {
+    pub(crate) fn copy_within_user(
+        &self,
+        blocked: Blocked,
+        from: u64,
+        to: u64,
+        size: u64,
+    ) -> Result<(), KernReturn> {
         let mut chunk = [0; 1024];
         let mut done = 0;
         while done < size {
             let length = (size - done).min(chunk.len() as u64);
             let bytes = &mut chunk[..length as usize];
             let address = |start: u64| start.checked_add(done).ok_or(KernReturn::INVALID_ADDRESS);
-            self.copy_from_user(address(from)?, bytes)?;
-            self.copy_to_user(address(to)?, bytes)?;
+            self.copy_from_user(blocked, address(from)?, bytes)?;
+            self.copy_to_user(blocked, address(to)?, bytes)?;
             done += length;
         }
         Ok(())
@@ -117,10 +145,16 @@ pub(crate) struct Held<'k, T> {
     pool: &'k Pool,
     rules: &'k Rules,
     // Declared last, hence dropped last: the thread leaves the kernel when the lock is free and the waiters are woken.
-    _inside: Option<InKernel>,
+    inside: Option<InKernel>,
 }
 
 impl<'k, T> Held<'k, T> {
+    /// Returns which signals of a probed copy the calling thread has blocked outside, for copies when the lock was given back.
+    #[inline]
+    pub(crate) fn blocked(&self) -> Blocked {
+        self.inside.as_ref().map_or(Blocked::NONE, InKernel::blocked)
+    }
+
     /// Returns the view that operations on ports and names work on.
     #[inline]
     pub(crate) fn ipc(&mut self) -> Ipc<'_, 'k> {
@@ -171,14 +205,14 @@ mod tests {
         let mut copy = [0_u8; 4];
         let mut actions: [(&str, &mut dyn FnMut()); 4] = [
             ("read", &mut || {
-                mach.copy_from_user(address, &mut copy).expect("good");
+                mach.copy_from_user(Blocked::NONE, address, &mut copy).expect("good");
             }),
             ("write", &mut || {
-                mach.copy_to_user(word.as_mut_ptr() as u64, &[2; 4])
+                mach.copy_to_user(Blocked::NONE, word.as_mut_ptr() as u64, &[2; 4])
                     .expect("good");
             }),
             ("copy", &mut || {
-                mach.copy_within_user(address, address, 4).expect("good");
+                mach.copy_within_user(Blocked::NONE, address, address, 4).expect("good");
             }),
             ("wait", &mut || {
                 mach.wait(object, 1, Some(Instant::now()), false);
@@ -199,7 +233,7 @@ mod tests {
         let mach = small();
         let held = mach.lock();
         std::thread::scope(|scope| {
-            let other = scope.spawn(|| mach.copy_from_user(8, &mut []));
+            let other = scope.spawn(|| mach.copy_from_user(Blocked::NONE, 8, &mut []));
             assert_eq!(other.join().expect("no assertion"), Ok(()));
         });
         drop(held);

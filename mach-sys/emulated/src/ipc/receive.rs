@@ -14,6 +14,7 @@ use super::pool::Buffer;
 use super::right;
 use super::state::Ipc;
 use super::waitq::{WaitOn, Waited};
+use crate::host::Blocked;
 use core::mem::offset_of;
 use core::time::Duration;
 use mach_wire::kern_return::KernReturn;
@@ -114,11 +115,13 @@ pub(crate) fn receive<T>(
         }
         Found::Destroyed(message) => (message, true),
         Found::Large(size, name) => {
+            let blocked = held.blocked();
             drop(held);
-            return report_large(kernel, request, size, name);
+            return report_large(kernel, blocked, request, size, name);
         }
         Found::Nothing(_) => return Err(KernReturn::RCV_TIMED_OUT),
     };
+    let blocked = held.blocked();
     drop(held);
     let mut length = message.size as usize + request.trailer_size() as usize;
     if destroyed && !kernel.rules().small_receive_buffer_is_overrun() {
@@ -128,7 +131,7 @@ pub(crate) fn receive<T>(
         length = length.min(request.size as usize);
     }
     kernel
-        .copy_to_user(request.address, &message.bytes()[..length])
+        .copy_to_user(blocked, request.address, &message.bytes()[..length])
         .map_err(|_| KernReturn::RCV_INVALID_DATA)?;
     if destroyed {
         return Err(KernReturn::RCV_TOO_LARGE);
@@ -139,6 +142,7 @@ pub(crate) fn receive<T>(
 /// Writes only the size, and with `MACH_RCV_LARGE_IDENTITY` the port's name (C11.5 with `MACH_RCV_LARGE`).
 fn report_large<T>(
     kernel: &Monitor<T>,
+    blocked: Blocked,
     request: ReceiveRequest,
     size: u32,
     name: Name,
@@ -147,7 +151,7 @@ fn report_large<T>(
         if request.size as usize >= at + size_of::<u32>() {
             let address = request.address.wrapping_add(at as u64);
             // What cannot be written is not reported; the result is the same.
-            let _ = kernel.copy_to_user(address, &word.to_ne_bytes());
+            let _ = kernel.copy_to_user(blocked, address, &word.to_ne_bytes());
         }
     };
     put(offset_of!(mach_msg_header_t, msgh_size), size);

@@ -47,8 +47,9 @@ pub(crate) fn send<T>(
     let buffer = common.or_else(|| kernel.pool().take_reserved());
     let mut message = buffer.ok_or(KernReturn::SEND_NO_BUFFER)?;
     let bytes = &mut message.bytes_mut()[..request.size as usize];
+    let inside = kernel.enter();
     kernel
-        .copy_from_user(request.address, bytes)
+        .copy_from_user(inside.blocked(), request.address, bytes)
         .map_err(|_| KernReturn::SEND_INVALID_DATA)?;
     message.size = request.size;
     let header = mach_msg_header_t {
@@ -60,7 +61,7 @@ pub(crate) fn send<T>(
     if checked.is_err() && !kernel.rules().descriptors_are_checked_last() {
         return checked;
     }
-    let mut held = kernel.lock();
+    let mut held = kernel.lock_inside(inside);
     let ipc = &mut held.ipc();
     if needs_reserve && !header::is_reply_to_the_kernel(ipc, space, &message) {
         return Err(KernReturn::SEND_NO_BUFFER);
@@ -135,9 +136,10 @@ fn give_back<'k, T>(
     let reply = copyout::copyout(ipc, space, answer);
     header::write_ports(&mut message, View::Sender, destination, reply);
     header::copyout_body(ipc, space, &mut message);
+    let blocked = held.blocked();
     drop(held);
     let size = message.size as usize;
     // A caller whose buffer went away meanwhile keeps the rights under names that it was not told.
-    let _ = kernel.copy_to_user(request.address, &message.bytes()[..size]);
+    let _ = kernel.copy_to_user(blocked, request.address, &message.bytes()[..size]);
     Err(refusal)
 }

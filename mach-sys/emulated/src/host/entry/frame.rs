@@ -7,6 +7,7 @@
 use crate::host::slot::region::Slot;
 use crate::host::sys::altstack::Stack;
 use crate::host::sys::copy;
+use crate::host::sys::mask::Mask;
 use super::extent::machine::{self, ALIGNMENT, SMALLEST};
 
 /// Copies a frame to the top of a slot's copy area, next to the header, so that both share pages. Returns how far it went in bytes, or
@@ -41,6 +42,15 @@ pub(in crate::host) unsafe fn copy_to_slot(frame: usize, slot: Slot) -> Option<u
 pub(super) unsafe fn registered_stack(frame: usize) -> Stack {
     // SAFETY: the caller's promise; the context in a frame has this field, plain integers.
     unsafe { *((frame + machine::REGISTERED) as *const Stack) }
+}
+
+/// Returns the signal mask of the code that a frame interrupted.
+///
+/// # Safety
+/// As [`registered_stack`].
+pub(super) unsafe fn signal_mask(frame: usize) -> Mask {
+    // SAFETY: as above.
+    unsafe { *((frame + machine::MASK) as *const Mask) }
 }
 
 /// Puts a frame back where [`copy_to_slot`] copied it from.

@@ -6,7 +6,7 @@ use super::frame;
 use crate::host::slot::{origin, owner};
 use crate::host::slot::region::{self, Slot};
 use crate::host::sys::altstack::Stack;
-use crate::host::sys::mask::Mask;
+use crate::host::sys::mask::{COPY_MASK, Mask};
 use crate::host::sys::thread::gettid;
 
 /// Where the entry goes. In two registers.
@@ -123,7 +123,10 @@ pub(super) extern "C" fn locate(sp: usize, interrupted: usize, frame: usize) -> 
     let tid = gettid();
     let slot_of = |index| region::from_index(index).and_then(Slot::of);
     if let Some(slot) = keys.find_only(tid).and_then(slot_of) {
-        if owner::is_certain(slot) && !origin::is_namesake(tid) {
+        // The look at the thread's own word is a probed copy: with its signals blocked it would kill.
+        // SAFETY: the frame that the kernel wrote for this entry.
+        let blocked = unsafe { frame::signal_mask(frame.base) } & COPY_MASK;
+        if blocked == 0 && owner::is_certain(slot) && !origin::is_namesake(tid) {
             return Place::move_to(slot, KNOWN, frame);
         }
     }

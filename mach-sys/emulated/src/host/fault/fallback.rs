@@ -9,7 +9,7 @@ use crate::host::entry::frame;
 use crate::host::slot::origin;
 use crate::host::slot::region::{self, Slot};
 use crate::host::sys::altstack::Stack;
-use crate::host::sys::mask::{self, How, SYNCHRONOUS_MASK};
+use crate::host::sys::mask::{self, COPY_MASK, How, SYNCHRONOUS_MASK};
 use crate::host::sys::thread::{
     gettid, kill_this_process, queue_signal, shares_dispositions_with,
 };
@@ -150,6 +150,8 @@ unsafe fn place_frame(entered: &mut Entered, on_alternate_stack: bool) {
     if stays {
         return;
     }
+    // The interrupted code may have them blocked, or the handler's own mask has. The caller sets the mask that is right afterwards.
+    mask::change(How::Unblock, COPY_MASK);
     // SAFETY: the caller's promise.
     if let Some(delta) = unsafe { frame::copy_below(entered.frame, sp) } {
         for address in [&mut entered.frame, &mut entered.info, &mut entered.context] {

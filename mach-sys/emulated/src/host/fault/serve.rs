@@ -13,7 +13,7 @@ use crate::host::slot::header::Header;
 use crate::host::slot::held;
 use crate::host::slot::owner::{self, Caller};
 use crate::host::slot::region::{self, Slot};
-use crate::host::sys::mask::{self, HANDLER_MASK, How};
+use crate::host::sys::mask::{self, COPY_MASK, HANDLER_MASK, How};
 
 /// Serves a signal. Returns the handler to leave for, in whose favour `entered` was changed, or `None`: the frame in `entered` is to
 /// be returned from.
@@ -35,6 +35,10 @@ pub(in crate::host) unsafe fn serve(entered: &mut Entered) -> Option<usize> {
     }
     // SAFETY: the kernel wrote a context for this signal, and nothing else knows of it yet.
     let mut original = unsafe { Context::from_raw(entered.context as *mut _) };
+    if original.signal_mask() & COPY_MASK != 0 {
+        // Another signal's handler inherits them blocked; the frame brings the interrupted code's mask back.
+        mask::change(How::Unblock, COPY_MASK);
+    }
     // SAFETY: the kernel wrote a siginfo, and that context.
     let arrived = unsafe { Arrived::new(entered.signal as i32, entered.info, &mut original) };
     let Some(arrived) = arrived else {

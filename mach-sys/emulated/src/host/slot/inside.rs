@@ -9,7 +9,7 @@ use super::held;
 use super::identity::Identity;
 use super::origin;
 use super::region::{Slot, SlotId};
-use crate::host::sys::mask::{self, ASYNCHRONOUS_MASK, How, Mask, SYNCHRONOUS_MASK};
+use crate::host::sys::mask::{self, ASYNCHRONOUS_MASK, COPY_MASK, How, Mask, SYNCHRONOUS_MASK};
 use core::cell::Cell;
 use core::sync::atomic::{Ordering, compiler_fence};
 
@@ -72,21 +72,15 @@ pub(crate) struct InKernel {
 
 impl InKernel {
     pub(crate) fn enter() -> Self {
-        Self::with(slot().map(Slot::header), How::Block)
-    }
-
-    /// As [`enter`](Self::enter), for a copy of memory that may turn out bad: with the five unblocked, since the copy's own fault would kill
-    /// where the caller has it blocked, in a handler of SIGSEGV for example. Costs no system call more.
-    pub(crate) fn enter_to_copy() -> Self {
-        Self::with(slot().map(Slot::header), How::Set)
+        Self::with(slot().map(Slot::header))
     }
 
     /// As [`enter`](Self::enter), for a thread that has not registered: with the header of the slot that its identifier found.
     pub(in crate::host) fn on(header: &'static Header) -> Self {
-        Self::with(Some(header), How::Block)
+        Self::with(Some(header))
     }
 
-    fn with(header: Option<&'static Header>, how: How) -> Self {
+    fn with(header: Option<&'static Header>) -> Self {
         if let Some(header) = header {
             // Only this thread and its own signal handlers look here: program order is all that matters.
             let depth = header.depth.load(Ordering::Relaxed);
@@ -94,9 +88,44 @@ impl InKernel {
             compiler_fence(Ordering::SeqCst);
         }
         let for_good = THIS.with(|this| this.blocked_for_good.get());
-        let before = (!for_good).then(|| mask::change(how, ASYNCHRONOUS_MASK));
+        let before = (!for_good).then(|| mask::change(How::Block, ASYNCHRONOUS_MASK));
         Self { header, before }
     }
+
+    /// Returns which signals of a probed copy the thread had blocked when it entered. On a thread that blocked the asynchronous signals
+    /// for good, and then no system call looked: none.
+    pub(crate) fn blocked(&self) -> Blocked {
+        Blocked(self.before.unwrap_or(0) & COPY_MASK)
+    }
+}
+
+/// The signals of a probed copy that a thread has blocked, as libraries advise for workers, and as signal handlers may have: there a
+/// copy of bad memory would kill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Blocked(Mask);
+
+impl Blocked {
+    /// None of them is blocked.
+    pub(crate) const NONE: Self = Self(0);
+
+    /// Runs probed copies with the signals unblocked. Costs nothing where none is blocked. One that is sent meanwhile, or pends, is held
+    /// back, and pends again afterwards.
+    #[inline]
+    pub(crate) fn around<R>(self, copies: impl FnOnce() -> R) -> R {
+        match self {
+            Self::NONE => copies(),
+            Self(mask) => unblocked(mask, copies),
+        }
+    }
+}
+
+#[cold]
+fn unblocked<R>(mask: Mask, copies: impl FnOnce() -> R) -> R {
+    let _inside = InKernel::enter();
+    mask::change(How::Unblock, mask);
+    let outcome = copies();
+    mask::change(How::Block, mask);
+    outcome
 }
 
 impl Drop for InKernel {

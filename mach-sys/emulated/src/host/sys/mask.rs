@@ -26,6 +26,9 @@ pub(in crate::host) const SYNCHRONOUS_MASK: Mask = {
     mask
 };
 
+/// The signals that a probed copy of bad memory raises: where one is blocked, the copy kills.
+pub(in crate::host) const COPY_MASK: Mask = bit(libc::SIGSEGV) | bit(libc::SIGBUS);
+
 /// The signal by which the C library's `setuid` reaches every thread: a thread that waits with it blocked would hold that up.
 const SETXID: i32 = 33;
 
