@@ -50,13 +50,23 @@ const LARGEST: u32 = 1 << 16;
 
 /// What the emulation does when another component replaces one of its signal handlers. It looks for that whenever the first kernel
 /// call of a thread makes the thread known.
+///
+/// A component that only changes the flags or the mask of the emulation's handler, as `signal(SIGSEGV, signal(SIGSEGV, SIG_IGN))` does,
+/// replaces nothing: the emulation puts both right at the same occasion, and when a fault shows the change. Some changes no fault shows
+/// until then: without `SA_NODEFER` a bad address can end the process, and with another mask signal handlers may run while a fault
+/// waits for its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WhenDisplaced {
     /// Leaves the new handler in place. It runs first; the emulation sees a fault only if that handler chains.
     #[default]
     Leave,
-    /// Installs its own handler again. The new handler becomes the signal fallback: it runs for faults that no exception handler wants.
+    /// Installs its own handler again. The new handler joins the signal fallback: it runs for faults that no exception handler wants.
+    ///
+    /// Such a fault visits each handler of the fallback once, the last one installed first, as far as each chains to the next or puts back
+    /// what it found. Then it takes the default action, with its own `siginfo_t`. A handler that puts back what it found has left, with
+    /// all that were installed after it. A handler whose code is no longer there is passed over. Of more than eight, the last eight run,
+    /// and the one from before the start.
     TakeBack,
 }
 

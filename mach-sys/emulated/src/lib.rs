@@ -71,9 +71,16 @@ without_mach! {
         host::exhausted()
     }
 
-    /// Returns the signals whose handler was replaced after the start. The new handler runs first; the emulation sees a fault only if
-    /// that handler chains.
+    /// Returns the signals whose handler was replaced after the start, or whose handler's flags or mask were changed. A new handler runs
+    /// first; the emulation sees a fault only if that handler chains. Flags and masks are put right when a thread becomes known, or a
+    /// fault shows them: [`changed_handlers`] counts that.
     pub fn displaced_signals() -> impl Iterator<Item = i32> {
         host::fault::previous::displaced()
+    }
+
+    /// Returns how often another component had changed the flags or the mask of the emulation's own handler, as
+    /// `signal(SIGSEGV, signal(SIGSEGV, SIG_IGN))` does. The emulation put them right, whatever [`Config::displaced`] says.
+    pub fn changed_handlers() -> u32 {
+        host::fault::previous::changed()
     }
 }

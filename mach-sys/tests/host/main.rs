@@ -17,6 +17,7 @@ mod support;
 #[cfg(target_arch = "x86_64")]
 mod alignment;
 mod chained;
+mod changed;
 mod children;
 mod deferred;
 mod fork;
@@ -30,6 +31,7 @@ mod lent;
 mod lifetimes;
 mod masks;
 mod memory;
+mod newcomers;
 mod pool;
 mod readiness;
 mod sandbox;

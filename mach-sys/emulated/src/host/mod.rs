@@ -29,5 +29,6 @@ pub(crate) use slot::region::{SlotId, exhausted};
 pub(crate) use sys::altstack::room as alternate_stack_room;
 pub(crate) use sys::credentials::user_and_group;
 pub(crate) use sys::status::is_traced;
+pub(crate) use sys::mask::wait_was_interrupted;
 pub(crate) use sys::thread::gettid;
 pub(crate) use sys::{copy, cpu, futex, pages, reservation, stack};

@@ -10,7 +10,8 @@ use super::port::PortKind;
 use super::reply::ReplyWait;
 use super::right;
 use super::state::Ipc;
-use super::waitq::WaitOn;
+use super::waitq::{WaitOn, Waited};
+use crate::host::wait_was_interrupted;
 use mach_wire::message::Disposition;
 
 /// Creates a port on which the kernel waits for replies. `None` when the kernel is full.
@@ -63,7 +64,9 @@ pub(crate) fn wait_for_reply<T>(
         }
         drop(held);
         // Interrupted waits are waits: no signal but the five can arrive here (G2.3).
-        kernel.wait(object, sequence, None, spin);
+        if matches!(kernel.wait(object, sequence, None, spin), Waited::Interrupted) {
+            wait_was_interrupted();
+        }
         spin = false;
     }
 }

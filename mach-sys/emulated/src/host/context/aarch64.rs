@@ -52,6 +52,32 @@ impl Context {
         false
     }
 
+    /// Returns whether a siginfo may belong to this context.
+    pub(in crate::host) fn may_come_with(&self, _signal: i32, _si_code: i32, _si_addr: u64) -> bool {
+        true
+    }
+
+    /// Returns the code and the address that the siginfo of a signal would have, as far as the hardware's words tell.
+    pub(in crate::host) fn described(&self, signal: i32, _trust: Trust) -> Option<(i32, u64)> {
+        /// Of the status in a syndrome: a fault of translation, of access rights; in the class: of alignment.
+        const STATUS: u64 = 0x3f;
+        let (pc, address) = (self.read::<u64>(at::PC), self.read::<u64>(at::FAULT_ADDRESS));
+        let status = self.syndrome() & STATUS;
+        Some(match signal {
+            libc::SIGSEGV if matches!(status, 0x08..=0x0f) => (2, address),
+            libc::SIGSEGV => (1, address),
+            libc::SIGBUS if status == 0x21 => (1, address),
+            libc::SIGBUS => (2, address),
+            _ => (1, pc),
+        })
+    }
+
+    /// Ends a probed copy, whose fault the entry did not recognise, with its result.
+    pub(in crate::host) fn end_copy(&mut self, end: usize, outcome: usize) {
+        self.write(at::PC, end);
+        self.write(at::X, outcome | 1 << 16);
+    }
+
     pub(in crate::host) fn classify(
         &self,
         signal: i32,

@@ -20,6 +20,9 @@ pub(crate) struct Context {
     at: usize,
 }
 
+/// Offset of the link to another context, the same on both machines. The kernel clears it in a signal frame, and reads it nowhere.
+const LINK: usize = 8;
+
 /// Offset of the registered alternate stack in the kernel's `ucontext`, the same on both machines.
 const STACK: usize = 16;
 
@@ -49,6 +52,15 @@ impl Context {
     fn write<T: Copy>(&mut self, offset: usize, value: T) {
         // SAFETY: as for reading; the value is borrowed exclusively.
         unsafe { ((self.at + offset) as *mut T).write_unaligned(value) };
+    }
+
+    /// The link to another context: 0 in a signal frame, until somebody writes to it.
+    pub(in crate::host) fn link(&self) -> u64 {
+        self.read(LINK)
+    }
+
+    pub(in crate::host) fn set_link(&mut self, link: u64) {
+        self.write(LINK, link);
     }
 
     /// The alternate stack that was registered when the signal was delivered, and will be when the frame is returned from.

@@ -94,6 +94,45 @@ impl Context {
         checked
     }
 
+    /// Returns whether a siginfo may belong to this context.
+    pub(in crate::host) fn may_come_with(&self, signal: i32, si_code: i32, si_addr: u64) -> bool {
+        const PAGE_FAULT: u64 = 14;
+        // SEGV_MAPERR, SEGV_ACCERR, SEGV_PKUERR: a page fault's.
+        let is_page_fault = signal == libc::SIGSEGV && matches!(si_code, 1 | 2 | 4);
+        !is_page_fault
+            || self.read::<u64>(at::TRAP) != PAGE_FAULT
+            || self.read::<u64>(at::CR2) == si_addr
+    }
+
+    /// Returns the code and the address that the siginfo of a signal would have, as far as the hardware's words tell. `None` if no trap
+    /// of the signal's was the last one: it was sent.
+    pub(in crate::host) fn described(&self, signal: i32, trust: Trust) -> Option<(i32, u64)> {
+        const SI_KERNEL: i32 = 0x80;
+        const PROTECTION: u64 = 1;
+        let (pc, address) = (self.read::<u64>(at::RIP), self.read::<u64>(at::CR2));
+        if trust == Trust::SignalOnly {
+            return Some((1, address));
+        }
+        let protection = self.read::<u64>(at::ERROR) & PROTECTION != 0;
+        Some(match (signal, self.read::<u64>(at::TRAP)) {
+            (libc::SIGSEGV, 14) => (if protection { 2 } else { 1 }, address),
+            (libc::SIGBUS, 14) => (2, address),
+            (libc::SIGBUS, 17) => (1, 0),
+            (libc::SIGSEGV, 4 | 13) | (libc::SIGBUS, 12) | (libc::SIGTRAP, 3) => (SI_KERNEL, 0),
+            (libc::SIGILL, 6) => (2, pc),
+            (libc::SIGFPE, 0) => (1, pc),
+            (libc::SIGFPE, 16 | 19) => (7, pc),
+            (libc::SIGTRAP, 1) => (2, pc),
+            _ => return None,
+        })
+    }
+
+    /// Ends a probed copy, whose fault the entry did not recognise, with its result.
+    pub(in crate::host) fn end_copy(&mut self, end: usize, outcome: usize) {
+        self.write(at::RIP, end);
+        self.write(at::RAX, outcome | usize::from(self.read::<u8>(at::TRAP)) << 16);
+    }
+
     pub(in crate::host) fn classify(
         &self,
         signal: i32,

@@ -4,6 +4,7 @@
 //! saving: `rt_sigreturn` restores them all. They keep x19 the frame, x20 signal, x21 siginfo, x22 context, x23 restorer, x24 slot,
 //! x25 how the entry got here: whether it moved, and whether a handler called it.
 
+use super::ALIASES;
 use super::entered::{CHAINED, Entered, MOVED, chained, entered};
 use super::extent::machine::CONTEXT;
 use super::locate::{GUARDED, locate};
@@ -25,6 +26,24 @@ global_asm!(
     "hint #34",
     // FPCR is the interrupted code's; the frame brings it back.
     "msr fpcr, xzr",
+    // Called by the kernel without SA_SIGINFO, which another component dropped: only the frame tells where both are. Such a call returns
+    // to the restorer, which is known by its two instructions, as unwinders know it.
+    "add x9, sp, {context}",
+    "cmp x2, x9",
+    "b.eq 21f",
+    "ldr w9, [x30]",
+    "movz w10, #0x1168",
+    "movk w10, #0xd280, lsl #16",
+    "cmp w9, w10",
+    "b.ne 21f",
+    "ldr w9, [x30, #4]",
+    "movz w10, #0x0001",
+    "movk w10, #0xd400, lsl #16",
+    "cmp w9, w10",
+    "b.ne 21f",
+    "mov x1, sp",
+    "add x2, sp, {context}",
+    "21:",
     // A fault of the probed copy: it goes on at its end, with what happened as its result.
     "ldr x3, [x2, {uc_pc}]",
     "adrp x4, mach_sys_probed_copy_begin",
@@ -172,6 +191,20 @@ global_asm!(
     "b 9b",
     ".cfi_endproc",
     ".size mach_sys_fault_entry, . - mach_sys_fault_entry",
+    // Its addresses.
+    ".p2align 4",
+    ".globl mach_sys_fault_entries",
+    ".hidden mach_sys_fault_entries",
+    ".type mach_sys_fault_entries, %function",
+    "mach_sys_fault_entries:",
+    ".cfi_startproc",
+    ".rept {aliases}",
+    "hint #34",
+    "b mach_sys_fault_entry",
+    ".p2align 4",
+    ".endr",
+    ".cfi_endproc",
+    ".size mach_sys_fault_entries, . - mach_sys_fault_entries",
     // The restorer where a handler called the entry, and the kernel's is not known.
     "mach_sys_sigreturn:",
     "mov x8, {rt_sigreturn}",
@@ -206,6 +239,7 @@ global_asm!(
     ".cfi_endproc",
     ".size mach_sys_chained_entry, . - mach_sys_chained_entry",
     locate = sym locate,
+    aliases = const ALIASES,
     entered = sym entered,
     chained = sym chained,
     has_moved = const MOVED,

@@ -30,15 +30,27 @@ mod locate;
 mod x86_64;
 
 unsafe extern "C" {
-    /// The entry. Never called from Rust: its address is what `sigaction` gets.
-    fn mach_sys_fault_entry();
+    /// The entry's addresses. Never called from Rust: one of them is what `sigaction` gets.
+    fn mach_sys_fault_entries();
     /// Where the entry has moved, and is about to register the new stack.
     fn mach_sys_fault_between();
 }
 
-/// What `sigaction` gets.
-pub(super) fn address() -> usize {
-    mach_sys_fault_entry as *const () as usize
+/// How many addresses the entry has: a handler that puts one back tells when it found it.
+pub(super) const ALIASES: usize = 16;
+
+/// Bytes from one to the next.
+const ALIAS_SIZE: usize = 16;
+
+/// One of the entry's addresses, for `sigaction`.
+pub(super) fn address(alias: usize) -> usize {
+    mach_sys_fault_entries as *const () as usize + alias * ALIAS_SIZE
+}
+
+/// Returns which of the entry's addresses this is, if it is one.
+pub(super) fn alias_of(handler: usize) -> Option<usize> {
+    let offset = handler.wrapping_sub(address(0));
+    (offset < ALIASES * ALIAS_SIZE && offset % ALIAS_SIZE == 0).then_some(offset / ALIAS_SIZE)
 }
 
 /// Returns whether a program counter is where a signal starts over the frame that the entry serves.

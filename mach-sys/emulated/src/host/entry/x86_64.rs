@@ -4,6 +4,7 @@
 //! Callee-saved registers need no saving: `rt_sigreturn` restores them all. They keep rbx the frame, r12 signal, r13 siginfo,
 //! r14 context, r15 slot, rbp how the entry got here: whether it moved, and whether a handler called it.
 
+use super::ALIASES;
 use super::entered::{CHAINED, Entered, MOVED, chained, entered};
 use super::extent::machine::{CONTEXT, INFO};
 use super::locate::{GUARDED, locate};
@@ -170,6 +171,20 @@ global_asm!(
     "jmp 9b",
     ".cfi_endproc",
     ".size mach_sys_fault_entry, . - mach_sys_fault_entry",
+    // Its addresses.
+    ".p2align 4",
+    ".globl mach_sys_fault_entries",
+    ".hidden mach_sys_fault_entries",
+    ".type mach_sys_fault_entries, @function",
+    "mach_sys_fault_entries:",
+    ".cfi_startproc",
+    ".rept {aliases}",
+    "endbr64",
+    "jmp mach_sys_fault_entry",
+    ".p2align 4",
+    ".endr",
+    ".cfi_endproc",
+    ".size mach_sys_fault_entries, . - mach_sys_fault_entries",
     ".p2align 3",
     "20:",
     ".quad {synchronous}",
@@ -203,6 +218,7 @@ global_asm!(
     ".cfi_endproc",
     ".size mach_sys_chained_entry, . - mach_sys_chained_entry",
     locate = sym locate,
+    aliases = const ALIASES,
     entered = sym entered,
     chained = sym chained,
     has_moved = const MOVED,

@@ -46,6 +46,41 @@ pub(super) struct Arrived {
     pub(super) raised: Option<Raised>,
 }
 
+/// Writes the siginfo of a signal that the kernel delivered without one, as far as the context tells: another component put the entry
+/// back without `SA_SIGINFO`. Returns the signal's code if there was none.
+///
+/// # Safety
+/// `info` is where a frame that the kernel just wrote has its siginfo, and `context` the context in that frame.
+pub(super) unsafe fn mend_info(signal: i32, info: usize, context: &Context) -> Option<i32> {
+    // SAFETY: the caller's promise: the frame has room for one, whatever lies there.
+    let there = unsafe { &mut *(info as *mut Info) };
+    // What lies there may be that of an earlier signal.
+    let is_there = there.signal == signal && context.may_come_with(signal, there.code, there.address);
+    if is_there {
+        return None;
+    }
+        let (code, address) = context.described(signal, trust()).unwrap_or_default();
+        *there = Info {
+            signal,
+            errno: 0,
+            code,
+            pad: 0,
+            address,
+        };
+    Some(code)
+}
+
+/// Ends the probed copy that a fault interrupted, if it did. Returns whether that is so.
+pub(super) fn end_copy(signal: i32, code: i32, context: &mut Context) -> bool {
+    match copy::ended_by(signal, code, context.program_counter()) {
+        Some((end, outcome)) => {
+            context.end_copy(end, outcome);
+            true
+        }
+        None => false,
+    }
+}
+
 impl Arrived {
     /// Classifies a signal. `None`: the fault was mended in the context, which is to be returned to (G1.9).
     ///
@@ -67,6 +102,16 @@ impl Arrived {
             info,
             raised,
         })
+    }
+
+    /// Forgets the siginfo, when the signal is over and nothing looks at it again: a signal that the kernel delivers without one, at the
+    /// same place, would be taken for this one.
+    ///
+    /// # Safety
+    /// It is still where it was, in a frame of the calling thread's.
+    pub(super) unsafe fn forget_info(&self) {
+        // SAFETY: the caller's promise.
+        unsafe { (*(self.info as *mut Info)).signal = 0 };
     }
 
     /// Returns whether a thread or process sent it.

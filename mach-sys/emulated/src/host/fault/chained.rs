@@ -3,7 +3,7 @@
 
 use super::arrived::Arrived;
 use super::fallback::Process;
-use super::previous::{Asked, HostAction};
+use super::previous::{HostAction, Visited};
 use super::trap::{Trap, Verdict, ask};
 use crate::host::context::Context;
 use crate::host::slot::held;
@@ -46,7 +46,7 @@ unsafe fn ask_for_another(
     };
     if let (Some(raised), Some(slot)) = (arrived.raised, slot) {
         let header = slot.header();
-        let declined = header.declined.replace(0) == context_at;
+        let declined = Visited::from_mark(context.link()).is_some();
         if !declined && !header.serving.get() && !header.is_in_kernel() {
             // The nested faults of probed copies are all that can happen in here, and they need no stack.
             header.serving.set(true);
@@ -66,7 +66,7 @@ unsafe fn ask_for_another(
         // It may be one of several that were kept, which raises the next.
         held::raise_at_return(header, || outer);
     }
-    match process.take_action(signal, Asked::Below) {
+    match process.take_action(signal, &mut context, true) {
         HostAction::Handler(handler) => Some(handler.address),
         HostAction::Ignore if arrived.is_sent() => None,
         HostAction::Default | HostAction::Ignore => {

@@ -2,7 +2,8 @@
 #![allow(unsafe_code)]
 
 use super::arrived::Arrived;
-use super::previous::{self, Asked, HostAction};
+use super::disposition;
+use super::previous::{self, HostAction, Visited, Whose};
 use crate::host::context::Context;
 use crate::host::entry::entered::Entered;
 use crate::host::entry::frame;
@@ -33,20 +34,25 @@ impl Process {
     }
 
     /// What the fallback does. A handler that wants to be called once is forgotten.
-    pub(super) fn take_action(self, signal: i32, asked: Asked) -> HostAction {
-        match self {
-            Self::Own => previous::take_action(signal, asked),
-            Self::Child => {
-                let action = previous::action(signal, asked);
-                if matches!(action, HostAction::Handler(handler) if handler.once)
-                    && !shares_dispositions()
-                {
-                    // As the kernel would have: in the child's own dispositions.
-                    previous::set_default(signal);
-                }
-                action
-            }
+    ///
+    /// `called`: by a handler that the host has installed above the entry. The context gets a mark of what was visited, for the case that
+    /// the handler chains.
+    pub(super) fn take_action(self, signal: i32, context: &mut Context, called: bool) -> HostAction {
+        let visited = Visited::from_mark(context.link()).unwrap_or(Visited::NONE);
+        let whose = match self {
+            Self::Own => Whose::Own,
+            Self::Child => Whose::Child,
+        };
+        let (action, visited) = previous::take_action(signal, visited, called, whose);
+        context.set_link(visited.to_mark());
+        if self == Self::Child
+            && matches!(action, HostAction::Handler(handler) if handler.once)
+            && !shares_dispositions()
+        {
+            // As the kernel would have: in the child's own dispositions.
+            disposition::set_default(signal);
         }
+        action
     }
 
     /// Takes the default action, which ends the process. A fault that recurs does so by itself once the default is the signal's.
@@ -61,7 +67,7 @@ impl Process {
             kill_this_process();
             return;
         }
-        previous::set_default(arrived.signal);
+        disposition::set_default(arrived.signal);
         if !arrived.recurs() {
             // SAFETY: the siginfo is the kernel's; dying of the signal is what the default action means.
             unsafe { queue_signal(gettid(), arrived.signal, arrived.info) };
@@ -77,18 +83,16 @@ fn shares_dispositions() -> bool {
 /// has one.
 ///
 /// # Safety
-/// `entered` describes the kernel's own frame for the calling thread, untouched.
+/// `entered` describes the kernel's own frame for the calling thread, its registers untouched.
 pub(super) unsafe fn go_on(
     entered: &mut Entered,
     arrived: &Arrived,
     slot: Option<Slot>,
     process: Process,
 ) -> Option<usize> {
-    let asked = match entered.chained() {
-        true => Asked::Below,
-        false => Asked::All,
-    };
-    match process.take_action(arrived.signal, asked) {
+    // SAFETY: the frame's own context.
+    let mut context = unsafe { Context::from_raw(entered.context as *mut _) };
+    match process.take_action(arrived.signal, &mut context, entered.chained()) {
         HostAction::Handler(handler) => {
             // SAFETY: the caller's promise.
             unsafe { place_frame(entered, handler.on_alternate_stack) };
@@ -98,10 +102,6 @@ pub(super) unsafe fn go_on(
             match slot {
                 Some(slot) => {
                     let header = slot.header();
-                    if asked == Asked::All {
-                        // Should the handler chain, it is known that the exception was declined.
-                        header.declined.set(entered.context);
-                    }
                     // None of the five arrives until the entry has left this stack, and puts both back.
                     mask::change(How::Block, SYNCHRONOUS_MASK);
                     let stack = context.alternate_stack();
@@ -138,7 +138,7 @@ unsafe fn place_frame(entered: &mut Entered, on_alternate_stack: bool) {
     // SAFETY: the frame's own context.
     let context = unsafe { Context::from_raw(entered.context as *mut _) };
     let (own, sp) = (context.alternate_stack(), context.stack_pointer());
-    let stays = if own.is_disabled() {
+    let stays = if own.is_disabled() || !own.holds(entered.frame) {
         // On the interrupted stack already.
         true
     } else if region::containing(own.base).is_some() {

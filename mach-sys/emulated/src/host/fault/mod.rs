@@ -5,13 +5,17 @@
 //! |---|---|
 //! | `arrived` | the signal that arrived, classified |
 //! | `trap` | the question to the layers above |
-//! | `previous` | the handlers that were installed before |
+//! | `disposition` | what the host has installed for a signal |
+//! | `code` | whether a handler's code is still there |
+//! | `previous` | the other handlers of the five signals |
 //! | `fallback` | goes on to one of them |
 //! | `serve` | serves a fault that the kernel delivered |
 //! | `chained` | serves a fault that a handler installed later passes on |
 
 pub(in crate::host) mod arrived;
 pub(in crate::host) mod chained;
+mod code;
+mod disposition;
 mod fallback;
 pub(crate) mod previous;
 pub(in crate::host) mod serve;

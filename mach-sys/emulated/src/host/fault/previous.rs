@@ -1,72 +1,117 @@
-//! The handlers that were installed before: the signal fallback.
+//! The other handlers of the five signals: the signal fallback.
+//!
+//! The one from before the start stands below. Above it stand those that were installed after the start and that the emulation replaced
+//! again, the last one first. A fault that no exception handler wants visits each once, from the top.
+//!
+//! # Who has left
+//! A handler that leaves puts back what it had found: the entry. The entry has several addresses, and each time that it replaces another
+//! handler it is installed under the next one. So a handler puts back an address that is no longer the installed one, which tells that
+//! whatever was installed since that address was is off, as it would be without the emulation. A handler whose code is no longer there
+//! is passed over.
 #![allow(unsafe_code)]
 
+use super::code::Code;
+use super::disposition::{self, Action, Installed};
 use crate::config::WhenDisplaced;
-use crate::host::entry;
-use crate::host::sys::call::call;
-use crate::host::sys::mask::{self, HANDLER_MASK, Mask, SYNCHRONOUS, index};
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::host::entry::ALIASES;
+use crate::host::sys::mask::{self, Mask, SYNCHRONOUS, index};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-/// The kernel's `struct sigaction`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-struct Action {
-    handler: usize,
-    flags: usize,
-    restorer: usize,
-    mask: Mask,
-}
-
-/// A handler for one signal.
+/// A handler for one signal, as its owner installed it.
 #[derive(Debug)]
-struct Installed {
+struct Party {
+    /// Counts up with each; 0: the place is free. [`BOTTOM`] for the one from before the start.
+    stamp: AtomicU32,
     handler: AtomicUsize,
     flags: AtomicUsize,
     mask: AtomicU64,
+    code: Code,
 }
 
-impl Installed {
-    const fn default() -> Self {
+impl Party {
+    const fn none() -> Self {
         Self {
+            stamp: AtomicU32::new(0),
             handler: AtomicUsize::new(libc::SIG_DFL),
             flags: AtomicUsize::new(0),
             mask: AtomicU64::new(0),
+            code: Code::none(),
         }
     }
 
-    fn store(&self, action: &Action) {
+    fn store(&self, action: &Action, stamp: u32) {
+        self.stamp.store(0, Ordering::Release);
         self.mask.store(action.mask, Ordering::Release);
         self.flags.store(action.flags, Ordering::Release);
         self.handler.store(action.handler, Ordering::Release);
+        if is_code(action.handler) {
+            self.code.note(action.handler);
+        }
+        self.stamp.store(stamp, Ordering::Release);
+    }
+
+    /// Ends it, if it is still the one with the stamp.
+    fn remove(&self, stamp: u32) {
+        let _ = self
+            .stamp
+            .compare_exchange(stamp, 0, Ordering::AcqRel, Ordering::Relaxed);
     }
 }
+
+fn is_code(handler: usize) -> bool {
+    handler != libc::SIG_DFL && handler != libc::SIG_IGN
+}
+
+/// Handlers of one signal that are remembered above the one from before the start. Of more, the last ones.
+const LATER: usize = 8;
+
+/// The stamp of the handler from before the start.
+const BOTTOM: u32 = 1;
 
 /// The host level of one signal.
 #[derive(Debug)]
 struct Level {
-    /// What was installed when the emulation started.
-    below: Installed,
-    /// A handler that was installed after the start, and that the emulation replaced again: it runs before `below`, which it may
-    /// chain to.
-    displacer: Installed,
-    displaced: AtomicBool,
+    below: Party,
+    later: [Party; LATER],
+    /// The last stamp that was given.
+    last: AtomicU32,
+    /// Under which of its addresses the entry was installed last.
+    alias: AtomicUsize,
+    /// For each of these addresses: the last stamp when the entry was installed under it.
+    since: [AtomicU32; ALIASES],
 }
 
 static LEVELS: [Level; SYNCHRONOUS.len()] = [const {
     Level {
-        below: Installed::default(),
-        displacer: Installed::default(),
-        displaced: AtomicBool::new(false),
+        below: Party::none(),
+        later: [const { Party::none() }; LATER],
+        last: AtomicU32::new(BOTTOM),
+        alias: AtomicUsize::new(0),
+        since: [const { AtomicU32::new(BOTTOM) }; ALIASES],
     }
 }; SYNCHRONOUS.len()];
 
-/// Which handlers are in question.
+/// What a fault has visited: the parties from the top down to the one with this stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    /// All but the emulation's.
-    All,
-    /// The one from before the start: a handler that was installed later has run already.
-    Below,
+pub(super) struct Visited(u32);
+
+impl Visited {
+    /// No party yet.
+    pub(super) const NONE: Self = Self(u32::MAX);
+
+    /// The high half of a mark in a context. The low half is the stamp.
+    const MARK: u64 = 0x6d61_6368 << 32;
+
+    /// As a word that stands in the context of the fault, on its way into foreign code. The kernel clears that word in every new
+    /// context: the mark ends with its fault, however that is left.
+    pub(super) fn to_mark(self) -> u64 {
+        Self::MARK | u64::from(self.0)
+    }
+
+    /// From the word in a context; `None` if there is no mark.
+    pub(super) fn from_mark(word: u64) -> Option<Self> {
+        (word & !u64::from(u32::MAX) == Self::MARK).then_some(Self(word as u32))
+    }
 }
 
 /// What the host level does with a signal.
@@ -89,73 +134,128 @@ pub(super) struct Handler {
     pub(super) once: bool,
 }
 
-fn asked(signal: i32, asked: Asked) -> Option<&'static Installed> {
-    let level = &LEVELS[index(signal)?];
-    Some(match asked {
-        Asked::All if level.displaced.load(Ordering::Acquire) => &level.displacer,
-        _ => &level.below,
-    })
+/// Whose dispositions a question is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// The process's that the emulation was started in.
+    Own,
+    /// A child's, which may share the memory: nothing is noted.
+    Child,
 }
 
-/// What the fallback does with a signal. `SA_RESETHAND` is honoured: the next signal gets the default.
-pub(super) fn take_action(signal: i32, who: Asked) -> HostAction {
-    let action = action(signal, who);
-    if let (HostAction::Handler(handler), Some(installed)) = (action, asked(signal, who)) {
-        if handler.once {
-            installed.handler.store(libc::SIG_DFL, Ordering::Release);
+/// Returns what a signal does next that visited so much, and what it has visited then. `SA_RESETHAND` is honoured: the next signal gets the
+/// default.
+///
+/// `called`: by a handler that the host has installed above the entry, and that is not visited again.
+pub(super) fn take_action(
+    signal: i32,
+    visited: Visited,
+    called: bool,
+    whose: Whose,
+) -> (HostAction, Visited) {
+    let Some(level) = index(signal).map(|index| &LEVELS[index]) else {
+        return (HostAction::Default, Visited(BOTTOM));
+    };
+    let mut below = visited.0;
+    let mut above = 0;
+    if visited == Visited::NONE && level.later.iter().any(|party| party.stamp.load(Ordering::Acquire) != 0) {
+        match disposition::read(signal) {
+            Some(Installed::Entry { alias, .. }) if whose == Whose::Child => {
+                below = level.since[alias].load(Ordering::Acquire).saturating_add(1);
+            }
+            Some(Installed::Entry { alias, intact }) => settle(signal, level, alias, intact),
+            Some(Installed::Other(action)) if called => above = action.handler,
+            _ => {}
         }
     }
-    action
-}
-
-/// The same, as a question only.
-pub(super) fn action(signal: i32, who: Asked) -> HostAction {
-    asked(signal, who).map_or(HostAction::Default, |installed| {
-        wanted(signal, installed, installed.handler.load(Ordering::Acquire))
-    })
-}
-
-fn wanted(signal: i32, installed: &Installed, handler: usize) -> HostAction {
-    match handler {
-        libc::SIG_DFL => HostAction::Default,
-        libc::SIG_IGN => HostAction::Ignore,
-        address => {
-            let flags = installed.flags.load(Ordering::Acquire);
-            let mut blocked = installed.mask.load(Ordering::Acquire);
-            if flags & libc::SA_NODEFER as usize == 0 {
-                blocked |= mask::bit(signal);
+    loop {
+        let Some((party, stamp)) = level.next(below) else {
+            return (HostAction::Default, Visited(BOTTOM));
+        };
+        below = stamp;
+        let action = party.action(signal);
+        // Changed meanwhile: it is another one.
+        if party.stamp.load(Ordering::Acquire) != stamp {
+            continue;
+        }
+        if let HostAction::Handler(handler) = action {
+            if handler.address == above {
+                continue;
             }
-            HostAction::Handler(Handler {
-                address,
-                mask: blocked,
-                on_alternate_stack: flags & libc::SA_ONSTACK as usize != 0,
-                once: flags & libc::SA_RESETHAND as usize != 0,
-            })
+            if !party.code.is_at(handler.address) {
+                if whose == Whose::Own && stamp != BOTTOM {
+                    party.remove(stamp);
+                }
+                continue;
+            }
+            if handler.once && whose == Whose::Own {
+                party.handler.store(libc::SIG_DFL, Ordering::Release);
+            }
+        }
+        return (action, Visited(stamp));
+    }
+}
+
+/// Returns whether a signal would come to a handler.
+pub(super) fn is_handled(signal: i32) -> bool {
+    let level = index(signal).map(|index| &LEVELS[index]);
+    level
+        .and_then(|level| level.next(u32::MAX))
+        .is_some_and(|(party, _)| matches!(party.action(signal), HostAction::Handler(_)))
+}
+
+impl Level {
+    /// The uppermost party below a stamp.
+    fn next(&self, below: u32) -> Option<(&Party, u32)> {
+        core::iter::once(&self.below)
+            .chain(&self.later)
+            .map(|party| (party, party.stamp.load(Ordering::Acquire)))
+            .filter(|(_, stamp)| *stamp != 0 && *stamp < below)
+            .max_by_key(|(_, stamp)| *stamp)
+    }
+}
+
+impl Party {
+    fn action(&self, signal: i32) -> HostAction {
+        match self.handler.load(Ordering::Acquire) {
+            libc::SIG_DFL => HostAction::Default,
+            libc::SIG_IGN => HostAction::Ignore,
+            address => {
+                let flags = self.flags.load(Ordering::Acquire);
+                let mut blocked = self.mask.load(Ordering::Acquire);
+                if flags & libc::SA_NODEFER as usize == 0 {
+                    blocked |= mask::bit(signal);
+                }
+                HostAction::Handler(Handler {
+                    address,
+                    mask: blocked,
+                    on_alternate_stack: flags & libc::SA_ONSTACK as usize != 0,
+                    once: flags & libc::SA_RESETHAND as u32 as usize != 0,
+                })
+            }
         }
     }
 }
 
 /// Installs the entry for the five signals, where it is not yet, and keeps what was there.
 pub(in crate::host) fn install() -> Result<(), i32> {
-    for signal in SYNCHRONOUS {
-        let current = read(signal).unwrap_or_default();
-        if current.handler == entry::address() {
-            continue;
+    for (signal, level) in SYNCHRONOUS.into_iter().zip(&LEVELS) {
+        if let Some(Installed::Other(current)) = disposition::read(signal) {
+            level.below.store(&current, BOTTOM);
+            disposition::arm_first(signal, 0)?;
         }
-        if let Some(index) = index(signal) {
-            LEVELS[index].below.store(&current);
-        }
-        arm(signal)?;
     }
     Ok(())
 }
 
-/// The signals whose handler was replaced after the start. The new handler runs first; the emulation sees a fault only if that handler
-/// chains.
+/// The signals whose handler was replaced after the start, or whose flags or mask were changed.
 pub(crate) fn displaced() -> impl Iterator<Item = i32> {
-    SYNCHRONOUS
-        .into_iter()
-        .filter(|signal| read(*signal).is_some_and(|action| action.handler != entry::address()))
+    SYNCHRONOUS.into_iter().filter(|signal| {
+        !matches!(
+            disposition::read(*signal),
+            None | Some(Installed::Entry { intact: true, .. })
+        )
+    })
 }
 
 static TAKES_BACK: AtomicBool = AtomicBool::new(false);
@@ -164,84 +264,108 @@ pub(in crate::host) fn set_policy(policy: WhenDisplaced) {
     TAKES_BACK.store(policy == WhenDisplaced::TakeBack, Ordering::Relaxed);
 }
 
-/// Applies the policy.
+/// How often the entry was found with other flags or another mask.
+static CHANGED: AtomicU32 = AtomicU32::new(0);
+
+/// Returns how often another component had changed the flags or the mask of the emulation's handler, which the emulation put right.
+pub(crate) fn changed() -> u32 {
+    CHANGED.load(Ordering::Relaxed)
+}
+
+/// Looks at the five signals: puts the entry's flags and masks right, forgets handlers that have left, and applies the policy about
+/// handlers that were installed later.
 pub(in crate::host) fn look() {
-    if TAKES_BACK.load(Ordering::Relaxed) {
-        // A refusal leaves things as they are: the later handler runs first.
-        let _ = take_back();
+    for (signal, level) in SYNCHRONOUS.into_iter().zip(&LEVELS) {
+        match disposition::read(signal) {
+            Some(Installed::Entry { alias, intact }) => settle(signal, level, alias, intact),
+            Some(Installed::Other(action)) if action.was_the_entry_once(signal) => {
+                settle(signal, level, level.alias.load(Ordering::Acquire), false);
+            }
+            Some(Installed::Other(_)) if TAKES_BACK.load(Ordering::Relaxed) => {
+                take_back(signal, level);
+            }
+            _ => {}
+        }
     }
 }
 
-/// Replaces every handler that was installed after the start. That one becomes the signal fallback: it runs for faults that no
-/// exception handler wants, and what it chains to, the emulation included, does not run a second time.
-fn take_back() -> Result<(), i32> {
+/// As [`look`], in a fault of a signal that the kernel entered the entry for, though its flags were not the entry's.
+pub(super) fn look_in_fault(signal: i32) {
+    if let (Some(Installed::Other(action)), Some(index)) = (disposition::read(signal), index(signal)) {
+        if action.has_fired_once() {
+            let alias = LEVELS[index].alias.load(Ordering::Acquire);
+            settle(signal, &LEVELS[index], alias, false);
+        }
+    }
+    look();
+}
+
+/// The entry is installed under one of its addresses. If that is not the one that it was installed under last, another component put it
+/// back, and what was installed since is off.
+fn settle(signal: i32, level: &Level, alias: usize, intact: bool) {
+    if alias != level.alias.load(Ordering::Acquire) {
+        let since = level.since[alias].load(Ordering::Acquire);
+        for party in &level.later {
+            let stamp = party.stamp.load(Ordering::Acquire);
+            if stamp > since {
+                party.remove(stamp);
+            }
+        }
+        level.alias.store(alias, Ordering::Release);
+    }
+    if !intact {
+        CHANGED.fetch_add(1, Ordering::Relaxed);
+        put_in_place(signal, level, alias, None);
+    }
+}
+
+/// Installs the entry, where a handler is installed that is dealt with already. Another one, installed this moment, is treated as the
+/// policy says.
+fn put_in_place(signal: i32, level: &Level, alias: usize, replaced: Option<Action>) {
+    if let Some(Installed::Other(newcomer)) = disposition::arm(signal, alias) {
+        if Some(newcomer) == replaced || newcomer.has_fired_once() {
+            return;
+        }
+        match TAKES_BACK.load(Ordering::Relaxed) {
+            true => level.add(&newcomer),
+            false => drop(disposition::install(signal, &newcomer)),
+        }
+    }
+}
+
+/// Replaces a handler that was installed after the start. It becomes the uppermost party of the signal fallback: it runs for faults that
+/// no exception handler wants, and what it chains to, the emulation included, does not run a second time.
+fn take_back(signal: i32, level: &Level) {
     static BUSY: AtomicBool = AtomicBool::new(false);
     if BUSY.swap(true, Ordering::Acquire) {
         // Another thread does it.
-        return Ok(());
+        return;
     }
-    let outcome = displaced().try_for_each(|signal| {
-        let (Some(index), Some(current)) = (index(signal), read(signal)) else {
-            return Ok(());
-        };
-        if current.handler == libc::SIG_DFL || current.handler == libc::SIG_IGN {
-            // No handler; the one from before the start is no longer in question.
-            LEVELS[index].displaced.store(false, Ordering::Release);
-            LEVELS[index].below.store(&current);
-        } else {
-            LEVELS[index].displacer.store(&current);
-            LEVELS[index].displaced.store(true, Ordering::Release);
-        }
-        arm(signal)
-    });
+    if let Some(Installed::Other(current)) = disposition::read(signal) {
+        level.add(&current);
+        let alias = (level.alias.load(Ordering::Acquire) + 1) % ALIASES;
+        level.since[alias].store(level.last.load(Ordering::Acquire), Ordering::Release);
+        level.alias.store(alias, Ordering::Release);
+        // A refusal leaves things as they are: the later handler runs first.
+        put_in_place(signal, level, alias, Some(current));
+    }
     BUSY.store(false, Ordering::Release);
-    outcome
 }
 
-fn arm(signal: i32) -> Result<(), i32> {
-    // Through the C library, which knows the restorer that this machine needs.
-    // SAFETY: zeroes are a valid value; every field that matters is filled.
-    let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
-    action.sa_sigaction = entry::address();
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | EXPOSE_TAGS;
-    // The handler's probed copies raise these two. Of the others several that are sent at once must not pile up frames.
-    if matches!(signal, libc::SIGSEGV | libc::SIGBUS) {
-        action.sa_flags |= libc::SA_NODEFER;
+impl Level {
+    /// Adds a party at the top. One that is there already moves.
+    fn add(&self, action: &Action) {
+        for party in &self.later {
+            let stamp = party.stamp.load(Ordering::Acquire);
+            if stamp != 0 && party.handler.load(Ordering::Acquire) == action.handler {
+                party.remove(stamp);
+            }
+        }
+        let stamp = self.last.fetch_add(1, Ordering::AcqRel) + 1;
+        // A free place has stamp 0.
+        let lowest = |party: &&Party| party.stamp.load(Ordering::Acquire);
+        if let Some(place) = self.later.iter().min_by_key(lowest) {
+            place.store(action, stamp);
+        }
     }
-    // Not by `sigaddset`, which leaves the C library's own signals out.
-    // SAFETY: a signal set begins with the kernel's, whatever room is behind it.
-    unsafe {
-        core::ptr::from_mut(&mut action.sa_mask)
-            .cast::<Mask>()
-            .write(HANDLER_MASK)
-    };
-    // SAFETY: the entry is a signal handler with three arguments.
-    match unsafe { libc::sigaction(signal, &action, core::ptr::null_mut()) } {
-        0 => Ok(()),
-        _ => Err(std::io::Error::last_os_error().raw_os_error().unwrap_or(0)),
-    }
-}
-
-/// `SA_EXPOSE_TAGBITS`: arm64 addresses with their top byte, as XNU reports them (G1.8).
-const EXPOSE_TAGS: i32 = if cfg!(target_arch = "aarch64") {
-    0x800
-} else {
-    0
-};
-
-fn read(signal: i32) -> Option<Action> {
-    let mut action = Action::default();
-    let at = core::ptr::from_mut(&mut action) as usize;
-    let arguments = [signal as usize, 0, at, size_of::<Mask>(), 0, 0];
-    // SAFETY: the kernel writes one action.
-    (unsafe { call(libc::SYS_rt_sigaction, arguments) } == 0).then_some(action)
-}
-
-/// Makes the default action the signal's, for a fault that is about to end the process.
-pub(super) fn set_default(signal: i32) {
-    let action = Action::default();
-    let at = core::ptr::from_ref(&action) as usize;
-    let arguments = [signal as usize, at, 0, size_of::<Mask>(), 0, 0];
-    // SAFETY: the kernel reads one action; the default needs neither handler nor restorer.
-    unsafe { call(libc::SYS_rt_sigaction, arguments) };
 }

@@ -1,9 +1,9 @@
 //! Serves a signal that the kernel delivered.
 #![allow(unsafe_code)]
 
-use super::arrived::Arrived;
+use super::arrived::{self, Arrived};
 use super::fallback::{self, Process};
-use super::previous::{self, Asked, HostAction};
+use super::previous::{self, Visited};
 use super::trap::{Trap, Verdict, ask};
 use crate::host::context::Context;
 use crate::host::context::classify::Raised;
@@ -39,8 +39,23 @@ pub(in crate::host) unsafe fn serve(entered: &mut Entered) -> Option<usize> {
         // Another signal's handler inherits them blocked; the frame brings the interrupted code's mask back.
         mask::change(How::Unblock, COPY_MASK);
     }
+    let signal = entered.signal as i32;
+    if !entered.chained() {
+        // SAFETY: the frame is the kernel's, and nothing else knows of it yet.
+        let mended = unsafe { arrived::mend_info(signal, entered.info, &original) };
+        if (mended.is_some() || lacks_stack(entered, &original)) && slot.is_some() {
+            // Not in a child's dispositions, which may be the parent's.
+            previous::look_in_fault(signal);
+        }
+        if mended.is_some_and(|code| arrived::end_copy(signal, code, &mut original)) {
+            if let Some(slot) = slot {
+                leave(entered, slot.header());
+            }
+            return None;
+        }
+    }
     // SAFETY: the kernel wrote a siginfo, and that context.
-    let arrived = unsafe { Arrived::new(entered.signal as i32, entered.info, &mut original) };
+    let arrived = unsafe { Arrived::new(signal, entered.info, &mut original) };
     let Some(arrived) = arrived else {
         if let Some(slot) = slot {
             leave(entered, slot.header());
@@ -80,13 +95,30 @@ pub(in crate::host) unsafe fn serve(entered: &mut Entered) -> Option<usize> {
     let next = match answered {
         Some(frame) => {
             entered.frame = frame;
+            if !entered.chained() {
+                // SAFETY: the kernel's own frame, whose registers are no longer needed, or were copied.
+                unsafe { arrived.forget_info() };
+            }
             None
         }
         // SAFETY: the frame was not touched, as there was no answer.
         None => unsafe { fallback::go_on(entered, &arrived, Some(slot), Process::Own) },
     };
+    if mask::was_a_wait_interrupted() {
+        previous::look();
+    }
     leave(entered, header);
     next
+}
+
+/// Returns whether the kernel would have written the frame to the thread's alternate stack, had the entry been installed with
+/// `SA_ONSTACK`, as it was.
+fn lacks_stack(entered: &Entered, context: &Context) -> bool {
+    let stack = context.alternate_stack();
+    !stack.is_disabled()
+        && !stack.holds(context.stack_pointer())
+        && !stack.holds(entered.frame)
+        && !entered.was_busy()
 }
 
 /// The thread leaves its fault handler, unless it was in there already.
@@ -107,11 +139,7 @@ fn leave(entered: &Entered, header: &Header) {
 /// As [`serve`]; the slot is the calling thread's.
 unsafe fn while_busy(entered: &mut Entered, arrived: &Arrived, slot: Slot) -> Option<usize> {
     if arrived.is_sent() {
-        let handled = matches!(
-            previous::action(arrived.signal, Asked::All),
-            HostAction::Handler(_)
-        );
-        if handled {
+        if previous::is_handled(arrived.signal) {
             let header = slot.header();
             if entered.was_busy() || header.is_in_kernel() {
                 // SAFETY: the siginfo is the kernel's, and the header the calling thread's.
@@ -148,9 +176,8 @@ unsafe fn answer(
     raised: Option<Raised>,
 ) -> Option<usize> {
     let raised = raised?;
-    // A handler that chains may have been entered after a question was declined.
-    let declined = slot.header().declined.replace(0);
-    if entered.chained() && declined == entered.context {
+    if Visited::from_mark(original.link()).is_some() {
+        // The question was declined, and a handler that was visited since chains.
         return None;
     }
     let (frame, mut context) = if !entered.moved() {

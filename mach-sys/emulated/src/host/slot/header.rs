@@ -28,8 +28,6 @@ pub(in crate::host) struct Header {
     pub(in crate::host) overwritten: Cell<bool>,
     /// How often the thread is in the kernel: above 0, it may hold the kernel's lock.
     pub(in crate::host) depth: AtomicU32,
-    /// Context of the fault that a previous handler was entered for last, after the exception was declined.
-    pub(in crate::host) declined: Cell<usize>,
     /// Signals that were sent while the thread was in the kernel or in its fault handler.
     pub(in crate::host) held_back: HeldBack,
     /// The owner's identity; 0 while the slot is free.
@@ -70,7 +68,6 @@ impl Header {
     /// Clears the record for a new owner. Guards stay, and so do marks of the fault handler or of the kernel call that is doing this:
     /// no thread ends in either.
     pub(in crate::host) fn reset(&self) {
-        self.declined.set(0);
         self.announces.store(false, Ordering::Relaxed);
         self.exiting.store(false, Ordering::Relaxed);
         self.pthread.store(0, Ordering::Relaxed);

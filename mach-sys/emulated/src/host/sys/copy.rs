@@ -75,6 +75,8 @@ global_asm!(
 );
 
 unsafe extern "C" {
+    fn mach_sys_probed_copy_begin();
+    fn mach_sys_probed_copy_end();
     fn mach_sys_probed_copy(to: usize, from: usize, length: usize) -> usize;
 }
 
@@ -92,6 +94,18 @@ fn copy(to: u64, from: u64, length: usize) -> Result<(), CopyFault> {
 
 const SEGV_ACCERR: i32 = 2;
 const SEGV_PKUERR: i32 = 4;
+
+/// Returns where a copy goes on that faulted at a program counter, and with what result. `None` if it is no copy's.
+pub(in crate::host) fn ended_by(signal: i32, si_code: i32, pc: usize) -> Option<(usize, usize)> {
+    let (begin, end) = (
+        mach_sys_probed_copy_begin as *const () as usize,
+        mach_sys_probed_copy_end as *const () as usize,
+    );
+    let is_copy = (begin..end).contains(&pc)
+        && si_code > 0
+        && matches!(signal, libc::SIGSEGV | libc::SIGBUS);
+    is_copy.then_some((end, (signal as usize) << 8 | si_code as usize & 0xff))
+}
 
 /// Copies from user memory.
 pub(crate) fn read(from: u64, into: &mut [u8]) -> Result<(), CopyFault> {

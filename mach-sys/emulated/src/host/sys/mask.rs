@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::call::call;
+use core::sync::atomic::{AtomicBool, Ordering};
 use mach_wire::darwin::DarwinSignal;
 
 /// A signal mask as the kernel has it: bit n − 1 for signal n.
@@ -48,6 +49,21 @@ pub(in crate::host) const HANDLER_MASK: Mask = ASYNCHRONOUS_MASK
     & !bit(libc::SIGSTOP)
     | bit(libc::SIGILL)
     | bit(libc::SIGFPE);
+
+/// Whether a signal handler ran in a fault handler's wait.
+static WAIT_INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// In a fault handler, whose wait a signal interrupted. None but the five can be delivered there, unless another component changed the
+/// mask that comes with the fault handler: blocks them for the rest.
+pub(crate) fn wait_was_interrupted() {
+    WAIT_INTERRUPTED.store(true, Ordering::Relaxed);
+    change(How::Block, HANDLER_MASK);
+}
+
+/// Returns whether that happened since the last question.
+pub(in crate::host) fn was_a_wait_interrupted() -> bool {
+    WAIT_INTERRUPTED.load(Ordering::Relaxed) && WAIT_INTERRUPTED.swap(false, Ordering::Relaxed)
+}
 
 /// Returns the place of a signal in [`SYNCHRONOUS`], if it is one of them.
 pub(in crate::host) fn index(signal: i32) -> Option<usize> {
