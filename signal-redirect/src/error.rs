@@ -29,6 +29,10 @@ pub enum RedirectError {
     /// arm64e: the kernel signed the program counter or the link register; setting them needs the thread's keys (A4.11).
     #[error("the state's pointers are signed, flags {0:#x}")]
     Signed(u32),
+    /// The interrupted stack pointer is none that the kernel lets a thread resume with (A4.8: rsp below 0x7ffffffff000), and the redirect was
+    /// planned with [`only_resumable`](crate::Redirect::only_resumable).
+    #[error("no thread can come back to the stack pointer {0:#x}")]
+    Unresumable(u64),
 }
 
 /// A thread is stopped at the return trap and cannot return to the interrupted code.
@@ -73,6 +77,7 @@ impl RedirectError {
             Self::NoSignal(..) => 0x5103,
             Self::CodeSegment(_) => 0x5104,
             Self::Signed(_) => 0x5105,
+            Self::Unresumable(_) => 0x5106,
         }
     }
 }
@@ -114,6 +119,7 @@ mod tests {
             RedirectError::NoSignal(ExceptionType::CRASH, 0) => 0x5103,
             RedirectError::CodeSegment(0) => 0x5104,
             RedirectError::Signed(0) => 0x5105,
+            RedirectError::Unresumable(0) => 0x5106,
             ReturnError::Memory(unmapped) => 0x5001,
             ReturnError::Forged(0) => 0x5201,
             ReturnError::Stale(0) => 0x5202,

@@ -65,6 +65,16 @@ impl<M: Machine> Fault<M> {
         self
     }
 
+    /// As [`exception_state`](Self::exception_state), with a state that was read from the stopped thread (`thread_get_state`). Where the
+    /// host has not filled it in (R22), it is derived from the codes all the same.
+    pub fn looked_up(mut self, state: M::ExceptionState) -> Self {
+        self.exception = Some(match self.cause {
+            Cause::Exception(exception_type, codes) => M::looked_up(exception_type, codes, state),
+            Cause::Signal(_) => state,
+        });
+        self
+    }
+
     /// The exception state for the machine context, and the signal.
     pub(crate) fn describe(
         &self,

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | room for the handler's first call, as asked | | |
 //! | vector registers beyond those of the machine context, saved by the trampoline | as the processor says | as the processor says |
-//! | header | 112 | 112 |
+//! | header | 144 | 144 |
 //! | machine context | 712, with AVX 1032 | 816 |
 //! | `ucontext_t` | 56 | 56 |
 //! | `siginfo_t` | 104 | 104 |
@@ -26,7 +26,7 @@ use crate::machine::Machine;
 
 /// The header: 64-bit words, which the trampolines read at fixed offsets.
 pub(crate) type Header = [u64; HEADER_WORDS];
-pub(crate) const HEADER_WORDS: usize = 14;
+pub(crate) const HEADER_WORDS: usize = 18;
 pub(crate) const HEADER_SIZE: u64 = size_of::<Header>() as u64;
 pub(crate) const HEADER_ALIGN: u64 = 64;
 
@@ -45,6 +45,10 @@ pub(crate) mod word {
     /// The alternate stack that the frame is on; both 0 if it is on none.
     pub(crate) const STACK_START: usize = 12;
     pub(crate) const STACK_END: usize = 13;
+    /// Where the thread's errno is; 0 if that is not known.
+    pub(crate) const ERRNO_AT: usize = 14;
+    /// The interrupted code's errno.
+    pub(crate) const ERRNO: usize = 15;
 }
 
 /// Bits of the header's flags.

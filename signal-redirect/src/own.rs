@@ -21,10 +21,10 @@ impl OwnMemory {
     /// Opens the calling task's memory.
     ///
     /// # Safety
-    /// While the value lives it is used to write to stacks of stopped threads only, below their interrupted frames, and to
-    /// emergency stacks of these threads: memory that no reference leads to. [`Redirect::apply`](crate::Redirect::apply) and
+    /// While the value lives it is used to write to stacks of stopped threads only, below their interrupted frames, to emergency stacks
+    /// of these threads, and to their `errno`: memory that no reference leads to. [`Redirect::apply`](crate::Redirect::apply) and
     /// [`TrampolinePlan::return_from`](crate::TrampolinePlan::return_from) do no more, if the thread whose registers they are given is
-    /// stopped and the stacks they are told of are that thread's.
+    /// stopped, and the stacks and the `errno` they are told of are that thread's.
     #[must_use]
     pub unsafe fn new() -> Self {
         Self {

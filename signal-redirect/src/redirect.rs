@@ -96,6 +96,8 @@ pub struct Redirect<M: Machine = Native, C: Code<M> = Trampoline> {
     signal_mask: u32,
     tag: u64,
     outer: Option<FrameId>,
+    errno_at: Option<u64>,
+    only_resumable: bool,
 }
 
 /// The smallest page of either machine.
@@ -131,6 +133,8 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
             signal_mask: 0,
             tag: 0,
             outer: None,
+            errno_at: None,
+            only_resumable: false,
         }
     }
 
@@ -195,6 +199,26 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
         self
     }
 
+    /// Sets where the thread's `errno` is: its value, four bytes, is read with the frame's memory when the handler is entered, and written
+    /// back when it returns, so that the interrupted code finds its own. The thread itself does not look for it: at an arbitrary
+    /// instruction its thread-local storage may be another's. `None`, the default: `errno` stays as the handler left it.
+    ///
+    /// It is the address that the thread itself was told, when its thread-local storage was in order
+    /// ([`errno_address`](mach_sys::kernel::system::errno_address)).
+    #[doc(alias("__errno_location", "__error"))]
+    pub fn errno_at(mut self, address: Option<u64>) -> Self {
+        self.errno_at = address;
+        self
+    }
+
+    /// Refuses a thread whose stack pointer the kernel would not take back ([`RedirectError::Unresumable`]): unless the handler mends it, or
+    /// never returns, its return is refused ([`ReturnError::Unresumable`](crate::ReturnError::Unresumable)), and the exception that is left
+    /// then is not the thread's own, but that of the return trap. By default such a thread is redirected.
+    pub fn only_resumable(mut self) -> Self {
+        self.only_resumable = true;
+        self
+    }
+
     /// Writes the frame and returns the registers that enter the handler; sets nothing.
     ///
     /// Every page of the frame, down to the lowest that the trampoline and the handler's [`room`](Self::room) need, is written
@@ -207,6 +231,8 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
     ///   written, where it should go, and neither on the emergency stack. The error is that of the first stack.
     /// - [`RedirectError::NoSignal`]: the fault is an exception that XNU sends no signal for.
     /// - [`RedirectError::CodeSegment`], [`RedirectError::Signed`]: registers cannot be set for this thread.
+    /// - [`RedirectError::Unresumable`]: the plan is for resumable threads only, and the kernel would not take the stack pointer back.
+    /// - [`RedirectError::Memory`]: `errno` cannot be read.
     pub fn apply(
         &self,
         state: &M::State,
@@ -214,12 +240,25 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
         memory: &mut impl Memory,
     ) -> Result<(M::State, Frame), RedirectError> {
         M::check(state)?;
+        if self.only_resumable {
+            M::check_way_back(state)?;
+        }
+        let errno = match self.errno_at {
+            Some(address) => read_errno(memory, address)?,
+            None => 0,
+        };
         match (
-            self.enter(state, fault, memory, &self.stack),
+            self.enter(state, fault, memory, &self.stack, errno),
             &self.emergency,
         ) {
             (Err(reason), Some(range)) if is_about_the_stack(&reason) => self
-                .enter(state, fault, memory, &Stack::Alternate(range.clone()))
+                .enter(
+                    state,
+                    fault,
+                    memory,
+                    &Stack::Alternate(range.clone()),
+                    errno,
+                )
                 // The first reason is the one to look into.
                 .map_err(|_| reason),
             (result, _) => result,
@@ -232,6 +271,7 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
         fault: &Fault<M>,
         memory: &mut impl Memory,
         stack: &Stack,
+        errno: u32,
     ) -> Result<(M::State, Frame), RedirectError> {
         let (exception, info) = fault.describe(state)?;
         let frame = self.place(state.sp(), stack)?;
@@ -249,7 +289,7 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
             uc_mcontext: frame.mcontext,
         };
         let image = Image::new::<M>(
-            &self.header(state, &frame, alternate),
+            &self.header(state, &frame, alternate, errno),
             &M::context(exception, state, &float),
             &ucontext,
             &info.siginfo(),
@@ -312,7 +352,13 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
         Ok(Frame::at(address, context, low, depth))
     }
 
-    fn header(&self, state: &M::State, frame: &Frame, alternate: Option<&Range<u64>>) -> Header {
+    fn header(
+        &self,
+        state: &M::State,
+        frame: &Frame,
+        alternate: Option<&Range<u64>>,
+        errno: u32,
+    ) -> Header {
         let save = self.trampoline().save();
         let mut header = [0; HEADER_WORDS];
         header[word::ENTRY] = self.entry;
@@ -332,12 +378,20 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
             header[word::STACK_START] = range.start;
             header[word::STACK_END] = range.end;
         }
+        header[word::ERRNO_AT] = self.errno_at.unwrap_or(0);
+        header[word::ERRNO] = errno.into();
         header[word::SEAL] = self
             .trampoline()
             .key()
             .seal(frame.address, &header[word::SEAL + 1..]);
         header
     }
+}
+
+fn read_errno(memory: &impl Memory, address: u64) -> Result<u32, RedirectError> {
+    let mut errno = [0; 4];
+    memory.read(address, &mut errno)?;
+    Ok(u32::from_ne_bytes(errno))
 }
 
 /// Reads at the stack pointer, if that is in another page than the frame's top: the page above, since the red zone and the alignment

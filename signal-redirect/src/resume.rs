@@ -28,7 +28,8 @@ impl<M: Machine> TrampolinePlan<M> {
     /// Recognizes a thread that stopped at the return trap, and returns the registers to resume with; `None` if it stopped anywhere
     /// else.
     ///
-    /// The frame is marked as used, so that a second return from it is refused.
+    /// The interrupted code's `errno` is put back, if its redirect knew where that is. The frame is marked as used, so that a second return
+    /// from it is refused.
     ///
     /// # Errors
     /// The thread is at the return trap, and
@@ -37,7 +38,7 @@ impl<M: Machine> TrampolinePlan<M> {
     /// - [`ReturnError::NeverReturns`]: the redirect was planned with [`Return::Never`](crate::Return::Never);
     /// - [`ReturnError::Unresumable`]: the handler left registers that the kernel refuses;
     /// - [`ReturnError::VectorLength`]: the trampoline had no room for the thread's vector registers;
-    /// - [`ReturnError::Memory`]: the frame cannot be read, or not be marked as used.
+    /// - [`ReturnError::Memory`]: the frame cannot be read, or not be marked as used, or `errno` not be written.
     #[doc(alias = "sigreturn")]
     pub fn return_from(
         &self,
@@ -68,6 +69,10 @@ impl<M: Machine> TrampolinePlan<M> {
         let [a, b, c, d] = [0, 1, 2, 3].map(|at| header[word::KEPT + at]);
         M::restore_kept(&mut resumed, [a, b, c, d]);
         M::check_resumable(&resumed)?;
+        if header[word::ERRNO_AT] != 0 {
+            let errno = header[word::ERRNO] as u32;
+            memory.write(header[word::ERRNO_AT], &errno.to_ne_bytes())?;
+        }
         memory.write(frame, &self.key().used(frame).to_ne_bytes())?;
         Ok(Some(Resumed {
             state: resumed,

@@ -328,7 +328,8 @@ impl ManagerBuilder {
         let trampoline = Trampoline::native(Key::random());
         let mut plan = Redirect::to(self.entry, trampoline)
             .room(self.room)
-            .signal_mask(self.signal_mask);
+            .signal_mask(self.signal_mask)
+            .only_resumable();
         if let Some(state) = self.float {
             plan = plan.float_state(state);
         }

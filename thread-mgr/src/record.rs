@@ -13,6 +13,8 @@ const CHUNKS: usize = 256;
 pub(crate) struct Record {
     /// The name of the thread's kernel port, which the thread itself keeps (D1.2).
     thread: AtomicU32,
+    /// Where its errno is.
+    errno: AtomicU64,
     guard_start: AtomicU64,
     stack_start: AtomicU64,
     stack_end: AtomicU64,
@@ -24,6 +26,15 @@ pub(crate) struct Record {
 impl Record {
     pub(crate) fn thread(&self) -> u32 {
         self.thread.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn errno(&self) -> Option<u64> {
+        Some(self.errno.load(Ordering::Acquire)).filter(|address| *address != 0)
+    }
+
+    /// Notes where its errno is.
+    pub(crate) fn set_errno(&self, address: usize) {
+        self.errno.store(address as u64, Ordering::Release);
     }
 
     pub(crate) fn emergency_stack(&self) -> Range<u64> {
@@ -96,6 +107,7 @@ impl Records {
         };
         let record = self.get(u64::from(index))?;
         record.set_innermost(None);
+        record.set_errno(0);
         record.thread.store(thread, Ordering::Release);
         let guard_start = stack.start.saturating_sub(guard);
         record.guard_start.store(guard_start, Ordering::Release);

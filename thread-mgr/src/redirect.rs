@@ -6,7 +6,7 @@ use exc_server::{Answered, Exception, Handler};
 use mach_sys::kernel::system;
 use mach_sys::thread_state::{NativeState, Registers, ThreadState};
 use mach_sys::types::mach_port_name_t;
-use signal_redirect::{Fault, OwnMemory, Redirect, Stack, Trampoline};
+use signal_redirect::{Fault, Machine, Native, OwnMemory, Redirect, Stack, Trampoline};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -40,8 +40,8 @@ pub struct RedirectStats {
     pub returned: u64,
     /// Exceptions that the filter did not want.
     pub filtered: u64,
-    /// Exceptions that were declined because no frame could be written, a handler overflowed the emergency stack, XNU sends no signal for
-    /// them, or they were no managed thread's own: other code had its exception port registered for another thread.
+    /// Exceptions that were declined because no frame could be written, a handler overflowed the emergency stack, the kernel would not take
+    /// the thread's stack pointer back (x86_64: 0x7ffffffff000 or more), XNU sends no signal for them, or they were no managed thread's own: other code had its exception port registered for another thread.
     pub refused: u64,
     /// Returns that were declined because their frame was forged or used before.
     pub forged: u64,
@@ -97,7 +97,7 @@ impl Handler for Redirector {
             return exception.decline();
         };
         // SAFETY: it is used only once the record's thread is known to be stopped with these registers, until the exception is answered.
-        // That thread's own stack, below the interrupted frame, and its emergency stack are written to, and nothing else.
+        // That thread's own stack, below the interrupted frame, its emergency stack and its errno are written to, and nothing else.
         let mut memory = unsafe { OwnMemory::new() };
         if state.pc() == self.trampoline.trap() {
             self.come_back(exception, &state, record, &mut memory)
@@ -161,7 +161,12 @@ impl Redirector {
         });
         let [code, subcode] = exception.codes();
         let fault = Fault::new(exception.exception_type(), code, subcode);
+        let fault = match exception_state(record.thread()) {
+            Some(found) => fault.looked_up(found),
+            None => fault,
+        };
         let plan = self.plan.clone().inside(inside).tag(exception.tag());
+        let plan = plan.errno_at(record.errno());
         let plan = match self.stack {
             HandlerStack::Interrupted => plan.emergency(record.emergency_stack()),
             HandlerStack::Alternate => plan.stack(Stack::Alternate(record.emergency_stack())),
@@ -184,6 +189,14 @@ fn resume_with(exception: Exception<'_>, state: &NativeState) -> Answered {
     // SAFETY: the state enters the trampoline on a frame made for it, or goes back to the interrupted code as its handler left it;
     // the contract of `Entry::new` covers what the handler leaves.
     unsafe { exception.resume_with(state) }
+}
+
+/// The processor's description of the trap that a thread is stopped for: whether it was a write is not in the codes.
+fn exception_state(thread: mach_port_name_t) -> Option<<Native as Machine>::ExceptionState> {
+    type Found = <Native as Machine>::ExceptionState;
+    let mut found = Found::default();
+    let words = system::read_thread_state(thread, Found::FLAVOR, found.as_words_mut()).ok()?;
+    (words == Found::COUNT as usize).then_some(found)
 }
 
 /// Returns whether the thread is stopped with these registers. The message names no thread, and whoever finds a send right on the port

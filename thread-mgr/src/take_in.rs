@@ -33,6 +33,9 @@ pub(crate) fn take_in(
         .records
         .open(port.raw(), stack.range(), stack.guard())
         .ok_or(AttachError::Full)?;
+    if let Some(record) = inner.records.get(record.into()) {
+        record.set_errno(system::errno_address());
+    }
     let routing = Routing::new(inner.mask, inner.delivery).tag(u64::from(record));
     let route = match inner.server.route(Target::Thread(&thread), &routing) {
         Ok(route) => route,

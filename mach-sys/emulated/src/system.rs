@@ -59,6 +59,11 @@ pub fn current_cpu() -> u32 {
     host::cpu::current()
 }
 
+pub fn errno_address() -> usize {
+    // SAFETY: the C library has a place for every thread of its own.
+    unsafe { libc::__errno_location() as usize }
+}
+
 /// The process identifier; the parent's in a child that shares its memory, and one that no process has in a child with its own.
 pub fn process_id() -> libc::pid_t {
     host::process_id() as libc::pid_t

@@ -61,6 +61,11 @@ pub(super) fn thread_id() -> u64 {
     id
 }
 
+pub(super) fn errno_address() -> usize {
+    // SAFETY: the C library has a place for every thread.
+    unsafe { libc::__error() as usize }
+}
+
 pub(super) fn current_cpu() -> u32 {
     let mut number = 0;
     // SAFETY: the result goes to a local variable.

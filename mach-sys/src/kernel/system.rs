@@ -119,6 +119,14 @@ pub fn current_cpu() -> u32 {
     host::current_cpu()
 }
 
+/// Returns the address of the calling thread's `errno`. It stays the same for as long as the thread lives, also while other code has
+/// exchanged its thread-local storage.
+#[must_use]
+#[doc(alias("__errno_location", "__error"))]
+pub fn errno_address() -> usize {
+    host::errno_address()
+}
+
 /// Makes the calling thread a server thread: blocks every signal but the five that its own faults raise and those that the emulation
 /// stops threads with. Meant for a thread that answers exceptions until it ends. Returns the signal mask that the thread had before.
 ///

@@ -103,6 +103,18 @@ impl Rewrite for Arm64 {
         }
     }
 
+    fn looked_up(
+        exception_type: ExceptionType,
+        codes: [i64; 2],
+        found: arm_exception_state64_t,
+    ) -> arm_exception_state64_t {
+        if found.esr == 0 {
+            // No exception has this syndrome: nothing was filled in.
+            return Self::exception_state(exception_type, codes);
+        }
+        found
+    }
+
     fn signal(
         exception_type: ExceptionType,
         [code, _]: [i64; 2],

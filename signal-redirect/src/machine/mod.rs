@@ -66,6 +66,14 @@ pub(crate) mod sealed {
         where
             Self: Machine;
 
+        /// Refuses a state whose stack pointer the kernel would refuse when the handler has returned.
+        fn check_way_back(_: &<Self as Machine>::State) -> Result<(), RedirectError>
+        where
+            Self: Machine,
+        {
+            Ok(())
+        }
+
         /// The part of a state that is not the handler's to edit.
         fn kept(state: &<Self as Machine>::State) -> Kept
         where
@@ -115,6 +123,16 @@ pub(crate) mod sealed {
         fn exception_state(
             exception_type: ExceptionType,
             codes: [i64; 2],
+        ) -> <Self as Machine>::ExceptionState
+        where
+            Self: Machine;
+
+        /// The processor's exception state of a thread that stopped for this exception; as far as the codes tell it where the host does
+        /// not fill it in (R22).
+        fn looked_up(
+            exception_type: ExceptionType,
+            codes: [i64; 2],
+            found: <Self as Machine>::ExceptionState,
         ) -> <Self as Machine>::ExceptionState
         where
             Self: Machine;

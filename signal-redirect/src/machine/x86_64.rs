@@ -76,6 +76,13 @@ impl Rewrite for X86_64 {
         Ok(())
     }
 
+    fn check_way_back(state: &x86_thread_state64_t) -> Result<(), RedirectError> {
+        if state.rsp >= USER_END {
+            return Err(RedirectError::Unresumable(state.rsp));
+        }
+        Ok(())
+    }
+
     fn kept(state: &x86_thread_state64_t) -> Kept {
         // The kernel takes 16 bits of a selector; all 64 bits are kept in case they say something.
         [state.rflags & !USER_FLAGS, state.cs, state.fs, state.gs]
@@ -169,6 +176,24 @@ impl Rewrite for X86_64 {
         x86_exception_state64_t {
             trapno,
             ..Default::default()
+        }
+    }
+
+    fn looked_up(
+        exception_type: ExceptionType,
+        codes: [i64; 2],
+        found: x86_exception_state64_t,
+    ) -> x86_exception_state64_t {
+        let told = Self::exception_state(exception_type, codes);
+        match found.trapno {
+            // Nothing was filled in, unless it is a division.
+            trap::DIVIDE if told.trapno != trap::DIVIDE => told,
+            // The address that the fault was reported with.
+            trap::PAGE_FAULT if told.trapno == trap::PAGE_FAULT => x86_exception_state64_t {
+                faultvaddr: told.faultvaddr,
+                ..found
+            },
+            _ => found,
         }
     }
 

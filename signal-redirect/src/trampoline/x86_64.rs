@@ -23,9 +23,9 @@ use super::plan::ENTRY;
 const HEADER: usize = HEADER_SIZE as usize;
 const _: () = {
     const STATE: usize = HEADER + offset_of!(x86_mcontext64_t, ss);
-    assert!(STATE == 128);
-    assert!(STATE + offset_of!(x86_thread_state64_t, rsp) == 184);
-    assert!(STATE + offset_of!(x86_thread_state64_t, rip) == 256);
+    assert!(STATE == 160);
+    assert!(STATE + offset_of!(x86_thread_state64_t, rsp) == 216);
+    assert!(STATE + offset_of!(x86_thread_state64_t, rip) == 288);
 };
 static_assertions::const_assert!(ENTRY == 16);
 
@@ -56,23 +56,23 @@ global_asm!(
     ".cfi_startproc simple",
     ".cfi_signal_frame",
     // The frame of the caller, which is the interrupted function, begins at the interrupted rsp; that also says rsp's value.
-    ".cfi_escape 0x0f, 4, 0x73, (184 & 127) | 128, 184 >> 7, 0x06",
-    saved!("0", "128"), // rax
-    saved!("1", "152"), // rdx
-    saved!("2", "144"), // rcx
-    saved!("3", "136"), // rbx
-    saved!("4", "168"), // rsi
-    saved!("5", "160"), // rdi
-    saved!("6", "176"), // rbp
-    saved!("8", "192"), // r8
-    saved!("9", "200"), // r9
-    saved!("10", "208"), // r10
-    saved!("11", "216"), // r11
-    saved!("12", "224"), // r12
-    saved!("13", "232"), // r13
-    saved!("14", "240"), // r14
-    saved!("15", "248"), // r15
-    saved!("16", "256"), // rip
+    ".cfi_escape 0x0f, 4, 0x73, (216 & 127) | 128, 216 >> 7, 0x06",
+    saved!("0", "160"), // rax
+    saved!("1", "184"), // rdx
+    saved!("2", "176"), // rcx
+    saved!("3", "168"), // rbx
+    saved!("4", "200"), // rsi
+    saved!("5", "192"), // rdi
+    saved!("6", "208"), // rbp
+    saved!("8", "224"), // r8
+    saved!("9", "232"), // r9
+    saved!("10", "240"), // r10
+    saved!("11", "248"), // r11
+    saved!("12", "256"), // r12
+    saved!("13", "264"), // r13
+    saved!("14", "272"), // r14
+    saved!("15", "280"), // r15
+    saved!("16", "288"), // rip
     // Privileged: a general protection fault, with rip here and the frame's address in rbx and rsp.
     "hlt",
     "ud2",

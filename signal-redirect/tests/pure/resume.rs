@@ -14,6 +14,7 @@ on_both! {
     a_frame_is_returned_from_once
     a_handler_that_must_not_return_is_told_so
     frames_nest
+    r17_errno_comes_back_as_it_was
     r27_a_throw_ends_the_frames_that_it_leaves
     a_frame_inside_of_itself_is_no_endless_walk
     what_is_the_kernels_is_not_the_handlers
@@ -24,7 +25,7 @@ fn a_change_of_any_word_of_the_header_is_a_forgery<M: TestedMachine>() {
     let (entered, frame, memory) = apply::<M>(&M::plan().tag(5), SP);
     let trap = M::at_trap(&entered);
     let words = (frame.mcontext - frame.address) / 8;
-    assert_eq!(words, 14);
+    assert_eq!(words, 18);
     for word in 0..words {
         for change in [1, 1 << 63, u64::MAX] {
             let mut memory = Stack {
@@ -382,5 +383,64 @@ fn under_rosetta_the_return_trap_may_raise_either_exception() {
             Arm64::return_mask(&capabilities),
         );
         assert_eq!(found, (x86_64, arm64), "{translated:?}");
+    }
+}
+
+/// R17: what the handler leaves in errno is not the interrupted code's.
+fn r17_errno_comes_back_as_it_was<M: TestedMachine>() {
+    let errno = BASE + 0x40;
+    let mut memory = Stack::new(BASE..BASE + SIZE);
+    memory.put(errno, &77_u32);
+    let plan = M::plan().errno_at(Some(errno));
+    // Nested, with another value inside.
+    let (outer, frame) = plan
+        .apply(&M::stopped(SP), &M::fault(), &mut memory)
+        .unwrap();
+    memory.put(errno, &88_u32);
+    let stopped = M::stopped(frame.low);
+    let inner = plan.clone().inside(Some(frame.id()));
+    let (inner, _) = inner.apply(&stopped, &M::fault(), &mut memory).unwrap();
+    for (entered, expected) in [(inner, 88_u32), (outer, 77)] {
+        memory.put(errno, &5_u32);
+        let at_trap = M::at_trap(&entered);
+        let resumed = M::trampoline().return_from(&at_trap, &mut memory).unwrap();
+        assert!(resumed.is_some());
+        assert_eq!(memory.get::<u32>(errno), expected);
+    }
+    // A used frame puts nothing back.
+    memory.put(errno, &5_u32);
+    let again = M::trampoline().return_from(&M::at_trap(&outer), &mut memory);
+    assert_eq!(again, Err(ReturnError::Stale(frame.address)));
+    assert_eq!(memory.get::<u32>(errno), 5);
+    // An errno that is nowhere: nobody is redirected.
+    for nowhere in [BASE - 4, BASE + SIZE - 3, u64::MAX] {
+        let plan = M::plan().errno_at(Some(nowhere));
+        let refused = plan.apply(&M::stopped(SP), &M::fault(), &mut memory);
+        let unmapped = RedirectError::Memory(Unmapped::at(nowhere));
+        assert_eq!(refused.unwrap_err(), unmapped);
+    }
+}
+
+#[test]
+fn a_stack_pointer_that_the_kernel_refuses_is_refused_where_that_is_asked_for() {
+    let mut memory = Stack::new(BASE..BASE + SIZE);
+    let plan = X86_64::plan().emergency(BASE..BASE + SIZE);
+    for (sp, refused) in [
+        (0, false),
+        (0x7fff_ffff_efff, false),
+        (0x7fff_ffff_f000, true),
+        (u64::MAX, true),
+    ] {
+        let stopped = X86_64::stopped(sp);
+        let fault = X86_64::fault();
+        assert!(plan.apply(&stopped, &fault, &mut memory).is_ok(), "{sp:#x}");
+        let only = plan.clone().only_resumable();
+        let result = only.apply(&stopped, &fault, &mut memory).map(|_| ());
+        let expected = if refused {
+            Err(RedirectError::Unresumable(sp))
+        } else {
+            Ok(())
+        };
+        assert_eq!(result, expected);
     }
 }

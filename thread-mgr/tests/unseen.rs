@@ -1,0 +1,302 @@
+//! What a handler is told of a fault, and what the interrupted code must not see of it.
+#![allow(unsafe_code)]
+
+mod support;
+
+use core::ffi::c_int;
+use mach_sys::darwin::{siginfo_t, ucontext_t};
+use mach_sys::kernel::system::errno_address;
+use mach_sys::thread_state::Registers;
+use signal_redirect::{Entry, Machine, Native, SignalHandler};
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
+use support::in_own_process;
+use thread_mgr::{HandlerStack, Manager};
+
+/// Bytes of the instructions that the tests fault with.
+const LENGTH: u64 = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
+const ROUNDS: u32 = 500;
+/// What the interrupted code has in errno; no call sets it.
+const ITS_OWN: i32 = 7777;
+
+static CALLS: AtomicU32 = AtomicU32::new(0);
+static DEPTH: AtomicU32 = AtomicU32::new(0);
+static DEEPEST: AtomicU32 = AtomicU32::new(1);
+static SEEN: AtomicI32 = AtomicI32::new(0);
+
+fn errno() -> *mut i32 {
+    errno_address() as *mut i32
+}
+
+/// Writes errno, faults, and reads errno, with nothing in between.
+#[inline(never)]
+fn errno_around_a_fault() -> i32 {
+    let found: i32;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the calling thread's errno; the handler skips the instruction that is undefined.
+    unsafe {
+        core::arch::asm!(
+            "mov [{at}], {own:e}", "ud2", "mov {found:e}, [{at}]",
+            at = in(reg) errno(), own = in(reg) ITS_OWN, found = out(reg) found,
+        );
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above.
+    unsafe {
+        core::arch::asm!(
+            "str {own:w}, [{at}]", "udf #0", "ldr {found:w}, [{at}]",
+            at = in(reg) errno(), own = in(reg) ITS_OWN, found = out(reg) found,
+        );
+    }
+    found
+}
+
+/// Looks at errno, spoils it, faults inside itself, and skips the instruction.
+unsafe extern "C" fn spoils_errno(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {
+    CALLS.fetch_add(1, SeqCst);
+    // SAFETY: the calling thread's errno.
+    SEEN.store(unsafe { *errno() }, SeqCst);
+    // SAFETY: there is no such descriptor.
+    unsafe { libc::close(-1) };
+    if DEPTH.fetch_add(1, SeqCst) + 1 < DEEPEST.load(SeqCst) {
+        assert_eq!(errno_around_a_fault(), ITS_OWN);
+    }
+    DEPTH.fetch_sub(1, SeqCst);
+    skip(context);
+}
+
+fn skip(context: *mut ucontext_t) {
+    // SAFETY: the trampoline hands over its own structures.
+    let registers = unsafe { (*context).registers_mut() };
+    registers.set_pc(registers.pc() + LENGTH);
+}
+
+fn manager(handler: SignalHandler, stack: HandlerStack) -> Manager {
+    // SAFETY: the handlers here make system calls and touch atomics; what they skip has no effect.
+    let builder = Manager::builder(unsafe { Entry::new(handler) }).handler_stack(stack);
+    builder.build().expect("a manager")
+}
+
+fn finds_its_errno() {
+    for _ in 0..ROUNDS {
+        assert_eq!(errno_around_a_fault(), ITS_OWN);
+        assert_eq!(SEEN.load(SeqCst), ITS_OWN, "the handler sees it");
+    }
+}
+
+#[test]
+fn r17_errno_is_the_interrupted_codes_after_every_redirect() {
+    in_own_process(
+        "r17_errno_is_the_interrupted_codes_after_every_redirect",
+        || {
+            let mut calls = 0;
+            for stack in [HandlerStack::Interrupted, HandlerStack::Alternate] {
+                let manager = manager(spoils_errno, stack);
+                for depth in [1, 3] {
+                    DEEPEST.store(depth, SeqCst);
+                    let attached = manager.attach().expect("attached");
+                    finds_its_errno();
+                    drop(attached);
+                    let thread = manager.spawn(finds_its_errno).expect("a thread");
+                    let ended = thread.join().expect("no panic");
+                    assert!(ended.exit.returned().is_some());
+                    calls += 2 * ROUNDS * depth;
+                }
+            }
+            assert_eq!(CALLS.load(SeqCst), calls);
+        },
+    );
+}
+
+/// Thread-local storage that is another's, or nobody's, while the thread faults: errno is where it was.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn r17_errno_is_put_back_where_it_was_without_thread_local_storage() {
+    /// Two bytes, as the others; the thread cannot use its C library here, nor can the handler.
+    unsafe extern "C" fn skips(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {
+        CALLS.fetch_add(1, SeqCst);
+        // SAFETY: the place of errno, which the thread left there.
+        unsafe { *(PLACE.load(SeqCst) as *mut i32) = 5 };
+        skip(context);
+    }
+    static PLACE: AtomicU64 = AtomicU64::new(0);
+    const SET_FS: u64 = 0x1002;
+    const GET_FS: u64 = 0x1003;
+    const ARCH_PRCTL: u64 = 158;
+    in_own_process(
+        "r17_errno_is_put_back_where_it_was_without_thread_local_storage",
+        || {
+            if mach_sys::kernel::KERNEL != mach_sys::kernel::Kernel::Emulated {
+                // Elsewhere the segment's base cannot be set.
+                return;
+            }
+            let manager = manager(skips, HandlerStack::Alternate);
+            let attached = manager.attach().expect("attached");
+            PLACE.store(errno_address() as u64, SeqCst);
+            let mut guests = vec![0_u64; 1024];
+            for base in [guests[256..].as_mut_ptr(), guests[512..].as_mut_ptr()] {
+                let base = base as u64;
+                let mut own = 0_u64;
+                let found: i32;
+                // SAFETY: the thread has its base back before it runs any code but this.
+                unsafe {
+                    core::arch::asm!(
+                        "syscall",
+                        inlateout("rax") ARCH_PRCTL => _, in("rdi") GET_FS, in("rsi") &raw mut own,
+                        out("rcx") _, out("r11") _,
+                    );
+                    core::arch::asm!(
+                        "mov eax, 158", "syscall",
+                        "mov dword ptr [r12], 7777", "ud2", "mov r13d, [r12]",
+                        "mov eax, 158", "mov edi, 0x1002", "mov rsi, r14", "syscall",
+                        in("r12") errno(), in("r14") own, out("r13") found,
+                        inlateout("rdi") SET_FS => _, inlateout("rsi") base => _,
+                        out("rax") _, out("rcx") _, out("r11") _,
+                    );
+                }
+                assert_eq!(found, ITS_OWN, "base {base:#x}");
+            }
+            drop(attached);
+            assert_eq!(CALLS.load(SeqCst), 2);
+        },
+    );
+}
+
+/// What the handler saw of the processor's exception state: x86_64: error code, trap number, address; arm64: syndrome, -, address.
+static TOLD: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+
+unsafe extern "C" fn looks(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {
+    CALLS.fetch_add(1, SeqCst);
+    // SAFETY: the machine context begins with the exception state.
+    let state = unsafe { *((*context).uc_mcontext as *const <Native as Machine>::ExceptionState) };
+    #[cfg(target_arch = "x86_64")]
+    let told = [state.err.into(), state.trapno.into(), state.faultvaddr];
+    #[cfg(target_arch = "aarch64")]
+    let told = [state.esr.into(), 0, state.far];
+    for (to, told) in TOLD.iter().zip(told) {
+        to.store(told, SeqCst);
+    }
+    skip(context);
+}
+
+/// Reads a word, by an instruction of the agreed length.
+fn load_from(address: u64) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the handler skips it.
+    unsafe {
+        core::arch::asm!("mov ecx, [rax]", in("rax") address, out("ecx") _)
+    };
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above.
+    unsafe {
+        core::arch::asm!("ldr w1, [x0]", in("x0") address, out("w1") _)
+    };
+}
+
+/// Whether the processor said that it was a write.
+fn was_a_write() -> bool {
+    let told = TOLD[0].load(SeqCst);
+    let bit = if cfg!(target_arch = "x86_64") { 1 } else { 6 };
+    told >> bit & 1 != 0
+}
+
+/// Pages with a protection.
+fn mapped(protection: c_int) -> u64 {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANON;
+    // SAFETY: a new mapping, given to nobody.
+    let at = unsafe { libc::mmap(core::ptr::null_mut(), 1 << 16, protection, flags, -1, 0) };
+    assert_ne!(at, libc::MAP_FAILED);
+    at as u64
+}
+
+#[test]
+fn a_handler_tells_a_write_from_a_read() {
+    in_own_process("a_handler_tells_a_write_from_a_read", || {
+        let manager = manager(looks, HandlerStack::Interrupted);
+        let attached = manager.attach().expect("attached");
+        let (none, read_only) = (mapped(libc::PROT_NONE), mapped(libc::PROT_READ));
+        let mut faults = 0;
+        for _ in 0..20 {
+            for (address, write) in [
+                (0x18, true),
+                (0x18, false),
+                (none + 0x120, true),
+                (none + 0x128, false),
+                (read_only + 0x234, true),
+            ] {
+                if write {
+                    support::store_to(address);
+                } else {
+                    load_from(address);
+                }
+                faults += 1;
+                assert_eq!(was_a_write(), write, "{address:#x}: {TOLD:x?}");
+                assert_eq!(TOLD[2].load(SeqCst), address);
+                if cfg!(target_arch = "x86_64") {
+                    assert_eq!(TOLD[1].load(SeqCst), 14, "a page fault");
+                    assert_eq!(TOLD[0].load(SeqCst) & 4, 4, "user mode");
+                }
+            }
+            // Another kind of trap is not taken for the page fault before it.
+            support::undefined_instruction();
+            faults += 1;
+            if cfg!(target_arch = "x86_64") {
+                assert_eq!(TOLD[1].load(SeqCst), 6, "an invalid opcode");
+            } else {
+                assert!(!was_a_write());
+            }
+        }
+        drop(attached);
+        assert_eq!(CALLS.load(SeqCst), faults);
+    });
+}
+
+/// A stack pointer that the kernel takes from nobody: the handler's return would be refused, and its exception would be the trampoline's.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_thread_that_could_not_be_brought_back_gets_its_own_exception_declined() {
+    use exc_server::{Delivery, Exception, Routing, Server, Target};
+    use mach_sys::exception::ExceptionMask;
+    use mach_sys::rights::TaskRight;
+    static SITE: AtomicU64 = AtomicU64::new(0);
+    in_own_process(
+        "a_thread_that_could_not_be_brought_back_gets_its_own_exception_declined",
+        || {
+            // What the task's level sees, it repairs: r12 is the stack pointer that the thread had.
+            let below = Server::start(|exception: Exception<'_>| {
+                let mut state = exception.registers().expect("the registers");
+                SITE.store(state.rip, SeqCst);
+                state.rip += LENGTH;
+                state.rsp = state.r12;
+                // SAFETY: the thread left its stack pointer in r12, and the instruction has no effect.
+                unsafe { exception.resume_with(&state) }
+            });
+            let below = below.expect("a server");
+            let task = TaskRight::current().expect("the own task");
+            let mask = ExceptionMask::BAD_INSTRUCTION | ExceptionMask::BAD_ACCESS;
+            let routing = Routing::new(mask, Delivery::TASK);
+            let route = below.route(Target::Task(&task), &routing).expect("a route");
+            for stack in [HandlerStack::Interrupted, HandlerStack::Alternate] {
+                let manager = manager(looks, stack);
+                let attached = manager.attach().expect("attached");
+                let pointers = [0x7fff_ffff_f000_u64, 1 << 47, 1 << 60, !15];
+                for sp in pointers {
+                    let site: u64;
+                    // SAFETY: the server puts the stack pointer back, and goes on behind the instruction.
+                    unsafe {
+                        core::arch::asm!(
+                            "mov r12, rsp", "lea r13, [rip + 2f]", "mov rsp, {sp}", "2:", "ud2",
+                            sp = in(reg) sp, out("r12") _, out("r13") site,
+                        );
+                    }
+                    assert_eq!(SITE.swap(0, SeqCst), site, "{sp:#x}");
+                }
+                drop(attached);
+                assert_eq!(manager.redirect_stats().refused, pointers.len() as u64);
+                assert_eq!(manager.redirect_stats().entered, 0);
+            }
+            assert_eq!(below.stats().resumed, 8);
+            assert_eq!(CALLS.load(SeqCst), 0, "no handler ran");
+            drop(route);
+        },
+    );
+}
