@@ -129,3 +129,43 @@ fn the_smallest_stack_serves() {
         assert_eq!(below.stats().resumed, 8);
     });
 }
+
+/// What thread-mgr looks for its threads with.
+#[test]
+fn a_server_that_is_woken_looks_around_until_it_says_that_it_need_not() {
+    use exc_server::{Answered, Exception, Handler};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::{Duration, Instant};
+
+    #[derive(Default)]
+    struct Looking(AtomicU32);
+    impl Handler for Looking {
+        fn handle(&self, exception: Exception<'_>) -> Answered {
+            exception.decline()
+        }
+        fn look_around(&self) -> Option<u32> {
+            let looks = self.0.fetch_add(1, Ordering::SeqCst) + 1;
+            (looks % 3 != 0).then_some(5)
+        }
+    }
+
+    let looking = Arc::new(Looking::default());
+    let server = Server::start_handler(Arc::clone(&looking)).expect("a server");
+    let looks = || looking.0.load(Ordering::SeqCst);
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(looks(), 0, "nobody woke it");
+    for wanted in [3, 6] {
+        server.wake();
+        let start = Instant::now();
+        while looks() < wanted {
+            assert!(start.elapsed() < Duration::from_secs(20));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(looks(), wanted, "not again");
+    }
+    // A wake is no malformed message.
+    let stats = server.shutdown();
+    assert_eq!(stats.malformed, 0, "{stats:?}");
+}

@@ -55,15 +55,25 @@ impl Attached {
         if exit::with_current(|_| ()).is_some() {
             return Err(AttachError::Already);
         }
+        if exit::is_exiting() {
+            return Err(AttachError::Exiting);
+        }
         // Before the first kernel call: what that changes is undone too.
         let ready = system::prepare_for_faults();
         let adopted = take_in(inner, None, false)
             .and_then(|running| exit::adopt(Managed::attached(running)).map_err(AttachError::Hook));
         match adopted {
-            Ok(_) => Ok(Self {
-                ready: Some(ready),
-                not_send: PhantomData,
-            }),
+            Ok(managed) => {
+                let id = system::thread_id();
+                if inner.registry.leave(id, managed.expose_provenance()) {
+                    // From now on the server looks whether the thread is gone.
+                    inner.server.wake();
+                }
+                Ok(Self {
+                    ready: Some(ready),
+                    not_send: PhantomData,
+                })
+            }
             Err(error) => {
                 ready.undo();
                 Err(error)

@@ -19,6 +19,7 @@ pub struct EndStats {
     /// References that rights of mach-sys owned at the exit or detachment.
     pub owned: u64,
     /// Exits whose reference count could not be normalized: saturated, too low, dead name, invalid name, or changed concurrently.
+    /// Exits without a shutdown of the thread's own, too: it was attached too late, or ended by a bare system call.
     pub abnormal: u64,
     /// Exits and detachments that timed out waiting for an answer in flight.
     pub in_flight: u64,

@@ -33,6 +33,9 @@ pub enum AttachError {
     /// The thread is managed already, by this manager or another.
     #[error("the thread is managed already")]
     Already,
+    /// The thread is exiting, and nothing would detach it: the C library is in its last pass over the destructors of thread-specific data.
+    #[error("the thread is exiting")]
+    Exiting,
     /// The thread is an exception server's, this manager's or another: it cannot answer its own exceptions.
     #[error("the thread is an exception server's own")]
     ServerThread,
@@ -147,6 +150,7 @@ impl AttachError {
             Self::Full => 0x6106,
             Self::Route(_) => 0x6107,
             Self::Hook(_) => 0x6108,
+            Self::Exiting => 0x6109,
         }
     }
 }
@@ -229,6 +233,7 @@ mod tests {
             AttachError::Full => 0x6106,
             AttachError::Route(RouteError::Stopped) => 0x6107,
             AttachError::Hook(refused()) => 0x6108,
+            AttachError::Exiting => 0x6109,
             SpawnError::Create(refused()) => 0x6201,
             SpawnError::StackSize { size: 1, source: refused() } => 0x6202,
             SpawnError::Forked => 0x6203,

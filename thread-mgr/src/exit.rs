@@ -3,12 +3,15 @@
 
 use crate::entry::WayBack;
 use crate::error::ExitError;
+use crate::registry::Registry;
 use crate::report::ShutdownReport;
 use crate::shutdown::Running;
 use crate::slot::Slot;
 use core::cell::Cell;
 use core::convert::Infallible;
 use core::ffi::c_void;
+use mach_sys::port::PortRight;
+use mach_sys::rights::user_references;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -16,7 +19,8 @@ use std::sync::{Arc, OnceLock};
 /// Passes that the C library makes over the destructors (`PTHREAD_DESTRUCTOR_ITERATIONS`, the same on both systems).
 const PASSES: u32 = 4;
 
-/// The key whose value is the calling thread's [`Managed`], plus one; 0 before it was made.
+/// The key whose value is the calling thread's [`Managed`], or the [`pass`](passed) of destructors in which it stopped being managed. Plus
+/// one; 0 before it was made.
 static KEY: AtomicUsize = AtomicUsize::new(0);
 
 /// Makes the key; once in the process.
@@ -59,7 +63,10 @@ pub(crate) struct Spawned {
 
 impl Managed {
     pub(crate) fn attached(end: Running) -> Box<Self> {
-        Self::new(end, None)
+        let managed = Self::new(end, None);
+        // In a destructor of a thread that was managed before: the passes are counted from the thread's end.
+        managed.pass.set(pass());
+        managed
     }
 
     pub(crate) fn started(end: Running, report: Arc<Slot<ShutdownReport>>) -> Box<Self> {
@@ -105,7 +112,9 @@ pub(crate) fn adopt(managed: Box<Managed>) -> io::Result<*const Managed> {
 /// Lets the calling thread go: it is no managed thread any more.
 pub(crate) fn disown() -> Option<Box<Managed>> {
     let pointer = current_pointer()?;
-    set(core::ptr::null_mut()).ok()?;
+    // SAFETY: the pointer came out of a box in `adopt`, and the thread is in no other function that uses it.
+    let pass = unsafe { (*pointer).pass.get() };
+    set(passed(pass)).ok()?;
     // SAFETY: the pointer came out of a box in `adopt`, and the key, its only owner, has forgotten it.
     Some(unsafe { Box::from_raw(pointer) })
 }
@@ -125,9 +134,63 @@ fn set(pointer: *mut Managed) -> Result<(), i32> {
 }
 
 fn current_pointer() -> Option<*mut Managed> {
-    // SAFETY: the key was made and is never deleted.
-    let pointer: *mut Managed = unsafe { libc::pthread_getspecific(key()?) }.cast();
-    (!pointer.is_null()).then_some(pointer)
+    let pointer = value();
+    (!pointer.is_null() && pass_of(pointer).is_none()).then_some(pointer)
+}
+
+fn value() -> *mut Managed {
+    match key() {
+        // SAFETY: the key was made and is never deleted.
+        Some(key) => unsafe { libc::pthread_getspecific(key) }.cast(),
+        None => core::ptr::null_mut(),
+    }
+}
+
+/// The key's value of a thread that is not managed, in a pass of destructors: an odd number, which no [`Managed`] has for an address. None
+/// of a thread that is in no pass that we know of.
+const fn passed(pass: u32) -> *mut Managed {
+    match pass {
+        0 => core::ptr::null_mut(),
+        pass => core::ptr::without_provenance_mut((pass as usize) << 1 | 1),
+    }
+}
+
+/// The pass that a value of the key stands for.
+fn pass_of(value: *mut Managed) -> Option<u32> {
+    let address = value.addr();
+    (address & 1 != 0).then_some((address >> 1) as u32)
+}
+
+/// The pass of destructors that the calling thread, which is not managed, is known to be in; 0 for none.
+fn pass() -> u32 {
+    pass_of(value()).unwrap_or(0)
+}
+
+/// Whether the calling thread, which is not managed, is past the last of our destructors that will be called.
+pub(crate) fn is_exiting() -> bool {
+    pass() >= PASSES
+}
+
+/// How long the server waits until it looks again whether an attached thread is gone, in milliseconds.
+const WATCH: u32 = 1000;
+
+/// Ends the attached threads that are gone without having come to their end: those that were attached in the last pass of destructors, or
+/// ended by a bare system call. Returns when to look again: not as long as there is no attached thread.
+pub(crate) fn end_gone(registry: &Registry) -> Option<u32> {
+    loop {
+        // Its route holds a reference on the thread's name, so that it is this thread's until the route is closed.
+        let is_gone = |name| matches!(user_references(name, PortRight::DEAD_NAME), Ok(1..));
+        match registry.take_gone(is_gone) {
+            Some(left) => {
+                let pointer = core::ptr::with_exposed_provenance_mut::<Managed>(left);
+                // SAFETY: the pointer came out of a box in `adopt`. Its thread, the only one that uses it, is gone, and left it in the
+                // registry: a thread that ends or detaches itself takes its entry away. Only one taker gets it.
+                let managed = unsafe { Box::from_raw(pointer) };
+                let _ = managed.take_end().and_then(Running::abandon);
+            }
+            None => return registry.has_attached().then_some(WATCH),
+        }
+    }
 }
 
 /// The calling thread, if it is managed.
@@ -141,7 +204,12 @@ pub(crate) fn with_current<R>(look: impl FnOnce(&Managed) -> R) -> Option<R> {
 /// Nothing on this path uses a Rust thread-local, `thread::current`, a channel, or may panic.
 unsafe extern "C" fn destructor(value: *mut c_void) {
     let pointer: *mut Managed = value.cast();
-    // SAFETY: the key's values are pointers out of boxes in `adopt`; the C library gives each to its own thread.
+    if let Some(pass) = pass_of(pointer) {
+        // Not managed any more: the passes go on being counted, up to the mark of a thread that is exiting.
+        let _ = set(passed((pass + 1).min(PASSES)));
+        return;
+    }
+    // SAFETY: the key's other values are pointers out of boxes in `adopt`; the C library gives each to its own thread.
     let managed = unsafe { &*pointer };
     let pass = managed.pass.get() + 1;
     managed.pass.set(pass);
@@ -154,6 +222,8 @@ unsafe extern "C" fn destructor(value: *mut c_void) {
     let slot = managed.spawned().map(|spawned| Arc::clone(&spawned.report));
     drop(managed);
     let report = end.and_then(Running::end);
+    // After the last pass the C library takes no notice of it; in the last one, other libraries' destructors may come after this.
+    let _ = set(passed(PASSES));
     // Storing the report touches no port: the normalization was the last thing that did.
     if let (Some(slot), Some(report)) = (slot, report) {
         slot.put(report);

@@ -23,7 +23,7 @@ pub(crate) struct Inner {
     pub(crate) drain_timeout: Timeout,
     pub(crate) records: Arc<Records>,
     pub(crate) stacks: Stacks,
-    pub(crate) registry: Registry,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) ends: Arc<EndCounters>,
     pub(crate) counters: Arc<Counters>,
 }

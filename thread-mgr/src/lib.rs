@@ -70,6 +70,11 @@
 //! holder, and no type can see what another library holds: so it is done only under a [`SurplusPromise`], and reported otherwise
 //! ([`normalize`](mod@normalize)).
 //!
+//! A destructor may itself attach the thread, and need not detach it. Passes are counted from the thread's end where the thread was managed
+//! before; in the last one, when none of ours will be called any more, [`Manager::attach`] says [`AttachError::Exiting`]. A thread that
+//! nobody knew before can be attached there all the same. The exception server's thread, which looks once a second while there are
+//! attached threads, detaches in the place of those that are gone: [`EndStats`] counts them as ended, abnormal and displaced.
+//!
 //! # After a fork
 //! A child has none of its parent's ports and threads, except the thread that forked. There every value of this crate can be dropped, and
 //! does nothing; what would need a port or another thread is a typed error.

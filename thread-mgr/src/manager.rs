@@ -95,8 +95,12 @@ impl Manager {
     /// Attaches the calling thread, which may be the main thread: its exceptions are routed to the manager until the returned value is
     /// dropped.
     ///
+    /// A destructor of thread-specific data may attach, too. If it does so so late in the thread's end that the C library calls no other
+    /// destructor, the exception server's thread detaches in its place, when the thread is gone: within a second or so.
+    ///
     /// # Errors
     /// - [`AttachError::Already`]: the thread is managed already.
+    /// - [`AttachError::Exiting`]: the thread is in the last of its destructors of thread-specific data, and known to be.
     /// - [`AttachError::ServerThread`]: the thread is an exception server's.
     /// - [`AttachError::Forked`]: this is the child of a fork.
     /// - [`AttachError::Right`], [`AttachError::Stack`], [`AttachError::Full`], [`AttachError::Route`], [`AttachError::Hook`]: its port,
@@ -112,6 +116,7 @@ impl Manager {
         if !self.inner.process.is_current() {
             return Vec::new();
         }
+        crate::exit::end_gone(&self.inner.registry);
         self.inner.registry.list()
     }
 
@@ -333,6 +338,7 @@ impl ManagerBuilder {
         if let Some(state) = self.float {
             plan = plan.float_state(state);
         }
+        let registry = Arc::new(Registry::default());
         let server = self.server.start_handler(Redirector {
             plan,
             stack: self.stack,
@@ -341,6 +347,8 @@ impl ManagerBuilder {
             counters: Arc::clone(&counters),
             filter: self.filter,
             otherwise: self.otherwise,
+            registry: Arc::clone(&registry),
+            end_gone: crate::exit::end_gone,
         })?;
         Ok(Manager {
             inner: Arc::new(Inner {
@@ -352,7 +360,7 @@ impl ManagerBuilder {
                 drain_timeout: self.drain_timeout,
                 records,
                 stacks: Stacks::new(self.emergency_stack_size),
-                registry: Registry::default(),
+                registry,
                 ends: Arc::default(),
                 counters,
             }),

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use crate::record::{Record, Records};
+use crate::registry::Registry;
 use exc_server::{Answered, Exception, Handler};
 use mach_sys::kernel::system;
 use mach_sys::thread_state::{NativeState, Registers, ThreadState};
@@ -83,12 +84,19 @@ pub(crate) struct Redirector {
     pub(crate) counters: Arc<Counters>,
     pub(crate) filter: Option<Box<Filter>>,
     pub(crate) otherwise: Option<Box<Otherwise>>,
+    pub(crate) registry: Arc<Registry>,
+    /// Ends the attached threads that are gone without having come to their end.
+    pub(crate) end_gone: fn(&Registry) -> Option<u32>,
 }
 
 impl Handler for Redirector {
     fn starts_nothing(&self) -> bool {
         // Only the filter, and what answers in its place, are user code.
         self.filter.is_none()
+    }
+
+    fn look_around(&self) -> Option<u32> {
+        (self.end_gone)(&self.registry)
     }
 
     fn handle(&self, exception: Exception<'_>) -> Answered {

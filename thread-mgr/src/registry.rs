@@ -2,7 +2,7 @@
 
 use mach_sys::rights::Name;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Describes a managed thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,27 +20,126 @@ pub struct ThreadInfo {
     pub spawned: bool,
 }
 
+/// A managed thread, and what is left to do for it.
+#[derive(Debug)]
+struct Entry {
+    info: ThreadInfo,
+    /// The address of what an attached thread has under its key; 0 for a started thread, whose end is always reached, and once somebody
+    /// has taken it.
+    left: usize,
+}
+
+#[derive(Debug, Default)]
+struct Threads {
+    by_id: BTreeMap<u64, Entry>,
+    /// How many have something left.
+    attached: usize,
+    /// Attachments until somebody is to look which of them are gone.
+    until_look: u32,
+}
+
+/// Every so many attachments somebody looks, beside the time.
+const OFTEN: u32 = 64;
+
 /// The managed threads, by their 64-bit identifiers, which are never used again while the system runs; names are.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    threads: Mutex<BTreeMap<u64, ThreadInfo>>,
+    threads: Mutex<Threads>,
 }
 
 impl Registry {
     pub(crate) fn insert(&self, info: ThreadInfo) {
-        self.lock().insert(info.id, info);
+        self.lock().by_id.insert(info.id, Entry { info, left: 0 });
     }
 
     pub(crate) fn remove(&self, id: u64) {
-        self.lock().remove(&id);
+        let mut threads = self.lock();
+        let removed = threads.by_id.remove(&id);
+        if removed.is_some_and(|entry| entry.left != 0) {
+            threads.attached -= 1;
+        }
+    }
+
+    /// Notes what an attached thread has under its key, for [`take_gone`](Self::take_gone). Returns whether it is time to look.
+    pub(crate) fn leave(&self, id: u64, left: usize) -> bool {
+        let mut threads = self.lock();
+        if let Some(entry) = threads.by_id.get_mut(&id) {
+            entry.left = left;
+            threads.attached += 1;
+        }
+        let look = threads.attached == 1 || threads.until_look == 0;
+        threads.until_look = threads.until_look.checked_sub(1).unwrap_or(OFTEN);
+        look
+    }
+
+    /// Takes what an attached thread that is gone had under its key; each is taken once. `None` if all are there.
+    pub(crate) fn take_gone(&self, is_gone: impl Fn(Name) -> bool) -> Option<usize> {
+        let mut threads = self.lock();
+        let mut attached = threads.by_id.values_mut().filter(|entry| entry.left != 0);
+        let gone = attached.find(|entry| is_gone(entry.info.port))?;
+        let left = core::mem::take(&mut gone.left);
+        threads.attached -= 1;
+        Some(left)
+    }
+
+    /// Returns whether there are attached threads.
+    pub(crate) fn has_attached(&self) -> bool {
+        self.lock().attached != 0
     }
 
     pub(crate) fn list(&self) -> Vec<ThreadInfo> {
-        self.lock().values().cloned().collect()
+        let threads = self.lock();
+        let entries = threads.by_id.values();
+        entries.map(|entry| entry.info.clone()).collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, ThreadInfo>> {
+    fn lock(&self) -> MutexGuard<'_, Threads> {
         // Nothing under this lock leaves it half changed.
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn thread(id: u64) -> ThreadInfo {
+        ThreadInfo {
+            id,
+            port: Name::new(id as u32).expect("a name"),
+            name: None,
+            spawned: false,
+        }
+    }
+
+    #[test]
+    fn what_a_thread_left_is_taken_once_and_only_when_it_is_gone() {
+        let registry = Registry::default();
+        for id in 1..=3 {
+            registry.insert(thread(id));
+        }
+        assert!(!registry.has_attached());
+        assert!(registry.leave(2, 0x20), "the first");
+        assert!(!registry.leave(3, 0x30));
+        assert_eq!(registry.take_gone(|_| false), None);
+        assert_eq!(registry.take_gone(|name| name.raw() == 1), None);
+        assert_eq!(registry.take_gone(|name| name.raw() == 2), Some(0x20));
+        assert_eq!(registry.take_gone(|name| name.raw() == 2), None);
+        registry.remove(2);
+        assert!(registry.has_attached());
+        registry.remove(3);
+        assert!(!registry.has_attached());
+        assert_eq!(registry.take_gone(|_| true), None);
+        assert_eq!(registry.list(), [thread(1)]);
+    }
+
+    #[test]
+    fn somebody_looks_again_and_again_while_threads_are_attached() {
+        let registry = Registry::default();
+        let looks = (1..=1000).filter(|id| {
+            registry.insert(thread(*id));
+            registry.leave(*id, 8)
+        });
+        assert!((10..20).contains(&looks.count()));
     }
 }

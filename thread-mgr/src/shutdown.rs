@@ -66,9 +66,10 @@
 
 use crate::emergency::EmergencyStack;
 use crate::inner::Inner;
-use crate::normalize::{look, trim};
+use crate::normalize::{Normalization, look, trim};
 pub use crate::report::ShutdownReport;
 use exc_server::{InFlight, InstallError, Restored, Route, Timeout};
+use mach_sys::kern_return::KernError;
 use mach_sys::kernel::system::Origin;
 use mach_sys::rights::Name;
 use std::sync::Arc;
@@ -110,13 +111,23 @@ impl Running {
         self.release().map(Released::detach)
     }
 
+    /// All steps of a thread that is gone, on another one, with no wait: nobody can be waited for.
+    pub(crate) fn abandon(self) -> Option<ShutdownReport> {
+        let limit = Timeout::After(core::time::Duration::ZERO);
+        self.release_within(Some(limit)).map(Released::abandon)
+    }
+
     fn release(self) -> Option<Released> {
+        self.release_within(None)
+    }
+
+    fn release_within(self, limit: Option<Timeout>) -> Option<Released> {
         if !self.parts.process.is_current() {
             // The child of a fork has none of the ports: the numbers are other rights' here, or none's.
             core::mem::forget(self);
             return None;
         }
-        let limit = self.parts.inner.drain_timeout;
+        let limit = limit.unwrap_or(self.parts.inner.drain_timeout);
         let released = self
             .quiesce(limit)
             .unroute()
@@ -295,6 +306,25 @@ impl Released {
             normalization: Some(found.normalization),
         };
         ends.count(&report);
+        report
+    }
+
+    /// For a thread that is gone, by another one. Its name may be another's by now: it is not looked at.
+    fn abandon(self) -> ShutdownReport {
+        let Rest {
+            inner,
+            in_flight,
+            restored,
+            ..
+        } = self.parts;
+        let report = ShutdownReport {
+            in_flight,
+            restored,
+            gained: None,
+            owned: 0,
+            normalization: Some(Normalization::Invalid(KernError::INVALID_NAME)),
+        };
+        inner.ends.count(&report);
         report
     }
 

@@ -53,6 +53,13 @@ pub trait Handler: Send + Sync + 'static {
     fn starts_nothing(&self) -> bool {
         false
     }
+
+    /// Does what is to be done from time to time, on the server's thread, with no exception at hand: called after
+    /// [`Server::wake`](crate::Server::wake), and then again after as many milliseconds as it returns; not again for `None`.
+    #[doc(hidden)]
+    fn look_around(&self) -> Option<u32> {
+        None
+    }
 }
 
 impl<H: Handler + ?Sized> Handler for Arc<H> {
@@ -63,6 +70,10 @@ impl<H: Handler + ?Sized> Handler for Arc<H> {
     fn starts_nothing(&self) -> bool {
         H::starts_nothing(self)
     }
+
+    fn look_around(&self) -> Option<u32> {
+        H::look_around(self)
+    }
 }
 
 impl<H: Handler + ?Sized> Handler for Box<H> {
@@ -72,6 +83,10 @@ impl<H: Handler + ?Sized> Handler for Box<H> {
 
     fn starts_nothing(&self) -> bool {
         H::starts_nothing(self)
+    }
+
+    fn look_around(&self) -> Option<u32> {
+        H::look_around(self)
     }
 }
 

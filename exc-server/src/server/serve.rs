@@ -1,6 +1,7 @@
 //! The server thread's life: receive, hand over, make sure that an answer left.
 
 use crate::answer::Outcome;
+use crate::clock;
 use crate::error::ReceiveError;
 use crate::local::Local;
 use crate::request::buffer::MessageBuffer;
@@ -50,8 +51,10 @@ impl<H: Handler> Service<'_, H> {
             shared: false,
         };
         let mut buffer = MessageBuffer::new();
+        let mut due = None;
         while !shared.stopping.load(Ordering::Acquire) {
-            match receive(source, &mut buffer, None) {
+            let limit = self.look_around(&mut due);
+            match receive(source, &mut buffer, limit) {
                 Ok(received) => self.answer(received),
                 Err(
                     ReceiveError::Malformed { .. }
@@ -59,7 +62,7 @@ impl<H: Handler> Service<'_, H> {
                     | ReceiveError::NoRoom(_),
                 ) => {
                     // The control port's message, whose only news is that it came, is among these.
-                    if !shared.stopping.load(Ordering::Acquire) {
+                    if !shared.stopping.load(Ordering::Acquire) && !shared.take_wake() {
                         shared.counters.malformed();
                     }
                 }
@@ -68,6 +71,20 @@ impl<H: Handler> Service<'_, H> {
                 Err(ReceiveError::PortGone | ReceiveError::Kernel(_)) => return,
             }
         }
+    }
+
+    /// Lets the handler look around if it was woken for that, or if the time is `due`. Returns how many milliseconds are left until the
+    /// next time.
+    fn look_around(&self, due: &mut Option<u64>) -> Option<u32> {
+        let woken = self.shared.woken.swap(false, Ordering::AcqRel);
+        if woken || due.is_some_and(|due| clock::now() >= due) {
+            let pause = self.handler.look_around();
+            *due = pause.map(|pause| clock::now().saturating_add(u64::from(pause) * 1_000_000));
+        }
+        due.map(|due| {
+            let left = due.saturating_sub(clock::now()).div_ceil(1_000_000);
+            u32::try_from(left).unwrap_or(u32::MAX)
+        })
     }
 
     fn answer(&self, received: Received<'_>) {

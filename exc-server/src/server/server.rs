@@ -105,7 +105,8 @@ impl ServerBuilder {
         let control = ReceiveRight::new().map_err(ServerStartError::Port)?;
         set.insert(&control).map_err(ServerStartError::Port)?;
         let wake = control.make_send_once().map_err(ServerStartError::Port)?;
-        let control = Local::new(control);
+        let control = Arc::new(Local::new(control));
+        let kept = Arc::clone(&control);
         let shared = Arc::new(Local::new(Shared::new(set, deferrals)));
         let serving = Arc::clone(&shared);
         let on_panic = self.on_panic;
@@ -137,6 +138,7 @@ impl ServerBuilder {
         Ok(Server {
             shared,
             wake: Some(Local::new(wake)),
+            control: kept,
             thread: Some(thread),
         })
     }
@@ -170,6 +172,8 @@ pub struct Server {
     shared: Arc<Local<Shared>>,
     /// A right on the control port. Its end is the message that wakes the server's thread.
     wake: Option<Local<SendOnceRight>>,
+    /// The port of both that right and those of [`wake`](Self::wake).
+    control: Arc<Local<ReceiveRight>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -245,6 +249,21 @@ impl Server {
     #[must_use]
     pub fn deferrals(&self) -> &Deferrals {
         &self.shared.deferrals
+    }
+
+    /// Wakes the server's thread for [`Handler::look_around`]. A call that the kernel refuses the right for is made up for with the next
+    /// message.
+    #[doc(hidden)]
+    pub fn wake(&self) {
+        if !self.shared.is_here() {
+            return;
+        }
+        self.shared.woken.store(true, Ordering::Release);
+        self.shared.wakes.fetch_add(1, Ordering::AcqRel);
+        // Its end is the message.
+        if self.control.make_send_once().map(drop).is_err() {
+            self.shared.take_wake();
+        }
     }
 
     /// Closes all routes, ends the thread, and returns the server's counters. Dropping the server does the same.

@@ -23,6 +23,10 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) deferrals: Deferrals,
     pub(crate) stopping: AtomicBool,
+    /// Whether the handler is to look around.
+    pub(crate) woken: AtomicBool,
+    /// Messages under way to the control port that say so.
+    pub(crate) wakes: AtomicU32,
     /// The server's thread, once it runs: its identifier, and the name of its port.
     pub(crate) thread_id: AtomicU64,
     pub(crate) thread_port: AtomicU32,
@@ -57,6 +61,8 @@ impl Shared {
             counters: Counters::default(),
             deferrals,
             stopping: AtomicBool::new(false),
+            woken: AtomicBool::new(false),
+            wakes: AtomicU32::new(0),
             thread_id: AtomicU64::new(0),
             thread_port: AtomicU32::new(MACH_PORT_NULL),
             routes: Mutex::new(Routes::default()),
@@ -165,6 +171,15 @@ impl Shared {
         if !routes.closed {
             routes.free.push(id.index);
         }
+    }
+
+    /// Returns whether a message to the control port that only wakes the thread was to be expected, and expects one less.
+    pub(crate) fn take_wake(&self) -> bool {
+        let less = |wakes: u32| wakes.checked_sub(1);
+        let before = self
+            .wakes
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, less);
+        before.is_ok()
     }
 
     fn silence(&self, port: &Port) {

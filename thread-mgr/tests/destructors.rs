@@ -1,0 +1,255 @@
+//! R14: threads that are attached in a destructor of thread-specific data, in whichever pass, by whichever kind of thread. Nothing of
+//! theirs stays: no record, no route, no name, no mapping.
+#![allow(unsafe_code)]
+
+mod support;
+
+use core::ffi::c_void;
+use core::time::Duration;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
+use std::time::Instant;
+use support::{HANDLED, in_own_process, reporting, undefined_instruction};
+use thread_mgr::{AttachError, Audit, Manager};
+
+/// Threads of each kind.
+const THREADS: usize = 50;
+
+static MANAGER: Mutex<Option<Manager>> = Mutex::new(None);
+static KEY: AtomicUsize = AtomicUsize::new(0);
+/// What the destructor does.
+static PASS: AtomicUsize = AtomicUsize::new(0);
+static DETACHES: AtomicU32 = AtomicU32::new(0);
+/// What came of it.
+static FAULTS: AtomicU32 = AtomicU32::new(0);
+static EXITING: AtomicU32 = AtomicU32::new(0);
+static OTHER: AtomicU32 = AtomicU32::new(0);
+
+fn manager() -> Option<Manager> {
+    MANAGER.lock().expect("no panic").clone()
+}
+
+/// Another library's destructor: in every pass, or in the last one only.
+unsafe extern "C" fn destructor(value: *mut c_void) {
+    let pass = value.addr();
+    let from = PASS.load(SeqCst);
+    if pass >= from {
+        let manager = manager().expect("a manager");
+        match manager.attach() {
+            Ok(attached) => {
+                fault();
+                if DETACHES.load(SeqCst) == 0 {
+                    core::mem::forget(attached);
+                }
+            }
+            Err(AttachError::Already) => fault(),
+            Err(AttachError::Exiting) => {
+                EXITING.fetch_add(1, SeqCst);
+            }
+            Err(_) => {
+                OTHER.fetch_add(1, SeqCst);
+            }
+        }
+    }
+    if pass < 4 {
+        arm(pass + 1);
+    }
+}
+
+fn fault() {
+    FAULTS.fetch_add(1, SeqCst);
+    undefined_instruction();
+}
+
+fn arm(pass: usize) {
+    let key = KEY.load(SeqCst) as libc::pthread_key_t;
+    // SAFETY: the key was made, and its values are numbers.
+    let error = unsafe { libc::pthread_setspecific(key, core::ptr::without_provenance(pass)) };
+    assert_eq!(error, 0);
+}
+
+fn make_key() {
+    let mut key = 0;
+    // SAFETY: the key goes to a local variable; the destructor lives as long as the process.
+    let error = unsafe { libc::pthread_key_create(&mut key, Some(destructor)) };
+    assert_eq!(error, 0);
+    KEY.store(key as usize, SeqCst);
+}
+
+extern "C" fn raw(_: *mut c_void) -> *mut c_void {
+    arm(1);
+    core::ptr::null_mut()
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Managed,
+    Attached,
+    /// Attached, and detached before its destructors run.
+    Detached,
+    Std,
+    Raw,
+}
+
+fn run(kind: Kind) {
+    match kind {
+        Kind::Managed => {
+            let thread = manager().expect("a manager").spawn(|| arm(1));
+            let ended = thread.expect("a thread").join().expect("no panic");
+            assert!(ended.report.is_some());
+        }
+        Kind::Attached | Kind::Detached => {
+            let thread = std::thread::spawn(move || {
+                let manager = manager().expect("a manager");
+                let attached = manager.attach().expect("attached");
+                arm(1);
+                if matches!(kind, Kind::Attached) {
+                    core::mem::forget(attached);
+                }
+            });
+            thread.join().expect("no panic");
+        }
+        Kind::Std => std::thread::spawn(|| arm(1)).join().expect("no panic"),
+        Kind::Raw => {
+            let mut thread = core::mem::MaybeUninit::uninit();
+            // SAFETY: the routine takes no argument, and the thread is joined at once.
+            unsafe {
+                let error = libc::pthread_create(
+                    thread.as_mut_ptr(),
+                    core::ptr::null(),
+                    raw,
+                    core::ptr::null_mut(),
+                );
+                assert_eq!(error, 0);
+                libc::pthread_join(thread.assume_init(), core::ptr::null_mut());
+            }
+        }
+    }
+}
+
+/// Waits until something is so, for a while.
+fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Every kind of thread, attached in every pass or in the last only, detached or not, with a key made before or after the manager's.
+fn nothing_stays(before: bool) {
+    let start = || *MANAGER.lock().expect("no panic") = Some(reporting());
+    if before {
+        make_key();
+        start();
+    } else {
+        start();
+        make_key();
+    }
+    // The first threads make what the process keeps: stacks, records.
+    run(Kind::Std);
+    run(Kind::Managed);
+    eventually("warm", || {
+        manager().is_some_and(|manager| manager.threads().is_empty())
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    let audit = Audit::start().expect("a census");
+    for kind in [
+        Kind::Managed,
+        Kind::Attached,
+        Kind::Detached,
+        Kind::Std,
+        Kind::Raw,
+    ] {
+        for pass in [1, 2, 4] {
+            for detaches in [0, 1] {
+                let what = format!("{kind:?}, from pass {pass}, detaches: {detaches}");
+                PASS.store(pass, SeqCst);
+                DETACHES.store(detaches, SeqCst);
+                let (faults, handled) = (FAULTS.load(SeqCst), HANDLED.load(SeqCst));
+                let exiting = EXITING.load(SeqCst);
+                for _ in 0..THREADS {
+                    run(kind);
+                }
+                let passes = (5 - pass) * THREADS;
+                let faults = FAULTS.load(SeqCst) - faults;
+                let exiting = EXITING.load(SeqCst) - exiting;
+                assert_eq!((faults + exiting) as usize, passes, "{what}");
+                assert_eq!(HANDLED.load(SeqCst) - handled, faults, "{what}");
+                let manager = manager().expect("a manager");
+                eventually(&what, || manager.threads().is_empty());
+                let left = audit
+                    .settle(Duration::from_secs(20).into())
+                    .expect("a census");
+                assert!(left.is_leak_free(), "{what}: {left}");
+            }
+        }
+    }
+    assert_eq!(OTHER.load(SeqCst), 0);
+    if !before {
+        // Ours comes first in each pass.
+        assert_ne!(EXITING.load(SeqCst), 0, "some came too late");
+    }
+}
+
+#[test]
+fn r14_attaching_in_a_destructor_of_a_key_made_before_leaves_nothing() {
+    in_own_process(
+        "r14_attaching_in_a_destructor_of_a_key_made_before_leaves_nothing",
+        || nothing_stays(true),
+    );
+}
+
+#[test]
+fn r14_attaching_in_a_destructor_of_a_key_made_after_leaves_nothing() {
+    in_own_process(
+        "r14_attaching_in_a_destructor_of_a_key_made_after_leaves_nothing",
+        || nothing_stays(false),
+    );
+}
+
+/// Nobody calls the manager any more: its server finds out by itself, and ends.
+#[test]
+fn r14_the_server_ends_although_no_destructor_comes_for_its_last_thread() {
+    in_own_process(
+        "r14_the_server_ends_although_no_destructor_comes_for_its_last_thread",
+        || {
+            let audit = Audit::start().expect("a census");
+            *MANAGER.lock().expect("no panic") = Some(reporting());
+            make_key();
+            PASS.store(4, SeqCst);
+            run(Kind::Raw);
+            run(Kind::Std);
+            assert_eq!(FAULTS.load(SeqCst), 2);
+            *MANAGER.lock().expect("no panic") = None;
+            let left = audit
+                .settle(Duration::from_secs(20).into())
+                .expect("a census");
+            assert!(left.is_leak_free(), "{left}");
+        },
+    );
+}
+
+/// A thread that ends by the bare system call runs no destructor at all.
+#[test]
+fn a_thread_that_vanishes_is_detached() {
+    if mach_sys::kernel::KERNEL != mach_sys::kernel::Kernel::Emulated {
+        return;
+    }
+    in_own_process("a_thread_that_vanishes_is_detached", || {
+        const EXIT: libc::c_long = if cfg!(target_arch = "x86_64") { 60 } else { 93 };
+        let manager = reporting();
+        for _ in 0..10 {
+            let manager = manager.clone();
+            std::thread::spawn(move || {
+                core::mem::forget(manager.attach().expect("attached"));
+                // The manager is not this thread's to keep.
+                drop(manager);
+                // SAFETY: the frames that are skipped own nothing.
+                unsafe { libc::syscall(EXIT, 0) };
+            });
+        }
+        eventually("all gone", || manager.end_stats().ended == 10);
+        assert!(manager.threads().is_empty());
+    });
+}
