@@ -11,6 +11,8 @@ mkdir -p "$target" "$cache"
 target=$(cd "$target" && pwd)
 cache=$(cd "$cache" && pwd)
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+# Unattended, nothing is built twice: what only a second build would use is left out.
+[ -z "${CI-}" ] || export CARGO_INCREMENTAL=0
 cd "$root"
 
 # The packages that others take.
