@@ -33,6 +33,9 @@ pub enum RedirectError {
     /// planned with [`only_resumable`](crate::Redirect::only_resumable).
     #[error("no thread can come back to the stack pointer {0:#x}")]
     Unresumable(u64),
+    /// The thread holds redirects off ([`Mask`](crate::Mask)).
+    #[error("the thread holds redirects off")]
+    Held,
 }
 
 /// A thread is stopped at the return trap and cannot return to the interrupted code.
@@ -78,6 +81,7 @@ impl RedirectError {
             Self::CodeSegment(_) => 0x5104,
             Self::Signed(_) => 0x5105,
             Self::Unresumable(_) => 0x5106,
+            Self::Held => 0x5107,
         }
     }
 }
@@ -120,6 +124,7 @@ mod tests {
             RedirectError::CodeSegment(0) => 0x5104,
             RedirectError::Signed(0) => 0x5105,
             RedirectError::Unresumable(0) => 0x5106,
+            RedirectError::Held => 0x5107,
             ReturnError::Memory(unmapped) => 0x5001,
             ReturnError::Forged(0) => 0x5201,
             ReturnError::Stale(0) => 0x5202,

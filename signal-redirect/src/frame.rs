@@ -49,6 +49,10 @@ pub(crate) mod word {
     pub(crate) const ERRNO_AT: usize = 14;
     /// The interrupted code's errno.
     pub(crate) const ERRNO: usize = 15;
+    /// The handler, if [`ENTRY`] is what blocks signals around it; 0 otherwise.
+    pub(crate) const BLOCKING_HANDLER: usize = 16;
+    /// The signals that are blocked, in Darwin's bits.
+    pub(crate) const BLOCKED: usize = 17;
 }
 
 /// Bits of the header's flags.

@@ -20,7 +20,8 @@
 //! | [`TrampolinePlan`], [`VectorSave`], [`Code`] | a trampoline at any address, of either machine, for redirects that are computed and not run |
 //! | [`Frame`], [`FrameId`], [`Resumed`] | the frame of a handler, its name, and the thread whose handler returned |
 //! | [`Memory`], `OwnMemory`, [`Region`] | reads and writes that may fail: any memory, the task's, a buffer |
-//! | [`Mask`], [`Held`] | hold redirects off for one thread |
+//! | [`Mask`], [`Held`] | hold redirects off for one thread ([`Redirect::apply_unless_held`]) |
+//! | [`restore_signal_mask`] | restores the interrupted signal mask before a jump out of a handler |
 //! | [`return_to_caller`] | returns the registers after a call through a bad pointer, as if the call had returned |
 //! | [`RedirectError`], [`ReturnError`], [`Unmapped`] | errors, each with a stable numeric code |
 //!
@@ -70,7 +71,7 @@
 //!
 //! # Limits
 //! - arm64e: states whose pointers are signed are refused ([`RedirectError::Signed`]).
-//! - `uc_sigmask` has the value of [`Redirect::signal_mask`]; no mask is set or restored.
+//! - Without [`Redirect::block_signals`] `uc_sigmask` has the value of [`Redirect::signal_mask`], and no mask is set or restored.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![deny(unsafe_code)]
 
@@ -103,7 +104,7 @@ pub use memory::{Memory, Region, Unmapped};
 pub use own::OwnMemory;
 pub use redirect::{Redirect, Return, Stack};
 pub use resume::Resumed;
-pub use trampoline::{Code, Entry, SignalHandler, Trampoline, TrampolinePlan};
+pub use trampoline::{Code, Entry, SignalHandler, Trampoline, TrampolinePlan, restore_signal_mask};
 pub use vector_save::VectorSave;
 
 /// Compiles and runs the README's example.

@@ -11,7 +11,9 @@ use crate::frame::{
     Frame, FrameId, HEADER_ALIGN, HEADER_WORDS, Header, Image, flag, stack_of, word,
 };
 use crate::machine::{Machine, Native};
+use crate::mask::Mask;
 use crate::memory::Memory;
+use crate::trampoline::blocking;
 use crate::trampoline::{Code, Entry, Trampoline, TrampolinePlan};
 
 /// Selects the stack that the frame is written to.
@@ -98,17 +100,33 @@ pub struct Redirect<M: Machine = Native, C: Code<M> = Trampoline> {
     outer: Option<FrameId>,
     errno_at: Option<u64>,
     only_resumable: bool,
+    /// What blocks signals around the handler, and which.
+    blocking: Option<(u64, u32)>,
 }
 
 /// The smallest page of either machine.
 const PAGE: u64 = 4096;
 /// The trampoline's own call, kept aligned.
 const CALL: u64 = 16;
+/// What blocking signals around the handler takes, in a debug build.
+const BLOCKING: u64 = 2048;
 
 impl Redirect {
     /// Plans to send a thread to `entry`, through the process's trampoline.
     pub fn to(entry: Entry, trampoline: Trampoline) -> Self {
         Self::with(entry.address(), trampoline)
+    }
+
+    /// Blocks signals while the handler runs, in Darwin's bits ([`DarwinSignal::mask`](crate::DarwinSignal::mask)), beside those that the
+    /// thread has blocked already; never the five that its own faults raise. `uc_sigmask` has what was blocked before; when the handler
+    /// returns that is restored, with the handler's edits. A handler that leaves by a jump calls
+    /// [`restore_signal_mask`](crate::restore_signal_mask) before. Costs two system calls. By default no mask is set or restored.
+    ///
+    /// A signal that comes between the fault and the handler's first instruction, or after its last, is still handled there.
+    #[doc(alias("sa_mask", "sigprocmask"))]
+    pub fn block_signals(mut self, signals: u32) -> Self {
+        self.blocking = Some((blocking::address(), signals));
+        self
     }
 }
 
@@ -135,6 +153,7 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
             outer: None,
             errno_at: None,
             only_resumable: false,
+            blocking: None,
         }
     }
 
@@ -178,7 +197,7 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
     }
 
     /// Sets the value of `uc_sigmask`, in Darwin's bits ([`DarwinSignal::mask`](crate::DarwinSignal::mask)). 0 by default. No signal
-    /// is blocked or unblocked.
+    /// is blocked or unblocked: [`block_signals`](Redirect::block_signals) does that, and then the value is the thread's own.
     #[doc(alias = "uc_sigmask")]
     pub fn signal_mask(mut self, mask: u32) -> Self {
         self.signal_mask = mask;
@@ -265,6 +284,23 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
         }
     }
 
+    /// As [`apply`](Self::apply), unless the thread holds redirects off with `mask`.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply), and [`RedirectError::Held`]: the thread holds them off. The mask remembers that one was refused.
+    pub fn apply_unless_held(
+        &self,
+        mask: &Mask,
+        state: &M::State,
+        fault: &Fault<M>,
+        memory: &mut impl Memory,
+    ) -> Result<(M::State, Frame), RedirectError> {
+        if mask.refuse_if_held() {
+            return Err(RedirectError::Held);
+        }
+        self.apply(state, fault, memory)
+    }
+
     fn enter(
         &self,
         state: &M::State,
@@ -341,7 +377,8 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
             .and_then(|top| top.checked_sub(Frame::size(context)))
             .ok_or(full)?
             & !(HEADER_ALIGN - 1);
-        let low = [save.size(), CALL, self.room]
+        let blocking = self.blocking.map_or(0, |_| BLOCKING);
+        let low = [save.size(), CALL, blocking, self.room]
             .into_iter()
             .try_fold(address, u64::checked_sub)
             .ok_or(full)?;
@@ -377,6 +414,11 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
         if let Some(range) = alternate {
             header[word::STACK_START] = range.start;
             header[word::STACK_END] = range.end;
+        }
+        if let Some((blocking, signals)) = self.blocking {
+            header[word::ENTRY] = blocking;
+            header[word::BLOCKING_HANDLER] = self.entry;
+            header[word::BLOCKED] = signals.into();
         }
         header[word::ERRNO_AT] = self.errno_at.unwrap_or(0);
         header[word::ERRNO] = errno.into();

@@ -3,6 +3,7 @@
 
 use crate::entry::WayBack;
 use crate::error::ExitError;
+use crate::record::Records;
 use crate::registry::Registry;
 use crate::report::ShutdownReport;
 use crate::shutdown::Running;
@@ -12,6 +13,7 @@ use core::convert::Infallible;
 use core::ffi::c_void;
 use mach_sys::port::PortRight;
 use mach_sys::rights::user_references;
+use signal_redirect::Mask;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -47,6 +49,8 @@ pub(crate) struct Managed {
     end: Cell<Option<Running>>,
     /// The pass of destructors.
     pass: Cell<u32>,
+    /// The records, and which of them is the thread's.
+    record: (Arc<Records>, u32),
     /// What only a thread has that the manager started.
     spawned: Option<Spawned>,
 }
@@ -80,6 +84,7 @@ impl Managed {
 
     fn new(end: Running, spawned: Option<Spawned>) -> Box<Self> {
         Box::new(Self {
+            record: end.record(),
             end: Cell::new(Some(end)),
             pass: Cell::new(0),
             spawned,
@@ -198,6 +203,36 @@ pub(crate) fn with_current<R>(look: impl FnOnce(&Managed) -> R) -> Option<R> {
     // SAFETY: the pointer came out of a box in `adopt` and stays valid until the thread's last pass or `disown`, both on this thread,
     // and neither inside `look`.
     current_pointer().map(|pointer| look(unsafe { &*pointer }))
+}
+
+/// Calls `look` with the [`Mask`] that holds the calling thread's redirects off; `None` if the thread is not managed.
+///
+/// An exception of a thread that holds them off is declined, so that a fault then ends as it would without the manager. The mask remembers
+/// that one was refused. A handler that leaves by a jump past guards calls [`Mask::abandon`] afterwards. Async-signal-safe.
+///
+/// ```
+/// # use core::ffi::c_int;
+/// # use thread_mgr::mach_sys::darwin::{siginfo_t, ucontext_t};
+/// # use thread_mgr::{Manager, redirect_mask};
+/// # unsafe extern "C" fn handler(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t) {}
+/// # let manager = Manager::builder(unsafe { thread_mgr::signal_redirect::Entry::new(handler) }).build()?;
+/// let attached = manager.attach()?;
+/// let asked = redirect_mask(|mask| {
+///     let held = mask.hold();
+///     // No handler runs on this thread here.
+///     held.release()
+/// });
+/// assert_eq!(asked, Some(false));
+/// drop(attached);
+/// assert!(redirect_mask(|_| ()).is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[doc(alias("sigprocmask", "pthread_sigmask"))]
+pub fn redirect_mask<R>(look: impl FnOnce(&Mask) -> R) -> Option<R> {
+    // The records outlive what `look` does, even if that detaches the thread.
+    let (records, index) = with_current(|managed| managed.record.clone())?;
+    let record = records.get(index.into())?;
+    Some(look(record.mask()))
 }
 
 /// Runs in each pass until the last, so that other libraries' destructors may still fault and be served; there the thread ends.

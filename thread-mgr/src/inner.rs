@@ -21,6 +21,8 @@ pub(crate) struct Inner {
     pub(crate) delivery: Delivery,
     pub(crate) promise: Option<SurplusPromise>,
     pub(crate) drain_timeout: Timeout,
+    /// Bytes of a started thread's stack, unless it has a size of its own.
+    pub(crate) thread_stack_size: Option<usize>,
     pub(crate) records: Arc<Records>,
     pub(crate) stacks: Stacks,
     pub(crate) registry: Arc<Registry>,

@@ -42,6 +42,7 @@
 //! | [`ManagerBuilder`], [`HandlerStack`] | set the exceptions, the handler's stack and context, the filter, the shutdown of threads, the exception server |
 //! | [`ThreadBuilder`], [`Handle`], [`Ended`], [`Exit`] | start a thread, join it, and return its result and its report |
 //! | [`Attached`] | attaches the calling thread until it is dropped |
+//! | [`redirect_mask`] | holds redirects off for the calling thread |
 //! | [`exit_now`] | ends the calling thread from the middle of a computation |
 //! | [`ShutdownReport`], [`Normalization`], [`normalize`](mod@normalize) | tell what the shutdown of a thread found and did |
 //! | [`SurplusPromise`] | lets shutdown release forgotten references, not only report them |
@@ -119,7 +120,7 @@ pub use audit::Audit;
 pub use ends::EndStats;
 pub use error::{AttachError, BuildError, ExitError, JoinError, SpawnError};
 pub use exc_server::Timeout;
-pub use exit::exit_now;
+pub use exit::{exit_now, redirect_mask};
 pub use handle::Handle;
 #[doc(inline)]
 pub use mach_sys::rights::Difference;

@@ -64,12 +64,14 @@ impl Manager {
             mask: Self::DEFAULT_MASK,
             promise: None,
             drain_timeout: Timeout::After(Duration::from_secs(5)),
+            thread_stack_size: None,
             filter: None,
             otherwise: None,
             stack: HandlerStack::default(),
             emergency_stack_size: DEFAULT_SIZE,
             room: 0,
             signal_mask: 0,
+            blocked: None,
             float: None,
             server: Server::builder().name("thread-mgr"),
         }
@@ -174,12 +176,14 @@ pub struct ManagerBuilder {
     mask: ExceptionMask,
     promise: Option<SurplusPromise>,
     drain_timeout: Timeout,
+    thread_stack_size: Option<usize>,
     filter: Option<Box<Filter>>,
     otherwise: Option<Box<Otherwise>>,
     stack: HandlerStack,
     emergency_stack_size: usize,
     room: u64,
     signal_mask: u32,
+    blocked: Option<u32>,
     float: Option<<Native as Machine>::FloatState>,
     server: exc_server::ServerBuilder,
 }
@@ -260,10 +264,22 @@ impl ManagerBuilder {
     }
 
     /// Sets the value of `uc_sigmask` in the handler's `ucontext_t`, in Darwin's bits
-    /// ([`DarwinSignal::mask`](mach_sys::darwin::DarwinSignal::mask)). 0 by default. No signal is blocked or unblocked.
+    /// ([`DarwinSignal::mask`](mach_sys::darwin::DarwinSignal::mask)). 0 by default. No signal is blocked or unblocked:
+    /// [`block_signals`](Self::block_signals) does that, and then the value is the thread's own.
     #[doc(alias = "uc_sigmask")]
     pub fn signal_mask(mut self, mask: u32) -> Self {
         self.signal_mask = mask;
+        self
+    }
+
+    /// Blocks signals while a handler runs, in Darwin's bits ([`DarwinSignal::mask`](mach_sys::darwin::DarwinSignal::mask)), beside those
+    /// that the thread has blocked already; never the five that its own faults raise. `uc_sigmask` then has what the interrupted code had
+    /// blocked; when the handler returns that is restored, with the handler's edits. A handler that leaves by a jump, or by
+    /// [`exit_now`](crate::exit_now), calls [`restore_signal_mask`](signal_redirect::restore_signal_mask) before. Costs each redirect two
+    /// system calls. By default a handler runs with the interrupted mask.
+    #[doc(alias("sa_mask", "sigprocmask"))]
+    pub fn block_signals(mut self, signals: u32) -> Self {
+        self.blocked = Some(signals);
         self
     }
 
@@ -299,7 +315,16 @@ impl ManagerBuilder {
         self
     }
 
-    /// Sets the size of the exception server's stack in bytes; 256 KiB by default. The filter runs on it. A size that is too small or too
+    /// Sets the size of the stacks of the threads that the manager starts, in bytes; the system's default size by default. A thread may
+    /// have a size of its own ([`ThreadBuilder::stack_size`], where the limits are told).
+    #[doc(alias = "pthread_attr_setstacksize")]
+    pub fn thread_stack_size(mut self, bytes: usize) -> Self {
+        self.thread_stack_size = Some(bytes);
+        self
+    }
+
+    /// Sets the size of the exception server's stack in bytes; 256 KiB by default. The filter runs on it. What the C library takes out of a
+    /// stack, such as a program's static thread-local variables, comes on top. A size that is too small or too
     /// large makes [`build`](Self::build) fail.
     pub fn server_stack_size(mut self, bytes: usize) -> Self {
         self.server = self.server.stack_size(bytes);
@@ -335,6 +360,9 @@ impl ManagerBuilder {
             .room(self.room)
             .signal_mask(self.signal_mask)
             .only_resumable();
+        if let Some(signals) = self.blocked {
+            plan = plan.block_signals(signals);
+        }
         if let Some(state) = self.float {
             plan = plan.float_state(state);
         }
@@ -358,6 +386,7 @@ impl ManagerBuilder {
                 delivery: Delivery::state::<NativeState>(),
                 promise: self.promise,
                 drain_timeout: self.drain_timeout,
+                thread_stack_size: self.thread_stack_size,
                 records,
                 stacks: Stacks::new(self.emergency_stack_size),
                 registry,

@@ -1,7 +1,7 @@
 //! What the server's handler needs to know of a thread: type-stable, found by the route's tag.
 
 use core::ops::Range;
-use signal_redirect::FrameId;
+use signal_redirect::{FrameId, Mask};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -15,6 +15,8 @@ pub(crate) struct Record {
     thread: AtomicU32,
     /// Where its errno is.
     errno: AtomicU64,
+    /// Holds its redirects off.
+    mask: Mask,
     guard_start: AtomicU64,
     stack_start: AtomicU64,
     stack_end: AtomicU64,
@@ -26,6 +28,10 @@ pub(crate) struct Record {
 impl Record {
     pub(crate) fn thread(&self) -> u32 {
         self.thread.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn mask(&self) -> &Mask {
+        &self.mask
     }
 
     pub(crate) fn errno(&self) -> Option<u64> {
@@ -108,6 +114,8 @@ impl Records {
         let record = self.get(u64::from(index))?;
         record.set_innermost(None);
         record.set_errno(0);
+        // A thread that ended while it held them off.
+        record.mask.abandon();
         record.thread.store(thread, Ordering::Release);
         let guard_start = stack.start.saturating_sub(guard);
         record.guard_start.store(guard_start, Ordering::Release);

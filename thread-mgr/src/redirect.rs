@@ -7,7 +7,9 @@ use exc_server::{Answered, Exception, Handler};
 use mach_sys::kernel::system;
 use mach_sys::thread_state::{NativeState, Registers, ThreadState};
 use mach_sys::types::mach_port_name_t;
-use signal_redirect::{Fault, Machine, Native, OwnMemory, Redirect, Stack, Trampoline};
+use signal_redirect::{
+    Fault, Machine, Native, OwnMemory, Redirect, RedirectError, Stack, Trampoline,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -44,6 +46,8 @@ pub struct RedirectStats {
     /// Exceptions that were declined because no frame could be written, a handler overflowed the emergency stack, the kernel would not take
     /// the thread's stack pointer back (x86_64: 0x7ffffffff000 or more), XNU sends no signal for them, or they were no managed thread's own: other code had its exception port registered for another thread.
     pub refused: u64,
+    /// Exceptions that were declined because their thread held redirects off ([`redirect_mask`](crate::redirect_mask)).
+    pub held: u64,
     /// Returns that were declined because their frame was forged or used before.
     pub forged: u64,
 }
@@ -54,6 +58,7 @@ pub(crate) struct Counters {
     returned: AtomicU64,
     filtered: AtomicU64,
     refused: AtomicU64,
+    held: AtomicU64,
     forged: AtomicU64,
 }
 
@@ -65,6 +70,7 @@ impl Counters {
             returned: read(&self.returned),
             filtered: read(&self.filtered),
             refused: read(&self.refused),
+            held: read(&self.held),
             forged: read(&self.forged),
         }
     }
@@ -179,14 +185,18 @@ impl Redirector {
             HandlerStack::Interrupted => plan.emergency(record.emergency_stack()),
             HandlerStack::Alternate => plan.stack(Stack::Alternate(record.emergency_stack())),
         };
-        match plan.apply(state, &fault, memory) {
+        match plan.apply_unless_held(record.mask(), state, &fault, memory) {
             Ok((entered, frame)) => {
                 record.set_innermost(Some(frame.id()));
                 count(&self.counters.entered);
                 resume_with(exception, &entered)
             }
-            Err(_) => {
-                count(&self.counters.refused);
+            Err(reason) => {
+                let counters = &self.counters;
+                match reason {
+                    RedirectError::Held => count(&counters.held),
+                    _ => count(&counters.refused),
+                }
                 exception.decline()
             }
         }

@@ -67,6 +67,7 @@
 use crate::emergency::EmergencyStack;
 use crate::inner::Inner;
 use crate::normalize::{Normalization, look, trim};
+use crate::record::Records;
 pub use crate::report::ShutdownReport;
 use exc_server::{InFlight, InstallError, Restored, Route, Timeout};
 use mach_sys::kern_return::KernError;
@@ -99,6 +100,11 @@ pub struct Running {
 impl Running {
     pub(crate) fn new(parts: Parts) -> Self {
         Self { parts }
+    }
+
+    /// The records, and which of them is the thread's.
+    pub(crate) fn record(&self) -> (Arc<Records>, u32) {
+        (Arc::clone(&self.parts.inner.records), self.parts.record)
     }
 
     /// All steps of a thread that ends now, with the manager's time limit. `None` in the child of a fork.

@@ -45,6 +45,7 @@ where
         Some(size) => {
             let size = size
                 .max(SMALLEST_STACK)
+                .saturating_add(system::stack_overhead())
                 .checked_next_multiple_of(system::page_size())
                 .unwrap_or(usize::MAX);
             // SAFETY: initialised above.

@@ -43,8 +43,9 @@ impl<'m> ThreadBuilder<'m> {
         self
     }
 
-    /// Sets the size of the thread's stack in bytes; the system's default size by default, and 128 KiB at least. It is rounded up to whole
-    /// pages. A size that the host cannot provide makes [`spawn`](Self::spawn) fail.
+    /// Sets the size of the thread's stack in bytes, 128 KiB at least; by default that of
+    /// [`ManagerBuilder::thread_stack_size`](crate::ManagerBuilder::thread_stack_size). What the C library takes out of a stack, such as a
+    /// program's static thread-local variables, comes on top. It is rounded up to whole pages. A size that the host cannot provide makes [`spawn`](Self::spawn) fail.
     #[doc(alias = "pthread_attr_setstacksize")]
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = Some(bytes);
@@ -73,7 +74,7 @@ impl<'m> ThreadBuilder<'m> {
             inner: Arc::clone(self.inner),
             shared: Arc::clone(&shared),
         });
-        let thread = create(self.stack_size, start)?;
+        let thread = create(self.stack_size.or(self.inner.thread_stack_size), start)?;
         let started = shared.wait_for_start();
         let id = started.as_ref().copied().unwrap_or(0);
         let handle = Handle::new(thread, id, shared, self.inner.process);

@@ -233,11 +233,12 @@ fn r14_the_server_ends_although_no_destructor_comes_for_its_last_thread() {
 /// A thread that ends by the bare system call runs no destructor at all.
 #[test]
 fn a_thread_that_vanishes_is_detached() {
+    const NAME: &str = "a_thread_that_vanishes_is_detached";
     if mach_sys::kernel::KERNEL != mach_sys::kernel::Kernel::Emulated {
-        return;
+        return support::own_process::report_skipped(NAME, "the system call's number is not known");
     }
-    in_own_process("a_thread_that_vanishes_is_detached", || {
-        const EXIT: libc::c_long = if cfg!(target_arch = "x86_64") { 60 } else { 93 };
+    in_own_process(NAME, || {
+        const EXIT: i32 = if cfg!(target_arch = "x86_64") { 60 } else { 93 };
         let manager = reporting();
         for _ in 0..10 {
             let manager = manager.clone();
@@ -246,7 +247,7 @@ fn a_thread_that_vanishes_is_detached() {
                 // The manager is not this thread's to keep.
                 drop(manager);
                 // SAFETY: the frames that are skipped own nothing.
-                unsafe { libc::syscall(EXIT, 0) };
+                unsafe { libc::syscall(EXIT as _, 0) };
             });
         }
         eventually("all gone", || manager.end_stats().ended == 10);

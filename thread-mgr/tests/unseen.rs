@@ -126,8 +126,10 @@ fn r17_errno_is_put_back_where_it_was_without_thread_local_storage() {
         "r17_errno_is_put_back_where_it_was_without_thread_local_storage",
         || {
             if mach_sys::kernel::KERNEL != mach_sys::kernel::Kernel::Emulated {
-                // Elsewhere the segment's base cannot be set.
-                return;
+                return support::own_process::report_skipped(
+                    "r17_errno_is_put_back_where_it_was_without_thread_local_storage",
+                    "the segment's base cannot be set here",
+                );
             }
             let manager = manager(skips, HandlerStack::Alternate);
             let attached = manager.attach().expect("attached");
@@ -299,4 +301,199 @@ fn a_thread_that_could_not_be_brought_back_gets_its_own_exception_declined() {
             drop(route);
         },
     );
+}
+
+mod masks {
+    use super::*;
+    use mach_sys::darwin::DarwinSignal;
+    use mach_sys::kernel::system::{block_signals, set_blocked_signals};
+
+    const USR1: u32 = DarwinSignal::USR1.mask();
+    const USR2: u32 = DarwinSignal::USR2.mask();
+    const TERM: u32 = DarwinSignal::TERM.mask();
+    /// A signal whose number is another one on Linux, and the five that are never blocked.
+    const WANTED: u32 = USR1
+        | DarwinSignal::CHLD.mask()
+        | DarwinSignal::SEGV.mask()
+        | DarwinSignal::BUS.mask()
+        | DarwinSignal::ILL.mask();
+
+    static INSIDE: AtomicU32 = AtomicU32::new(0);
+    static TOLD: AtomicU32 = AtomicU32::new(0);
+    /// What the handler does to `uc_sigmask`.
+    static EDIT: AtomicU32 = AtomicU32::new(0);
+
+    /// What the calling thread has blocked.
+    fn blocked() -> u32 {
+        block_signals(0).signals()
+    }
+
+    /// What the host says that it has blocked, by the host's own number.
+    fn host_blocks(signal: c_int) -> bool {
+        // SAFETY: zeroes are an empty set, which the call fills.
+        unsafe {
+            let mut set = core::mem::zeroed();
+            libc::pthread_sigmask(libc::SIG_BLOCK, core::ptr::null(), &mut set);
+            libc::sigismember(&set, signal) == 1
+        }
+    }
+
+    unsafe extern "C" fn watches(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {
+        CALLS.fetch_add(1, SeqCst);
+        INSIDE.store(blocked(), SeqCst);
+        assert!(host_blocks(libc::SIGUSR1) && host_blocks(libc::SIGCHLD));
+        // SAFETY: the trampoline hands over its own structures.
+        unsafe {
+            TOLD.store((*context).uc_sigmask, SeqCst);
+            (*context).uc_sigmask ^= EDIT.load(SeqCst);
+        }
+        if DEPTH.fetch_add(1, SeqCst) + 1 < DEEPEST.load(SeqCst) {
+            let before = blocked();
+            support::undefined_instruction();
+            assert_eq!(blocked(), before, "the interrupted handler's own");
+        }
+        DEPTH.fetch_sub(1, SeqCst);
+        skip(context);
+    }
+
+    fn blocking(handler: SignalHandler) -> Manager {
+        // SAFETY: as in `manager`.
+        let builder = Manager::builder(unsafe { Entry::new(handler) });
+        builder.block_signals(WANTED).build().expect("a manager")
+    }
+
+    #[test]
+    fn the_handler_runs_with_the_mask_that_was_chosen_and_the_interrupted_one_comes_back() {
+        let name = "masks::the_handler_runs_with_the_mask_that_was_chosen_and_the_interrupted_one_comes_back";
+        in_own_process(name, || {
+            let manager = blocking(watches);
+            let attached = manager.attach().expect("attached");
+            let mut calls = 0;
+            for own in [0, USR2, TERM | USR1] {
+                for depth in [1, 3] {
+                    DEEPEST.store(depth, SeqCst);
+                    set_blocked_signals(own);
+                    support::undefined_instruction();
+                    assert_eq!(blocked(), own);
+                    assert_eq!(host_blocks(libc::SIGUSR2), own & USR2 != 0);
+                    assert_eq!(INSIDE.load(SeqCst), own | USR1 | DarwinSignal::CHLD.mask());
+                    let innermost = if depth == 1 { own } else { INSIDE.load(SeqCst) };
+                    assert_eq!(TOLD.load(SeqCst), innermost);
+                    calls += depth;
+                }
+            }
+            assert_eq!(CALLS.load(SeqCst), calls);
+            drop(attached);
+        });
+    }
+
+    #[test]
+    fn an_edit_of_uc_sigmask_counts() {
+        in_own_process("masks::an_edit_of_uc_sigmask_counts", || {
+            let manager = blocking(watches);
+            let attached = manager.attach().expect("attached");
+            set_blocked_signals(USR2);
+            EDIT.store(USR2 | TERM | DarwinSignal::SEGV.mask(), SeqCst);
+            support::undefined_instruction();
+            assert_eq!(blocked(), TERM, "SIGSEGV is never blocked");
+            assert!(!host_blocks(libc::SIGSEGV));
+            support::undefined_instruction();
+            assert_eq!((CALLS.load(SeqCst), blocked()), (2, USR2));
+            drop(attached);
+        });
+    }
+
+    /// Leaves for the thread's entry.
+    unsafe extern "C" fn throws(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {
+        CALLS.fetch_add(1, SeqCst);
+        INSIDE.store(blocked(), SeqCst);
+        // SAFETY: the handler's own context; the frames that are skipped own nothing.
+        unsafe {
+            signal_redirect::restore_signal_mask(context);
+            let Err(_) = thread_mgr::exit_now(1);
+        }
+    }
+
+    /// What a destructor of thread-specific data finds after the throw.
+    static AFTER: AtomicU32 = AtomicU32::new(u32::MAX);
+
+    unsafe extern "C" fn after(_: *mut core::ffi::c_void) {
+        AFTER.store(blocked(), SeqCst);
+    }
+
+    #[test]
+    fn r27_the_interrupted_mask_is_restored_by_one_call_before_a_throw() {
+        let name = "masks::r27_the_interrupted_mask_is_restored_by_one_call_before_a_throw";
+        in_own_process(name, || {
+            let mut key = 0;
+            // SAFETY: the key goes to a local variable, and its destructor lives as long as the process.
+            let error = unsafe { libc::pthread_key_create(&mut key, Some(after)) };
+            assert_eq!(error, 0);
+            let manager = blocking(throws);
+            let thread = manager.spawn(move || {
+                // SAFETY: the key was made.
+                unsafe { libc::pthread_setspecific(key, core::ptr::without_provenance(1)) };
+                set_blocked_signals(USR2);
+                support::undefined_instruction();
+            });
+            let ended = thread.expect("a thread").join().expect("no panic");
+            assert!(matches!(ended.exit, thread_mgr::Exit::Exited(1)));
+            assert_ne!(INSIDE.load(SeqCst) & USR1, 0);
+            assert_eq!(AFTER.load(SeqCst), USR2);
+        });
+    }
+
+    /// Redirects that a thread holds off: its exceptions go where they would go without the manager.
+    #[test]
+    fn a_thread_that_holds_redirects_off_is_not_redirected() {
+        use exc_server::{Delivery, Exception, Routing, Server, Target};
+        use mach_sys::exception::ExceptionMask;
+        use mach_sys::rights::TaskRight;
+        use thread_mgr::redirect_mask;
+
+        let name = "masks::a_thread_that_holds_redirects_off_is_not_redirected";
+        in_own_process(name, || {
+            let below = Server::start(|exception: Exception<'_>| {
+                let mut state = exception.registers().expect("the registers");
+                state.set_pc(state.pc() + LENGTH);
+                // SAFETY: the instruction has no effect.
+                unsafe { exception.resume_with(&state) }
+            });
+            let below = below.expect("a server");
+            let task = TaskRight::current().expect("the own task");
+            let routing = Routing::new(ExceptionMask::BAD_INSTRUCTION, Delivery::TASK);
+            let route = below.route(Target::Task(&task), &routing).expect("a route");
+            let manager = manager(looks, HandlerStack::Interrupted);
+            let held = || {
+                support::undefined_instruction();
+                let asked = redirect_mask(|mask| {
+                    let held = mask.hold();
+                    support::undefined_instruction();
+                    held.release()
+                });
+                assert_eq!(asked, Some(true), "one was refused");
+                support::undefined_instruction();
+                // A jump past the guard.
+                redirect_mask(|mask| core::mem::forget(mask.hold()));
+                support::undefined_instruction();
+                assert_eq!(redirect_mask(|mask| mask.abandon()), Some(true));
+                support::undefined_instruction();
+                // Left behind for the next thread in this place.
+                redirect_mask(|mask| core::mem::forget(mask.hold()));
+            };
+            for _ in 0..3 {
+                let attached = manager.attach().expect("attached");
+                held();
+                drop(attached);
+                let thread = manager.spawn(held).expect("a thread");
+                assert!(thread.join().expect("no panic").exit.returned().is_some());
+            }
+            assert!(redirect_mask(|_| ()).is_none());
+            assert_eq!(CALLS.load(SeqCst), 6 * 3);
+            let stats = manager.redirect_stats();
+            assert_eq!((stats.entered, stats.held, stats.refused), (18, 12, 0));
+            assert_eq!(below.stats().resumed, 12);
+            drop(route);
+        });
+    }
 }

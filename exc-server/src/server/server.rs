@@ -53,7 +53,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Sets the size of the thread's stack in bytes, 256 KiB by default; the handler runs on it.
+    /// Sets the size of the thread's stack in bytes, 256 KiB by default; the handler runs on it. What the C library takes out of a
+    /// stack, such as a program's static thread-local variables, comes on top.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = bytes;
         self
@@ -115,7 +116,7 @@ impl ServerBuilder {
         let begun = Arc::clone(&ready);
         let thread = std::thread::Builder::new()
             .name(self.name)
-            .stack_size(self.stack_size)
+            .stack_size(self.stack_size.saturating_add(system::stack_overhead()))
             .spawn(move || {
                 SERVES.set(true);
                 let outer = system::enter_server_thread();

@@ -59,6 +59,38 @@ pub fn current_cpu() -> u32 {
     host::cpu::current()
 }
 
+/// Bytes that the C library takes out of a new thread's stack: all thread-local variables that the loaded objects declare, as many as
+/// may be in the part that every thread has from its start, and the C library's own record of the thread.
+pub fn stack_overhead() -> usize {
+    /// What glibc has there beside variables: its record of the thread, and room for objects loaded later.
+    const RECORD: usize = 16 * 1024;
+    unsafe extern "C" fn add(
+        object: *mut libc::dl_phdr_info,
+        _: libc::size_t,
+        sum: *mut libc::c_void,
+    ) -> libc::c_int {
+        // SAFETY: the loader hands over its own description of an object, and the pointer that it was given.
+        let (headers, sum) = unsafe {
+            let object = &*object;
+            let count = usize::from(object.dlpi_phnum);
+            let headers = match object.dlpi_phdr.is_null() {
+                true => &[],
+                false => core::slice::from_raw_parts(object.dlpi_phdr, count),
+            };
+            (headers, &mut *sum.cast::<usize>())
+        };
+        for header in headers.iter().filter(|header| header.p_type == libc::PT_TLS) {
+            let size = (header.p_memsz as usize).saturating_add(header.p_align as usize);
+            *sum = sum.saturating_add(size);
+        }
+        0
+    }
+    let mut sum = RECORD;
+    // SAFETY: the callback takes the sum for what it is, and does not outlive the call.
+    unsafe { libc::dl_iterate_phdr(Some(add), (&raw mut sum).cast()) };
+    sum
+}
+
 pub fn errno_address() -> usize {
     // SAFETY: the C library has a place for every thread of its own.
     unsafe { libc::__errno_location() as usize }
@@ -71,6 +103,32 @@ pub fn process_id() -> libc::pid_t {
 
 /// A thread's signal mask, a bit for each signal.
 pub type SignalMask = u64;
+
+/// Returns whether a mask has a signal of the host's.
+pub fn has_signal(mask: &SignalMask, signal: libc::c_int) -> bool {
+    mask >> (signal - 1) & 1 != 0
+}
+
+/// Puts a signal of the host's into a mask, or takes it out.
+pub fn put_signal(mask: &mut SignalMask, signal: libc::c_int, there: bool) {
+    *mask = *mask & !(1 << (signal - 1)) | SignalMask::from(there) << (signal - 1);
+}
+
+/// Changes the calling thread's mask, and returns the one before. Uses no thread-local storage.
+pub fn change_signal_mask(how: libc::c_int, mask: &SignalMask) -> SignalMask {
+    let mut before: SignalMask = 0;
+    // SAFETY: both masks are as long as the call is told. Not by the C library's own function, which may look at its thread-local storage.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            how,
+            core::ptr::from_ref(mask),
+            &raw mut before,
+            size_of::<SignalMask>(),
+        );
+    }
+    before
+}
 
 pub fn enter_server_thread() -> SignalMask {
     host::block_for_good()

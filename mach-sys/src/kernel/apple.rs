@@ -61,6 +61,11 @@ pub(super) fn thread_id() -> u64 {
     id
 }
 
+/// Thread-local variables are not on the stack here.
+pub(super) fn stack_overhead() -> usize {
+    0
+}
+
 pub(super) fn errno_address() -> usize {
     // SAFETY: the C library has a place for every thread.
     unsafe { libc::__error() as usize }
@@ -93,6 +98,31 @@ pub(super) fn process_id() -> libc::pid_t {
 }
 
 pub(super) type SignalMask = libc::sigset_t;
+
+pub(super) fn has_signal(mask: &SignalMask, signal: libc::c_int) -> bool {
+    // SAFETY: a set that is filled.
+    unsafe { libc::sigismember(mask, signal) == 1 }
+}
+
+pub(super) fn put_signal(mask: &mut SignalMask, signal: libc::c_int, there: bool) {
+    // SAFETY: a set that is filled.
+    unsafe {
+        if there {
+            libc::sigaddset(mask, signal);
+        } else {
+            libc::sigdelset(mask, signal);
+        }
+    }
+}
+
+pub(super) fn change_signal_mask(how: libc::c_int, mask: &SignalMask) -> SignalMask {
+    // SAFETY: zeroes are an empty set; changing the calling thread's own mask has no other precondition.
+    unsafe {
+        let mut before = core::mem::zeroed();
+        libc::pthread_sigmask(how, mask, &mut before);
+        before
+    }
+}
 
 /// Returns the mask before, without the five.
 pub(super) fn enter_server_thread() -> SignalMask {

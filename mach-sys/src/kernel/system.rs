@@ -1,6 +1,7 @@
 //! What a runtime needs from the system beside Mach, with one signature on every host.
 #![allow(unsafe_code)]
 
+use crate::darwin::DarwinSignal;
 use crate::types::mach_port_name_t;
 use core::fmt;
 use core::marker::PhantomData;
@@ -119,6 +120,14 @@ pub fn current_cpu() -> u32 {
     host::current_cpu()
 }
 
+/// Returns how many bytes the C library takes out of the stack of a thread that is created now: its static thread-local variables, where
+/// these are on the stack; 0 where they are not. May take the loader's lock: call it to create a thread, not when one has faulted.
+#[must_use]
+#[doc(alias("PTHREAD_STACK_MIN", "pthread_attr_setstacksize"))]
+pub fn stack_overhead() -> usize {
+    host::stack_overhead()
+}
+
 /// Returns the address of the calling thread's `errno`. It stays the same for as long as the thread lives, also while other code has
 /// exchanged its thread-local storage.
 #[must_use]
@@ -170,6 +179,84 @@ impl OuterMask {
 impl fmt::Debug for OuterMask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OuterMask").finish_non_exhaustive()
+    }
+}
+
+/// Blocks signals on the calling thread, in Darwin's bits ([`DarwinSignal::mask`](crate::darwin::DarwinSignal::mask)), but never the five
+/// that its own faults raise. Returns what was blocked before. One system call, no thread-local storage.
+#[doc(alias("sigprocmask", "pthread_sigmask"))]
+pub fn block_signals(signals: u32) -> BlockedBefore {
+    // SAFETY: zeroes are an empty set of either system.
+    let mut set: host::SignalMask = unsafe { core::mem::zeroed() };
+    put_signals(&mut set, u32::MAX, signals);
+    BlockedBefore {
+        mask: host::change_signal_mask(libc::SIG_BLOCK, &set),
+        thread_bound: PhantomData,
+    }
+}
+
+/// Blocks the signals of `signals` on the calling thread, and unblocks the others that Darwin has, in Darwin's bits; never blocks the five
+/// that its own faults raise. Signals that only the host has stay as they are.
+pub fn set_blocked_signals(signals: u32) {
+    let mut before = block_signals(0);
+    before.set_signals(signals);
+    before.restore();
+}
+
+/// The signals that a thread had blocked before [`block_signals`].
+#[derive(Clone, Copy)]
+#[must_use = "the signals stay blocked until they are restored"]
+pub struct BlockedBefore {
+    mask: host::SignalMask,
+    /// A mask is a thread's own.
+    thread_bound: PhantomData<*const ()>,
+}
+
+impl BlockedBefore {
+    /// Returns them in Darwin's bits.
+    #[must_use]
+    pub fn signals(&self) -> u32 {
+        let has = |signal: &DarwinSignal| {
+            let host = signal.to_host();
+            host.is_some_and(|host| host::has_signal(&self.mask, host))
+        };
+        darwin_signals()
+            .filter(has)
+            .fold(0, |bits, signal| bits | signal.mask())
+    }
+
+    /// Replaces them, in Darwin's bits. The five that a thread's faults raise can only be taken out.
+    pub fn set_signals(&mut self, signals: u32) {
+        let changed = self.signals() ^ signals;
+        put_signals(&mut self.mask, changed, signals);
+    }
+
+    /// Sets the calling thread's mask to them. One system call, no thread-local storage.
+    pub fn restore(&self) {
+        host::change_signal_mask(libc::SIG_SETMASK, &self.mask);
+    }
+}
+
+impl fmt::Debug for BlockedBefore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockedBefore")
+            .field("signals", &self.signals())
+            .finish_non_exhaustive()
+    }
+}
+
+fn darwin_signals() -> impl Iterator<Item = DarwinSignal> {
+    (1..32).map(DarwinSignal::new)
+}
+
+/// Puts those signals of a set that are in `which` to what they are in `signals`, but for the five.
+fn put_signals(set: &mut host::SignalMask, which: u32, signals: u32) {
+    for signal in darwin_signals().filter(|signal| which & signal.mask() != 0) {
+        let there = signals & signal.mask() != 0;
+        let allowed = !there || !DarwinSignal::FAULTS.contains(&signal);
+        if let Some(host) = signal.to_host().filter(|_| allowed) {
+            host::put_signal(set, host, there);
+        }
     }
 }
 

@@ -8,10 +8,12 @@
 
 #[cfg(target_arch = "aarch64")]
 mod arm64;
+pub(crate) mod blocking;
 mod native;
 mod plan;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+pub use blocking::restore_signal_mask;
 pub use native::{Entry, SignalHandler, Trampoline};
 pub use plan::{Code, TrampolinePlan};

@@ -444,3 +444,17 @@ fn a_stack_pointer_that_the_kernel_refuses_is_refused_where_that_is_asked_for() 
         assert_eq!(result, expected);
     }
 }
+
+#[test]
+fn a_thread_that_holds_redirects_off_is_told_so_and_its_memory_is_left_alone() {
+    let mut memory = Stack::new(BASE..BASE + SIZE);
+    let mask = signal_redirect::Mask::new();
+    let (stopped, fault) = (X86_64::stopped(SP), X86_64::fault());
+    let held = mask.hold();
+    let refused = X86_64::plan().apply_unless_held(&mask, &stopped, &fault, &mut memory);
+    assert_eq!(refused.map(|_| ()), Err(RedirectError::Held));
+    assert!(memory.writes.is_empty());
+    assert!(held.release(), "one was refused");
+    let redirected = X86_64::plan().apply_unless_held(&mask, &stopped, &fault, &mut memory);
+    assert!(redirected.is_ok());
+}
