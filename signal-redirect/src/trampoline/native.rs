@@ -87,7 +87,8 @@ impl Entry {
     ///   `&mut` may be live. It calls async-signal-safe functions only, and touches only what a signal handler may: its own locals,
     ///   atomics, memory that the interrupted code is known not to use. What the kind of fault rules out need not be
     ///   reckoned with, if the handler checks for that kind (the program counter, the address) first.
-    /// - The signal mask: none is set. Another fault inside it sends its thread to the handler again, one frame deeper.
+    /// - The signal mask: none is set, unless the redirect was told to ([`Redirect::block_signals`](crate::Redirect::block_signals)).
+    ///   Another fault inside it sends its thread to the handler again, one frame deeper.
     ///
     /// The handler must not:
     /// - unwind. Rust's `extern "C"` aborts at a panic. A foreign exception, `pthread_exit` and `pthread_cancel` would unwind through
