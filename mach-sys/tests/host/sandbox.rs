@@ -1,26 +1,27 @@
 //! A sandbox that refuses a question says nothing about its answer.
 
+use crate::faults::Kind;
 use crate::own_process::report_skipped;
 use crate::registers::{self, assert_kept};
-use crate::support::{isolated, on_raw_thread, test_name};
+use crate::support::{dies, isolated, on_raw_thread, test_name};
 use mach_sys::rights::{Right, ThreadRight};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Lets `tgkill` fail with `EPERM` on all threads, as service managers do. Whether that worked.
-fn refuse_tgkill() -> bool {
+/// Lets system calls fail with `EPERM` on all threads, as service managers do. Whether that worked.
+fn refuse(calls: &[libc::c_long]) -> bool {
     let statement = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-    let mut filter = [
-        statement(0x20, 0, 0, 0),
-        statement(0x15, 1, 0, libc::SYS_tgkill as u32),
-        statement(0x06, 0, 0, 0x7fff_0000),
-        statement(0x06, 0, 0, 0x0005_0000 | libc::EPERM as u32),
-    ];
+    let mut filter = vec![statement(0x20, 0, 0, 0)];
+    for call in calls {
+        filter.push(statement(0x15, 0, 1, *call as u32));
+        filter.push(statement(0x06, 0, 0, 0x0005_0000 | libc::EPERM as u32));
+    }
+    filter.push(statement(0x06, 0, 0, 0x7fff_0000));
     let program = libc::sock_fprog {
-        len: 4,
+        len: filter.len() as u16,
         filter: filter.as_mut_ptr(),
     };
-    // SAFETY: a filter that refuses one system call, for this process, which is the test's own.
+    // SAFETY: a filter that refuses system calls, for this process, which is the test's own.
     unsafe {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
             && libc::syscall(libc::SYS_seccomp, 1, 1, &program) == 0
@@ -31,7 +32,7 @@ isolated! {
     /// The watching thread looks at all threads every 250 ms.
     fn a_living_thread_is_not_taken_for_gone() {
         let server = Arc::new(registers::server());
-        if !refuse_tgkill() {
+        if !refuse(&[libc::SYS_tgkill]) {
             return report_skipped(test_name!(a_living_thread_is_not_taken_for_gone), "this host has no filters of system calls");
         }
         let route = Arc::clone(&server);
@@ -45,5 +46,39 @@ isolated! {
             assert_eq!(ThreadRight::current().expect("the own thread").name().raw(), name);
         });
         assert_eq!(Arc::into_inner(server).expect("the last").stop(), 8);
+    }
+}
+
+/// A fault that does not recur by itself is raised again to have the default action, by the calls that are allowed.
+#[test]
+fn a_fault_that_nobody_wants_ends_the_process_whatever_calls_are_refused() {
+    let name = test_name!(a_fault_that_nobody_wants_ends_the_process_whatever_calls_are_refused);
+    let cases: [(&[libc::c_long], i32); 3] = [
+        (&[libc::SYS_rt_tgsigqueueinfo], libc::SIGTRAP),
+        (&[libc::SYS_tgkill], libc::SIGTRAP),
+        (
+            &[libc::SYS_rt_tgsigqueueinfo, libc::SYS_tgkill],
+            libc::SIGKILL,
+        ),
+    ];
+    for (refused, expected) in cases {
+        // arm64's breakpoints recur.
+        let expected = if cfg!(target_arch = "aarch64") {
+            libc::SIGTRAP
+        } else {
+            expected
+        };
+        dies(name, &format!("{refused:?}"), expected, || {
+            let _server = registers::server();
+            if !refuse(refused) {
+                report_skipped(name, "this host has no filters of system calls");
+                // SAFETY: no memory is involved.
+                unsafe { libc::raise(expected) };
+            }
+            on_raw_thread(|| {
+                Kind::Break.raise();
+                std::process::exit(1);
+            });
+        });
     }
 }

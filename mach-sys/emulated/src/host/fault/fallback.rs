@@ -70,7 +70,11 @@ impl Process {
         disposition::set_default(arrived.signal);
         if !arrived.recurs() {
             // SAFETY: the siginfo is the kernel's; dying of the signal is what the default action means.
-            unsafe { queue_signal(gettid(), arrived.signal, arrived.info) };
+            let sent = unsafe { queue_signal(gettid(), arrived.signal, arrived.info) };
+            if sent < 0 {
+                // Going on as if nothing was is the one thing that the default action is not.
+                kill_this_process();
+            }
         }
     }
 }

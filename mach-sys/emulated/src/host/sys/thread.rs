@@ -45,7 +45,8 @@ pub(in crate::host) fn thread_pointer() -> usize {
     pointer
 }
 
-/// Sends a signal to a thread of this process, with a siginfo of the caller's choice.
+/// Sends a signal to a thread of this process, with a siginfo of the caller's choice; where a sandbox refuses that, with the kernel's. The
+/// result is negative if that is refused, too.
 ///
 /// # Safety
 /// `info` points to a kernel siginfo, and the process is prepared for the signal, if only to die of it.
@@ -53,7 +54,11 @@ pub(in crate::host) unsafe fn queue_signal(tid: u32, signal: i32, info: usize) -
     let process = getpid() as usize;
     let arguments = [process, tid as usize, signal as usize, info, 0, 0];
     // SAFETY: the caller's promise.
-    unsafe { call(libc::SYS_rt_tgsigqueueinfo, arguments) }
+    match unsafe { call(libc::SYS_rt_tgsigqueueinfo, arguments) } {
+        // SAFETY: as above.
+        ..0 => unsafe { call(libc::SYS_tgkill, [process, tid as usize, signal as usize, 0, 0, 0]) },
+        sent => sent,
+    }
 }
 
 /// Returns whether a thread of this process still exists. Only `ESRCH` says that it does not: a sandbox that refuses the question
