@@ -59,6 +59,12 @@ const LARGEST: u32 = 1 << 16;
 #[non_exhaustive]
 pub enum WhenDisplaced {
     /// Leaves the new handler in place. It runs first; the emulation sees a fault only if that handler chains.
+    ///
+    /// A handler that calls the one it replaced (chains) does not always get control back. Where its frame is on an alternate signal stack and
+    /// the interrupted code's is not, the call returns, as a handler that was installed with `SA_ONSTACK` on a thread with such a stack may
+    /// expect; a thread has one from its first kernel call on. Where it runs on the interrupted stack, as every handler without `SA_ONSTACK`
+    /// does, the fault is served, and the handler's frames are left behind as by `siglongjmp`: an answer may change what lies below the
+    /// interrupted stack pointer, where they are. Such a handler does its work before it chains, and holds no lock meanwhile.
     #[default]
     Leave,
     /// Installs its own handler again. The new handler joins the signal fallback: it runs for faults that no exception handler wants.

@@ -31,7 +31,10 @@
 //! XNU delivers a thread's fault whatever signals the thread has blocked. Linux ends the process if the fault's signal is blocked, and
 //! nothing in the process can change that. A thread's first kernel call unblocks the five signals, so only a mask that is set later has
 //! that effect. Kernel calls that are given bad addresses answer with an error under any mask, with one exception: code on a server's
-//! thread ([`system::enter_server_thread`]) that blocks SIGSEGV or SIGBUS there.
+//! thread (`mach_sys::kernel::system::enter_server_thread`) that blocks SIGSEGV or SIGBUS there.
+//!
+//! A handler that is installed over the emulation's without `SA_ONSTACK`, and chains to it, does not get control back
+//! ([`WhenDisplaced::Leave`]).
 #![deny(unsafe_code)]
 
 mod config;
