@@ -108,14 +108,19 @@ fn server(policy: WhenDisplaced) -> Server<usize> {
     let server = Server::start(0, |served: &mut usize, fault, state| {
         let willing = WILLING.load(Ordering::SeqCst);
         if willing {
-            *served += 1;
+            *served += usize::from(READY.load(Ordering::SeqCst));
             crate::faults::skip(fault.exception, state);
         }
         willing
     });
     server.route_task();
+    // The server's thread is known from here on: the emulation looks at its handlers when a thread becomes known.
+    on_raw_thread(|| Kind::Undefined.raise());
+    READY.store(true, Ordering::SeqCst);
     server
 }
+
+static READY: AtomicBool = AtomicBool::new(false);
 
 /// Every kind of fault, wanted and not.
 fn fault_each_way() {

@@ -114,11 +114,16 @@ fn start(policy: WhenDisplaced) {
     let mut config = Config::default();
     config.displaced = policy;
     emulated::start_with(config).expect("started");
-    let server = Server::start((), |(), _, _| {
-        ASKED.fetch_add(1, Ordering::SeqCst);
-        false
+    let server = Server::start((), |(), fault, state| {
+        let first = ASKED.fetch_add(1, Ordering::SeqCst) == 0;
+        if first {
+            crate::faults::skip(fault.exception, state);
+        }
+        first
     });
     server.route_task();
+    // The server's thread is known from here on: the emulation looks at its handlers when a thread becomes known.
+    fault(false);
     core::mem::forget(server);
 }
 

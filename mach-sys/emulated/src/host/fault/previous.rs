@@ -321,15 +321,23 @@ fn settle(signal: i32, level: &Level, alias: usize, intact: bool) {
 
 /// Installs the entry, where a handler is installed that is dealt with already. Another one, installed this moment, is treated as the
 /// policy says.
-fn put_in_place(signal: i32, level: &Level, alias: usize, replaced: Option<Action>) {
-    if let Some(Installed::Other(newcomer)) = disposition::arm(signal, alias) {
+fn put_in_place(signal: i32, level: &Level, mut alias: usize, mut replaced: Option<Action>) {
+    // Each round a handler was installed between two system calls.
+    for _ in 0..LATER {
+        let Some(Installed::Other(newcomer)) = disposition::arm(signal, alias) else {
+            return;
+        };
         if Some(newcomer) == replaced || newcomer.has_fired_once() {
             return;
         }
-        match TAKES_BACK.load(Ordering::Relaxed) {
-            true => level.add(&newcomer),
-            false => drop(disposition::install(signal, &newcomer)),
+        if !TAKES_BACK.load(Ordering::Relaxed) {
+            disposition::install(signal, &newcomer);
+            return;
         }
+        // Whoever finds the entry from here on finds it above the newcomer.
+        level.add(&newcomer);
+        alias = level.next_alias();
+        replaced = Some(newcomer);
     }
 }
 
@@ -343,9 +351,7 @@ fn take_back(signal: i32, level: &Level) {
     }
     if let Some(Installed::Other(current)) = disposition::read(signal) {
         level.add(&current);
-        let alias = (level.alias.load(Ordering::Acquire) + 1) % ALIASES;
-        level.since[alias].store(level.last.load(Ordering::Acquire), Ordering::Release);
-        level.alias.store(alias, Ordering::Release);
+        let alias = level.next_alias();
         // A refusal leaves things as they are: the later handler runs first.
         put_in_place(signal, level, alias, Some(current));
     }
@@ -353,6 +359,15 @@ fn take_back(signal: i32, level: &Level) {
 }
 
 impl Level {
+    /// Returns the address that the entry is to be installed under above all parties.
+    fn next_alias(&self) -> usize {
+        let alias = (self.alias.load(Ordering::Acquire) + 1) % ALIASES;
+        let last = self.last.load(Ordering::Acquire);
+        self.since[alias].store(last, Ordering::Release);
+        self.alias.store(alias, Ordering::Release);
+        alias
+    }
+
     /// Adds a party at the top. One that is there already moves.
     fn add(&self, action: &Action) {
         for party in &self.later {
