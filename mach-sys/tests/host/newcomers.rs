@@ -80,7 +80,7 @@ extern "C" fn newcomer<const N: usize>(
             Habit::Chain | Habit::PutBackAndChain => over()(signal, info, context),
             Habit::ChainWithCopy => {
                 // As far as the registers go: what lies behind them stays where it is.
-                let mut copy = core::mem::MaybeUninit::<[u8; COPIED]>::uninit();
+                let mut copy = core::mem::MaybeUninit::<Copied>::uninit();
                 let at = copy.as_mut_ptr().cast::<u8>();
                 core::ptr::copy_nonoverlapping(context.cast::<u8>(), at, COPIED);
                 over()(signal, info, at.cast());
@@ -97,6 +97,9 @@ const COPIED: usize = if cfg!(target_arch = "x86_64") {
 } else {
     4560
 };
+
+#[repr(align(16))]
+struct Copied(#[allow(dead_code)] [u8; COPIED]);
 
 const NEWCOMERS: [Handler; 4] = [newcomer::<0>, newcomer::<1>, newcomer::<2>, newcomer::<3>];
 
