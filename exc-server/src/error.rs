@@ -5,6 +5,8 @@ use mach_sys::exception::Behavior;
 use mach_sys::exception::ExceptionMask;
 #[cfg(feature = "receiver")]
 use mach_sys::kern_return::KernError;
+#[cfg(feature = "std")]
+use mach_sys::kernel::StartError;
 use mach_sys::machine::Machine;
 #[cfg(feature = "receiver")]
 use mach_sys::mig;
@@ -450,6 +452,9 @@ pub enum ServerStartError {
     /// More room for deferred exceptions was asked for than a table has.
     #[error(transparent)]
     Deferrals(#[from] CapacityError),
+    /// The emulated kernel could not be started. The source says what the host refused.
+    #[error("starting the emulated kernel")]
+    Kernel(#[source] &'static StartError),
     /// Its ports could not be made.
     #[error("making the server's ports: {0}")]
     Port(KernError),
@@ -460,7 +465,8 @@ pub enum ServerStartError {
 
 #[cfg(feature = "std")]
 impl ServerStartError {
-    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning. [`Deferrals`](Self::Deferrals) has that of its [`CapacityError`].
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning. [`Deferrals`](Self::Deferrals) has that of its [`CapacityError`],
+    /// [`Kernel`](Self::Kernel) that of its [`StartError`].
     #[must_use]
     pub const fn code(&self) -> u32 {
         match self {
@@ -469,6 +475,7 @@ impl ServerStartError {
             Self::Port(_) => 0x4a03,
             Self::Thread(_) => 0x4a04,
             Self::Deferrals(error) => error.code(),
+            Self::Kernel(error) => error.code(),
         }
     }
 }

@@ -115,6 +115,7 @@ fn errors_have_codes_that_never_change_and_name_their_cause_once() {
         0x4a03 ServerStartError::Port(code);
         0x4a04 ServerStartError::Thread(io());
         0x4601 ServerStartError::Deferrals(capacity);
+        0x2002 ServerStartError::Kernel(&mach_sys::kernel::StartError::Full);
     };
     for (number, found, error) in rows {
         assert_eq!(found, number, "{error}");
@@ -490,4 +491,38 @@ fn a_refusal_is_turned_into_its_reason() {
         assert_eq!(reason(exception).err(), Some(DeferError::NoTable));
     });
     assert_ne!(system::task_self(), 0);
+}
+
+/// `ulimit -v 150000`: the chain of sources ends with what the host refused, and the reservation before it. An emulator needs address space
+/// of its own.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[test]
+fn a_server_that_finds_no_address_space_says_which_reservation_failed() {
+    in_own_process(
+        "a_server_that_finds_no_address_space_says_which_reservation_failed",
+        || {
+            let limit = libc::rlimit {
+                rlim_cur: 150_000 << 10,
+                rlim_max: 150_000 << 10,
+            };
+            // SAFETY: the limit is a local variable, and the process the test's own.
+            assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+            let started = Server::start(|exception| exception.decline());
+            let Err(error) = started else {
+                panic!("there is not so much address space");
+            };
+            let mut chain = vec![error.to_string()];
+            let mut next = error.source();
+            while let Some(error) = next {
+                chain.push(error.to_string());
+                next = error.source();
+            }
+            assert_eq!(chain[0], "starting the emulated kernel");
+            assert!(
+                chain[1].contains("could not be reserved for the"),
+                "{chain:?}"
+            );
+            assert_eq!(chain.len(), 3, "{chain:?}");
+        },
+    );
 }

@@ -14,7 +14,7 @@ use crate::server::shared::Shared;
 use crate::stats::Stats;
 use core::cell::Cell;
 use core::fmt;
-use mach_sys::kernel::system;
+use mach_sys::kernel::{self, Config, system};
 use mach_sys::rights::{PortSet, ReceiveRight, Right, SendOnceRight};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Barrier};
@@ -76,6 +76,7 @@ impl ServerBuilder {
     ///
     /// # Errors
     /// - [`ServerStartError::Name`], [`ServerStartError::StackSize`], [`ServerStartError::Deferrals`]: a setting is out of its range.
+    /// - [`ServerStartError::Kernel`]: the emulated kernel could not be started.
     /// - [`ServerStartError::Port`]: the kernel refused a port.
     /// - [`ServerStartError::Thread`]: the system refused the thread.
     pub fn start<F>(self, handler: F) -> Result<Server, ServerStartError>
@@ -102,6 +103,8 @@ impl ServerBuilder {
             });
         }
         let deferrals = Deferrals::new(self.deferrals)?;
+        // As the first call would, but with a reason if it fails.
+        kernel::configure(Config::default()).map_err(ServerStartError::Kernel)?;
         let set = PortSet::new().map_err(ServerStartError::Port)?;
         let control = ReceiveRight::new().map_err(ServerStartError::Port)?;
         set.insert(&control).map_err(ServerStartError::Port)?;

@@ -16,6 +16,14 @@ pub struct Config {
     /// changes. When all are taken, the kernel calls of another thread fail with `KERN_RESOURCE_SHORTAGE`, and its faults go to the previous
     /// signal handler.
     pub threads: u32,
+    /// How many ports, port sets and memberships in sets there can be at a time, rounded up to a power of two and at least 4096. The default
+    /// is 524 288. The task has names for seven twelfths as many, and messages for a thirty-second part.
+    ///
+    /// Ports, messages and threads have their place in address space that is reserved at the start: 200 MiB for the default here, and what
+    /// [`threads`](Self::threads) says. It takes memory as it is used. `mlockall(MCL_FUTURE)` before the start changes nothing about that;
+    /// `mlockall(MCL_CURRENT)` after the start takes memory for all of it, unless `MCL_ONFAULT` is given, too. A process that locks its memory
+    /// so asks for less here: 4096 ports and 64 threads take 33 MiB.
+    pub ports: u32,
     /// Whether the trap number and error code in the host's signal frames are valid. Some sandboxes leave them 0; there the
     /// emulation uses the signal, its code and its address instead. With `None`, the default, one fault at the start decides.
     pub hardware_words: Option<bool>,
@@ -29,6 +37,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             threads: 2048,
+            ports: MOST_PORTS,
             hardware_words: None,
             displaced: WhenDisplaced::default(),
             generation: Generation::default(),
@@ -43,10 +52,21 @@ impl Config {
     pub fn slots(&self) -> u32 {
         self.threads.clamp(1, LARGEST).next_power_of_two()
     }
+
+    /// How many ports the kernel has room for: [`ports`](Self::ports), at least 4096 and at most 524 288, rounded up to a power of two.
+    #[must_use]
+    pub fn port_slots(&self) -> u32 {
+        self.ports
+            .clamp(FEWEST_PORTS, MOST_PORTS)
+            .next_power_of_two()
+    }
 }
 
 /// The most slots that the kernel's table of threads has room for.
 const LARGEST: u32 = 1 << 16;
+
+const MOST_PORTS: u32 = 1 << 19;
+const FEWEST_PORTS: u32 = 1 << 12;
 
 /// What the emulation does when another component replaces one of its signal handlers. It looks for that whenever the first kernel
 /// call of a thread makes the thread known.

@@ -86,9 +86,13 @@ impl HostError {
 
 /// The host refused to reserve address space: `mmap` failed. The source is its error, with its `errno`.
 #[derive(Debug, thiserror::Error)]
-#[error("{bytes} bytes of address space could not be reserved for the emulated kernel")]
+#[error(
+    "{bytes} bytes of address space could not be reserved for {purpose} of the emulated kernel"
+)]
 #[non_exhaustive]
 pub struct ReserveError {
+    /// What they were asked for: `"the table of ports"` for example.
+    pub purpose: &'static str,
     /// The number of bytes that were asked for.
     pub bytes: usize,
     /// The host's error.
@@ -114,6 +118,7 @@ mod tests {
 
     fn no_memory() -> ReserveError {
         ReserveError {
+            purpose: "a test",
             bytes: 4096,
             source: refused(),
         }

@@ -141,7 +141,7 @@ impl Process {
     fn new(config: Config) -> Result<Self, StartError> {
         let limits = Limits {
             threads: config.slots().max(Limits::PROCESS.threads),
-            ..Limits::PROCESS
+            ..Limits::for_ports(config.port_slots())
         };
         let mach = kernel::new(Rules {
             generation: config.generation,

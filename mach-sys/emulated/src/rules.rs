@@ -37,6 +37,22 @@ impl Limits {
         names: LARGEST_TABLE,
     };
 
+    /// For a kernel of the process's own with room for fewer ports.
+    pub(crate) fn for_ports(ports: u32) -> Self {
+        let share = |whole: u32| {
+            let ports = u64::from(ports.min(Self::PROCESS.ports));
+            (u64::from(whole) * ports / u64::from(Self::PROCESS.ports)) as u32
+        };
+        Self {
+            ports: share(Self::PROCESS.ports),
+            sets: share(Self::PROCESS.sets),
+            members: share(Self::PROCESS.members),
+            messages: share(Self::PROCESS.messages),
+            names: share(Self::PROCESS.names),
+            ..Self::PROCESS
+        }
+    }
+
     /// For a kernel of a test.
     #[cfg(test)]
     pub(crate) const SMALL: Self = Self {

@@ -34,6 +34,7 @@ mod memory;
 mod newcomers;
 mod pool;
 mod readiness;
+mod reservations;
 mod sandbox;
 mod sent;
 mod situations;

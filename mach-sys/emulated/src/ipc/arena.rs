@@ -28,9 +28,9 @@ pub(crate) struct Table<T> {
 }
 
 impl<T: Zeroed> Table<T> {
-    pub(crate) fn new(length: usize) -> Result<Self, ReserveError> {
+    pub(crate) fn new(purpose: &'static str, length: usize) -> Result<Self, ReserveError> {
         Ok(Self {
-            memory: Reservation::new(length.max(1) * size_of::<T>())?,
+            memory: Reservation::new(purpose, length.max(1) * size_of::<T>())?,
             length,
             entries: PhantomData,
         })
@@ -96,11 +96,11 @@ struct Slot<T> {
 unsafe impl<T> Zeroed for Slot<T> {}
 
 impl<I: Id, T> Arena<I, T> {
-    pub(crate) fn new(capacity: u32) -> Result<Self, ReserveError> {
+    pub(crate) fn new(purpose: &'static str, capacity: u32) -> Result<Self, ReserveError> {
         // Values are overwritten, never dropped.
         const { assert!(!core::mem::needs_drop::<T>()) };
         Ok(Self {
-            slots: Table::new(capacity as usize)?,
+            slots: Table::new(purpose, capacity as usize)?,
             used: 0,
             free: 0,
             #[cfg(test)]

@@ -47,7 +47,7 @@ impl Space {
     /// Creates a table for names in slots 1 to `slots - 1`.
     pub(crate) fn new(slots: u32, even_steps: bool) -> Result<Self, ReserveError> {
         Ok(Self {
-            entries: Table::new(slots as usize)?,
+            entries: Table::new("the table of names", slots as usize)?,
             even_steps,
             ..Self::default()
         })

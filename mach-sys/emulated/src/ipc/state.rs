@@ -28,9 +28,9 @@ pub(crate) struct State {
 impl State {
     pub(super) fn new(limits: &Limits) -> Result<Self, ReserveError> {
         Ok(Self {
-            ports: Arena::new(limits.ports)?,
-            sets: Arena::new(limits.sets)?,
-            links: Arena::new(limits.members)?,
+            ports: Arena::new("the table of ports", limits.ports)?,
+            sets: Arena::new("the table of port sets", limits.sets)?,
+            links: Arena::new("the table of memberships", limits.members)?,
             spaces: [const { None }; SPACES],
             doomed: Queue::default(),
         })

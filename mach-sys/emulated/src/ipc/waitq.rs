@@ -134,8 +134,8 @@ impl WaitWords {
     #[inline]
     pub(crate) fn new(ports: u32, sets: u32) -> Result<Self, ReserveError> {
         Ok(Self {
-            ports: Table::new(ports as usize)?,
-            sets: Table::new(sets as usize)?,
+            ports: Table::new("the wait words of ports", ports as usize)?,
+            sets: Table::new("the wait words of port sets", sets as usize)?,
         })
     }
 

@@ -52,7 +52,7 @@ pub(crate) struct Tables {
 impl Tables {
     pub(super) fn new(threads: u32) -> Result<Self, ReserveError> {
         Ok(Self {
-            threads: Arena::new(threads)?,
+            threads: Arena::new("the table of threads", threads)?,
             tasks: [const { None }; SPACES],
         })
     }

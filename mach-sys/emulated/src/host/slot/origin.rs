@@ -33,7 +33,7 @@ impl Origin {
 
 /// Makes the calling process the one; once.
 pub(in crate::host) fn mark() -> Result<(), ReserveError> {
-    let page = Reservation::new(page_size())?;
+    let page = Reservation::new("a page", page_size())?;
     let address = page.base().as_ptr() as usize;
     let advice = [
         address,

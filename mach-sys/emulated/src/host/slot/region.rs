@@ -35,7 +35,7 @@ static REGION: OnceLock<Region> = OnceLock::new();
 pub(in crate::host) fn reserve(slots: u32) -> Result<(), ReserveError> {
     let layout = Layout::new(page_size());
     let count = slots as usize;
-    let memory = Reservation::new((count + 1) * layout.size)?;
+    let memory = Reservation::new("the threads' slots", (count + 1) * layout.size)?;
     let base = (memory.base().as_ptr() as usize).next_multiple_of(layout.size);
     // A huge page would be taken whole for one touched header. A host without huge pages refuses, and needs nothing.
     // SAFETY: advice about the region that was just reserved, of which nothing was touched.

@@ -14,7 +14,7 @@ pub(crate) struct Words {
 
 impl Words {
     pub(crate) fn new(length: usize) -> Result<Self, ReserveError> {
-        let memory = Reservation::new(length.max(1) * size_of::<u32>())?;
+        let memory = Reservation::new("an array", length.max(1) * size_of::<u32>())?;
         Ok(Self { memory, length })
     }
 

@@ -17,24 +17,37 @@ unsafe impl Send for Reservation {}
 unsafe impl Sync for Reservation {}
 
 impl Reservation {
-    pub(crate) fn new(bytes: usize) -> Result<Self, ReserveError> {
+    /// Reserves so many bytes, for a purpose that the error names.
+    pub(crate) fn new(purpose: &'static str, bytes: usize) -> Result<Self, ReserveError> {
+        let refused = || ReserveError {
+            purpose,
+            bytes,
+            source: std::io::Error::last_os_error(),
+        };
         // SAFETY: a new private mapping at an address of the host's choice touches no existing memory.
         let base = unsafe {
             libc::mmap(
                 core::ptr::null_mut(),
                 bytes,
-                libc::PROT_READ | libc::PROT_WRITE,
+                libc::PROT_NONE,
                 libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
                 -1,
                 0,
             )
         };
-        match NonNull::new(base.cast::<u8>()) {
-            Some(base) if base.as_ptr().cast() != libc::MAP_FAILED => Ok(Self { base, bytes }),
-            _ => Err(ReserveError {
-                bytes,
-                source: std::io::Error::last_os_error(),
-            }),
+        let this = match NonNull::new(base.cast::<u8>()) {
+            Some(base) if base.as_ptr().cast() != libc::MAP_FAILED => Self { base, bytes },
+            _ => return Err(refused()),
+        };
+        // After `mlockall(MCL_FUTURE)` the host would take memory for all of it, if it was accessible before it was unlocked.
+        // SAFETY: the mapping is new, and this value's own.
+        let error = unsafe {
+            libc::munlock(base, bytes);
+            libc::mprotect(base, bytes, libc::PROT_READ | libc::PROT_WRITE)
+        };
+        match error {
+            0 => Ok(this),
+            _ => Err(refused()),
         }
     }
 
