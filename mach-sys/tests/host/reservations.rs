@@ -106,7 +106,7 @@ fn reserved_memory_is_not_taken_when_the_process_locks_its_memory() {
             }
             emulated::start_with(config).expect("started");
             let started = status("VmRSS:") - before;
-            assert!(started < 4 << 10, "{started} KiB for the start");
+            assert!(started < MOST, "{started} KiB for the start");
             if asked.is_some() {
                 assert!(lock(libc::MCL_CURRENT));
             }
