@@ -104,7 +104,9 @@ pub use memory::{Memory, Region, Unmapped};
 pub use own::OwnMemory;
 pub use redirect::{Redirect, Return, Stack};
 pub use resume::Resumed;
-pub use trampoline::{Code, Entry, SignalHandler, Trampoline, TrampolinePlan, restore_signal_mask};
+#[cfg(feature = "std")]
+pub use trampoline::restore_signal_mask;
+pub use trampoline::{Code, Entry, SignalHandler, Trampoline, TrampolinePlan};
 pub use vector_save::VectorSave;
 
 /// Compiles and runs the README's example.

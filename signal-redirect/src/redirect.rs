@@ -13,6 +13,7 @@ use crate::frame::{
 use crate::machine::{Machine, Native};
 use crate::mask::Mask;
 use crate::memory::Memory;
+#[cfg(feature = "std")]
 use crate::trampoline::blocking;
 use crate::trampoline::{Code, Entry, Trampoline, TrampolinePlan};
 
@@ -123,6 +124,7 @@ impl Redirect {
     /// [`restore_signal_mask`](crate::restore_signal_mask) before. Costs two system calls. By default no mask is set or restored.
     ///
     /// A signal that comes between the fault and the handler's first instruction, or after its last, is still handled there.
+    #[cfg(feature = "std")]
     #[doc(alias("sa_mask", "sigprocmask"))]
     pub fn block_signals(mut self, signals: u32) -> Self {
         self.blocking = Some((blocking::address(), signals));

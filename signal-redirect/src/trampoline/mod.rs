@@ -8,12 +8,14 @@
 
 #[cfg(target_arch = "aarch64")]
 mod arm64;
+#[cfg(feature = "std")]
 pub(crate) mod blocking;
 mod native;
 mod plan;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+#[cfg(feature = "std")]
 pub use blocking::restore_signal_mask;
 pub use native::{Entry, SignalHandler, Trampoline};
 pub use plan::{Code, TrampolinePlan};
