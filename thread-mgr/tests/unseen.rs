@@ -217,6 +217,15 @@ fn a_handler_tells_a_write_from_a_read() {
         let attached = manager.attach().expect("attached");
         let (none, read_only) = (mapped(libc::PROT_NONE), mapped(libc::PROT_READ));
         let mut faults = 0;
+        // No exception of arm64 has the syndrome 0: qemu-user writes none into its frames, and the codes do not tell.
+        support::store_to(0x18);
+        faults += 1;
+        if cfg!(target_arch = "aarch64") && TOLD[0].load(SeqCst) == 0 {
+            return support::own_process::report_skipped(
+                "a_handler_tells_a_write_from_a_read",
+                "this host writes no syndrome into its frames",
+            );
+        }
         for _ in 0..20 {
             for (address, write) in [
                 (0x18, true),
