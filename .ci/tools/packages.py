@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import sys
 import tarfile
+import time
 import tomllib
 
 # The packages, and what else each must have at its top.
@@ -79,6 +80,9 @@ def main(arguments):
             failed = True
             continue
         with tarfile.open(file) as archive:
+            # Packages carry one time for all files, from 2006: cargo would take a changed file for the one that it built before.
+            for member in archive:
+                member.mtime = time.time()
             archive.extractall(unpacked, filter="data")
         folder = unpacked / f"{name}-{version}"
         patches.append(f'{name} = {{ path = "{folder.name}" }}')
