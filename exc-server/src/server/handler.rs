@@ -62,33 +62,26 @@ pub trait Handler: Send + Sync + 'static {
     }
 }
 
-impl<H: Handler + ?Sized> Handler for Arc<H> {
-    fn handle(&self, exception: Exception<'_>) -> Answered {
-        H::handle(self, exception)
-    }
+/// A pointer to a handler is one: it passes every call on.
+macro_rules! pointers {
+    ($($pointer:ident)*) => {$(
+        impl<H: Handler + ?Sized> Handler for $pointer<H> {
+            fn handle(&self, exception: Exception<'_>) -> Answered {
+                H::handle(self, exception)
+            }
 
-    fn starts_nothing(&self) -> bool {
-        H::starts_nothing(self)
-    }
+            fn starts_nothing(&self) -> bool {
+                H::starts_nothing(self)
+            }
 
-    fn look_around(&self) -> Option<u32> {
-        H::look_around(self)
-    }
+            fn look_around(&self) -> Option<u32> {
+                H::look_around(self)
+            }
+        }
+    )*};
 }
 
-impl<H: Handler + ?Sized> Handler for Box<H> {
-    fn handle(&self, exception: Exception<'_>) -> Answered {
-        H::handle(self, exception)
-    }
-
-    fn starts_nothing(&self) -> bool {
-        H::starts_nothing(self)
-    }
-
-    fn look_around(&self) -> Option<u32> {
-        H::look_around(self)
-    }
-}
+pointers! { Arc Box }
 
 /// A closure as a handler. `Handler` is not implemented for closures themselves: a bound that is no `Fn` infers no argument.
 pub(crate) struct Closure<F>(pub(crate) F);
