@@ -8,7 +8,7 @@ use exc_server::{
     ForwardError, Handler, InstallError, Installation, MessageBuffer, ReceiveError, Receiver,
     RouteError, Routing, Server, ServerStartError, StateError, Target, Timeout,
 };
-use mach_sys::exception::{Behavior, ExceptionMask, ExceptionType};
+use mach_sys::exception::{Behavior, ExceptionMask};
 use mach_sys::kern_return::{KernError, KernReturn};
 use mach_sys::kernel::{self, system};
 use mach_sys::machine::Machine;
@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use support::{
-    UNDEFINED, fallback, faults_on_a_thread, in_own_process, on_a_thread, raise, skip,
+    UNDEFINED, fallback, faults_on_a_thread, in_own_process, on_a_thread, raise, request, skip,
     skip_undefined, undefined_instruction, wait_until,
 };
 
@@ -211,26 +211,6 @@ fn a_state_that_cannot_be_set_is_not_resumed_with() {
         assert_eq!(below.stats().resumed, 4);
         assert_eq!(server.shutdown().panicked, 0);
     });
-}
-
-/// A request of a route's port.
-fn request(routine: Routine, state: &NativeState) -> Raise<'_> {
-    Raise {
-        routine,
-        remote: HeaderPort::NONE,
-        local: HeaderPort::NONE,
-        voucher: HeaderPort::NONE,
-        identity: Identity::None,
-        disposition: Disposition::COPY_SEND,
-        exception: ExceptionType::EMULATION,
-        codes: &[1, 2],
-        flavor: NativeState::FLAVOR,
-        state: if routine.has_state() {
-            state.as_words()
-        } else {
-            &[]
-        },
-    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Asking the handler that a route displaced, in the form that he registered for.
+//! Asking the handler that a route displaced, in the form that it registered for.
 #![allow(unsafe_code)]
 
 mod support;
@@ -8,13 +8,13 @@ use exc_server::{
     Receiver, Restored, Routing, Server, Target, Timeout,
 };
 use mach_sys::exception::ExceptionMask;
-use mach_sys::rights::{PortSet, ReceiveRight, Right, ThreadRight};
+use mach_sys::rights::{PortSet, ReceiveRight, Right};
 use mach_sys::thread_state::{NativeState, ThreadState};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use support::{
     GuardPage, UNDEFINED, every_delivery, fallback, get, in_own_process, on_a_thread, set, skip,
-    skip_undefined, undefined_instruction,
+    skip_undefined, thread_that_will_fault, undefined_instruction,
 };
 
 const LIMIT: Timeout = Timeout::After(Duration::from_secs(20));
@@ -35,7 +35,7 @@ fn skip_somehow(exception: Exception<'_>) -> Answered {
     exception.resume()
 }
 
-/// Whether a handler of behavior `to` can be asked about a request of behavior `from`: a token is made by nobody but the kernel.
+/// Whether a handler of behavior `to` can be asked about a request of behavior `from`: only the kernel makes a token.
 fn can_ask(from: Delivery, to: Delivery) -> bool {
     let protected = |delivery: Delivery| delivery.behavior().kind().raw() >= 4;
     !protected(to) || protected(from)
@@ -47,7 +47,7 @@ fn every_behavior_is_forwarded_to_every_other() {
         let (below, _below) = fallback();
         let before = Server::start(|exception: Exception<'_>| {
             assert_eq!(exception.tag(), 5);
-            // A token is made by nobody but the kernel, a protected one without state offers no way at all.
+            // Only the kernel makes a token; a protected one without state offers no way at all.
             if exception.flavor().is_none() && exception.thread().is_none() {
                 return exception.decline();
             }
@@ -130,7 +130,7 @@ fn nobody_there_a_refusal_and_a_dead_port_are_declined() {
             let routing = Routing::new(UNDEFINED, Delivery::THREAD);
             on_a_thread(|thread| {
                 let target = Target::Thread(thread);
-                // Nobody.
+                // No handler.
                 let route = server.route(target, &routing).expect("a route");
                 undefined_instruction();
                 drop(route);
@@ -223,15 +223,7 @@ fn a_receiver_does_not_wait_for_itself() {
         let port = ReceiveRight::new().expect("a port");
         let send = port.make_send().expect("a send right");
         std::thread::scope(|scope| {
-            let (give, take) = std::sync::mpsc::channel();
-            let (go, wait_go) = std::sync::mpsc::channel::<()>();
-            scope.spawn(move || {
-                let own = ThreadRight::current().expect("the own thread");
-                give.send(own).expect("the test listens");
-                wait_go.recv().expect("an installation");
-                undefined_instruction();
-            });
-            let thread = take.recv().expect("a thread");
+            let (thread, go) = thread_that_will_fault(scope);
             let install = || {
                 let target = Target::Thread(&thread);
                 Installation::install(target, UNDEFINED, &send, Delivery::THREAD)
@@ -262,7 +254,7 @@ fn a_receiver_of_a_set_waits_for_no_member_of_it() {
         let send = port.make_send().expect("a send right");
         let other_send = other.make_send().expect("a send right");
         let before = support::census();
-        // A member has nobody else to receive what is sent to it; nobody at all receives from a port that is none.
+        // Only this receiver receives what is sent to a member; nothing receives from the port once it is none.
         for (member, limit, reason) in [
             (true, Timeout::Never, ForwardError::OwnPort),
             (
@@ -277,15 +269,7 @@ fn a_receiver_of_a_set_waits_for_no_member_of_it() {
                 set.remove(&other).expect("a member");
             }
             std::thread::scope(|scope| {
-                let (give, take) = std::sync::mpsc::channel();
-                let (go, wait_go) = std::sync::mpsc::channel::<()>();
-                scope.spawn(move || {
-                    let own = ThreadRight::current().expect("the own thread");
-                    give.send(own).expect("the test listens");
-                    wait_go.recv().expect("an installation");
-                    undefined_instruction();
-                });
-                let thread = take.recv().expect("a thread");
+                let (thread, go) = thread_that_will_fault(scope);
                 let install = |send| {
                     let target = Target::Thread(&thread);
                     Installation::install(target, UNDEFINED, send, Delivery::THREAD)

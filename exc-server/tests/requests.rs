@@ -7,33 +7,17 @@ use exc_server::{
     Delivery, Exception, MessageBuffer, ReceiveError, Receiver, RouteError, Routing, Server,
     Target, Timeout,
 };
-use mach_sys::exception::{ExceptionMask, ExceptionType};
+use mach_sys::exception::ExceptionMask;
 use mach_sys::kern_return::KernReturn;
 use mach_sys::kernel::{self, system};
 use mach_sys::message::{Disposition, MACH_SEND_MSG};
 use mach_sys::mig::{HeaderPort, Identity, Raise, Routine};
 use mach_sys::rights::{Census, ReceiveRight, Right, TaskRight, ThreadRight};
-use mach_sys::thread_state::{NativeState, ThreadState};
+use mach_sys::thread_state::NativeState;
 use support::{
-    UNDEFINED, ask, fallback, in_own_process, on_a_thread, raise, skip, undefined_instruction,
-    wait_until,
+    UNDEFINED, ask, fallback, in_own_process, on_a_thread, raise, request, skip,
+    undefined_instruction, wait_until,
 };
-
-/// A request about nobody.
-fn state_request(state: &NativeState) -> Raise<'_> {
-    Raise {
-        routine: Routine::MachExceptionRaiseState,
-        remote: HeaderPort::NONE,
-        local: HeaderPort::NONE,
-        voucher: HeaderPort::NONE,
-        identity: Identity::None,
-        disposition: Disposition::COPY_SEND,
-        exception: ExceptionType::EMULATION,
-        codes: &[1, 2],
-        flavor: NativeState::FLAVOR,
-        state: state.as_words(),
-    }
-}
 
 #[test]
 fn a_message_that_is_no_request_is_answered_as_mig_does() {
@@ -107,7 +91,7 @@ fn a_malformed_request_gives_its_rights_back() {
                         thread: name,
                         task: name,
                     },
-                    ..state_request(&state)
+                    ..request(Routine::MachExceptionRaiseState, &state)
                 };
                 let size = good
                     .encode(mach_sys::pod::word_bytes_mut(message))
@@ -189,14 +173,17 @@ fn b6_3_an_exception_of_another_task_is_declined() {
                 thread: thread.name().raw(),
                 task,
             },
-            ..state_request(&state)
+            ..request(Routine::MachExceptionRaiseState, &state)
         };
         let handled = raise(route.port(), about(system::task_self()));
         assert_eq!(handled.code, KernReturn::RCV_PORT_DIED);
         let declined = raise(route.port(), about(stranger.0.name().raw()));
         assert_eq!(declined.code, KernReturn::FAILURE);
         // One that does not say whose it is could be anybody's.
-        let declined = raise(route.port(), state_request(&state));
+        let declined = raise(
+            route.port(),
+            request(Routine::MachExceptionRaiseState, &state),
+        );
         assert_eq!(declined.code, KernReturn::FAILURE);
         let stats = server.stats();
         assert_eq!((stats.foreign, stats.declined, stats.resumed), (2, 2, 1));

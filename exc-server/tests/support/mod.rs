@@ -16,15 +16,22 @@ pub(crate) fn in_own_process(name: &str, body: impl FnOnce()) {
     });
 }
 
-use exc_server::{Answered, Delivery, Exception, Restored, Route, Routing, Server, Target};
-use mach_sys::exception::{Behavior, BehaviorKind, BehaviorModifiers, ExceptionMask};
+use exc_server::{
+    AnswerError, Answered, Deferred, Delivery, Exception, Restored, Route, Routing, Server,
+    StateError, Target,
+};
+use mach_sys::exception::{
+    Behavior, BehaviorKind, BehaviorModifiers, ExceptionMask, ExceptionType,
+};
 use mach_sys::kern_return::{KernError, KernReturn};
 use mach_sys::kernel;
 use mach_sys::message::{Disposition, MACH_RCV_MSG, MACH_SEND_MSG};
-use mach_sys::mig::{HeaderPort, Raise};
+use mach_sys::mig::{HeaderPort, Identity, Raise, Routine};
 use mach_sys::pod;
 use mach_sys::rights::{Census, Name, ReceiveRight, Right, TaskRight, ThreadRight};
 use mach_sys::thread_state::{NativeState, Registers, ThreadState};
+use std::sync::mpsc;
+use std::thread::Scope;
 use std::time::{Duration, Instant};
 
 /// The exceptions of [`undefined_instruction`].
@@ -57,6 +64,22 @@ pub(crate) fn skip(mut exception: Exception<'_>) -> Answered {
     exception.resume()
 }
 
+/// Lets the thread skip its undefined instruction.
+pub(crate) fn resume(mut deferred: Deferred) -> Result<(), AnswerError> {
+    let mut state: NativeState = match deferred.state() {
+        Ok(state) => state,
+        Err(StateError::Answered) => return Err(AnswerError::AlreadyDeclined),
+        Err(error) => panic!("{error}"),
+    };
+    skip_undefined(&mut state);
+    // SAFETY: the next instruction expects nothing of the one that is skipped.
+    match unsafe { deferred.set_state(&state) } {
+        Ok(()) => deferred.resume(),
+        Err(StateError::Answered) => Err(AnswerError::AlreadyDeclined),
+        Err(error) => panic!("{error}"),
+    }
+}
+
 /// All behaviors with both widths of codes, where they have two.
 pub(crate) fn every_delivery() -> Vec<Delivery> {
     let wide = [
@@ -78,6 +101,21 @@ pub(crate) fn on_a_thread<R: Send>(body: impl FnOnce(&ThreadRight) -> R + Send) 
         let thread = scope.spawn(|| body(&ThreadRight::current().expect("the own thread")));
         thread.join().expect("the thread went on")
     })
+}
+
+/// A thread that runs an undefined instruction when it is told to.
+pub(crate) fn thread_that_will_fault<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+) -> (ThreadRight, mpsc::Sender<()>) {
+    let (give, take) = mpsc::channel();
+    let (go, wait_go) = mpsc::channel::<()>();
+    scope.spawn(move || {
+        let own = ThreadRight::current().expect("the own thread");
+        give.send(own).expect("the test listens");
+        wait_go.recv().expect("the word to go");
+        undefined_instruction();
+    });
+    (take.recv().expect("a thread"), go)
 }
 
 /// Runs undefined instructions on a thread of their own that is routed so.
@@ -278,4 +316,24 @@ pub(crate) fn set(thread: &ThreadRight, state: &NativeState, count: u32) -> Resu
             count,
         )
     })
+}
+
+/// A request that names no thread and no task.
+pub(crate) fn request(routine: Routine, state: &NativeState) -> Raise<'_> {
+    Raise {
+        routine,
+        remote: HeaderPort::NONE,
+        local: HeaderPort::NONE,
+        voucher: HeaderPort::NONE,
+        identity: Identity::None,
+        disposition: Disposition::COPY_SEND,
+        exception: ExceptionType::EMULATION,
+        codes: &[1, 2],
+        flavor: NativeState::FLAVOR,
+        state: if routine.has_state() {
+            state.as_words()
+        } else {
+            &[]
+        },
+    }
 }
