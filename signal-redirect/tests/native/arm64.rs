@@ -8,6 +8,7 @@ use mach_sys::kernel::{KERNEL, Kernel};
 use mach_sys::thread_state::NativeState;
 
 use crate::handlers::{Context, Float};
+use crate::patterns::generator;
 
 /// Of the store instruction.
 const STORE_LENGTH: u64 = 4;
@@ -416,16 +417,6 @@ impl Registers {
 /// Whether this processor has what these tests use.
 pub(crate) fn has_enough() -> bool {
     true
-}
-
-fn generator(seed: u64) -> impl FnMut() -> u64 {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    }
 }
 
 /// Puts something else into every register that a C function may change, and into the floating-point control words.

@@ -22,7 +22,7 @@ pub(crate) unsafe fn code_and_address(info: *mut c_void) -> (i32, i64) {
 
 impl Context {
     /// # Safety
-    /// The context of a signal frame, which nobody else uses meanwhile.
+    /// The context of a signal frame, which nothing else uses meanwhile.
     pub(crate) unsafe fn new(context: *mut c_void) -> Self {
         Self(context)
     }

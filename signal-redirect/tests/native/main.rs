@@ -16,6 +16,7 @@ mod child;
 mod handlers;
 mod host;
 mod own_memory;
+mod patterns;
 #[path = "../common/port_server.rs"]
 mod port_server;
 #[path = "../common/redirects.rs"]

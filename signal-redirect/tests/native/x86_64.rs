@@ -9,6 +9,7 @@ use mach_sys::pod;
 use mach_sys::thread_state::{NativeState, x86_float_state64_t};
 
 use crate::handlers::{Context, Float};
+use crate::patterns::generator;
 
 /// Of the store instruction.
 const STORE_LENGTH: u64 = 3;
@@ -526,16 +527,6 @@ pub(crate) fn tracks_initial_state() -> bool {
         );
     }
     !registers.uses_avx()
-}
-
-fn generator(seed: u64) -> impl FnMut() -> u64 {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    }
 }
 
 /// Puts something else into every register that a C function may change, and into the floating-point control words.
