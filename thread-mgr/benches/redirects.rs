@@ -5,41 +5,22 @@
 //! compared.
 #![allow(unsafe_code)]
 
+#[path = "../tests/support/mod.rs"]
+#[allow(unused_imports)] // what only tests use
+mod support;
+
 use exc_server::{Delivery, Exception, Routing, Server, Target};
-use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::exception::ExceptionMask;
 use mach_sys::kernel::system;
 use mach_sys::rights::{Right, ThreadRight};
 use mach_sys::thread_state::{NativeState, Registers, ThreadState};
-use signal_redirect::{Entry, Machine, Memory, Native, OwnMemory};
-use std::ffi::c_int;
+use signal_redirect::{Machine, Memory, Native, OwnMemory};
 use std::hint::black_box;
 use std::sync::mpsc;
 use std::time::Instant;
-use thread_mgr::Manager;
 
 const BATCH: u32 = 1000;
 const BATCHES: usize = 41;
-const LENGTH: u64 = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
-
-unsafe extern "C" fn skip(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {
-    // SAFETY: the trampoline hands over its own structures.
-    let registers = unsafe { (*context).registers_mut() };
-    registers.set_pc(registers.pc() + LENGTH);
-}
-
-fn undefined() {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: whoever handles the fault skips the instruction.
-    unsafe {
-        core::arch::asm!("ud2")
-    };
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: as above.
-    unsafe {
-        core::arch::asm!("udf #0")
-    };
-}
 
 /// Nanoseconds for one, in a batch.
 fn batch(mut one: impl FnMut()) -> f64 {
@@ -69,12 +50,10 @@ fn waiting() -> (ThreadRight, mpsc::Sender<()>) {
 
 fn main() {
     type Trap = <Native as Machine>::ExceptionState;
-    // SAFETY: the handler skips an instruction that has no effect.
-    let entry = unsafe { Entry::new(skip) };
-    let manager = Manager::builder(entry).build().expect("a manager");
+    let manager = support::builder().build().expect("a manager");
     let server = Server::start(|exception: Exception<'_>| {
         let mut state = exception.registers().expect("the registers");
-        state.set_pc(state.pc() + LENGTH);
+        state.set_pc(state.pc() + support::LENGTH);
         // SAFETY: the instruction has no effect.
         unsafe { exception.resume_with(&state) }
     });
@@ -94,11 +73,11 @@ fn main() {
         let skipped = {
             let route = server.route(Target::Thread(&own), &routing);
             let _route = route.expect("a route");
-            batch(undefined)
+            batch(support::undefined_instruction)
         };
         let redirected = {
             let _attached = manager.attach().expect("attached");
-            batch(undefined)
+            batch(support::undefined_instruction)
         };
         let once = [
             skipped,

@@ -21,6 +21,9 @@ pub(crate) static LAST_ADDRESS: AtomicU64 = AtomicU64::new(0);
 /// Where the handler's own stack was.
 pub(crate) static LAST_STACK: AtomicU64 = AtomicU64::new(0);
 
+/// Bytes of the instructions that the tests' handlers skip.
+pub(crate) const LENGTH: u64 = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
+
 /// Skips the faulting instruction, whose length is the thread's agreement with it: 2 bytes on x86_64, 4 on arm64.
 pub(crate) unsafe extern "C" fn skip(
     signal: c_int,
@@ -35,8 +38,7 @@ pub(crate) unsafe extern "C" fn skip(
     unsafe {
         LAST_ADDRESS.store((*info).si_addr, Ordering::Relaxed);
         let state = registers(context);
-        let length = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
-        (*state).set_pc((*state).pc() + length);
+        (*state).set_pc((*state).pc() + LENGTH);
     }
 }
 
