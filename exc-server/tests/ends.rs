@@ -255,7 +255,7 @@ fn a_server_whose_set_is_destroyed_behind_its_back_leaves_no_thread_waiting() {
                     .route(Target::Thread(thread), &ROUTING)
                     .expect("a route");
                 undefined_instruction();
-                // SAFETY: no pointers. Somebody's mistake.
+                // SAFETY: no pointers. A mistake of other code.
                 let code = unsafe {
                     kernel::mach_port_mod_refs(
                         system::task_self(),

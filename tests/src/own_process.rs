@@ -1,4 +1,4 @@
-//! A test in a process of its own: what it does to signal dispositions, the task's exception ports or the census is nobody else's.
+//! A test in a process of its own: what it does to signal dispositions, the task's exception ports or the census affects no other test.
 //!
 //! The test's program runs itself again, for this one test only, so that plain `cargo test` is enough. Other packages' tests include
 //! this file by its path.
@@ -141,7 +141,7 @@ pub fn report_skipped(name: &str, reason: &str) {
 /// In one piece: what the harness and other tests say meanwhile would come into the middle of it, and the stage would not know it for a
 /// report.
 fn say(line: &str) {
-    // Where stderr is closed there is nobody to tell.
+    // Where stderr is closed there is no reader.
     let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 

@@ -72,9 +72,9 @@ fn median(mut samples: Vec<f64>) -> f64 {
 }
 
 fn main() {
-    // SAFETY: the handler is never entered: nobody faults here.
+    // SAFETY: the handler is never entered: no thread faults here.
     let entry = unsafe { Entry::new(never) };
-    // SAFETY: nobody here takes a reference on a thread's name.
+    // SAFETY: nothing here takes a reference on a thread's name.
     let promise = unsafe { SurplusPromise::new() };
     let manager = Manager::builder(entry)
         .trim_surplus(promise)

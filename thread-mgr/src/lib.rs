@@ -72,8 +72,8 @@
 //! ([`normalize`](mod@normalize)).
 //!
 //! A destructor may itself attach the thread, and need not detach it. Passes are counted from the thread's end where the thread was managed
-//! before; in the last one, when none of ours will be called any more, [`Manager::attach`] says [`AttachError::Exiting`]. A thread that
-//! nobody knew before can be attached there all the same. The exception server's thread, which looks once a second while there are
+//! before; in the last one, when no destructor of this crate will be called any more, [`Manager::attach`] returns [`AttachError::Exiting`]. A
+//! thread that no manager had managed before can be attached there all the same. The exception server's thread, which looks once a second while there are
 //! attached threads, detaches in the place of those that are gone: [`EndStats`] counts them as ended, abnormal and displaced.
 //!
 //! # After a fork

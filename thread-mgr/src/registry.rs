@@ -24,8 +24,8 @@ pub struct ThreadInfo {
 #[derive(Debug)]
 struct Entry {
     info: ThreadInfo,
-    /// The address of what an attached thread has under its key; 0 for a started thread, whose end is always reached, and once somebody
-    /// has taken it.
+    /// The address of what an attached thread has under its key. 0 for a started thread, whose end is always reached, and once it was
+    /// taken.
     left: usize,
 }
 
@@ -34,11 +34,11 @@ struct Threads {
     by_id: BTreeMap<u64, Entry>,
     /// How many have something left.
     attached: usize,
-    /// Attachments until somebody is to look which of them are gone.
+    /// Attachments that are left until the next look for those that are gone.
     until_look: u32,
 }
 
-/// Every so many attachments somebody looks, beside the time.
+/// Attachments between two looks for those that are gone. The server also looks once a second.
 const OFTEN: u32 = 64;
 
 /// The managed threads, by their 64-bit identifiers, which are never used again while the system runs; names are.

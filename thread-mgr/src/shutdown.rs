@@ -117,7 +117,7 @@ impl Running {
         self.release().map(Released::detach)
     }
 
-    /// All steps of a thread that is gone, on another one, with no wait: nobody can be waited for.
+    /// All steps of a thread that is gone, on another one, with no wait: no answer to it is in flight.
     pub(crate) fn abandon(self) -> Option<ShutdownReport> {
         let limit = Timeout::After(core::time::Duration::ZERO);
         self.release_within(Some(limit)).map(Released::abandon)

@@ -187,7 +187,7 @@ fn nothing_stays(before: bool) {
     }
     assert_eq!(OTHER.load(SeqCst), 0);
     if !before {
-        // Ours comes first in each pass.
+        // The manager's comes first in each pass.
         assert_ne!(EXITING.load(SeqCst), 0, "some came too late");
     }
 }
@@ -208,7 +208,7 @@ fn r14_attaching_in_a_destructor_of_a_key_made_after_leaves_nothing() {
     );
 }
 
-/// Nobody calls the manager any more: its server finds out by itself, and ends.
+/// No thread calls the manager any more: its server finds out by itself, and ends.
 #[test]
 fn r14_the_server_ends_although_no_destructor_comes_for_its_last_thread() {
     in_own_process(

@@ -140,7 +140,7 @@ fn past_the_deadline_nothing_is_trimmed_and_nobody_waits() {
             assert_eq!(report.normalization, Some(Normalization::Surplus(2)));
             assert_eq!(report.gained, Some(2));
             assert!(manager.threads().is_empty());
-            // The late answer hurts nobody, and the server goes on with others.
+            // The late answer does no harm, and the server goes on with others.
             ANSWER.store(true, Ordering::Release);
             wait_for(|| manager.redirect_stats().filtered == 1);
             let other = manager

@@ -295,7 +295,7 @@ fn destructors_of_the_last_pass_may_still_fault() {
         let error = unsafe { libc::pthread_key_create(&mut key, Some(fault_in_every_pass)) };
         assert_eq!(error, 0);
         KEY.set(key).expect("set once");
-        // Made after the other key, so that ours comes later in each pass.
+        // Made after the other key, so that the manager's comes later in each pass.
         let manager = trimming();
         let handle = manager
             .spawn(|| {

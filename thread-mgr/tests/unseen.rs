@@ -107,7 +107,7 @@ fn r17_errno_is_the_interrupted_codes_after_every_redirect() {
     );
 }
 
-/// Thread-local storage that is another's, or nobody's, while the thread faults: errno is where it was.
+/// Thread-local storage that is another's, or not there, while the thread faults: errno is where it was.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn r17_errno_is_put_back_where_it_was_without_thread_local_storage() {
@@ -261,7 +261,7 @@ fn a_handler_tells_a_write_from_a_read() {
     });
 }
 
-/// A stack pointer that the kernel takes from nobody: the handler's return would be refused, and its exception would be the trampoline's.
+/// A stack pointer that the kernel takes from no thread: the handler's return would be refused, and its exception would be the trampoline's.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn a_thread_that_could_not_be_brought_back_gets_its_own_exception_declined() {

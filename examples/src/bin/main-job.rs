@@ -79,7 +79,7 @@ fn run(options: &Options) -> Result<bool, Box<dyn std::error::Error>> {
     if options.old_way {
         old_way::show(options.threads.min(64))?;
     }
-    // SAFETY: nobody in this program releases a reference on a thread's name after that thread's end: what is forgotten below is
+    // SAFETY: nothing in this program releases a reference on a thread's name after that thread's end: what is forgotten below is
     // forgotten for good.
     let promise = unsafe { SurplusPromise::new() };
     // SAFETY: the handler calls nothing but one system call, and does not unwind.
@@ -151,7 +151,7 @@ fn process(number: u64, faults: u64, tally: &Tally) {
             }
         }
     }
-    // Now and then somebody forgets a reference, as code that is not ours does: normalization finds it.
+    // Now and then a reference is forgotten, as other code does: normalization finds it.
     if number % 10 == 0 {
         if let Ok(thread) = ThreadRight::current() {
             let _ = thread.into_name();

@@ -66,7 +66,7 @@ impl Kind {
     /// [`pc`](Self::pc).
     ///
     /// # Safety
-    /// Somebody handles the fault as the kind says; the registers make the instruction touch only memory that is the caller's.
+    /// A handler handles the fault as the kind says; the registers make the instruction touch only memory that is the caller's.
     #[must_use]
     pub unsafe fn run(self, registers: &Registers) -> Registers {
         // SAFETY: the caller's promise.

@@ -1,4 +1,4 @@
-//! Handlers that somebody installs over the emulation's: he is asked first, and what he passes on is served.
+//! Handlers that are installed over the emulation's: such a handler is called first, and what it passes on is served.
 
 use crate::context;
 use crate::faults::Kind;
@@ -47,7 +47,7 @@ fn displace(flags: i32) {
     }
 }
 
-/// How often newcomer, the end of his call, and the handler below were reached since the last question.
+/// How often newcomer, the end of its call, and the handler below were reached since the last question.
 fn counts() -> [usize; 3] {
     [&ASKED, &CAME_BACK, &BELOW].map(|count| count.swap(0, Ordering::SeqCst))
 }
@@ -76,7 +76,7 @@ isolated! {
         displace(libc::SA_ONSTACK);
         assert_eq!(emulated::displaced_signals().collect::<Vec<_>>(), [SIGNAL]);
         on_each_kind(10, |kind, counts| match kind {
-            // His frames are where a redirect writes, until the thread has an alternate stack.
+            // Its frames are where a redirect writes, until the thread has an alternate stack.
             "unknown" => assert_eq!(counts, [10, 9, 0]),
             _ => assert_eq!(counts, [10, 10, 0], "{kind}"),
         });
@@ -131,7 +131,7 @@ isolated! {
             route.route_thread();
             assert_kept(5);
         });
-        // What is wanted never comes to him.
+        // What is wanted never reaches it.
         assert_eq!(counts(), [0, 0, 0]);
         assert_eq!(Arc::into_inner(willing).expect("the last").stop(), 5);
         assert_eq!(unwilling.stop(), 30);

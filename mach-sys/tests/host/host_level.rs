@@ -1,4 +1,4 @@
-//! What was installed before the emulation is the host level (G3): nobody who was asked wanted the fault, and it goes on as if
+//! What was installed before the emulation is the host level (G3): no level that was asked wanted the fault, and it goes on as if
 //! the emulation was not there.
 
 use crate::context;

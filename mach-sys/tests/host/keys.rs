@@ -42,7 +42,7 @@ isolated! {
             let (hold, route) = (Arc::clone(&hold), Arc::clone(&server));
             RawThread::spawn(move || {
                 let _own = OwnStack::register(0);
-                // At the thread's level only: with another record its faults would be nobody's.
+                // At the thread's level only: with another record its faults would reach no server.
                 route.route_thread();
                 assert_kept(1);
                 READY.fetch_add(1, Ordering::SeqCst);

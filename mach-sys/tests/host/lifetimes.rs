@@ -99,7 +99,7 @@ isolated! {
 }
 
 isolated! {
-    /// Nobody announces it: the watcher finds out.
+    /// It is not announced: the watcher finds out.
     fn a_thread_that_was_only_seen_in_a_fault_ends_too() {
         let server = registers::server();
         server.route_task();

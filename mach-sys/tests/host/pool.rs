@@ -57,7 +57,7 @@ isolated! {
                     barrier.wait();
                     // All registers stay, whoever answers.
                     assert_kept(1);
-                    // Nobody leaves, and gives his place to another, before all have faulted.
+                    // No thread leaves, and frees its place for another, before all have faulted.
                     barrier.wait();
                     let calls = HOST_LEVEL.get();
                     assert!(calls <= 1, "once at most");

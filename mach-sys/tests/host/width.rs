@@ -83,7 +83,7 @@ fn low_page() -> Option<usize> {
     code.extend([0x48, 0x8b, 0x24, 0x25]); // mov rsp, [saved]
     code.extend(low(128));
     code.push(0xc3); // ret
-    // SAFETY: the page is ours and has room.
+    // SAFETY: the page is this function's and has room.
     unsafe { core::ptr::copy_nonoverlapping(code.as_ptr(), page.cast(), code.len()) };
     Some(base)
 }

@@ -412,7 +412,7 @@ fn r17_errno_comes_back_as_it_was<M: TestedMachine>() {
     let again = M::trampoline().return_from(&M::at_trap(&outer), &mut memory);
     assert_eq!(again, Err(ReturnError::Stale(frame.address)));
     assert_eq!(memory.get::<u32>(errno), 5);
-    // An errno that is nowhere: nobody is redirected.
+    // An errno that is nowhere: no thread is redirected.
     for nowhere in [BASE - 4, BASE + SIZE - 3, u64::MAX] {
         let plan = M::plan().errno_at(Some(nowhere));
         let refused = plan.apply(&M::stopped(SP), &M::fault(), &mut memory);

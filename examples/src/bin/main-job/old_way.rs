@@ -1,6 +1,6 @@
 //! The old way: what a runtime did that served `EXCEPTION_DEFAULT` by hand.
 //!
-//! Each message brings a send right for the thread and one for the task. Nobody releases them: the task's count grows with every
+//! Each message brings a send right for the thread and one for the task. Nothing releases them: the task's count grows with every
 //! fault, and every thread that ends leaves a dead name.
 
 use mach_sys::exception::{EXC_MASK_BAD_INSTRUCTION, EXCEPTION_DEFAULT, MACH_EXCEPTION_CODES};

@@ -31,7 +31,7 @@ plain_struct! {
 }
 
 plain_struct! {
-    /// The smallest message as received, with the trailer that nobody asked for.
+    /// The smallest message as received, with the trailer that comes unasked.
     pub struct mach_msg_empty_rcv_t: 32, align 4, packed 4 {
         0 header: mach_msg_header_t,
         24 trailer: mach_msg_trailer_t,

@@ -20,7 +20,7 @@ raw_constants! {
 }
 
 plain_struct! {
-    /// How the sender represents its data. Nobody reads it: MIG's conversion is compiled out.
+    /// Tells how the sender represents its data. It is never read: MIG's conversion is compiled out.
     pub struct NDR_record_t: 8, align 1 {
         0 mig_vers: u8,
         1 if_vers: u8,

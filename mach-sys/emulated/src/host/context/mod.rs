@@ -54,7 +54,7 @@ impl Context {
         unsafe { ((self.at + offset) as *mut T).write_unaligned(value) };
     }
 
-    /// The link to another context: 0 in a signal frame, until somebody writes to it.
+    /// The link to another context: 0 in a signal frame, until code writes to it.
     pub(in crate::host) fn link(&self) -> u64 {
         self.read(LINK)
     }
