@@ -9,11 +9,8 @@ use crate::kernel::system::Origin;
 use crate::types::mach_port_name_t;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// Indices: as many as the table of owned references has.
-const INDICES: usize = 1 << 19;
-
 /// From low to high: 32 bits for the thread, 20 bits of the process, 4 bits kind, 8 bits generation; 0 for no label.
-static WORDS: [AtomicU64; INDICES] = [const { AtomicU64::new(0) }; INDICES];
+static WORDS: [AtomicU64; Name::INDICES] = [const { AtomicU64::new(0) }; Name::INDICES];
 
 /// What a value says of the name that it owns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +44,12 @@ impl Label {
 }
 
 fn word(name: Name) -> Option<&'static AtomicU64> {
-    WORDS.get(name.raw() as usize >> 8)
+    WORDS.get(name.index())
 }
 
 /// The bits that a name's label has in this process.
 fn about(name: Name, origin: Origin) -> u64 {
-    u64::from(name.raw() & 0xff) << 56 | u64::from(origin.id() & 0xf_ffff) << 32
+    u64::from(name.generation()) << 56 | u64::from(origin.id() & 0xf_ffff) << 32
 }
 
 const ABOUT: u64 = 0xff << 56 | 0xf_ffff << 32;

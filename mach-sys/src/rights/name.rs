@@ -36,6 +36,19 @@ impl Name {
         self.0.get()
     }
 
+    /// Indices of names: the largest name table of XNU has 305834 entries (C0.7), the emulated kernel's fewer.
+    pub(super) const INDICES: usize = 1 << 19;
+
+    /// Returns the index in the name table (C0.2).
+    pub(super) const fn index(self) -> usize {
+        self.raw() as usize >> 8
+    }
+
+    /// Returns the generation, which tells the names of one index apart (C0.2).
+    pub(super) const fn generation(self) -> u32 {
+        self.raw() & 0xff
+    }
+
     /// Returns the raw form of an optional name: `MACH_PORT_NULL` for none.
     #[must_use]
     pub const fn raw_or_null(name: Option<Self>) -> mach_port_name_t {

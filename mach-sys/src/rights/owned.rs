@@ -19,10 +19,7 @@ use crate::port::PortRight;
 use crate::types::mach_port_urefs_t;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// Indices: the largest name table of XNU has 305834 entries (C0.7), the emulated kernel's fewer.
-const INDICES: usize = 1 << 19;
-
-static WORDS: [AtomicU64; INDICES] = [const { AtomicU64::new(0) }; INDICES];
+static WORDS: [AtomicU64; Name::INDICES] = [const { AtomicU64::new(0) }; Name::INDICES];
 /// One more than the highest index in use so far.
 static USED: AtomicU32 = AtomicU32::new(0);
 
@@ -85,11 +82,9 @@ struct Place {
 impl Place {
     fn of(name: Name) -> Option<Self> {
         forget_parents();
-        let index = name.raw() >> 8;
-        let word = WORDS.get(index as usize)?;
         Some(Self {
-            word,
-            generation: name.raw() & 0xff,
+            word: WORDS.get(name.index())?,
+            generation: name.generation(),
         })
     }
 
@@ -111,7 +106,7 @@ impl Place {
 }
 
 fn place(name: Name) -> Option<Place> {
-    let index = name.raw() >> 8;
+    let index = name.index() as u32;
     if index >= USED.load(Ordering::Relaxed) {
         USED.fetch_max(index.saturating_add(1), Ordering::Relaxed);
     }
@@ -342,7 +337,7 @@ mod tests {
 
     #[test]
     fn names_that_no_kernel_gives_out_have_no_place() {
-        for name in [u32::MAX - 1, (INDICES as u32) << 8] {
+        for name in [u32::MAX - 1, (Name::INDICES as u32) << 8] {
             if let Some(name) = Name::new(name) {
                 assert_eq!(owned_references(name), 0);
                 enter(name);
