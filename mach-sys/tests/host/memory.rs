@@ -114,15 +114,73 @@ isolated! {
 }
 
 isolated! {
-    /// What lies before the bad page was copied, and nothing else touched.
-    fn a_write_that_runs_into_a_bad_page_writes_up_to_it() {
+    /// All of both ranges is looked at before a byte is written.
+    fn a_copy_that_runs_into_a_bad_page_changes_nothing() {
         let pages = Pages::new();
-        let local = [0x77_u8; LENGTH];
-        let end = pages.at(5);
-        assert_eq!(write(end - 5, local.as_ptr() as u64), KernReturn::INVALID_ADDRESS);
+        let mut local = [0x77_u8; LENGTH];
+        let (end, before) = (pages.at(5), local);
+        let mine = local.as_mut_ptr() as u64;
+        assert_eq!(write(end - 5, mine), KernReturn::INVALID_ADDRESS);
+        assert_eq!(read(end - 5, mine), (KernReturn::INVALID_ADDRESS, 0));
+        assert_eq!(local, before);
         // SAFETY: the page is mapped and readable.
         let there = unsafe { *((end - 8) as *const [u8; 8]) };
-        assert_eq!(there[..3], [0x5a; 3]);
+        assert_eq!(there, [0x5a; 8]);
+    }
+}
+
+isolated! {
+    /// Looking whether memory can be written loses nothing that other threads write there meanwhile.
+    fn a_refused_copy_leaves_what_others_write() {
+        let pages = Pages::new();
+        let stop = AtomicBool::new(false);
+        // SAFETY: the last word of the page before the unmapped one, which is used through atomics only.
+        let word = unsafe { &*((pages.at(5) - 8) as *const AtomicUsize) };
+        word.store(0, Ordering::Relaxed);
+        std::thread::scope(|scope| {
+            let counting = scope.spawn(|| {
+                let mut count = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    word.fetch_add(1, Ordering::Relaxed);
+                    count += 1;
+                }
+                count
+            });
+            let local = [0x77_u8; LENGTH];
+            for _ in 0..10_000 {
+                let outcome = write(pages.at(5) - 8, local.as_ptr() as u64);
+                assert_eq!(outcome, KernReturn::INVALID_ADDRESS);
+            }
+            stop.store(true, Ordering::Relaxed);
+            let count = counting.join().expect("counted");
+            assert_eq!(word.load(Ordering::Relaxed), count);
+        });
+    }
+}
+
+isolated! {
+    /// The destination holds what the source held, however the two overlap.
+    fn overlapping_copies_are_exact() {
+        const COUNT: usize = 4096;
+        let source: Vec<u8> = (0..3 * COUNT).map(|at| (at / 7 % 251) as u8).collect();
+        let task = system::task_self();
+        for shift in [1, 7, 512, 1023, 1024, 1025, 1500, 4095, 4096] {
+            for (from, to) in [(COUNT - shift.min(COUNT), COUNT), (COUNT, COUNT - shift.min(COUNT)), (COUNT, COUNT)] {
+                let expected = &source[from..from + COUNT];
+                let (mut bytes, mut copied) = (source.clone(), 0);
+                let base = bytes.as_mut_ptr() as u64;
+                let (old, new) = (base + from as u64, base + to as u64);
+                // SAFETY: both ranges are within the vector.
+                let outcome = unsafe { kernel::mach_vm_read_overwrite(task, old, COUNT as u64, new, &mut copied) };
+                assert_eq!((outcome, copied), (0, COUNT as u64));
+                assert!(bytes[to..to + COUNT] == *expected, "read, {shift} bytes from {from} to {to}");
+                bytes.copy_from_slice(&source);
+                // SAFETY: both ranges are within the vector.
+                let outcome = unsafe { kernel::mach_vm_write(task, new, old as usize, COUNT as u32) };
+                assert_eq!(outcome, 0);
+                assert!(bytes[to..to + COUNT] == *expected, "write, {shift} bytes from {from} to {to}");
+            }
+        }
     }
 }
 

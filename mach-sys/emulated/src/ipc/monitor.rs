@@ -114,7 +114,8 @@ impl<T> Monitor<T> {
         blocked.around(|| copy::write(to, from))
     }
 
-    /// Copies between two places in user memory, either of which may turn out bad half-way.
+    /// Copies between two places in user memory, which may overlap. As on XNU (`vm_map_copyin`, `vm_map_copy_overwrite`), all of the
+    /// source is proven readable first and then all of the destination writable: where that fails, nothing is changed.
     pub(crate) fn copy_within_user(
         &self,
         blocked: Blocked,
@@ -122,18 +123,36 @@ impl<T> Monitor<T> {
         to: u64,
         size: u64,
     ) -> Result<(), KernReturn> {
+        for byte in one_byte_a_page(from, size)? {
+            self.copy_from_user(blocked, byte, &mut [0])?;
+        }
+        for byte in one_byte_a_page(to, size)? {
+            blocked.around(|| copy::prove_writable(byte))?;
+        }
+        // What is copied last must not have been written over by what was copied first.
+        let backwards = to.wrapping_sub(from) < size;
         let mut chunk = [0; 1024];
-        let mut done = 0;
-        while done < size {
-            let length = (size - done).min(chunk.len() as u64);
+        let mut left = size;
+        while left > 0 {
+            let length = left.min(chunk.len() as u64);
+            let at = if backwards { left - length } else { size - left };
             let bytes = &mut chunk[..length as usize];
-            let address = |start: u64| start.checked_add(done).ok_or(KernReturn::INVALID_ADDRESS);
-            self.copy_from_user(blocked, address(from)?, bytes)?;
-            self.copy_to_user(blocked, address(to)?, bytes)?;
-            done += length;
+            self.copy_from_user(blocked, from + at, bytes)?;
+            self.copy_to_user(blocked, to + at, bytes)?;
+            left -= length;
         }
         Ok(())
     }
+}
+
+/// The smallest page of any host, in bytes.
+const PAGE: u64 = 4096;
+
+/// Returns an address in each page of a range: its first byte, and the first byte of each further page.
+fn one_byte_a_page(start: u64, size: u64) -> Result<impl Iterator<Item = u64>, KernReturn> {
+    let end = start.checked_add(size).ok_or(KernReturn::INVALID_ADDRESS)?;
+    let pages = (start / PAGE + 1..end.div_ceil(PAGE)).map(|page| page * PAGE);
+    Ok((size > 0).then_some(start).into_iter().chain(pages))
 }
 
 /// A kernel whose lock is held. Threads that an operation wakes are woken when it is dropped, after the lock is given back.

@@ -29,34 +29,54 @@ impl From<CopyFault> for KernReturn {
 #[cfg(target_arch = "x86_64")]
 global_asm!(
     ".p2align 4",
-    ".globl mach_sys_probed_copy, mach_sys_probed_copy_begin, mach_sys_probed_copy_end",
-    ".hidden mach_sys_probed_copy, mach_sys_probed_copy_begin, mach_sys_probed_copy_end",
+    ".globl mach_sys_probed_copy, mach_sys_probed_touch, mach_sys_probed_copy_begin, mach_sys_probed_copy_end",
+    ".hidden mach_sys_probed_copy, mach_sys_probed_touch, mach_sys_probed_copy_begin, mach_sys_probed_copy_end",
     ".type mach_sys_probed_copy, @function",
-    "mach_sys_probed_copy:",
+    ".type mach_sys_probed_touch, @function",
+    "mach_sys_probed_touch:",
     ".cfi_startproc",
+    "endbr64",
+    "xor eax, eax",
+    "jmp 1f",
+    "mach_sys_probed_copy:",
     "endbr64",
     "mov rcx, rdx",
     "xor eax, eax",
+    "jmp 2f",
     "mach_sys_probed_copy_begin:",
-    "rep movsb",
+    "1: lock or byte ptr [rdi], 0",
+    "jmp mach_sys_probed_copy_end",
+    "2: rep movsb",
     "mach_sys_probed_copy_end:",
     "ret",
     ".cfi_endproc",
     ".size mach_sys_probed_copy, . - mach_sys_probed_copy",
+    ".size mach_sys_probed_touch, . - mach_sys_probed_touch",
 );
 
 #[cfg(target_arch = "aarch64")]
 global_asm!(
     ".p2align 4",
-    ".globl mach_sys_probed_copy, mach_sys_probed_copy_begin, mach_sys_probed_copy_end",
-    ".hidden mach_sys_probed_copy, mach_sys_probed_copy_begin, mach_sys_probed_copy_end",
+    ".globl mach_sys_probed_copy, mach_sys_probed_touch, mach_sys_probed_copy_begin, mach_sys_probed_copy_end",
+    ".hidden mach_sys_probed_copy, mach_sys_probed_touch, mach_sys_probed_copy_begin, mach_sys_probed_copy_end",
     ".type mach_sys_probed_copy, %function",
-    "mach_sys_probed_copy:",
+    ".type mach_sys_probed_touch, %function",
+    "mach_sys_probed_touch:",
     ".cfi_startproc",
     "hint #34",
     "mov x3, x0",
     "mov x0, xzr",
+    "b 3f",
+    "mach_sys_probed_copy:",
+    "hint #34",
+    "mov x3, x0",
+    "mov x0, xzr",
+    "b 1f",
     "mach_sys_probed_copy_begin:",
+    "3: ldxrb w4, [x3]",
+    "stxrb w5, w4, [x3]",
+    "cbnz w5, 3b",
+    "b mach_sys_probed_copy_end",
     "1: cmp x2, #8",
     "b.lo 2f",
     "ldr x4, [x1], #8",
@@ -72,19 +92,25 @@ global_asm!(
     "ret",
     ".cfi_endproc",
     ".size mach_sys_probed_copy, . - mach_sys_probed_copy",
+    ".size mach_sys_probed_touch, . - mach_sys_probed_touch",
 );
 
 unsafe extern "C" {
     fn mach_sys_probed_copy_begin();
     fn mach_sys_probed_copy_end();
     fn mach_sys_probed_copy(to: usize, from: usize, length: usize) -> usize;
+    fn mach_sys_probed_touch(at: usize) -> usize;
 }
 
 fn copy(to: u64, from: u64, length: usize) -> Result<(), CopyFault> {
     // SAFETY: the routine touches `length` bytes at each address and nothing else; one of them is a slice of the caller's, and a
     // bad address on the other side ends it with an error. A caller that names memory of Rust objects that others use is bound by
     // the seam's contract, as with any kernel call that writes where it is told.
-    let outcome = unsafe { mach_sys_probed_copy(to as usize, from as usize, length) };
+    fault(unsafe { mach_sys_probed_copy(to as usize, from as usize, length) })
+}
+
+/// Tells from a routine's result what ended it.
+fn fault(outcome: usize) -> Result<(), CopyFault> {
     match (outcome as i32 >> 8 & 0xff, outcome as i32 & 0xff) {
         (0, _) => Ok(()),
         (libc::SIGSEGV, SEGV_ACCERR | SEGV_PKUERR) => Err(CopyFault::ProtectionFailure),
@@ -115,6 +141,13 @@ pub(crate) fn read(from: u64, into: &mut [u8]) -> Result<(), CopyFault> {
 /// Copies to user memory.
 pub(crate) fn write(to: u64, from: &[u8]) -> Result<(), CopyFault> {
     copy(to, from.as_ptr() as u64, from.len())
+}
+
+/// Finds out whether a byte of user memory can be written, by writing what is there in one atomic access.
+pub(crate) fn prove_writable(at: u64) -> Result<(), CopyFault> {
+    // SAFETY: the routine changes no byte: what other threads write there at the same time stays. A bad address ends it with an
+    // error.
+    fault(unsafe { mach_sys_probed_touch(at as usize) })
 }
 
 /// Whether this host fills in the words that say what the hardware reported: one fault tells (R22). `None` if the first page is
