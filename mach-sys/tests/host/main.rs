@@ -20,6 +20,7 @@ mod chained;
 mod changed;
 mod children;
 mod deferred;
+mod flavors;
 mod fork;
 mod host_level;
 mod identity;

@@ -115,7 +115,8 @@ pub(super) fn wanted(
     })
 }
 
-/// Fetches the words of the state that the request carries. Without them nothing is sent (A4.1).
+/// Fetches the words of the state that the request carries, with room for as many as the flavor has. Without them nothing is sent
+/// (A4.1).
 fn fetch_state<'s>(
     context: &Context,
     wanted: Wanted,
@@ -124,7 +125,8 @@ fn fetch_state<'s>(
 ) -> Result<&'s [u32], KernReturn> {
     let mut count = 0;
     if wanted.routine.has_state() {
-        let room = &mut scratch.words[..rules.largest_state()];
+        let room = wanted.flavor.count().unwrap_or(0) as usize;
+        let room = &mut scratch.words[..room.min(rules.largest_state())];
         state::get(context, wanted.flavor, room, &mut count)?;
     }
     Ok(&scratch.words[..count as usize])

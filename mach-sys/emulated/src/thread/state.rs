@@ -1,7 +1,7 @@
 //! Registers by flavor: what `thread_get_state`, `thread_set_state` and the state-carrying exceptions read and write (A4).
 //!
-//! Flavors that the host's signal frame has no registers for are answered as unsupported ones, `KERN_INVALID_ARGUMENT` (G2.5):
-//! debug registers, AVX-512, the states of 32-bit threads.
+//! Flavors of 32-bit threads, and of registers that no host's signal frame has, are answered as unsupported ones,
+//! `KERN_INVALID_ARGUMENT` (G2.5).
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;

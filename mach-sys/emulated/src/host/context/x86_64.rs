@@ -5,8 +5,10 @@ use super::Context;
 use super::classify::{self, Delivered, Hardware, Raised, Trust};
 use core::mem::offset_of;
 use mach_wire::pod;
+use core::arch::x86_64::__cpuid_count;
 use mach_wire::thread_state::{
-    x86_avx_state64_t, x86_exception_state64_t, x86_float_state64_t, x86_thread_state64_t,
+    x86_avx_state64_t, x86_avx512_state64_t, x86_exception_state64_t, x86_float_state64_t,
+    x86_thread_state64_t,
 };
 
 /// Offsets of the general registers in the kernel's `ucontext`.
@@ -62,6 +64,27 @@ const IMAGE: usize = offset_of!(x86_avx_state64_t, fpu_fcw);
 const YMMH: usize = offset_of!(x86_avx_state64_t, fpu_ymmh);
 const _: () = assert!(IMAGE == offset_of!(x86_float_state64_t, fpu_fcw));
 const _: () = assert!(YMMH + UPPER_HALVES_SIZE == size_of::<x86_avx_state64_t>());
+
+/// How much of an image the kernel wrote, from its start and in bytes: a word of the kernel's behind the components' bits.
+const XSTATE_SIZE: usize = 480;
+/// The components of AVX-512: bit, place in XNU's state, bytes.
+const AVX512: [(u32, usize, usize); 3] = [
+    (5, offset_of!(x86_avx512_state64_t, fpu_k), 64),
+    (6, offset_of!(x86_avx512_state64_t, fpu_zmmh), 512),
+    (7, offset_of!(x86_avx512_state64_t, fpu_zmm), 1024),
+];
+const _: () = assert!(AVX512[0].1 == size_of::<x86_avx_state64_t>());
+const _: () = assert!(AVX512[2].1 + AVX512[2].2 == size_of::<x86_avx512_state64_t>());
+
+/// Returns where a component lies in an image of the processor's standard format; `None` if it is not as large as expected.
+fn component_offset(bit: u32, size: usize) -> Option<usize> {
+    const XSAVE_LEAF: u32 = 0xd;
+    // Newer compilers know that this is safe.
+    #[allow(unused_unsafe)]
+    // SAFETY: every 64-bit processor has the instruction.
+    let leaf = unsafe { __cpuid_count(XSAVE_LEAF, bit) };
+    (leaf.eax as usize == size).then_some(leaf.ebx as usize)
+}
 
 impl Context {
     pub(super) const MASK: usize = 296;
@@ -323,6 +346,83 @@ impl Context {
             core::ptr::copy_nonoverlapping(halves.as_ptr(), to, halves.len());
             let used = (image + XSTATE_BV) as *mut u64;
             used.write_unaligned(used.read_unaligned() | AVX);
+        }
+        true
+    }
+
+    /// Returns where the frame has the components of AVX-512; `None` if it does not have all of them.
+    fn avx512_components(&self) -> Option<(usize, [usize; 3])> {
+        let image = self.avx_image()?;
+        // SAFETY: the kernel's words in the image's last 48 bytes, which are there as the image has AVX.
+        let (components, written) = unsafe {
+            (
+                ((image + XFEATURES) as *const u64).read_unaligned(),
+                ((image + XSTATE_SIZE) as *const u32).read_unaligned() as usize,
+            )
+        };
+        let mut offsets = [0; 3];
+        for (offset, (bit, _, size)) in offsets.iter_mut().zip(AVX512) {
+            if components & 1 << bit == 0 {
+                return None;
+            }
+            *offset = component_offset(bit, size).filter(|at| at + size <= written)?;
+        }
+        Some((image, offsets))
+    }
+
+    /// Writes the x87, SSE, AVX and AVX-512 registers into the bytes of an `x86_avx512_state64_t`. `false` if the frame does not have
+    /// them, or the bytes are not as many.
+    #[inline(never)]
+    pub(crate) fn get_avx512(&self, state: &mut [u8]) -> bool {
+        if state.len() != size_of::<x86_avx512_state64_t>() {
+            return false;
+        }
+        let Some((image, offsets)) = self.avx512_components() else {
+            return false;
+        };
+        let (avx, rest) = state.split_at_mut(size_of::<x86_avx_state64_t>());
+        if !self.get_avx(avx) {
+            return false;
+        }
+        // SAFETY: the header, and the components, which lie within what the kernel wrote. Where a component's bit is clear its registers
+        // are zero, whatever lies there.
+        unsafe {
+            let used = ((image + XSTATE_BV) as *const u64).read_unaligned();
+            for (offset, (bit, at, size)) in offsets.into_iter().zip(AVX512) {
+                let to = &mut rest[at - AVX512[0].1..][..size];
+                if used & 1 << bit == 0 {
+                    to.fill(0);
+                } else {
+                    let from = (image + offset) as *const u8;
+                    core::ptr::copy_nonoverlapping(from, to.as_mut_ptr(), size);
+                }
+            }
+        }
+        true
+    }
+
+    /// Takes the x87, SSE, AVX and AVX-512 registers from the bytes of an `x86_avx512_state64_t`. `false` if the frame has no place for
+    /// them, or the bytes are not as many; then nothing is changed.
+    #[inline(never)]
+    pub(crate) fn set_avx512(&mut self, state: &[u8]) -> bool {
+        if state.len() != size_of::<x86_avx512_state64_t>() {
+            return false;
+        }
+        let Some((image, offsets)) = self.avx512_components() else {
+            return false;
+        };
+        let (avx, rest) = state.split_at(size_of::<x86_avx_state64_t>());
+        if !self.set_avx(avx) {
+            return false;
+        }
+        // SAFETY: as for reading. The components' bits are set, or the kernel would take the registers for zero.
+        unsafe {
+            let used = (image + XSTATE_BV) as *mut u64;
+            for (offset, (bit, at, size)) in offsets.into_iter().zip(AVX512) {
+                let from = &rest[at - AVX512[0].1..][..size];
+                core::ptr::copy_nonoverlapping(from.as_ptr(), (image + offset) as *mut u8, size);
+                used.write_unaligned(used.read_unaligned() | 1 << bit);
+            }
         }
         true
     }
