@@ -10,14 +10,14 @@ use mach_sys::rights::{Right, ThreadRight};
 use mach_sys::thread_state::{Flavor, THREAD_STATE_MAX};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-static VICTIM: AtomicU32 = AtomicU32::new(0);
+pub(crate) static VICTIM: AtomicU32 = AtomicU32::new(0);
 
 const SUCCESS: KernReturn = KernReturn::SUCCESS;
 const INVALID: KernReturn = KernReturn::INVALID_ARGUMENT;
 const FAILURE: KernReturn = KernReturn::FAILURE;
 
 /// Reads with room for `room` words. Returns the result, the words, and how many they are.
-fn get(flavor: i32, room: usize) -> (KernReturn, Vec<u32>) {
+pub(crate) fn get(flavor: i32, room: usize) -> (KernReturn, Vec<u32>) {
     let mut words = vec![0xdead_beef; room];
     let mut count = room as u32;
     let victim = VICTIM.load(Ordering::SeqCst);
@@ -28,7 +28,7 @@ fn get(flavor: i32, room: usize) -> (KernReturn, Vec<u32>) {
     (KernReturn::new(outcome), words)
 }
 
-fn set(flavor: i32, words: &[u32]) -> KernReturn {
+pub(crate) fn set(flavor: i32, words: &[u32]) -> KernReturn {
     let victim = VICTIM.load(Ordering::SeqCst);
     // SAFETY: the words are as many as the count says.
     KernReturn::new(unsafe {
@@ -37,7 +37,7 @@ fn set(flavor: i32, words: &[u32]) -> KernReturn {
 }
 
 /// Faults once on a thread of its own, and runs `look` while it waits.
-fn while_it_waits(look: impl Fn() + Send + 'static) {
+pub(crate) fn while_it_waits(look: impl Fn() + Send + 'static) {
     let server = Server::start(0, move |served, fault: Fault, state| {
         look();
         crate::faults::skip(fault.exception, state);
@@ -214,118 +214,4 @@ isolated! {
 
 fn list_of_general_registers() -> i32 {
     Machine::NATIVE.machine_thread_state().0.raw
-}
-
-#[cfg(target_arch = "x86_64")]
-mod x86_64 {
-    use super::{INVALID, SUCCESS, get, set, while_it_waits};
-    use crate::own_process::report_skipped;
-    use crate::server::{Fault, Server};
-    use crate::support::{OwnStack, isolated, on_raw_thread, test_name};
-    use mach_sys::kern_return::KernReturn;
-    use mach_sys::rights::{Right, ThreadRight};
-    use mach_sys::thread_state::{
-        ThreadState, x86_AVX512_STATE64, x86_DEBUG_STATE64, x86_avx512_state64_t,
-        x86_debug_state64_t,
-    };
-    use std::sync::atomic::Ordering;
-
-    isolated! {
-        fn a9_7_debug_registers_are_refused_as_xnu_does_and_none_is_enabled() {
-            while_it_waits(|| {
-                let (outcome, words) = get(x86_DEBUG_STATE64, 16);
-                assert_eq!((outcome, words), (SUCCESS, vec![0; 16]));
-                let unsupported = KernReturn::NOT_SUPPORTED;
-                let beyond = 0x7fff_ffff_f000;
-                for (dr0, dr7, expected) in [
-                    (0, 0, SUCCESS),
-                    (0x1000, 0x400, SUCCESS),
-                    (0x1000, 0x401, unsupported),
-                    (0x1000, 0x1_0001, unsupported),
-                    (0x1000, 0xd_0001, unsupported),
-                    (beyond - 1, 1, unsupported),
-                    (beyond, 1, INVALID),
-                    (beyond, 0, SUCCESS),
-                    // On input and output; on the execution of four bytes; for all threads.
-                    (0x1000, 0x2_0000, INVALID),
-                    (0x1000, 0xc_0000, INVALID),
-                    (0x1000, 2, INVALID),
-                    (0x1000, 0x80, INVALID),
-                ] {
-                    let state = x86_debug_state64_t { dr0, dr7, ..x86_debug_state64_t::default() };
-                    assert_eq!(set(x86_DEBUG_STATE64, state.as_words()), expected, "dr0 {dr0:#x}, dr7 {dr7:#x}");
-                }
-                assert_eq!(set(x86_DEBUG_STATE64, &[]), SUCCESS, "missing words are zero");
-            });
-        }
-    }
-
-    /// Faults with values in a mask register and in two vector registers whose parts are in different components: k3, zmm3 and zmm19. Returns what is in them
-    /// afterwards.
-    #[target_feature(enable = "avx512f,avx512bw")]
-    fn fault_with(values: &[u8; 136]) -> [u8; 136] {
-        let mut after = [0; 136];
-        // SAFETY: both arrays have all the bytes; the server skips the undefined instruction.
-        unsafe {
-            core::arch::asm!(
-                "kmovq k3, [{from}]",
-                "vmovdqu64 zmm3, [{from} + 8]",
-                "vmovdqu64 zmm19, [{from} + 72]",
-                "ud2",
-                "kmovq [{to}], k3",
-                "vmovdqu64 [{to} + 8], zmm3",
-                "vmovdqu64 [{to} + 72], zmm19",
-                "vzeroupper",
-                from = in(reg) values.as_ptr(),
-                to = in(reg) after.as_mut_ptr(),
-                out("k3") _, out("zmm3") _, out("zmm19") _,
-            );
-        }
-        after
-    }
-
-    /// The parts of the three registers in a state, in the order of the values.
-    fn parts(state: &mut x86_avx512_state64_t) -> [&mut [u8]; 5] {
-        use mach_sys::pod::bytes_of_mut;
-        [
-            bytes_of_mut(&mut state.fpu_k[3]),
-            bytes_of_mut(&mut state.fpu_xmm[3]),
-            bytes_of_mut(&mut state.fpu_ymmh[3]),
-            bytes_of_mut(&mut state.fpu_zmmh[3]),
-            bytes_of_mut(&mut state.fpu_zmm[3]),
-        ]
-    }
-
-    isolated! {
-        fn a4_2_avx512_is_read_and_written_whatever_was_in_it() {
-            if !std::is_x86_feature_detected!("avx512bw") {
-                return report_skipped(test_name!(a4_2_avx512_is_read_and_written_whatever_was_in_it), "this processor has no AVX-512");
-            }
-            let server = Server::start(Vec::new(), |all: &mut Vec<Vec<u8>>, fault: Fault, state| {
-                let (outcome, words) = get(x86_AVX512_STATE64, 611);
-                assert_eq!(outcome, SUCCESS);
-                let mut vectors = x86_avx512_state64_t::from_words(&words).expect("611 words");
-                all.push(parts(&mut vectors).concat());
-                for byte in parts(&mut vectors).into_iter().flatten() {
-                    *byte ^= 0xff;
-                }
-                assert_eq!(set(x86_AVX512_STATE64, vectors.as_words()), SUCCESS);
-                crate::faults::skip(fault.exception, state);
-                true
-            });
-            server.route_task();
-            let values: [[u8; 136]; 3] = [[0; 136], [0xa5; 136], core::array::from_fn(|at| at as u8)];
-            on_raw_thread(move || {
-                let _own = OwnStack::register(0);
-                let thread = ThreadRight::current().expect("the own thread");
-                super::VICTIM.store(thread.name().raw(), Ordering::SeqCst);
-                for value in &values {
-                    // SAFETY: the processor has the instructions.
-                    let after = unsafe { fault_with(value) };
-                    assert_eq!(after, value.map(|byte| byte ^ 0xff));
-                }
-            });
-            assert_eq!(server.stop(), values.map(Vec::from));
-        }
-    }
 }

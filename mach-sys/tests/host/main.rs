@@ -16,9 +16,13 @@ mod support;
 
 #[cfg(target_arch = "x86_64")]
 mod alignment;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod chained;
 mod changed;
 mod children;
+#[cfg(target_arch = "x86_64")]
+mod debug_registers;
 mod deferred;
 mod flavors;
 mod fork;
