@@ -64,6 +64,7 @@ without_mach! {
     pub mod system;
     pub(crate) mod thread;
 
+    pub use calls::take_guard;
     pub use host::LENT_STACK_SIZE;
     pub use process::{start, start_with};
     pub use system::FaultReadiness;

@@ -1,6 +1,7 @@
 //! The rules that differ from one macOS to the next (kernel-semantics F, F5, F6), and the sizes of an emulated kernel.
 
 use crate::config::Generation;
+use mach_wire::exception::PortGuardFlavor;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::mig::Routine;
 use mach_wire::thread_state::THREAD_STATE_MAX;
@@ -115,6 +116,75 @@ impl Rules {
         } else {
             KernReturn::INVALID_RIGHT
         }
+    }
+
+    /// C3.1: whether `mach_port_destroy` of a guarded port frees the name although it is refused, up to 13.
+    pub(crate) fn refused_destroy_loses_the_name(&self) -> bool {
+        !self.since_15()
+    }
+
+    /// C3.1, D5.3: whether `mach_port_destroy` of a pinned name is refused, since 12.
+    pub(crate) fn pinned_names_are_not_destroyed(&self) -> bool {
+        self.since_15()
+    }
+
+    /// C4.2: the guard of a guarded port whose receive right `mach_port_mod_refs` would destroy.
+    pub(crate) fn guard_against_mod_refs(&self) -> PortGuardFlavor {
+        if self.since_26() {
+            PortGuardFlavor::DESTROY
+        } else {
+            PortGuardFlavor::MOD_REFS
+        }
+    }
+
+    /// C2.5, C2.7: whether the bits that say what a port is are read as one number, and unknown bits are refused, since 26.
+    pub(crate) fn port_types_are_one_number(&self) -> bool {
+        self.since_26()
+    }
+
+    /// C2.5: whether a port is made immovable without being guarded, since 26.
+    pub(crate) fn immovable_needs_no_guard(&self) -> bool {
+        self.since_26()
+    }
+
+    /// C8.1: whether a notification for a null or dead name is an invalid argument whatever its kind, since 26.
+    pub(crate) fn notification_needs_a_valid_name(&self) -> bool {
+        self.since_26()
+    }
+
+    /// C8.3: whether a dead-name request with `sync` not 0 on a dead name is answered at once, up to 12.
+    pub(crate) fn dead_names_are_told_at_once(&self) -> bool {
+        !self.since_15()
+    }
+
+    /// C8.5: whether an immovable receive right cannot be sent to a notify port in place of its destruction, since 26.
+    pub(crate) fn immovable_ports_have_no_port_destroyed(&self) -> bool {
+        self.since_26()
+    }
+
+    /// C8.5: whether a port-destroyed request whose notify port is dead counts as none, since 26.
+    pub(crate) fn port_destroyed_needs_a_live_port(&self) -> bool {
+        self.since_26()
+    }
+
+    /// C8.5: the payload of the guard of a second port-destroyed request, if that guard does not name the port: since 26.
+    pub(crate) fn second_port_destroyed(&self) -> Option<u64> {
+        self.since_26().then_some(4)
+    }
+
+    /// C8.9: whether arming a request is an error where the notify port of the one before is dead, up to 26.3.1.
+    pub(crate) fn dead_previous_is_an_error(&self) -> bool {
+        !self.since_26()
+    }
+
+    /// C9.1: whether a second name that once was a receive right raises no guard, up to 15.3.
+    pub(crate) fn former_receive_rights_are_no_misuse_as_sets(&self) -> bool {
+        !self.since_15()
+    }
+
+    /// C11.1: whether receiving from a dead name raises a guard, up to 11.
+    pub(crate) fn receiving_from_dead_names_is_misuse(&self) -> bool {
+        !self.since_15()
     }
 
     /// C9.1, C9.2: whether `insert_member` and `move_member` look at the set's name first, up to 12.2.

@@ -1,6 +1,7 @@
 //! The list of kernel calls.
 #![allow(unsafe_code)]
 
+use crate::port::mach_port_options_t;
 use crate::types::*;
 use core::ffi::c_void;
 
@@ -70,6 +71,27 @@ kernel_calls! {
 
     /// Makes a receive right, a port set or a dead name (C2.1).
     fn mach_port_allocate(task: mach_port_name_t, right: mach_port_right_t, name: *mut mach_port_name_t) -> kern_return_t;
+    /// Makes a receive right or a port set under a name that the caller chooses (C2.2); for a dead name the wish is ignored (C2.3).
+    fn mach_port_allocate_name(task: mach_port_name_t, right: mach_port_right_t, name: mach_port_name_t) -> kern_return_t;
+    /// Makes a receive right, for replies for example (`mach/mach_traps.h`, C2.6). `MACH_PORT_NULL` where no name is left.
+    fn mach_reply_port() -> mach_port_name_t;
+    /// Makes a receive right with options (C2.5). `options` is only read.
+    fn mach_port_construct(
+        task: mach_port_name_t,
+        options: *mut mach_port_options_t,
+        context: mach_port_context_t,
+        name: *mut mach_port_name_t,
+    ) -> kern_return_t;
+    /// Destroys a receive right, guarded or not, after changing the user references of its send right by `send_delta`, which is 0 or
+    /// less (C3.3).
+    fn mach_port_destruct(
+        task: mach_port_name_t,
+        name: mach_port_name_t,
+        send_delta: mach_port_delta_t,
+        guard: mach_port_context_t,
+    ) -> kern_return_t;
+    /// Destroys all rights under a name, whatever their user references (C3.1).
+    fn mach_port_destroy(task: mach_port_name_t, name: mach_port_name_t) -> kern_return_t;
     /// Releases one user reference of a send, send-once or dead-name right (C3.2).
     fn mach_port_deallocate(task: mach_port_name_t, name: mach_port_name_t) -> kern_return_t;
     /// Changes the user references of one right (C4.2).
@@ -139,6 +161,63 @@ kernel_calls! {
         task: mach_port_name_t,
         name: mach_port_name_t,
         context: *mut mach_port_context_t,
+    ) -> kern_return_t;
+
+    /// Sets the count of send rights that the receiver made (C5.5).
+    fn mach_port_set_mscount(task: mach_port_name_t, name: mach_port_name_t, count: mach_port_mscount_t) -> kern_return_t;
+    /// Sets the number of the next message that is received (C5.5).
+    fn mach_port_set_seqno(task: mach_port_name_t, name: mach_port_name_t, number: mach_port_seqno_t) -> kern_return_t;
+    /// Counts the send rights of a port, in names and messages (C5.7).
+    fn mach_port_get_srights(task: mach_port_name_t, name: mach_port_name_t, count: *mut mach_port_rights_t) -> kern_return_t;
+    /// Reads an attribute of a receive right, a [`PortFlavor`](crate::port::PortFlavor), into at most `count` words (C5.3).
+    fn mach_port_get_attributes(
+        task: mach_port_name_t,
+        name: mach_port_name_t,
+        flavor: mach_port_flavor_t,
+        info: *mut integer_t,
+        count: *mut mach_msg_type_number_t,
+    ) -> kern_return_t;
+    /// Sets an attribute of a receive right from `count` words (C5.4).
+    fn mach_port_set_attributes(
+        task: mach_port_name_t,
+        name: mach_port_name_t,
+        flavor: mach_port_flavor_t,
+        info: *const integer_t,
+        count: mach_msg_type_number_t,
+    ) -> kern_return_t;
+    /// Guards a receive right: only [`mach_port_destruct`] with the same value destroys it (C5.6).
+    fn mach_port_guard(
+        task: mach_port_name_t,
+        name: mach_port_name_t,
+        guard: mach_port_context_t,
+        strict: boolean_t,
+    ) -> kern_return_t;
+    /// As [`mach_port_guard`], with [`GuardFlags`](crate::port::GuardFlags) (C5.6).
+    fn mach_port_guard_with_flags(
+        task: mach_port_name_t,
+        name: mach_port_name_t,
+        guard: mach_port_context_t,
+        flags: u64,
+    ) -> kern_return_t;
+    /// Ends a guard, whose value the caller knows (C5.6).
+    fn mach_port_unguard(task: mach_port_name_t, name: mach_port_name_t, guard: mach_port_context_t) -> kern_return_t;
+    /// Replaces a guard that is not strict, whose value the caller knows (C5.6).
+    fn mach_port_swap_guard(
+        task: mach_port_name_t,
+        name: mach_port_name_t,
+        old: mach_port_context_t,
+        new: mach_port_context_t,
+    ) -> kern_return_t;
+    /// Asks for a notification about a name (`MACH_NOTIFY_*`), or cancels one if `notify` is null; `previous` gets the send-once right that
+    /// was asked with before (C8).
+    fn mach_port_request_notification(
+        task: mach_port_name_t,
+        name: mach_port_name_t,
+        id: mach_msg_id_t,
+        sync: mach_port_mscount_t,
+        notify: mach_port_name_t,
+        disposition: mach_msg_type_name_t,
+        previous: *mut mach_port_name_t,
     ) -> kern_return_t;
 
     // mach/thread_act.h, mach/task.h

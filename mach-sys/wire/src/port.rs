@@ -1,8 +1,10 @@
 //! Rights, types, limits and attributes of ports (`mach/port.h`).
 
 use crate::names::{display_by_name, flag_set, open_set, raw_constants};
+use crate::pod::plain_struct;
 use crate::types::{
-    mach_msg_type_number_t, mach_port_flavor_t, mach_port_right_t, mach_port_type_t, natural_t,
+    mach_msg_type_number_t, mach_port_flavor_t, mach_port_mscount_t, mach_port_msgcount_t,
+    mach_port_right_t, mach_port_rights_t, mach_port_seqno_t, mach_port_type_t, natural_t,
 };
 
 open_set! {
@@ -187,6 +189,64 @@ flag_set! {
     pub struct GuardFlags(u64), show c, unknown !0;
     STRICT = MPG_STRICT = 1;
     IMMOVABLE_RECEIVE = MPG_IMMOVABLE_RECEIVE = 2;
+}
+
+plain_struct! {
+    /// Limits of a port: `MACH_PORT_LIMITS_INFO`.
+    pub struct mach_port_limits_t: 4, align 4 {
+        /// Messages that are queued before senders wait.
+        ///
+        0 mpl_qlimit: mach_port_msgcount_t,
+    }
+}
+
+plain_struct! {
+    /// How `mach_port_construct` makes a port.
+    pub struct mach_port_options_t: 24, align 8 {
+        /// [`PortOptionFlags`].
+        ///
+        0 flags: u32,
+        4 mpl: mach_port_limits_t,
+        8 reserved: [u64; 2],
+    }
+}
+
+plain_struct! {
+    /// The status of a receive right: `MACH_PORT_RECEIVE_STATUS`.
+    pub struct mach_port_status_t: 40, align 4 {
+        /// 1 if the port is in a set.
+        ///
+        0 mps_pset: mach_port_rights_t,
+        4 mps_seqno: mach_port_seqno_t,
+        8 mps_mscount: mach_port_mscount_t,
+        12 mps_qlimit: mach_port_msgcount_t,
+        16 mps_msgcount: mach_port_msgcount_t,
+        20 mps_sorights: mach_port_rights_t,
+        /// 1 if there are send rights.
+        ///
+        24 mps_srights: natural_t,
+        28 mps_pdrequest: natural_t,
+        32 mps_nsrequest: natural_t,
+        /// [`PortStatusFlags`].
+        ///
+        36 mps_flags: natural_t,
+    }
+}
+
+plain_struct! {
+    /// The status and what goes with it: `MACH_PORT_INFO_EXT`.
+    pub struct mach_port_info_ext_t: 68, align 4 {
+        0 mpie_status: mach_port_status_t,
+        40 mpie_boost_cnt: mach_port_msgcount_t,
+        44 reserved: [u32; 6],
+    }
+}
+
+plain_struct! {
+    /// The guard of a port that is not guarded strictly: `MACH_PORT_GUARD_INFO`.
+    pub struct mach_port_guard_info_t: 8, align 8 {
+        0 mpgi_guard: u64,
+    }
 }
 
 #[cfg(test)]

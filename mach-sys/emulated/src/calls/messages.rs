@@ -1,5 +1,6 @@
 //! Messages (`mach/message.h`).
 
+use super::guards;
 use super::mig;
 use super::target::{code, process};
 use crate::ipc::insert;
@@ -26,7 +27,8 @@ pub unsafe fn mach_msg(
 ) -> kern_return_t {
     let address = message as u64;
     let options = MessageOptions::from_bits_retain(option);
-    let send_and_receive = || {
+    let mut guard = None;
+    let mut send_and_receive = || {
         let process = process()?;
         if options.contains(MessageOptions::SEND_MSG) {
             let request = SendRequest {
@@ -35,7 +37,7 @@ pub unsafe fn mach_msg(
                 options,
                 timeout,
             };
-            send::send(&process.mach, process.space, request)?;
+            send::send(&process.mach, process.space, request, &mut guard)?;
         }
         if options.contains(MessageOptions::RCV_MSG) {
             let request = ReceiveRequest {
@@ -45,11 +47,13 @@ pub unsafe fn mach_msg(
                 timeout,
                 name: Name::new(receive_name),
             };
-            receive::receive(&process.mach, process.space, request)?;
+            receive::receive(&process.mach, process.space, request, &mut guard)?;
         }
         Ok(())
     };
-    code(send_and_receive())
+    let outcome = send_and_receive();
+    guards::note(guard);
+    code(outcome)
 }
 
 pub unsafe fn mach_msg_destroy(message: *mut c_void) {
@@ -63,8 +67,13 @@ pub unsafe fn mach_msg_destroy(message: *mut c_void) {
             // `mach_port_extract_right`, a MIG routine.
             let _ = mig::process();
         }
-        let mut held = process.mach.lock();
-        destroy_user_right(&mut held.ipc(), process.space, name, disposition);
+        let guard = {
+            let mut held = process.mach.lock();
+            let ipc = &mut held.ipc();
+            destroy_user_right(ipc, process.space, name, disposition);
+            ipc.take_guard()
+        };
+        guards::note(guard);
     };
     // SAFETY: the caller's message starts with a header.
     let header = unsafe { message.cast::<mach_msg_header_t>().read_unaligned() };

@@ -19,8 +19,15 @@
 //! | `mach_port_insert_right` | `_kernelrpc_mach_port_insert_right_trap` (21) | no |
 //! | `mach_port_insert_member` | `_kernelrpc_mach_port_insert_member_trap` (22) | no |
 //! | `mach_port_extract_member` | `_kernelrpc_mach_port_extract_member_trap` (23) | no |
+//! | `mach_port_construct`, `mach_port_destruct` | `_kernelrpc_mach_port_construct_trap` (24), `…_destruct_trap` (25) | no |
+//! | `mach_reply_port` | `mach_reply_port` (26) | no |
+//! | `mach_port_get_attributes` | `_kernelrpc_mach_port_get_attributes_trap` (40) | no |
+//! | `mach_port_guard`, `mach_port_unguard` | `_kernelrpc_mach_port_guard_trap` (41), `…_unguard_trap` (42) | no |
+//! | `mach_port_request_notification` | `_kernelrpc_mach_port_request_notification_trap` (77) | no |
 //! | `mach_port_type` | `_kernelrpc_mach_port_type_trap` (76) | no |
-//! | `mach_port_names` | mach_port.defs | yes |
+//! | `mach_port_names`, `mach_port_allocate_name`, `mach_port_destroy` | mach_port.defs | yes |
+//! | `mach_port_guard_with_flags`, `mach_port_swap_guard` | mach_port.defs | yes |
+//! | `mach_port_set_attributes`, `…_set_mscount`, `…_set_seqno`, `…_get_srights` | mach_port.defs | yes |
 //! | `mach_port_get_refs` | mach_port.defs | yes |
 //! | `mach_port_extract_right` | mach_port.defs | yes |
 //! | `mach_port_get_set_status` | mach_port.defs | yes |

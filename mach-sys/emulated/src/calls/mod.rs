@@ -4,14 +4,18 @@
 #![allow(unsafe_code)]
 
 mod exceptions;
+mod guards;
 mod memory;
 mod messages;
 mod mig;
 mod ports;
+mod receive_rights;
 mod target;
 
 pub use exceptions::*;
+pub use guards::take_guard;
 pub use memory::*;
 pub use messages::*;
 pub use mig::mig_get_reply_port;
 pub use ports::*;
+pub use receive_rights::*;

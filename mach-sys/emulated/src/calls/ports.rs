@@ -47,6 +47,34 @@ pub unsafe fn mach_port_deallocate(
     }))
 }
 
+pub unsafe fn mach_port_allocate_name(
+    task: mach_port_name_t,
+    right: mach_port_right_t,
+    name: mach_port_name_t,
+) -> kern_return_t {
+    code(on_space(mig::process(), task, |ipc, space| {
+        mach_port::allocate_name(ipc, space, PortRight::new(right), Name::new(name))
+    }))
+}
+
+pub unsafe fn mach_reply_port() -> mach_port_name_t {
+    let Ok(process) = process() else {
+        return MACH_PORT_NULL;
+    };
+    let mut held = process.mach.lock();
+    let name = mach_port::allocate(&mut held.ipc(), process.space, PortRight::RECEIVE);
+    name.map_or(MACH_PORT_NULL, Name::raw)
+}
+
+pub unsafe fn mach_port_destroy(
+    task: mach_port_name_t,
+    name: mach_port_name_t,
+) -> kern_return_t {
+    code(on_space(mig::process(), task, |ipc, space| {
+        mach_port::destroy(ipc, space, Name::new(name))
+    }))
+}
+
 pub unsafe fn mach_port_mod_refs(
     task: mach_port_name_t,
     name: mach_port_name_t,
@@ -259,27 +287,5 @@ pub unsafe fn mach_port_kobject(
             put(kind, shown.raw());
             put(address, 0);
         }
-    }))
-}
-
-pub unsafe fn mach_port_set_context(
-    task: mach_port_name_t,
-    name: mach_port_name_t,
-    context: mach_port_context_t,
-) -> kern_return_t {
-    code(on_space(mig::process(), task, |ipc, space| {
-        mach_port::set_context(ipc, space, Name::new(name), context)
-    }))
-}
-
-pub unsafe fn mach_port_get_context(
-    task: mach_port_name_t,
-    name: mach_port_name_t,
-    context: *mut mach_port_context_t,
-) -> kern_return_t {
-    let outcome = on_space(mig::process(), task, |ipc, space| mach_port::get_context(ipc, space, Name::new(name)));
-    code(outcome.map(|value| {
-        // SAFETY: the seam's contract: `context` is valid for a write.
-        unsafe { put(context, value) };
     }))
 }

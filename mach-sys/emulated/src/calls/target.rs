@@ -1,6 +1,7 @@
 //! What a call works on, and how its result is returned.
 #![allow(unsafe_code)]
 
+use super::guards;
 use crate::ipc::lookup;
 use crate::ipc::name::{Name, SpaceId};
 use crate::ipc::state::Ipc;
@@ -35,7 +36,12 @@ pub(super) fn on_space<T>(
         let space = kernel.tables.task(target).space;
         call(&mut kernel.ipc, space)
     };
-    let outcome = on_kernel(&mut Kernel::of(&mut process.mach.lock()));
+    let (outcome, guard) = {
+        let mut held = process.mach.lock();
+        let kernel = &mut Kernel::of(&mut held);
+        (on_kernel(kernel), kernel.ipc.take_guard())
+    };
+    guards::note(guard);
     refused(outcome)
 }
 

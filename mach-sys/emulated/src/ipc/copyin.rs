@@ -1,17 +1,19 @@
 //! Rights on their way into the kernel (C7): what a disposition needs under the sender's name, and what it leaves there.
 
 use super::entry::Rights;
+use super::guard;
 use super::id::PortId;
 use super::kmsg::Right;
 use super::lookup;
 use super::member;
 use super::name::{Name, SpaceId};
-use super::port::Receiver;
+use super::notify;
 use super::reverse;
 use super::right;
 use super::state::Ipc;
 use super::uref;
 use super::waitq::WaitOn;
+use mach_wire::exception::PortGuardFlavor;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::Disposition;
 
@@ -56,6 +58,13 @@ pub(super) fn check(
         // D5.3: the last reference of a pinned name is the kernel's to release.
         return Err(KernReturn::INVALID_CAPABILITY);
     }
+    if disposition == Disposition::MOVE_RECEIVE {
+        let queue = entry.port().and_then(|port| ipc.port(port).queue());
+        if queue.is_some_and(|queue| queue.protection.immovable) {
+            guard::raise(ipc, PortGuardFlavor::IMMOVABLE, name, 0);
+            return Err(KernReturn::INVALID_CAPABILITY);
+        }
+    }
     Ok(())
 }
 
@@ -81,7 +90,8 @@ pub(crate) fn copyin(
         Disposition::MOVE_RECEIVE => detach_receive_right(ipc, space, name, port),
         Disposition::MOVE_SEND_ONCE => {
             // The name's right becomes the kernel's.
-            ipc.space_mut(space).release(name);
+            let request = uref::free(ipc, space, name);
+            notify::port_deleted(ipc, request, name);
             Right::SendOnce(port)
         }
         Disposition::MOVE_SEND => {
@@ -108,8 +118,7 @@ pub(super) fn copyin_body(
     }
 }
 
-/// Takes the receive right from the name: the port is in transit and in no set, its make-send count, sequence number and
-/// context reset (C7.1a).
+/// Takes the receive right from the name: the port is in transit, in no set, and reset (C7.1a).
 fn detach_receive_right(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -118,18 +127,16 @@ fn detach_receive_right(
 ) -> Right {
     member::leave_others(ipc, port, None);
     ipc.wake(WaitOn::Port(port));
-    let moved = ipc.port_mut(port);
-    moved.mscount = 0;
-    if let Some(queue) = moved.queue_mut() {
-        queue.receiver = Receiver::Transit(None);
-        queue.sequence = 0;
-        queue.context = 0;
-    }
+    right::reset_receive_right(ipc, port);
     match ipc.space_mut(space).get_mut(name) {
-        Some(entry) if entry.rights.has(Rights::SEND) => entry.rights = Rights::SEND,
+        Some(entry) if entry.rights.has(Rights::SEND) => {
+            entry.rights = Rights::SEND;
+            entry.was_receive = true;
+        }
         _ => {
             reverse::unlist(ipc, space, name, port);
-            ipc.space_mut(space).release(name);
+            let request = uref::free(ipc, space, name);
+            notify::port_deleted(ipc, request, name);
         }
     }
     Right::Receive(port)

@@ -1,7 +1,7 @@
 //! One slot of a task's table of names.
 
 use super::arena::Zeroed;
-use super::id::{Id, PortId, SetId};
+use super::id::{Id, PortId, RequestId, SetId};
 use super::name::NameRef;
 use mach_wire::port::PortType;
 
@@ -64,8 +64,12 @@ pub(crate) struct Entry {
     pub(crate) references: u16,
     /// Whether the last reference is the kernel's to release (D5.1).
     pub(crate) pinned: bool,
+    /// Whether the name had the receive right before (`IE_BITS_EX_RECEIVE`): some misuses of it raise no guard then (C4.2).
+    pub(super) was_receive: bool,
     /// How far the generation moves with each use (C0.7).
     pub(super) step: u8,
+    /// The notification request on the name, as a word; 0 for none (C8.3).
+    request: u32,
     /// The next name of the same port, in a list that starts at the port; of a free slot the next free one.
     pub(super) next: NameRef,
 }
@@ -90,6 +94,15 @@ impl Entry {
             return None;
         }
         SetId::from_word(self.word)
+    }
+
+    /// Returns the notification request on the name.
+    pub(super) fn request(&self) -> Option<RequestId> {
+        RequestId::from_word(self.request)
+    }
+
+    pub(super) fn set_request(&mut self, request: Option<RequestId>) {
+        self.request = request.map_or(0, RequestId::to_word);
     }
 
     pub(super) fn denote(&mut self, object: Denoted) {

@@ -3,10 +3,13 @@
 use super::copyin::{self, Dead};
 use super::copyout;
 use super::entry::{Entry, Rights};
+use super::guard;
 use super::kmsg::{Kmsg, Right};
 use super::name::{Name, SpaceId};
 use super::port::PortKind;
+use super::requested;
 use super::state::Ipc;
+use super::uref;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::{
     Disposition, MACH_MSGH_BITS, MACH_MSGH_BITS_COMPLEX, MACH_MSGH_BITS_LOCAL,
@@ -94,7 +97,8 @@ fn check_rights(
         return invalid;
     }
     if reply.is_valid() {
-        check_reply(ipc, space, reply, answer)?;
+        check_reply(ipc, space, reply, answer)
+            .map_err(|error| guard::with_guard(ipc, reply, error))?;
     }
     if shared_once || none(ipc) {
         return invalid;
@@ -113,10 +117,11 @@ fn check_rights(
 }
 
 /// Returns whether the destination is a send-once right whose port died and which no call looked at since: the message is
-/// accepted, and vanishes
+/// accepted, and vanishes, unless a notification request waits for the death.
 fn vanishes(ipc: &Ipc<'_, '_>, space: SpaceId, wanted: Wanted) -> bool {
     let entry = ipc.space(space).get(wanted.destination);
     let once = entry.filter(|entry| entry.rights.has(Rights::SEND_ONCE));
+    let once = once.filter(|entry| !requested::is_armed(ipc, entry));
     let port = once.and_then(Entry::port);
     wanted.to == Disposition::MOVE_SEND_ONCE && port.is_some_and(|port| !ipc.port(port).alive)
 }
@@ -165,7 +170,8 @@ fn take_rights(
     message.destination = if vanishes(ipc, space, wanted) {
         let entry = ipc.space(space).get(destination);
         let port = entry.and_then(Entry::port);
-        ipc.space_mut(space).release(destination);
+        let request = uref::free(ipc, space, destination);
+        debug_assert_eq!(request, Right::Null);
         port.map_or(Right::Dead, Right::SendOnce)
     } else {
         copyin::copyin(ipc, space, destination, to, Dead::Refused)
@@ -189,12 +195,18 @@ pub(super) fn copyin_body(
     let mut outcome = Ok(());
     for index in 0..message.descriptors() {
         let (name, disposition) = message.descriptor(index);
+        let name = Name::new(name);
         let right = match outcome {
-            Ok(()) => copyin::copyin_body(ipc, space, Name::new(name), disposition),
+            Ok(()) => copyin::copyin_body(ipc, space, name, disposition),
             Err(_) => Ok(Right::Null),
         };
-        let right = right.unwrap_or_else(|_| {
-            outcome = Err(KernReturn::SEND_INVALID_RIGHT);
+        let right = right.unwrap_or_else(|error| {
+            let refused = KernReturn::SEND_INVALID_RIGHT;
+            outcome = Err(match error {
+                // A right of another kind (C10.4).
+                KernReturn::INVALID_RIGHT => guard::with_guard(ipc, name, refused),
+                _ => refused,
+            });
             Right::Null
         });
         let received = disposition.as_received().unwrap_or(Disposition::PORT_SEND);

@@ -55,3 +55,8 @@ id! {
     /// Identifies a port's membership in a set.
     LinkId
 }
+
+id! {
+    /// Identifies a notification request that is armed on a name.
+    RequestId
+}

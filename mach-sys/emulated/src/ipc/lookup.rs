@@ -4,6 +4,7 @@ use super::entry::{Entry, Rights};
 use super::id::{PortId, SetId};
 use super::kmsg::Right;
 use super::name::{Name, SpaceId};
+use super::requested;
 use super::reverse;
 use super::right;
 use super::state::Ipc;
@@ -29,8 +30,12 @@ pub(crate) fn convert_dead(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name) {
     if !once {
         reverse::unlist(ipc, space, name, port);
     }
+    let told = requested::end_with_the_port(ipc, space, name);
     if let Some(entry) = ipc.space_mut(space).get_mut(name) {
         entry.become_dead_name();
+        if told {
+            entry.add_reference();
+        }
     }
     let owned = if once {
         Right::SendOnce(port)

@@ -9,18 +9,25 @@
 //! | `kmsg`, `pool` | messages inside the kernel, their buffers and queues |
 //! | `kobject`, `reply`, `port`, `pset` | kernel objects, reply ports of the kernel, ports, port sets |
 //! | `waitq` | what threads wait on |
-//! | `state`, `monitor` | all of it: the view under the lock, and the lock around it |
-//! | `member`, `mqueue`, `notify`, `peer` | membership in sets, queues, notifications (C8, C9) |
+//! | `state`, `monitor`, `guard` | all of it: the view under the lock, the lock around it, and what raises `EXC_GUARD` (A13) |
+//! | `member`, `mqueue`, `peer`, `arrive` | membership in sets, queues, a message's arrival (C9) |
+//! | `transit`, `notify`, `requested` | receive rights in messages, notifications and who asked for them (C7.6, C8) |
 //! | `right` | rights in the kernel's hands, and what dies with them (C1) |
 //! | `reverse`, `lookup`, `uref`, `copyin`, `copyout` | rights under names (C1, C7) |
 //! | `mach_port`, `names`, `insert`, `sets` | the calls on names (C2–C6, C9) |
-//! | `deliver`, `header`, `transit`, `send`, `receive`, `request` | messages (C10, C11) |
+//! | `construct`, `attributes`, `guarded`, `request_notification` | the calls on receive rights, and for notifications (C2.5, C3.3, C5, C8) |
+//! | `deliver`, `header`, `send`, `receive`, `request` | messages (C10, C11) |
 
 pub(crate) mod arena;
+pub(crate) mod arrive;
+pub(crate) mod attributes;
+pub(crate) mod construct;
 pub(crate) mod copyin;
 pub(crate) mod copyout;
 pub(crate) mod deliver;
 pub(crate) mod entry;
+pub(crate) mod guard;
+pub(crate) mod guarded;
 pub(crate) mod header;
 pub(crate) mod id;
 pub(crate) mod insert;
@@ -42,6 +49,8 @@ pub(crate) mod pset;
 pub(crate) mod receive;
 pub(crate) mod reply;
 pub(crate) mod request;
+pub(crate) mod request_notification;
+pub(crate) mod requested;
 pub(crate) mod reverse;
 pub(crate) mod right;
 pub(crate) mod send;

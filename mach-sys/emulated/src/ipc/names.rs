@@ -4,6 +4,7 @@ use super::entry::{Entry, Rights};
 use super::lookup;
 use super::member;
 use super::name::{Name, SpaceId};
+use super::requested;
 use super::state::Ipc;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::port::PortType;
@@ -32,7 +33,12 @@ impl Listing {
     ) -> bool {
         self.chunk(ipc, space, |name, entry| {
             // A name whose port died shows as a dead name, and is not converted (C1.2).
-            found(name, lookup::pretended_rights(ipc, entry).port_type());
+            let rights = lookup::pretended_rights(ipc, entry);
+            let request = match rights.has(Rights::DEAD_NAME) {
+                true => PortType::empty(),
+                false => requested::type_bits(ipc, entry),
+            };
+            found(name, rights.port_type() | request);
         })
     }
 

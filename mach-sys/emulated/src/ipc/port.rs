@@ -1,10 +1,12 @@
 //! Ports: what send, receive and send-once rights are for.
 
-use super::id::{LinkId, PortId};
+use super::id::{LinkId, PortId, RequestId};
+use super::kmsg::Right;
 use super::kobject::Kobject;
 use super::name::{Name, NameRef, SpaceId};
 use super::pool::Queue;
 use super::reply::ReplyWait;
+use mach_wire::port::PortStatusFlags;
 
 /// Messages that a new port queues before senders wait (C2.1).
 const DEFAULT_LIMIT: u32 = 5;
@@ -22,6 +24,8 @@ pub(crate) struct Port {
     pub(crate) sorights: u32,
     /// How many send rights the receiver made (C7, `ip_mscount`).
     pub(crate) mscount: u32,
+    /// First of the notification requests on names of this port.
+    pub(super) requests: Option<RequestId>,
     /// First of the names that hold a send or receive right for it: at most one in each space.
     pub(super) names: NameRef,
     pub(crate) kind: PortKind,
@@ -47,6 +51,7 @@ impl Port {
             srights: 0,
             sorights: 0,
             mscount: 0,
+            requests: None,
             names: NameRef::default(),
             kind,
         }
@@ -95,8 +100,27 @@ pub(crate) struct MessagePort {
     /// Messages delivered so far (C11.9).
     pub(super) sequence: u32,
     pub(crate) context: u64,
+    /// How the receive right is protected.
+    pub(super) protection: Protection,
+    /// Flags of the status that have no effect here (C5.4).
+    pub(super) status: PortStatusFlags,
+    /// The send-once right that learns that there are no senders (C8.2); null for none.
+    pub(super) no_senders: Right,
+    /// The send-once right that gets the receive right in place of its destruction (C8.5); null for none.
+    pub(super) port_destroyed: Right,
     /// First of the links that tie the port to its sets.
     pub(super) links: Option<LinkId>,
+}
+
+/// How a receive right is protected from its own task. The guard's value is the port's context.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Protection {
+    /// Whether the port is destroyed only by a call that knows the guard (C5.6).
+    pub(super) guarded: bool,
+    /// Whether the context can be neither read nor replaced (C5.5).
+    pub(super) strict: bool,
+    /// Whether the receive right cannot be moved (C7.1).
+    pub(super) immovable: bool,
 }
 
 /// Where a receive right is.
@@ -116,6 +140,10 @@ impl MessagePort {
             limit: DEFAULT_LIMIT,
             sequence: 0,
             context: 0,
+            protection: Protection::default(),
+            status: PortStatusFlags::empty(),
+            no_senders: Right::Null,
+            port_destroyed: Right::Null,
             links: None,
         }
     }
@@ -126,6 +154,11 @@ impl MessagePort {
             Receiver::Name(_, name) => name,
             Receiver::Transit(_) => Name::NULL,
         }
+    }
+
+    /// Sets the number of queued messages at which senders wait.
+    pub(super) fn set_limit(&mut self, limit: u32) {
+        self.limit = limit;
     }
 
     pub(super) fn is_full(&self) -> bool {

@@ -1,22 +1,27 @@
 //! Receiving (C11).
 
+use super::arrive::use_up_send_once;
 use super::copyout;
 use super::entry::{Entry, Rights};
+use super::guard;
 use super::header::{self, View};
 use super::id::PortId;
 use super::kmsg::Right;
+use super::lookup;
 use super::member;
 use super::monitor::Monitor;
 use super::mqueue;
 use super::name::{Name, SpaceId};
 use super::peer;
 use super::pool::Buffer;
+use super::requested;
 use super::right;
 use super::state::Ipc;
 use super::waitq::{WaitOn, Waited};
 use crate::host::Blocked;
 use core::mem::offset_of;
 use core::time::Duration;
+use mach_wire::exception::GuardCode;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::{
     MessageOptions, REQUESTED_TRAILER_SIZE, mach_msg_header_t, mach_msg_mac_trailer_t,
@@ -65,14 +70,21 @@ enum Found<'k> {
 }
 
 /// Receives a message for a task, into names of `space`.
+///
+/// What the call raises is written to `guard` (A13).
 pub(crate) fn receive<T>(
     kernel: &Monitor<T>,
     space: SpaceId,
     request: ReceiveRequest,
+    guard: &mut Option<GuardCode>,
 ) -> Result<(), KernReturn> {
     let mut held = kernel.lock();
     let mut ipc = held.ipc();
-    let object = receivable(&ipc, space, request.name).ok_or(KernReturn::RCV_INVALID_NAME)?;
+    let Some(object) = receivable(&ipc, space, request.name) else {
+        let error = not_receivable(&mut ipc, space, request.name);
+        *guard = ipc.take_guard();
+        return Err(error);
+    };
     // While this thread waits the object may die; its slot must not become another object.
     ipc.retain(object);
     let mut deadline = request.deadline();
@@ -172,6 +184,19 @@ fn receivable(ipc: &Ipc<'_, '_>, space: SpaceId, name: Name) -> Option<WaitOn> {
     port.map(WaitOn::Port)
 }
 
+/// Returns the error for a name that nothing can be received from. The name of a live right of another kind raises a guard (C11.1).
+fn not_receivable(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name) -> KernReturn {
+    let error = KernReturn::RCV_INVALID_NAME;
+    let Some(entry) = ipc.space(space).get(name).copied() else {
+        return error;
+    };
+    let is_dead = lookup::pretended_rights(ipc, &entry).has(Rights::DEAD_NAME);
+    if entry.was_receive || is_dead && !ipc.rules.receiving_from_dead_names_is_misuse() {
+        return error;
+    }
+    guard::with_guard(ipc, name, error)
+}
+
 /// Returns the port to receive from: the object itself, or the member that the set serves next. `None` when nothing is queued.
 fn next_port(ipc: &Ipc<'_, '_>, object: WaitOn) -> Option<PortId> {
     match object {
@@ -248,7 +273,7 @@ fn bare_header<'k>(
 /// Ends the right that a message was sent through, with its delivery.
 fn deliver_destination(ipc: &mut Ipc<'_, '_>, right: Right) {
     match right {
-        Right::SendOnce(port) => right::use_up_send_once(ipc, port),
+        Right::SendOnce(port) => use_up_send_once(ipc, port),
         other => right::release(ipc, other),
     }
 }
@@ -276,11 +301,15 @@ fn stamp(ipc: &mut Ipc<'_, '_>, message: &mut Buffer<'_>, port: PortId, request:
     });
 }
 
-/// Gives the receiver names for the rights of a message: reply, destination, descriptors (C11.6).
+/// Gives the receiver names for the rights of a message: reply, destination, descriptors. Before that those are told that waited for
+/// room in the queue (C11.6).
 fn copyout_message(ipc: &mut Ipc<'_, '_>, space: SpaceId, message: &mut Buffer<'_>) {
+    let port = message.destination.port();
+    if let Some(port) = port {
+        requested::message_received(ipc, port);
+    }
     let reply = message.reply.take();
     let reply = copyout::copyout(ipc, space, reply);
-    let port = message.destination.port();
     let queue = port.and_then(|port| ipc.port(port).queue());
     let local = queue.map_or(Name::NULL, |queue| queue.receive_name());
     header::write_ports(message, View::Receiver, local, reply);

@@ -1,12 +1,14 @@
 //! Rights in the kernel's hands: making and copying them, and destroying them with all that dies with them.
 
+use super::arrive::use_up_send_once;
 use super::id::PortId;
 use super::kmsg::Right;
 use super::kobject::{Kobject, KobjectType};
 use super::member;
 use super::notify;
 use super::pool::Buffer;
-use super::port::PortKind;
+use super::port::{PortKind, Protection, Receiver};
+use super::requested;
 use super::state::Ipc;
 use super::waitq::WaitOn;
 
@@ -43,8 +45,11 @@ pub(crate) fn destroy_message<'k>(ipc: &mut Ipc<'_, 'k>, message: Buffer<'k>) {
     destroy_doomed(ipc);
 }
 
-/// Destroys what is queued for destruction, and what that brings with it, breadth first (C1.7).
+/// Destroys what is queued for destruction, and what that brings with it, breadth first (C1.7). Does nothing while that is under way.
 fn destroy_doomed(ipc: &mut Ipc<'_, '_>) {
+    if core::mem::replace(&mut ipc.state.reaping, true) {
+        return;
+    }
     while let Some(mut message) = ipc.state.doomed.pop(ipc.pool) {
         let destination = message.destination.take();
         discard(ipc, destination);
@@ -54,26 +59,61 @@ fn destroy_doomed(ipc: &mut Ipc<'_, '_>) {
             discard(ipc, message.body_right(index));
         }
     }
+    ipc.state.reaping = false;
 }
 
 /// Destroys a right; messages that die with it are left on the list of doomed ones.
 fn discard(ipc: &mut Ipc<'_, '_>, right: Right) {
     match right {
         Right::Null | Right::Dead => {}
-        Right::Send(port) => discard_send(ipc, port),
+        Right::Send(port) => {
+            let told = drop_send(ipc, port);
+            told.tell(ipc);
+        }
         Right::SendOnce(port) => discard_send_once(ipc, port),
         Right::Receive(port) => die(ipc, port),
     }
 }
 
-fn discard_send(ipc: &mut Ipc<'_, '_>, port: PortId) {
+/// Who is told that the last send right of a port is gone, and how many there were made.
+#[must_use]
+pub(super) struct NoSenders {
+    right: Right,
+    made: u32,
+}
+
+impl NoSenders {
+    /// Tells it, if there is anybody to be told.
+    pub(super) fn tell(self, ipc: &mut Ipc<'_, '_>) {
+        notify::no_senders(ipc, self.right, self.made);
+    }
+}
+
+/// Ends a send right. The caller tells that it was the last one (C8.2).
+pub(super) fn drop_send(ipc: &mut Ipc<'_, '_>, port: PortId) -> NoSenders {
     let object = ipc.port_mut(port);
     object.srights -= 1;
-    let token = |kobject: Kobject| kobject.kind == KobjectType::TaskToken;
-    if object.srights == 0 && object.kobject().is_some_and(token) {
-        // A token lives as long as it has senders (A7.10).
-        die(ipc, port);
+    let mut told = NoSenders {
+        right: Right::Null,
+        made: object.mscount,
+    };
+    if object.srights == 0 && object.alive {
+        if let Some(queue) = object.queue_mut() {
+            told.right = queue.no_senders.take();
+        }
+        let token = |kobject: Kobject| kobject.kind == KobjectType::TaskToken;
+        if object.kobject().is_some_and(token) {
+            // A token lives as long as it has senders (A7.10).
+            die(ipc, port);
+        }
     }
+    ipc.release_port(port);
+    told
+}
+
+/// Ends a send right of a port that is about to die, which asks nobody to be told of missing senders.
+pub(super) fn drop_send_before_death(ipc: &mut Ipc<'_, '_>, port: PortId) {
+    ipc.port_mut(port).srights -= 1;
     ipc.release_port(port);
 }
 
@@ -100,20 +140,63 @@ fn discard_send_once(ipc: &mut Ipc<'_, '_>, port: PortId) {
     use_up_send_once(ipc, port);
 }
 
-/// Ends a send-once right that a message used.
-pub(super) fn use_up_send_once(ipc: &mut Ipc<'_, '_>, port: PortId) {
-    ipc.port_mut(port).sorights -= 1;
+/// Destroys the receive right of a port, which is under no name any more. The port dies (C1.6): it leaves its sets, threads that wait on
+/// it look again, its queue is destroyed, and those who asked for it are told. Names of it are found dead when they are looked at
+/// (C1.1). With a port-destroyed request the receive right goes there instead (C8.5).
+fn die(ipc: &mut Ipc<'_, '_>, port: PortId) {
+    let pool = ipc.pool;
+    member::leave_others(ipc, port, None);
+    ipc.wake(WaitOn::Port(port));
+    if is_sent_away(ipc, port) {
+        return;
+    }
+    ipc.port_mut(port).alive = false;
+    let mut messages = ipc.port_mut(port).take_messages();
+    ipc.state.doomed.append(&mut messages, pool);
+    // At once, but where the port dies in a message that is being destroyed.
+    destroy_doomed(ipc);
+    if let Some(queue) = ipc.port_mut(port).queue_mut() {
+        let no_senders = queue.no_senders.take();
+        discard(ipc, no_senders);
+    }
+    requested::port_died(ipc, port);
     ipc.release_port(port);
 }
 
-/// Kills a port: it leaves its sets, threads that wait on it look again, its queue is doomed. Names of it are found dead when
-/// they are looked at (C1.1).
-fn die(ipc: &mut Ipc<'_, '_>, port: PortId) {
-    let pool = ipc.pool;
-    ipc.port_mut(port).alive = false;
-    member::leave_others(ipc, port, None);
-    ipc.wake(WaitOn::Port(port));
-    let mut messages = ipc.port_mut(port).take_messages();
-    ipc.state.doomed.append(&mut messages, pool);
-    ipc.release_port(port);
+/// Returns whether a port whose receive right is destroyed lives on, on its way to where a port-destroyed request wants it (C8.5).
+pub(super) fn lives_on(ipc: &Ipc<'_, '_>, port: PortId) -> bool {
+    let queue = ipc.port(port).queue();
+    let to = queue.and_then(|queue| queue.port_destroyed.port());
+    to.is_some_and(|to| ipc.port(to).alive || !ipc.rules.port_destroyed_needs_a_live_port())
+}
+
+/// Sends the receive right of a dying port to where a port-destroyed request wants it, reset as by a move (C7.1a).
+fn is_sent_away(ipc: &mut Ipc<'_, '_>, port: PortId) -> bool {
+    let lives_on = lives_on(ipc, port);
+    let queue = ipc.port_mut(port).queue_mut();
+    let to = queue.map_or(Right::Null, |queue| queue.port_destroyed.take());
+    if to == Right::Null {
+        return false;
+    }
+    if lives_on {
+        reset_receive_right(ipc, port);
+        if notify::port_destroyed(ipc, to, port).is_ok() {
+            return true;
+        }
+    }
+    discard(ipc, to);
+    false
+}
+
+/// Makes a receive right that leaves its name one in transit: its make-send count, sequence number, context and protection are reset
+/// (C7.1a).
+pub(super) fn reset_receive_right(ipc: &mut Ipc<'_, '_>, port: PortId) {
+    let moved = ipc.port_mut(port);
+    moved.mscount = 0;
+    if let Some(queue) = moved.queue_mut() {
+        queue.receiver = Receiver::Transit(None);
+        queue.sequence = 0;
+        queue.context = 0;
+        queue.protection = Protection::default();
+    }
 }

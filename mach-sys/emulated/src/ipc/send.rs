@@ -9,12 +9,14 @@ use super::header::{self, View};
 use super::kmsg::{CAPACITY, Right};
 use super::monitor::{Held, Monitor};
 use super::mqueue::{self, QueueFull};
-use super::name::SpaceId;
+use super::name::{Name, SpaceId};
 use super::pool::Buffer;
+use super::requested;
 use super::right;
 use super::transit;
 use super::waitq::{WaitOn, Waited};
 use core::time::Duration;
+use mach_wire::exception::GuardCode;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::{MessageOptions, mach_msg_header_t};
 use std::time::Instant;
@@ -31,10 +33,13 @@ pub(crate) struct SendRequest {
 }
 
 /// Sends a message whose names are those of `space`.
+///
+/// What the call raises is written to `guard` (A13).
 pub(crate) fn send<T>(
     kernel: &Monitor<T>,
     space: SpaceId,
     request: SendRequest,
+    guard: &mut Option<GuardCode>,
 ) -> Result<(), KernReturn> {
     if (request.size as usize) < size_of::<mach_msg_header_t>() || request.size % 4 != 0 {
         return Err(KernReturn::SEND_MSG_TOO_SMALL);
@@ -66,7 +71,17 @@ pub(crate) fn send<T>(
     if needs_reserve && !header::is_reply_to_the_kernel(ipc, space, &message) {
         return Err(KernReturn::SEND_NO_BUFFER);
     }
-    header::copyin_header(ipc, space, &mut message)?;
+    let destination = Name::new(message.header().msgh_remote_port);
+    let header = header::copyin_header(ipc, space, &mut message);
+    *guard = ipc.take_guard();
+    header?;
+    if request.options.contains(MessageOptions::SEND_NOTIFY) {
+        if let Right::Send(port) = message.destination {
+            if mqueue::is_full(ipc, port) {
+                requested::found_full(ipc, space, destination);
+            }
+        }
+    }
     let taken = match checked {
         Ok(()) => header::copyin_body(ipc, space, &mut message),
         Err(_) => {
@@ -74,6 +89,7 @@ pub(crate) fn send<T>(
             checked
         }
     };
+    *guard = ipc.take_guard();
     if taken.is_err() || transit::closes_a_circle(ipc, &message) {
         right::destroy_message(ipc, message);
         return taken;

@@ -1,8 +1,10 @@
 //! The calls on port sets of `mach/mach_port.h` (C9).
 
 use super::entry::{Entry, Rights};
+use super::guard;
 use super::id::{PortId, SetId};
 use super::lookup;
+use super::mach_port;
 use super::member;
 use super::name::{Name, SpaceId};
 use super::state::Ipc;
@@ -15,9 +17,10 @@ enum First {
     Set,
 }
 
-/// Finds the port and the set behind two names (C9.1).
+/// Finds the port and the set behind two names (C9.1). Each error raises a guard, but where the set is looked at first, and where a
+/// name was a receive right before.
 fn port_and_set(
-    ipc: &Ipc<'_, '_>,
+    ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
     name: Name,
     set: Name,
@@ -26,22 +29,34 @@ fn port_and_set(
     if !name.is_valid() || !set.is_valid() {
         return Err(KernReturn::INVALID_RIGHT);
     }
-    let entry = |name| ipc.space(space).get(name).ok_or(KernReturn::INVALID_NAME);
-    let receive_right = |entry: &Entry| {
-        let receives = entry.rights.has(Rights::RECEIVE);
-        let port = entry.port().filter(|_| receives);
-        port.ok_or(KernReturn::INVALID_RIGHT)
-    };
-    let port_set = |entry: &Entry| entry.set().ok_or(KernReturn::INVALID_RIGHT);
-    match first {
-        First::Port => {
-            let (port, set) = (entry(name)?, entry(set)?);
-            Ok((receive_right(port)?, port_set(set)?))
+    if first == First::Set {
+        let entry = ipc.space(space).get(set).ok_or(KernReturn::INVALID_NAME)?;
+        let set = entry.set().ok_or(KernReturn::INVALID_RIGHT)?;
+        let port = mach_port::entry_of(ipc, space, name)?;
+        return Ok((port_behind(ipc, name, &port)?, set));
+    }
+    let (port, pset) = (
+        mach_port::entry_of(ipc, space, name)?,
+        mach_port::entry_of(ipc, space, set)?,
+    );
+    let port = port_behind(ipc, name, &port)?;
+    match pset.set() {
+        Some(set) => Ok((port, set)),
+        None if pset.was_receive && ipc.rules.former_receive_rights_are_no_misuse_as_sets() => {
+            Err(KernReturn::INVALID_RIGHT)
         }
-        First::Set => {
-            let set = port_set(entry(set)?)?;
-            Ok((receive_right(entry(name)?)?, set))
-        }
+        None => Err(guard::with_guard(ipc, set, KernReturn::INVALID_RIGHT)),
+    }
+}
+
+/// Returns the port whose receive right an entry has.
+fn port_behind(ipc: &mut Ipc<'_, '_>, name: Name, entry: &Entry) -> Result<PortId, KernReturn> {
+    let error = KernReturn::INVALID_RIGHT;
+    let receives = entry.rights.has(Rights::RECEIVE);
+    match entry.port().filter(|_| receives) {
+        Some(port) => Ok(port),
+        None if entry.was_receive => Err(error),
+        None => Err(guard::with_guard(ipc, name, error)),
     }
 }
 

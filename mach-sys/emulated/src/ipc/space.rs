@@ -144,6 +144,8 @@ impl Space {
         entry.generation = generation;
         entry.references = 0;
         entry.pinned = false;
+        entry.was_receive = false;
+        entry.set_request(None);
         if wrapped {
             entry.step = draw;
         }

@@ -1,11 +1,13 @@
 //! The state of one kernel's ports, sets and name spaces, and the view of it that operations work on.
 
 use super::arena::Arena;
-use super::id::{LinkId, PortId, SetId};
+use super::guard::PendingGuard;
+use super::id::{LinkId, PortId, RequestId, SetId};
 use super::name::SpaceId;
 use super::pool::{Pool, Queue};
 use super::port::{Port, PortKind};
 use super::pset::{Link, Pset};
+use super::requested::Requested;
 use super::space::Space;
 use super::waitq::{WaitOn, WaitWord, Wakes};
 use crate::error::ReserveError;
@@ -20,9 +22,14 @@ pub(crate) struct State {
     pub(super) ports: Arena<PortId, Port>,
     pub(super) sets: Arena<SetId, Pset>,
     pub(super) links: Arena<LinkId, Link>,
+    pub(super) requests: Arena<RequestId, Requested>,
     spaces: [Option<Space>; SPACES],
-    /// Messages to destroy once the operation under way is done (C1.7).
+    /// Messages to destroy once the one that is being destroyed is gone (C1.7).
     pub(super) doomed: Queue,
+    /// Whether doomed messages are being destroyed.
+    pub(super) reaping: bool,
+    /// What the operation under way raised `EXC_GUARD` for (A13).
+    pub(super) guard: PendingGuard,
 }
 
 impl State {
@@ -31,8 +38,11 @@ impl State {
             ports: Arena::new("the table of ports", limits.ports)?,
             sets: Arena::new("the table of port sets", limits.sets)?,
             links: Arena::new("the table of memberships", limits.members)?,
+            requests: Arena::new("the table of notification requests", limits.names)?,
             spaces: [const { None }; SPACES],
             doomed: Queue::default(),
+            reaping: false,
+            guard: PendingGuard::default(),
         })
     }
 }

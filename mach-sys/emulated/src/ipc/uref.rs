@@ -3,6 +3,8 @@
 use super::entry::Rights;
 use super::kmsg::Right;
 use super::name::{Name, SpaceId};
+use super::notify;
+use super::requested;
 use super::reverse;
 use super::right;
 use super::state::Ipc;
@@ -20,11 +22,22 @@ pub(super) fn drop_send(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name, count
     };
     if entry.rights.has(Rights::RECEIVE) {
         entry.rights = Rights::RECEIVE;
+        right::release(ipc, Right::Send(port));
     } else {
         reverse::unlist(ipc, space, name, port);
-        ipc.space_mut(space).release(name);
+        let request = free(ipc, space, name);
+        right::release(ipc, Right::Send(port));
+        notify::port_deleted(ipc, request, name);
     }
-    right::release(ipc, Right::Send(port));
+}
+
+/// Frees a name. Returns the right of a notification request that was armed on it, which the caller tells of it with
+/// [`port_deleted`](notify::port_deleted), after all else that the operation brings (C1.8).
+#[must_use]
+pub(super) fn free(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name) -> Right {
+    let request = requested::cancel(ipc, space, name);
+    ipc.space_mut(space).release(name);
+    request
 }
 
 /// Removes user references of a dead name; with the last one the name goes.

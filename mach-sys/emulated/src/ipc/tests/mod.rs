@@ -22,7 +22,7 @@ use super::receive::{ReceiveRequest, receive};
 use super::send::{SendRequest, send};
 use super::space::Space;
 use super::state::Ipc;
-use super::{insert, mach_port, sets as set_calls};
+use super::{guarded, insert, mach_port, sets as set_calls};
 use crate::config::Generation;
 use crate::rules::{Limits, Rules};
 use mach_wire::kern_return::KernReturn;
@@ -166,11 +166,11 @@ impl World {
     }
 
     fn set_context(&self, name: Name, context: u64) -> Result<(), KernReturn> {
-        self.ipc(|ipc| mach_port::set_context(ipc, self.space, name, context))
+        self.ipc(|ipc| guarded::set_context(ipc, self.space, name, context))
     }
 
     fn get_context(&self, name: Name) -> Result<u64, KernReturn> {
-        self.ipc(|ipc| mach_port::get_context(ipc, self.space, name))
+        self.ipc(|ipc| guarded::get_context(ipc, self.space, name))
     }
 
     fn names(&self) -> u32 {
@@ -194,7 +194,7 @@ impl World {
             options,
             timeout: 0,
         };
-        send(&self.kernel, self.space, request)
+        send(&self.kernel, self.space, request, &mut None)
     }
 
     /// Receives without waiting.
@@ -240,7 +240,7 @@ impl World {
             timeout: 0,
             name,
         };
-        receive(&self.kernel, self.space, request)
+        receive(&self.kernel, self.space, request, &mut None)
     }
 }
 

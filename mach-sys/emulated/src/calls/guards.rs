@@ -1,0 +1,42 @@
+//! What calls of the thread raised `EXC_GUARD` for on XNU (A13).
+
+use core::cell::Cell;
+use mach_wire::exception::GuardCode;
+
+thread_local! {
+    /// Constant and without a destructor: nothing is allocated for it. No code of the fault handler comes here.
+    static LAST: Cell<Option<GuardCode>> = const { Cell::new(None) };
+}
+
+/// Notes what a call of this thread raised.
+pub(super) fn note(guard: Option<GuardCode>) {
+    if guard.is_some() {
+        LAST.set(guard);
+    }
+}
+
+/// Takes what the last misuse of a name by the calling thread was, if there was one since it was taken before.
+///
+/// On XNU a misuse raises `EXC_GUARD` after the call has returned its error (A13.1): with the flavors up to
+/// [`MAX_FATAL_kGUARD_EXC_CODE`](mach_wire::exception::MAX_FATAL_kGUARD_EXC_CODE) the process ends, whoever handles the exception (A13.5);
+/// the others are ignored in a third party's process (A13.6). The emulated kernel raises nothing, and tells it here: what would end the
+/// process on a Mac can be tested without one.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use mach_emulated::{calls, Config, start_with};
+/// # use mach_wire::exception::PortGuardFlavor;
+/// start_with(Config::default())?;
+/// let task = mach_emulated::system::task_self();
+/// // SAFETY: the name is absent; no pointer is passed.
+/// let error = unsafe { calls::mach_port_deallocate(task, 0xdead03) };
+/// assert_eq!(error, 15);
+/// let guard = mach_emulated::take_guard().expect("misuse");
+/// assert_eq!(guard.flavor, PortGuardFlavor::INVALID_NAME.raw());
+/// # Ok(())
+/// # }
+/// ```
+#[must_use]
+pub fn take_guard() -> Option<GuardCode> {
+    LAST.take()
+}
