@@ -184,7 +184,7 @@ pub(crate) fn destroy(
         let (protection, value) = protection_of(ipc, port);
         if protection.guarded && value != 0 {
             if ipc.rules.refused_destroy_loses_the_name() {
-                lose_name(ipc, space, name, port);
+                lose_name(ipc, space, name, &entry, port);
             }
             guard::raise(ipc, PortGuardFlavor::DESTROY, name, value);
             return Err(KernReturn::INVALID_RIGHT);
@@ -210,12 +210,15 @@ pub(crate) fn destroy(
 }
 
 /// Frees a name whose rights stay with the port, which lives on without a receiver: what a refused destruction did up to macOS 13 (C3.1).
-fn lose_name(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name, port: PortId) {
+fn lose_name(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name, entry: &Entry, port: PortId) {
     reverse::unlist(ipc, space, name, port);
     requested::leave_to_the_port(ipc, space, name);
     ipc.space_mut(space).release(name);
     if let Some(queue) = ipc.port_mut(port).queue_mut() {
         queue.receiver = Receiver::Transit(None);
+    }
+    if entry.rights.has(Rights::SEND) {
+        right::drop_send_silently(ipc, port);
     }
 }
 
@@ -430,7 +433,7 @@ pub(super) fn destroy_receive_right(
                 entry.add_reference();
             }
         }
-        right::drop_send_before_death(ipc, port);
+        right::drop_send_silently(ipc, port);
     }
     right::release(ipc, Right::Receive(port));
 }

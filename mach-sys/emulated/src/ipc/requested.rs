@@ -202,3 +202,26 @@ pub(super) fn port_died(ipc: &mut Ipc<'_, '_>, port: PortId) {
         }
     }
 }
+
+#[cfg(test)]
+impl Requested {
+    /// Returns the right that the request owns.
+    pub(super) fn right(&self) -> Right {
+        match self.progress {
+            Progress::Armed(right) => right,
+            Progress::Fired | Progress::PortDied => Right::Null,
+        }
+    }
+
+    pub(super) fn port(&self) -> PortId {
+        self.port
+    }
+
+    pub(super) fn is_on_a_name(&self) -> bool {
+        self.is_on_a_name
+    }
+
+    pub(super) fn next(&self) -> Option<RequestId> {
+        self.next
+    }
+}

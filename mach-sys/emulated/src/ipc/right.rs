@@ -83,7 +83,7 @@ pub(super) struct NoSenders {
 }
 
 impl NoSenders {
-    /// Tells it, if there is anybody to be told.
+    /// Sends the notification, if one was asked for.
     pub(super) fn tell(self, ipc: &mut Ipc<'_, '_>) {
         notify::no_senders(ipc, self.right, self.made);
     }
@@ -111,8 +111,8 @@ pub(super) fn drop_send(ipc: &mut Ipc<'_, '_>, port: PortId) -> NoSenders {
     told
 }
 
-/// Ends a send right of a port that is about to die, which asks nobody to be told of missing senders.
-pub(super) fn drop_send_before_death(ipc: &mut Ipc<'_, '_>, port: PortId) {
+/// Ends a send right without telling of missing senders: of a port that is about to die, or that has lost its name.
+pub(super) fn drop_send_silently(ipc: &mut Ipc<'_, '_>, port: PortId) {
     ipc.port_mut(port).srights -= 1;
     ipc.release_port(port);
 }

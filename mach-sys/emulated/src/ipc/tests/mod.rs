@@ -22,12 +22,13 @@ use super::receive::{ReceiveRequest, receive};
 use super::send::{SendRequest, send};
 use super::space::Space;
 use super::state::Ipc;
-use super::{guarded, insert, mach_port, sets as set_calls};
+use super::request_notification::{self, Wish};
+use super::{construct, guarded, insert, mach_port, sets as set_calls};
 use crate::config::Generation;
 use crate::rules::{Limits, Rules};
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::*;
-use mach_wire::port::PortRight;
+use mach_wire::port::{PortOptionFlags, PortRight};
 
 /// A kernel with one name space, which has a pinned name of a kernel object's port as a task has its own.
 struct World {
@@ -163,6 +164,27 @@ impl World {
 
     fn deallocate(&self, name: Name) -> Result<(), KernReturn> {
         self.ipc(|ipc| mach_port::deallocate(ipc, self.space, name))
+    }
+
+    fn destroy(&self, name: Name) -> Result<(), KernReturn> {
+        self.ipc(|ipc| mach_port::destroy(ipc, self.space, name))
+    }
+
+    fn destruct(&self, name: Name, delta: i32, guard: u64) -> Result<(), KernReturn> {
+        self.ipc(|ipc| construct::destruct(ipc, self.space, name, delta, guard))
+    }
+
+    fn construct(&self, flags: PortOptionFlags, context: u64) -> Result<Name, KernReturn> {
+        let options = construct::Options {
+            flags,
+            limit: 2,
+            context,
+        };
+        self.ipc(|ipc| construct::construct(ipc, self.space, options))
+    }
+
+    fn request(&self, name: Name, wish: Wish) -> Result<Name, KernReturn> {
+        self.ipc(|ipc| request_notification::request(ipc, self.space, name, wish))
     }
 
     fn set_context(&self, name: Name, context: u64) -> Result<(), KernReturn> {

@@ -2,6 +2,10 @@
 
 use super::walk::assert_counts;
 use super::*;
+use mach_wire::mig::{
+    MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_PORT_DESTROYED,
+    MACH_NOTIFY_SEND_POSSIBLE,
+};
 
 /// Numbers from a fixed seed (xorshift).
 struct Random(u64);
@@ -28,6 +32,9 @@ const DISPOSITIONS: [Disposition; 6] = [
     Disposition::MAKE_SEND_ONCE,
 ];
 
+/// Values that ports are guarded with.
+const GUARDS: [u64; 2] = [0, 85];
+
 /// The names of the space, and some that are none.
 fn names(world: &World) -> Vec<Name> {
     let mut names = vec![Name::NULL, Name::DEAD, Name::new(0x7003)];
@@ -46,7 +53,7 @@ fn step(world: &World, other_space: SpaceId, random: &mut Random) -> String {
     let rights = [PortRight::SEND, PortRight::RECEIVE, PortRight::SEND_ONCE];
     let rights = rights.into_iter().chain([PortRight::PORT_SET, PortRight::DEAD_NAME]);
     let right = random.of(&rights.collect::<Vec<_>>());
-    match random.below(15) {
+    match random.below(20) {
         0 | 1 if names.len() < 40 => format!("{:?}", world.try_allocate(PortRight::RECEIVE)),
         2 if names.len() < 40 => format!("{:?}", world.try_allocate(PortRight::PORT_SET)),
         3 => format!("{:?}", world.deallocate(name)),
@@ -80,6 +87,31 @@ fn step(world: &World, other_space: SpaceId, random: &mut Random) -> String {
                 world.ipc(|ipc| copyout::name_send(ipc, other_space, port))
             });
             format!("{given:?}")
+        }
+        14 => format!("destroy {:?}", world.destroy(name)),
+        15 => {
+            let (delta, guard) = (random.of(&[0, 0, -1, -2, 1]), random.of(&GUARDS));
+            format!("destruct {delta} {guard} {:?}", world.destruct(name, delta, guard))
+        }
+        16 if names.len() < 40 => {
+            let flags = PortOptionFlags::from_bits_retain(random.below(0x200) as u32);
+            format!("{flags} {:?}", world.construct(flags, random.of(&GUARDS)))
+        }
+        17 | 18 => {
+            let id = random.of(&[
+                MACH_NOTIFY_NO_SENDERS,
+                MACH_NOTIFY_PORT_DESTROYED,
+                MACH_NOTIFY_DEAD_NAME,
+                MACH_NOTIFY_SEND_POSSIBLE,
+            ]);
+            let makes = [Disposition::MAKE_SEND_ONCE, Disposition::MOVE_SEND_ONCE];
+            let wish = Wish {
+                id,
+                sync: random.below(2) as u32,
+                notify: other,
+                disposition: random.of(&makes),
+            };
+            format!("{wish:?} {:?}", world.request(name, wish))
         }
         _ => {
             let room = random.of(&[512, 512, 40, 20]);
