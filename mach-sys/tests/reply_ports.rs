@@ -9,8 +9,11 @@ use mach_sys::kernel::{self, CALLS, system::task_self};
 use mach_sys::message::{
     MACH_MSG_TYPE_MAKE_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE, MACH_RCV_MSG, MACH_RCV_TIMEOUT,
 };
+use mach_sys::mig::MACH_NOTIFY_DEAD_NAME;
 use mach_sys::port::{
-    KobjectType, MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND, MACH_PORT_TYPE_RECEIVE,
+    KobjectType, MACH_PORT_LIMITS_INFO, MACH_PORT_QLIMIT_MAX, MACH_PORT_RECEIVE_STATUS,
+    MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_RECEIVE, MACH_PORT_RIGHT_SEND,
+    MACH_PORT_TYPE_RECEIVE, MPO_QLIMIT, mach_port_options_t,
 };
 use mach_sys::rights::{PortSet, ReceiveRight, Right, ThreadRight};
 use mach_sys::thread_state::{NativeState, ThreadState};
@@ -60,7 +63,7 @@ type Case = (&'static str, bool, fn(Given) -> Answer);
 
 /// Declares cases: a call, whether it makes a reply port, its arguments.
 macro_rules! cases {
-    ($($call:ident: $makes:literal, |$given:pat_param, $room:pat_param| ($($argument:expr),* $(,)?) $(=> $answer:expr)?;)*) => {
+    ($($call:ident: $makes:literal, |$given:pat_param, $room:pat_param| ($($argument:expr),* $(,)?) $(=> |$result:pat_param| $answer:expr)?;)*) => {
         &[$((stringify!($call), $makes, |$given| {
             #[allow(unused_mut)]
             let mut room = Room { count: EXC_TYPES_COUNT as u32, ..Room::default() };
@@ -68,22 +71,30 @@ macro_rules! cases {
             // SAFETY: pointers are to local variables of the sizes that the headers state, or to arrays that are leaked; names are the
             // test's own.
             let answer = unsafe { kernel::$call($($argument),*) };
-            cases!(@answer answer $(, $answer)?)
+            cases!(@answer answer $(, |$result| $answer)?)
         })),*]
     };
     (@answer $answer:ident) => { $answer };
-    (@answer $answer:ident, $other:expr) => {{ let _ = $answer; $other }};
+    (@answer $answer:ident, |$result:pat_param| $other:expr) => {{ let $result = $answer; $other }};
 }
 
 static CASES: &[Case] = cases! {
-    mach_thread_self: false, |_, _| () => 0;
+    mach_thread_self: false, |_, _| () => |_| 0;
     mach_msg: false, |given, room| (
         room.words.as_mut_ptr().cast(), MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, 256, given.port, 0, 0,
     );
-    mach_msg_destroy: false, |given, room| (room.message(given.port, MACH_MSG_TYPE_MAKE_SEND)) => 0;
-    mach_msg_destroy: true, |given, room| (room.message(given.port, MACH_MSG_TYPE_MAKE_SEND_ONCE)) => 0;
-    mig_get_reply_port: true, |_, _| () => 0;
+    mach_msg_destroy: false, |given, room| (room.message(given.port, MACH_MSG_TYPE_MAKE_SEND)) => |_| 0;
+    mach_msg_destroy: true, |given, room| (room.message(given.port, MACH_MSG_TYPE_MAKE_SEND_ONCE)) => |_| 0;
+    mig_get_reply_port: true, |_, _| () => |_| 0;
     mach_port_allocate: false, |_, room| (task_self(), MACH_PORT_RIGHT_DEAD_NAME, &mut room.word);
+    mach_port_allocate_name: true, |_, _| (task_self(), MACH_PORT_RIGHT_DEAD_NAME, 0);
+    mach_reply_port: false, |_, _| () => |name| {
+        // SAFETY: the receive right was made just now, under a name that no other thread has.
+        unsafe { kernel::mach_port_mod_refs(task_self(), name, MACH_PORT_RIGHT_RECEIVE, -1) }
+    };
+    mach_port_construct: false, |_, room| (task_self(), room.refused_options(), 0, &mut room.word);
+    mach_port_destruct: false, |_, _| (task_self(), 0, 0, 0);
+    mach_port_destroy: true, |_, _| (task_self(), 0);
     mach_port_deallocate: false, |_, _| (task_self(), 0);
     mach_port_mod_refs: false, |given, _| (task_self(), given.port, MACH_PORT_RIGHT_SEND, 0);
     mach_port_get_refs: true, |given, room| (task_self(), given.port, MACH_PORT_RIGHT_SEND, &mut room.word);
@@ -103,6 +114,22 @@ static CASES: &[Case] = cases! {
     );
     mach_port_set_context: true, |given, _| (task_self(), given.port, 7);
     mach_port_get_context: true, |given, room| (task_self(), given.port, &mut room.context);
+    mach_port_set_mscount: true, |given, _| (task_self(), given.port, 7);
+    mach_port_set_seqno: true, |given, _| (task_self(), given.port, 7);
+    mach_port_get_srights: true, |given, room| (task_self(), given.port, &mut room.word);
+    mach_port_get_attributes: false, |given, room| (
+        task_self(), given.port, MACH_PORT_RECEIVE_STATUS, room.words.as_mut_ptr().cast(), &mut room.count,
+    );
+    mach_port_set_attributes: true, |given, room| (
+        task_self(), given.port, MACH_PORT_LIMITS_INFO, room.words.as_ptr().cast(), 1,
+    );
+    mach_port_guard: false, |_, _| (task_self(), 0, 7, 0);
+    mach_port_guard_with_flags: true, |_, _| (task_self(), 0, 7, 0);
+    mach_port_unguard: false, |_, _| (task_self(), 0, 7);
+    mach_port_swap_guard: true, |_, _| (task_self(), 0, 7, 8);
+    mach_port_request_notification: false, |given, room| (
+        task_self(), given.port, MACH_NOTIFY_DEAD_NAME, 0, 0, MACH_MSG_TYPE_MAKE_SEND_ONCE, &mut room.word,
+    );
     mach_port_kobject: true, |given, room| (task_self(), given.thread, &mut room.word, &mut room.long);
     thread_set_exception_ports: true, |given, _| (given.thread, MASK, 0, EXCEPTION_DEFAULT, 0);
     task_set_exception_ports: true, |_, _| (task_self(), MASK, 0, EXCEPTION_DEFAULT, 0);
@@ -153,6 +180,7 @@ struct Room {
     word: u32,
     long: u64,
     context: mach_port_context_t,
+    options: mach_port_options_t,
     names: *mut mach_port_name_t,
     types: *mut mach_port_type_t,
 }
@@ -169,6 +197,7 @@ impl Default for Room {
             word: 0,
             long: 0,
             context: 0,
+            options: mach_port_options_t::default(),
             names: null_mut(),
             types: null_mut(),
         }
@@ -180,6 +209,13 @@ impl Room {
     fn message(&mut self, port: mach_port_name_t, disposition: u32) -> *mut core::ffi::c_void {
         self.words[..6].copy_from_slice(&[disposition, 24, port, 0, 0, 0]);
         self.words.as_mut_ptr().cast()
+    }
+
+    /// Options that no port can have: nothing is made.
+    fn refused_options(&mut self) -> *mut mach_port_options_t {
+        self.options.flags = MPO_QLIMIT;
+        self.options.mpl.mpl_qlimit = MACH_PORT_QLIMIT_MAX + 1;
+        &mut self.options
     }
 
     fn state_count(&mut self) -> *mut mach_msg_type_number_t {

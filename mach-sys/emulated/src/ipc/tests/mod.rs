@@ -3,7 +3,9 @@
 mod counts;
 mod death;
 mod generations;
+mod guards;
 mod listing;
+mod notifications;
 mod messages;
 mod names;
 mod random;
@@ -28,7 +30,7 @@ use crate::config::Generation;
 use crate::rules::{Limits, Rules};
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::*;
-use mach_wire::port::{PortOptionFlags, PortRight};
+use mach_wire::port::{PortOptionFlags, PortRight, PortType};
 
 /// A kernel with one name space, which has a pinned name of a kernel object's port as a task has its own.
 struct World {
