@@ -446,9 +446,10 @@ impl Replay {
         if kr != 0 {
             return Ok(());
         }
-        // SAFETY: the call made the array, of this many entries; an empty one is null.
         let mut here = match count {
+            // Of no entries there is no array.
             0 => Vec::new(),
+            // SAFETY: the call made the array, of this many entries.
             _ => unsafe { core::slice::from_raw_parts(members, count as usize) }.to_vec(),
         };
         // SAFETY: the array is not used any more.

@@ -29,7 +29,6 @@ pub(super) fn raise(ipc: &mut Ipc<'_, '_>, flavor: PortGuardFlavor, name: Name, 
 }
 
 /// Raises the guard that goes with an error of a call on a name, and returns the error.
-#[must_use]
 pub(super) fn with_guard(ipc: &mut Ipc<'_, '_>, name: Name, error: KernReturn) -> KernReturn {
     let flavor = match error {
         KernReturn::INVALID_NAME => PortGuardFlavor::INVALID_NAME,

@@ -300,8 +300,8 @@ pub(crate) fn mod_refs(
             // The port has died since the name was looked at.
             PortRight::SEND_ONCE => before.has(Rights::SEND_ONCE),
             PortRight::SEND => {
-                !entry.rights.has(Rights::DEAD_NAME)
-                    && !(entry.rights.has(Rights::RECEIVE) && delta == 1)
+                let makes_one = entry.rights.has(Rights::RECEIVE) && delta == 1;
+                !(entry.rights.has(Rights::DEAD_NAME) || makes_one)
             }
             _ => true,
         };
