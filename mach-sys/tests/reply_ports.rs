@@ -75,7 +75,7 @@ macro_rules! cases {
         })),*]
     };
     (@answer $answer:ident) => { $answer };
-    (@answer $answer:ident, |$result:pat_param| $other:expr) => {{ let $result = $answer; $other }};
+    (@answer $answer:ident, |$result:pat_param| $other:expr) => { match $answer { $result => $other } };
 }
 
 static CASES: &[Case] = cases! {
