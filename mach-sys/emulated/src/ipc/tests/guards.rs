@@ -89,7 +89,8 @@ fn c5_6_c7_1_an_immovable_receive_right_stays_where_it_is() {
 /// What misuse raises: the call, its error, the guard.
 #[test]
 fn c3_c4_misuse_of_names_raises_guards() {
-    type Call = fn(&World, Name) -> Result<(), KernReturn>;
+    type Outcome = Result<(), KernReturn>;
+    type Row = (&'static str, fn(&World, Name) -> Outcome, Outcome, Option<PortGuardFlavor>);
     let (absent, wrong, value) = (
         Err(KernReturn::INVALID_NAME),
         Err(KernReturn::INVALID_RIGHT),
@@ -100,7 +101,7 @@ fn c3_c4_misuse_of_names_raises_guards() {
         PortGuardFlavor::INVALID_RIGHT,
         PortGuardFlavor::INVALID_VALUE,
     );
-    let rows: &[(&str, Call, Result<(), KernReturn>, Option<PortGuardFlavor>)] = &[
+    let rows: &[Row] = &[
         ("deallocate absent", |w, _| w.deallocate(Name::new(0x7003)), absent, Some(name)),
         ("deallocate receive", |w, n| w.deallocate(n), wrong, Some(right)),
         ("destroy absent", |w, _| w.destroy(Name::new(0x7003)), absent, Some(name)),
