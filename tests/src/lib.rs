@@ -8,6 +8,22 @@ pub mod watchdog;
 /// Compiles and runs the guide's code.
 #[cfg(doctest)]
 mod guide {
-    #[doc = include_str!("../../docs/guide/porting.md")]
-    struct Porting;
+    macro_rules! chapters {
+        ($($name:ident $file:literal)*) => {$(
+            #[doc = include_str!(concat!("../../docs/guide/", $file))]
+            struct $name;
+        )*};
+    }
+
+    chapters! {
+        Index "README.md"
+        Levels "levels.md"
+        Fault "fault.md"
+        Leaks "leaks.md"
+        Behaviors "behaviors.md"
+        Shutdown "shutdown.md"
+        Debuggers "debuggers.md"
+        MacAndEmulation "mac-and-emulation.md"
+        Porting "porting.md"
+    }
 }
