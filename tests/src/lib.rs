@@ -5,7 +5,7 @@ pub mod faults;
 pub mod own_process;
 pub mod watchdog;
 
-/// Compiles and runs the guide's code.
+/// Compiles and runs the code of the guide, and compiles that of the workspace's README.
 #[cfg(doctest)]
 mod guide {
     macro_rules! chapters {
@@ -25,5 +25,6 @@ mod guide {
         Debuggers "debuggers.md"
         MacAndEmulation "mac-and-emulation.md"
         Porting "porting.md"
+        Readme "../../README.md"
     }
 }

@@ -40,6 +40,11 @@
 mod config;
 mod error;
 
+/// Compiles and runs the README's example.
+#[cfg(all(doctest, not(target_vendor = "apple")))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub use config::{Config, Generation, WhenDisplaced};
 pub use error::{HostError, ReserveError, StartError};
 
