@@ -28,3 +28,23 @@ mod guide {
         Readme "../../README.md"
     }
 }
+
+#[cfg(test)]
+mod tests {
+    /// A chapter that is not listed above is never compiled.
+    #[test]
+    fn the_code_of_every_chapter_is_compiled() {
+        let guide = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/guide");
+        let mut chapters = 0;
+        for entry in std::fs::read_dir(guide).expect("the guide") {
+            let name = entry.expect("an entry").file_name();
+            let name = name.to_str().expect("a name");
+            if name.ends_with(".md") {
+                let listed = include_str!("lib.rs").contains(&format!(" \"{name}\"\n"));
+                assert!(listed, "{name} is missing in tests/src/lib.rs");
+                chapters += 1;
+            }
+        }
+        assert!(chapters > 1, "{chapters} chapters");
+    }
+}
