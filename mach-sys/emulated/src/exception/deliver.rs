@@ -22,11 +22,11 @@ use mach_wire::thread_state::Flavor;
 
 /// The original exception: the same for every level (A1.9).
 #[derive(Clone, Copy, Debug)]
-struct Fault {
-    exception: ExceptionType,
-    codes: [i64; 2],
+pub(super) struct Fault {
+    pub(super) exception: ExceptionType,
+    pub(super) codes: [i64; 2],
     /// The 64-bit identifier of the thread.
-    thread_id: u64,
+    pub(super) thread_id: u64,
 }
 
 /// What a level asked for, read in one step (A2.4).
@@ -34,7 +34,7 @@ struct Fault {
 pub(super) struct Wanted {
     pub(super) port: PortId,
     pub(super) routine: Routine,
-    flavor: Flavor,
+    pub(super) flavor: Flavor,
 }
 
 /// Asks the thread's handler, then the task's. The first that replies with success, or with `MACH_RCV_PORT_DIED`, ends the
@@ -45,17 +45,28 @@ pub(crate) fn walk(mach: &Mach, thread: ThreadId, trap: &mut Trap<'_>) -> Verdic
         codes: trap.raised.codes,
         thread_id: threads::id_of(trap.slot),
     };
+    if is_handled(mach, thread, fault, trap.context) {
+        Verdict::Resume
+    } else {
+        Verdict::HostLevel
+    }
+}
+
+/// Returns whether the thread's handler or the task's handled an exception.
+pub(super) fn is_handled(
+    mach: &Mach,
+    thread: ThreadId,
+    fault: Fault,
+    context: &mut Context,
+) -> bool {
     let task = {
         let mut held = mach.lock_with_signals_blocked();
         held.parts().1.thread(thread).task
     };
-    for level in [Level::Thread(thread), Level::Task(task)] {
-        match deliver(mach, thread, level, fault, trap.context) {
-            Ok(()) | Err(KernReturn::RCV_PORT_DIED) => return Verdict::Resume,
-            Err(_) => {}
-        }
-    }
-    Verdict::HostLevel
+    [Level::Thread(thread), Level::Task(task)].into_iter().any(|level| {
+        let outcome = deliver(mach, thread, level, fault, context);
+        matches!(outcome, Ok(()) | Err(KernReturn::RCV_PORT_DIED))
+    })
 }
 
 /// Offers the exception to one level. `Ok` when it was handled and the state of the reply, if there is one, is applied.

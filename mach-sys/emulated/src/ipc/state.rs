@@ -180,6 +180,12 @@ impl State {
 
 #[cfg(test)]
 impl Ipc<'_, '_> {
+    /// Returns whether messages are queued on a port.
+    pub(crate) fn has_messages(&self, port: PortId) -> bool {
+        let queue = self.port(port).queue();
+        queue.is_some_and(|queue| !queue.messages.is_empty())
+    }
+
     /// Returns how many ports there are.
     pub(crate) fn live_ports(&self) -> u32 {
         self.state.ports.live()

@@ -1,5 +1,8 @@
 //! Registration and the judgement of replies, in each generation, on kernels without host threads.
 
+#[cfg(target_arch = "x86_64")]
+mod oracle;
+
 use super::deliver;
 use super::level::{Level, LevelKind};
 use super::list::Listed;
