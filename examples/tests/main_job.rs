@@ -1,7 +1,6 @@
 //! The main job as a test: small, and with the old way before it.
 
-#[path = "../../tests/src/own_process.rs"]
-mod own_process;
+use test_support::own_process;
 
 fn run(arguments: &[&str]) -> (Option<i32>, String) {
     let output = own_process::command(env!("CARGO_BIN_EXE_main-job"))

@@ -3,40 +3,19 @@
 
 mod support;
 
-use core::time::Duration;
 use exc_server::{Answered, Deferred, Delivery, Exception, Routing, Server, Target, Timeout};
 use mach_sys::exception::ExceptionMask;
 use mach_sys::rights::{TaskRight, ThreadRight};
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 // Without a watchdog, whose thread would be counted too.
 use support::own_process::in_own_process;
 use support::{GuardPage, every_delivery};
-
-/// Counts every request.
-struct Counting;
-
-static REQUESTS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: passes everything on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        REQUESTS.fetch_add(1, Ordering::SeqCst);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        REQUESTS.fetch_add(1, Ordering::SeqCst);
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
+use test_support::counting::Counting;
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting::new();
 
 const ACCESS: ExceptionMask = ExceptionMask::BAD_ACCESS;
 
@@ -50,18 +29,12 @@ fn while_faulting(page: &GuardPage) -> u64 {
     fault();
     fault();
     // The harness and threads that just started have business of their own, which is over when nothing comes any more.
-    let mut before = REQUESTS.load(Ordering::SeqCst);
-    loop {
-        std::thread::sleep(Duration::from_millis(50));
-        match REQUESTS.load(Ordering::SeqCst) {
-            now if now == before => break,
-            now => before = now,
-        }
-    }
+    ALLOCATOR.settle();
+    let before = ALLOCATOR.requests();
     for _ in 0..100 {
         fault();
     }
-    REQUESTS.load(Ordering::SeqCst) - before
+    ALLOCATOR.requests() - before
 }
 
 /// The same for each delivery of a thread's route to a server.
@@ -111,9 +84,9 @@ fn resuming_allocates_nothing() {
             exception.resume()
         });
         // That the allocator is counted at all:
-        let before = REQUESTS.load(Ordering::SeqCst);
+        let before = ALLOCATOR.requests();
         drop(std::hint::black_box(Box::new(1)));
-        assert!(REQUESTS.load(Ordering::SeqCst) - before >= 2);
+        assert!(ALLOCATOR.requests() - before >= 2);
     });
 }
 

@@ -10,44 +10,11 @@ mod server;
 
 use faults::{KINDS, Kind};
 use server::Server;
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-struct Counting;
-
-static COUNT: AtomicU64 = AtomicU64::new(0);
-static ON: AtomicBool = AtomicBool::new(false);
-
-fn note() {
-    if ON.load(Ordering::Relaxed) {
-        COUNT.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-// SAFETY: everything is the system allocator's; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        note();
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        note();
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.dealloc(pointer, layout) };
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        note();
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
+use test_support::counting::Counting;
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting::new();
 
 const FAULTS: usize = 1000;
 
@@ -56,18 +23,12 @@ fn assert_none(kind: Kind) {
     for _ in 0..10 {
         kind.raise();
     }
-    COUNT.store(0, Ordering::Relaxed);
-    ON.store(true, Ordering::Relaxed);
+    let before = ALLOCATOR.requests();
     for _ in 0..FAULTS {
         kind.raise();
     }
-    ON.store(false, Ordering::Relaxed);
-    assert_eq!(
-        COUNT.load(Ordering::Relaxed),
-        0,
-        "{kind:?}, signal {}",
-        kind.signal()
-    );
+    let requests = ALLOCATOR.requests() - before;
+    assert_eq!(requests, 0, "{kind:?}, signal {}", kind.signal());
 }
 
 #[test]
@@ -78,10 +39,9 @@ fn no_allocation_between_a_fault_and_its_answer() {
         true
     }));
     // The counter counts; the server's thread may be starting, and add to it.
-    ON.store(true, Ordering::Relaxed);
+    let before = ALLOCATOR.requests();
     drop(std::hint::black_box(Box::new(1)));
-    ON.store(false, Ordering::Relaxed);
-    assert!(COUNT.load(Ordering::Relaxed) >= 2);
+    assert!(ALLOCATOR.requests() - before >= 2);
     // By the thread's handler, then by the task's, on a thread that makes no kernel call.
     let route = Arc::clone(&server);
     std::thread::spawn(move || {
@@ -90,11 +50,9 @@ fn no_allocation_between_a_fault_and_its_answer() {
             assert_none(*kind);
         }
         // Long enough for the watching thread to look around.
-        COUNT.store(0, Ordering::Relaxed);
-        ON.store(true, Ordering::Relaxed);
+        let before = ALLOCATOR.requests();
         std::thread::sleep(std::time::Duration::from_millis(600));
-        ON.store(false, Ordering::Relaxed);
-        assert_eq!(COUNT.load(Ordering::Relaxed), 0, "the watching thread");
+        assert_eq!(ALLOCATOR.requests(), before, "the watching thread");
     })
     .join()
     .expect("the thread went on");

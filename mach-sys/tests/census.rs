@@ -1,8 +1,7 @@
 //! A census says where each name comes from.
 #![allow(unsafe_code)]
 
-#[path = "../../tests/src/own_process.rs"]
-mod own_process;
+use test_support::own_process;
 
 use mach_sys::kernel::{self, KERNEL, Kernel, system::task_self};
 use mach_sys::port::{

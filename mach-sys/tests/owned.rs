@@ -1,8 +1,7 @@
 //! Which user references rights own: counted exactly, whatever is made, dropped, forgotten or released meanwhile.
 #![allow(unsafe_code)]
 
-#[path = "../../tests/src/own_process.rs"]
-mod own_process;
+use test_support::own_process;
 
 use core::time::Duration;
 use mach_sys::port::PortRight;

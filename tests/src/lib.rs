@@ -2,8 +2,8 @@
 
 pub mod embed;
 pub mod faults;
-pub mod own_process;
-pub mod watchdog;
+
+pub use test_support::{own_process, watchdog};
 
 /// Compiles and runs the code of the guide, and compiles that of the workspace's README.
 #[cfg(doctest)]

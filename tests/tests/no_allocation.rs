@@ -1,55 +1,17 @@
 //! Between a fault and its resumption nothing allocates, in any thread of the process.
 #![allow(unsafe_code)]
 
-use core::time::Duration;
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::kernel::{KERNEL, Kernel};
 use signal_redirect::Entry;
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use test_support::counting::Counting;
 use tests::faults::{registers, skip, store_to, undefined};
 use tests::own_process::in_own_process;
 
-/// Counts every request.
-struct Counting;
-
-static REQUESTS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: passes everything on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        REQUESTS.fetch_add(1, Ordering::SeqCst);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        REQUESTS.fetch_add(1, Ordering::SeqCst);
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// Waits until nothing was requested for a while: the harness's own thread begins to wait for the test, and allocates for that.
-fn settle() {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        let before = REQUESTS.load(Ordering::SeqCst);
-        std::thread::sleep(Duration::from_millis(100));
-        if REQUESTS.load(Ordering::SeqCst) == before {
-            return;
-        }
-        assert!(
-            Instant::now() < deadline,
-            "the harness allocates all the time"
-        );
-    }
-}
+static ALLOCATOR: Counting = Counting::new();
 
 static HANDLED: AtomicU64 = AtomicU64::new(0);
 
@@ -75,22 +37,22 @@ fn a_thousand_faults_redirected_and_returned_from_allocate_nothing() {
                     undefined();
                     store_to(8);
                 }
-                settle();
-                let before = REQUESTS.load(Ordering::SeqCst);
+                ALLOCATOR.settle();
+                let before = ALLOCATOR.requests();
                 for _ in 0..500 {
                     undefined();
                     store_to(8);
                 }
-                REQUESTS.load(Ordering::SeqCst) - before
+                ALLOCATOR.requests() - before
             };
             let handle = manager.spawn(body).expect("a thread");
             let requests = handle.join().expect("a thread").exit.returned();
             assert_eq!(requests, Some(0));
             assert_eq!(HANDLED.load(Ordering::Relaxed), 1020);
             // That the allocator is counted at all:
-            let before = REQUESTS.load(Ordering::SeqCst);
+            let before = ALLOCATOR.requests();
             drop(std::hint::black_box(Box::new(1)));
-            assert!(REQUESTS.load(Ordering::SeqCst) - before >= 2);
+            assert!(ALLOCATOR.requests() - before >= 2);
         },
     );
 }
@@ -124,12 +86,12 @@ fn requests_with_rights_allocate_nothing() {
                 .route(Target::Thread(&thread), &routing)
                 .expect("a route");
             undefined();
-            settle();
-            let before = REQUESTS.load(Ordering::SeqCst);
+            ALLOCATOR.settle();
+            let before = ALLOCATOR.requests();
             for _ in 0..500 {
                 undefined();
             }
-            assert_eq!(REQUESTS.load(Ordering::SeqCst), before);
+            assert_eq!(ALLOCATOR.requests(), before);
             drop(route);
         }
         if KERNEL == Kernel::Emulated {

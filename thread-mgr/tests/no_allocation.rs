@@ -3,44 +3,14 @@
 
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use support::{forget_references, in_own_process, trimming, undefined_instruction};
+use test_support::counting::Counting;
 use thread_mgr::Normalization;
 
 /// Counts what one thread asks for.
-struct Counting;
-
-/// Which thread: `pthread_self`.
-static THREAD: AtomicUsize = AtomicUsize::new(0);
-static ALLOCATED: AtomicU64 = AtomicU64::new(0);
-static FREED: AtomicU64 = AtomicU64::new(0);
-
-fn count(counter: &AtomicU64) {
-    // SAFETY: asking for the own identifier has no preconditions.
-    let this = unsafe { libc::pthread_self() } as usize;
-    if THREAD.load(Ordering::Relaxed) == this {
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-// SAFETY: passes everything on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(&ALLOCATED);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(&FREED);
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting::new();
 
 /// Keys whose destructors run right before and right after the manager's in each pass: they are made before and after its.
 static BEFORE: AtomicUsize = AtomicUsize::new(0);
@@ -58,8 +28,7 @@ unsafe fn again(key: &AtomicUsize, pass: usize) {
 unsafe extern "C" fn before(value: *mut libc::c_void) {
     match value as usize {
         4 => {
-            ALLOCATED.store(0, Ordering::Relaxed);
-            FREED.store(0, Ordering::Relaxed);
+            ALLOCATOR.reset();
             LAST_PASSES.fetch_add(1, Ordering::Relaxed);
         }
         // SAFETY: a key of this test's.
@@ -70,8 +39,8 @@ unsafe extern "C" fn before(value: *mut libc::c_void) {
 unsafe extern "C" fn after(value: *mut libc::c_void) {
     match value as usize {
         4 => {
-            ASKED_FOR.store(ALLOCATED.load(Ordering::Relaxed), Ordering::Relaxed);
-            GIVEN_BACK.store(FREED.load(Ordering::Relaxed), Ordering::Relaxed);
+            ASKED_FOR.store(ALLOCATOR.allocated(), Ordering::Relaxed);
+            GIVEN_BACK.store(ALLOCATOR.freed(), Ordering::Relaxed);
             LAST_PASSES.fetch_add(1, Ordering::Relaxed);
         }
         // SAFETY: a key of this test's.
@@ -105,8 +74,7 @@ fn the_last_pass_allocates_nothing() {
                     }
                     undefined_instruction();
                     forget_references(2);
-                    // SAFETY: asking for the own identifier has no preconditions.
-                    THREAD.store(unsafe { libc::pthread_self() } as usize, Ordering::Relaxed);
+                    ALLOCATOR.count_this_thread();
                 })
                 .expect("a thread");
             let report = handle.join().expect("a thread").report.expect("a report");

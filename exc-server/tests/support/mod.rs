@@ -1,12 +1,9 @@
 //! What the tests share.
 #![allow(unsafe_code, dead_code)]
 
-#[path = "../../../tests/src/own_process.rs"]
-pub(crate) mod own_process;
+pub(crate) use test_support::own_process;
 
-#[path = "../../../tests/src/watchdog.rs"]
-#[allow(unreachable_pub)] // a library's part there
-mod watchdog;
+use test_support::watchdog;
 
 /// Runs a test in a process of its own, where a thread that waits for ever is a failure.
 pub(crate) fn in_own_process(name: &str, body: impl FnOnce()) {

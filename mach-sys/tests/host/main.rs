@@ -5,8 +5,7 @@
 #![cfg(not(target_vendor = "apple"))]
 #![allow(unsafe_code)]
 
-#[path = "../../../tests/src/own_process.rs"]
-mod own_process;
+use test_support::own_process;
 
 mod context;
 mod faults;

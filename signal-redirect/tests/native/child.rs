@@ -1,10 +1,7 @@
 //! Tests in processes of their own, where a thread that waits for ever is a failure.
 
-#[path = "../../../tests/src/own_process.rs"]
-pub(crate) mod own_process;
-#[path = "../../../tests/src/watchdog.rs"]
-#[allow(unreachable_pub)] // a library's part there
-mod watchdog;
+pub(crate) use test_support::own_process;
+use test_support::watchdog;
 
 use core::time::Duration;
 use std::process::ExitStatus;

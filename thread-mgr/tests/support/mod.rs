@@ -1,8 +1,7 @@
 //! What the tests share.
 #![allow(unsafe_code, dead_code)]
 
-#[path = "../../../tests/src/own_process.rs"]
-pub(crate) mod own_process;
+pub(crate) use test_support::own_process;
 
 pub(crate) use own_process::in_own_process;
 

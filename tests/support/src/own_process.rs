@@ -1,8 +1,6 @@
 //! A test in a process of its own: what it does to signal dispositions, the task's exception ports or the census affects no other test.
 //!
-//! The test's program runs itself again, for this one test only, so that plain `cargo test` is enough. Other packages' tests include
-//! this file by its path.
-#![allow(unreachable_pub, dead_code)] // a library's part here, a test's module there
+//! The test's program runs itself again, for this one test only, so that plain `cargo test` is enough.
 
 use std::io::{Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};

@@ -1,0 +1,7 @@
+//! What the tests of several packages share. It knows of no crate of the workspace, so that each of them can use it.
+
+pub mod counting;
+pub mod instructions;
+pub mod own_process;
+pub mod wait;
+pub mod watchdog;
