@@ -71,7 +71,7 @@
 //!
 //! # Limits
 //! - arm64e: states whose pointers are signed are refused ([`RedirectError::Signed`]).
-//! - Without [`Redirect::block_signals`] `uc_sigmask` has the value of [`Redirect::signal_mask`], and no mask is set or restored.
+//! - Without [`Redirect::block_signals`] `uc_sigmask` has the value of [`Redirect::shown_mask`], and no mask is set or restored.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![deny(unsafe_code)]
 

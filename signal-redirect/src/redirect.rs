@@ -96,7 +96,7 @@ pub struct Redirect<M: Machine = Native, C: Code<M> = Trampoline> {
     room: u64,
     on_return: Return,
     float: Option<M::FloatState>,
-    signal_mask: u32,
+    shown_mask: u32,
     tag: u64,
     outer: Option<FrameId>,
     errno_at: Option<u64>,
@@ -118,10 +118,11 @@ impl Redirect {
         Self::with(entry.address(), trampoline)
     }
 
-    /// Blocks signals while the handler runs, in Darwin's bits ([`DarwinSignal::mask`](crate::DarwinSignal::mask)), beside those that the
-    /// thread has blocked already; never the five that its own faults raise. `uc_sigmask` has what was blocked before; when the handler
-    /// returns that is restored, with the handler's edits. A handler that leaves by a jump calls
-    /// [`restore_signal_mask`](crate::restore_signal_mask) before. Costs two system calls. By default no mask is set or restored.
+    /// Chooses the signal mask that the handler runs with: that of the interrupted code and `signals`, in Darwin's bits
+    /// ([`DarwinSignal::mask`](crate::DarwinSignal::mask)), as `sa_mask` does for a Unix handler. The five that the thread's own faults raise
+    /// are never blocked. `uc_sigmask` shows the interrupted mask, and it is restored when the handler returns, with the handler's edits. A
+    /// handler that leaves by a jump calls [`restore_signal_mask`](crate::restore_signal_mask) before. Costs two system calls. With 0 for
+    /// `signals` nothing more is blocked. By default the handler runs with the interrupted mask, and none is shown or restored.
     ///
     /// A signal that comes between the fault and the handler's first instruction, or after its last, is still handled there.
     #[cfg(feature = "std")]
@@ -150,7 +151,7 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
             room: 0,
             on_return: Return::Restore,
             float: None,
-            signal_mask: 0,
+            shown_mask: 0,
             tag: 0,
             outer: None,
             errno_at: None,
@@ -198,11 +199,12 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
         self
     }
 
-    /// Sets the value of `uc_sigmask`, in Darwin's bits ([`DarwinSignal::mask`](crate::DarwinSignal::mask)). 0 by default. No signal
-    /// is blocked or unblocked: [`block_signals`](Redirect::block_signals) does that, and then the value is the thread's own.
+    /// Sets the interrupted signal mask that `uc_sigmask` shows, in Darwin's bits ([`DarwinSignal::mask`](crate::DarwinSignal::mask)), where
+    /// the caller knows it; 0 by default. It is only shown: the mask that the handler runs with is chosen by
+    /// [`block_signals`](Redirect::block_signals), which has the thread itself show its own.
     #[doc(alias = "uc_sigmask")]
-    pub fn signal_mask(mut self, mask: u32) -> Self {
-        self.signal_mask = mask;
+    pub fn shown_mask(mut self, mask: u32) -> Self {
+        self.shown_mask = mask;
         self
     }
 
@@ -320,7 +322,7 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
         };
         let ucontext = ucontext_t {
             uc_onstack: i32::from(was_on_it),
-            uc_sigmask: self.signal_mask,
+            uc_sigmask: self.shown_mask,
             uc_stack: stack_of(alternate, was_on_it),
             uc_link: 0,
             uc_mcsize: frame.ucontext - frame.mcontext,

@@ -70,7 +70,6 @@ impl Manager {
             stack: HandlerStack::default(),
             emergency_stack_size: DEFAULT_SIZE,
             room: 0,
-            signal_mask: 0,
             blocked: None,
             float: None,
             server: Server::builder().name("thread-mgr"),
@@ -164,7 +163,7 @@ impl Manager {
 ///     .mask(ExceptionMask::BAD_ACCESS | ExceptionMask::BAD_INSTRUCTION)
 ///     .handler_stack(HandlerStack::Alternate)
 ///     .emergency_stack_size(256 * 1024)
-///     .signal_mask(DarwinSignal::USR1.mask())
+///     .block_signals(DarwinSignal::USR1.mask())
 ///     .server_name("my runtime")
 ///     .on_panic(PanicPolicy::Abort)
 ///     .build()?;
@@ -182,7 +181,6 @@ pub struct ManagerBuilder {
     stack: HandlerStack,
     emergency_stack_size: usize,
     room: u64,
-    signal_mask: u32,
     blocked: Option<u32>,
     float: Option<<Native as Machine>::FloatState>,
     server: exc_server::ServerBuilder,
@@ -263,21 +261,15 @@ impl ManagerBuilder {
         self
     }
 
-    /// Sets the value of `uc_sigmask` in the handler's `ucontext_t`, in Darwin's bits
-    /// ([`DarwinSignal::mask`](mach_sys::darwin::DarwinSignal::mask)). 0 by default. No signal is blocked or unblocked:
-    /// [`block_signals`](Self::block_signals) does that, and then the value is the thread's own.
-    #[doc(alias = "uc_sigmask")]
-    pub fn signal_mask(mut self, mask: u32) -> Self {
-        self.signal_mask = mask;
-        self
-    }
-
-    /// Blocks signals while a handler runs, in Darwin's bits ([`DarwinSignal::mask`](mach_sys::darwin::DarwinSignal::mask)), beside those
-    /// that the thread has blocked already; never the five that its own faults raise. `uc_sigmask` then has what the interrupted code had
-    /// blocked; when the handler returns that is restored, with the handler's edits. A handler that leaves by a jump, or by
-    /// [`exit_now`](crate::exit_now), calls [`restore_signal_mask`](signal_redirect::restore_signal_mask) before. Costs each redirect two
-    /// system calls. By default a handler runs with the interrupted mask.
-    #[doc(alias("sa_mask", "sigprocmask"))]
+    /// Chooses the signal mask that handlers run with: that of the interrupted code and `signals`, in Darwin's bits
+    /// ([`DarwinSignal::mask`](mach_sys::darwin::DarwinSignal::mask)), as `sa_mask` does for a Unix handler. The five that the thread's own
+    /// faults raise are never blocked. `uc_sigmask` shows the interrupted mask, and it is restored when the handler returns, with the
+    /// handler's edits. A handler that leaves by a jump, or by [`exit_now`](crate::exit_now), calls
+    /// [`restore_signal_mask`](signal_redirect::restore_signal_mask) before. Costs each redirect two system calls.
+    ///
+    /// By default a handler runs with the interrupted mask, `uc_sigmask` is 0, and edits of it count for nothing. With 0 for `signals`
+    /// nothing more is blocked, and `uc_sigmask` shows the interrupted mask.
+    #[doc(alias("sa_mask", "sigprocmask", "uc_sigmask"))]
     pub fn block_signals(mut self, signals: u32) -> Self {
         self.blocked = Some(signals);
         self
@@ -358,7 +350,6 @@ impl ManagerBuilder {
         let trampoline = Trampoline::native(Key::random());
         let mut plan = Redirect::to(self.entry, trampoline)
             .room(self.room)
-            .signal_mask(self.signal_mask)
             .only_resumable();
         if let Some(signals) = self.blocked {
             plan = plan.block_signals(signals);

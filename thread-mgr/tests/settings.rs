@@ -84,29 +84,53 @@ fn handlers_nest_on_the_alternate_stack() {
     });
 }
 
+/// One call chooses the mask: with nothing to block, the handler still sees the interrupted one, and its edit counts.
 #[test]
-fn the_handler_sees_the_signal_mask_that_was_set() {
+fn a_handler_for_which_no_signal_is_blocked_sees_and_edits_the_interrupted_mask() {
     static SEEN: AtomicU32 = AtomicU32::new(0);
     unsafe extern "C" fn look(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {
         // SAFETY: the trampoline hands over its own structures.
         unsafe {
             SEEN.store((*context).uc_sigmask, Ordering::Relaxed);
+            (*context).uc_sigmask &= !DarwinSignal::INT.mask();
             let registers = (*context).registers_mut();
             registers.set_pc(registers.pc() + LENGTH);
         }
     }
-    in_own_process("the_handler_sees_the_signal_mask_that_was_set", || {
+    let name = "a_handler_for_which_no_signal_is_blocked_sees_and_edits_the_interrupted_mask";
+    in_own_process(name, || {
         let mask = DarwinSignal::USR1.mask() | DarwinSignal::INT.mask();
-        // SAFETY: the handler touches an atomic, and skips an instruction that has no effect.
-        let manager = Manager::builder(unsafe { Entry::new(look) })
-            .signal_mask(mask)
-            .build()
-            .expect("a manager");
-        let attached = manager.attach().expect("attached");
-        undefined_instruction();
-        drop(attached);
-        assert_eq!(SEEN.load(Ordering::Relaxed), mask);
+        for shown in [true, false] {
+            // SAFETY: the handler touches an atomic, and skips an instruction that has no effect.
+            let mut builder = Manager::builder(unsafe { Entry::new(look) });
+            if shown {
+                builder = builder.block_signals(0);
+            }
+            let manager = builder.build().expect("a manager");
+            let attached = manager.attach().expect("attached");
+            system::set_blocked_signals(mask);
+            SEEN.store(u32::MAX, Ordering::Relaxed);
+            undefined_instruction();
+            let after = take_blocked();
+            drop(attached);
+            let (seen, left) = match shown {
+                true => (mask, DarwinSignal::USR1.mask()),
+                false => (0, mask),
+            };
+            assert_eq!(
+                (SEEN.load(Ordering::Relaxed), after),
+                (seen, left),
+                "{shown}"
+            );
+        }
     });
+}
+
+/// The calling thread's signal mask, which is empty afterwards.
+fn take_blocked() -> u32 {
+    let before = system::block_signals(0).signals();
+    system::set_blocked_signals(0);
+    before
 }
 
 /// Sets rounding toward zero, faults, and returns whether it is still set.

@@ -55,7 +55,7 @@ fn the_handler_is_entered_with_everything_else_carried_over<M: TestedMachine>() 
 }
 
 fn the_handler_finds_darwins_structures<M: TestedMachine>() {
-    let plan = M::plan().signal_mask(0x4002);
+    let plan = M::plan().shown_mask(0x4002);
     let (_, frame, memory) = apply::<M>(&plan, SP);
     let info: siginfo_t = memory.get(frame.siginfo);
     assert_eq!((info.si_signo, info.si_errno), (11, 0));
