@@ -27,7 +27,7 @@ fn type_of(name: u32) -> u32 {
 }
 
 /// Waits until the name denotes that, with a bound.
-fn wait_for_type(name: u32, expected: u32) {
+pub(crate) fn wait_for_type(name: u32, expected: u32) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while type_of(name) != expected {
         assert!(

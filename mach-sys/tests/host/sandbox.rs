@@ -1,9 +1,11 @@
 //! A sandbox that refuses a question says nothing about its answer.
 
 use crate::faults::Kind;
+use crate::lifetimes::wait_for_type;
 use crate::own_process::report_skipped;
 use crate::registers::{self, assert_kept};
 use crate::support::{dies, isolated, on_raw_thread, test_name};
+use mach_sys::port::MACH_PORT_TYPE_DEAD_NAME;
 use mach_sys::rights::{Right, ThreadRight};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +48,29 @@ isolated! {
             assert_eq!(ThreadRight::current().expect("the own thread").name().raw(), name);
         });
         assert_eq!(Arc::into_inner(server).expect("the last").stop(), 8);
+    }
+}
+
+isolated! {
+    /// The watching thread asks another question where its first is refused: names of threads that are gone do not stay.
+    fn a_thread_that_is_gone_is_noticed_though_the_question_is_refused() {
+        let server = Arc::new(registers::server());
+        if !refuse(&[libc::SYS_tgkill]) {
+            return report_skipped(test_name!(a_thread_that_is_gone_is_noticed_though_the_question_is_refused), "this host has no filters of system calls");
+        }
+        for _ in 0..3 {
+            let route = Arc::clone(&server);
+            let (tell, told) = std::sync::mpsc::channel();
+            on_raw_thread(move || {
+                route.route_thread();
+                assert_kept(1);
+                let right = ThreadRight::current().expect("the own thread");
+                tell.send(right).expect("heard");
+            });
+            let right = told.recv().expect("a right");
+            wait_for_type(right.name().raw(), MACH_PORT_TYPE_DEAD_NAME);
+        }
+        assert_eq!(Arc::into_inner(server).expect("the last").stop(), 3);
     }
 }
 

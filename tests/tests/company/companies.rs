@@ -12,7 +12,7 @@ use std::sync::Mutex;
 pub(crate) enum Habit {
     /// Goes on where the code that faults says.
     Skip,
-    /// Calls what it found installed; has the default action if that is it.
+    /// Calls what it found installed; if that is the default action, has that taken.
     Chain,
     /// Puts back what it found, and returns: the fault recurs.
     PutBack,
@@ -200,6 +200,12 @@ fn act(party: usize, signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
             match found.sa_sigaction {
                 libc::SIG_DFL | libc::SIG_IGN => {
                     libc::signal(signal, libc::SIG_DFL);
+                    if signal == libc::SIGTRAP {
+                        // It may not recur: it is sent again with what was told.
+                        let (process, thread) = (libc::getpid(), libc::gettid());
+                        let call = libc::SYS_rt_tgsigqueueinfo;
+                        libc::syscall(call, process, thread, signal, info);
+                    }
                 }
                 handler => {
                     let handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) =

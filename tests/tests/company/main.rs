@@ -20,7 +20,7 @@ use cell::{Cell, Mode};
 use companies::{COMPANIES, Event, Habit};
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use faults::FAULTS;
+use faults::{FAULTS, Fault};
 use note::Note;
 use policies::POLICIES;
 use process::Outcome;
@@ -31,11 +31,17 @@ use tests::own_process::report_partly;
 use threads::{THREADS, Thread};
 
 /// Why a cell is no cell, if so.
-fn excluded(cell: &Cell) -> Option<&'static str> {
+fn excluded(cell: &Cell, fault: Fault) -> Option<&'static str> {
     let handles = cell.mode == Mode::Handles;
     let unknown = cell.thread == Thread::Unknown;
     let ends_it = [Habit::Abort, Habit::Exit, Habit::PutBackAndRaise];
+    let returns = fault == Fault::Break
+        && cfg!(target_arch = "x86_64")
+        && cell.company.newcomer_that(&[Habit::PutBack]);
     match cell.company.event {
+        _ if handles && !cell.policy.takes_back() && returns => Some(
+            "a newcomer that is left in place runs first, and returns: this trap does not recur",
+        ),
         _ if handles && !cell.policy.takes_back() && cell.company.newcomer_that(&ends_it) => {
             Some("a newcomer that is left in place runs first, and ends the process")
         }
@@ -116,9 +122,18 @@ const WENT_ON: &str = "went on as without the library";
 fn run(job: Job, traced: bool, sums: &mut Sums) {
     match job {
         Job::Handles(cell) => {
-            if let Some(reason) = excluded(&cell) {
-                return sums.count(reason, cell.faults.len());
+            let mut faults = Vec::new();
+            for fault in cell.faults {
+                match excluded(&cell, *fault) {
+                    Some(reason) => sums.count(reason, 1),
+                    None => faults.push(*fault),
+                }
             }
+            if faults.is_empty() {
+                return;
+            }
+            let faults = faults.leak();
+            let cell = Cell { faults, ..cell };
             let found = process::run(&cell, false);
             if found.status == 0 && found.finished {
                 sums.count(HANDLED, cell.faults.len());
@@ -127,7 +142,7 @@ fn run(job: Job, traced: bool, sums: &mut Sums) {
             }
         }
         Job::Declines(cell) => {
-            if let Some(reason) = excluded(&cell) {
+            if let Some(reason) = excluded(&cell, cell.faults[0]) {
                 return sums.count(reason, POLICIES.len());
             }
             let without = Cell {

@@ -158,7 +158,9 @@ fn follow(child: libc::pid_t) -> (c_int, Option<Last>) {
         let passed = if is_first_stop || status >> 16 != 0 {
             0
         } else {
-            last = Some(signal_of(stopped));
+            if signal != libc::SIGCHLD {
+                last = Some(signal_of(stopped));
+            }
             signal
         };
         // SAFETY: the thread is stopped.

@@ -114,8 +114,10 @@ fn free_if_gone(keys: &Keys, slot: Slot, seen: Seen) -> bool {
 /// Returns whether the host has no such thread any more. A main thread that ended before the process stays as a zombie: that counts.
 fn is_gone(identity: Identity) -> bool {
     let tid = identity.tid();
-    if !thread::exists(tid) {
-        return true;
+    match thread::exists(tid) {
+        Some(false) => return true,
+        None if task_stat::is_missing(tid) => return true,
+        _ => {}
     }
     tid == thread::getpid()
         && task_stat::read(tid).is_some_and(|stat| matches!(stat.state, b'Z' | b'X'))

@@ -69,6 +69,8 @@ impl Process {
         }
         disposition::set_default(arrived.signal);
         if !arrived.recurs() {
+            // Not here: a handler that chains may have left it unblocked. Whatever way out of the fault handler is taken sets the mask.
+            mask::change(How::Block, mask::bit(arrived.signal));
             // SAFETY: the siginfo is the kernel's; dying of the signal is what the default action means.
             let sent = unsafe { queue_signal(gettid(), arrived.signal, arrived.info) };
             if sent < 0 {

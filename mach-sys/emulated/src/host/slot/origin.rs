@@ -94,7 +94,7 @@ pub(in crate::host) fn is_namesake(identifier: u32) -> bool {
     }
     match WATCHING.load(Ordering::Acquire) {
         0 => false,
-        watching => !exists(watching),
+        watching => exists(watching) == Some(false),
     }
 }
 

@@ -3,6 +3,21 @@
 
 use super::call::call;
 
+/// Returns whether the host says that there is no such file. A refusal of the question says nothing. The path ends with a zero.
+pub(super) fn is_missing_file(path: &[u8; 64]) -> bool {
+    let arguments = [
+        libc::AT_FDCWD as usize,
+        path.as_ptr() as usize,
+        libc::F_OK as usize,
+        0,
+        0,
+        0,
+    ];
+    // SAFETY: the path is shorter than its buffer, whose rest is zero.
+    let answer = unsafe { call(libc::SYS_faccessat, arguments) };
+    answer == -(libc::ENOENT as isize)
+}
+
 /// Reads the beginning of a file into `into` and returns its length in bytes; 0 if it cannot be read. The path ends with a zero.
 pub(super) fn read_file(path: &[u8; 64], into: &mut [u8]) -> usize {
     let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;

@@ -1,6 +1,7 @@
 //! What the host tells about a thread in `/proc/self/task/…/stat`, read without allocation.
 
-use super::proc_file::read_file;
+use super::proc_file::{is_missing_file, read_file};
+use super::thread::{getpid, gettid};
 use std::io::Write;
 
 /// A thread's line.
@@ -14,13 +15,28 @@ pub(in crate::host) struct TaskStat {
 
 /// Reads the line of a thread of this process. `None` where there is no such thread, or no `/proc`.
 pub(in crate::host) fn read(tid: u32) -> Option<TaskStat> {
-    let mut path = [0; 64];
-    let mut rest = &mut path[..];
-    // The buffer holds the longest path and the zero that ends it.
-    write!(rest, "/proc/self/task/{tid}/stat").ok()?;
+    let path = task_path(tid)?;
     let mut line = [0; 512];
     let length = read_file(&path, &mut line);
     parse(line.get(..length)?)
+}
+
+/// The buffer holds the longest path and the zero that ends it.
+fn task_path(tid: u32) -> Option<[u8; 64]> {
+    let mut path = [0; 64];
+    let mut rest = &mut path[..];
+    write!(rest, "/proc/self/task/{tid}/stat").ok()?;
+    Some(path)
+}
+
+/// Returns whether the host lists this process's threads, and the thread is not among them. It must list the calling thread and the
+/// process's first one: a `/proc` that is not there, or that is another PID namespace's, says nothing.
+pub(in crate::host) fn is_missing(tid: u32) -> bool {
+    let listed = |tid: u32| task_path(tid).map(|path| !is_missing_file(&path));
+    listed(tid) == Some(false)
+        && listed(gettid()) == Some(true)
+        && listed(getpid()) == Some(true)
+        && read(gettid()).is_some()
 }
 
 /// The name stands in parentheses and may contain anything; the other fields follow it.
@@ -34,7 +50,7 @@ fn parse(line: &[u8]) -> Option<TaskStat> {
 
 #[cfg(test)]
 mod tests {
-    use super::{TaskStat, parse, read};
+    use super::{TaskStat, is_missing, parse, read};
 
     #[test]
     fn the_name_may_contain_anything() {
@@ -60,5 +76,21 @@ mod tests {
         assert_eq!(this.state, b'R');
         assert!(this.start > 0);
         assert_eq!(read(u32::MAX), None);
+    }
+
+    #[test]
+    fn a_thread_is_missing_once_it_is_gone_and_only_where_the_host_tells() {
+        let told = std::path::Path::new("/proc/self/task").exists();
+        let this = crate::host::sys::thread::gettid();
+        assert!(!is_missing(this));
+        let other = std::thread::spawn(|| crate::host::sys::thread::gettid());
+        let other = other.join().expect("a thread");
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while told && !is_missing(other) {
+            // The kernel says that it is over before it takes the thread off its list.
+            assert!(std::time::Instant::now() < deadline, "{other} stays");
+            std::thread::yield_now();
+        }
+        assert_eq!(is_missing(u32::MAX >> 1), told);
     }
 }

@@ -61,13 +61,16 @@ pub(in crate::host) unsafe fn queue_signal(tid: u32, signal: i32, info: usize) -
     }
 }
 
-/// Returns whether a thread of this process still exists. Only `ESRCH` says that it does not: a sandbox that refuses the question
-/// says nothing.
-pub(in crate::host) fn exists(tid: u32) -> bool {
+/// Returns whether a thread of this process still exists. `None` where a sandbox refuses the question, which says nothing about the answer.
+pub(in crate::host) fn exists(tid: u32) -> Option<bool> {
     let process = getpid() as usize;
     // SAFETY: signal 0 is only a question.
     let answer = unsafe { call(libc::SYS_tgkill, [process, tid as usize, 0, 0, 0, 0]) };
-    answer != -(libc::ESRCH as isize)
+    match answer {
+        0 => Some(true),
+        _ if answer == -(libc::ESRCH as isize) => Some(false),
+        _ => None,
+    }
 }
 
 /// Returns whether the calling process shares its signal dispositions with another (`CLONE_SIGHAND`). `false` where the host does
