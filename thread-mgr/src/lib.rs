@@ -76,6 +76,10 @@
 //! thread that no manager had managed before can be attached there all the same. The exception server's thread, which looks once a second while there are
 //! attached threads, detaches in the place of those that are gone: [`EndStats`] counts them as ended, abnormal and displaced.
 //!
+//! # Other components in the process
+//! Signal handlers, crash reporters, other servers: `docs/sharing-a-process.md` in the repository says what the crates take of a process and
+//! give back, and what others may do, on a Mac and on the emulation.
+//!
 //! # After a fork
 //! A child has none of its parent's ports and threads, except the thread that forked. There every value of this crate can be dropped, and
 //! does nothing; what would need a port or another thread is a typed error.

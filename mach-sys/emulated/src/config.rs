@@ -69,7 +69,7 @@ const MOST_PORTS: u32 = 1 << 19;
 const FEWEST_PORTS: u32 = 1 << 12;
 
 /// What the emulation does when another component replaces one of its signal handlers. It looks for that whenever the first kernel
-/// call of a thread makes the thread known.
+/// call of a thread makes the thread known, and whenever a thread is made ready for faults (`prepare_for_faults`, which attaching does).
 ///
 /// A component that only changes the flags or the mask of the emulation's handler, as `signal(SIGSEGV, signal(SIGSEGV, SIG_IGN))` does,
 /// replaces nothing: the emulation puts both right at the same occasion, and when a fault shows the change. Some changes no fault shows

@@ -18,7 +18,8 @@
 //! `start`, `start_with` or the first kernel call installs: handlers for the five synchronous signals (the previous handlers become
 //! the signal fallback), a `pthread_atfork` handler, a thread-specific-data key, and one thread that watches for the end of others.
 //! [`Config`] says how many threads there is room for and what happens when another component replaces a signal handler; [`StartError`]
-//! says what the host refused. Nothing is exported under a name of libSystem's. On Apple's systems only the configuration is here.
+//! says what the host refused. `docs/sharing-a-process.md` in the repository lists all that is taken, and what other components may do.
+//! Nothing is exported under a name of libSystem's. On Apple's systems only the configuration is here.
 //!
 //! # Names of a thread's own
 //! A thread's first call of a MIG routine makes its reply port, as in Apple's library: one receive right in the task, until the thread ends
