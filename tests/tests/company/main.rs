@@ -48,6 +48,9 @@ fn excluded(cell: &Cell, fault: Fault) -> Option<&'static str> {
         Event::Ignored | Event::SetToDefault if handles && !cell.policy.takes_back() => {
             Some("an action that is left in place is taken first, and ends the process")
         }
+        Event::NoTgkill if !companies::has_filters() => {
+            Some("this host has no filters of system calls")
+        }
         Event::Fork if handles => Some("a child's faults are its own"),
         Event::TaskDeclines if handles && unknown => {
             Some("a task has one handler: the one that declines is over the one that handles")
@@ -224,9 +227,12 @@ fn in_any_company_faults_are_handled_and_others_end_as_without_the_library() {
     if !traced {
         report_partly(
             name,
-            "a child cannot be traced here: an emulator's, of whose cells every eleventh is run",
+            "a child cannot be traced here: an emulator's, of whose jobs every 41st is run",
         );
-        step = 11;
+        step = 41;
+    }
+    if !companies::has_filters() {
+        report_partly(name, "this host has no filters of system calls");
     }
     let jobs = jobs();
     // SAFETY: a word of shared memory, which lives as long as the process.

@@ -83,7 +83,7 @@ mod tests {
         let told = std::path::Path::new("/proc/self/task").exists();
         let this = crate::host::sys::thread::gettid();
         assert!(!is_missing(this));
-        let other = std::thread::spawn(|| crate::host::sys::thread::gettid());
+        let other = std::thread::spawn(crate::host::sys::thread::gettid);
         let other = other.join().expect("a thread");
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
         while told && !is_missing(other) {
