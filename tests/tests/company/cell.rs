@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use tests::faults::registers;
 use thread_mgr::{Audit, Manager};
 
-/// What the library is there for.
+/// Selects the library's part in a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// It is not there.
@@ -42,7 +42,7 @@ pub(crate) struct Cell {
 
 const LIMIT: Timeout = Timeout::After(Duration::from_secs(20));
 
-/// What the host makes of the trap that a redirected handler returns by.
+/// The signal of the trap that a redirected handler returns by.
 const RETURN_SIGNAL: c_int = if cfg!(target_arch = "x86_64") {
     libc::SIGSEGV
 } else {
@@ -83,7 +83,7 @@ impl Cell {
         self.mode != Mode::Without
     }
 
-    /// Lives it, to its end or that of the process.
+    /// Runs the cell, to its end or that of the process.
     pub(crate) fn live(self) {
         self.company.before();
         let audit = self.has_library().then(|| {
@@ -194,8 +194,8 @@ impl Cell {
         }
     }
 
-    /// How many visits of newcomers come with a fault that is handled: where they are left in place, they run first, also when a
-    /// redirected handler returns, by a trap. One that puts back what it found sees each signal once.
+    /// Returns the number of visits of newcomers that come with a handled fault: where they are left in place, they run first, also
+    /// when a redirected handler returns, by a trap. One that puts back what it found sees each signal once.
     fn visits_of(&self, fault: Fault, seen: &mut Vec<c_int>) -> usize {
         if self.policy.takes_back() {
             return 0;

@@ -1,4 +1,4 @@
-//! What else lives in the process: the table, and what its handlers do.
+//! The other components of a process: their table, and their handlers.
 
 use crate::faults::{SIGNALS, index};
 use crate::note::{Note, Visit};
@@ -10,7 +10,7 @@ use std::sync::{Mutex, OnceLock};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Habit {
-    /// Goes on where the code that faults says.
+    /// Resumes where the note says.
     Skip,
     /// Calls what it found installed; if that is the default action, has that taken.
     Chain,
@@ -30,7 +30,7 @@ pub(crate) struct Party {
     flags: c_int,
 }
 
-/// What was installed before the library starts.
+/// The handlers from before the library's start.
 #[derive(Clone, Copy, Debug)]
 enum Before {
     /// What Rust's runtime installs.
@@ -40,7 +40,7 @@ enum Before {
     Party(Party),
 }
 
-/// What happens after the start, beside newcomers.
+/// An event after the start, beside newcomers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     Nothing,
@@ -72,7 +72,7 @@ pub(crate) enum Event {
     Forwarder,
 }
 
-/// What else lives in the process.
+/// The other components of a process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Company {
     pub(crate) name: &'static str,
@@ -298,7 +298,7 @@ fn set_all(action: usize) {
 }
 
 impl Company {
-    /// What happens before the library starts.
+    /// Installs the handlers from before the start.
     pub(crate) fn before(&self) {
         match self.before {
             Before::Runtime => {}
@@ -308,7 +308,7 @@ impl Company {
         }
     }
 
-    /// What happens after it.
+    /// Installs the newcomers, and lets the event happen.
     pub(crate) fn after(&self) {
         for (place, party) in self.newcomers.iter().enumerate() {
             install(place, *party);

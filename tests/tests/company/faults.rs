@@ -1,4 +1,4 @@
-//! The faults: one instruction each. Whoever handles one goes on where the note says.
+//! The faults: one instruction each. A handler resumes where the note says.
 
 use crate::note::Note;
 use core::ffi::c_int;
@@ -134,7 +134,7 @@ impl Fault {
 macro_rules! faulting {
     ($name:ident($($to:ident)?), $($instruction:literal),+) => {
         pub(super) fn $name(resume: *mut usize $(, $to: usize)?) {
-            // SAFETY: whoever handles the fault goes on at the label; the registers that may differ there are named, and no memory but
+            // SAFETY: what handles the fault resumes at the label; the registers that may differ there are named, and no memory but
             // the word is written.
             unsafe {
                 #[cfg(target_arch = "x86_64")]

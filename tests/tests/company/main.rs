@@ -30,7 +30,7 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use tests::own_process::report_partly;
 use threads::{THREADS, Thread};
 
-/// Why a cell is no cell, if so.
+/// Returns why a fault is left out of a cell, if it is.
 fn excluded(cell: &Cell, fault: Fault) -> Option<&'static str> {
     let handles = cell.mode == Mode::Handles;
     let unknown = cell.thread == Thread::Unknown;
@@ -95,7 +95,7 @@ fn jobs() -> Vec<Job> {
     jobs
 }
 
-/// What a job's cells came to: counted by what they showed, or by the reason that there was nothing to show.
+/// Counts of cells, by what they showed, or by the reason for leaving them out; and the failures.
 #[derive(Debug, Default)]
 struct Sums {
     counted: BTreeMap<String, usize>,
@@ -170,7 +170,7 @@ fn run(job: Job, traced: bool, sums: &mut Sums) {
     }
 }
 
-/// Whether the process without the library came to the end that its company says: a comparison with one that did not shows nothing.
+/// Checks that the process without the library ended as its company says: a comparison with one that did not shows nothing.
 fn check(cell: &Cell, outcome: &Outcome) -> Result<(), &'static str> {
     let ends = match cell.company.event {
         Event::Fork => outcome.child,
@@ -196,7 +196,7 @@ fn check(cell: &Cell, outcome: &Outcome) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// The numbers of the jobs go round among the workers.
+/// Runs jobs until none is left: the workers share the counter of the next one.
 fn work(jobs: &[Job], next: &AtomicUsize, step: usize, traced: bool, mut to: std::fs::File) {
     process::prepare();
     Note::map();
@@ -296,7 +296,7 @@ fn in_any_company_faults_are_handled_and_others_end_as_without_the_library() {
     }
 }
 
-/// Says what there was, also when all is well: a cell that is left out must not look like one that ran.
+/// Prints the counts, also when all is well: a cell that is left out must not look like one that ran.
 fn say(counted: &BTreeMap<String, usize>, took: std::time::Duration) {
     let mut text = format!("company: {took:.1?}\n");
     for (what, cells) in counted {

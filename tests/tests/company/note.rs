@@ -1,4 +1,4 @@
-//! What a cell's process tells: memory that it shares with its parent, and that survives it.
+//! The record of a cell: memory that its process shares with the worker, and that survives the process.
 
 use core::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -38,7 +38,7 @@ static NOTE: AtomicUsize = AtomicUsize::new(0);
 pub(crate) const NO_CHILD: i32 = -1;
 
 impl Note {
-    /// Maps one, for this process and those that it forks, which is theirs from now on.
+    /// Maps one, which is this process's from now on, and that of the processes that it forks.
     pub(crate) fn map() -> &'static Self {
         // SAFETY: a new mapping, of zeroes, which are valid in every field, and never unmapped.
         unsafe {

@@ -1,4 +1,4 @@
-//! How the library is configured.
+//! The library's configurations.
 
 use mach_sys::darwin::DarwinSignal;
 use mach_sys::emulated::{Config, WhenDisplaced};

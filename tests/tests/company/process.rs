@@ -1,4 +1,4 @@
-//! Runs a cell in a process of its own, which this one traces: the signal that ends it is seen with its siginfo.
+//! Runs a cell in a process of its own, and traces it: the signal that ends it is seen with its siginfo.
 
 use crate::cell::Cell;
 use crate::note::{Note, Visit};
@@ -15,7 +15,7 @@ pub(crate) struct Last {
     pc: u64,
 }
 
-/// What became of a cell.
+/// The end of a cell's process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
     /// The wait status.
@@ -29,7 +29,7 @@ pub(crate) struct Outcome {
     pub(crate) text: String,
 }
 
-/// How long a cell may take.
+/// The limit of a cell, in seconds.
 const SECONDS: i64 = 20;
 
 extern "C" fn interrupt(_: c_int) {}
@@ -60,7 +60,7 @@ pub(crate) fn can_trace() -> bool {
     }
 }
 
-/// Runs a cell, and returns what became of it.
+/// Runs a cell, and returns how it ended.
 pub(crate) fn run(cell: &Cell, traced: bool) -> Outcome {
     let note = Note::get();
     note.clear();
