@@ -4,7 +4,7 @@
 use crate::registration::previous::{Previous, PreviousHandler, Registration};
 use crate::registration::target::Owner;
 use mach_sys::capabilities::{Policy, policy_allows};
-use mach_sys::exception::{Behavior, ExceptionMask};
+use mach_sys::exception::{Behavior, EXC_TYPES_COUNT, ExceptionMask};
 use mach_sys::kern_return::{KernError, KernReturn};
 use mach_sys::kernel::{self, system};
 use mach_sys::machine::Machine;
@@ -97,30 +97,31 @@ pub(crate) fn swap(target: &Owner, new: Registration) -> Result<Previous, KernEr
             lists.flavors.as_mut_ptr(),
         )
     })?;
-    Ok(Previous::new(
-        lists.entries().map(|entry| entry.handler).collect(),
-    ))
+    let mut dead = ExceptionMask::empty();
+    let handlers = lists.entries().map(|entry| {
+        if entry.dead {
+            dead |= entry.handler.mask;
+        }
+        entry.handler
+    });
+    let handlers = handlers.collect();
+    Ok(Previous::new(handlers, dead))
 }
 
-/// What is registered now, compared with what was installed.
+/// A registration that is in place.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Found {
-    /// The exceptions for which the installed registration is in place.
-    pub(crate) own: ExceptionMask,
-    /// The exceptions for which another registration is in place whose port has died: it serves nothing.
-    pub(crate) dead: ExceptionMask,
+pub(crate) struct InPlace {
+    /// Without a port also where that has died. The name of a port that nothing here owns may be another's soon.
+    pub(crate) registration: Registration,
+    /// Whether it had a port, which has died: it serves nothing.
+    pub(crate) dead: bool,
 }
 
-/// Compares what is registered now with what was installed (B4). Allocates nothing: putting back is part of a thread's exit.
-///
-/// A dead port reads as `MACH_PORT_DEAD` and does not identify its port (B3.5). While the installed port lives, a dead entry is
-/// another's. When it has died too, the entry's behavior and flavor decide: one that equals the installed registration is taken for
-/// it, and if it was another's, that one has died with the same registration, and nothing is lost.
-pub(crate) fn find(
+/// Reads what is registered (B4), by exception type. Allocates nothing: putting back is part of a thread's exit.
+pub(crate) fn registered(
     target: &Owner,
-    installed: Registration,
-    port: &SendRight,
-) -> Result<Found, KernError> {
+    mask: ExceptionMask,
+) -> Result<[InPlace; EXC_TYPES_COUNT], KernError> {
     let call = match target {
         Owner::Thread(_) => kernel::thread_get_exception_ports,
         Owner::Task(_) => kernel::task_get_exception_ports,
@@ -130,7 +131,7 @@ pub(crate) fn find(
     KernReturn::check(unsafe {
         call(
             target.raw(),
-            installed.mask.bits(),
+            mask.bits(),
             lists.masks.as_mut_ptr(),
             &mut lists.count,
             lists.ports.as_mut_ptr(),
@@ -138,21 +139,23 @@ pub(crate) fn find(
             lists.flavors.as_mut_ptr(),
         )
     })?;
-    let died = port.is_dead();
-    let mut found = Found {
-        own: ExceptionMask::empty(),
-        dead: ExceptionMask::empty(),
-    };
+    // A thread that never had registrations returns no entries (B4.2).
+    let mut found = [InPlace {
+        registration: Registration::none(ExceptionMask::empty()),
+        dead: false,
+    }; EXC_TYPES_COUNT];
     for Entry { dead, handler } in lists.entries() {
-        let mask = handler.mask & installed.mask;
-        let same_form =
-            (handler.behavior, handler.flavor.raw) == (installed.behavior, installed.flavor);
-        if handler.port.as_ref().map(Right::name) == Some(port.name())
-            || (dead && died && same_form)
-        {
-            found.own |= mask;
-        } else if dead {
-            found.dead |= mask;
+        let in_place = InPlace {
+            registration: Registration {
+                mask: handler.mask,
+                port: handler.port.as_ref().map(Right::name),
+                behavior: handler.behavior,
+                flavor: handler.flavor.raw,
+            },
+            dead,
+        };
+        for kind in handler.mask.kinds() {
+            found[kind.raw() as usize] = in_place;
         }
     }
     Ok(found)

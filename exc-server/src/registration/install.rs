@@ -3,25 +3,37 @@
 use crate::delivery::Delivery;
 use crate::error::InstallError;
 use crate::local::Local;
-use crate::registration::calls::{Found, find, receives_from, set, swap};
+use crate::registration::calls::{InPlace, receives_from, registered, set, swap};
+use crate::registration::installations::{Company, Installations};
+use crate::registration::lower::{Layer, Nearest};
 use crate::registration::previous::{Previous, PreviousHandler, Registration};
 use crate::registration::target::{Owner, Target};
+use alloc::sync::Arc;
 use core::fmt;
-use mach_sys::exception::{ExceptionMask, ExceptionType};
+use mach_sys::exception::{EXC_TYPES_COUNT, ExceptionMask, ExceptionType};
 use mach_sys::kern_return::KernError;
 use mach_sys::rights::{Right, SendRight, ThreadRight};
 
-/// The state that uninstalling found.
+/// The state that uninstalling found, and left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use]
 #[non_exhaustive]
 pub enum Restored {
-    /// The installed registration was still in place. The previous handlers whose ports live are registered again; where a previous
-    /// port has died, none is.
+    /// The previous handlers are registered again, or none where there was none. Where a previous handler was an
+    /// [`Installation`]'s of this process that has left, or whose port has died, the nearest handler below it is.
     Clean,
-    /// For these exceptions another registration had replaced the installed one. Where its port lives it was left alone; where its
-    /// port has died the previous handlers were put back over it.
+    /// For these exceptions another registration had replaced the installed one. Where its port lives it was left alone: if it is an
+    /// installation's of this process, that one puts the previous handlers back. Where its port has died the previous handlers were
+    /// put back over it.
     Displaced(ExceptionMask),
+    /// A previous handler has died, and what it had displaced is not known here, since no [`Installation`] of this process had
+    /// registered it.
+    PreviousDied {
+        /// The exceptions for which no handler is registered therefore.
+        died: ExceptionMask,
+        /// The exceptions that are [`Displaced`](Self::Displaced).
+        displaced: ExceptionMask,
+    },
 }
 
 impl fmt::Display for Restored {
@@ -29,6 +41,16 @@ impl fmt::Display for Restored {
         match self {
             Self::Clean => f.write_str("the previous handlers are registered again"),
             Self::Displaced(mask) => write!(f, "another handler had been registered for {mask}"),
+            Self::PreviousDied { died, displaced } => {
+                write!(
+                    f,
+                    "no handler is registered for {died}: the previous one has died"
+                )?;
+                if displaced.is_empty() {
+                    return Ok(());
+                }
+                write!(f, "; another handler had been registered for {displaced}")
+            }
         }
     }
 }
@@ -49,6 +71,16 @@ impl fmt::Display for Restored {
 /// Until then it holds one reference on the thread or task, so that the name stays the target's; one on the exception port, so that
 /// no other port gets its name; and those on the previous handlers' ports. In the child of a fork it is inert: the registration is
 /// the parent's.
+///
+/// # Several installations
+/// Those of one process know of each other, and leave in any order, on any threads, also after their ports have died. One that leaves
+/// below another one hands on what it displaced: the upper one forwards to that, and puts it back. So the last to leave puts back what
+/// was registered before the first, as long as that lives.
+///
+/// What other processes, other code or other copies of this crate register in between is not known. A registration of theirs over this
+/// one is left alone ([`Restored::Displaced`]), and what lies below this one is lost with it unless they put it back. If they put a dead
+/// port back, no handler is registered for it. A registration of theirs below this one is put back as long as its port lives; after
+/// that none is ([`Restored::PreviousDied`]).
 #[must_use = "dropping an installation uninstalls it"]
 #[derive(Debug)]
 pub struct Installation {
@@ -58,9 +90,8 @@ pub struct Installation {
 #[derive(Debug)]
 struct Parts {
     target: Owner,
-    wanted: Registration,
-    port: SendRight,
-    previous: Previous,
+    layer: Arc<Layer>,
+    previous: Arc<Previous>,
     installed: bool,
 }
 
@@ -111,27 +142,33 @@ impl Installation {
         {
             return Err(InstallError::OwnCrash);
         }
-        let previous = swap(&target, wanted).map_err(refused)?;
+        let mut all = Installations::lock();
+        let previous = Arc::new(swap(&target, wanted).map_err(refused)?);
+        let layer = all.add(&target, wanted, port, &previous);
+        drop(all);
         Ok(Self {
             parts: Local::new(Parts {
                 target,
-                wanted,
-                port,
+                layer,
                 previous,
                 installed: true,
             }),
         })
     }
 
-    /// Returns the handlers that were registered before.
+    /// Returns the handlers that were registered before: those that it displaced when it was installed.
     #[must_use]
     pub fn previous(&self) -> &Previous {
         &self.parts.previous
     }
 
-    /// The handler that it displaced. Allocates nothing.
+    /// The nearest handler below. Allocates nothing.
     pub(crate) fn displaced(&self, kind: ExceptionType) -> Option<Displaced> {
-        let handler = self.parts.previous.handler(kind)?.duplicate();
+        let nearest = self.parts.layer.nearest(kind, |nearest| match nearest {
+            Nearest::Handler(handler) => Some(handler.duplicate()),
+            Nearest::Nothing | Nearest::Dead(_) => None,
+        });
+        let handler = nearest.flatten()?;
         let thread = match &self.parts.target {
             Owner::Thread(thread) => thread.try_clone().ok(),
             Owner::Task(_) => None,
@@ -160,37 +197,118 @@ impl Installation {
         self.parts.restore()
     }
 
-    /// Leaves the port registered for good: the previous handlers' rights are released, and nothing is put back.
+    /// Leaves the port registered for good: nothing is put back, and the previous handlers' rights are released, unless another
+    /// installation of this process lies over this one, once that leaves.
     pub fn leave_installed(mut self) {
         self.parts.installed = false;
+        if self.parts.is_here() {
+            Installations::lock().forget(&self.parts.layer);
+        }
     }
 }
 
 impl Parts {
+    /// Leaves, and puts back what lies below.
     fn restore(&self) -> Result<Restored, InstallError> {
-        let mask = self.wanted.mask;
-        let Found { own, dead } = find(&self.target, self.wanted, &self.port)
-            .map_err(|code| install_error(Registration::none(mask), code))?;
-        let mut outcome = Ok(());
-        // A thread that never had registrations returned no entries (B4.2): its slots are cleared.
-        let mut bare = own | dead;
-        for handler in self.previous.handlers() {
-            let back = handler.registration(handler.mask & (own | dead));
-            bare &= !handler.mask;
-            outcome = outcome.and(self.put(back));
+        let mut all = Installations::lock();
+        let mask = self.layer.wanted.mask;
+        let in_place = registered(&self.target, mask);
+        let company = all.leave(&self.layer);
+        let in_place = in_place.map_err(|code| install_error(Registration::none(mask), code))?;
+        self.put_back(&in_place, &all, &company)
+    }
+
+    /// Puts back what lies below where the own registration is in place, or a dead one. Allocates nothing.
+    ///
+    /// A dead port does not identify itself (B3.5). While the installed port lives, a dead registration is another's. When it has died
+    /// too, one with the same behavior and flavor is taken for the own, unless another installation of this process lies over it; and
+    /// if it was another's, nothing is lost.
+    fn put_back(
+        &self,
+        in_place: &[InPlace; EXC_TYPES_COUNT],
+        all: &Installations,
+        company: &Company,
+    ) -> Result<Restored, InstallError> {
+        let Layer { wanted, port, .. } = &*self.layer;
+        let own_died = port.is_dead();
+        let mut back = Batch::default();
+        let [mut put_back, mut died, mut displaced] = [ExceptionMask::empty(); 3];
+        for kind in wanted.mask.kinds() {
+            let bit = kind.mask();
+            let InPlace { registration, dead } = in_place[kind.raw() as usize];
+            let own = if dead {
+                own_died
+                    && wanted.has_form(registration.behavior, registration.flavor)
+                    && !(company.over_it | company.replaced).has(kind)
+            } else {
+                registration.port == wanted.port && !company.same_port.has(kind)
+            };
+            let below = if dead && !own {
+                all.highest(&self.layer, kind)
+            } else {
+                self.layer.put_back(kind)
+            };
+            // In place already: an installation above passed over this one, whose port has died.
+            let is_back = !dead && registration.is_as(&below.registration);
+            if own || dead {
+                back.add(below.registration);
+                put_back |= bit;
+            }
+            if !own && !is_back {
+                displaced |= bit;
+            }
+            if below.died && (own || dead || is_back) {
+                died |= bit;
+            }
         }
-        outcome = outcome.and(self.put(Registration::none(bare)));
-        outcome.map(|()| match mask & !own {
-            displaced if displaced.is_empty() => Restored::Clean,
-            displaced => Restored::Displaced(displaced),
+        let mut outcome = Ok(());
+        for registration in back.registrations() {
+            outcome = outcome.and(self.put(*registration));
+        }
+        if !company.alone || !displaced.is_empty() {
+            all.note_put_back(&self.layer, put_back);
+        }
+        outcome.map(|()| {
+            if !died.is_empty() {
+                Restored::PreviousDied { died, displaced }
+            } else if displaced.is_empty() {
+                Restored::Clean
+            } else {
+                Restored::Displaced(displaced)
+            }
         })
     }
 
     fn put(&self, back: Registration) -> Result<(), InstallError> {
-        if back.mask.is_empty() {
-            return Ok(());
-        }
         set(&self.target, back).map_err(|code| install_error(back, code))
+    }
+}
+
+/// What is to be registered, in as few calls as there are handlers.
+#[derive(Default)]
+struct Batch {
+    registrations: [Option<Registration>; EXC_TYPES_COUNT],
+}
+
+impl Batch {
+    fn add(&mut self, new: Registration) {
+        for place in &mut self.registrations {
+            match place {
+                Some(with) if with.port == new.port && with.has_form(new.behavior, new.flavor) => {
+                    with.mask |= new.mask;
+                    return;
+                }
+                Some(_) => {}
+                None => {
+                    *place = Some(new);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn registrations(&self) -> impl Iterator<Item = &Registration> {
+        self.registrations.iter().flatten()
     }
 }
 

@@ -46,15 +46,35 @@ impl PreviousHandler {
 }
 
 /// The handlers that were registered before; owns their send rights.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct Previous {
     handlers: Vec<PreviousHandler>,
+    /// The exceptions whose handler's port had died by then.
+    dead: ExceptionMask,
+}
+
+impl Default for Previous {
+    fn default() -> Self {
+        Self::new(Vec::new(), ExceptionMask::empty())
+    }
 }
 
 impl Previous {
-    pub(crate) fn new(handlers: Vec<PreviousHandler>) -> Self {
-        Self { handlers }
+    pub(crate) fn new(handlers: Vec<PreviousHandler>, dead: ExceptionMask) -> Self {
+        Self { handlers, dead }
+    }
+
+    /// Returns what was registered for an exception type, if anything: also a slot without a port.
+    pub(crate) fn entry(&self, exception_type: ExceptionType) -> Option<&PreviousHandler> {
+        self.handlers
+            .iter()
+            .find(|handler| handler.mask.has(exception_type))
+    }
+
+    /// Returns whether the handler's port had died by the time it was displaced.
+    pub(crate) fn was_dead(&self, exception_type: ExceptionType) -> bool {
+        self.dead.has(exception_type)
     }
 
     /// Returns the handler of an exception type, if it has a port.
@@ -78,6 +98,7 @@ impl Previous {
                 .iter()
                 .map(PreviousHandler::duplicate)
                 .collect(),
+            dead: self.dead,
         }
     }
 }
@@ -100,6 +121,17 @@ impl Registration {
             behavior: delivery.behavior(),
             flavor: delivery.flavor().map_or(0, |flavor| flavor.raw),
         }
+    }
+
+    /// Returns whether it is delivered so.
+    pub(crate) fn has_form(&self, behavior: Behavior, flavor: thread_state_flavor_t) -> bool {
+        (self.behavior, self.flavor) == (behavior, flavor)
+    }
+
+    /// Returns whether the same is registered, for whichever exceptions; without a port, whether both have none.
+    pub(crate) fn is_as(&self, other: &Self) -> bool {
+        self.port == other.port
+            && (self.port.is_none() || self.has_form(other.behavior, other.flavor))
     }
 
     /// No handler.

@@ -42,10 +42,25 @@ impl Owner {
         }
     }
 
+    /// Identifies the target among those of this process, as long as something owns its name.
+    pub(crate) fn key(&self) -> Key {
+        Key {
+            thread: matches!(self, Self::Thread(_)),
+            name: self.raw(),
+        }
+    }
+
     pub(crate) fn raw(&self) -> mach_port_name_t {
         match self {
             Self::Thread(thread) => thread.name().raw(),
             Self::Task(task) => task.name().raw(),
         }
     }
+}
+
+/// Which target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    thread: bool,
+    name: mach_port_name_t,
 }

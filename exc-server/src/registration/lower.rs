@@ -1,0 +1,269 @@
+//! What lies below an installation, exception by exception.
+//!
+//! A fault that is forwarded looks at it without a lock. It changes when an installation of this process leaves below: what that one
+//! had displaced lies below this one then.
+#![allow(unsafe_code)]
+
+use crate::clock;
+use crate::registration::previous::{Previous, PreviousHandler, Registration};
+use crate::registration::target::{Key, Owner};
+use alloc::sync::Arc;
+use core::fmt;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use mach_sys::exception::{EXC_TYPES_COUNT, ExceptionMask, ExceptionType};
+use mach_sys::rights::SendRight;
+
+/// The most installations of one chain that know of each other. A look goes from one to the next on the stack of a server.
+const DEPTH: u32 = 64;
+
+/// An installation, as those above it and the list of all know it.
+pub(crate) struct Layer {
+    pub(crate) target: Key,
+    pub(crate) wanted: Registration,
+    /// Keeps the port's name while an installation above remembers it.
+    pub(crate) port: SendRight,
+    /// Its place in the list of all.
+    pub(super) place: AtomicUsize,
+    /// When it was installed: later ones have greater numbers.
+    pub(super) serial: u64,
+    depth: u32,
+    /// By exception type. Owned: from `Arc::into_raw`, or null where nothing was registered.
+    lower: [AtomicPtr<Lower>; EXC_TYPES_COUNT],
+    readers: AtomicU32,
+    /// The exceptions for which another handler was registered over it after its port had died.
+    replaced: AtomicU32,
+}
+
+/// What lies below an installation.
+#[derive(Debug)]
+pub(crate) struct Lower {
+    /// Where the handler is listed.
+    previous: Arc<Previous>,
+    /// The installation that registered it, if one of this process did.
+    layer: Option<Arc<Layer>>,
+}
+
+/// The nearest handler below an installation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Nearest<'a> {
+    /// Nothing was registered.
+    Nothing,
+    /// A handler whose port lives, or a slot that had a behavior and no port.
+    Handler(&'a PreviousHandler),
+    /// A handler whose port has died; what it displaced is not known.
+    Dead(&'a PreviousHandler),
+}
+
+/// What putting the nearest handler back registers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PutBack {
+    pub(crate) registration: Registration,
+    /// Whether the handler to put back has died, so that none is registered.
+    pub(crate) died: bool,
+}
+
+impl Layer {
+    pub(super) fn new(target: &Owner, wanted: Registration, port: SendRight, serial: u64) -> Self {
+        Self {
+            target: target.key(),
+            wanted,
+            port,
+            place: AtomicUsize::new(0),
+            serial,
+            depth: 0,
+            lower: [const { AtomicPtr::new(ptr::null_mut()) }; EXC_TYPES_COUNT],
+            readers: AtomicU32::new(0),
+            replaced: AtomicU32::new(0),
+        }
+    }
+
+    /// Lays it over what it displaced: for each exception type, over the installation that `which` finds.
+    pub(super) fn lay_over<'a>(
+        &mut self,
+        previous: &Arc<Previous>,
+        which: impl Fn(ExceptionType) -> Option<&'a Arc<Layer>>,
+    ) {
+        let mut last: Option<Arc<Lower>> = None;
+        for kind in self.wanted.mask.kinds() {
+            if previous.entry(kind).is_none() {
+                continue;
+            }
+            let layer = which(kind).filter(|layer| layer.depth < DEPTH);
+            let same = last.take().filter(|last| last.is_of(layer));
+            let lower = same.unwrap_or_else(|| {
+                Arc::new(Lower {
+                    previous: Arc::clone(previous),
+                    layer: layer.cloned(),
+                })
+            });
+            self.depth = self.depth.max(layer.map_or(0, |layer| layer.depth + 1));
+            drop(self.exchange(kind, Some(Arc::clone(&lower))));
+            last = Some(lower);
+        }
+    }
+
+    fn slot(&self, kind: ExceptionType) -> Option<&AtomicPtr<Lower>> {
+        self.lower.get(usize::try_from(kind.raw()).ok()?)
+    }
+
+    /// Looks at what lies below; it stays while `look` runs.
+    fn look<R>(&self, kind: ExceptionType, look: impl FnOnce(Option<&Lower>) -> R) -> R {
+        // Sequentially consistent, as in `exchange`: either the reader's count is seen there, or the reader sees the new pointer.
+        self.readers.fetch_add(1, Ordering::SeqCst);
+        let _leave = Leave(&self.readers);
+        let lower = self.slot(kind).map(|slot| slot.load(Ordering::SeqCst));
+        // SAFETY: null, or from `Arc::into_raw`. It was in place after this reader was counted, so that the thread that takes it out waits for
+        // `_leave` before it gives the reference up.
+        look(lower.and_then(|lower| unsafe { lower.as_ref() }))
+    }
+
+    /// Puts something else below, and waits for the threads that look at what was there.
+    fn exchange(&self, kind: ExceptionType, lower: Option<Arc<Lower>>) -> Option<Arc<Lower>> {
+        let new = lower.map_or(ptr::null(), Arc::into_raw);
+        let Some(slot) = self.slot(kind) else {
+            // SAFETY: null, or from `Arc::into_raw` just now.
+            return (!new.is_null()).then(|| unsafe { Arc::from_raw(new) });
+        };
+        let old = slot.swap(new.cast_mut(), Ordering::SeqCst);
+        if old.is_null() {
+            return None;
+        }
+        while self.readers.load(Ordering::SeqCst) != 0 {
+            clock::yield_now();
+        }
+        // SAFETY: every pointer in the slots came from `Arc::into_raw`, and the swap gave this one to this thread alone. A thread that read
+        // it before the swap was counted then, and has left; a thread that is counted after it reads the new one.
+        Some(unsafe { Arc::from_raw(old) })
+    }
+
+    /// A reference of its own on what lies below. Only for a thread that keeps all others from [`exchange`](Self::exchange).
+    fn share(&self, kind: ExceptionType) -> Option<Arc<Lower>> {
+        let lower = self.slot(kind)?.load(Ordering::SeqCst);
+        if lower.is_null() {
+            return None;
+        }
+        // SAFETY: from `Arc::into_raw`, and the slot's reference stays: no other thread exchanges it meanwhile.
+        unsafe {
+            Arc::increment_strong_count(lower);
+            Some(Arc::from_raw(lower))
+        }
+    }
+
+    /// Returns for which exceptions it lies directly over another installation.
+    pub(super) fn lies_over(&self, layer: &Arc<Layer>) -> ExceptionMask {
+        let mut over = ExceptionMask::empty();
+        for kind in self.wanted.mask.kinds() {
+            if self.look(kind, |lower| {
+                lower.is_some_and(|lower| lower.is_of(Some(layer)))
+            }) {
+                over |= kind.mask();
+            }
+        }
+        over
+    }
+
+    /// The installation below leaves: what lies below that one lies below this one. Allocates nothing. Only under the list's lock.
+    pub(super) fn inherit(&self, leaving: &Arc<Layer>) {
+        for kind in self.lies_over(leaving).kinds() {
+            drop(self.exchange(kind, leaving.share(kind)));
+        }
+    }
+
+    /// Finds the nearest handler below. One whose port has died is passed over where its installation is known.
+    pub(crate) fn nearest<R>(
+        &self,
+        kind: ExceptionType,
+        see: impl FnOnce(Nearest<'_>) -> R,
+    ) -> Option<R> {
+        let mut see = Some(see);
+        let mut seen = None;
+        self.descend(kind, &mut |nearest| {
+            seen = see.take().map(|see| see(nearest));
+        });
+        seen
+    }
+
+    fn descend(&self, kind: ExceptionType, see: &mut dyn FnMut(Nearest<'_>)) {
+        self.look(kind, |lower| {
+            let Some((lower, handler)) = lower.and_then(|lower| {
+                let handler = lower.previous.entry(kind)?;
+                Some((lower, handler))
+            }) else {
+                return see(Nearest::Nothing);
+            };
+            let died = match &handler.port {
+                Some(port) => port.is_dead(),
+                None => lower.previous.was_dead(kind),
+            };
+            match &lower.layer {
+                _ if !died => see(Nearest::Handler(handler)),
+                Some(layer) => layer.descend(kind, see),
+                None => see(Nearest::Dead(handler)),
+            }
+        });
+    }
+
+    /// Returns for which exceptions it is registered no more since its port died. Only under the list's lock.
+    pub(super) fn replaced(&self) -> ExceptionMask {
+        ExceptionMask::from_bits_retain(self.replaced.load(Ordering::Relaxed))
+    }
+
+    /// Its port has died, and another handler was registered over it.
+    pub(super) fn replace(&self, mask: ExceptionMask) {
+        self.replaced.fetch_or(mask.bits(), Ordering::Relaxed);
+    }
+
+    /// Returns whether it was installed over an installation of this process.
+    pub(super) fn knows_lower(&self) -> bool {
+        self.depth > 0
+    }
+
+    /// What putting the nearest handler back registers for an exception type. Its port's name is good as long as nothing below leaves.
+    pub(crate) fn put_back(&self, kind: ExceptionType) -> PutBack {
+        let mask = kind.mask();
+        let found = self.nearest(kind, |nearest| match nearest {
+            Nearest::Nothing => None,
+            Nearest::Handler(handler) => Some((handler.registration(mask), false)),
+            Nearest::Dead(handler) => Some((handler.registration(mask), true)),
+        });
+        let (registration, died) = found.flatten().unwrap_or((Registration::none(mask), false));
+        PutBack { registration, died }
+    }
+}
+
+impl Lower {
+    fn is_of(&self, layer: Option<&Arc<Layer>>) -> bool {
+        match (&self.layer, layer) {
+            (None, None) => true,
+            (Some(own), Some(layer)) => Arc::ptr_eq(own, layer),
+            _ => false,
+        }
+    }
+}
+
+struct Leave<'a>(&'a AtomicU32);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Layer {
+    fn drop(&mut self) {
+        for kind in self.wanted.mask.kinds() {
+            drop(self.exchange(kind, None));
+        }
+    }
+}
+
+impl fmt::Debug for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Layer")
+            .field("target", &self.target)
+            .field("wanted", &self.wanted)
+            .field("serial", &self.serial)
+            .finish_non_exhaustive()
+    }
+}
