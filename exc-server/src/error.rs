@@ -203,6 +203,13 @@ pub enum ForwardError {
     /// The handler's port is the receiver's own, or a member of its set: it would wait for itself.
     #[error("the handler is the receiver of this exception")]
     OwnPort,
+    /// The handler waits for the answer to this exception: it is among those that forwarded it here. Or it waits for this one about
+    /// another exception, and cannot serve meanwhile.
+    #[error("the handler waits for the answer to this exception")]
+    Circle,
+    /// The handler has declined this exception, when it was forwarded before, here or by a handler that it was forwarded to.
+    #[error("the handler has declined this exception before")]
+    AlreadyDeclined,
     /// This is the child of a fork, where no thread waits.
     #[error("the exception is the parent process's")]
     Forked,
@@ -249,6 +256,8 @@ impl ForwardError {
             Self::Declined(_) => 0x4409,
             Self::Malformed(_) => 0x440a,
             Self::Kernel(_) => 0x440b,
+            Self::Circle => 0x440c,
+            Self::AlreadyDeclined => 0x440d,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Limits of waits.
 
+use crate::clock;
 use core::time::Duration;
 
 /// How long a call may block, or a deferred exception may wait for its answer.
@@ -46,6 +47,14 @@ impl Timeout {
                 let milliseconds = time.as_nanos().div_ceil(1_000_000);
                 Some(milliseconds.try_into().unwrap_or(u32::MAX))
             }
+        }
+    }
+
+    /// The time that is left until then, on the clock; `u64::MAX` is never.
+    pub(crate) fn until(end: u64) -> Self {
+        match end {
+            u64::MAX => Self::Never,
+            end => Self::After(Duration::from_nanos(end.saturating_sub(clock::now()))),
         }
     }
 

@@ -101,9 +101,10 @@ fn expected(alive: bool, previous: Previous, now: Now) -> (Restored, Slot) {
     };
     match (now, alive) {
         (Now::Installed, _) => (Restored::Clean, back),
-        // The living are left alone, and so is who wanted no handler.
+        // The living are left alone, and so is a slot that other code cleared; where nothing is to be put back, it is as before.
         (Now::Other, _) => (displaced, Slot::Other),
-        (Now::Cleared, _) => (displaced, Slot::Empty),
+        (Now::Cleared, _) if back == Slot::Previous => (displaced, Slot::Empty),
+        (Now::Cleared, _) => (Restored::Clean, Slot::Empty),
         // The dead serve no one: the previous handler is back. Whose they were is known while the own port lives, or by the delivery.
         (Now::DeadOther, _) | (Now::DeadTwin, true) => (displaced, back),
         (Now::DeadTwin, false) => (Restored::Clean, back),

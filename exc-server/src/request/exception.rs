@@ -3,6 +3,7 @@
 use crate::answer::{Answered, Outcome};
 use crate::error::StateError;
 use crate::request::deferrals::Deferrals;
+use crate::request::meanwhile::Server;
 use crate::request::question::Question;
 use crate::request::receive::Received;
 use crate::stats::Counters;
@@ -70,8 +71,9 @@ pub struct Exception<'b> {
     pub(super) new_state: Option<(thread_state_flavor_t, usize)>,
     pub(super) counters: Option<&'b Counters>,
     pub(super) deferrals: Option<&'b Deferrals>,
-    /// The set that it was received from, without a server.
+    /// The set that it was received from, if from one.
     pub(super) set: Option<&'b PortSet>,
+    pub(super) server: Server<'b>,
 }
 
 impl<'b> Exception<'b> {
@@ -81,6 +83,7 @@ impl<'b> Exception<'b> {
         counters: Option<&'b Counters>,
         deferrals: Option<&'b Deferrals>,
         set: Option<&'b PortSet>,
+        server: Server<'b>,
     ) -> Self {
         let Received {
             request,
@@ -98,6 +101,7 @@ impl<'b> Exception<'b> {
             counters,
             deferrals,
             set,
+            server,
         }
     }
 

@@ -2,12 +2,16 @@
 #![allow(unsafe_code)]
 
 use crate::answer::{Answered, Outcome};
+use crate::clock;
 use crate::error::ForwardError;
 use crate::registration::calls::receives_from;
 #[cfg(feature = "std")]
 use crate::registration::install::Displaced;
 use crate::registration::previous::{Previous, PreviousHandler};
+use crate::request::asking::{Arrival, Asking, Begin, Declined, Refused};
 use crate::request::exception::Exception;
+use crate::request::meanwhile::{Meanwhile, Server};
+use crate::request::print::Print;
 use crate::request::question::Question;
 use crate::timeout::Timeout;
 use crate::wire::message;
@@ -132,9 +136,17 @@ impl<'b> Exception<'b> {
         let forward = Forward {
             handler,
             thread,
-            milliseconds: limit.milliseconds(),
+            limit,
+            arrival: Arrival {
+                port: self.port(),
+                set: self.set.map(Right::name),
+            },
+            server: self.server,
         };
-        match forward.ask(&self.request, self.question, self.scratch) {
+        let mut declined = self.question.declined();
+        let asked = forward.ask(&self.request, self.question, &mut declined, self.scratch);
+        self.question.set_declined(declined);
+        match asked {
             Ok(new_state) => {
                 self.new_state = new_state;
                 Ok(self.answer_with(true, Outcome::Forwarded))
@@ -150,8 +162,8 @@ impl<'b> Exception<'b> {
             return Ok(true);
         }
         match self.set {
-            // Another task's port is in no set of this one's.
-            Some(set) if receives_from(port) => set.contains(port),
+            // A server knows its ports. Another task's port is in no set of this one's.
+            Some(set) if place.is_none() && receives_from(port) => set.contains(port),
             _ => Ok(false),
         }
     }
@@ -173,7 +185,10 @@ pub(crate) struct Forward<'a> {
     pub(crate) handler: &'a PreviousHandler,
     /// The thread, if the request does not name it.
     pub(crate) thread: Option<&'a ThreadRight>,
-    pub(crate) milliseconds: Option<u32>,
+    pub(crate) limit: Timeout,
+    /// Where the request came from.
+    pub(crate) arrival: Arrival,
+    pub(crate) server: Server<'a>,
 }
 
 impl Forward<'_> {
@@ -182,6 +197,7 @@ impl Forward<'_> {
         &self,
         request: &Request<'_>,
         question: &Question,
+        declined: &mut Declined,
         scratch: &mut Scratch,
     ) -> Result<NewState, ForwardError> {
         let handler = self.handler;
@@ -215,7 +231,15 @@ impl Forward<'_> {
             state,
         };
         let size = raise.encode(pod::word_bytes_mut(forward))?;
-        message::exchange(forward, size, reply_port.name(), self.milliseconds)
+        let begin = Begin {
+            arrival: self.arrival,
+            request: Print::of_request(request),
+            port: port.name(),
+            message: Print::of_raise(&raise),
+            can_serve: self.server.is_some_and(Meanwhile::can_serve),
+        };
+        let asking = Asking::begin(&begin, declined)?;
+        self.exchange(&asking, forward, size, &reply_port)
             .map_err(ForwardError::of_exchange)?;
         let limit = routine.reply_size(THREAD_STATE_MAX) + MAX_TRAILER_SIZE as usize;
         let (bytes, _) = message::split(forward);
@@ -227,7 +251,10 @@ impl Forward<'_> {
                 // Whatever a bad answer brought is released; a refusal brings nothing.
                 message::destroy(forward);
                 return Err(match refused {
-                    ReplyError::Refused(code) => ForwardError::Declined(code),
+                    ReplyError::Refused(code) => {
+                        asking.note_declined(port.name(), declined);
+                        ForwardError::Declined(code)
+                    }
                     malformed => ForwardError::Malformed(malformed),
                 });
             }
@@ -243,6 +270,53 @@ impl Forward<'_> {
         // The reply to the kernel has no room for the handler's state. A state that is refused means "not handled" (A4.4).
         set_state_of(thread.ok_or(lacks)?, flavor, words).map_err(ForwardError::State)?;
         Ok(None)
+    }
+
+    /// Sends the request and receives the reply into the same buffer, each within the limit. If the handler's server waits for this
+    /// one meanwhile, this one serves what arrives.
+    fn exchange(
+        &self,
+        asking: &Asking,
+        buffer: &mut [u32],
+        size: usize,
+        reply: &ReceiveRight,
+    ) -> Result<(), KernError> {
+        message::send_within(buffer, size, self.limit.milliseconds())?;
+        let end = self.limit.deadline(clock::now());
+        // No other thread can interrupt the wait for a message: now and then this one looks.
+        let mut look = FIRST_LOOK;
+        loop {
+            let left = Timeout::until(end).milliseconds();
+            if asking.is_called() {
+                if let Some(server) = self.server {
+                    match server.serve_until(reply, buffer, left) {
+                        Ok(()) => return Ok(()),
+                        Err(KernError::RCV_TIMED_OUT) if left.is_some() => {}
+                        Err(_) => return message::receive(buffer, reply.name(), left),
+                    }
+                }
+            }
+            let limit = left.map_or(look, |left| left.min(look));
+            let received = message::receive(buffer, reply.name(), Some(limit));
+            let is_over = left.is_some_and(|left| left <= limit);
+            if received != Err(KernError::RCV_TIMED_OUT) || is_over {
+                return received;
+            }
+            look = (2 * look).min(LAST_LOOK);
+        }
+    }
+}
+
+/// Milliseconds after which a wait first looks whether its server is to serve meanwhile, and between its later looks.
+const FIRST_LOOK: u32 = 1;
+const LAST_LOOK: u32 = 64;
+
+impl From<Refused> for ForwardError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Circle => Self::Circle,
+            Refused::Declined => Self::AlreadyDeclined,
+        }
     }
 }
 

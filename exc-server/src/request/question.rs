@@ -2,6 +2,7 @@
 
 use crate::answer::Answer;
 use crate::error::AnswerError;
+use crate::request::asking::Declined;
 use crate::wire::message;
 use core::mem;
 use mach_sys::kern_return::KernError;
@@ -87,6 +88,8 @@ pub(crate) struct Question {
     answered: bool,
     rights: Rights,
     place: Option<Place>,
+    /// The handlers that it was forwarded to and that declined.
+    declined: Declined,
     /// The process that the rights belong to.
     origin: Origin,
 }
@@ -108,6 +111,7 @@ impl Question {
             answered: false,
             rights: Rights::of(request),
             place: None,
+            declined: Declined::default(),
             origin,
         }
     }
@@ -121,6 +125,7 @@ impl Question {
             answered: true,
             rights: Rights::default(),
             place: None,
+            declined: Declined::default(),
             origin: self.origin,
         };
         mem::replace(self, answered)
@@ -142,6 +147,14 @@ impl Question {
     #[cfg(feature = "std")]
     pub(crate) fn set_place(&mut self, place: Option<Place>) {
         self.place = place;
+    }
+
+    pub(crate) fn declined(&self) -> Declined {
+        self.declined
+    }
+
+    pub(crate) fn set_declined(&mut self, declined: Declined) {
+        self.declined = declined;
     }
 
     pub(crate) fn is_answered(&self) -> bool {

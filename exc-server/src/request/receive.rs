@@ -48,6 +48,15 @@ pub(crate) fn receive<'b>(
     buffer: &'b mut MessageBuffer,
     milliseconds: Option<u32>,
 ) -> Result<Received<'b>, ReceiveError> {
+    await_message(source, buffer, milliseconds)?;
+    decode(source, buffer)
+}
+
+fn await_message(
+    source: Source<'_>,
+    buffer: &mut MessageBuffer,
+    milliseconds: Option<u32>,
+) -> Result<(), ReceiveError> {
     // One that was forgotten there is declined now, not when the next has come.
     buffer.question = None;
     if let Err(code) = wait(source, buffer, milliseconds) {
@@ -57,6 +66,14 @@ pub(crate) fn receive<'b>(
         }
         return Err(receive_error(code));
     }
+    Ok(())
+}
+
+/// Decodes the message that was received into the buffer.
+pub(crate) fn decode<'b>(
+    source: Source<'_>,
+    buffer: &'b mut MessageBuffer,
+) -> Result<Received<'b>, ReceiveError> {
     let (bytes, _) = message::split(&buffer.request);
     if let Err(reason) = mig::decode(bytes, Accept::Both) {
         let id = message::header(&buffer.request).msgh_id;
@@ -79,6 +96,21 @@ pub(crate) fn receive<'b>(
         // Decoded above: the same bytes decode again.
         Err(reason) => Err(ReceiveError::Malformed { id: 0, reason }),
     }
+}
+
+/// As [`receive`], from a set that has the port of an awaited reply as a member too. `None`: the reply has come, and lies in the buffer.
+#[cfg(feature = "std")]
+pub(crate) fn receive_beside<'b>(
+    source: Source<'_>,
+    buffer: &'b mut MessageBuffer,
+    milliseconds: Option<u32>,
+    reply: Name,
+) -> Result<Option<Received<'b>>, ReceiveError> {
+    await_message(source, buffer, milliseconds)?;
+    if message::header(&buffer.request).msgh_local_port == reply.raw() {
+        return Ok(None);
+    }
+    decode(source, buffer).map(Some)
 }
 
 /// Waits for a message, from one deadline of a deferred exception to the next.

@@ -97,6 +97,7 @@ impl<'p> Receiver<'p> {
             None,
             self.source.deferrals,
             self.source.set,
+            None,
         ))
     }
 }

@@ -6,6 +6,7 @@ use crate::local::Local;
 use crate::registration::target::Target;
 use crate::request::deferrals::Deferrals;
 use crate::request::exception::Exception;
+use crate::server::calls::{Calls, spare};
 use crate::server::handler::{Closure, Handler, PanicPolicy};
 use crate::server::route::Route;
 use crate::server::routing::Routing;
@@ -114,6 +115,7 @@ impl ServerBuilder {
         let shared = Arc::new(Local::new(Shared::new(set, deferrals)));
         let serving = Arc::clone(&shared);
         let on_panic = self.on_panic;
+        let spare = spare(self.stack_size);
         // The thread's port and its reply port get names before anything can be counted, or routed to it.
         let ready = Arc::new(Barrier::new(2));
         let begun = Arc::clone(&ready);
@@ -124,9 +126,12 @@ impl ServerBuilder {
                 SERVES.set(true);
                 let outer = system::enter_server_thread();
                 let service = Service {
-                    shared: &serving,
-                    handler: &handler,
-                    on_panic,
+                    calls: Calls {
+                        shared: &serving,
+                        handler: &handler,
+                        on_panic,
+                        spare,
+                    },
                     outer,
                 };
                 service.run(|| {

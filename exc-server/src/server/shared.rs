@@ -182,6 +182,13 @@ impl Shared {
         before.is_ok()
     }
 
+    /// A message came that is no request. The control port's, whose only news is that it came, is among these.
+    pub(crate) fn note_malformed(&self) {
+        if !self.stopping.load(Ordering::Acquire) && !self.take_wake() {
+            self.counters.malformed();
+        }
+    }
+
     fn silence(&self, port: &Port) {
         // Fails for a port that is not in the set: it was taken out before, or never came in, or other code destroyed it.
         let _ = self.set.remove(&port.port);

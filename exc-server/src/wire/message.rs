@@ -98,24 +98,22 @@ pub(crate) fn receive(
     })
 }
 
-/// Sends the message of `size` bytes and receives an answer on `port` into the same buffer; each waits at most `milliseconds`, or
-/// without limit.
-pub(crate) fn exchange(
+/// Sends the message of `size` bytes; waits for room at most `milliseconds`, or without limit.
+pub(crate) fn send_within(
     buffer: &mut [u32],
     size: usize,
-    port: Name,
     milliseconds: Option<u32>,
 ) -> Result<(), KernError> {
     let size = size.min(size_of_val(buffer));
-    let limit = milliseconds.map_or(0, |_| MACH_SEND_TIMEOUT | MACH_RCV_TIMEOUT);
-    // SAFETY: the buffer is valid for reads of `size` bytes and for writes of its whole size.
+    let limit = milliseconds.map_or(0, |_| MACH_SEND_TIMEOUT);
+    // SAFETY: as for `send`.
     KernReturn::check(unsafe {
         kernel::mach_msg(
             buffer.as_mut_ptr().cast(),
-            MACH_SEND_MSG | MACH_RCV_MSG | limit,
+            MACH_SEND_MSG | limit,
             size as u32,
-            size_of_val(buffer) as u32,
-            port.raw(),
+            0,
+            MACH_PORT_NULL,
             milliseconds.unwrap_or(0),
             MACH_PORT_NULL,
         )

@@ -42,7 +42,7 @@ pub use census::{Census, CensusError, Count, NameInfo};
 pub use difference::{Change, Difference};
 pub use name::{Name, Right};
 pub use owned::{References, owned_references, send_references};
-pub use port_set::PortSet;
+pub use port_set::{PortSet, set_contains};
 pub use receive::ReceiveRight;
 pub use references::{modify_references, user_references};
 pub use reply_port::ReplyPort;

@@ -80,20 +80,28 @@ impl PortSet {
     /// set.
     #[doc(alias = "mach_port_get_set_status")]
     pub fn contains(&self, port: Name) -> Result<bool, KernError> {
-        let mut members = Array::new();
-        // SAFETY: the call below is the one that fills it, with an array of the kernel's, or not at all.
-        let (to, count) = unsafe { members.out() };
-        // SAFETY: the results go to fields of a local variable.
-        KernReturn::check(unsafe {
-            kernel::mach_port_get_set_status(
-                kernel::system::task_self(),
-                self.held.name.raw(),
-                to,
-                count,
-            )
-        })?;
-        Ok(members.words().contains(&port.raw()))
+        set_contains(self.held.name, port)
     }
+}
+
+/// Returns whether the set of that name has the port of that name as a member, as [`PortSet::contains`] does for a set at hand.
+///
+/// # Errors
+/// `KERN_RESOURCE_SHORTAGE`: no memory for the list of members. `KERN_INVALID_NAME`, `KERN_INVALID_RIGHT`: `set` names no set.
+pub fn set_contains(set: Name, port: Name) -> Result<bool, KernError> {
+    let mut members = Array::new();
+    // SAFETY: the call below is the one that fills it, with an array of the kernel's, or not at all.
+    let (to, count) = unsafe { members.out() };
+    // SAFETY: the results go to fields of a local variable.
+    KernReturn::check(unsafe {
+        kernel::mach_port_get_set_status(
+            kernel::system::task_self(),
+            set.raw(),
+            to,
+            count,
+        )
+    })?;
+    Ok(members.words().contains(&port.raw()))
 }
 
 // SAFETY: `repr(transparent)` over `Held`.
