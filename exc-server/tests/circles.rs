@@ -250,18 +250,279 @@ fn servers_over_each_other_for_different_threads_serve_them_all() {
                 (2, vec![vec![0, 1], vec![1, 0], vec![0, 1], vec![1, 0]]),
                 (3, vec![vec![0, 1, 2], vec![1, 2, 0], vec![2, 0, 1]]),
                 (3, vec![vec![0, 1], vec![1, 2], vec![2, 0]]),
+                (
+                    3,
+                    (0..9)
+                        .map(|n| vec![n % 3, (n + 1) % 3, (n + 2) % 3])
+                        .collect(),
+                ),
+                (
+                    4,
+                    (0..4)
+                        .flat_map(|_| [vec![0, 1, 2, 3], vec![3, 2, 1, 0]])
+                        .collect(),
+                ),
             ] {
                 let lost = Arc::default();
                 let servers = forwarders(count, &lost);
-                faults_at_once(&servers, &orders, 400);
+                faults_at_once(&servers, &orders, 60);
                 assert_eq!(lost.load(Ordering::SeqCst), 0, "{orders:?}");
                 let hops: usize = orders.iter().map(|order| order.len() - 1).sum();
                 let forwarded = servers
                     .into_iter()
                     .map(|server| server.shutdown().forwarded);
-                assert_eq!(forwarded.sum::<u64>(), 400 * hops as u64, "{orders:?}");
+                assert_eq!(forwarded.sum::<u64>(), 60 * hops as u64, "{orders:?}");
             }
             assert_eq!(below.stats().resumed, 0);
+            wait_for_census(before);
+        },
+    );
+}
+
+#[test]
+fn a_handler_that_has_declined_is_not_asked_again() {
+    in_own_process("a_handler_that_has_declined_is_not_asked_again", || {
+        let (below, _below) = fallback();
+        let before = census();
+        let declines = || {
+            let server = Server::start(|exception: Exception<'_>| exception.decline());
+            server.expect("a server")
+        };
+        let lowest = declines();
+        // The middle asks the lowest and leaves it at that.
+        let middle = Server::start(|exception: Exception<'_>| exception.forward(Timeout::Never));
+        let middle = middle.expect("a server");
+        let asks_lowest = Arc::new(Mutex::new(None::<Arc<Previous>>));
+        let reasons = Arc::new(Mutex::new(Vec::new()));
+        let (previous, told) = (Arc::clone(&asks_lowest), Arc::clone(&reasons));
+        let top = Server::start(move |exception: Exception<'_>| {
+            let lowest = previous.lock().expect("not poisoned").clone();
+            let lowest = lowest.expect("registered");
+            let mut exception = exception;
+            let mut told = told.lock().expect("not poisoned");
+            for ask_lowest in [false, false, true, true] {
+                let outcome = if ask_lowest {
+                    exception.try_forward_to(&lowest, LIMIT)
+                } else {
+                    exception.try_forward(LIMIT)
+                };
+                match outcome {
+                    Ok(answered) => return answered,
+                    Err(refused) => {
+                        told.push(refused.reason);
+                        exception = refused.exception;
+                    }
+                }
+            }
+            exception.decline()
+        });
+        let top = top.expect("a server");
+        on_a_thread(|thread| {
+            let routing = Routing::new(UNDEFINED, Delivery::THREAD);
+            let first = route(&lowest, Some(thread), &routing);
+            let second = route(&middle, Some(thread), &routing);
+            *asks_lowest.lock().expect("not poisoned") = second.previous().map(Arc::new);
+            let third = route(&top, Some(thread), &routing);
+            // Each fault is a new one.
+            for round in 1..=3 {
+                undefined_instruction();
+                let mut reasons = reasons.lock().expect("not poisoned");
+                assert!(matches!(reasons[0], ForwardError::Declined(_)));
+                assert_eq!(reasons[1..], [ForwardError::AlreadyDeclined; 3]);
+                reasons.clear();
+                assert_eq!(middle.stats().declined, round);
+                assert_eq!(lowest.stats().declined, round);
+            }
+            drop((third, second, first));
+        });
+        *asks_lowest.lock().expect("not poisoned") = None;
+        assert_eq!(below.stats().resumed, 3);
+        drop((top, middle, lowest));
+        wait_for_census(before);
+    });
+}
+
+/// Two receivers, each on a port and a thread of its own, that forward to each other.
+#[test]
+fn receivers_do_not_wait_for_each_other_about_one_exception() {
+    in_own_process(
+        "receivers_do_not_wait_for_each_other_about_one_exception",
+        || {
+            let (below, _below) = fallback();
+            let before = census();
+            std::thread::scope(|scope| {
+                let ports = [(); 2].map(|()| ReceiveRight::new().expect("a port"));
+                let sends = [0, 1].map(|index| ports[index].make_send().expect("a right"));
+                let (thread, go) = thread_that_will_fault(scope);
+                let install = |send| {
+                    Installation::install(
+                        Target::Thread(&thread),
+                        UNDEFINED,
+                        send,
+                        Delivery::THREAD,
+                    )
+                    .expect("installed")
+                };
+                let installed = [install(&sends[0]), install(&sends[1]), install(&sends[0])];
+                let receive = |index: usize, over: &Installation| {
+                    let mut buffer = MessageBuffer::new();
+                    let exception = Receiver::from_port(&ports[index])
+                        .receive(&mut buffer, LIMIT)
+                        .expect("an exception");
+                    assert_eq!(exception.port(), Some(ports[index].name()));
+                    let refused = exception.try_forward_to(over.previous(), Timeout::Never);
+                    let refused = refused.expect_err("nobody takes it");
+                    let reason = refused.reason;
+                    let _ = refused.exception.decline();
+                    reason
+                };
+                let [_, lower, upper] = &installed;
+                std::thread::scope(|receivers| {
+                    let second = receivers.spawn(|| receive(1, lower));
+                    let first = receivers.spawn(|| receive(0, upper));
+                    go.send(()).expect("the thread waits");
+                    let second = second.join().expect("a reason");
+                    assert_eq!(second, ForwardError::Circle);
+                    let first = first.join().expect("a reason");
+                    assert!(matches!(first, ForwardError::Declined(_)));
+                });
+                let [bottom, lower, upper] = installed;
+                drop((bottom, upper, lower));
+            });
+            assert_eq!(below.stats().resumed, 1);
+            wait_for_census(before);
+        },
+    );
+}
+
+#[test]
+fn forwards_that_time_out_or_end_in_a_panic_are_forgotten() {
+    in_own_process(
+        "forwards_that_time_out_or_end_in_a_panic_are_forgotten",
+        || {
+            std::panic::set_hook(Box::new(|_| {}));
+            let (below, _below) = fallback();
+            let before = census();
+            // Receives nothing.
+            let silent = ReceiveRight::new().expect("a port");
+            let send = silent.make_send().expect("a right");
+            let server = Server::start(|exception: Exception<'_>| {
+                let refused = exception
+                    .try_forward(Timeout::Now)
+                    .expect_err("nobody answers");
+                assert_eq!(refused.reason, ForwardError::TimedOut);
+                panic!("after the forward");
+            });
+            let server = server.expect("a server");
+            // More than there are places for.
+            on_a_thread(|thread| {
+                let installed = Installation::install(
+                    Target::Thread(thread),
+                    UNDEFINED,
+                    &send,
+                    Delivery::THREAD,
+                );
+                let routing = Routing::new(UNDEFINED, Delivery::THREAD);
+                let route = route(&server, Some(thread), &routing);
+                for _ in 0..600 {
+                    undefined_instruction();
+                }
+                drop((route, installed));
+            });
+            assert_eq!(server.shutdown().panicked, 600);
+            drop((silent, send));
+            assert_eq!(below.stats().resumed, 600);
+            circle(3, false, How::TryForward, Timeout::Never, Delivery::THREAD);
+            wait_for_census(before);
+        },
+    );
+}
+
+/// A handler that faults itself is served by the server that is routed to its thread, also while another one waits for it.
+#[test]
+fn a_fault_of_a_handler_that_is_waited_for_is_served() {
+    in_own_process("a_fault_of_a_handler_that_is_waited_for_is_served", || {
+        let before = census();
+        let guard = Server::start(skip).expect("a server");
+        let own = Arc::new(Mutex::new(None));
+        let tell = Arc::clone(&own);
+        let lower = Server::start(move |exception: Exception<'_>| {
+            *tell.lock().expect("not poisoned") = ThreadRight::current().ok();
+            if exception.tag() == 1 {
+                undefined_instruction();
+            }
+            skip(exception)
+        });
+        let lower = lower.expect("a server");
+        let upper = Server::start(|exception: Exception<'_>| exception.forward(Timeout::Never));
+        let upper = upper.expect("a server");
+        on_a_thread(|thread| {
+            let routing = Routing::new(UNDEFINED, Delivery::THREAD);
+            let first = route(&lower, Some(thread), &routing);
+            undefined_instruction();
+            drop(first);
+            let handler = own.lock().expect("not poisoned").take().expect("told");
+            let guarding = route(&guard, Some(&handler), &routing);
+            let first = route(&lower, Some(thread), &routing.tag(1));
+            let second = route(&upper, Some(thread), &routing);
+            for _ in 0..10 {
+                undefined_instruction();
+            }
+            drop((second, first, guarding));
+        });
+        drop(own);
+        assert_eq!(guard.shutdown().resumed, 10);
+        assert_eq!(upper.shutdown().forwarded, 10);
+        drop(lower);
+        wait_for_census(before);
+    });
+}
+
+/// Servers that end while they forward to each other, on threads that go on faulting: each fault is served in the end.
+#[test]
+fn servers_that_end_amid_circles_leave_no_thread_waiting() {
+    in_own_process(
+        "servers_that_end_amid_circles_leave_no_thread_waiting",
+        || {
+            let (below, _below) = fallback();
+            let before = census();
+            for round in 0..20 {
+                let lost = Arc::default();
+                let servers = forwarders(3, &lost);
+                let (ready, all_ready) = std::sync::mpsc::channel();
+                std::thread::scope(|scope| {
+                    let threads: Vec<_> = (0..4)
+                        .map(|number| {
+                            let (servers, ready) = (&servers, ready.clone());
+                            let body = move || {
+                                let thread = ThreadRight::current().expect("the own thread");
+                                let mut routes = Vec::new();
+                                for tag in 0..4 {
+                                    let server = &servers[(number + tag) % 3];
+                                    let routing = Routing::new(UNDEFINED, Delivery::THREAD);
+                                    let routing = routing.tag(tag as u64);
+                                    routes.push(route(server, Some(&thread), &routing));
+                                }
+                                ready.send(()).expect("the test listens");
+                                for _ in 0..20 {
+                                    undefined_instruction();
+                                }
+                                // The lowest first.
+                                for route in routes {
+                                    let _ = route.close();
+                                }
+                            };
+                            scope.spawn(body)
+                        })
+                        .collect();
+                    for _ in &threads {
+                        all_ready.recv().expect("ready");
+                    }
+                    std::thread::sleep(Duration::from_millis(round));
+                });
+                drop(servers);
+            }
+            assert!(below.stats().resumed > 0);
             wait_for_census(before);
         },
     );

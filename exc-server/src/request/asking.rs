@@ -223,6 +223,14 @@ fn receives(arrived: u32, set: u32, port: u32) -> bool {
     }
 }
 
+/// The ports of a set that forwards under way ask.
+#[cfg(feature = "std")]
+pub(crate) fn asked_in(set: Name) -> impl Iterator<Item = Name> {
+    all()
+        .filter(move |(_, entry)| receives(0, set.raw(), entry.asked))
+        .filter_map(|(_, entry)| Name::new(entry.asked))
+}
+
 impl Entry {
     fn receives(&self, port: u32) -> bool {
         receives(self.arrived, self.set, port)

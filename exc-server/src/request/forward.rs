@@ -10,7 +10,7 @@ use crate::registration::install::Displaced;
 use crate::registration::previous::{Previous, PreviousHandler};
 use crate::request::asking::{Arrival, Asking, Begin, Declined, Refused};
 use crate::request::exception::Exception;
-use crate::request::meanwhile::{Meanwhile, Server};
+use crate::request::meanwhile::{Looks, Meanwhile, Server};
 use crate::request::print::Print;
 use crate::request::question::Question;
 use crate::timeout::Timeout;
@@ -283,8 +283,7 @@ impl Forward<'_> {
     ) -> Result<(), KernError> {
         message::send_within(buffer, size, self.limit.milliseconds())?;
         let end = self.limit.deadline(clock::now());
-        // No other thread can interrupt the wait for a message: now and then this one looks.
-        let mut look = FIRST_LOOK;
+        let mut looks = Looks::new();
         loop {
             let left = Timeout::until(end).milliseconds();
             if asking.is_called() {
@@ -296,20 +295,16 @@ impl Forward<'_> {
                     }
                 }
             }
+            let look = looks.next();
             let limit = left.map_or(look, |left| left.min(look));
             let received = message::receive(buffer, reply.name(), Some(limit));
             let is_over = left.is_some_and(|left| left <= limit);
             if received != Err(KernError::RCV_TIMED_OUT) || is_over {
                 return received;
             }
-            look = (2 * look).min(LAST_LOOK);
         }
     }
 }
-
-/// Milliseconds after which a wait first looks whether its server is to serve meanwhile, and between its later looks.
-const FIRST_LOOK: u32 = 1;
-const LAST_LOOK: u32 = 64;
 
 impl From<Refused> for ForwardError {
     fn from(refused: Refused) -> Self {

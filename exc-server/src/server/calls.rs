@@ -4,13 +4,15 @@ use crate::answer::Outcome;
 use crate::clock;
 use crate::error::ReceiveError;
 use crate::local::Local;
+use crate::request::asking::asked_in;
 use crate::request::buffer::MessageBuffer;
 use crate::request::exception::Exception;
-use crate::request::meanwhile::Meanwhile;
+use crate::request::meanwhile::{Looks, Meanwhile};
 use crate::request::receive::{Received, Source, receive_beside};
 use crate::route::id::RouteId;
 use crate::route::table::Place;
 use crate::server::handler::{Handler, PanicPolicy};
+use crate::server::lent::Lent;
 use crate::server::shared::Shared;
 use crate::timeout::Timeout;
 use mach_sys::kern_return::KernError;
@@ -32,9 +34,9 @@ pub(crate) struct Calls<'a, H> {
 }
 
 /// Calls of the handler inside one that waits, at most.
-const SPARE: usize = 2;
+const SPARE: usize = 3;
 /// Stack that a call inside another needs, at least.
-const STACK: usize = 64 * 1024;
+const STACK: usize = 48 * 1024;
 
 /// Memory for as many calls inside others as a stack has room for.
 pub(crate) fn spare(stack_size: usize) -> Mutex<Vec<Box<MessageBuffer>>> {
@@ -124,6 +126,48 @@ impl<H: Handler> Calls<'_, H> {
     }
 }
 
+impl<H: Handler> Calls<'_, H> {
+    /// Serves what other handlers of this process wait for, and nothing else, until the reply lies in the buffer.
+    fn serve_into(
+        &self,
+        buffer: &mut MessageBuffer,
+        reply: &ReceiveRight,
+        end: u64,
+    ) -> Result<(), KernError> {
+        let lent = Lent::with(reply, &self.shared.set)?;
+        let source = Source {
+            name: lent.name(),
+            ..self.source()
+        };
+        let mut looks = Looks::new();
+        loop {
+            asked_in(self.shared.set.name()).for_each(|port| lent.add(port));
+            let left = Timeout::until(end).milliseconds();
+            let look = looks.next();
+            let limit = left.map_or(look, |left| left.min(look));
+            match receive_beside(source, buffer, Some(limit), reply.name()) {
+                Ok(Some(received)) => {
+                    self.answer(received, None);
+                    looks = Looks::new();
+                }
+                Ok(None) => return Ok(()),
+                Err(
+                    ReceiveError::Malformed { .. }
+                    | ReceiveError::TooLarge
+                    | ReceiveError::NoRoom(_),
+                ) => self.shared.note_malformed(),
+                Err(ReceiveError::TimedOut) if left.is_some_and(|left| left <= limit) => {
+                    return Err(KernError::RCV_TIMED_OUT);
+                }
+                Err(ReceiveError::TimedOut | ReceiveError::Kernel(KernError::RCV_INTERRUPTED)) => {}
+                Err(ReceiveError::PortGone | ReceiveError::Kernel(_)) => {
+                    return Err(KernError::RCV_PORT_DIED);
+                }
+            }
+        }
+    }
+}
+
 impl<H: Handler> Meanwhile for Calls<'_, H> {
     fn can_serve(&self) -> bool {
         self.shared.thread_id.load(Ordering::Acquire) == system::thread_id()
@@ -146,34 +190,10 @@ impl<H: Handler> Meanwhile for Calls<'_, H> {
             Timeout::After(core::time::Duration::from_millis(left.into()))
         });
         let end = end.deadline(clock::now());
-        let outcome = loop {
-            // Not while the handler runs: a wait of its own does not receive this reply.
-            if let Err(code) = self.shared.set.insert(reply) {
-                break Err(code);
-            }
-            let left = Timeout::until(end).milliseconds();
-            let received = receive_beside(self.source(), &mut buffer, left, reply.name());
-            let _ = self.shared.set.remove(reply);
-            match received {
-                Ok(Some(received)) => self.answer(received, None),
-                Ok(None) => {
-                    to.copy_from_slice(&buffer.request);
-                    break Ok(());
-                }
-                Err(
-                    ReceiveError::Malformed { .. }
-                    | ReceiveError::TooLarge
-                    | ReceiveError::NoRoom(_),
-                ) => self.shared.note_malformed(),
-                Err(ReceiveError::TimedOut) if left.is_some() => {
-                    break Err(KernError::RCV_TIMED_OUT);
-                }
-                Err(ReceiveError::Kernel(KernError::RCV_INTERRUPTED) | ReceiveError::TimedOut) => {}
-                Err(ReceiveError::PortGone | ReceiveError::Kernel(_)) => {
-                    break Err(KernError::RCV_PORT_DIED);
-                }
-            }
-        };
+        let outcome = self.serve_into(&mut buffer, reply, end);
+        if outcome.is_ok() {
+            to.copy_from_slice(&buffer.request);
+        }
         if let Some(mut spare) = spare() {
             spare.push(buffer);
         }

@@ -2,6 +2,7 @@
 
 pub(crate) mod calls;
 pub(crate) mod handler;
+pub(crate) mod lent;
 pub(crate) mod route;
 pub(crate) mod routing;
 pub(crate) mod serve;
