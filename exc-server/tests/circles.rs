@@ -8,12 +8,12 @@ use exc_server::{
 };
 use mach_sys::rights::{ReceiveRight, Right, TaskRight, ThreadRight};
 use mach_sys::thread_state::{NativeState, ThreadState};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use support::{
     UNDEFINED, census, fallback, get, in_own_process, on_a_thread, set, skip, skip_undefined,
-    thread_that_will_fault, undefined_instruction, wait_for_census,
+    thread_that_will_fault, undefined_instruction, wait_for_census, wait_until,
 };
 
 const LIMIT: Timeout = Timeout::After(Duration::from_secs(20));
@@ -486,43 +486,53 @@ fn servers_that_end_amid_circles_leave_no_thread_waiting() {
         || {
             let (below, _below) = fallback();
             let before = census();
-            for round in 0..20 {
-                let lost = Arc::default();
-                let servers = forwarders(3, &lost);
+            for round in 0..30_usize {
+                let servers = forwarders(3, &Arc::default());
+                let servers: Vec<_> = servers
+                    .into_iter()
+                    .map(|one| Mutex::new(Some(one)))
+                    .collect();
                 let (ready, all_ready) = std::sync::mpsc::channel();
+                let (servers, goes_on) = (&servers, &AtomicBool::new(true));
                 std::thread::scope(|scope| {
-                    let threads: Vec<_> = (0..4)
-                        .map(|number| {
-                            let (servers, ready) = (&servers, ready.clone());
-                            let body = move || {
-                                let thread = ThreadRight::current().expect("the own thread");
-                                let mut routes = Vec::new();
-                                for tag in 0..4 {
-                                    let server = &servers[(number + tag) % 3];
-                                    let routing = Routing::new(UNDEFINED, Delivery::THREAD);
-                                    let routing = routing.tag(tag as u64);
-                                    routes.push(route(server, Some(&thread), &routing));
-                                }
-                                ready.send(()).expect("the test listens");
-                                for _ in 0..20 {
-                                    undefined_instruction();
-                                }
-                                // The lowest first.
-                                for route in routes {
-                                    let _ = route.close();
-                                }
-                            };
-                            scope.spawn(body)
-                        })
-                        .collect();
-                    for _ in &threads {
+                    for number in 0..4 {
+                        let ready = ready.clone();
+                        scope.spawn(move || {
+                            let thread = ThreadRight::current().expect("the own thread");
+                            let mut routes = Vec::new();
+                            for tag in 0..4 {
+                                let server = servers[(number + tag) % 3].lock();
+                                let server = server.expect("not poisoned");
+                                let routing = Routing::new(UNDEFINED, Delivery::THREAD);
+                                let server = server.as_ref().expect("it runs");
+                                let routing = routing.tag(tag as u64);
+                                routes.push(route(server, Some(&thread), &routing));
+                            }
+                            ready.send(()).expect("the test listens");
+                            while goes_on.load(Ordering::SeqCst) {
+                                undefined_instruction();
+                            }
+                            // The lowest first.
+                            for route in routes {
+                                assert!(route.close().is_ok());
+                            }
+                        });
+                    }
+                    for _ in 0..4 {
                         all_ready.recv().expect("ready");
                     }
-                    std::thread::sleep(Duration::from_millis(round));
+                    std::thread::sleep(Duration::from_millis(round as u64 % 5));
+                    for number in 0..3 {
+                        let server = servers[(number + round) % 3].lock();
+                        drop(server.expect("not poisoned").take());
+                    }
+                    let served = below.stats().resumed;
+                    wait_until("the fallback serves all of them", || {
+                        below.stats().resumed > served + 20
+                    });
+                    goes_on.store(false, Ordering::SeqCst);
                 });
-                drop(servers);
             }
-            assert!(below.stats().resumed > 0);
             wait_for_census(before);
         },
     );

@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use mach_sys::exception::{EXC_TYPES_COUNT, ExceptionMask, ExceptionType};
 use mach_sys::rights::SendRight;
 
-/// The most installations of one chain that know of each other. A look goes from one to the next on the stack of a server.
+/// The most installations of one chain that know of each other: a look goes from one to the next on the stack of a server.
 const DEPTH: u32 = 64;
 
 /// An installation, as those above it and the list of all know it.
@@ -27,7 +27,6 @@ pub(crate) struct Layer {
     pub(super) place: AtomicUsize,
     /// When it was installed: later ones have greater numbers.
     pub(super) serial: u64,
-    depth: u32,
     /// By exception type. Owned: from `Arc::into_raw`, or null where nothing was registered.
     lower: [AtomicPtr<Lower>; EXC_TYPES_COUNT],
     readers: AtomicU32,
@@ -71,7 +70,6 @@ impl Layer {
             port,
             place: AtomicUsize::new(0),
             serial,
-            depth: 0,
             lower: [const { AtomicPtr::new(ptr::null_mut()) }; EXC_TYPES_COUNT],
             readers: AtomicU32::new(0),
             replaced: AtomicU32::new(0),
@@ -89,7 +87,7 @@ impl Layer {
             if previous.entry(kind).is_none() {
                 continue;
             }
-            let layer = which(kind).filter(|layer| layer.depth < DEPTH);
+            let layer = which(kind).filter(|layer| layer.depth(kind) < DEPTH);
             let same = last.take().filter(|last| last.is_of(layer));
             let lower = same.unwrap_or_else(|| {
                 Arc::new(Lower {
@@ -97,7 +95,6 @@ impl Layer {
                     layer: layer.cloned(),
                 })
             });
-            self.depth = self.depth.max(layer.map_or(0, |layer| layer.depth + 1));
             drop(self.exchange(kind, Some(Arc::clone(&lower))));
             last = Some(lower);
         }
@@ -214,9 +211,18 @@ impl Layer {
         self.replaced.fetch_or(mask.bits(), Ordering::Relaxed);
     }
 
-    /// Returns whether it was installed over an installation of this process.
+    /// Returns whether it lies over an installation of this process.
     pub(super) fn knows_lower(&self) -> bool {
-        self.depth > 0
+        let mut kinds = self.wanted.mask.kinds();
+        kinds.any(|kind| self.depth(kind) > 0)
+    }
+
+    /// Returns how many installations of this process lie below each other under this one.
+    fn depth(&self, kind: ExceptionType) -> u32 {
+        self.look(kind, |lower| {
+            let layer = lower.and_then(|lower| lower.layer.as_ref());
+            layer.map_or(0, |layer| 1 + layer.depth(kind))
+        })
     }
 
     /// What putting the nearest handler back registers for an exception type. Its port's name is good as long as nothing below leaves.

@@ -49,11 +49,20 @@ impl From<NotForwarded<'_>> for ForwardError {
 
 impl<'b> Exception<'b> {
     /// Forwards the request to the handler that the route displaced, with that handler's behavior and flavor, and returns its reply
-    /// to the kernel. Declines if there is none, if it declines or times out, or if it is this server, which cannot wait for itself.
+    /// to the kernel. Declines if there is none, if it declines or times out, if it has declined this exception before, or if it is this
+    /// server, or one that forwarded the exception here: those wait for the answer.
     ///
-    /// 64-bit codes are cut for a 32-bit handler; a state that the request lacks is read from the thread. A state that was set before
-    /// is dropped. While it waits for the reply, this server serves no other request: servers that forward to each other in a circle wait
-    /// until the limit is over.
+    /// The displaced handler is the nearest below the route that lives: where an installation of this process has left, or its port has
+    /// died, the one below it. 64-bit codes are cut for a 32-bit handler; a state that the request lacks is read from the thread. A state
+    /// that was set before is dropped.
+    ///
+    /// While it waits for the reply, this server serves no other request, with one exception: if the server that it waits for waits for
+    /// this one in turn, about another exception, this one serves that. The handler is entered again before `forward` returns, on the
+    /// same thread, up to three times inside each other, as the stack has room. So no lock that the handler takes is to be held across
+    /// it. Where that is not possible the exception is declined.
+    ///
+    /// Circles of forwarding are seen among the servers and receivers of one process, those of one copy of this crate. Through another
+    /// process or other code they wait until the limit is over.
     ///
     /// The limit is for a handler that is broken: one that is only slow may still be at work after it, and write to the stack of a thread
     /// that goes on, as a redirect writes its frame.

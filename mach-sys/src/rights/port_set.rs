@@ -94,12 +94,7 @@ pub fn set_contains(set: Name, port: Name) -> Result<bool, KernError> {
     let (to, count) = unsafe { members.out() };
     // SAFETY: the results go to fields of a local variable.
     KernReturn::check(unsafe {
-        kernel::mach_port_get_set_status(
-            kernel::system::task_self(),
-            set.raw(),
-            to,
-            count,
-        )
+        kernel::mach_port_get_set_status(kernel::system::task_self(), set.raw(), to, count)
     })?;
     Ok(members.words().contains(&port.raw()))
 }
