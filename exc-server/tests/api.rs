@@ -96,6 +96,8 @@ fn errors_have_codes_that_never_change_and_name_their_cause_once() {
         0x4409 ForwardError::Declined(code);
         0x440a ForwardError::Malformed(mig::ReplyError::Complex);
         0x440b ForwardError::Kernel(code);
+        0x440c ForwardError::Circle;
+        0x440d ForwardError::AlreadyDeclined;
         0x4501 DeferError::NoTable;
         0x4502 DeferError::Full { capacity: 1 };
         0x4503 DeferError::Closed;
