@@ -261,6 +261,15 @@ impl ForwardError {
         }
     }
 
+    /// Returns whether the handler left, and may have done so without an answer.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_of_the_dead(&self) -> bool {
+        matches!(
+            self,
+            Self::PortGone | Self::Malformed(mig::ReplyError::ServerDied)
+        )
+    }
+
     pub(crate) fn of_exchange(code: KernError) -> Self {
         match code {
             KernError::SEND_TIMED_OUT | KernError::RCV_TIMED_OUT => Self::TimedOut,

@@ -342,6 +342,44 @@ fn a_handler_that_has_declined_is_not_asked_again() {
     });
 }
 
+/// The handler between leaves while it is asked: the one below it serves.
+#[test]
+fn a_handler_that_leaves_while_it_is_asked_is_passed_over() {
+    in_own_process(
+        "a_handler_that_leaves_while_it_is_asked_is_passed_over",
+        || {
+            let (below, _below) = fallback();
+            let before = census();
+            let lower = Server::start(skip).expect("a server");
+            let upper = Server::start(|exception: Exception<'_>| exception.forward(Timeout::Never));
+            let upper = upper.expect("a server");
+            std::thread::scope(|scope| {
+                let (thread, go) = thread_that_will_fault(scope);
+                let routing = Routing::new(UNDEFINED, Delivery::THREAD);
+                let lowest = route(&lower, Some(&thread), &routing);
+                // Takes what it is asked, and answers nothing.
+                let between = ReceiveRight::new().expect("a port");
+                let send = between.make_send().expect("a right");
+                let target = Target::Thread(&thread);
+                let installed = Installation::install(target, UNDEFINED, &send, Delivery::THREAD);
+                let installed = installed.expect("a live thread");
+                let highest = route(&upper, Some(&thread), &routing);
+                go.send(()).expect("the thread waits");
+                wait_until("it is asked", || highest.in_flight() == 1);
+                // Time for the request to be in its queue.
+                std::thread::sleep(Duration::from_millis(30));
+                drop(between);
+                wait_until("the lower one is asked", || lower.stats().resumed == 1);
+                drop((highest, installed, lowest));
+            });
+            assert_eq!(upper.shutdown().forwarded, 1);
+            drop(lower);
+            assert_eq!(below.stats().resumed, 0);
+            wait_for_census(before);
+        },
+    );
+}
+
 /// Two receivers, each on a port and a thread of its own, that forward to each other.
 #[test]
 fn receivers_do_not_wait_for_each_other_about_one_exception() {

@@ -80,14 +80,35 @@ impl<'b> Exception<'b> {
     // The exception comes back by value: a box would be an allocation.
     #[allow(clippy::result_large_err)]
     pub fn try_forward(self, limit: Timeout) -> Result<Answered, NotForwarded<'b>> {
-        let displaced = self
-            .question
-            .place()
-            .and_then(|place| place.displaced(self.exception_type()));
-        match displaced {
-            Some(Displaced { handler, thread }) => self.ask(&handler, thread.as_ref(), limit),
-            None => Err(self.not_forwarded(ForwardError::NoHandler)),
+        let mut exception = self;
+        let mut last = None;
+        loop {
+            let Some(Displaced { handler, thread }) = exception.displaced() else {
+                return Err(exception.not_forwarded(ForwardError::NoHandler));
+            };
+            let port = handler.port.as_ref().map(Right::name);
+            let refused = match exception.ask(&handler, thread.as_ref(), limit) {
+                Ok(answered) => return Ok(answered),
+                Err(refused) => refused,
+            };
+            // A handler that left meanwhile, unanswered: the one below it is asked.
+            let below = refused.exception.displaced();
+            let below = below
+                .and_then(|below| below.handler.port)
+                .map(|port| port.name());
+            if !refused.reason.is_of_the_dead() || below.is_none() || [port, last].contains(&below)
+            {
+                return Err(refused);
+            }
+            last = port;
+            exception = refused.exception;
         }
+    }
+
+    /// The nearest handler below its route.
+    #[cfg(feature = "std")]
+    fn displaced(&self) -> Option<Displaced> {
+        self.question.place()?.displaced(self.exception_type())
     }
 
     /// Forwards the request to the handler that an [`Installation`](crate::Installation) displaced, as `forward` does to a route's.
