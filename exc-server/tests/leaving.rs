@@ -3,13 +3,13 @@
 
 mod support;
 
-use exc_server::{Delivery, Installation, Restored, Routing, Server, Target};
+use exc_server::{Delivery, InstallError, Installation, Restored, Routing, Server, Target};
 use mach_sys::exception::{ExceptionMask, ExceptionType};
 use mach_sys::kernel;
 use mach_sys::rights::{Name, Queue, ReceiveRight, Right, SendRight, ThreadRight};
 use mach_sys::types::{MACH_PORT_DEAD, MACH_PORT_NULL, mach_port_name_t};
 use std::sync::atomic::{AtomicBool, Ordering};
-use support::{census, in_own_process, on_a_thread, wait_for_census};
+use support::{census, in_own_process, on_a_thread, wait_for_census, wait_until};
 
 const KINDS: [ExceptionType; 2] = [ExceptionType::BAD_INSTRUCTION, ExceptionType::ARITHMETIC];
 
@@ -368,6 +368,25 @@ fn one_that_is_left_installed_is_put_back_and_passed_over_once_it_has_died() {
             set(thread, both(), MACH_PORT_NULL);
         }
     });
+}
+
+#[test]
+fn a_thread_that_has_exited_is_gone_for_those_that_install_and_those_that_leave() {
+    let party = Party::new(both());
+    let install = |thread: &ThreadRight| {
+        let target = Target::Thread(thread);
+        Installation::install(target, both(), &party.send, Delivery::THREAD)
+    };
+    let (thread, installed) = on_a_thread(|thread| {
+        let installed = [install(thread), install(thread)].map(Result::unwrap);
+        (thread.try_clone().expect("it lives"), installed)
+    });
+    wait_until("the thread has exited", || thread.is_dead());
+    assert!(matches!(install(&thread), Err(InstallError::TargetGone(_))));
+    for installation in installed {
+        let left = installation.uninstall();
+        assert!(matches!(left, Err(InstallError::TargetGone(_))), "{left:?}");
+    }
 }
 
 /// However often: what is remembered does not grow.

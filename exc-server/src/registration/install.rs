@@ -135,7 +135,10 @@ impl Installation {
         port: SendRight,
     ) -> Result<Self, InstallError> {
         let refused = |code| install_error(wanted, code);
-        let target = target.to_owned().map_err(refused)?;
+        let target = target.to_owned().map_err(|code| match code {
+            KernError::INVALID_RIGHT | KernError::INVALID_NAME => InstallError::TargetGone(code),
+            code => refused(code),
+        })?;
         if wanted.mask.contains(ExceptionMask::CRASH)
             && target.is_own()
             && receives_from(port.name())
