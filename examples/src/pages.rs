@@ -1,11 +1,13 @@
 //! Pages to fault on.
 #![allow(unsafe_code)]
 
+use core::ops::Range;
 use mach_sys::kernel::system;
+use std::io;
 
-/// One page of memory of its own.
+/// Pages of memory of their own.
 #[derive(Debug)]
-pub struct Page {
+pub struct Pages {
     address: usize,
     size: usize,
 }
@@ -15,6 +17,8 @@ pub struct Page {
 pub enum Access {
     /// Nothing: each access faults.
     None,
+    /// Reading: each write faults.
+    Read,
     /// Reading and writing.
     ReadWrite,
 }
@@ -23,18 +27,21 @@ impl Access {
     const fn bits(self) -> i32 {
         match self {
             Self::None => libc::PROT_NONE,
+            Self::Read => libc::PROT_READ,
             Self::ReadWrite => libc::PROT_READ | libc::PROT_WRITE,
         }
     }
 }
 
-impl Page {
-    /// Maps a page.
+impl Pages {
+    /// Maps so many pages.
     ///
     /// # Errors
     /// The host's error.
-    pub fn new(access: Access) -> std::io::Result<Self> {
-        let size = system::page_size();
+    pub fn new(count: usize, access: Access) -> io::Result<Self> {
+        let size = count
+            .checked_mul(system::page_size())
+            .ok_or(io::ErrorKind::OutOfMemory)?;
         // SAFETY: a new private mapping at an address of the host's choice touches no existing memory.
         let address = unsafe {
             libc::mmap(
@@ -47,7 +54,7 @@ impl Page {
             )
         };
         if address == libc::MAP_FAILED {
-            return Err(std::io::Error::last_os_error());
+            return Err(io::Error::last_os_error());
         }
         Ok(Self {
             address: address as usize,
@@ -55,44 +62,57 @@ impl Page {
         })
     }
 
-    /// Its first byte's address.
+    /// The first byte's address.
     #[must_use]
     pub fn address(&self) -> u64 {
         self.address as u64
     }
 
-    /// Changes what may be done with it.
+    /// The addresses of all bytes.
+    #[must_use]
+    pub fn range(&self) -> Range<u64> {
+        self.address()..self.address() + self.size as u64
+    }
+
+    /// Changes what may be done with all of them.
     ///
     /// # Errors
     /// The host's error.
-    pub fn protect(&self, access: Access) -> std::io::Result<()> {
-        protect(self.address(), access)
+    pub fn protect(&self, access: Access) -> io::Result<()> {
+        protect(self.range(), access)
     }
 
-    /// Unmaps it and returns the address, where nothing is for now.
+    /// Unmaps them and returns the address, where nothing is for now.
     #[must_use]
     pub fn unmap(self) -> u64 {
         self.address()
     }
 }
 
-impl Drop for Page {
+impl Drop for Pages {
     fn drop(&mut self) {
         // SAFETY: the mapping is this value's.
         unsafe { libc::munmap(self.address as *mut libc::c_void, self.size) };
     }
 }
 
-/// Changes what may be done with the page at an address: one system call, fit for a signal handler.
+/// The page that an address is in.
+#[must_use]
+pub fn page_of(address: u64) -> Range<u64> {
+    let size = system::page_size() as u64;
+    let start = address & !(size - 1);
+    start..start + size
+}
+
+/// Changes what may be done with the pages of a range: one system call, fit for a signal handler.
 ///
 /// # Errors
 /// The host's error.
-pub fn protect(address: u64, access: Access) -> std::io::Result<()> {
-    let size = system::page_size();
-    let page = address as usize & !(size - 1);
+pub fn protect(range: Range<u64>, access: Access) -> io::Result<()> {
+    let size = (range.end - range.start) as usize;
     // SAFETY: the programs here only name pages of their own.
-    match unsafe { libc::mprotect(page as *mut libc::c_void, size, access.bits()) } {
+    match unsafe { libc::mprotect(range.start as *mut libc::c_void, size, access.bits()) } {
         0 => Ok(()),
-        _ => Err(std::io::Error::last_os_error()),
+        _ => Err(io::Error::last_os_error()),
     }
 }

@@ -12,18 +12,18 @@
 
 #[path = "main-job/handler.rs"]
 mod handler;
-#[path = "main-job/old_way.rs"]
-mod old_way;
 
 use clap::Parser;
 use core::time::Duration;
-use examples::pages::{Access, Page};
+use examples::old_way::OldWay;
+use examples::pages::{Access, Pages};
+use examples::program::exit_code;
 use examples::traps::{Kind, Registers};
 use handler::{Note, handle};
 use mach_sys::exception::ExceptionMask;
 use mach_sys::kernel::{KERNEL, system};
 use mach_sys::machine::Machine;
-use mach_sys::rights::{Change, Right, Source, ThreadRight};
+use mach_sys::rights::{Census, Change, Right, Source, ThreadRight};
 use signal_redirect::Entry;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -59,14 +59,7 @@ struct Tally {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    match run(&options) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("main-job: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit_code("main-job", run(&options))
 }
 
 fn run(options: &Options) -> Result<bool, Box<dyn std::error::Error>> {
@@ -77,7 +70,7 @@ fn run(options: &Options) -> Result<bool, Box<dyn std::error::Error>> {
     );
     println!("this process: {}", system::capabilities());
     if options.old_way {
-        old_way::show(options.threads.min(64))?;
+        show_old_way(options.threads.min(64))?;
     }
     // SAFETY: nothing in this program releases a reference on a thread's name after that thread's end: what is forgotten below is
     // forgotten for good.
@@ -129,6 +122,23 @@ fn run(options: &Options) -> Result<bool, Box<dyn std::error::Error>> {
     Ok(good)
 }
 
+/// Runs threads the old way and prints what they leave.
+fn show_old_way(threads: u64) -> Result<(), Box<dyn std::error::Error>> {
+    println!("the old way: EXCEPTION_DEFAULT, rights forgotten, no normalization");
+    let old_way = OldWay::start()?;
+    println!("{:>8}  {}", 0, Census::take()?);
+    let mut done = 0;
+    while done < threads {
+        let group = (threads - done).min(16);
+        old_way.run(group, 10)?;
+        done += group;
+        println!("{done:>8}  {}", Census::take()?);
+    }
+    old_way.stop()?;
+    println!("what is left there stays: every later figure is compared with it");
+    Ok(())
+}
+
 /// The body of a runtime's thread.
 fn process(number: u64, faults: u64, tally: &Tally) {
     for round in 0..faults {
@@ -161,8 +171,8 @@ fn process(number: u64, faults: u64, tally: &Tally) {
 
 /// Takes one fault and checks what the handler saw, what it did, and that nothing else changed.
 fn take_fault(kind: Kind, seed: u64) -> std::io::Result<bool> {
-    let target = Page::new(Access::ReadWrite)?;
-    let guarded = Page::new(Access::None)?;
+    let target = Pages::new(1, Access::ReadWrite)?;
+    let guarded = Pages::new(1, Access::None)?;
     let address = match kind {
         Kind::WriteGuarded => guarded.address() + 8 * (seed % 64),
         // Low addresses are never mapped.

@@ -1,6 +1,6 @@
 //! The handler: an ordinary three-argument signal handler, with Darwin's signal numbers and structures on every host.
 
-use examples::pages::{Access, protect};
+use examples::pages::{Access, page_of, protect};
 use examples::traps::{Kind, Registers};
 use mach_sys::darwin::{DarwinSignal, siginfo_t, ucontext_t};
 use mach_sys::thread_state::Registers as _;
@@ -85,7 +85,8 @@ pub(crate) unsafe extern "C" fn handle(
             .registers
             .as_ref()
             .is_some_and(|registers| registers.are_in(state));
-    if note.kind == Kind::WriteGuarded && protect(note.address, Access::ReadWrite).is_err() {
+    if note.kind == Kind::WriteGuarded && protect(page_of(note.address), Access::ReadWrite).is_err()
+    {
         note.right = false;
     }
     Registers::repair(note.kind, note.value, state);

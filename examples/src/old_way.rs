@@ -2,6 +2,7 @@
 //!
 //! Each message brings a send right for the thread and one for the task. Nothing releases them: the task's count grows with every
 //! fault, and every thread that ends leaves a dead name.
+#![allow(unsafe_code)]
 
 use mach_sys::exception::{EXC_MASK_BAD_INSTRUCTION, EXCEPTION_DEFAULT, MACH_EXCEPTION_CODES};
 use mach_sys::kern_return::{KernError, KernReturn};
@@ -9,43 +10,60 @@ use mach_sys::kernel::{self, system};
 use mach_sys::message::{MACH_RCV_MSG, MACH_SEND_MSG};
 use mach_sys::mig::{self, Accept, Identity, ReplyTo};
 use mach_sys::pod;
-use mach_sys::rights::{Census, ReceiveRight, Right, SendRight};
+use mach_sys::rights::{ReceiveRight, Right, SendRight};
 use mach_sys::thread_state::{NativeState, Registers, ThreadState};
 use std::error::Error;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
-const FAULTS: u64 = 10;
+/// A server of the old kind, and the threads that it serves.
+#[derive(Debug)]
+pub struct OldWay {
+    send: SendRight,
+    server: JoinHandle<()>,
+}
 
-/// Runs threads the old way and prints what they leave.
-pub(crate) fn show(threads: u64) -> Result<(), Box<dyn Error>> {
-    println!("the old way: EXCEPTION_DEFAULT, rights forgotten, no normalization");
-    let port = ReceiveRight::new()?;
-    let send = port.make_send()?;
-    let server = std::thread::spawn(move || {
-        serve(&port);
-    });
-    println!("{:>8}  {}", 0, Census::take()?);
-    let mut done = 0;
-    while done < threads {
-        let group = (threads - done).min(16);
-        for _ in 0..group {
-            let name = send.name().raw();
-            std::thread::spawn(move || fault(name))
+impl OldWay {
+    /// Starts the server.
+    ///
+    /// # Errors
+    /// The kernel's error.
+    pub fn start() -> Result<Self, KernError> {
+        let port = ReceiveRight::new()?;
+        let send = port.make_send()?;
+        let server = std::thread::spawn(move || serve(&port));
+        Ok(Self { send, server })
+    }
+
+    /// Runs so many threads to their end, one after the other. Each takes so many faults.
+    ///
+    /// # Errors
+    /// The kernel's error, or a thread's panic.
+    pub fn run(&self, threads: u64, faults: u64) -> Result<(), Box<dyn Error>> {
+        for _ in 0..threads {
+            let port = self.send.name().raw();
+            std::thread::spawn(move || fault(port, faults))
                 .join()
                 .map_err(|_| "a thread of the old way panicked")??;
         }
-        done += group;
         // The kernel's own end of the threads may take a moment.
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        println!("{done:>8}  {}", Census::take()?);
+        std::thread::sleep(Duration::from_millis(20));
+        Ok(())
     }
-    stop(&send);
-    server.join().map_err(|_| "the old server panicked")?;
-    println!("what is left there stays: every later figure is compared with it");
-    Ok(())
+
+    /// Ends the server. What it left in the name space stays there.
+    ///
+    /// # Errors
+    /// The server's panic.
+    pub fn stop(self) -> Result<(), Box<dyn Error>> {
+        stop(&self.send);
+        self.server.join().map_err(|_| "the old server panicked")?;
+        Ok(())
+    }
 }
 
 /// A thread's body: asks for its exceptions to be sent, and faults.
-fn fault(port: u32) -> Result<(), KernError> {
+fn fault(port: u32, faults: u64) -> Result<(), KernError> {
     // SAFETY: no pointers.
     let code = unsafe {
         kernel::thread_set_exception_ports(
@@ -57,7 +75,7 @@ fn fault(port: u32) -> Result<(), KernError> {
         )
     };
     KernReturn::check(code)?;
-    for _ in 0..FAULTS {
+    for _ in 0..faults {
         undefined_instruction();
     }
     Ok(())
