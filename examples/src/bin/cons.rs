@@ -1,0 +1,223 @@
+//! Allocation by guard page: a cons is two stores, without a test for the end of the heap. The fault tells.
+//!
+//! ```console
+//! $ cargo run --release --bin cons
+//! $ cargo run --release --bin cons -- --conses 20000000 --young 64
+//! ```
+//!
+//! What to look at:
+//!
+//! - Behind the young generation is a page without access. The store that reaches it faults, and the handler collects: it copies what is
+//!   alive into the old generation. The two values that the interrupted instruction stores are in registers, and roots; the handler
+//!   changes the registers, and the same instruction makes its cons at the front of the empty young generation.
+//! - The old generation may be read only. A store there faults, the handler notes the page and opens it, and the same instruction stores:
+//!   the write barrier. A minor collection looks only at the old pages that were noted.
+//!
+//! The program keeps a table of lists, replaces them in turn, and at the end adds up what is in them. The exit code is not 0 if a number
+//! is missing.
+#![allow(unsafe_code)]
+
+#[path = "cons/heap.rs"]
+mod heap;
+
+use clap::Parser;
+use core::arch::asm;
+use core::ffi::c_int;
+use core::sync::atomic::Ordering;
+use examples::program::exit_code;
+use heap::{HEAP, Heap, NIL, Value, integer, is_cons, load};
+use mach_sys::darwin::{siginfo_t, ucontext_t};
+use mach_sys::thread_state::Registers;
+use serde_json::json;
+use signal_redirect::Entry;
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use thread_mgr::Manager;
+
+/// Allocates by guard page, collects by fault, and notes writes by fault.
+#[derive(Clone, Copy, Debug, Parser)]
+struct Options {
+    /// Conses to make.
+    #[arg(long, default_value_t = 2_000_000)]
+    conses: u64,
+    /// Pages of the young generation.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    young: u16,
+    /// Pages of the old generation.
+    #[arg(long, default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..))]
+    old: u16,
+    /// Lists that are kept.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
+    lists: u64,
+    /// Prints the figures as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The length of a list.
+const LENGTH: u64 = 50;
+
+fn main() -> ExitCode {
+    exit_code("cons", run(Options::parse()))
+}
+
+fn run(options: Options) -> Result<bool, Box<dyn Error>> {
+    // SAFETY: the handler touches the heap of the one thread that faults there, which is stopped at a store of its own. It allocates
+    // nothing outside of it, and does not unwind.
+    let entry = unsafe { Entry::new(handle) };
+    let manager = Manager::builder(entry).build()?;
+    let heap = Heap::create(options.young.into(), options.old.into(), 2)?;
+    let start = Instant::now();
+    let thread = manager.spawn(move || {
+        let right = mutate(heap, options);
+        (right, heap.counts)
+    })?;
+    let ended = thread.join()?;
+    let Some((right, counts)) = ended.exit.returned() else {
+        return Ok(false);
+    };
+    let took = start.elapsed();
+    if options.json {
+        let figures = json!({
+            "conses": options.conses,
+            "minor_collections": counts.minor,
+            "major_collections": counts.major,
+            "copied": counts.copied,
+            "writes_noted": counts.barrier,
+            "milliseconds": took.as_millis() as u64,
+            "sums_are_right": right,
+        });
+        println!("{figures:#}");
+    } else {
+        println!("{:>12} conses in {took:.0?}", options.conses);
+        println!(
+            "{:>12} collections by a fault in the guard page",
+            counts.minor + counts.major
+        );
+        println!("{:>12} of them of both generations", counts.major);
+        println!("{:>12} conses copied", counts.copied);
+        println!(
+            "{:>12} writes to old pages noted by a fault",
+            counts.barrier
+        );
+        let faults = counts.minor + counts.major + counts.barrier;
+        let each = took
+            .checked_div(faults.max(1) as u32)
+            .unwrap_or(Duration::ZERO);
+        println!("{each:>12.1?} for each fault and the work between two");
+        println!(
+            "{}",
+            if right {
+                "every list is whole"
+            } else {
+                "A LIST IS WRONG"
+            }
+        );
+    }
+    Ok(right)
+}
+
+/// The mutator: a list of lists, of which one after the other is replaced. Root 0 is the table, root 1 the list in the making.
+fn mutate(heap: &mut Heap, options: Options) -> bool {
+    for _ in 0..options.lists {
+        heap.roots[0] = cons(heap, NIL, heap.roots[0]);
+    }
+    let lists = options.conses / LENGTH;
+    let mut entry = 0;
+    for list in 0..lists {
+        heap.roots[1] = NIL;
+        for number in 0..LENGTH {
+            heap.roots[1] = cons(heap, integer(list + number), heap.roots[1]);
+        }
+        // The table's conses become old: this store is the one that the barrier notes.
+        set_car(nth(heap.roots[0], entry), heap.roots[1]);
+        entry = (entry + 1) % options.lists;
+    }
+    (0..options.lists).all(|entry| {
+        // Entry n was replaced last by the last list whose number is n more than a multiple of the table's length.
+        let rounds = (lists + options.lists - 1 - entry) / options.lists;
+        let expected = match rounds {
+            0 => 0,
+            rounds => {
+                let list = (rounds - 1) * options.lists + entry;
+                (0..LENGTH).map(|number| list + number).sum()
+            }
+        };
+        sum(load(nth(heap.roots[0], entry))[0]) == expected
+    }) && !heap.exhausted
+}
+
+fn nth(mut list: Value, number: u64) -> Value {
+    for _ in 0..number {
+        list = load(list)[1];
+    }
+    list
+}
+
+fn sum(mut list: Value) -> u64 {
+    let mut sum = 0;
+    while is_cons(list) {
+        let [car, cdr] = load(list);
+        sum += car >> 1;
+        list = cdr;
+    }
+    sum
+}
+
+/// Makes a cons. The address is in the first argument register, the values are in the next two: the handler changes all three, and what
+/// refers to conses besides is in the roots.
+#[inline(never)]
+fn cons(heap: &mut Heap, car: Value, cdr: Value) -> Value {
+    let mut at = heap.free;
+    // SAFETY: the address is in the young generation, or in the guard page: then the handler makes room, and changes the address.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        asm!(
+            "mov [rdi], rsi",
+            "mov [rdi + 8], rdx",
+            inout("rdi") at, inout("rsi") car => _, inout("rdx") cdr => _,
+        );
+        #[cfg(target_arch = "aarch64")]
+        asm!(
+            "stp x1, x2, [x0]",
+            inout("x0") at, inout("x1") car => _, inout("x2") cdr => _,
+        );
+    }
+    heap.free = at + 16;
+    at
+}
+
+/// Changes a cons. On an old page this faults, once after each collection.
+fn set_car(cons: Value, car: Value) {
+    // SAFETY: a cons is two words of the heap. Of a protected page the handler opens the page.
+    unsafe { (cons as *mut Value).write_volatile(car) };
+}
+
+/// Collects, or notes a write. Any other fault comes again, and is declined for want of a handler that changes something: it ends the
+/// process.
+///
+/// # Safety
+/// For faults of this program's one mutator.
+unsafe extern "C" fn handle(_: c_int, info: *mut siginfo_t, context: *mut ucontext_t) {
+    // SAFETY: the trampoline hands over structures on this thread's stack, which nothing else uses until the handler returns.
+    let (info, state) = unsafe { (&*info, (*context).registers_mut()) };
+    // SAFETY: the heap is never freed; its thread is stopped in a store.
+    let Some(heap) = (unsafe { HEAP.load(Ordering::Acquire).as_mut() }) else {
+        std::process::abort();
+    };
+    let done = if heap.guard().contains(&info.si_addr) {
+        let [mut car, mut cdr] = [1, 2].map(|number| state.argument(number).unwrap_or(NIL));
+        let room = heap.collect([&mut car, &mut cdr]);
+        let registers = [heap.free, car, cdr];
+        room && (0..3).all(|number| state.set_argument(number, registers[number]))
+    } else {
+        heap.is_old(info.si_addr) && heap.note_write(info.si_addr)
+    };
+    if !done {
+        const MESSAGE: &str = "cons: the heap is exhausted, or a fault is not the heap's\n";
+        // SAFETY: the string's own bytes.
+        unsafe { libc::write(2, MESSAGE.as_ptr().cast(), MESSAGE.len()) };
+        std::process::abort();
+    }
+}
