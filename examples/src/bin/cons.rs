@@ -23,16 +23,15 @@ mod heap;
 use clap::Parser;
 use core::arch::asm;
 use core::ffi::c_int;
-use core::sync::atomic::Ordering;
 use examples::program::exit_code;
-use heap::{HEAP, Heap, NIL, Value, integer, is_cons, load};
+use heap::{Heap, NIL, Value, in_handler, integer, is_cons, load, with};
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::thread_state::Registers;
 use serde_json::json;
 use signal_redirect::Entry;
 use std::error::Error;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use thread_mgr::Manager;
 
 /// Allocates by guard page, collects by fault, and notes writes by fault.
@@ -67,17 +66,12 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
     // nothing outside of it, and does not unwind.
     let entry = unsafe { Entry::new(handle) };
     let manager = Manager::builder(entry).build()?;
-    let heap = Heap::create(options.young.into(), options.old.into(), 2)?;
+    Heap::create(options.young.into(), options.old.into())?;
     let start = Instant::now();
-    let thread = manager.spawn(move || {
-        let right = mutate(heap, options);
-        (right, heap.counts)
-    })?;
-    let ended = thread.join()?;
-    let Some((right, counts)) = ended.exit.returned() else {
-        return Ok(false);
-    };
+    let ended = manager.spawn(move || mutate(options))?.join()?;
     let took = start.elapsed();
+    let right = ended.exit.returned() == Some(true);
+    let counts = with(|heap| heap.counts).unwrap_or_default();
     if options.json {
         let figures = json!({
             "conses": options.conses,
@@ -101,11 +95,6 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
             "{:>12} writes to old pages noted by a fault",
             counts.barrier
         );
-        let faults = counts.minor + counts.major + counts.barrier;
-        let each = took
-            .checked_div(faults.max(1) as u32)
-            .unwrap_or(Duration::ZERO);
-        println!("{each:>12.1?} for each fault and the work between two");
         println!(
             "{}",
             if right {
@@ -119,33 +108,33 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
 }
 
 /// The mutator: a list of lists, of which one after the other is replaced. Root 0 is the table, root 1 the list in the making.
-fn mutate(heap: &mut Heap, options: Options) -> bool {
+fn mutate(options: Options) -> bool {
     for _ in 0..options.lists {
-        heap.roots[0] = cons(heap, NIL, heap.roots[0]);
+        set_root(0, cons(NIL, root(0)));
     }
     let lists = options.conses / LENGTH;
-    let mut entry = 0;
     for list in 0..lists {
-        heap.roots[1] = NIL;
+        set_root(1, NIL);
         for number in 0..LENGTH {
-            heap.roots[1] = cons(heap, integer(list + number), heap.roots[1]);
+            set_root(1, cons(integer(list + number), root(1)));
         }
         // The table's conses become old: this store is the one that the barrier notes.
-        set_car(nth(heap.roots[0], entry), heap.roots[1]);
-        entry = (entry + 1) % options.lists;
+        set_car(nth(root(0), list % options.lists), root(1));
     }
     (0..options.lists).all(|entry| {
-        // Entry n was replaced last by the last list whose number is n more than a multiple of the table's length.
-        let rounds = (lists + options.lists - 1 - entry) / options.lists;
-        let expected = match rounds {
-            0 => 0,
-            rounds => {
-                let list = (rounds - 1) * options.lists + entry;
-                (0..LENGTH).map(|number| list + number).sum()
-            }
-        };
-        sum(load(nth(heap.roots[0], entry))[0]) == expected
-    }) && !heap.exhausted
+        // The last list that replaced this entry, if any did.
+        let last = (entry..lists).step_by(options.lists as usize).last();
+        let expected = last.map_or(0, |list| (list..list + LENGTH).sum());
+        sum(load(nth(root(0), entry))[0]) == expected
+    })
+}
+
+fn root(number: usize) -> Value {
+    with(|heap| heap.roots[number]).unwrap_or(NIL)
+}
+
+fn set_root(number: usize, value: Value) {
+    with(|heap| heap.roots[number] = value);
 }
 
 fn nth(mut list: Value, number: u64) -> Value {
@@ -168,8 +157,8 @@ fn sum(mut list: Value) -> u64 {
 /// Makes a cons. The address is in the first argument register, the values are in the next two: the handler changes all three, and what
 /// refers to conses besides is in the roots.
 #[inline(never)]
-fn cons(heap: &mut Heap, car: Value, cdr: Value) -> Value {
-    let mut at = heap.free;
+fn cons(car: Value, cdr: Value) -> Value {
+    let mut at = with(|heap| heap.free).unwrap_or(NIL);
     // SAFETY: the address is in the young generation, or in the guard page: then the handler makes room, and changes the address.
     unsafe {
         #[cfg(target_arch = "x86_64")]
@@ -184,7 +173,7 @@ fn cons(heap: &mut Heap, car: Value, cdr: Value) -> Value {
             inout("x0") at, inout("x1") car => _, inout("x2") cdr => _,
         );
     }
-    heap.free = at + 16;
+    with(|heap| heap.free = at + 16);
     at
 }
 
@@ -194,30 +183,35 @@ fn set_car(cons: Value, car: Value) {
     unsafe { (cons as *mut Value).write_volatile(car) };
 }
 
-/// Collects, or notes a write. Any other fault comes again, and is declined for want of a handler that changes something: it ends the
-/// process.
+/// Collects, or notes a write.
 ///
 /// # Safety
 /// For faults of this program's one mutator.
 unsafe extern "C" fn handle(_: c_int, info: *mut siginfo_t, context: *mut ucontext_t) {
     // SAFETY: the trampoline hands over structures on this thread's stack, which nothing else uses until the handler returns.
     let (info, state) = unsafe { (&*info, (*context).registers_mut()) };
-    // SAFETY: the heap is never freed; its thread is stopped in a store.
-    let Some(heap) = (unsafe { HEAP.load(Ordering::Acquire).as_mut() }) else {
-        std::process::abort();
-    };
-    let done = if heap.guard().contains(&info.si_addr) {
-        let [mut car, mut cdr] = [1, 2].map(|number| state.argument(number).unwrap_or(NIL));
-        let room = heap.collect([&mut car, &mut cdr]);
-        let registers = [heap.free, car, cdr];
-        room && (0..3).all(|number| state.set_argument(number, registers[number]))
-    } else {
-        heap.is_old(info.si_addr) && heap.note_write(info.si_addr)
-    };
-    if !done {
-        const MESSAGE: &str = "cons: the heap is exhausted, or a fault is not the heap's\n";
-        // SAFETY: the string's own bytes.
-        unsafe { libc::write(2, MESSAGE.as_ptr().cast(), MESSAGE.len()) };
-        std::process::abort();
+    let done = in_handler(|heap| {
+        if heap.guard().contains(&info.si_addr) {
+            let [mut car, mut cdr] = [1, 2].map(|number| state.argument(number).unwrap_or(NIL));
+            if !heap.collect([&mut car, &mut cdr]) {
+                give_up("cons: what is alive does not fit; give the old generation more pages\n");
+            }
+            let registers = [heap.free, car, cdr];
+            (0..3).all(|number| state.set_argument(number, registers[number]))
+        } else {
+            heap.is_old(info.si_addr) && heap.note_write(info.si_addr)
+        }
+    });
+    if done != Some(true) {
+        give_up("cons: a fault that is not the heap's\n");
+    }
+}
+
+/// Ends the process, by calls that a signal handler may make.
+fn give_up(message: &str) -> ! {
+    // SAFETY: the string's own bytes, and no pointers.
+    unsafe {
+        libc::write(2, message.as_ptr().cast(), message.len());
+        libc::_exit(1)
     }
 }

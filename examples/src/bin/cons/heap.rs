@@ -1,9 +1,9 @@
 //! A heap of conses with a young and an old generation, whose limits are pages.
 
 use core::ops::Range;
-use core::sync::atomic::{AtomicPtr, Ordering};
 use examples::pages::{Access, Pages, page_of, protect};
 use std::error::Error;
+use std::sync::Mutex;
 
 /// A value: 0 is nil, odd numbers are integers, the rest are addresses of conses.
 pub(crate) type Value = u64;
@@ -44,42 +44,48 @@ pub(crate) struct Heap {
     old_free: u64,
     /// Old pages that were written to since the last collection.
     dirty: Vec<bool>,
-    pub(crate) roots: Vec<Value>,
+    pub(crate) roots: [Value; 2],
     pub(crate) counts: Counts,
     /// A live heap that does not fit.
     pub(crate) exhausted: bool,
 }
 
-/// The heap of this program, for the handler to find.
-pub(crate) static HEAP: AtomicPtr<Heap> = AtomicPtr::new(core::ptr::null_mut());
+/// The heap of this program. It is locked for moments in which nothing faults, so that the handler finds it open.
+static HEAP: Mutex<Option<Heap>> = Mutex::new(None);
+
+/// Looks at the heap. `None` before it is made.
+pub(crate) fn with<R>(look: impl FnOnce(&mut Heap) -> R) -> Option<R> {
+    HEAP.lock().ok()?.as_mut().map(look)
+}
+
+/// As [`with`], for the handler: it never waits.
+pub(crate) fn in_handler<R>(look: impl FnOnce(&mut Heap) -> R) -> Option<R> {
+    HEAP.try_lock().ok()?.as_mut().map(look)
+}
 
 impl Heap {
-    /// Makes a heap, and leaves it where the handler finds it.
-    pub(crate) fn create(
-        young: usize,
-        old: usize,
-        roots: usize,
-    ) -> Result<&'static mut Self, Box<dyn Error>> {
+    /// Makes the heap.
+    pub(crate) fn create(young: usize, old: usize) -> Result<(), Box<dyn Error>> {
         let young = Pages::new(young + 1, Access::ReadWrite)?;
+        let pages = old;
         let old = [
             Pages::new(old, Access::ReadWrite)?,
             Pages::new(old, Access::ReadWrite)?,
         ];
-        let pages = (old[0].range().end - old[0].address()) / page_size(&young);
-        let heap = Box::leak(Box::new(Self {
+        let heap = Self {
             free: young.address(),
             old_free: old[0].address(),
             young,
             old,
             current: 0,
-            dirty: vec![false; pages as usize],
-            roots: vec![NIL; roots],
+            dirty: vec![false; pages],
+            roots: [NIL; 2],
             counts: Counts::default(),
             exhausted: false,
-        }));
+        };
         protect(heap.guard(), Access::None)?;
-        HEAP.store(heap, Ordering::Release);
-        Ok(heap)
+        *HEAP.lock()? = Some(heap);
+        Ok(())
     }
 
     /// The page behind the young generation.
@@ -151,11 +157,6 @@ impl Heap {
         self.free = self.young.address();
         opened && protect(to, Access::Read).is_ok() && !self.exhausted
     }
-}
-
-fn page_size(pages: &Pages) -> u64 {
-    let page = page_of(pages.address());
-    page.end - page.start
 }
 
 /// A collection under way.
