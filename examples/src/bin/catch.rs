@@ -100,6 +100,9 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
         WENT_ON.store(true, Ordering::Relaxed);
     })?;
     let ended = thread.join()?;
+    if FAULTS.load(Ordering::Relaxed) == 0 {
+        return Err(format!("this processor did not trap: {}", options.fault).into());
+    }
     if !options.json {
         println!("the thread went on, and ended: {:?}", ended.report);
     }

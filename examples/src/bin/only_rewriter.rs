@@ -11,7 +11,7 @@ use clap::Parser;
 use core::mem::offset_of;
 use signal_redirect::{Arm64, Fault, Frame, Key, Memory, Redirect, Region, TrampolinePlan};
 use std::error::Error;
-
+// The types of its signatures.
 use mach_sys::darwin::{arm_mcontext64_t, siginfo_t, ucontext_t};
 use mach_sys::exception::ExceptionType;
 use mach_sys::pod::{self, Pod};

@@ -65,7 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let _ = route.close()?;
             Ok(())
         });
-        let key = deferred.recv()?;
+        let key = deferred.recv_timeout(Duration::from_secs(10))?;
         for pending in server.deferrals().pending() {
             println!("main: {} waits for an answer", pending.exception_type);
         }

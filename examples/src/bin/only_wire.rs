@@ -70,19 +70,8 @@ fn main() {
             (ExceptionType::ARITHMETIC, [1, 0]),
         ] {
             let meaning = Meaning::decode(machine, exception, &codes);
-            println!(
-                "  {machine:<7} {exception} {codes:#x?}: {meaning}",
-                codes = codes.map(Hex)
-            );
+            let [code, subcode] = codes;
+            println!("  {machine:<7} {exception} {code:#x}, {subcode:#x}: {meaning}");
         }
-    }
-}
-
-/// Printed on one line.
-struct Hex(i64);
-
-impl core::fmt::Debug for Hex {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{:#x}", self.0)
     }
 }

@@ -1,0 +1,96 @@
+//! Runs a program and reads what it prints.
+
+#[path = "../../../tests/src/own_process.rs"]
+mod own_process;
+
+use serde_json::Value;
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
+use std::time::Duration;
+
+/// Each program, and what it prints when all is well.
+pub(crate) const PROGRAMS: &[(&str, &str)] = &[
+    ("catch", "EXC_BAD_ACCESS: KERN_INVALID_ADDRESS at 0x10"),
+    ("cons", "every list is whole"),
+    (
+        "crash_reporter",
+        "the runtime repaired 1; the reporter wrote 1",
+    ),
+    ("debugger", "handles"),
+    ("demux", "EXC_BAD_ACCESS: KERN_INVALID_ADDRESS at 0x18"),
+    ("main-job", "all is as it was"),
+    ("only_rewriter", "every register is as it was"),
+    ("only_server", "went on behind the second store"),
+    ("only_threads", "no leak"),
+    ("only_wire", "mach_exception_raise_state_identity_protected"),
+    ("overflow", "6 overflows handled"),
+    ("ports", "no leak"),
+    ("process_run_function", "thread-mgr: no leak"),
+];
+
+/// How a program ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// The exit code; `None` if a signal ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+    /// Standard output, then standard error.
+    pub(crate) text: String,
+}
+
+impl Ended {
+    /// What it printed as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// The path of a program of this package.
+fn path(name: &str) -> &'static str {
+    macro_rules! find {
+        ($($program:literal)*) => {
+            match name {
+                $($program => env!(concat!("CARGO_BIN_EXE_", $program)),)*
+                _ => panic!("there is no program {name}"),
+            }
+        };
+    }
+    find!(
+        "catch" "cons" "crash_reporter" "debugger" "demux" "main-job" "only_rewriter" "only_server" "only_threads" "only_wire" "overflow"
+        "ports" "process_run_function"
+    )
+}
+
+/// Runs a program to its end.
+pub(crate) fn run(name: &str, arguments: &[&str]) -> Ended {
+    let mut command = own_process::command(path(name));
+    command.args(arguments);
+    let (status, text) = own_process::run_within(Duration::from_secs(120), command);
+    Ended {
+        code: status.code(),
+        signal: status.signal(),
+        text,
+    }
+}
+
+/// Runs a program with something to read.
+pub(crate) fn run_with_input(name: &str, arguments: &[&str], input: &str) -> Ended {
+    let mut child = own_process::command(path(name))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("a process");
+    let mut pipe = child.stdin.take().expect("a pipe");
+    pipe.write_all(input.as_bytes()).expect("it reads");
+    drop(pipe);
+    let output = child.wait_with_output().expect("it ends");
+    let text = [output.stdout, output.stderr].concat();
+    Ended {
+        code: output.status.code(),
+        signal: output.status.signal(),
+        text: String::from_utf8_lossy(&text).into_owned(),
+    }
+}
