@@ -12,8 +12,8 @@ use mach_sys::thread_state::{NativeState, Registers};
 pub enum Fault {
     /// A store to an address near 0, as through a null pointer
     NullStore,
-    /// A load from an address that no pointer has
-    WildLoad,
+    /// A load from an address that nothing is mapped at
+    UnmappedLoad,
     /// An instruction that the processor does not have
     UndefinedInstruction,
     /// An integer division by zero; arm64 has no such trap
@@ -32,7 +32,7 @@ impl Fault {
     pub fn skippable() -> Vec<Self> {
         let all = [
             Self::NullStore,
-            Self::WildLoad,
+            Self::UnmappedLoad,
             Self::UndefinedInstruction,
             Self::DivideByZero,
             Self::Breakpoint,
@@ -57,7 +57,7 @@ impl Fault {
         unsafe {
             match self {
                 Self::NullStore => store(0x10),
-                Self::WildLoad => load(0xdead_beef_0000),
+                Self::UnmappedLoad => load(0x1234_5678_9000),
                 Self::UndefinedInstruction => undefined(),
                 Self::DivideByZero => divide(),
                 Self::Breakpoint => breakpoint(),
@@ -74,7 +74,7 @@ impl core::fmt::Display for Fault {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.pad(match self {
             Self::NullStore => "store to address 0x10",
-            Self::WildLoad => "load from a wild address",
+            Self::UnmappedLoad => "load from 0x123456789000",
             Self::UndefinedInstruction => "undefined instruction",
             Self::DivideByZero => "integer division by zero",
             Self::Breakpoint => "breakpoint",
