@@ -48,8 +48,8 @@ struct Options {
     #[arg(long)]
     json: bool,
     /// Frames of the backtrace to print.
-    #[arg(long, default_value_t = 12)]
-    frames: usize,
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u16).range(1..))]
+    frames: u16,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -133,7 +133,7 @@ unsafe extern "C" fn handle(signal: c_int, info: *mut siginfo_t, context: *mut u
     let (Some(options), Some(seen)) = (options, seen) else {
         return;
     };
-    let frames = backtrace(state, options.frames);
+    let frames = backtrace(state, options.frames.into());
     let signal = DarwinSignal::new(signal);
     if options.json {
         print_json(seen, signal, info, state, &frames);
@@ -156,7 +156,7 @@ fn backtrace(state: &NativeState, limit: usize) -> Vec<String> {
     let mut interrupted = false;
     backtrace::trace(|frame| {
         interrupted |= frame.ip() as u64 == state.pc();
-        if interrupted && names.len() < limit {
+        if interrupted && !frame.ip().is_null() {
             let mut name = None;
             backtrace::resolve_frame(frame, |symbol| {
                 if name.is_none() {

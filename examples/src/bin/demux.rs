@@ -139,7 +139,7 @@ fn serve(
 fn example(routine: Routine, machine: Machine) -> Result<Vec<u8>, Box<dyn Error>> {
     let arm64 = arm_thread_state64_t {
         x: core::array::from_fn(|number| 0x1000 + number as u64),
-        sp: 0x16f_d80f_000,
+        sp: 0x1_6fd8_0f00,
         pc: 0x1_0000_4000,
         ..Default::default()
     };
