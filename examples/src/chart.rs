@@ -28,7 +28,7 @@ pub struct Chart {
 }
 
 /// Text, axes and grid.
-const GREY: RGBColor = RGBColor(0x80, 0x80, 0x80);
+const GREY: RGBColor = RGBColor(0x76, 0x76, 0x76);
 /// Lines.
 const COLOURS: [RGBColor; 4] = [
     RGBColor(0xe0, 0x4f, 0x39),
@@ -108,6 +108,7 @@ fn draw(area: &DrawingArea<SVGBackend<'_>, Shift>, chart: &Chart) -> Result<(), 
     let mut plot = ChartBuilder::on(area)
         .caption(&chart.title, text(17))
         .margin(12)
+        .margin_right(30)
         .x_label_area_size(38)
         .y_label_area_size(56)
         .build_cartesian_2d(0.0..x_end, 0.0..y_end * 1.05)?;

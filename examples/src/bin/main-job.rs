@@ -1,6 +1,12 @@
 //! The main job: faults of runtime threads are caught, redirected into a signal-style handler, returned from, and the threads
 //! end without a leak.
 //!
+//! ```console
+//! $ cargo run --release
+//! $ cargo run --release -- --threads 20000
+//! $ cargo run --release -- --old-way
+//! ```
+//!
 //! Threads start the way a Lisp's `process-run-function` starts them. Each takes every kind of fault on real hardware traps; its
 //! handler checks the signal, the fault's address and every register, repairs something, and returns to the interrupted code, which
 //! checks that every other register, general and vector, is as it was. At the end a table says what happened and what is left in the

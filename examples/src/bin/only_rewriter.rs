@@ -1,7 +1,7 @@
 //! `signal-redirect` alone: a stopped thread is sent through a handler and back, in a buffer, for arm64, on any machine.
 //!
 //! ```console
-//! $ cargo run --bin only_rewriter
+//! $ cargo run --release --bin only_rewriter
 //! ```
 //!
 //! What to look at: no port, no server, no thread. The crate turns registers and stack memory into registers and stack memory. A debugger, a

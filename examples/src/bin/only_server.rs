@@ -1,7 +1,7 @@
 //! `exc-server` alone: one thread's faults, answered at once or later.
 //!
 //! ```console
-//! $ cargo run --bin only_server
+//! $ cargo run --release --bin only_server
 //! ```
 //!
 //! What to look at: the handler gets each exception by value, and must answer it. It skips the first store on the spot. The second it

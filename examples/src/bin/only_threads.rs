@@ -1,7 +1,7 @@
 //! `thread-mgr` alone: threads that fault, and the reports of their ends.
 //!
 //! ```console
-//! $ cargo run --bin only_threads
+//! $ cargo run --release --bin only_threads
 //! ```
 //!
 //! What to look at: the last column. The first thread ends with one reference on its own name, which the kernel releases. The second

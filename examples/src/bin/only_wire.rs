@@ -1,7 +1,7 @@
 //! `mach-wire` alone: the sizes and ids of every exception message, computed by the crate that decodes them.
 //!
 //! ```console
-//! $ cargo run --bin only_wire
+//! $ cargo run --release --bin only_wire
 //! ```
 //!
 //! What to look at: the nine routines, and how large their messages are with the general registers of either machine. The crate needs no

@@ -80,3 +80,35 @@ fn a_value_that_makes_no_sense_is_an_error() {
         assert!(ended.text.contains(reason), "{name}: {}", ended.text);
     }
 }
+
+#[test]
+fn every_program_is_listed_and_gives_its_command_at_its_head() {
+    let package = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| {
+        let path = package.join(path);
+        std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    };
+    let lists = [read("README.md"), read("../README.md")];
+    let mut files = 0;
+    for entry in std::fs::read_dir(package.join("src/bin")).expect("programs") {
+        files += u32::from(entry.expect("a file").path().is_file());
+    }
+    assert_eq!(files as usize, PROGRAMS.len(), "a program is not tested");
+    for (name, _) in PROGRAMS {
+        let command = match *name {
+            "main-job" => "//! $ cargo run --release\n".to_owned(),
+            _ => format!("//! $ cargo run --release --bin {name}\n"),
+        };
+        assert!(
+            read(&format!("src/bin/{name}.rs")).contains(&command),
+            "{name}"
+        );
+        assert!(lists[0].contains(&format!("| `{name}` |")), "{name}");
+        if *name != "main-job" {
+            assert!(
+                lists[1].contains(&format!("[`{name}`](examples/src/bin/{name}.rs)")),
+                "{name}"
+            );
+        }
+    }
+}
