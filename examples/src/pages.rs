@@ -79,7 +79,19 @@ impl Pages {
     /// # Errors
     /// The host's error.
     pub fn protect(&self, access: Access) -> io::Result<()> {
-        protect(self.range(), access)
+        self.protect_part(self.range(), access)
+    }
+
+    /// Changes what may be done with some of them: one system call, fit for a signal handler.
+    ///
+    /// # Errors
+    /// The host's error; [`InvalidInput`](io::ErrorKind::InvalidInput) if the range is not of these pages.
+    pub fn protect_part(&self, part: Range<u64>, access: Access) -> io::Result<()> {
+        if part.start < self.range().start || part.end > self.range().end {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        // SAFETY: the pages are this value's, which gives out no reference to what is in them.
+        unsafe { protect(part, access) }
     }
 
     /// Unmaps them and returns the address, where nothing is for now.
@@ -106,11 +118,14 @@ pub fn page_of(address: u64) -> Range<u64> {
 
 /// Changes what may be done with the pages of a range: one system call, fit for a signal handler.
 ///
+/// # Safety
+/// The pages are the caller's, and no reference leads to what is in them.
+///
 /// # Errors
 /// The host's error.
-pub fn protect(range: Range<u64>, access: Access) -> io::Result<()> {
-    let size = (range.end - range.start) as usize;
-    // SAFETY: the programs here only name pages of their own.
+pub unsafe fn protect(range: Range<u64>, access: Access) -> io::Result<()> {
+    let size = range.end.saturating_sub(range.start) as usize;
+    // SAFETY: the caller's promise.
     match unsafe { libc::mprotect(range.start as *mut libc::c_void, size, access.bits()) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),

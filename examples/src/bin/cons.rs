@@ -17,14 +17,18 @@
 //! is missing.
 #![allow(unsafe_code)]
 
+#[path = "cons/collect.rs"]
+mod collect;
 #[path = "cons/heap.rs"]
 mod heap;
+#[path = "cons/value.rs"]
+mod value;
 
 use clap::Parser;
 use core::arch::asm;
 use core::ffi::c_int;
 use examples::program::exit_code;
-use heap::{Heap, NIL, Value, in_handler, integer, is_cons, load, with};
+use heap::{Heap, in_handler, with};
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::thread_state::Registers;
 use serde_json::json;
@@ -33,6 +37,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::Instant;
 use thread_mgr::Manager;
+use value::{CONS, Value};
 
 /// Allocates by guard page, collects by fault, and notes writes by fault.
 #[derive(Clone, Copy, Debug, Parser)]
@@ -78,23 +83,20 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
             "minor_collections": counts.minor,
             "major_collections": counts.major,
             "copied": counts.copied,
-            "writes_noted": counts.barrier,
+            "writes_noted": counts.noted,
             "milliseconds": took.as_millis() as u64,
             "sums_are_right": right,
         });
         println!("{figures:#}");
     } else {
-        println!("{:>12} conses in {took:.0?}", options.conses);
+        println!("{:>12} conses in {took:.1?}", options.conses);
         println!(
             "{:>12} collections by a fault in the guard page",
             counts.minor + counts.major
         );
         println!("{:>12} of them of both generations", counts.major);
         println!("{:>12} conses copied", counts.copied);
-        println!(
-            "{:>12} writes to old pages noted by a fault",
-            counts.barrier
-        );
+        println!("{:>12} writes to old pages noted by a fault", counts.noted);
         println!(
             "{}",
             if right {
@@ -110,55 +112,55 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
 /// The mutator: a list of lists, of which one after the other is replaced. Root 0 is the table, root 1 the list in the making.
 fn mutate(options: Options) -> bool {
     for _ in 0..options.lists {
-        set_root(0, cons(NIL, root(0)));
+        set_root(0, cons(Value::NIL, root(0)));
     }
     let lists = options.conses / LENGTH;
     for list in 0..lists {
-        set_root(1, NIL);
+        set_root(1, Value::NIL);
         for number in 0..LENGTH {
-            set_root(1, cons(integer(list + number), root(1)));
+            set_root(1, cons(Value::integer(list + number), root(1)));
         }
         // The table's conses become old: this store is the one that the barrier notes.
-        set_car(nth(root(0), list % options.lists), root(1));
+        nth(root(0), list % options.lists).set_car(root(1));
     }
     (0..options.lists).all(|entry| {
         // The last list that replaced this entry, if any did.
         let last = (entry..lists).step_by(options.lists as usize).last();
         let expected = last.map_or(0, |list| (list..list + LENGTH).sum());
-        sum(load(nth(root(0), entry))[0]) == expected
+        let [list, _] = nth(root(0), entry).load();
+        sum(list) == expected
     })
 }
 
 fn root(number: usize) -> Value {
-    with(|heap| heap.roots[number]).unwrap_or(NIL)
+    with(|heap| heap.roots[number]).unwrap_or(Value::NIL)
 }
 
 fn set_root(number: usize, value: Value) {
     with(|heap| heap.roots[number] = value);
 }
 
-fn nth(mut list: Value, number: u64) -> Value {
-    for _ in 0..number {
-        list = load(list)[1];
-    }
-    list
+fn nth(list: Value, number: u64) -> Value {
+    (0..number).fold(list, |list, _| list.load()[1])
 }
 
-fn sum(mut list: Value) -> u64 {
-    let mut sum = 0;
-    while is_cons(list) {
-        let [car, cdr] = load(list);
-        sum += car >> 1;
-        list = cdr;
+fn sum(list: Value) -> u64 {
+    let [car, cdr] = list.load();
+    if list.is_cons() {
+        car.number() + sum(cdr)
+    } else {
+        0
     }
-    sum
 }
 
 /// Makes a cons. The address is in the first argument register, the values are in the next two: the handler changes all three, and what
 /// refers to conses besides is in the roots.
 #[inline(never)]
 fn cons(car: Value, cdr: Value) -> Value {
-    let mut at = with(|heap| heap.free).unwrap_or(NIL);
+    let Some(mut at) = with(|heap| heap.free) else {
+        return Value::NIL;
+    };
+    let [car, cdr] = [car, cdr].map(Value::word);
     // SAFETY: the address is in the young generation, or in the guard page: then the handler makes room, and changes the address.
     unsafe {
         #[cfg(target_arch = "x86_64")]
@@ -173,14 +175,9 @@ fn cons(car: Value, cdr: Value) -> Value {
             inout("x0") at, inout("x1") car => _, inout("x2") cdr => _,
         );
     }
-    with(|heap| heap.free = at + 16);
-    at
-}
-
-/// Changes a cons. On an old page this faults, once after each collection.
-fn set_car(cons: Value, car: Value) {
-    // SAFETY: a cons is two words of the heap. Of a protected page the handler opens the page.
-    unsafe { (cons as *mut Value).write_volatile(car) };
+    with(|heap| heap.free = at + CONS);
+    // SAFETY: the two words of the heap that were stored to.
+    unsafe { Value::from_word(at) }
 }
 
 /// Collects, or notes a write.
@@ -191,16 +188,17 @@ unsafe extern "C" fn handle(_: c_int, info: *mut siginfo_t, context: *mut uconte
     // SAFETY: the trampoline hands over structures on this thread's stack, which nothing else uses until the handler returns.
     let (info, state) = unsafe { (&*info, (*context).registers_mut()) };
     let done = in_handler(|heap| {
-        if heap.guard().contains(&info.si_addr) {
-            let [mut car, mut cdr] = [1, 2].map(|number| state.argument(number).unwrap_or(NIL));
-            if !heap.collect([&mut car, &mut cdr]) {
-                give_up("cons: what is alive does not fit; give the old generation more pages\n");
-            }
-            let registers = [heap.free, car, cdr];
-            (0..3).all(|number| state.set_argument(number, registers[number]))
-        } else {
-            heap.is_old(info.si_addr) && heap.note_write(info.si_addr)
+        if !heap.guard().contains(&info.si_addr) {
+            return heap.note_write(info.si_addr);
         }
+        // SAFETY: only `cons` stores to the guard page, and these registers have its two values.
+        let value = |number| unsafe { Value::from_word(state.argument(number).unwrap_or(0)) };
+        let [mut car, mut cdr] = [1, 2].map(value);
+        if !heap.collect([&mut car, &mut cdr]) {
+            give_up("cons: what is alive does not fit; give the old generation more pages\n");
+        }
+        let registers = [heap.free, car.word(), cdr.word()];
+        (0..3).all(|number| state.set_argument(number, registers[number]))
     });
     if done != Some(true) {
         give_up("cons: a fault that is not the heap's\n");

@@ -22,7 +22,7 @@ mod report;
 use clap::Parser;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use examples::fault::{Fault, go_on};
-use examples::pages::{Access, Pages, protect};
+use examples::pages::{Access, Pages};
 use examples::program::exit_code;
 use exc_server::{
     Answered, Delivery, Exception, Route, RouteError, Routing, Server, Target, Timeout,
@@ -106,18 +106,18 @@ fn show(options: Options, order: Order) -> Result<(u64, Vec<Report>), Box<dyn Er
     if !options.json {
         println!("{}", order.text());
     }
-    let guarded = Pages::new(1, Access::None)?;
+    let guarded = Arc::new(Pages::new(1, Access::None)?);
     let repaired = Arc::new(AtomicU64::new(0));
     let reports = Arc::new(Mutex::new(Vec::new()));
     let stored = Arc::new(AtomicBool::new(false));
 
-    let (range, count) = (guarded.range(), Arc::clone(&repaired));
+    let (page, count) = (Arc::clone(&guarded), Arc::clone(&repaired));
     let runtime = Server::builder().name("runtime").start(move |exception| {
         let address = exception.meaning().address();
-        if !address.is_some_and(|address| range.contains(&address)) {
+        if !address.is_some_and(|address| page.range().contains(&address)) {
             return exception.forward(LIMIT);
         }
-        match protect(range.clone(), Access::ReadWrite) {
+        match page.protect(Access::ReadWrite) {
             Ok(()) => {
                 count.fetch_add(1, Ordering::Relaxed);
                 exception.resume()
@@ -141,7 +141,7 @@ fn show(options: Options, order: Order) -> Result<(u64, Vec<Report>), Box<dyn Er
 
     let (address, done) = (guarded.address(), Arc::clone(&stored));
     let body = move || {
-        // SAFETY: the page is the caller's, who waits; the runtime opens it.
+        // SAFETY: the page is the caller's, which waits; the runtime opens it.
         unsafe { (address as *mut u64).write_volatile(7) };
         // SAFETY: the reporter moves the thread behind the instruction, or the process ends.
         unsafe { options.fault.take() };

@@ -42,7 +42,7 @@ static RUNTIME: AtomicU64 = AtomicU64::new(0);
 /// Exceptions that the runtime was asked about.
 static ASKED: AtomicU64 = AtomicU64::new(0);
 
-/// Who saw a fault.
+/// What saw a fault.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     debugger: bool,
@@ -103,7 +103,7 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
         }
     }
     drop(route);
-    // A processor need not insist on alignment: what it does not trap nobody sees.
+    // A processor need not insist on alignment: what it does not trap is not seen at all.
     let trapped = rows.iter().filter(|((_, alone), _)| alone.debugger).count();
     let as_it_should_be = rows.iter().all(|((fault, alone), (_, beside))| {
         let own = *fault == Fault::NullStore;
@@ -112,7 +112,7 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
     Ok(as_it_should_be && trapped >= 4)
 }
 
-/// Takes each fault, and looks at who saw it.
+/// Takes each fault, and looks at what saw it.
 fn take_all() -> Vec<(Fault, Seen)> {
     let counts = || [&DEBUGGER, &ASKED, &RUNTIME].map(|counter| counter.load(Ordering::SeqCst));
     let take = |fault: Fault| {

@@ -18,7 +18,7 @@ use core::ffi::c_int;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 use examples::escape::{self, Point};
-use examples::pages::{Access, Pages, page_of, protect};
+use examples::pages::{Access, Pages, page_of};
 use examples::program::exit_code;
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::kernel::system;
@@ -49,7 +49,7 @@ static BOTTOM: Point = Point::new();
 /// Calls that the recursion has made.
 static DEPTH: AtomicU64 = AtomicU64::new(0);
 
-/// What [`guarded`] returns instead of a result.
+/// What [`recurse_guarded`] returns instead of a result.
 #[derive(Clone, Copy, Debug)]
 struct StackOverflow {
     depth: u64,
@@ -104,7 +104,8 @@ fn on_its_stack(rounds: u32) -> Result<Vec<u64>, &'static str> {
 fn on_a_fiber(pages: usize, rounds: u32) -> Result<Vec<u64>, &'static str> {
     let stack = Pages::new(pages + 1, Access::ReadWrite).map_err(|_| "no memory for a fiber")?;
     let guard = page_of(stack.address());
-    protect(guard.clone(), Access::None).map_err(|_| "no guard page")?;
+    let protected = stack.protect_part(guard.clone(), Access::None);
+    protected.map_err(|_| "no guard page")?;
     overflow(rounds, Some(stack.range().end), guard)
 }
 
@@ -113,25 +114,21 @@ fn overflow(
     stack_top: Option<u64>,
     guard: Range<u64>,
 ) -> Result<Vec<u64>, &'static str> {
-    let once = |_| match guarded(stack_top, guard.clone(), || recurse(1)) {
+    let once = |_| match recurse_guarded(stack_top, guard.clone()) {
         Err(StackOverflow { depth }) => Ok(depth),
         Ok(()) => Err("the recursion ended"),
     };
     (0..rounds).map(once).collect()
 }
 
-/// Runs a computation on a stack whose overflow is a condition.
-fn guarded(
-    stack_top: Option<u64>,
-    guard: Range<u64>,
-    body: impl FnOnce() -> u64,
-) -> Result<(), StackOverflow> {
+/// Runs the recursion on a stack whose overflow is a condition.
+fn recurse_guarded(stack_top: Option<u64>, guard: Range<u64>) -> Result<(), StackOverflow> {
     GUARD[0].store(guard.start, Ordering::Relaxed);
     GUARD[1].store(guard.end, Ordering::Relaxed);
     // SAFETY: the recursion needs no destructor and holds no lock; the stack is the fiber's alone.
     let left = unsafe {
         escape::call(&BOTTOM, stack_top, || {
-            core::hint::black_box(body());
+            core::hint::black_box(recurse(1));
         })
     };
     GUARD[1].store(0, Ordering::Relaxed);
@@ -162,7 +159,7 @@ fn recurse(depth: u64) -> u64 {
 /// Leaves the computation.
 ///
 /// # Safety
-/// For overflows in [`guarded`].
+/// For overflows in [`recurse_guarded`].
 unsafe extern "C" fn handle(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {
     // SAFETY: the trampoline hands over its own structure, and nothing else refers to it.
     let state = unsafe { (*context).registers_mut() };

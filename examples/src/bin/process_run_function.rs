@@ -10,6 +10,7 @@
 //! many names and references there are more than at the start of each run.
 //!
 //! The exit code is not 0 if the cure leaks, or the old way does not.
+#![allow(unsafe_code)]
 
 use clap::Parser;
 use core::ffi::c_int;
@@ -186,20 +187,17 @@ fn figures(samples: &[Sample]) -> serde_json::Value {
         .collect()
 }
 
-#[allow(unsafe_code)]
 fn skipper() -> Entry {
     // SAFETY: the handler changes two registers, and does not unwind.
     unsafe { Entry::new(skip) }
 }
 
 /// Skips the undefined instruction.
-#[allow(unsafe_code)]
 unsafe extern "C" fn skip(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {
     // SAFETY: the trampoline hands over its own structure, and nothing else refers to it.
     go_on(unsafe { (*context).registers_mut() });
 }
 
-#[allow(unsafe_code)]
 fn take_fault() {
     // SAFETY: the manager's handler skips the instruction.
     unsafe { Fault::UndefinedInstruction.take() };

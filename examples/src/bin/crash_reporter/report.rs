@@ -1,4 +1,5 @@
 //! A crash report: what a minidump has of the thread that crashed, as text.
+#![allow(unsafe_code)]
 
 use examples::registers;
 use exc_server::Exception;
@@ -73,7 +74,6 @@ impl Report {
 }
 
 /// Bytes of this process's memory; fewer where it ends.
-#[allow(unsafe_code)]
 fn read(address: u64, size: usize) -> Vec<u8> {
     // SAFETY: it is only read from.
     let memory = unsafe { OwnMemory::new() };

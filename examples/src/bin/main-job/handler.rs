@@ -70,7 +70,7 @@ pub(crate) unsafe extern "C" fn handle(
 ) {
     // SAFETY: the trampoline hands over structures on this thread's stack, which nothing else uses until the handler returns.
     let (info, state) = unsafe { (&*info, (*context).registers_mut()) };
-    // SAFETY: the routine that faulted was given a pointer to a note of its caller's, who waits.
+    // SAFETY: the routine that faulted was given a pointer to a note of its caller's, which waits.
     let note = unsafe { &mut *(Registers::note_in(state) as *mut Note) };
     note.calls += 1;
     let has_address = matches!(
@@ -85,9 +85,9 @@ pub(crate) unsafe extern "C" fn handle(
             .registers
             .as_ref()
             .is_some_and(|registers| registers.are_in(state));
-    if note.kind == Kind::WriteGuarded && protect(page_of(note.address), Access::ReadWrite).is_err()
-    {
-        note.right = false;
+    if note.kind == Kind::WriteGuarded {
+        // SAFETY: the page is the thread's own, for this fault.
+        note.right &= unsafe { protect(page_of(note.address), Access::ReadWrite) }.is_ok();
     }
     Registers::repair(note.kind, note.value, state);
 }
