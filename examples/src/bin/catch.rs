@@ -99,12 +99,12 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
         unsafe { escape::call(&BOTTOM, None, || options.fault.take()) };
         WENT_ON.store(true, Ordering::Relaxed);
     })?;
-    let ended = thread.join()?;
+    let _ = thread.join()?;
     if FAULTS.load(Ordering::Relaxed) == 0 {
         return Err(format!("this processor did not trap: {}", options.fault).into());
     }
     if !options.json {
-        println!("the thread went on, and ended: {:?}", ended.report);
+        println!("the thread went on, and ended as any other");
     }
     Ok(WENT_ON.load(Ordering::Relaxed) && FAULTS.load(Ordering::Relaxed) == 1)
 }

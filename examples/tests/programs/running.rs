@@ -66,7 +66,7 @@ fn path(name: &str) -> &'static str {
 pub(crate) fn run(name: &str, arguments: &[&str]) -> Ended {
     let mut command = own_process::command(path(name));
     command.args(arguments);
-    let (status, text) = own_process::run_within(Duration::from_secs(120), command);
+    let (status, text) = own_process::run_within(Duration::from_secs(300), command);
     Ended {
         code: status.code(),
         signal: status.signal(),
