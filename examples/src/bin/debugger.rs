@@ -21,7 +21,7 @@ use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::exception::ExceptionMask;
 use mach_sys::kernel::system;
 use mach_sys::rights::TaskRight;
-use serde_json::json;
+use serde_json::{Value, json};
 use signal_redirect::Entry;
 use std::error::Error;
 use std::process::ExitCode;
@@ -50,6 +50,36 @@ struct Seen {
     runtime: bool,
 }
 
+/// A fault without a runtime, and beside one.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    fault: Fault,
+    alone: Seen,
+    beside: Seen,
+}
+
+impl Row {
+    fn is_as_it_should_be(&self) -> bool {
+        let own = self.fault == Fault::NullStore;
+        !self.alone.asked
+            && self.beside.runtime == own
+            && self.beside.debugger == (self.alone.debugger && !own)
+    }
+
+    fn json(&self) -> Value {
+        let Seen {
+            debugger,
+            asked,
+            runtime,
+        } = self.beside;
+        json!({
+            "fault": self.fault.to_string(),
+            "alone": { "debugger": self.alone.debugger },
+            "beside": { "asked": asked, "runtime": runtime, "debugger": debugger },
+        })
+    }
+}
+
 fn main() -> ExitCode {
     exit_code("debugger", run(Options::parse()))
 }
@@ -71,45 +101,43 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
     let beside = manager.spawn(take_all)?.join()?;
     let beside = beside.exit.returned().ok_or("no result")?;
 
-    let rows: Vec<_> = alone.into_iter().zip(beside).collect();
-    if options.json {
-        let rows: Vec<_> = rows.iter().map(|((fault, alone), (_, beside))| {
-            json!({
-                "fault": fault.to_string(),
-                "alone": { "debugger": alone.debugger },
-                "beside": { "asked": beside.asked, "runtime": beside.runtime, "debugger": beside.debugger },
-            })
-        }).collect();
-        println!("{:#}", json!(rows));
-    } else {
-        println!("{:<28} {:<12} beside a runtime", "", "alone");
-        println!(
-            "{:<28} {:<12} {:<12} debugger",
-            "fault", "debugger", "runtime"
-        );
-        for ((fault, alone), (_, beside)) in &rows {
-            let stops = |seen: &Seen| if seen.debugger { "stops" } else { "-" };
-            let runtime = match beside {
-                Seen { runtime: true, .. } => "handles",
-                Seen { asked: true, .. } => "declines",
-                _ => "-",
-            };
-            let text = fault.to_string();
-            println!(
-                "{text:<28} {:<12} {runtime:<12} {}",
-                stops(alone),
-                stops(beside)
-            );
-        }
-    }
     drop(route);
+
+    let rows: Vec<Row> = alone
+        .into_iter()
+        .zip(beside)
+        .map(|((fault, alone), (_, beside))| Row {
+            fault,
+            alone,
+            beside,
+        })
+        .collect();
+    if options.json {
+        println!("{:#}", rows.iter().map(Row::json).collect::<Value>());
+    } else {
+        print(&rows);
+    }
     // A processor need not insist on alignment: what it does not trap is not seen at all.
-    let trapped = rows.iter().filter(|((_, alone), _)| alone.debugger).count();
-    let as_it_should_be = rows.iter().all(|((fault, alone), (_, beside))| {
-        let own = *fault == Fault::NullStore;
-        !alone.asked && beside.runtime == own && beside.debugger == (alone.debugger && !own)
-    });
-    Ok(as_it_should_be && trapped >= 4)
+    let trapped = rows.iter().filter(|row| row.alone.debugger).count();
+    Ok(trapped >= 4 && rows.iter().all(Row::is_as_it_should_be))
+}
+
+fn print(rows: &[Row]) {
+    println!("{:<28} {:<12} beside a runtime", "", "alone");
+    println!(
+        "{:<28} {:<12} {:<12} debugger",
+        "fault", "debugger", "runtime"
+    );
+    for row in rows {
+        let stops = |seen: Seen| if seen.debugger { "stops" } else { "-" };
+        let runtime = match row.beside {
+            Seen { runtime: true, .. } => "handles",
+            Seen { asked: true, .. } => "declines",
+            _ => "-",
+        };
+        let (alone, beside) = (stops(row.alone), stops(row.beside));
+        println!("{:<28} {alone:<12} {runtime:<12} {beside}", row.fault);
+    }
 }
 
 /// Takes each fault, and looks at what saw it.
