@@ -1,7 +1,6 @@
 //! Runs a program and reads what it prints.
 
-#[path = "../../../tests/src/own_process.rs"]
-mod own_process;
+use test_support::own_process;
 
 use serde_json::Value;
 use std::io::Write;
