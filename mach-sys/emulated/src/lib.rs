@@ -27,7 +27,7 @@
 //!
 //! # Limits
 //! One lock for the whole kernel instead of one per space, so that an operation over several spaces is one step. Messages larger
-//! than 5312 bytes, out-of-line memory, guarded ports, vouchers and notification requests are not carried.
+//! than 5312 bytes, out-of-line memory, guarded port descriptors and vouchers are not carried.
 //!
 //! XNU delivers a thread's fault whatever signals the thread has blocked. Linux ends the process if the fault's signal is blocked, and
 //! nothing in the process can change that. A thread's first kernel call unblocks the five signals, so only a mask that is set later has
