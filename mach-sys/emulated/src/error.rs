@@ -35,6 +35,10 @@ pub enum StartError {
         "the emulated kernel cannot be started on an alternate signal stack with so little room"
     )]
     SmallStack,
+    /// This host does not treat signal frames as Linux does: valgrind, for example. Programs would do something else than they should,
+    /// with no word said. The signal handlers from before the start are installed again.
+    #[error("this host's signal frames do not work as Linux's do: {0}")]
+    SignalFrame(SignalFrameError),
 }
 
 impl StartError {
@@ -49,8 +53,53 @@ impl StartError {
             Self::Threads => 0x2004,
             Self::Starting => 0x2005,
             Self::SmallStack => 0x2006,
+            Self::SignalFrame(_) => 0x2007,
         }
     }
+}
+
+/// What the self-test at the start saw of this host's signal frames that is not so on Linux.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignalFrameError {
+    /// A fault did not come to the handler.
+    #[error("a fault did not come to the signal handler")]
+    Unseen,
+    /// The frame or the `siginfo_t` of a fault names another program counter or another address than that of the fault.
+    #[error("a fault is shown at another place than it happened")]
+    Location,
+    /// The frame of a fault has another value in a register than the thread had.
+    #[error("the frame of a fault shows another value than {register} had")]
+    Shown {
+        /// The register's name.
+        register: &'static str,
+    },
+    /// A register was written to the frame that a handler returned from, and the thread went on with another value.
+    #[error(
+        "{register} was written to the frame of a fault, and the thread went on with another value{}",
+        if *.copied { " (the handler returned from a copy of the frame)" } else { "" }
+    )]
+    Ignored {
+        /// The register's name.
+        register: &'static str,
+        /// Whether the handler returned from a copy of the frame.
+        copied: bool,
+    },
+    /// The host has something of its own behind the frame, which a copy of the frame would lack.
+    #[error("the host keeps {bytes} bytes behind the frame of a fault")]
+    Behind {
+        /// How many bytes.
+        bytes: usize,
+    },
+    /// The alternate signal stack was not what the frame said after the return from it.
+    #[error("the alternate signal stack in the frame of a fault is ignored")]
+    AlternateStack,
+    /// The signal mask in the frame is not that of the thread, or was not restored.
+    #[error("the signal mask in the frame of a fault is not the thread's, or is ignored")]
+    Mask,
+    /// A copy of memory that may not be read did not end with an error.
+    #[error("a copy of memory that cannot be read does not end with an error")]
+    Copy,
 }
 
 /// The host refused something that the emulated kernel needs. The source is the host's error, with its `errno`.
@@ -124,7 +173,7 @@ mod tests {
         }
     }
 
-    fn all() -> [(StartError, u32); 10] {
+    fn all() -> [(StartError, u32); 11] {
         [
             (no_memory().into(), 0x2001),
             (HostError::from(no_memory()).into(), 0x2001),
@@ -133,6 +182,7 @@ mod tests {
             (StartError::Threads, 0x2004),
             (StartError::Starting, 0x2005),
             (StartError::SmallStack, 0x2006),
+            (StartError::SignalFrame(SignalFrameError::Unseen), 0x2007),
             (HostError::Handler(refused()).into(), 0x2101),
             (HostError::Hook(refused()).into(), 0x2102),
             (HostError::Watcher(refused()).into(), 0x2103),

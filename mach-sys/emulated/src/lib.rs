@@ -47,7 +47,7 @@ mod error;
 struct Readme;
 
 pub use config::{Config, Generation, WhenDisplaced};
-pub use error::{HostError, ReserveError, StartError};
+pub use error::{HostError, ReserveError, SignalFrameError, StartError};
 
 /// What is here on hosts that have no Mach of their own.
 macro_rules! without_mach {

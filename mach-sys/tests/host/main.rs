@@ -24,6 +24,8 @@ mod children;
 mod debug_registers;
 mod deferred;
 mod flavors;
+#[cfg(target_arch = "x86_64")]
+mod foreign_frames;
 mod fork;
 mod host_level;
 mod identity;

@@ -6,13 +6,13 @@
 
 use super::entry::entered::{Handlers, set_handlers};
 use super::exit::{key, watcher};
-use super::fault::{Trap, Verdict, arrived, chained, previous, serve, trap};
+use super::fault::{Trap, Verdict, arrived, chained, previous, self_test, serve, trap};
 use super::slot::inside::InKernel;
 use super::slot::region::{self, SlotId};
 use super::slot::{origin, owner};
 use super::sys::mask::{self, How, SYNCHRONOUS_MASK};
 use crate::config::Config;
-use crate::error::HostError;
+use crate::error::{HostError, StartError};
 use std::io;
 
 /// What the layers above do.
@@ -24,37 +24,52 @@ pub(crate) struct Hooks {
     pub(crate) ended: fn(SlotId),
 }
 
-/// Sets everything up; once.
-pub(crate) fn start(config: &Config, hooks: Hooks) -> Result<(), HostError> {
-    origin::mark()?;
-    region::reserve(config.slots())?;
+/// Sets everything up; once. Where that fails the signal handlers from before are installed again.
+pub(crate) fn start(config: &Config, hooks: Hooks) -> Result<(), StartError> {
+    origin::mark().map_err(HostError::from)?;
+    region::reserve(config.slots()).map_err(HostError::from)?;
     set_handlers(Handlers {
         serve: serve::serve,
         serve_chained: chained::serve,
     });
     trap::set_hook(hooks.trap);
     owner::set_hook(hooks.ended);
+    previous::set_policy(config.displaced);
+    let outcome = install_and_test(config).and_then(|()| Ok(hook_and_watch()?));
+    if outcome.is_err() {
+        previous::uninstall();
+    }
+    outcome
+}
+
+/// Installs the fault handler, and tries it.
+fn install_and_test(config: &Config) -> Result<(), StartError> {
+    previous::install().map_err(|errno| HostError::Handler(io::Error::from_raw_os_error(errno)))?;
+    // A blocked signal would kill at the test's faults.
+    let before = mask::change(How::Unblock, SYNCHRONOUS_MASK);
+    let outcome = self_test::run();
+    if outcome.is_ok() {
+        arrived::probe(config.hardware_words);
+    }
+    mask::change(How::Set, before);
+    outcome
+}
+
+/// Hooks the end of threads and `fork`, and starts the watching thread.
+fn hook_and_watch() -> Result<(), HostError> {
     key::make().map_err(hook_error)?;
     // SAFETY: the handler is a function for as long as the process lives.
     match unsafe { libc::pthread_atfork(None, None, Some(forked)) } {
         0 => {}
         error => return Err(hook_error(error)),
     }
-    {
-        // The watcher inherits the mask, so that no signal of the process's is ever delivered to it.
-        let _blocked = InKernel::enter();
-        std::thread::Builder::new()
-            .name("mach-sys".into())
-            .spawn(|| watcher::watch())
-            .map_err(HostError::Watcher)?;
-        watcher::wait_until_it_watches();
-    }
-    previous::set_policy(config.displaced);
-    previous::install().map_err(|errno| HostError::Handler(io::Error::from_raw_os_error(errno)))?;
-    // A blocked signal would kill at the probe's fault.
-    let before = mask::change(How::Unblock, SYNCHRONOUS_MASK);
-    arrived::probe(config.hardware_words);
-    mask::change(How::Set, before);
+    // The watcher inherits the mask, so that no signal of the process's is ever delivered to it.
+    let _blocked = InKernel::enter();
+    std::thread::Builder::new()
+        .name("mach-sys".into())
+        .spawn(|| watcher::watch())
+        .map_err(HostError::Watcher)?;
+    watcher::wait_until_it_watches();
     Ok(())
 }
 

@@ -53,6 +53,20 @@ pub(super) unsafe fn signal_mask(frame: usize) -> Mask {
     unsafe { *((frame + machine::MASK) as *const Mask) }
 }
 
+/// Returns how many bytes of the alternate stack lie above a frame's end, if the kernel put it there for code that ran elsewhere.
+///
+/// # Safety
+/// As [`registered_stack`].
+pub(in crate::host) unsafe fn bytes_behind(frame: usize) -> Option<usize> {
+    // SAFETY: the caller's promise.
+    let (stack, extent) = unsafe { (registered_stack(frame), machine::measure(frame)?) };
+    // SAFETY: as above.
+    let interrupted = unsafe { *((frame + machine::INTERRUPTED) as *const usize) };
+    let is_first = !stack.is_disabled() && stack.holds(frame) && !stack.holds(interrupted);
+    let end = frame.checked_add(extent.length.max(SMALLEST))?;
+    stack.base.checked_add(stack.size)?.checked_sub(end).filter(|_| is_first)
+}
+
 /// Puts a frame back where [`copy_to_slot`] copied it from.
 ///
 /// # Safety

@@ -34,6 +34,16 @@ struct Info {
     address: u64,
 }
 
+/// Reads the code and the address of a signal.
+///
+/// # Safety
+/// `info` is the address of a siginfo, or of room for one.
+pub(super) unsafe fn code_and_address(info: usize) -> (i32, u64) {
+    // SAFETY: the caller's promise.
+    let info = unsafe { &*(info as *const Info) };
+    (info.code, info.address)
+}
+
 /// A signal that arrived: a fault, or a sent one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrived {

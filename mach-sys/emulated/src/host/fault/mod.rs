@@ -10,6 +10,7 @@
 //! | `previous` | the other handlers of the five signals |
 //! | `fallback` | goes on to one of them |
 //! | `serve` | serves a fault that the kernel delivered |
+//! | `self_test` | whether the host's signal frames are Linux's |
 //! | `chained` | serves a fault that a handler installed later passes on |
 
 pub(in crate::host) mod arrived;
@@ -18,6 +19,7 @@ mod code;
 mod disposition;
 mod fallback;
 pub(crate) mod previous;
+pub(in crate::host) mod self_test;
 pub(in crate::host) mod serve;
 pub(in crate::host) mod trap;
 

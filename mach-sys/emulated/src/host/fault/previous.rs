@@ -24,6 +24,7 @@ struct Party {
     stamp: AtomicU32,
     handler: AtomicUsize,
     flags: AtomicUsize,
+    restorer: AtomicUsize,
     mask: AtomicU64,
     code: Code,
 }
@@ -34,6 +35,7 @@ impl Party {
             stamp: AtomicU32::new(0),
             handler: AtomicUsize::new(libc::SIG_DFL),
             flags: AtomicUsize::new(0),
+            restorer: AtomicUsize::new(0),
             mask: AtomicU64::new(0),
             code: Code::none(),
         }
@@ -43,11 +45,22 @@ impl Party {
         self.stamp.store(0, Ordering::Release);
         self.mask.store(action.mask, Ordering::Release);
         self.flags.store(action.flags, Ordering::Release);
+        self.restorer.store(action.restorer, Ordering::Release);
         self.handler.store(action.handler, Ordering::Release);
         if is_code(action.handler) {
             self.code.note(action.handler);
         }
         self.stamp.store(stamp, Ordering::Release);
+    }
+
+    /// Returns the action that was stored.
+    fn action_stored(&self) -> Action {
+        Action {
+            handler: self.handler.load(Ordering::Acquire),
+            flags: self.flags.load(Ordering::Acquire),
+            restorer: self.restorer.load(Ordering::Acquire),
+            mask: self.mask.load(Ordering::Acquire),
+        }
     }
 
     /// Ends it, if it is still the one with the stamp.
@@ -246,6 +259,17 @@ pub(in crate::host) fn install() -> Result<(), i32> {
         }
     }
     Ok(())
+}
+
+/// Puts the handlers from before the start back: it failed. A handler that was installed meanwhile stays; it may go on to the entry,
+/// which goes on to the one before.
+pub(in crate::host) fn uninstall() {
+    for (signal, level) in SYNCHRONOUS.into_iter().zip(&LEVELS) {
+        let is_noted = level.below.stamp.load(Ordering::Acquire) == BOTTOM;
+        if is_noted && matches!(disposition::read(signal), Some(Installed::Entry { .. })) {
+            disposition::install(signal, &level.below.action_stored());
+        }
+    }
 }
 
 /// The signals whose handler was replaced after the start, or whose flags or mask were changed.

@@ -4,6 +4,7 @@
 use super::arrived::{self, Arrived};
 use super::fallback::{self, Process};
 use super::previous::{self, Visited};
+use super::self_test::{self, Underway};
 use super::trap::{Trap, Verdict, ask};
 use crate::host::context::Context;
 use crate::host::context::classify::Raised;
@@ -38,6 +39,13 @@ pub(in crate::host) unsafe fn serve(entered: &mut Entered) -> Option<usize> {
     if original.signal_mask() & COPY_MASK != 0 {
         // Another signal's handler inherits them blocked; the frame brings the interrupted code's mask back.
         mask::change(How::Unblock, COPY_MASK);
+    }
+    // SAFETY: the frame has room for a siginfo.
+    let (code, address) = unsafe { arrived::code_and_address(entered.info) };
+    if let Some(probe) = self_test::underway(code, address, &original) {
+        // SAFETY: the frame is the kernel's, and the slot the calling thread's.
+        unsafe { serve_probe(entered, original, slot, &probe, address) };
+        return None;
     }
     let signal = entered.signal as i32;
     if !entered.chained() {
@@ -180,21 +188,8 @@ unsafe fn answer(
         // The question was declined, and a handler that was visited since chains.
         return None;
     }
-    let (frame, mut context) = if !entered.moved() {
-        (entered.frame, original)
-    } else {
-        let delta = match slot.header().copied.replace(0) {
-            // SAFETY: a live frame of the kernel's, and the calling thread's own slot. A frame larger than the copy area is declined:
-            // without a copy a redirect could write over it.
-            0 => unsafe { frame::copy_to_slot(entered.frame, slot) }?,
-            delta => delta,
-        };
-        let address = entered.context.wrapping_add(delta);
-        // SAFETY: the copy is a context like the original, and this handler's own.
-        let mut copy = unsafe { Context::from_raw(address as *mut _) };
-        lend_stack(&mut copy, slot, slot.header());
-        (entered.frame.wrapping_add(delta), copy)
-    };
+    // SAFETY: the caller's promise.
+    let (frame, mut context) = unsafe { frame_of_answer(entered, original, slot) }?;
     let mut trap = Trap {
         slot: slot.id(),
         raised,
@@ -203,6 +198,72 @@ unsafe fn answer(
     match ask(&mut trap) {
         Verdict::Resume => Some(frame),
         Verdict::HostLevel => None,
+    }
+}
+
+/// The frame that an answer goes to, and its context: a copy if the entry moved. `None` for a frame that is larger than the copy area:
+/// without a copy a redirect could write over it.
+///
+/// # Safety
+/// As [`answer`].
+unsafe fn frame_of_answer(
+    entered: &Entered,
+    original: Context,
+    slot: Slot,
+) -> Option<(usize, Context)> {
+    if !entered.moved() {
+        return Some((entered.frame, original));
+    }
+    let delta = match slot.header().copied.replace(0) {
+        // SAFETY: a live frame of the kernel's, and the calling thread's own slot.
+        0 => unsafe { frame::copy_to_slot(entered.frame, slot) }?,
+        delta => delta,
+    };
+    let address = entered.context.wrapping_add(delta);
+    // SAFETY: the copy is a context like the original, and this handler's own.
+    let mut copy = unsafe { Context::from_raw(address as *mut _) };
+    lend_stack(&mut copy, slot, slot.header());
+    Some((entered.frame.wrapping_add(delta), copy))
+}
+
+/// Serves a fault of the self-test, in the way of any other.
+///
+/// # Safety
+/// As [`answer`].
+unsafe fn serve_probe(
+    entered: &mut Entered,
+    mut original: Context,
+    slot: Option<Slot>,
+    probe: &Underway<'_>,
+    address: u64,
+) {
+    if let Some(slot) = slot {
+        held::begin_to_keep(slot.header());
+        if !entered.is_known() {
+            let registered = original.alternate_stack();
+            owner::adopt(slot, Caller::InFault { registered });
+        }
+    }
+    // SAFETY: the caller's promise.
+    let behind = unsafe { frame::bytes_behind(entered.frame) };
+    let in_service = probe.look(&original, address, behind.filter(|_| !entered.chained()));
+    match slot.filter(|_| in_service) {
+        // SAFETY: the caller's promise. The original is looked at no more if there is a copy.
+        Some(slot) => match unsafe { frame_of_answer(entered, original, slot) } {
+            Some((frame, mut context)) => {
+                probe.answer(&mut context, frame != entered.frame);
+                entered.frame = frame;
+            }
+            None => {
+                // SAFETY: as above.
+                let mut original = unsafe { Context::from_raw(entered.context as *mut _) };
+                probe.answer(&mut original, false);
+            }
+        },
+        None => probe.answer(&mut original, false),
+    }
+    if let Some(slot) = slot {
+        leave(entered, slot.header());
     }
 }
 

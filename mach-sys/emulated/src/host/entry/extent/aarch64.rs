@@ -15,6 +15,9 @@ pub(in super::super) const SMALLEST: usize = 4688;
 /// Offset of the alternate stack that was registered when the frame was written.
 pub(in super::super) const REGISTERED: usize = CONTEXT + 16;
 
+/// Offset of the stack pointer of the interrupted code.
+pub(in super::super) const INTERRUPTED: usize = CONTEXT + 432;
+
 /// Offset of the signal mask of the interrupted code.
 pub(in super::super) const MASK: usize = CONTEXT + 40;
 

@@ -16,6 +16,9 @@ const FXSAVE: usize = 512;
 /// Offset of the alternate stack that was registered when the frame was written.
 pub(in super::super) const REGISTERED: usize = CONTEXT + 16;
 
+/// Offset of the stack pointer of the interrupted code.
+pub(in super::super) const INTERRUPTED: usize = CONTEXT + 160;
+
 /// Offset of the signal mask of the interrupted code.
 pub(in super::super) const MASK: usize = CONTEXT + 296;
 
