@@ -44,7 +44,9 @@ mod reservations;
 mod sandbox;
 mod sent;
 mod situations;
+mod starting;
 mod steps;
+mod valgrind;
 #[cfg(target_arch = "x86_64")]
 mod vectors;
 #[cfg(target_arch = "x86_64")]

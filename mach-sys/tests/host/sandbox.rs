@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Lets system calls fail with `EPERM` on all threads, as service managers do. Whether that worked.
-fn refuse(calls: &[libc::c_long]) -> bool {
+pub(crate) fn refuse(calls: &[libc::c_long]) -> bool {
     let statement = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     let mut filter = vec![statement(0x20, 0, 0, 0)];
     for call in calls {

@@ -88,7 +88,12 @@ pub(crate) fn in_own_process(name: &str, body: impl FnOnce()) {
 
 /// As [`in_own_process`], for one of several cases of a test.
 pub(crate) fn succeeds(name: &str, case: &str, body: impl FnOnce()) {
-    if let Some(output) = run(name, case, body) {
+    succeeds_under(&[], name, case, body);
+}
+
+/// As [`succeeds`], by way of another program.
+pub(crate) fn succeeds_under(wrapper: &[&str], name: &str, case: &str, body: impl FnOnce()) {
+    if let Some(output) = run_under(wrapper, name, case, body) {
         let out = String::from_utf8_lossy(&output.stdout);
         assert!(
             output.status.success() && out.contains("1 passed"),
@@ -98,11 +103,16 @@ pub(crate) fn succeeds(name: &str, case: &str, body: impl FnOnce()) {
     }
 }
 
+/// Whether this process is the child that a test of [`succeeds`] and its like started.
+pub(crate) fn is_child() -> bool {
+    std::env::var(MARK).is_ok()
+}
+
 /// The body ends well as the first process of a PID namespace, where it can choose the identifiers of threads. Skipped, and said so,
 /// where this user may not make one.
 pub(crate) fn succeeds_in_own_namespace(name: &str, case: &str, body: impl FnOnce()) {
     const UNSHARE: [&str; 4] = ["unshare", "--pid", "--fork", "--mount-proc"];
-    let may = std::env::var(MARK).is_ok()
+    let may = is_child()
         || Command::new(UNSHARE[0])
             .args(&UNSHARE[1..])
             .args(["test", "-w", "/proc/sys/kernel/ns_last_pid"])
@@ -111,14 +121,7 @@ pub(crate) fn succeeds_in_own_namespace(name: &str, case: &str, body: impl FnOnc
     if !may {
         return report_skipped(name, "this user may not make a PID namespace");
     }
-    if let Some(output) = run_under(&UNSHARE, name, case, body) {
-        let out = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            output.status.success() && out.contains("1 passed"),
-            "{case}: {}",
-            show(&output)
-        );
-    }
+    succeeds_under(&UNSHARE, name, case, body);
 }
 
 /// The body, in a process of its own, dies of a signal.
