@@ -1,5 +1,6 @@
 //! What the scenarios share.
 
+pub mod c_compiler;
 pub mod embed;
 pub mod faults;
 

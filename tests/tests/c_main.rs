@@ -3,6 +3,7 @@
 use mach_sys::kernel::{KERNEL, Kernel};
 use std::path::PathBuf;
 use std::process::Command;
+use tests::c_compiler::compiler;
 use tests::own_process::command;
 
 /// The static library that cargo made beside this test.
@@ -19,23 +20,6 @@ fn library() -> PathBuf {
         })
         .max_by_key(|entry| entry.metadata().and_then(|data| data.modified()).ok());
     newest.expect("the package's static library").path()
-}
-
-/// The C compiler of this target.
-fn compiler() -> String {
-    let named = if cfg!(target_arch = "aarch64") {
-        std::env::var("CC_aarch64_unknown_linux_gnu")
-    } else {
-        std::env::var("CC")
-    };
-    let emulated = std::env::var_os("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER").is_some();
-    named.unwrap_or_else(|_| {
-        if cfg!(target_arch = "aarch64") && emulated {
-            "aarch64-linux-gnu-gcc".into()
-        } else {
-            "cc".into()
-        }
-    })
 }
 
 /// What the C compiler is told of this machine and of the libraries that the static one needs.

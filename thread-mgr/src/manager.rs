@@ -307,8 +307,9 @@ impl ManagerBuilder {
         self
     }
 
-    /// Sets the size of the stacks of the threads that the manager starts, in bytes; the system's default size by default. A thread may
-    /// have a size of its own ([`ThreadBuilder::stack_size`], where the limits are told).
+    /// Sets the size of the stacks of the threads that the manager starts, in bytes; the system's default size by default. What the
+    /// C library takes out of a stack comes on top of either. A thread may have a size of its own ([`ThreadBuilder::stack_size`], where the
+    /// limits are told).
     #[doc(alias = "pthread_attr_setstacksize")]
     pub fn thread_stack_size(mut self, bytes: usize) -> Self {
         self.thread_stack_size = Some(bytes);

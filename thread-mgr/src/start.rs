@@ -39,19 +39,19 @@ where
     if error != 0 {
         return Err(SpawnError::Create(io::Error::from_raw_os_error(error)));
     }
-    let sized = match stack_size {
-        None => 0,
-        // One of the systems refuses a size that is not whole pages. What overflows is refused by both.
-        Some(size) => {
-            let size = size
-                .max(SMALLEST_STACK)
-                .saturating_add(system::stack_overhead())
-                .checked_next_multiple_of(system::page_size())
-                .unwrap_or(usize::MAX);
-            // SAFETY: initialised above.
-            unsafe { libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), size) }
-        }
-    };
+    let own = stack_size.map_or_else(
+        || {
+            let mut default = 0;
+            // SAFETY: initialised above, with the system's default; the result goes to a local variable.
+            unsafe { libc::pthread_attr_getstacksize(attributes.as_ptr(), &mut default) };
+            default
+        },
+        |size| size.max(SMALLEST_STACK),
+    );
+    // One of the systems refuses a size that is not whole pages. What overflows is refused by both.
+    let size = system::stack_size_for(own);
+    // SAFETY: initialised above.
+    let sized = unsafe { libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), size) };
     let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
     let pointer = Box::into_raw(start);
     let error = match sized {

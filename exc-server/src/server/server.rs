@@ -121,7 +121,7 @@ impl ServerBuilder {
         let begun = Arc::clone(&ready);
         let thread = std::thread::Builder::new()
             .name(self.name)
-            .stack_size(self.stack_size.saturating_add(system::stack_overhead()))
+            .stack_size(system::stack_size_for(self.stack_size))
             .spawn(move || {
                 SERVES.set(true);
                 let outer = system::enter_server_thread();

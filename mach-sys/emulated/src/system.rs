@@ -59,36 +59,12 @@ pub fn current_cpu() -> u32 {
     host::cpu::current()
 }
 
-/// Bytes that the C library takes out of a new thread's stack: all thread-local variables that the loaded objects declare, as many as
-/// may be in the part that every thread has from its start, and the C library's own record of the thread.
 pub fn stack_overhead() -> usize {
-    /// What glibc has there beside variables: its record of the thread, and room for objects loaded later.
-    const RECORD: usize = 16 * 1024;
-    unsafe extern "C" fn add(
-        object: *mut libc::dl_phdr_info,
-        _: libc::size_t,
-        sum: *mut libc::c_void,
-    ) -> libc::c_int {
-        // SAFETY: the loader hands over its own description of an object, and the pointer that it was given.
-        let (headers, sum) = unsafe {
-            let object = &*object;
-            let count = usize::from(object.dlpi_phnum);
-            let headers = match object.dlpi_phdr.is_null() {
-                true => &[],
-                false => core::slice::from_raw_parts(object.dlpi_phdr, count),
-            };
-            (headers, &mut *sum.cast::<usize>())
-        };
-        for header in headers.iter().filter(|header| header.p_type == libc::PT_TLS) {
-            let size = (header.p_memsz as usize).saturating_add(header.p_align as usize);
-            *sum = sum.saturating_add(size);
-        }
-        0
-    }
-    let mut sum = RECORD;
-    // SAFETY: the callback takes the sum for what it is, and does not outlive the call.
-    unsafe { libc::dl_iterate_phdr(Some(add), (&raw mut sum).cast()) };
-    sum
+    host::stack::overhead()
+}
+
+pub fn stack_size_for(bytes: usize) -> usize {
+    host::stack::size_for(bytes)
 }
 
 pub fn errno_address() -> usize {

@@ -66,6 +66,11 @@ pub(super) fn stack_overhead() -> usize {
     0
 }
 
+pub(super) fn stack_size_for(bytes: usize) -> usize {
+    let size = bytes.checked_next_multiple_of(super::system::page_size());
+    size.unwrap_or(usize::MAX)
+}
+
 pub(super) fn errno_address() -> usize {
     // SAFETY: the C library has a place for every thread.
     unsafe { libc::__error() as usize }

@@ -128,6 +128,15 @@ pub fn stack_overhead() -> usize {
     host::stack_overhead()
 }
 
+/// Returns the size of a stack of which a thread that is created now has so many bytes for its own: beyond [`stack_overhead`], in whole
+/// pages. Every thread that these crates start is sized by it. `usize::MAX`, which the system refuses, where there is no such size. May
+/// take the loader's lock.
+#[must_use]
+#[doc(alias("PTHREAD_STACK_MIN", "pthread_attr_setstacksize"))]
+pub fn stack_size_for(bytes: usize) -> usize {
+    host::stack_size_for(bytes)
+}
+
 /// Returns the address of the calling thread's `errno`. It stays the same for as long as the thread lives, also while other code has
 /// exchanged its thread-local storage.
 #[must_use]

@@ -35,7 +35,13 @@ enum Stack {
     InHandler,
 }
 
-const SIGNALS: [i32; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
+const SIGNALS: [i32; 5] = [
+    libc::SIGSEGV,
+    libc::SIGBUS,
+    libc::SIGILL,
+    libc::SIGFPE,
+    libc::SIGTRAP,
+];
 
 extern "C" fn previous(_: i32) {}
 
@@ -95,7 +101,12 @@ extern "C" fn start_in_handler(_: i32) {
 }
 
 fn start_on(stack: Stack) -> String {
-    install(libc::SIGILL, previous as *const (), libc::SA_NODEFER, &[libc::SIGUSR1]);
+    install(
+        libc::SIGILL,
+        previous as *const (),
+        libc::SA_NODEFER,
+        &[libc::SIGUSR1],
+    );
     // The harness's threads have the standard library's own.
     let none = libc::stack_t {
         ss_sp: core::ptr::null_mut(),
@@ -108,7 +119,12 @@ fn start_on(stack: Stack) -> String {
     if stack != Stack::InHandler {
         return start();
     }
-    install(libc::SIGUSR2, start_in_handler as *const (), libc::SA_ONSTACK, &[]);
+    install(
+        libc::SIGUSR2,
+        start_in_handler as *const (),
+        libc::SA_ONSTACK,
+        &[],
+    );
     // SAFETY: the signal has a handler.
     unsafe { libc::raise(libc::SIGUSR2) };
     SAID.lock().expect("the test's own").clone()
@@ -142,15 +158,23 @@ fn start_under(host: Host, stack: Stack) -> String {
     drop(write);
     let status = trace(child, host);
     let mut text = String::new();
-    std::fs::File::from(read).read_to_string(&mut text).expect("text");
-    assert!(libc::WIFEXITED(status), "{host:?} {stack:?}: {status:#x} {text}");
+    std::fs::File::from(read)
+        .read_to_string(&mut text)
+        .expect("text");
+    assert!(
+        libc::WIFEXITED(status),
+        "{host:?} {stack:?}: {status:#x} {text}"
+    );
     text
 }
 
 fn wait(child: i32) -> i32 {
     let mut status = 0;
     // SAFETY: the result goes to a local variable.
-    assert_eq!(unsafe { libc::waitpid(child, &mut status, libc::__WALL) }, child);
+    assert_eq!(
+        unsafe { libc::waitpid(child, &mut status, libc::__WALL) },
+        child
+    );
     status
 }
 
@@ -169,7 +193,10 @@ fn trace(child: i32, host: Host) -> i32 {
     // SAFETY: the child is stopped, and this process's own.
     let request = |request, data: usize| unsafe { libc::ptrace(request, child, 0_usize, data) };
     assert!(libc::WIFSTOPPED(wait(child)), "traced");
-    request(libc::PTRACE_SETOPTIONS, libc::PTRACE_O_TRACESYSGOOD as usize);
+    request(
+        libc::PTRACE_SETOPTIONS,
+        libc::PTRACE_O_TRACESYSGOOD as usize,
+    );
     let (mut faults, mut returns, mut returning) = (0, 0, false);
     let mut at_fault = registers(child);
     let mut passed = 0;
@@ -188,12 +215,16 @@ fn trace(child: i32, host: Host) -> i32 {
                 let before = now;
                 match host {
                     Host::IgnoresRegister(which) if which == returns => now.rbx = at_fault.rbx,
-                    Host::IgnoresProgramCounter(which) if which == returns => now.rip = at_fault.rip,
+                    Host::IgnoresProgramCounter(which) if which == returns => {
+                        now.rip = at_fault.rip
+                    }
                     Host::IgnoresStackPointer(which) if which == returns => now.rsp = at_fault.rsp,
                     Host::IgnoresMask(which) if which == returns => {
                         let mask = u64::MAX;
                         // SAFETY: the mask is a local variable of the size given.
-                        unsafe { libc::ptrace(libc::PTRACE_SETSIGMASK, child, 8_usize, &raw const mask) };
+                        unsafe {
+                            libc::ptrace(libc::PTRACE_SETSIGMASK, child, 8_usize, &raw const mask)
+                        };
                     }
                     _ => {}
                 }
@@ -233,9 +264,18 @@ const HOSTS: [(Host, &str); 15] = [
     (Host::Shows(3), "shows another value than rbx had"),
     (Host::Shows(4), "shows another value than rbx had"),
     (Host::Shows(5), "shows another value than rbx had"),
-    (Host::IgnoresRegister(1), "rbx was written to the frame of a fault, and the thread went on with another value"),
-    (Host::IgnoresRegister(3), "rbx was written to the frame of a fault, and the thread went on with another value (the handler returned from a copy"),
-    (Host::IgnoresRegister(4), "rbx was written to the frame of a fault, and the thread went on with another value (the handler returned from a copy"),
+    (
+        Host::IgnoresRegister(1),
+        "rbx was written to the frame of a fault, and the thread went on with another value",
+    ),
+    (
+        Host::IgnoresRegister(3),
+        "rbx was written to the frame of a fault, and the thread went on with another value (the handler returned from a copy",
+    ),
+    (
+        Host::IgnoresRegister(4),
+        "rbx was written to the frame of a fault, and the thread went on with another value (the handler returned from a copy",
+    ),
     (Host::IgnoresRegister(5), "rbx was written"),
     (Host::IgnoresProgramCounter(1), "rip was written"),
     (Host::IgnoresProgramCounter(3), "rip was written"),
@@ -246,7 +286,8 @@ const HOSTS: [(Host, &str); 15] = [
 
 #[test]
 fn a_host_whose_signal_frames_are_not_linuxs_is_refused_and_nothing_is_left_behind() {
-    let name = test_name!(a_host_whose_signal_frames_are_not_linuxs_is_refused_and_nothing_is_left_behind);
+    let name =
+        test_name!(a_host_whose_signal_frames_are_not_linuxs_is_refused_and_nothing_is_left_behind);
     in_own_process(name, || {
         for stack in [Stack::None, Stack::Own, Stack::InHandler] {
             for (host, expected) in HOSTS {
@@ -254,7 +295,11 @@ fn a_host_whose_signal_frames_are_not_linuxs_is_refused_and_nothing_is_left_behi
                     host,
                     Host::Shows(4..) | Host::IgnoresRegister(4..) | Host::IgnoresStackPointer(4..)
                 );
-                let expected = if stack != Stack::InHandler || has_it { expected } else { "started" };
+                let expected = if stack != Stack::InHandler || has_it {
+                    expected
+                } else {
+                    "started"
+                };
                 let said = start_under(host, stack);
                 assert!(said.contains(expected), "{host:?} {stack:?}: {said}");
             }

@@ -78,8 +78,19 @@ fn a_start_that_fails_puts_the_handlers_from_before_back() {
                 (action.sa_sigaction, action.sa_flags)
             }
         };
-        install(libc::SIGILL, ignored as *const (), libc::SA_NODEFER, &[libc::SIGUSR1]);
-        let signals = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
+        install(
+            libc::SIGILL,
+            ignored as *const (),
+            libc::SA_NODEFER,
+            &[libc::SIGUSR1],
+        );
+        let signals = [
+            libc::SIGSEGV,
+            libc::SIGBUS,
+            libc::SIGILL,
+            libc::SIGFPE,
+            libc::SIGTRAP,
+        ];
         let before = signals.map(action);
         // No thread can be started: not the one that watches.
         if !refuse(&[libc::SYS_clone, libc::SYS_clone3]) {

@@ -8,9 +8,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Each with what it makes of the registers in a frame, which tells what the self-test sees.
 const OPTIONS: [[&str; 2]; 3] = [
-    ["--tool=none", "--vex-iropt-register-updates=unwindregs-at-mem-access"],
-    ["--tool=none", "--vex-iropt-register-updates=allregs-at-each-insn"],
-    ["--tool=memcheck", "--vex-iropt-register-updates=allregs-at-mem-access"],
+    [
+        "--tool=none",
+        "--vex-iropt-register-updates=unwindregs-at-mem-access",
+    ],
+    [
+        "--tool=none",
+        "--vex-iropt-register-updates=allregs-at-each-insn",
+    ],
+    [
+        "--tool=memcheck",
+        "--vex-iropt-register-updates=allregs-at-mem-access",
+    ],
 ];
 
 static CALLS: AtomicUsize = AtomicUsize::new(0);
@@ -32,7 +41,10 @@ fn start_and_fault() {
     let error = emulated::start().expect_err("it cannot be served");
     assert_eq!(error.code(), 0x2007, "{error}");
     let text = error.to_string();
-    assert!(text.starts_with("this host's signal frames do not work as Linux's do: "), "{text}");
+    assert!(
+        text.starts_with("this host's signal frames do not work as Linux's do: "),
+        "{text}"
+    );
     assert!(text.contains("shows another value than"), "{text}");
     assert_eq!(registered_stack().ss_sp, stack.ss_sp);
     assert_eq!(registered_stack().ss_flags, stack.ss_flags);
@@ -63,6 +75,11 @@ fn valgrind_is_refused_and_the_previous_handlers_are_there_again() {
     }
     for [tool, registers] in OPTIONS {
         let wrapper = ["valgrind", "-q", tool, registers];
-        succeeds_under(&wrapper, name, &format!("{tool} {registers}"), start_and_fault);
+        succeeds_under(
+            &wrapper,
+            name,
+            &format!("{tool} {registers}"),
+            start_and_fault,
+        );
     }
 }

@@ -11,6 +11,7 @@ use super::slot::inside::InKernel;
 use super::slot::region::{self, SlotId};
 use super::slot::{origin, owner};
 use super::sys::mask::{self, How, SYNCHRONOUS_MASK};
+use super::sys::stack;
 use crate::config::Config;
 use crate::error::{HostError, StartError};
 use std::io;
@@ -55,6 +56,9 @@ fn install_and_test(config: &Config) -> Result<(), StartError> {
     outcome
 }
 
+/// Bytes of stack that the watching thread has for its own, many times what it takes.
+const WATCHER_STACK: usize = 256 * 1024;
+
 /// Hooks the end of threads and `fork`, and starts the watching thread.
 fn hook_and_watch() -> Result<(), HostError> {
     key::make().map_err(hook_error)?;
@@ -67,6 +71,7 @@ fn hook_and_watch() -> Result<(), HostError> {
     let _blocked = InKernel::enter();
     std::thread::Builder::new()
         .name("mach-sys".into())
+        .stack_size(stack::size_for(WATCHER_STACK))
         .spawn(|| watcher::watch())
         .map_err(HostError::Watcher)?;
     watcher::wait_until_it_watches();

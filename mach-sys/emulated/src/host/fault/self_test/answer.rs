@@ -79,7 +79,9 @@ impl<'p> Underway<'p> {
             // The thread did not go on where the frame said.
             let copied = probe.copied.get();
             let register = machine::PC;
-            probe.verdict.set(Err(SignalFrameError::Ignored { register, copied }));
+            probe
+                .verdict
+                .set(Err(SignalFrameError::Ignored { register, copied }));
             return false;
         }
         let seen = Seen {

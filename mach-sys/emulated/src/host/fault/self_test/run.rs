@@ -93,7 +93,12 @@ fn copy_of_bad_memory(page: usize) -> Result<(), SignalFrameError> {
 
 fn protect(page: usize, access: i32) {
     // SAFETY: a page of the test's own memory that nothing is kept in.
-    unsafe { call(libc::SYS_mprotect, [page, page_size(), access as usize, 0, 0, 0]) };
+    unsafe {
+        call(
+            libc::SYS_mprotect,
+            [page, page_size(), access as usize, 0, 0, 0],
+        )
+    };
 }
 
 pub(super) fn close(page: usize) {

@@ -44,7 +44,11 @@ fn verdict(change: impl FnOnce(&mut Frame)) -> Result<(), SignalFrameError> {
     change(&mut frame);
     let in_service = look(&probe, &mut frame, Some(40));
     let verdict = probe.verdict.get();
-    assert_eq!(in_service, verdict.is_ok(), "a frame that is wrong is never copied");
+    assert_eq!(
+        in_service,
+        verdict.is_ok(),
+        "a frame that is wrong is never copied"
+    );
     verdict
 }
 
@@ -53,13 +57,19 @@ fn a_frame_as_linux_writes_it_is_answered_in_every_register() {
     for how in [Return::InPlace, Return::AsInService] {
         let probe = probe(how);
         let mut frame = Frame::of(&probe);
-        assert_eq!(look(&probe, &mut frame, Some(63)), how == Return::AsInService);
+        assert_eq!(
+            look(&probe, &mut frame, Some(63)),
+            how == Return::AsInService
+        );
         assert_eq!(probe.verdict.get(), Ok(()));
         Underway::of(&probe).answer(&mut frame.context(), true);
         let (given, answered) = (probe.given(), probe.answered());
         let written = machine::registers(&frame.context());
         for (index, name) in NAMES.into_iter().enumerate() {
-            assert_ne!(given[index], answered[index], "{name} shows whether it takes effect");
+            assert_ne!(
+                given[index], answered[index],
+                "{name} shows whether it takes effect"
+            );
             let mask = if index == FLAGS { FLAG } else { u64::MAX };
             assert_eq!((written[index] ^ answered[index]) & mask, 0, "{name}");
         }
@@ -87,8 +97,14 @@ fn each_register_without_effect_is_named() {
             let mut found = probe.answered();
             assert_eq!(super::judge::effect(&found, &found, copied), Ok(()));
             found[index] = probe.given()[index];
-            let expected = SignalFrameError::Ignored { register: name, copied };
-            assert_eq!(super::judge::effect(&found, &probe.answered(), copied), Err(expected));
+            let expected = SignalFrameError::Ignored {
+                register: name,
+                copied,
+            };
+            assert_eq!(
+                super::judge::effect(&found, &probe.answered(), copied),
+                Err(expected)
+            );
         }
     }
 }
@@ -130,7 +146,10 @@ fn a_fault_that_comes_again_finds_its_page_open() {
     Underway::of(&probe).answer(&mut frame.context(), true);
     machine::set_registers(&mut frame.context(), &probe.answered(), bounds().0);
     assert!(!look(&probe, &mut frame, None));
-    let expected = SignalFrameError::Ignored { register: machine::PC, copied: true };
+    let expected = SignalFrameError::Ignored {
+        register: machine::PC,
+        copied: true,
+    };
     assert_eq!(probe.verdict.get(), Err(expected));
     Underway::of(&probe).answer(&mut frame.context(), false);
     assert_eq!(copy::read(page as u64, &mut [1]), Ok(()));
@@ -143,17 +162,25 @@ fn a_fault_is_the_probes_by_its_place_or_its_address_on_its_thread_alone() {
     let (mut there, mut elsewhere) = (Frame::of(&probe), Frame::of(&probe));
     machine::set_registers(&mut elsewhere.context(), &probe.given(), 0x1234);
     let address = probe.page as u64;
-    let is = |frame: &mut Frame, code, address| answer::underway(code, address, &frame.context()).is_some();
+    let is = |frame: &mut Frame, code, address| {
+        answer::underway(code, address, &frame.context()).is_some()
+    };
     assert!(!is(&mut there, 2, address), "none is under way");
     answer::during(&probe, || {
         assert!(is(&mut there, 2, address));
         assert!(is(&mut there, 2, 0), "a host that tells no address");
         assert!(is(&mut elsewhere, 2, address), "a host that tells no place");
         assert!(!is(&mut elsewhere, 2, 0x10), "another fault");
-        assert!(!is(&mut there, 0, 0x3e8_0000_1234), "a signal that was sent");
+        assert!(
+            !is(&mut there, 0, 0x3e8_0000_1234),
+            "a signal that was sent"
+        );
         std::thread::scope(|scope| {
             let other = || !is(&mut there, 2, address) && !is(&mut elsewhere, 2, address);
-            assert!(scope.spawn(other).join().expect("no panic"), "another thread's");
+            assert!(
+                scope.spawn(other).join().expect("no panic"),
+                "another thread's"
+            );
         });
     });
     assert!(!is(&mut there, 2, address), "it is over");

@@ -7,8 +7,8 @@ use core::arch::global_asm;
 
 /// The registers that are looked at.
 pub(super) const NAMES: [&str; 18] = [
-    "rax", "rbx", "rcx", "rdx", "rdi", "rsi", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
-    "rsp", "rflags", "xmm0",
+    "rax", "rbx", "rcx", "rdx", "rdi", "rsi", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+    "r15", "rsp", "rflags", "xmm0",
 ];
 /// The program counter.
 pub(super) const PC: &str = "rip";
@@ -129,8 +129,24 @@ pub(super) fn registers(context: &Context) -> [u64; NAMES.len()] {
         u64::from_le_bytes(low)
     });
     [
-        state.rax, state.rbx, state.rcx, state.rdx, state.rdi, state.rsi, state.rbp, state.r8, state.r9, state.r10, state.r11,
-        state.r12, state.r13, state.r14, state.r15, state.rsp, state.rflags, vector,
+        state.rax,
+        state.rbx,
+        state.rcx,
+        state.rdx,
+        state.rdi,
+        state.rsi,
+        state.rbp,
+        state.r8,
+        state.r9,
+        state.r10,
+        state.r11,
+        state.r12,
+        state.r13,
+        state.r14,
+        state.r15,
+        state.rsp,
+        state.rflags,
+        vector,
     ]
 }
 
@@ -138,8 +154,24 @@ pub(super) fn registers(context: &Context) -> [u64; NAMES.len()] {
 pub(super) fn set_registers(context: &mut Context, registers: &[u64; NAMES.len()], pc: usize) {
     let mut state = context.general();
     [
-        state.rax, state.rbx, state.rcx, state.rdx, state.rdi, state.rsi, state.rbp, state.r8, state.r9, state.r10, state.r11,
-        state.r12, state.r13, state.r14, state.r15, state.rsp, _, _,
+        state.rax,
+        state.rbx,
+        state.rcx,
+        state.rdx,
+        state.rdi,
+        state.rsi,
+        state.rbp,
+        state.r8,
+        state.r9,
+        state.r10,
+        state.r11,
+        state.r12,
+        state.r13,
+        state.r14,
+        state.r15,
+        state.rsp,
+        _,
+        _,
     ] = *registers;
     state.rflags = state.rflags & !FLAG | registers[FLAGS] & FLAG;
     state.rip = pc as u64;
