@@ -17,7 +17,7 @@ EXPECTED = {
     "mach-exc-sys": [],
     "exc-server": [],
     "signal-redirect": [],
-    "thread-mgr": [],
+    "thread-mgr": ["build.rs"],
 }
 # What cargo adds by itself.
 GENERATED = {"Cargo.toml", "Cargo.toml.orig", "Cargo.lock", ".cargo_vcs_info.json"}

@@ -1,4 +1,9 @@
-//! Empty on purpose: `links = "mach-emulated"` needs a build script, and keeps a second copy out of a dependency graph.
+//! `links = "mach-emulated"` needs a build script, and keeps a second copy out of a dependency graph. Tells the crate of ThreadSanitizer.
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    // `cfg(sanitize)` itself is unstable; cargo tells build scripts of it when the compiler is given the sanitizer.
+    println!("cargo:rustc-check-cfg=cfg(thread_sanitizer)");
+    if std::env::var("CARGO_CFG_SANITIZE").is_ok_and(|all| all.split(',').any(|one| one == "thread")) {
+        println!("cargo:rustc-cfg=thread_sanitizer");
+    }
 }

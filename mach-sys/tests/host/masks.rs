@@ -304,3 +304,73 @@ fn the_fault_handlers_own_copies_answer_where_the_faulting_code_blocks_their_sig
         }
     }
 }
+
+/// What code does on a server's thread.
+#[derive(Clone, Copy, Debug)]
+enum Does {
+    CopiesBadMemory,
+    Faults,
+}
+
+/// Code on a server's thread: on the thread itself, or in `OuterMask::run`, as a handler of exc-server's; what it blocks; what it does; and
+/// whether that ends the process, by SIGSEGV.
+const ON_SERVER_THREADS: [(bool, Option<Mask>, Does, bool); 8] = [
+    (true, None, Does::CopiesBadMemory, false),
+    (true, Some(Mask::Segv), Does::CopiesBadMemory, false),
+    (true, Some(Mask::All), Does::CopiesBadMemory, false),
+    (true, Some(Mask::Segv), Does::Faults, true),
+    (false, None, Does::CopiesBadMemory, false),
+    (false, Some(Mask::Bus), Does::Faults, false),
+    // The thread itself makes no system call to learn what it blocks.
+    (false, Some(Mask::Segv), Does::CopiesBadMemory, true),
+    (false, Some(Mask::Segv), Does::Faults, true),
+];
+
+static FELL_BACK: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn skip_store(_: i32, _: *const libc::siginfo_t, uc: *mut libc::ucontext_t) {
+    FELL_BACK.fetch_add(1, Ordering::SeqCst);
+    // SAFETY: the kernel's context.
+    unsafe { context::add_to_pc(uc, crate::faults::Kind::Access.skip()) };
+}
+
+#[test]
+fn code_on_a_servers_thread_that_blocks_the_signal_of_its_own_fault() {
+    let name = test_name!(code_on_a_servers_thread_that_blocks_the_signal_of_its_own_fault);
+    for (in_run, blocks, does, ends) in ON_SERVER_THREADS {
+        let body = move || {
+            install(libc::SIGSEGV, skip_store as *const (), libc::SA_SIGINFO, &[]);
+            emulated::start().expect("started");
+            on_raw_thread(move || {
+                // The thread's first kernel call unblocks the five.
+                drop(ThreadRight::current().expect("the own thread"));
+                let outer = system::enter_server_thread();
+                let code = || {
+                    if let Some(mask) = blocks {
+                        mask.block();
+                    }
+                    match does {
+                        Does::CopiesBadMemory => probe(&BadPlaces::new()),
+                        Does::Faults => crate::faults::Kind::Access.raise(),
+                    }
+                };
+                match in_run {
+                    true => {
+                        outer.run(code);
+                        // Whatever the code left blocked: the thread serves on.
+                        assert!(FIVE.into_iter().all(|signal| !is_blocked(signal)));
+                        probe(&BadPlaces::new());
+                    }
+                    false => code(),
+                }
+            });
+            let faults = usize::from(matches!(does, Does::Faults));
+            assert_eq!(FELL_BACK.load(Ordering::SeqCst), faults);
+        };
+        let case = format!("{in_run} {blocks:?} {does:?}");
+        match ends {
+            true => crate::support::dies(name, &case, libc::SIGSEGV, body),
+            false => succeeds(name, &case, body),
+        }
+    }
+}

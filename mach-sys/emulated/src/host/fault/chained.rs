@@ -1,9 +1,10 @@
 //! Serves a fault that a handler installed over the entry passes on, and to which the entry returns.
 #![allow(unsafe_code)]
 
-use super::arrived::Arrived;
+use super::arrived::{self, Arrived};
 use super::fallback::Process;
 use super::previous::{HostAction, Visited};
+use super::self_test;
 use super::trap::{Trap, Verdict, ask};
 use crate::host::context::Context;
 use crate::host::slot::held;
@@ -37,6 +38,14 @@ unsafe fn ask_for_another(
 ) -> Option<usize> {
     // SAFETY: the caller's promise; the handler that chains does not touch the context before this returns.
     let mut context = unsafe { Context::from_raw(context_at as *mut _) };
+    // SAFETY: the caller's promise.
+    let (code, address) = unsafe { arrived::code_and_address(info) };
+    if let Some(probe) = self_test::underway(code, address, &context) {
+        // A library that comes between has its own handler installed, and calls this one: a sanitizer for example.
+        probe.look(&context, address, None);
+        probe.answer(&mut context, false);
+        return None;
+    }
     // SAFETY: the caller's promise.
     let arrived = unsafe { Arrived::new(signal, info, &mut context) }?;
     let process = Process::current();

@@ -47,27 +47,23 @@ fn in_situations(page: usize, own: Stack) -> Result<(), SignalFrameError> {
         // The start runs in a signal handler on the alternate stack: there is no other situation.
         probe(page, Return::InPlace, None)?;
         copy_of_bad_memory(page)?;
-        probe(page, Return::AsInService, None)?;
-        return Ok(());
+        return probe(page, Return::AsInService, None);
     }
     // First what no host ends a process for.
     probe(page, Return::InPlace, Some(own))?;
     copy_of_bad_memory(page)?;
-    if !probe(page, Return::AsInService, Some(own))? {
-        // All slots are other threads', in whose faults they were taken.
-        return Ok(());
-    }
+    probe(page, Return::AsInService, Some(own))?;
+    // There is none where all are other threads', or another handler stands between.
     let lent = own_slot().map(Slot::lent_stack);
     // SAFETY: nothing is registered in its place.
     let _ = unsafe { altstack::register(&Stack::NONE) };
     // The thread keeps the lent stack from here on.
     probe(page, Return::AsInService, lent)?;
-    probe(page, Return::AsInService, lent)?;
-    Ok(())
+    probe(page, Return::AsInService, lent)
 }
 
-/// One fault. Returns whether it was answered from a copy. `stack` is the alternate stack that is to be registered afterwards.
-fn probe(page: usize, how: Return, stack: Option<Stack>) -> Result<bool, SignalFrameError> {
+/// One fault. `stack` is the alternate stack that is to be registered afterwards.
+fn probe(page: usize, how: Return, stack: Option<Stack>) -> Result<(), SignalFrameError> {
     let before = mask::change(How::Block, 0);
     let probe = Probe::new(page, how, before);
     answer::run(&probe);
@@ -80,7 +76,7 @@ fn probe(page: usize, how: Return, stack: Option<Stack>) -> Result<bool, SignalF
     if mask::change(How::Set, before) != before {
         return Err(SignalFrameError::Mask);
     }
-    Ok(probe.copied.get())
+    Ok(())
 }
 
 /// The one fault that the entry answers where it stands.
