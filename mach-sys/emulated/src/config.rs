@@ -20,9 +20,11 @@ pub struct Config {
     /// is 524 288. The task has names for seven twelfths as many, and messages for a thirty-second part.
     ///
     /// Ports, messages and threads have their place in address space that is reserved at the start: 200 MiB for the default here, and what
-    /// [`threads`](Self::threads) says. It takes memory as it is used. `mlockall(MCL_FUTURE)` before the start changes nothing about that;
-    /// `mlockall(MCL_CURRENT)` after the start takes memory for all of it, unless `MCL_ONFAULT` is given, too. A process that locks its memory
-    /// so asks for less here: 4096 ports and 64 threads take 33 MiB.
+    /// [`threads`](Self::threads) says. It takes memory as it is used. `mlockall(MCL_FUTURE)` before the start changes nothing about that.
+    ///
+    /// `mlockall(MCL_CURRENT)` after the start takes memory for all that is reserved, 700 MiB for the defaults here, unless `MCL_ONFAULT` is
+    /// given, too, which makes it a few pages. A process that locks its memory so, and cannot give that flag, locks it before the start,
+    /// or asks for less here: 4096 ports and 64 threads take 33 MiB.
     pub ports: u32,
     /// Whether the trap number and error code in the host's signal frames are valid. Some sandboxes leave them 0; there the
     /// emulation uses the signal, its code and its address instead. With `None`, the default, one fault at the start decides.

@@ -32,7 +32,23 @@
 //! XNU delivers a thread's fault whatever signals the thread has blocked. Linux ends the process if the fault's signal is blocked, and
 //! nothing in the process can change that. A thread's first kernel call unblocks the five signals, so only a mask that is set later has
 //! that effect. Kernel calls that are given bad addresses answer with an error under any mask, with one exception: code on a server's
-//! thread (`mach_sys::kernel::system::enter_server_thread`) that blocks SIGSEGV or SIGBUS there.
+//! thread (`mach_sys::kernel::system::enter_server_thread`) that blocks SIGSEGV or SIGBUS there. A handler of `exc-server` is no such code: it
+//! runs in `OuterMask::run`.
+//!
+//! # Hosts
+//! Linux itself, and hosts that treat signal frames as Linux does. The start takes a few faults to find out (0.1 ms), and fails with
+//! [`StartError::SignalFrame`] where a register in a frame is wrong, or is written without effect, or more lies behind the frame: under
+//! valgrind for example. A debugger sees these faults of the starting thread, as any other of the process's.
+//!
+//! ThreadSanitizer and AddressSanitizer have handlers and destructors of their own. Under ThreadSanitizer the end of a thread is announced one
+//! pass of destructors earlier, and a fault in a destructor of the last pass goes to the signal fallback.
+//!
+//! # Alternate signal stacks
+//! A fault on a thread that has an alternate signal stack of its own takes one signal frame of it: up to 3 KiB with AVX-512, and 12 KiB with
+//! AMX or long SVE vectors. Handlers there that fault themselves add a frame each, and their locals. The 8 KiB that Rust's standard library
+//! registers for each of its threads hold two frames with AVX-512, not three: the third ends the process, as it does without the emulation.
+//! A thread whose handlers nest has a larger stack registered, or none: then the emulation lends one of 96 KiB or more (`LENT_STACK_SIZE`). A
+//! thread of `thread-mgr` uses the lent one while it is managed.
 //!
 //! A handler that is installed over the emulation's without `SA_ONSTACK`, and chains to it, does not get control back
 //! ([`WhenDisplaced::Leave`]).

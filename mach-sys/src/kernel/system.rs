@@ -148,7 +148,9 @@ pub fn errno_address() -> usize {
 /// Makes the calling thread a server thread: blocks every signal but the five that its own faults raise and those that the emulation
 /// stops threads with. Meant for a thread that answers exceptions until it ends. Returns the signal mask that the thread had before.
 ///
-/// The five are never blocked: a blocked synchronous signal kills the process at the thread's first fault.
+/// The five are never blocked: a blocked synchronous signal kills the process at the thread's first fault. Code on the thread that blocks
+/// SIGSEGV or SIGBUS there is on its own: on the emulation a kernel call with a bad address then ends the process, as a fault of its own does
+/// on every host. Code in [`OuterMask::run`] may block them: kernel calls answer, and the signals are unblocked when it returns.
 pub fn enter_server_thread() -> OuterMask {
     OuterMask {
         mask: host::enter_server_thread(),

@@ -17,7 +17,7 @@ const OPTIONS: [[&str; 2]; 3] = [
         "--vex-iropt-register-updates=allregs-at-each-insn",
     ],
     [
-        "--tool=memcheck",
+        "--tool=none",
         "--vex-iropt-register-updates=allregs-at-mem-access",
     ],
 ];

@@ -141,6 +141,20 @@ pub(super) fn arm_first(signal: i32, alias: usize) -> Result<(), i32> {
     if unsafe { libc::sigaction(signal, &action, core::ptr::null_mut()) } != 0 {
         return Err(std::io::Error::last_os_error().raw_os_error().unwrap_or(0));
     }
+    if cfg!(thread_sanitizer) {
+        // It has installed a handler of its own, which calls this one, and would take the rest of the program for that of a handler where it
+        // is left behind. The restorer is the C library's.
+        if let Some(theirs) = raw(signal, None) {
+            const RESTORER: usize = if cfg!(target_arch = "x86_64") { 0x0400_0000 } else { 0 };
+            let entry = Action {
+                handler: entry::address(alias),
+                flags: action.sa_flags as usize | theirs.flags & RESTORER,
+                restorer: theirs.restorer,
+                mask: HANDLER_MASK,
+            };
+            raw(signal, Some(&entry));
+        }
+    }
     if let (Some(index), Some(shown)) = (mask::index(signal), raw(signal, None)) {
         SHOWN[index].flags.store(shown.flags, Ordering::Release);
         SHOWN[index].restorer.store(shown.restorer, Ordering::Release);
