@@ -6,4 +6,5 @@
 use_sanitizer thread
 # Left out: suites whose subject is the last pass of destructors, deaths by overflow, allocations, and children of forks, which are
 # others under ThreadSanitizer (CONTRIBUTING.md).
-run_tests "cargo test --locked --target x86_64-unknown-linux-gnu -p mach-emulated -p exc-server -p thread-mgr --lib --test routes --test deferred --test joins --test audit --test ending --test normalization"
+run_tests "cargo test --locked --target x86_64-unknown-linux-gnu -p mach-emulated -p exc-server -p thread-mgr --lib --test routes --test deferred --test joins --test audit --test ending --test normalization" \
+    --skip ipc::tests::random --skip ipc::tests::scale --skip ten_thousand

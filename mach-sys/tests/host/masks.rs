@@ -339,7 +339,12 @@ fn code_on_a_servers_thread_that_blocks_the_signal_of_its_own_fault() {
     let name = test_name!(code_on_a_servers_thread_that_blocks_the_signal_of_its_own_fault);
     for (in_run, blocks, does, ends) in ON_SERVER_THREADS {
         let body = move || {
-            install(libc::SIGSEGV, skip_store as *const (), libc::SA_SIGINFO, &[]);
+            install(
+                libc::SIGSEGV,
+                skip_store as *const (),
+                libc::SA_SIGINFO,
+                &[],
+            );
             emulated::start().expect("started");
             on_raw_thread(move || {
                 // The thread's first kernel call unblocks the five.
