@@ -6,7 +6,7 @@
 use crate::support::{OwnStack, in_own_process, install, registered_stack, test_name};
 use mach_sys::emulated;
 use std::io::Read;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// What a host does otherwise than Linux.
 #[derive(Clone, Copy, Debug)]
@@ -131,8 +131,12 @@ fn start_on(stack: Stack) -> String {
 }
 
 fn pipe() -> [OwnedFd; 2] {
-    let (read, write) = std::io::pipe().expect("a pipe");
-    [read.into(), write.into()]
+    let mut ends = [0; 2];
+    // SAFETY: the descriptors go to a local variable, and are these values' alone.
+    unsafe {
+        assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
+        ends.map(|end| OwnedFd::from_raw_fd(end))
+    }
 }
 
 /// A fault whose thread has its address in `rax`, as the self-test's has: `mov rax, [rax]`.
@@ -171,10 +175,8 @@ fn start_under(host: Host, stack: Stack) -> String {
 fn wait(child: i32) -> i32 {
     let mut status = 0;
     // SAFETY: the result goes to a local variable.
-    assert_eq!(
-        unsafe { libc::waitpid(child, &mut status, libc::__WALL) },
-        child
-    );
+    let waited = unsafe { libc::waitpid(child, &mut status, libc::__WALL) };
+    assert_eq!(waited, child);
     status
 }
 
