@@ -3,8 +3,10 @@
 //! They prove that the crates can be embedded where Rust's runtime never started; they are not a C interface to rely on.
 #![allow(unsafe_code)]
 
-use core::ffi::c_int;
+use crate::faults::{registers, skip, store_to};
+use core::ffi::{c_int, c_void};
 use core::time::Duration;
+use mach_sys::darwin::{siginfo_t, ucontext_t};
 use signal_redirect::{Entry, SignalHandler};
 use thread_mgr::{Attached, Audit, Manager};
 
@@ -67,6 +69,58 @@ pub unsafe extern "C" fn runtime_detach(runtime: *mut Runtime) -> c_int {
         Some(Ok(exc_server::Restored::Clean)) => 0,
         _ => -1,
     }
+}
+
+/// Attaches the calling thread until it ends. 0 if that was done.
+///
+/// # Safety
+/// `runtime` came out of [`runtime_start`], and is not stopped.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn runtime_attach_until_exit(runtime: *const Runtime) -> c_int {
+    // SAFETY: the caller's promise.
+    let runtime = unsafe { &*runtime };
+    match runtime.manager.attach() {
+        Ok(attached) => {
+            core::mem::forget(attached);
+            0
+        }
+        Err(_) => -1,
+    }
+}
+
+/// Starts a thread that the runtime manages, and lets it go. 0 if that was done.
+///
+/// # Safety
+/// As [`runtime_attach_until_exit`]; the function may be called with the argument on another thread, and does not unwind.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn runtime_spawn(
+    runtime: *const Runtime,
+    body: extern "C" fn(*mut c_void),
+    argument: *mut c_void,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    let runtime = unsafe { &*runtime };
+    let argument = argument as usize;
+    match runtime.manager.spawn(move || body(argument as *mut c_void)) {
+        Ok(_) => 0,
+        Err(_) => -1,
+    }
+}
+
+/// Faults: a store that [`runtime_skip`] skips.
+#[unsafe(no_mangle)]
+pub extern "C" fn runtime_fault() {
+    store_to(0x10);
+}
+
+/// A handler that skips the faulting store.
+///
+/// # Safety
+/// Called by a redirect.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn runtime_skip(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {
+    // SAFETY: the trampoline's own structures.
+    unsafe { skip(registers(context)) };
 }
 
 /// Stops the server and frees the runtime. Returns how many handlers ran, or −1 if names or references leaked.

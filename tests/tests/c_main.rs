@@ -3,7 +3,8 @@
 use mach_sys::kernel::{KERNEL, Kernel};
 use std::path::PathBuf;
 use std::process::Command;
-use tests::own_process::command;
+use std::time::Duration;
+use tests::own_process::{command, report_skipped, run_within};
 
 /// The static library that cargo made beside this test.
 fn library() -> PathBuf {
@@ -21,6 +22,12 @@ fn library() -> PathBuf {
     newest.expect("the package's static library").path()
 }
 
+/// Whether a user-mode emulator runs this program.
+fn is_emulated() -> bool {
+    cfg!(target_arch = "aarch64")
+        && std::env::var_os("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER").is_some()
+}
+
 /// The C compiler of this target.
 fn compiler() -> String {
     let named = if cfg!(target_arch = "aarch64") {
@@ -28,9 +35,8 @@ fn compiler() -> String {
     } else {
         std::env::var("CC")
     };
-    let emulated = std::env::var_os("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER").is_some();
     named.unwrap_or_else(|_| {
-        if cfg!(target_arch = "aarch64") && emulated {
+        if is_emulated() {
             "aarch64-linux-gnu-gcc".into()
         } else {
             "cc".into()
@@ -50,10 +56,10 @@ fn flags() -> &'static [&'static str] {
     }
 }
 
-#[test]
-fn a_program_whose_main_is_c_takes_faults_and_shuts_down_in_order() {
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/c/main.c");
-    let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("c-main");
+/// Compiles a program of `tests/c` with the static library.
+fn compile(name: &str) -> PathBuf {
+    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("c/{name}.c"));
+    let program = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let compiled = Command::new(compiler())
         .args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-o"])
         .args([program.as_os_str(), source.as_ref(), library().as_os_str()])
@@ -65,15 +71,44 @@ fn a_program_whose_main_is_c_takes_faults_and_shuts_down_in_order() {
         "{}",
         String::from_utf8_lossy(&compiled.stderr)
     );
-    let ran = command(&program).output().expect("the C program");
+    program
+}
+
+#[test]
+fn a_program_whose_main_is_c_takes_faults_and_shuts_down_in_order() {
+    let (status, text) = run_within(LIMIT, command(compile("main")));
     assert_eq!(
-        (
-            ran.status.code(),
-            String::from_utf8_lossy(&ran.stdout).trim()
-        ),
+        (status.code(), text.trim()),
         (Some(0), "3 faults handled"),
-        "{}: {}",
-        ran.status,
-        String::from_utf8_lossy(&ran.stderr)
+        "{status}"
     );
+}
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[test]
+fn r28_the_process_ends_with_its_last_thread_after_main_left_by_pthread_exit() {
+    const NAME: &str = "r28_the_process_ends_with_its_last_thread_after_main_left_by_pthread_exit";
+    if KERNEL != Kernel::Emulated {
+        return report_skipped(
+            NAME,
+            "on this kernel the server's thread keeps the process alive",
+        );
+    }
+    if is_emulated() {
+        return report_skipped(NAME, "a processor's emulator has threads of its own");
+    }
+    let program = compile("main_leaves");
+    for main in ["stranger", "attached"] {
+        for worker in ["stranger", "attached", "started"] {
+            let mut program = command(&program);
+            program.args([main, worker]);
+            let (status, text) = run_within(LIMIT, program);
+            assert_eq!(
+                (status.code(), text.trim()),
+                (Some(0), "the last thread ends\nexit"),
+                "main {main}, worker {worker}: {status}"
+            );
+        }
+    }
 }

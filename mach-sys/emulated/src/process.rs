@@ -115,14 +115,14 @@ fn set_up(config: Config) -> Result<&'static Process, &'static StartError> {
 fn set_up_now(config: Config) -> Result<&'static Process, &'static StartError> {
     // A signal handler that makes a kernel call would wait for the call that it interrupted, for ever. The five are not blocked: a
     // blocked one kills.
-    let _inside = host::InKernel::enter();
+    let inside = host::InKernel::enter();
     let Some(_starting) = host::Starting::begin() else {
         return Err(&StartError::Starting);
     };
     if host::alternate_stack_room().is_some_and(|room| room < STACK) {
         return Err(&StartError::SmallStack);
     }
-    PROCESS.get_or_init(|| Process::new(config)).as_ref()
+    PROCESS.get_or_init(|| Process::new(config, inside.outer())).as_ref()
 }
 
 /// Bytes of stack that the start takes, and more: 36 KiB and 126 KiB were seen.
@@ -138,7 +138,7 @@ fn running() -> Option<&'static Process> {
 }
 
 impl Process {
-    fn new(config: Config) -> Result<Self, StartError> {
+    fn new(config: Config, outer: u64) -> Result<Self, StartError> {
         let limits = Limits {
             threads: config.slots().max(Limits::PROCESS.threads),
             ..Limits::for_ports(config.port_slots())
@@ -155,7 +155,7 @@ impl Process {
             (kernel.tables.task(task).space, name.raw())
         };
         let for_each_slot = || (0..config.slots()).map(|_| AtomicU32::new(0)).collect();
-        host_start::start(&config, Hooks { trap, ended })?;
+        host_start::start(&config, outer, Hooks { trap, ended })?;
         Ok(Self {
             mach,
             task,

@@ -7,10 +7,9 @@
 use super::entry::entered::{Handlers, set_handlers};
 use super::exit::{key, watcher};
 use super::fault::{Trap, Verdict, arrived, chained, previous, serve, trap};
-use super::slot::inside::InKernel;
 use super::slot::region::{self, SlotId};
 use super::slot::{origin, owner};
-use super::sys::mask::{self, How, SYNCHRONOUS_MASK};
+use super::sys::mask::{self, How, Mask, SYNCHRONOUS_MASK};
 use crate::config::Config;
 use crate::error::HostError;
 use std::io;
@@ -24,8 +23,8 @@ pub(crate) struct Hooks {
     pub(crate) ended: fn(SlotId),
 }
 
-/// Sets everything up; once.
-pub(crate) fn start(config: &Config, hooks: Hooks) -> Result<(), HostError> {
+/// Sets everything up; once. `outer` is the signal mask of the starter.
+pub(crate) fn start(config: &Config, outer: Mask, hooks: Hooks) -> Result<(), HostError> {
     origin::mark()?;
     region::reserve(config.slots())?;
     set_handlers(Handlers {
@@ -40,15 +39,7 @@ pub(crate) fn start(config: &Config, hooks: Hooks) -> Result<(), HostError> {
         0 => {}
         error => return Err(hook_error(error)),
     }
-    {
-        // The watcher inherits the mask, so that no signal of the process's is ever delivered to it.
-        let _blocked = InKernel::enter();
-        std::thread::Builder::new()
-            .name("mach-sys".into())
-            .spawn(|| watcher::watch())
-            .map_err(HostError::Watcher)?;
-        watcher::wait_until_it_watches();
-    }
+    watcher::start(outer).map_err(HostError::Watcher)?.detach();
     previous::set_policy(config.displaced);
     previous::install().map_err(|errno| HostError::Handler(io::Error::from_raw_os_error(errno)))?;
     // A blocked signal would kill at the probe's fault.

@@ -55,6 +55,7 @@ fn claim(slot: Slot) {
     let this = unsafe { libc::pthread_self() };
     header.pthread.store(this, Ordering::Release);
     header.announces.store(key::arm(slot.id()), Ordering::Release);
+    header.note_serving(inside::is_serving());
 }
 
 /// Finds or claims a slot, with some patience: a thread that was joined a moment ago may still be there.

@@ -4,7 +4,7 @@
 use super::arrived::{self, Arrived};
 use super::fallback::{self, Process};
 use super::previous::{self, Visited};
-use super::trap::{Trap, Verdict, ask};
+use super::trap::{Trap, Verdict, ask_in};
 use crate::host::context::Context;
 use crate::host::context::classify::Raised;
 use crate::host::entry::entered::Entered;
@@ -200,7 +200,7 @@ unsafe fn answer(
         raised,
         context: &mut context,
     };
-    match ask(&mut trap) {
+    match ask_in(slot.header(), trap.context.signal_mask(), &mut trap) {
         Verdict::Resume => Some(frame),
         Verdict::HostLevel => None,
     }

@@ -50,6 +50,10 @@ pub(in crate::host) struct Header {
     pub(in crate::host) started: Cell<u64>,
     /// When that was compared last, in milliseconds of a clock that does not step.
     pub(in crate::host) compared: Cell<u64>,
+    /// How often the thread began or ceased to be a server's. An odd number: it is one now.
+    served: AtomicU32,
+    /// The signals that the code lets through that the thread's fault handler interrupted, while that waits for an answer; 0 otherwise.
+    pub(in crate::host) lets_through: AtomicU64,
     /// Whether the thread left its last fault with the lent stack registered.
     pub(in crate::host) lent: Cell<bool>,
 }
@@ -75,6 +79,21 @@ impl Header {
         self.started.set(0);
         self.compared.set(0);
         self.lent.set(false);
+        self.lets_through.store(0, Ordering::Relaxed);
+        self.note_serving(false);
+    }
+
+    /// Notes whether the thread, which calls this, is a server's.
+    pub(in crate::host) fn note_serving(&self, serves: bool) {
+        let served = self.served.load(Ordering::Relaxed);
+        if (served % 2 == 1) != serves {
+            self.served.store(served.wrapping_add(1), Ordering::Release);
+        }
+    }
+
+    /// Returns a number that is odd if the thread is a server's, and that changes whenever that does.
+    pub(in crate::host) fn served(&self) -> u32 {
+        self.served.load(Ordering::Acquire)
     }
 
     /// Returns whether the thread is in the kernel, where it may hold the lock.

@@ -61,6 +61,18 @@ pub(in crate::host) fn note(slot: SlotId, identity: Identity) -> usize {
     })
 }
 
+/// Notes in the calling thread's header whether it is a server's thread at the moment.
+fn note_serving(serves: bool) {
+    if let Some(slot) = slot() {
+        slot.header().note_serving(serves);
+    }
+}
+
+/// Returns whether the calling thread is a server's at the moment.
+pub(in crate::host) fn is_serving() -> bool {
+    THIS.with(|this| this.blocked_for_good.get())
+}
+
 /// The calling thread is in the kernel until this is dropped. Where the asynchronous signals are blocked for good it costs no system
 /// call. A thread without a slot has no depth: none can fault usefully before the host layer is started, and afterwards each kernel
 /// call registers its thread first.
@@ -90,6 +102,11 @@ impl InKernel {
         let for_good = THIS.with(|this| this.blocked_for_good.get());
         let before = (!for_good).then(|| mask::change(How::Block, ASYNCHRONOUS_MASK));
         Self { header, before }
+    }
+
+    /// Returns what the thread had blocked when it entered. On a thread that blocked the asynchronous signals for good: nothing.
+    pub(crate) fn outer(&self) -> Mask {
+        self.before.unwrap_or(0)
     }
 
     /// Returns which signals of a probed copy the thread had blocked when it entered. On a thread that blocked the asynchronous signals
@@ -164,11 +181,13 @@ pub(crate) fn block_for_good() -> Mask {
         this.blocked_for_good.set(true);
         this.serves.set(true);
     });
+    note_serving(true);
     before & !SYNCHRONOUS_MASK
 }
 
 /// Ends [`block_for_good`] with a mask that it returned.
 pub(crate) fn unblock(outer: Mask) {
+    note_serving(false);
     // Cleared first: from the first signal that arrives on, each call must block them itself.
     THIS.with(|this| this.blocked_for_good.set(false));
     mask::change(How::Set, outer);
