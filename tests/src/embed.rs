@@ -8,7 +8,7 @@ use core::ffi::{c_int, c_void};
 use core::time::Duration;
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use signal_redirect::{Entry, SignalHandler};
-use thread_mgr::{Attached, Audit, Manager};
+use thread_mgr::{Attached, Audit, Handle, Manager};
 
 /// A runtime: the exception server and the threads that it serves.
 #[derive(Debug)]
@@ -107,6 +107,26 @@ pub unsafe extern "C" fn runtime_spawn(
     }
 }
 
+/// As [`runtime_spawn`], and waits for the thread's end.
+///
+/// # Safety
+/// As [`runtime_spawn`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn runtime_run(
+    runtime: *const Runtime,
+    body: extern "C" fn(*mut c_void),
+    argument: *mut c_void,
+) -> c_int {
+    // SAFETY: the caller's promise.
+    let runtime = unsafe { &*runtime };
+    let argument = argument as usize;
+    let thread = runtime.manager.spawn(move || body(argument as *mut c_void));
+    match thread.map(Handle::join) {
+        Ok(Ok(_)) => 0,
+        _ => -1,
+    }
+}
+
 /// Faults: a store that [`runtime_skip`] skips.
 #[unsafe(no_mangle)]
 pub extern "C" fn runtime_fault() {
@@ -136,5 +156,19 @@ pub unsafe extern "C" fn runtime_stop(runtime: *mut Runtime) -> c_int {
     match audit.settle(Duration::from_secs(10).into()) {
         Ok(left) if left.is_leak_free() => c_int::try_from(handled).unwrap_or(c_int::MAX),
         _ => -1,
+    }
+}
+
+/// Stops the emulated kernel, when every runtime is stopped. Returns 0 if the library can be unloaded now, 1 if handlers may still chain to
+/// it, and an error's code, negative, if the kernel runs on.
+///
+/// # Safety
+/// No other thread is in a function of this library, or faults.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn runtime_end() -> c_int {
+    // SAFETY: the caller's promise.
+    match unsafe { mach_sys::kernel::stop() } {
+        Ok(stopped) => c_int::from(!stopped.can_be_unloaded()),
+        Err(error) => -c_int::try_from(error.code()).unwrap_or(c_int::MAX),
     }
 }

@@ -39,9 +39,11 @@
 
 mod config;
 mod error;
+mod stopped;
 
 pub use config::{Config, Generation, WhenDisplaced};
-pub use error::{HostError, ReserveError, StartError};
+pub use error::{HostError, ReserveError, StartError, StopError};
+pub use stopped::Stopped;
 
 /// What is here on hosts that have no Mach of their own.
 macro_rules! without_mach {
@@ -65,7 +67,7 @@ without_mach! {
     pub(crate) mod thread;
 
     pub use host::LENT_STACK_SIZE;
-    pub use process::{start, start_with};
+    pub use process::{start, start_with, stop};
     pub use system::FaultReadiness;
 
     /// Returns how often a fault or a kernel call found as many threads known as [`Config::threads`] allows: those faults went to the

@@ -7,11 +7,17 @@
 use super::entry::entered::{Handlers, set_handlers};
 use super::exit::{key, watcher};
 use super::fault::{Trap, Verdict, arrived, chained, previous, serve, trap};
-use super::slot::region::{self, SlotId};
-use super::slot::{origin, owner};
+use super::slot::inside;
+use super::slot::keys::Keys;
+use super::slot::region::{self, Slot, SlotId};
+use super::slot::{origin, owner, watch_word};
+use super::sys::altstack::{self, Stack};
 use super::sys::mask::{self, How, Mask, SYNCHRONOUS_MASK};
 use crate::config::Config;
-use crate::error::HostError;
+use super::sys::{object, thread};
+use crate::error::{HostError, StopError};
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
 use std::io;
 
 /// What the layers above do.
@@ -23,8 +29,13 @@ pub(crate) struct Hooks {
     pub(crate) ended: fn(SlotId),
 }
 
-/// Sets everything up; once. `outer` is the signal mask of the starter.
+/// Whether `pthread_atfork` was called.
+static HOOKED: AtomicBool = AtomicBool::new(false);
+
+/// Sets everything up; once until [`stop`]. `outer` is the signal mask of the starter.
 pub(crate) fn start(config: &Config, outer: Mask, hooks: Hooks) -> Result<(), HostError> {
+    // Before anything could call into the object that this is in.
+    object::pin();
     origin::mark()?;
     region::reserve(config.slots())?;
     set_handlers(Handlers {
@@ -34,12 +45,15 @@ pub(crate) fn start(config: &Config, outer: Mask, hooks: Hooks) -> Result<(), Ho
     trap::set_hook(hooks.trap);
     owner::set_hook(hooks.ended);
     key::make().map_err(hook_error)?;
-    // SAFETY: the handler is a function for as long as the process lives.
-    match unsafe { libc::pthread_atfork(None, None, Some(forked)) } {
-        0 => {}
-        error => return Err(hook_error(error)),
+    // The C library forgets it when the object is unloaded, and not before.
+    if !HOOKED.load(Ordering::Acquire) {
+        // SAFETY: the handler is a function for as long as the object is loaded.
+        match unsafe { libc::pthread_atfork(None, None, Some(forked)) } {
+            0 => HOOKED.store(true, Ordering::Release),
+            error => return Err(hook_error(error)),
+        }
     }
-    watcher::start(outer).map_err(HostError::Watcher)?.detach();
+    watcher::start(outer).map_err(HostError::Watcher)?;
     previous::set_policy(config.displaced);
     previous::install().map_err(|errno| HostError::Handler(io::Error::from_raw_os_error(errno)))?;
     // A blocked signal would kill at the probe's fault.
@@ -47,6 +61,86 @@ pub(crate) fn start(config: &Config, outer: Mask, hooks: Hooks) -> Result<(), Ho
     arrived::probe(config.hardware_words);
     mask::change(How::Set, before);
     Ok(())
+}
+
+/// How long threads that have ended may still be there.
+const PATIENCE: u32 = 100;
+
+/// Returns whether the emulation may stop: no server's thread is left, and no thread needs its slot but the calling one.
+pub(crate) fn may_stop() -> Result<(), StopError> {
+    if inside::ever_served() {
+        return Err(StopError::Servers { count: 1 });
+    }
+    let here = altstack::registered();
+    let in_kernel = inside::slot().is_some_and(|slot| slot.header().is_in_kernel());
+    if in_kernel || here.is_in_use() {
+        return Err(StopError::SignalHandler);
+    }
+    for _ in 0..PATIENCE {
+        if needed().is_ok() {
+            break;
+        }
+        watch_word::hurry();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    needed()
+}
+
+/// Counts the threads that need the emulation.
+fn needed() -> Result<(), StopError> {
+    let (mut servers, mut threads) = (0, 0);
+    let this = inside::slot().map(Slot::id);
+    let taken = region::keys().into_iter().flat_map(Keys::taken);
+    for seen in taken {
+        let Some(slot) = region::from_index(seen.index()).and_then(Slot::of) else {
+            continue;
+        };
+        let header = slot.header();
+        if header.owner() != seen.identity() || !thread::exists(seen.identity().tid()) {
+            continue;
+        }
+        let has_lent = header.has_lent.load(Ordering::Acquire) && Some(slot.id()) != this;
+        if header.served() != 0 {
+            servers += 1;
+        } else if has_lent || header.is_waiting() || header.readied.load(Ordering::Acquire) != 0 {
+            threads += 1;
+        }
+    }
+    match (servers, threads) {
+        (0, 0) => Ok(()),
+        (0, count) => Err(StopError::Threads { count }),
+        (count, _) => Err(StopError::Servers { count }),
+    }
+}
+
+/// Undoes [`start`], but for the memory that [`give_back`] gives back. No fault enters the emulation afterwards, and no end of a thread.
+/// Returns the signals that other handlers are installed for.
+pub(crate) fn stop() -> Vec<i32> {
+    let displaced = previous::uninstall();
+    watcher::stop();
+    key::delete();
+    if let Some(slot) = inside::slot().filter(|slot| altstack::registered().is_same(&slot.lent_stack())) {
+        debug_assert!(slot.header().has_lent.load(Ordering::Acquire));
+        // SAFETY: no stack at all, as before it was lent. The thread does not run on it.
+        let _ = unsafe { altstack::register(&Stack::NONE) };
+    }
+    displaced
+}
+
+/// Gives the memory back, after [`stop`], and lets the object be unloaded unless handlers may still chain to it.
+///
+/// # Safety
+/// No other thread uses the emulation, and nothing of this start is used afterwards.
+pub(crate) unsafe fn give_back(displaced: &[i32]) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        origin::unmark();
+        region::give_back();
+    }
+    owner::forget_all();
+    if displaced.is_empty() {
+        object::unpin();
+    }
 }
 
 /// What pthreads answered: an error number.

@@ -5,6 +5,7 @@
 //! default action in place of a thread whose own mask lets the signal through. A signal that each thread blocks by itself stays pending,
 //! for `sigwait` or `signalfd`; one with a handler does, too, until a thread may run that.
 
+use crate::host::slot::header::WAITS;
 use crate::host::slot::region::{self, Slot};
 use crate::host::sys::mask::{Mask, bit};
 use crate::host::sys::signals;
@@ -17,7 +18,7 @@ pub(super) fn act_upon_pending() {
     if pending == 0 {
         return;
     }
-    let wanted = pending & let_through();
+    let wanted = pending & let_through() & !WAITS;
     for signal in (1..=64).filter(|signal| wanted & bit(*signal) != 0) {
         // Whoever installs a handler after this look does so after the signal was sent.
         if signals::ends_the_process(signal) && signals::is_default(signal) && signals::take(signal)

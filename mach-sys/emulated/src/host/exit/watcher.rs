@@ -11,9 +11,10 @@ use crate::host::slot::watch_word;
 use crate::host::sys::mask::{self, ALL_MASK, How, Mask};
 use crate::host::sys::pthread::{self, Start, Thread};
 use crate::host::sys::{futex, task_stat, thread};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
 use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// How often threads that cannot announce their end are looked for.
@@ -24,10 +25,14 @@ const LAST_LOOK: Duration = Duration::from_millis(5);
 
 /// Whether the watching thread has begun: 1 from then on.
 static WATCHING: AtomicU32 = AtomicU32::new(0);
+/// Whether it is to end.
+static STOPPING: AtomicBool = AtomicBool::new(false);
+/// The watching thread. Locked at a start and at a stop only.
+static THREAD: Mutex<Option<Thread>> = Mutex::new(None);
 
 /// Starts the watching thread, and waits until it has begun: no allocation of a thread's beginning falls between a fault and its answer
 /// then. `outer` is the signal mask of the emulation's starter.
-pub(in crate::host) fn start(outer: Mask) -> io::Result<Thread> {
+pub(in crate::host) fn start(outer: Mask) -> io::Result<()> {
     last::note_outer(outer);
     let start = Start {
         name: c"mach-sys",
@@ -42,12 +47,28 @@ pub(in crate::host) fn start(outer: Mask) -> io::Result<Thread> {
     while WATCHING.load(Ordering::Acquire) == 0 {
         futex::wait(&WATCHING, 0, None);
     }
-    Ok(thread)
+    *watching() = Some(thread);
+    Ok(())
+}
+
+/// Ends the watching thread, and waits until it is gone.
+pub(in crate::host) fn stop() {
+    if let Some(thread) = watching().take() {
+        STOPPING.store(true, Ordering::Release);
+        watch_word::hurry();
+        thread.join();
+        STOPPING.store(false, Ordering::Relaxed);
+        WATCHING.store(0, Ordering::Relaxed);
+    }
+}
+
+fn watching() -> MutexGuard<'static, Option<Thread>> {
+    THREAD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The watching thread's life. It takes no signal at all: a signal sent to the process is another thread's, and the five are blocked
 /// too, as this thread has no fault that could be served.
-fn watch() -> ! {
+fn watch() {
     mask::change(How::Block, ALL_MASK);
     origin::note_watching_thread();
     WATCHING.store(1, Ordering::Release);
@@ -57,7 +78,11 @@ fn watch() -> ! {
     let mut last_scan = Instant::now();
     let mut ended = false;
     loop {
+        // Before the look at what it announces.
         let announced = word.load(Ordering::Acquire);
+        if STOPPING.load(Ordering::Acquire) {
+            return;
+        }
         // Also threads that should announce their end are looked for now and then: not every end runs destructors.
         let scan = last_scan.elapsed() >= SCAN;
         if scan {

@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 pub(super) struct Action {
     pub(super) handler: usize,
     pub(super) flags: usize,
-    restorer: usize,
+    pub(super) restorer: usize,
     pub(super) mask: Mask,
 }
 

@@ -14,6 +14,7 @@ use crate::host::slot::held;
 use crate::host::slot::owner::{self, Caller};
 use crate::host::slot::region::{self, Slot};
 use crate::host::sys::mask::{self, COPY_MASK, HANDLER_MASK, How};
+use core::sync::atomic::Ordering;
 
 /// Serves a signal. Returns the handler to leave for, in whose favour `entered` was changed, or `None`: the frame in `entered` is to
 /// be returned from.
@@ -211,5 +212,6 @@ fn lend_stack(context: &mut Context, slot: Slot, header: &Header) {
     if context.alternate_stack().is_disabled() {
         context.set_alternate_stack(slot.lent_stack());
         header.lent.set(true);
+        header.has_lent.store(true, Ordering::Release);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::host::context::Context;
 use crate::host::context::classify::Raised;
-use crate::host::slot::header::Header;
+use crate::host::slot::header::{Header, WAITS};
 use crate::host::slot::region::SlotId;
 use crate::host::sys::mask::Mask;
 use core::sync::atomic::Ordering;
@@ -39,7 +39,7 @@ pub(in crate::host) fn set_hook(hook: Hook) {
 /// Asks the layers above, and waits for the answer. `outer` is what the interrupted code has blocked: the watching thread acts upon the
 /// other signals meanwhile, as far as they end the process.
 pub(super) fn ask_in(header: &Header, outer: Mask, trap: &mut Trap<'_>) -> Verdict {
-    header.lets_through.store(!outer, Ordering::Release);
+    header.lets_through.store(!outer | WAITS, Ordering::Release);
     let verdict = HOOK.get().map_or(Verdict::HostLevel, |hook| hook(trap));
     header.lets_through.store(0, Ordering::Release);
     verdict

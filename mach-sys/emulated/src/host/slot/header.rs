@@ -15,6 +15,9 @@ pub(in crate::host) struct Restore {
     pub(in crate::host) mask: Cell<Mask>,
 }
 
+/// A bit of [`Header::lets_through`] beside those of signals: that of one which the C library keeps to itself.
+pub(in crate::host) const WAITS: Mask = 1 << 31;
+
 /// A thread's record. The cells are touched by the slot's own thread only; zero is a valid value of everything.
 #[derive(Debug)]
 #[repr(C)]
@@ -52,8 +55,12 @@ pub(in crate::host) struct Header {
     pub(in crate::host) compared: Cell<u64>,
     /// How often the thread began or ceased to be a server's. An odd number: it is one now.
     served: AtomicU32,
-    /// The signals that the code lets through that the thread's fault handler interrupted, while that waits for an answer; 0 otherwise.
+    /// The signals that the code lets through that the thread's fault handler interrupted, while that waits for an answer, with [`WAITS`]; 0 otherwise.
     pub(in crate::host) lets_through: AtomicU64,
+    /// Whether the lent stack is registered as the thread's, or was when the emulation looked last.
+    pub(in crate::host) has_lent: AtomicBool,
+    /// How often the thread was made ready for faults, and is not ready no longer.
+    pub(in crate::host) readied: AtomicU32,
     /// Whether the thread left its last fault with the lent stack registered.
     pub(in crate::host) lent: Cell<bool>,
 }
@@ -80,7 +87,14 @@ impl Header {
         self.compared.set(0);
         self.lent.set(false);
         self.lets_through.store(0, Ordering::Relaxed);
-        self.note_serving(false);
+        self.served.store(0, Ordering::Relaxed);
+        self.has_lent.store(false, Ordering::Relaxed);
+        self.readied.store(0, Ordering::Relaxed);
+    }
+
+    /// Returns whether the thread waits in its fault handler for an answer.
+    pub(in crate::host) fn is_waiting(&self) -> bool {
+        self.lets_through.load(Ordering::Acquire) != 0
     }
 
     /// Notes whether the thread, which calls this, is a server's.

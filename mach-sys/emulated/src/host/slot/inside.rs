@@ -20,6 +20,8 @@ struct This {
     word: Cell<u64>,
     /// Its slot's index plus one.
     slot: Cell<u32>,
+    /// How often the emulation had been stopped when it registered.
+    stops: Cell<u32>,
     /// Whether it has the asynchronous signals blocked until it says otherwise.
     blocked_for_good: Cell<bool>,
     /// Whether it ever had: a server's thread.
@@ -33,6 +35,7 @@ thread_local! {
         This {
             word: Cell::new(0),
             slot: Cell::new(0),
+            stops: Cell::new(0),
             blocked_for_good: Cell::new(false),
             serves: Cell::new(false),
             starting: Cell::new(false),
@@ -42,14 +45,18 @@ thread_local! {
 
 /// The calling thread's slot, if it registered.
 pub(in crate::host) fn slot() -> Option<Slot> {
-    let index = THIS.with(|this| this.slot.get()).checked_sub(1)?;
+    let (slot, stops) = THIS.with(|this| (this.slot.get(), this.stops.get()));
+    let index = slot.checked_sub(1)?;
+    if stops != origin::stops() {
+        return None;
+    }
     Slot::of(super::region::from_index(index as usize)?)
 }
 
 /// The calling thread's identity, if it registered.
 pub(in crate::host) fn identity() -> Option<Identity> {
-    let bits = THIS.with(|this| this.word.get());
-    (bits != 0).then_some(Identity::from_bits(bits))
+    let (bits, stops) = THIS.with(|this| (this.word.get(), this.stops.get()));
+    (bits != 0 && stops == origin::stops()).then_some(Identity::from_bits(bits))
 }
 
 /// Notes the calling thread's slot and identity, and returns the address of the word that holds the identity.
@@ -57,6 +64,7 @@ pub(in crate::host) fn note(slot: SlotId, identity: Identity) -> usize {
     THIS.with(|this| {
         this.word.set(identity.bits());
         this.slot.set(slot.index() as u32 + 1);
+        this.stops.set(origin::stops());
         this.word.as_ptr() as usize
     })
 }
@@ -66,6 +74,11 @@ fn note_serving(serves: bool) {
     if let Some(slot) = slot() {
         slot.header().note_serving(serves);
     }
+}
+
+/// Returns whether the calling thread is a server's, in user code or not.
+pub(in crate::host) fn ever_served() -> bool {
+    THIS.with(|this| this.serves.get())
 }
 
 /// Returns whether the calling thread is a server's at the moment.

@@ -30,6 +30,11 @@ fn settle(slot: SlotId) {
 /// Slots that belong to some thread.
 static TAKEN: AtomicU32 = AtomicU32::new(0);
 
+/// Forgets all threads, when the slots are given back.
+pub(in crate::host) fn forget_all() {
+    TAKEN.store(0, Ordering::Relaxed);
+}
+
 /// Whether the calling thread has registered, which each does once, and keeps the fact in a thread-local word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::host) enum Caller {

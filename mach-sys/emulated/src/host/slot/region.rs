@@ -9,7 +9,7 @@ use crate::host::sys::altstack::Stack;
 use crate::host::sys::call::{call, page_size};
 use crate::host::sys::reservation::Reservation;
 use core::sync::atomic::{AtomicU32, Ordering};
-use std::sync::OnceLock;
+use crate::host::sys::installed::Installed;
 
 /// Identifies a slot: the place of a host thread in tables of the layers above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +29,9 @@ struct Region {
     keys: Keys,
 }
 
-static REGION: OnceLock<Region> = OnceLock::new();
+static REGION: Installed<Region> = Installed::new();
 
-/// Reserves the region; once. The number of slots is a power of two.
+/// Reserves the region; once in a start. The number of slots is a power of two.
 pub(in crate::host) fn reserve(slots: u32) -> Result<(), ReserveError> {
     let layout = Layout::new(page_size());
     let count = slots as usize;
@@ -43,13 +43,22 @@ pub(in crate::host) fn reserve(slots: u32) -> Result<(), ReserveError> {
         let range = [base, count * layout.size, libc::MADV_NOHUGEPAGE as usize];
         call(libc::SYS_madvise, [range[0], range[1], range[2], 0, 0, 0])
     };
-    REGION.get_or_init(|| Region {
+    REGION.set(Region {
         _memory: memory,
         base,
         layout,
         keys: Keys::new(count),
     });
     Ok(())
+}
+
+/// Gives the region back.
+///
+/// # Safety
+/// No thread has a stack in it, and nothing of it is used any more, on any thread.
+pub(in crate::host) unsafe fn give_back() {
+    // SAFETY: the caller's promise.
+    drop(unsafe { REGION.take() });
 }
 
 /// The keys, once the region is there.
@@ -97,7 +106,7 @@ impl Slot {
 
     pub(in crate::host) fn header(self) -> &'static Header {
         let at = self.address() + self.region.layout.header;
-        // SAFETY: the region is never unmapped; a header lies in each slot, zeroed at first, which is a valid one; its fields are
+        // SAFETY: the region is not unmapped while the emulation runs; a header lies in each slot, zeroed at first, which is a valid one; its fields are
         // atomics, or cells that only the slot's own thread touches.
         unsafe { &*(at as *const Header) }
     }
