@@ -159,7 +159,7 @@ pub unsafe extern "C" fn runtime_stop(runtime: *mut Runtime) -> c_int {
     }
 }
 
-/// Stops the emulated kernel, when every runtime is stopped. Returns 0 if the library can be unloaded now, 1 if handlers may still chain to
+/// Gives back what the crates took from the process, when every runtime is stopped. Returns 0 if the library can be unloaded now, 1 if handlers may still chain to
 /// it, and an error's code, negative, if the kernel runs on.
 ///
 /// # Safety
@@ -167,7 +167,7 @@ pub unsafe extern "C" fn runtime_stop(runtime: *mut Runtime) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn runtime_end() -> c_int {
     // SAFETY: the caller's promise.
-    match unsafe { mach_sys::kernel::stop() } {
+    match unsafe { thread_mgr::stop() } {
         Ok(stopped) => c_int::from(!stopped.can_be_unloaded()),
         Err(error) => -c_int::try_from(error.code()).unwrap_or(c_int::MAX),
     }

@@ -45,6 +45,7 @@
 //! | [`redirect_mask`] | holds redirects off for the calling thread |
 //! | [`exit_now`] | ends the calling thread from the middle of a computation |
 //! | [`ShutdownReport`], [`Normalization`], [`normalize`](mod@normalize) | tell what the shutdown of a thread found and did |
+//! | [`stop`] | gives everything back, so that a library can be unloaded |
 //! | [`SurplusPromise`] | lets shutdown release forgotten references, not only report them |
 //! | [`EndStats`], [`RedirectStats`], [`ThreadInfo`], [`Audit`], [`Difference`] | counters, the managed threads, leak checks |
 //! | [`BuildError`], [`AttachError`], [`SpawnError`], [`JoinError`], [`Panicked`], [`ExitError`] | errors, each with a stable numeric code |
@@ -109,6 +110,7 @@ mod report;
 pub mod shutdown;
 mod slot;
 mod start;
+mod stop;
 mod take_in;
 mod thread;
 mod waiting;
@@ -132,6 +134,7 @@ pub use promise::SurplusPromise;
 pub use redirect::{HandlerStack, RedirectStats};
 pub use registry::ThreadInfo;
 pub use report::ShutdownReport;
+pub use stop::stop;
 pub use thread::ThreadBuilder;
 
 /// Compiles and runs the README's example.

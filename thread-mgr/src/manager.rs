@@ -5,7 +5,7 @@ use crate::emergency::{DEFAULT_SIZE, Stacks};
 use crate::ends::EndStats;
 use crate::error::{AttachError, BuildError, SpawnError};
 use crate::handle::Handle;
-use crate::inner::Inner;
+use crate::inner::{Counted, Inner};
 use crate::promise::SurplusPromise;
 use crate::record::Records;
 use crate::redirect::{Counters, Filter, HandlerStack, Otherwise, RedirectStats, Redirector};
@@ -392,6 +392,7 @@ impl ManagerBuilder {
                 registry,
                 ends: Arc::default(),
                 counters,
+                _counted: Counted::new(),
             }),
         })
     }

@@ -1,5 +1,6 @@
 //! The server, its thread and its routes.
 
+pub(crate) mod elsewhere;
 pub(crate) mod handler;
 pub(crate) mod route;
 pub(crate) mod routing;

@@ -282,7 +282,7 @@ pub(in crate::host) fn uninstall() -> Vec<i32> {
         _ => None,
     });
     for ((signal, level), found) in SYNCHRONOUS.into_iter().zip(&LEVELS).zip(found) {
-        let Some(action) = found else {
+        let Some((action, stamp)) = found else {
             displaced.push(signal);
             continue;
         };
@@ -292,6 +292,8 @@ pub(in crate::host) fn uninstall() -> Vec<i32> {
                 disposition::install(signal, &newcomer);
                 displaced.push(signal);
             }
+            // It was installed over the entry once, and may chain to it.
+            _ if stamp != BOTTOM => displaced.push(signal),
             _ => level.forget(),
         }
     }
@@ -409,17 +411,17 @@ fn take_back(signal: i32, level: &Level) {
 }
 
 impl Level {
-    /// What would be installed without the emulation: the uppermost handler that is still there.
-    fn uppermost(&self) -> Action {
+    /// What would be installed without the emulation: the uppermost handler that is still there, with its stamp.
+    fn uppermost(&self) -> (Action, u32) {
         let mut below = u32::MAX;
         while let Some((party, stamp)) = self.next(below) {
             let action = party.installed();
             if !is_code(action.handler) || party.code.is_at(action.handler) {
-                return action;
+                return (action, stamp);
             }
             below = stamp;
         }
-        Action::default()
+        (Action::default(), BOTTOM)
     }
 
     /// Forgets everything, when the entry is not installed any more.
