@@ -35,8 +35,6 @@ pub(in crate::host) struct Header {
     pub(in crate::host) held_back: HeldBack,
     /// The owner's identity; 0 while the slot is free.
     owner: AtomicU64,
-    /// Whether the guards are in place, which they stay.
-    pub(in crate::host) guarded: AtomicBool,
     /// Whether the thread has its thread-specific key armed: its end announces itself.
     pub(in crate::host) announces: AtomicBool,
     /// Set in the last pass of the thread's destructors.
@@ -76,7 +74,7 @@ impl Header {
         self.owner.store(owner.bits(), Ordering::Release);
     }
 
-    /// Clears the record for a new owner. Guards stay, and so do marks of the fault handler or of the kernel call that is doing this:
+    /// Clears the record for a new owner. Marks of the fault handler or of the kernel call that is doing this stay:
     /// no thread ends in either.
     pub(in crate::host) fn reset(&self) {
         self.announces.store(false, Ordering::Relaxed);

@@ -149,4 +149,5 @@ pub(in crate::host) fn release(slot: Slot, gone: Identity) {
     TAKEN.fetch_sub(1, Ordering::Relaxed);
     slot.header().pthread.store(0, Ordering::Relaxed);
     slot.header().set_owner(Identity::NONE);
+    slot.give_memory_back();
 }
