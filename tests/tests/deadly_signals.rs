@@ -1,17 +1,17 @@
 //! R28: signals of the process while all its threads wait for the answer to a fault, or belong to a server or to the emulation, and have
-//! their signals blocked for that reason only.
+//! their signals blocked for that reason only. What Apple's kernel does with such signals is its own: there are no tests here for it.
+#![cfg(not(target_vendor = "apple"))]
 #![allow(unsafe_code)]
 
 use exc_server::{Answered, Delivery, Exception, Routing, Server, Target};
 use mach_sys::exception::ExceptionMask;
-use mach_sys::kernel::{KERNEL, Kernel};
 use mach_sys::rights::ThreadRight;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 use tests::faults::undefined;
-use tests::own_process::{in_own_process, report_skipped};
+use tests::own_process::in_own_process;
 use tests::watchdog::bite_after;
 
 /// How long the fault waits for its answer: longer than the emulation takes to find the signal.
@@ -153,20 +153,9 @@ fn status(signal: i32, arranged: Arranged) -> ExitStatus {
     ExitStatus::from_raw(status)
 }
 
-fn is_skipped(name: &str) -> bool {
-    let skipped = KERNEL != Kernel::Emulated;
-    if skipped {
-        report_skipped(name, "what this kernel does with such signals is its own");
-    }
-    skipped
-}
-
 #[test]
 fn r28_a_signal_with_a_deadly_default_ends_a_process_whose_threads_all_wait() {
     const NAME: &str = "r28_a_signal_with_a_deadly_default_ends_a_process_whose_threads_all_wait";
-    if is_skipped(NAME) {
-        return;
-    }
     let signals = [
         libc::SIGHUP,
         libc::SIGINT,
@@ -193,9 +182,6 @@ fn r28_a_signal_with_a_deadly_default_ends_a_process_whose_threads_all_wait() {
 fn r28_a_signal_that_no_thread_would_take_waits_for_the_answer_like_its_thread() {
     const NAME: &str =
         "r28_a_signal_that_no_thread_would_take_waits_for_the_answer_like_its_thread";
-    if is_skipped(NAME) {
-        return;
-    }
     let cases = [
         (libc::SIGTERM, Arranged::Blocked),
         (libc::SIGTERM, Arranged::Ignored),

@@ -60,15 +60,18 @@ const WAYS: [Way; 5] = [
             core::ptr::null_mut()
         }
         let mut found: Option<Masks> = None;
-        let mut thread = 0;
+        let mut thread = core::mem::MaybeUninit::uninit();
         // SAFETY: the thread is joined before what it writes to is used again.
         unsafe {
             let found = (&raw mut found).cast();
             assert_eq!(
-                libc::pthread_create(&mut thread, core::ptr::null(), run, found),
+                libc::pthread_create(thread.as_mut_ptr(), core::ptr::null(), run, found),
                 0
             );
-            assert_eq!(libc::pthread_join(thread, core::ptr::null_mut()), 0);
+            assert_eq!(
+                libc::pthread_join(thread.assume_init(), core::ptr::null_mut()),
+                0
+            );
         }
         found.expect("masks")
     }),
@@ -130,7 +133,10 @@ fn through_a_pipe(start: impl FnOnce(c_int) -> libc::pid_t) -> Masks {
     let mut ends = [0; 2];
     // SAFETY: the files are the pipe's, and each has one owner from here on.
     let (mut from, to) = unsafe {
-        assert_eq!(libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC), 0);
+        assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
+        for end in ends {
+            assert_eq!(libc::fcntl(end, libc::F_SETFD, libc::FD_CLOEXEC), 0);
+        }
         (
             std::fs::File::from_raw_fd(ends[0]),
             std::fs::File::from_raw_fd(ends[1]),

@@ -1,4 +1,6 @@
 //! R11: the runtime is started and ended many times, with the emulated kernel or without; and what keeps that from being stopped.
+//! Apple's kernel takes nothing from the process.
+#![cfg(not(target_vendor = "apple"))]
 #![allow(unsafe_code)]
 
 use core::ffi::c_int;
@@ -6,13 +8,13 @@ use exc_server::{Delivery, Exception, Installation, Restored, Routing, Server, T
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::exception::ExceptionMask;
 use mach_sys::kernel::system::{self, Origin};
-use mach_sys::kernel::{self, KERNEL, Kernel, StopError};
+use mach_sys::kernel::{self, StopError};
 use mach_sys::rights::{Census, Difference, ReceiveRight, Right, ThreadRight};
 use signal_redirect::Entry;
 use std::sync::{Mutex, Once, mpsc};
 use std::time::{Duration, Instant};
 use tests::faults::{registers, skip, store_to, undefined};
-use tests::own_process::{in_own_process, report_skipped};
+use tests::own_process::in_own_process;
 use tests::watchdog::bite_after;
 use thread_mgr::{Manager, stop};
 
@@ -106,20 +108,9 @@ fn many_lives(between: impl Fn()) {
     assert!(grown < 1024, "{grown} KiB");
 }
 
-fn is_skipped(name: &str) -> bool {
-    let skipped = KERNEL != Kernel::Emulated;
-    if skipped {
-        report_skipped(name, "on this kernel nothing is taken from the process");
-    }
-    skipped
-}
-
 #[test]
 fn r11_two_thousand_managers_take_no_more_than_the_first() {
     const NAME: &str = "r11_two_thousand_managers_take_no_more_than_the_first";
-    if is_skipped(NAME) {
-        return;
-    }
     in_own_process(NAME, || {
         bite_after(Duration::from_secs(400));
         a_life();
@@ -138,9 +129,6 @@ fn r11_two_thousand_managers_take_no_more_than_the_first() {
 fn r11_two_thousand_starts_and_stops_of_the_kernel_take_no_more_than_the_first() {
     const NAME: &str =
         "r11_two_thousand_starts_and_stops_of_the_kernel_take_no_more_than_the_first";
-    if is_skipped(NAME) {
-        return;
-    }
     in_own_process(NAME, || {
         bite_after(Duration::from_secs(400));
         let start = system::task_self();
@@ -156,9 +144,6 @@ fn r11_two_thousand_starts_and_stops_of_the_kernel_take_no_more_than_the_first()
 #[test]
 fn r11_values_of_a_kernel_that_was_stopped_are_inert() {
     const NAME: &str = "r11_values_of_a_kernel_that_was_stopped_are_inert";
-    if is_skipped(NAME) {
-        return;
-    }
     in_own_process(NAME, || {
         let origin = Origin::current();
         let old = ReceiveRight::new().expect("a port");
@@ -367,9 +352,6 @@ fn in_signal_handler(call: fn() -> Answer) -> Answer {
 #[test]
 fn r11_a_kernel_that_something_needs_is_not_stopped() {
     const NAME: &str = "r11_a_kernel_that_something_needs_is_not_stopped";
-    if is_skipped(NAME) {
-        return;
-    }
     in_own_process(NAME, || {
         bite_after(Duration::from_secs(60));
         fallback_skips();

@@ -22,28 +22,56 @@ fn host(name: &str, scenario: &str) {
     assert_eq!((status.code(), text.trim()), (Some(0), "done"), "{status}");
 }
 
-/// A test for each scenario.
-macro_rules! scenarios {
-    ($($(#[$comment:meta])* $name:ident = $scenario:literal;)*) => {$(
-        $(#[$comment])*
-        #[test]
-        fn $name() {
-            host(stringify!($name), $scenario);
-        }
-    )*};
+/// Dispositions of all kinds are as before, and the host's own handler is called, on the thread that used the library and on another.
+#[test]
+fn r10_a_library_that_ended_is_unloaded_and_leaves_nothing_behind() {
+    host(
+        "r10_a_library_that_ended_is_unloaded_and_leaves_nothing_behind",
+        "loaded_and_unloaded",
+    );
 }
 
-scenarios! {
-    /// Dispositions of all kinds are as before, and the host's own handler is called, on the thread that used the library and on another.
-    r10_a_library_that_ended_is_unloaded_and_leaves_nothing_behind = "loaded_and_unloaded";
-    /// Mappings, memory, threads and keys after 100 lives are those after the third.
-    r10_a_library_that_is_loaded_many_times_takes_no_more_than_once = "many_lives";
-    /// The library stays, serves the thread until its end, and the host's fault is the host's.
-    r10_a_library_with_an_attached_thread_stays_loaded = "attached_while_unloaded";
-    /// The library stays, and hands the host's faults on.
-    r10_a_library_whose_handler_another_one_may_chain_to_stays_loaded = "displaced";
-    /// It faults and ends when the library is gone.
-    r10_a_thread_that_was_detached_outlives_the_library = "threads_live_on";
-    /// The child faults, and loads the library itself.
-    r10_a_child_forked_after_the_unloading_is_as_without_the_library = "forked_afterwards";
+/// Mappings, memory, threads and keys after 100 lives are those after the third.
+#[test]
+fn r10_a_library_that_is_loaded_many_times_takes_no_more_than_once() {
+    host(
+        "r10_a_library_that_is_loaded_many_times_takes_no_more_than_once",
+        "many_lives",
+    );
+}
+
+/// The library stays, serves the thread until its end, and the host's fault is the host's.
+#[test]
+fn r10_a_library_with_an_attached_thread_stays_loaded() {
+    host(
+        "r10_a_library_with_an_attached_thread_stays_loaded",
+        "attached_while_unloaded",
+    );
+}
+
+/// The library stays, and hands the host's faults on.
+#[test]
+fn r10_a_library_whose_handler_another_one_may_chain_to_stays_loaded() {
+    host(
+        "r10_a_library_whose_handler_another_one_may_chain_to_stays_loaded",
+        "displaced",
+    );
+}
+
+/// It faults and ends when the library is gone.
+#[test]
+fn r10_a_thread_that_was_detached_outlives_the_library() {
+    host(
+        "r10_a_thread_that_was_detached_outlives_the_library",
+        "threads_live_on",
+    );
+}
+
+/// The child faults, and loads the library itself.
+#[test]
+fn r10_a_child_forked_after_the_unloading_is_as_without_the_library() {
+    host(
+        "r10_a_child_forked_after_the_unloading_is_as_without_the_library",
+        "forked_afterwards",
+    );
 }

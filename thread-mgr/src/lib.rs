@@ -77,6 +77,12 @@
 //! thread that no manager had managed before can be attached there all the same. The exception server's thread, which looks once a second while there are
 //! attached threads, detaches in the place of those that are gone: [`EndStats`] counts them as ended, abnormal and displaced.
 //!
+//! # The end of the runtime
+//! Dropping the last clone of a manager, once its threads have exited, ends its exception server. [`stop`] then gives back what is left, so
+//! that a shared library that contains the crate can be unloaded. On the emulated kernel a process ends with its last thread although
+//! servers' threads run, also when the main thread left by `pthread_exit`; on Apple's kernel such a thread keeps the process alive until the
+//! manager is dropped.
+//!
 //! # After a fork
 //! A child has none of its parent's ports and threads, except the thread that forked. There every value of this crate can be dropped, and
 //! does nothing; what would need a port or another thread is a typed error.

@@ -277,6 +277,9 @@ impl ManagerBuilder {
     /// blocked; when the handler returns that is restored, with the handler's edits. A handler that leaves by a jump, or by
     /// [`exit_now`](crate::exit_now), calls [`restore_signal_mask`](signal_redirect::restore_signal_mask) before. Costs each redirect two
     /// system calls. By default a handler runs with the interrupted mask.
+    ///
+    /// Threads and processes that a handler starts inherit its mask, as those of a signal handler do. One that is to start some with the
+    /// interrupted mask calls `restore_signal_mask` before.
     #[doc(alias("sa_mask", "sigprocmask"))]
     pub fn block_signals(mut self, signals: u32) -> Self {
         self.blocked = Some(signals);
