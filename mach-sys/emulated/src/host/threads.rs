@@ -49,7 +49,8 @@ fn claim(slot: Slot) {
     let header = slot.header();
     let word_at = inside::note(slot.id(), header.owner());
     header.thread_pointer.set(thread_pointer());
-    header.registered.set(clock::ticks_since_boot());
+    let now = clock::ticks_since_boot();
+    header.registered.store(now, Ordering::Relaxed);
     header.word_at.store(word_at, Ordering::Release);
     // SAFETY: no arguments.
     let this = unsafe { libc::pthread_self() };

@@ -10,7 +10,8 @@ use crate::host::slot::origin;
 use crate::host::slot::region::{self, Slot};
 use crate::host::sys::mask::{self, How, Mask};
 use crate::host::sys::pthread::{self, Start};
-use crate::host::sys::{task_stat, thread};
+use crate::host::sys::task_stat::{self, TaskStat};
+use crate::host::sys::thread;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// What the thread had blocked that started the emulation.
@@ -41,7 +42,7 @@ impl Servers {
             };
             let header = slot.header();
             let (owner, served) = (header.owner(), header.served());
-            if served % 2 == 1 && owner == seen.identity() && is_there(owner, header.registered.get()) {
+            if served % 2 == 1 && owner == seen.identity() && is_there(owner, header.registered.load(Ordering::Relaxed)) {
                 let one = owner.bits().wrapping_mul(u64::from(served) | 1 << 32);
                 servers.count += 1;
                 servers.mark = servers.mark.wrapping_add(one);
@@ -57,20 +58,24 @@ fn is_there(owner: Identity, registered: u64) -> bool {
         && task_stat::read(owner.tid()).is_some_and(|stat| stat.start <= registered)
 }
 
+/// The line of the main thread, once that has ended before the process. `None` where the host does not say.
+fn main_that_left() -> Option<TaskStat> {
+    let stat = task_stat::read(origin::process()?)?;
+    matches!(stat.state, b'Z' | b'X').then_some(stat)
+}
+
+/// Returns whether the main thread has ended before the process.
+pub(super) fn main_has_left() -> bool {
+    main_that_left().is_some()
+}
+
 /// Returns whether all threads have ended but the watching thread, which calls this, and those of servers that are not in user code. `false`
 /// as long as the main thread lives, and where the host does not say.
 pub(super) fn only_servers_are_left() -> bool {
-    let Some(main) = origin::process() else {
-        return false;
-    };
-    let look = || task_stat::read(main).filter(|stat| matches!(stat.state, b'Z' | b'X'));
-    if look().is_none() {
-        return false;
-    }
     let before = Servers::now();
     // How many threads there are is counted at one time. Servers' threads before and after it were there then; if there was no other
     // thread, none has been made since, as these make none but in user code.
-    let Some(main) = look() else {
+    let Some(main) = main_that_left() else {
         return false;
     };
     before == Servers::now() && main.threads == before.count + 2

@@ -76,7 +76,7 @@ fn watch() {
     let word = watch_word::word();
     let mut pause = SCAN;
     let mut last_scan = Instant::now();
-    let mut ended = false;
+    let (mut main_left, mut ended) = (false, false);
     loop {
         // Before the look at what it announces.
         let announced = word.load(Ordering::Acquire);
@@ -93,7 +93,10 @@ fn watch() {
         if look.freed {
             pause = FIRST_LOOK;
         }
-        if (look.freed || scan) && !ended && last::only_servers_are_left() {
+        if scan && !main_left {
+            main_left = last::main_has_left();
+        }
+        if main_left && (look.freed || scan) && !ended && last::only_servers_are_left() {
             ended = true;
             last::end_process();
         }

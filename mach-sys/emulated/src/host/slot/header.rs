@@ -46,7 +46,7 @@ pub(in crate::host) struct Header {
     /// The thread's pointer to its thread-local memory, once it registered.
     pub(in crate::host) thread_pointer: Cell<usize>,
     /// When it registered, in the host's clock ticks.
-    pub(in crate::host) registered: Cell<u64>,
+    pub(in crate::host) registered: AtomicU64,
     /// Of a thread that was only ever seen in a fault: when it started, in the host's clock ticks; 0 if the host does not say.
     pub(in crate::host) started: Cell<u64>,
     /// When that was compared last, in milliseconds of a clock that does not step.

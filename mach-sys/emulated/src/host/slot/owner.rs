@@ -112,7 +112,7 @@ fn is_caller(header: &Header, owner: Identity, caller: Caller) -> bool {
         (1.., Caller::InFault { .. }) => {
             holds(word_at, owner)
                 && (header.thread_pointer.get() == thread_pointer()
-                    || has_started_by(owner.tid(), header.registered.get()))
+                    || has_started_by(owner.tid(), header.registered.load(Ordering::Relaxed)))
         }
         (0, Caller::Unregistered) => started_with(header, owner),
         (0, Caller::InFault { registered }) if header.started.get() == 0 => {
