@@ -114,12 +114,17 @@ fn r11_two_thousand_managers_take_no_more_than_the_first() {
     in_own_process(NAME, || {
         bite_after(Duration::from_secs(400));
         a_life();
+        // A port outlives its thread a moment.
+        std::thread::sleep(Duration::from_millis(500));
         let before = Census::take().expect("a census");
         many_lives(|| ());
         let deadline = Instant::now() + Duration::from_secs(10);
-        // A port outlives its thread a moment.
-        while Census::take().expect("a census").since(&before) != Difference::default() {
-            assert!(Instant::now() < deadline, "names are left");
+        loop {
+            let left = Census::take().expect("a census").since(&before);
+            if left == Difference::default() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{left}");
             std::thread::sleep(Duration::from_millis(10));
         }
     });

@@ -6,7 +6,8 @@
 
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
-use core::ptr::{null, null_mut};
+use core::ptr::null_mut;
+use mach_sys::kernel::system;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -15,6 +16,14 @@ struct Call<F, R> {
     code: Option<F>,
     returned: Option<std::thread::Result<R>>,
 }
+
+/// Bytes of the thread's stack. The C library keeps it for another thread, so that a large one would be found where a small one is wanted.
+fn stack_size() -> usize {
+    (STACK + system::stack_overhead()).next_multiple_of(system::page_size())
+}
+
+/// What code needs that starts a thread, in a debug build.
+const STACK: usize = 64 * 1024;
 
 /// Runs `code` on another thread, with the calling thread's signal mask, and waits for it.
 ///
@@ -27,15 +36,30 @@ pub(crate) fn elsewhere<R: Send>(code: impl FnOnce() -> R + Send) -> io::Result<
     };
     let argument = (&raw mut call).cast::<c_void>();
     let mut thread = MaybeUninit::uninit();
-    // SAFETY: the routine gets a pointer to `call`, of the types that it is instantiated with, and `call` outlives the thread, which is
-    // joined below; both are `Send`.
-    let error =
-        unsafe { libc::pthread_create(thread.as_mut_ptr(), null(), routine(&call), argument) };
+    let mut attributes = MaybeUninit::uninit();
+    // SAFETY: the attributes are initialised before they are used. The routine gets a pointer to `call`, of the types that it is
+    // instantiated with, and `call` outlives the thread, which is joined; both are `Send`. Nothing else joins or detaches the thread.
+    let error = unsafe {
+        match libc::pthread_attr_init(attributes.as_mut_ptr()) {
+            0 => {
+                // Where it is refused the thread has the default size.
+                libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), stack_size());
+                let routine = routine(&call);
+                let attributes = attributes.as_mut_ptr();
+                let error =
+                    libc::pthread_create(thread.as_mut_ptr(), attributes, routine, argument);
+                libc::pthread_attr_destroy(attributes);
+                if error == 0 {
+                    libc::pthread_join(thread.assume_init(), null_mut());
+                }
+                error
+            }
+            error => error,
+        }
+    };
     if error != 0 {
         return Err(io::Error::from_raw_os_error(error));
     }
-    // SAFETY: the thread was created joinable, and nothing else joins or detaches it.
-    unsafe { libc::pthread_join(thread.assume_init(), null_mut()) };
     match call.returned {
         Some(Ok(value)) => Ok(value),
         Some(Err(payload)) => std::panic::resume_unwind(payload),

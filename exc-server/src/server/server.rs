@@ -121,7 +121,8 @@ impl ServerBuilder {
         let builder = std::thread::Builder::new()
             .name(self.name)
             .stack_size(self.stack_size.saturating_add(system::stack_overhead()));
-        let serve = move || {
+        // On the heap: the handler may be larger than the stack that the thread is started on.
+        let serve = Box::new(move || {
             SERVES.set(true);
             let outer = system::enter_server_thread();
             let service = Service {
@@ -137,7 +138,7 @@ impl ServerBuilder {
             outer.restore();
             // The control port lives as long as something may be sent to it.
             drop(control);
-        };
+        });
         let thread = elsewhere(|| builder.spawn(serve))
             .and_then(core::convert::identity)
             .map_err(ServerStartError::Thread)?;
