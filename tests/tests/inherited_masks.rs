@@ -48,6 +48,9 @@ impl Masks {
 /// A way to start something, and what that finds.
 type Way = (&'static str, fn() -> Masks);
 
+/// What each way found.
+type Found = Vec<(&'static str, Masks)>;
+
 const WAYS: [Way; 5] = [
     ("a thread of std's", || {
         let thread = std::thread::spawn(Masks::of_this_thread);
@@ -152,12 +155,12 @@ fn through_a_pipe(start: impl FnOnce(c_int) -> libc::pid_t) -> Masks {
     Masks::of(&status)
 }
 
-fn everything_started() -> Vec<(&'static str, Masks)> {
+fn everything_started() -> Found {
     WAYS.map(|(way, start)| (way, start())).into()
 }
 
 /// What is found in a place where user code runs.
-fn found_in(place: &str) -> Vec<(&'static str, Masks)> {
+fn found_in(place: &str) -> Found {
     let (send, found) = mpsc::channel();
     match place {
         "a server's handler" => {
@@ -215,7 +218,7 @@ fn found_in(place: &str) -> Vec<(&'static str, Masks)> {
     found.recv().expect("the place was come to")
 }
 
-struct OnDrop(mpsc::Sender<Vec<(&'static str, Masks)>>);
+struct OnDrop(mpsc::Sender<Found>);
 
 impl Drop for OnDrop {
     fn drop(&mut self) {
@@ -223,8 +226,7 @@ impl Drop for OnDrop {
     }
 }
 
-static FOUND: std::sync::Mutex<Option<mpsc::Sender<Vec<(&'static str, Masks)>>>> =
-    std::sync::Mutex::new(None);
+static FOUND: std::sync::Mutex<Option<mpsc::Sender<Found>>> = std::sync::Mutex::new(None);
 static RESTORES: AtomicBool = AtomicBool::new(false);
 
 unsafe extern "C" fn starting(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {

@@ -90,9 +90,8 @@ mod tests {
         let here = std::thread::current().id();
         let there = elsewhere(|| std::thread::current().id()).expect("a thread");
         assert_ne!(here, there);
-        let panicked = std::panic::catch_unwind(|| {
-            elsewhere(|| std::panic::resume_unwind(Box::new(7))).map(|()| ())
-        });
+        let panicked =
+            std::panic::catch_unwind(|| elsewhere::<()>(|| std::panic::resume_unwind(Box::new(7))));
         let payload = panicked.expect_err("the panic");
         assert_eq!(payload.downcast_ref(), Some(&7));
     }
