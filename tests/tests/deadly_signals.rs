@@ -10,8 +10,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
+use tests::c_program::is_emulated;
 use tests::faults::undefined;
-use tests::own_process::in_own_process;
+use tests::own_process::{in_own_process, report_skipped};
 use tests::watchdog::bite_after;
 
 /// How long the fault waits for its answer: longer than the emulation takes to find the signal.
@@ -169,6 +170,9 @@ fn r28_a_signal_with_a_deadly_default_ends_a_process_whose_threads_all_wait() {
         libc::SIGRTMIN(),
         libc::SIGRTMAX(),
     ];
+    if is_emulated() {
+        return report_skipped(NAME, "a processor's emulator makes no threads in children");
+    }
     in_own_process(NAME, || {
         bite_after(Duration::from_secs(60));
         for signal in signals {
@@ -192,6 +196,9 @@ fn r28_a_signal_that_no_thread_would_take_waits_for_the_answer_like_its_thread()
         (libc::SIGURG, Arranged::Default),
         (libc::SIGWINCH, Arranged::Default),
     ];
+    if is_emulated() {
+        return report_skipped(NAME, "a processor's emulator makes no threads in children");
+    }
     in_own_process(NAME, || {
         bite_after(Duration::from_secs(60));
         for (signal, arranged) in cases {

@@ -2,8 +2,8 @@
 
 use mach_sys::kernel::{KERNEL, Kernel};
 use std::time::Duration;
-use tests::c_program::{compile, dynamic_library};
-use tests::own_process::{command, report_skipped, run_within};
+use tests::c_program::{compile, dynamic_library, is_emulated};
+use tests::own_process::{command, report_partly, report_skipped, run_within};
 
 /// Runs a scenario of the program in `tests/c`.
 fn host(name: &str, scenario: &str) {
@@ -18,6 +18,13 @@ fn host(name: &str, scenario: &str) {
     std::fs::create_dir_all(&folder).expect("a folder");
     let mut program = command(compile("unload", &folder, &[]));
     program.arg(library).arg(scenario);
+    if is_emulated() {
+        report_partly(
+            name,
+            "a processor's emulator has threads and memory of its own",
+        );
+        program.arg("emulated");
+    }
     let (status, text) = run_within(Duration::from_secs(120), program);
     assert_eq!((status.code(), text.trim()), (Some(0), "done"), "{status}");
 }
