@@ -166,8 +166,15 @@ fn r11_values_of_a_kernel_that_was_stopped_are_inert() {
         let origin = Origin::current();
         let old = ReceiveRight::new().expect("a port");
         let send = old.make_send().expect("a right");
+        let threads = || std::fs::read_dir("/proc/self/task").map(Iterator::count);
+        let before = threads().expect("a count");
         let thread = manager().spawn(|| ()).expect("a thread");
-        std::thread::sleep(Duration::from_millis(100));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        // It ends, and its manager's server, although it is not joined.
+        while threads().expect("a count") != before {
+            assert!(Instant::now() < deadline, "the thread ends");
+            std::thread::sleep(Duration::from_millis(10));
+        }
         // SAFETY: no other thread of this process uses the crates.
         unsafe { stop() }.expect("nothing needs the kernel");
         assert!(!origin.is_current());
