@@ -1,6 +1,6 @@
 //! What the scenarios share.
 
-pub mod c_compiler;
+pub mod c_program;
 pub mod embed;
 pub mod faults;
 

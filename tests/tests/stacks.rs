@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::Command;
-use tests::c_compiler::compiler;
+use tests::c_program::compiler;
 use tests::faults::{registers, skip};
 use tests::own_process::{outcome_with, report_skipped};
 use thread_mgr::Manager;

@@ -15,8 +15,8 @@ use mach_sys::port::PortRight;
 use mach_sys::rights::user_references;
 use signal_redirect::Mask;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 
 /// Passes over the destructors that are counted: all that the C library makes (`PTHREAD_DESTRUCTOR_ITERATIONS`, the same on both systems).
 /// ThreadSanitizer lets go of a thread at the beginning of the last one, and code that it instruments cannot run there any more.
@@ -26,21 +26,38 @@ const PASSES: u32 = if cfg!(thread_sanitizer) { 3 } else { 4 };
 /// one; 0 before it was made.
 static KEY: AtomicUsize = AtomicUsize::new(0);
 
-/// Makes the key; once in the process.
+/// Makes the key, if there is none.
 pub(crate) fn make_key() -> io::Result<()> {
-    static MADE: OnceLock<Result<(), i32>> = OnceLock::new();
-    let made = MADE.get_or_init(|| {
-        let mut key = 0;
-        // SAFETY: the key goes to a local variable; the destructor is a function for as long as the process lives.
-        match unsafe { libc::pthread_key_create(&mut key, Some(destructor)) } {
-            0 => {
-                KEY.store(key as usize + 1, Ordering::Release);
-                Ok(())
-            }
-            error => Err(error),
-        }
-    });
-    made.map_err(io::Error::from_raw_os_error)
+    if KEY.load(Ordering::Acquire) != 0 {
+        return Ok(());
+    }
+    let mut key = 0;
+    // SAFETY: the key goes to a local variable; the destructor is a function until `delete_key`.
+    match unsafe { libc::pthread_key_create(&mut key, Some(destructor)) } {
+        0 => {}
+        error => return Err(io::Error::from_raw_os_error(error)),
+    }
+    let (acq_rel, acquire) = (Ordering::AcqRel, Ordering::Acquire);
+    if KEY
+        .compare_exchange(0, key as usize + 1, acq_rel, acquire)
+        .is_err()
+    {
+        // Another thread was faster.
+        // SAFETY: the key was made here, and nothing else knows it.
+        unsafe { libc::pthread_key_delete(key) };
+    }
+    Ok(())
+}
+
+/// Deletes the key.
+///
+/// # Safety
+/// No thread is managed, none is ending that was, and no other thread calls a function of this crate meanwhile.
+pub(crate) unsafe fn delete_key() {
+    if let Some(key) = KEY.swap(0, Ordering::AcqRel).checked_sub(1) {
+        // SAFETY: the key was made, and is deleted once.
+        unsafe { libc::pthread_key_delete(key as libc::pthread_key_t) };
+    }
 }
 
 /// A managed thread, as itself sees it. Reached through the key only, hence by its own thread only; no Rust thread-local, which
@@ -132,7 +149,7 @@ fn key() -> Option<libc::pthread_key_t> {
 
 fn set(pointer: *mut Managed) -> Result<(), i32> {
     let key = key().ok_or(libc::EINVAL)?;
-    // SAFETY: the key was made and is never deleted.
+    // SAFETY: the key was made, and is not deleted while this crate is used.
     match unsafe { libc::pthread_setspecific(key, pointer.cast()) } {
         0 => Ok(()),
         error => Err(error),
@@ -146,7 +163,7 @@ fn current_pointer() -> Option<*mut Managed> {
 
 fn value() -> *mut Managed {
     match key() {
-        // SAFETY: the key was made and is never deleted.
+        // SAFETY: the key was made, and is not deleted while this crate is used.
         Some(key) => unsafe { libc::pthread_getspecific(key) }.cast(),
         None => core::ptr::null_mut(),
     }

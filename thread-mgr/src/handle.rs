@@ -47,6 +47,11 @@ impl<T> Handle<T> {
         self.id
     }
 
+    /// Returns whether the thread is one of the calling process, also after the kernel was stopped.
+    fn is_here(&self) -> bool {
+        self.process.id() == Origin::current().id()
+    }
+
     /// Waits until the thread has exited. Its kernel port may keep its name a moment longer.
     ///
     /// # Errors
@@ -60,7 +65,7 @@ impl<T> Handle<T> {
     /// In the last five cases the thread is detached, as if the handle had been dropped.
     #[doc(alias = "pthread_join")]
     pub fn join(mut self) -> Result<Ended<T>, JoinError> {
-        if !self.process.is_current() {
+        if !self.is_here() {
             return Err(JoinError::Forked);
         }
         if Server::is_server_thread() {
@@ -97,7 +102,7 @@ impl<T> Handle<T> {
 
 impl<T> Drop for Handle<T> {
     fn drop(&mut self) {
-        if !self.joined && self.process.is_current() {
+        if !self.joined && self.is_here() {
             // SAFETY: a joinable thread that was not joined; nothing uses the identifier afterwards.
             unsafe { libc::pthread_detach(self.thread) };
         }

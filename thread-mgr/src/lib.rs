@@ -45,6 +45,7 @@
 //! | [`redirect_mask`] | holds redirects off for the calling thread |
 //! | [`exit_now`] | ends the calling thread from the middle of a computation |
 //! | [`ShutdownReport`], [`Normalization`], [`normalize`](mod@normalize) | tell what the shutdown of a thread found and did |
+//! | [`stop`] | gives everything back, so that a library can be unloaded |
 //! | [`SurplusPromise`] | lets shutdown release forgotten references, not only report them |
 //! | [`EndStats`], [`RedirectStats`], [`ThreadInfo`], [`Audit`], [`Difference`] | counters, the managed threads, leak checks |
 //! | [`BuildError`], [`AttachError`], [`SpawnError`], [`JoinError`], [`Panicked`], [`ExitError`] | errors, each with a stable numeric code |
@@ -79,6 +80,11 @@
 //! # Other components in the process
 //! Signal handlers, crash reporters, other servers: `docs/sharing-a-process.md` in the repository says what the crates take of a process and
 //! give back, and what others may do, on a Mac and on the emulation.
+//! # The end of the runtime
+//! Dropping the last clone of a manager, once its threads have exited, ends its exception server. [`stop`] then gives back what is left, so
+//! that a shared library that contains the crate can be unloaded. On the emulated kernel a process ends with its last thread although
+//! servers' threads run, also when the main thread left by `pthread_exit`; on Apple's kernel such a thread keeps the process alive until the
+//! manager is dropped.
 //!
 //! # After a fork
 //! A child has none of its parent's ports and threads, except the thread that forked. There every value of this crate can be dropped, and
@@ -113,6 +119,7 @@ mod report;
 pub mod shutdown;
 mod slot;
 mod start;
+mod stop;
 mod take_in;
 mod thread;
 mod waiting;
@@ -136,6 +143,7 @@ pub use promise::SurplusPromise;
 pub use redirect::{HandlerStack, RedirectStats};
 pub use registry::ThreadInfo;
 pub use report::ShutdownReport;
+pub use stop::stop;
 pub use thread::ThreadBuilder;
 
 /// Compiles and runs the README's example.

@@ -5,7 +5,7 @@ use crate::emergency::{DEFAULT_SIZE, Stacks};
 use crate::ends::EndStats;
 use crate::error::{AttachError, BuildError, SpawnError};
 use crate::handle::Handle;
-use crate::inner::Inner;
+use crate::inner::{Counted, Inner};
 use crate::promise::SurplusPromise;
 use crate::record::Records;
 use crate::redirect::{Counters, Filter, HandlerStack, Otherwise, RedirectStats, Redirector};
@@ -269,6 +269,9 @@ impl ManagerBuilder {
     ///
     /// By default a handler runs with the interrupted mask, `uc_sigmask` is 0, and edits of it count for nothing. With 0 for `signals`
     /// nothing more is blocked, and `uc_sigmask` shows the interrupted mask.
+    ///
+    /// Threads and processes that a handler starts inherit its mask, as those of a signal handler do. One that is to start some with the
+    /// interrupted mask calls `restore_signal_mask` before.
     #[doc(alias("sa_mask", "sigprocmask", "uc_sigmask"))]
     pub fn block_signals(mut self, signals: u32) -> Self {
         self.blocked = Some(signals);
@@ -384,6 +387,7 @@ impl ManagerBuilder {
                 registry,
                 ends: Arc::default(),
                 counters,
+                _counted: Counted::new(),
             }),
         })
     }

@@ -58,7 +58,7 @@ fn table() -> &'static Table {
     loop {
         // SAFETY: null, or a table that was leaked below, before its address was published.
         let table = unsafe { seen.as_ref() };
-        if let Some(table) = table.filter(|table| table.process.is_current()) {
+        if let Some(table) = table.filter(|table| table.process.id() == Origin::current().id()) {
             return table;
         }
         let new = Box::into_raw(Box::new(Table {

@@ -1,6 +1,7 @@
 //! The server, its thread and its routes.
 
 pub(crate) mod calls;
+pub(crate) mod elsewhere;
 pub(crate) mod handler;
 pub(crate) mod lent;
 pub(crate) mod route;

@@ -7,6 +7,7 @@ use crate::registration::target::Target;
 use crate::request::deferrals::Deferrals;
 use crate::request::exception::Exception;
 use crate::server::calls::{Calls, spare};
+use crate::server::elsewhere::elsewhere;
 use crate::server::handler::{Closure, Handler, PanicPolicy};
 use crate::server::route::Route;
 use crate::server::routing::Routing;
@@ -119,29 +120,32 @@ impl ServerBuilder {
         // The thread's port and its reply port get names before anything can be counted, or routed to it.
         let ready = Arc::new(Barrier::new(2));
         let begun = Arc::clone(&ready);
-        let thread = std::thread::Builder::new()
+        let builder = std::thread::Builder::new()
             .name(self.name)
-            .stack_size(system::stack_size_for(self.stack_size))
-            .spawn(move || {
-                SERVES.set(true);
-                let outer = system::enter_server_thread();
-                let service = Service {
-                    calls: Calls {
-                        shared: &serving,
-                        handler: &handler,
-                        on_panic,
-                        spare,
-                    },
-                    outer,
-                };
-                service.run(|| {
-                    begun.wait();
-                });
-                // The handler's destructor is user code.
-                outer.restore();
-                // The control port lives as long as something may be sent to it.
-                drop(control);
-            })
+            .stack_size(system::stack_size_for(self.stack_size));
+        // On the heap: the handler may be larger than the stack that the thread is started on.
+        let serve = Box::new(move || {
+            SERVES.set(true);
+            let outer = system::enter_server_thread();
+            let service = Service {
+                calls: Calls {
+                    shared: &serving,
+                    handler: &handler,
+                    on_panic,
+                    spare,
+                },
+                outer,
+            };
+            service.run(|| {
+                begun.wait();
+            });
+            // The handler's destructor is user code.
+            outer.restore();
+            // The control port lives as long as something may be sent to it.
+            drop(control);
+        });
+        let thread = elsewhere(|| builder.spawn(serve))
+            .and_then(core::convert::identity)
             .map_err(ServerStartError::Thread)?;
         ready.wait();
         Ok(Server {

@@ -102,6 +102,44 @@ pub enum SignalFrameError {
     Copy,
 }
 
+/// The emulated Mach was not stopped: it runs on, and nothing was changed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StopError {
+    /// This process is a child of the one that the emulated kernel was started in.
+    #[error("the emulated kernel is the parent's of this process")]
+    Forked,
+    /// The call was made in a signal handler, on an alternate signal stack or above a kernel call.
+    #[error("the emulated kernel cannot be stopped in a signal handler")]
+    SignalHandler,
+    /// Threads of exception servers run, or the calling thread is one.
+    #[error("{count} threads of exception servers still run")]
+    Servers {
+        /// How many.
+        count: u32,
+    },
+    /// Threads need the emulation: they were made ready for faults, as attached threads are, they wait for the answer to a fault, or they are
+    /// other threads than the calling one and have an alternate signal stack of the emulation's.
+    #[error("{count} threads still need the emulated kernel")]
+    Threads {
+        /// How many.
+        count: u32,
+    },
+}
+
+impl StopError {
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
+    #[must_use]
+    pub const fn code(&self) -> u32 {
+        match self {
+            Self::Forked => 0x2201,
+            Self::SignalHandler => 0x2202,
+            Self::Servers { .. } => 0x2203,
+            Self::Threads { .. } => 0x2204,
+        }
+    }
+}
+
 /// The host refused something that the emulated kernel needs. The source is the host's error, with its `errno`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -192,6 +230,19 @@ mod tests {
     #[test]
     fn codes_are_stable() {
         for (error, code) in all() {
+            assert_eq!(error.code(), code, "{error}");
+        }
+    }
+
+    #[test]
+    fn codes_of_stopping_are_stable() {
+        let all = [
+            (StopError::Forked, 0x2201),
+            (StopError::SignalHandler, 0x2202),
+            (StopError::Servers { count: 1 }, 0x2203),
+            (StopError::Threads { count: 2 }, 0x2204),
+        ];
+        for (error, code) in all {
             assert_eq!(error.code(), code, "{error}");
         }
     }

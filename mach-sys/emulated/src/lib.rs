@@ -21,6 +21,25 @@
 //! says what the host refused. `docs/sharing-a-process.md` in the repository lists all that is taken, and what other components may do.
 //! Nothing is exported under a name of libSystem's. On Apple's systems only the configuration is here.
 //!
+//! `stop` gives all of it back, but for the `pthread_atfork` handler, which the C library forgets when it unloads the library that has it.
+//! Until then such a library stays loaded, whatever `dlclose` is called: a thread that is unknown to its host may still need it. Three
+//! things keep it loaded even afterwards, or leave something behind:
+//! - A signal handler that was installed over the emulation's may chain to it (`Stopped::displaced`). The library stays.
+//! - A thread of the host's that has thread-local variables of the library with destructors: glibc keeps the library until the thread
+//!   ends. These crates leave none on threads that they did not start; `std::thread::spawn` and `std::thread::current` do.
+//! - Rust's own library makes a key of thread-specific data when it starts a thread, and never deletes it: one key, of 1024, each time that
+//!   a library is loaded. musl's `dlclose` unloads nothing.
+//!
+//! # The end of the process
+//! The C library ends a process when its last thread ends. The emulation's thread and those of exception servers do not count: when the main
+//! thread has left by `pthread_exit`, and all others have ended, the process ends by `exit(0)`, within about a quarter of a second. `exit`
+//! runs on a thread of its own, with the signal mask of the thread that started the emulation. It takes `/proc`, and a host on which a
+//! process has no threads but its own: user-mode emulators of processors have some.
+//!
+//! A thread that waits for the answer to a fault has its signals blocked, as the emulation's thread and servers' have. A signal of the
+//! process's that such a thread lets through, and whose default action ends the process, does so within the same time; one that has a handler
+//! waits for the answer. Signals that stop a process wait, too; `SIGSTOP` does not.
+//!
 //! # Names of a thread's own
 //! A thread's first call of a MIG routine makes its reply port, as in Apple's library: one receive right in the task, until the thread ends
 //! (G6.1). Which calls are routines, and which are traps that make none, says a table in `calls/mig.rs`.
@@ -56,6 +75,7 @@
 
 mod config;
 mod error;
+mod stopped;
 
 /// Compiles and runs the README's example.
 #[cfg(all(doctest, not(target_vendor = "apple")))]
@@ -63,7 +83,8 @@ mod error;
 struct Readme;
 
 pub use config::{Config, Generation, WhenDisplaced};
-pub use error::{HostError, ReserveError, SignalFrameError, StartError};
+pub use error::{HostError, ReserveError, SignalFrameError, StartError, StopError};
+pub use stopped::Stopped;
 
 /// What is here on hosts that have no Mach of their own.
 macro_rules! without_mach {
@@ -88,7 +109,7 @@ without_mach! {
 
     pub use calls::take_guard;
     pub use host::LENT_STACK_SIZE;
-    pub use process::{start, start_with};
+    pub use process::{start, start_with, stop};
     pub use system::FaultReadiness;
 
     /// Returns how often a fault or a kernel call found as many threads known as [`Config::threads`] allows: those faults went to the

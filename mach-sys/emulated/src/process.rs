@@ -3,18 +3,19 @@
 use super::exception::deliver;
 use super::host::fault::{Trap, Verdict};
 use super::host::start::{self as host_start, Hooks};
-use super::host::{self, SlotId, threads};
+use super::host::{self, Installed, SlotId, threads};
 use crate::config::Config;
-use crate::error::StartError;
+use crate::error::{StartError, StopError};
 use crate::ipc::id::Id;
 use crate::ipc::name::{Name, SpaceId};
 use crate::rules::{Limits, Rules};
+use crate::stopped::Stopped;
 use crate::thread::kernel::{self, Kernel, Locked, Mach};
 use crate::thread::object::{TaskId, ThreadId};
 use crate::thread::{life, task};
 use mach_wire::types::{MACH_PORT_NULL, mach_port_name_t};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// The process's kernel, its task and its threads.
 #[derive(Debug)]
@@ -31,7 +32,10 @@ pub(super) struct Process {
     mig_reply_ports: Box<[AtomicU32]>,
 }
 
-static PROCESS: OnceLock<Result<Process, StartError>> = OnceLock::new();
+static PROCESS: Installed<Result<Process, StartError>> = Installed::new();
+
+/// Held during a start and a stop.
+static CHANGING: Mutex<()> = Mutex::new(());
 
 /// Starts the emulated Mach with [`Config::default`]: memory, signal handlers, the watching thread. The first kernel call does it if
 /// nothing did before; calling it again changes nothing.
@@ -115,14 +119,65 @@ fn set_up(config: Config) -> Result<&'static Process, &'static StartError> {
 fn set_up_now(config: Config) -> Result<&'static Process, &'static StartError> {
     // A signal handler that makes a kernel call would wait for the call that it interrupted, for ever. The five are not blocked: a
     // blocked one kills.
-    let _inside = host::InKernel::enter();
+    let inside = host::InKernel::enter();
     let Some(_starting) = host::Starting::begin() else {
         return Err(&StartError::Starting);
     };
     if host::alternate_stack_room().is_some_and(|room| room < STACK) {
         return Err(&StartError::SmallStack);
     }
-    PROCESS.get_or_init(|| Process::new(config)).as_ref()
+    let _changing = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
+    let process = PROCESS.get();
+    process
+        .unwrap_or_else(|| PROCESS.set(Process::new(config, inside.outer())))
+        .as_ref()
+}
+
+/// Stops the emulated Mach, and gives back what it took from the process: the signal handlers, where they are still the emulation's; the
+/// thread-specific-data key; the watching thread; all memory. The next kernel call starts it again, empty. Rights and other values of the
+/// time before are then as in the child of a fork: dropping them does nothing. Does nothing if the emulation does not run.
+///
+/// A shared library that contains the emulation stays loaded from the start on, whatever `dlclose` is called; after this call it can be
+/// unloaded, unless [`Stopped::displaced`] names signals. Only the `pthread_atfork` handler stays until then. The C library also keeps a
+/// library loaded while a thread lives that has thread-local variables of it with destructors, such as those of Rust's `std::thread`.
+///
+/// # Errors
+/// Nothing is changed then.
+/// - [`StopError::Servers`]: an exception server runs, or this is its thread.
+/// - [`StopError::Threads`]: threads are attached, wait for the answer to a fault, or have an alternate signal stack of the emulation's: a
+///   thread without one of its own gets one with its first kernel call, until it ends. The calling thread's is taken away.
+/// - [`StopError::SignalHandler`]: this is a signal handler.
+/// - [`StopError::Forked`]: this is the child of a fork.
+///
+/// # Safety
+/// From the beginning of this call to its end, no other thread makes a kernel call or is in one, faults, or is ending after it made kernel
+/// calls. No other code keeps a pointer that the emulation gave out.
+#[allow(unsafe_code)]
+pub unsafe fn stop() -> Result<Stopped, StopError> {
+    if host::is_child() {
+        return Err(StopError::Forked);
+    }
+    let Some(_starting) = host::Starting::begin() else {
+        return Err(StopError::SignalHandler);
+    };
+    let _changing = CHANGING.lock().unwrap_or_else(PoisonError::into_inner);
+    if running().is_none() {
+        return Ok(Stopped::default());
+    }
+    host_start::may_stop()?;
+    let displaced = {
+        // A signal handler would make kernel calls, or fault, in the middle.
+        let _blocked = host::AllBlocked::begin();
+        let displaced = host_start::stop();
+        // SAFETY: no fault and no end of a thread enters the emulation any more, the watching thread is gone, and no other thread is in a
+        // kernel call (caller's promise). This one uses nothing of it.
+        unsafe {
+            drop(PROCESS.take());
+            host_start::give_back(&displaced);
+        }
+        displaced
+    };
+    Ok(Stopped { displaced })
 }
 
 /// Bytes of stack that the start takes, and more: 36 KiB and 126 KiB were seen.
@@ -138,7 +193,7 @@ fn running() -> Option<&'static Process> {
 }
 
 impl Process {
-    fn new(config: Config) -> Result<Self, StartError> {
+    fn new(config: Config, outer: u64) -> Result<Self, StartError> {
         let limits = Limits {
             threads: config.slots().max(Limits::PROCESS.threads),
             ..Limits::for_ports(config.port_slots())
@@ -155,7 +210,7 @@ impl Process {
             (kernel.tables.task(task).space, name.raw())
         };
         let for_each_slot = || (0..config.slots()).map(|_| AtomicU32::new(0)).collect();
-        host_start::start(&config, Hooks { trap, ended })?;
+        host_start::start(&config, outer, Hooks { trap, ended })?;
         Ok(Self {
             mach,
             task,

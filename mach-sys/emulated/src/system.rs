@@ -5,8 +5,9 @@ use super::host;
 use super::host::threads::{self, Arranged, Changed};
 use super::process;
 use crate::config::Config;
-use crate::error::StartError;
+use crate::error::{StartError, StopError};
 use crate::ipc::name::Name;
+use crate::stopped::Stopped;
 use crate::thread::kernel::Kernel;
 use crate::thread::life;
 use core::marker::PhantomData;
@@ -75,6 +76,23 @@ pub fn errno_address() -> usize {
 /// The process identifier; the parent's in a child that shares its memory, and one that no process has in a child with its own.
 pub fn process_id() -> libc::pid_t {
     host::process_id() as libc::pid_t
+}
+
+/// How often the emulation was stopped.
+pub fn stops() -> u32 {
+    host::stops()
+}
+
+/// Stops the emulated kernel.
+///
+/// # Errors
+/// As [`stop`](crate::stop).
+///
+/// # Safety
+/// As [`stop`](crate::stop).
+pub unsafe fn stop() -> Result<Stopped, StopError> {
+    // SAFETY: the caller's promise.
+    unsafe { process::stop() }
 }
 
 /// A thread's signal mask, a bit for each signal.

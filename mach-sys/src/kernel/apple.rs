@@ -96,6 +96,17 @@ impl FaultReadiness {
     pub(super) fn undo(self) {}
 }
 
+/// Apple's kernel is never stopped.
+pub(super) fn stops() -> u32 {
+    0
+}
+
+/// Does nothing: nothing was taken from the process.
+#[cfg(feature = "std")]
+pub(super) unsafe fn stop() -> Result<mach_emulated::Stopped, mach_emulated::StopError> {
+    Ok(mach_emulated::Stopped::default())
+}
+
 /// Darwin's C library keeps the identifier, and `fork` renews it.
 pub(super) fn process_id() -> libc::pid_t {
     // SAFETY: getpid has no preconditions and cannot fail.

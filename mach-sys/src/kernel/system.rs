@@ -271,19 +271,27 @@ fn put_signals(set: &mut host::SignalMask, which: u32, signals: u32) {
     }
 }
 
-/// Identifies the process that made a value. Names of ports and threads mean nothing in the child of a fork: a value that owns some
+/// Identifies the process that made a value, and the start of the emulated kernel where that answers. Names of ports and threads mean nothing in the child of a fork: a value that owns some
 /// notes its origin, and compares it before it releases them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Origin(libc::pid_t);
+pub struct Origin {
+    process: libc::pid_t,
+    /// How often the kernel was stopped before, where it is the emulated one.
+    stops: u32,
+}
 
 impl Origin {
     /// Returns the calling process.
     #[must_use]
     pub fn current() -> Self {
-        Self(host::process_id())
+        Self {
+            process: host::process_id(),
+            stops: host::stops(),
+        }
     }
 
-    /// Returns whether the calling process is this one: `false` in the child of a fork, however that was made. Costs no system call
+    /// Returns whether the calling process is this one: `false` in the child of a fork, however that was made, and after the emulated
+    /// kernel was stopped ([`stop`](crate::kernel::stop)). Costs no system call
     /// where the emulation runs, nor on Apple's systems, whose C library keeps the identifier.
     ///
     /// A child that shares its parent's memory (`vfork`) counts as its parent here. Its kernel calls are refused by the emulation.
@@ -296,7 +304,13 @@ impl Origin {
     /// own may be its parent's in a PID namespace.
     #[must_use]
     pub fn id(self) -> u32 {
-        self.0 as u32
+        self.process as u32
+    }
+
+    /// Returns a number below 2^31 that differs from that of the process before a fork, and from that of the start before a stop.
+    pub(crate) fn mark(self) -> u32 {
+        // Identifiers have 22 bits at most, and the emulation's bit for a copy is the one below the last.
+        self.id() ^ (self.stops & 0xff) << 22
     }
 }
 

@@ -49,7 +49,8 @@ fn word(name: Name) -> Option<&'static AtomicU64> {
 
 /// The bits that a name's label has in this process.
 fn about(name: Name, origin: Origin) -> u64 {
-    u64::from(name.generation()) << 56 | u64::from(origin.id() & 0xf_ffff) << 32
+    u64::from(name.generation()) << 56
+        | u64::from((origin.mark() ^ origin.mark() >> 20) & 0xf_ffff) << 32
 }
 
 const ABOUT: u64 = 0xff << 56 | 0xf_ffff << 32;

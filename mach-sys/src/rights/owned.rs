@@ -28,9 +28,9 @@ static COUNTED_IN: AtomicU32 = AtomicU32::new(0);
 /// No process identifier has this bit.
 const FORGETTING: u32 = 1 << 31;
 
-/// Forgets all counts in the child of a fork, which has none of its parent's rights.
+/// Forgets all counts in the child of a fork, which has none of its parent's rights, and after a stop of the emulated kernel.
 fn forget_parents() {
-    once_in(&COUNTED_IN, Origin::current().id(), || {
+    once_in(&COUNTED_IN, Origin::current().mark(), || {
         for word in WORDS.iter().take(USED.load(Ordering::Relaxed) as usize) {
             // Pages that were never touched stay so.
             if word.load(Ordering::Relaxed) != 0 {

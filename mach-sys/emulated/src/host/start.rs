@@ -7,13 +7,17 @@
 use super::entry::entered::{Handlers, set_handlers};
 use super::exit::{key, watcher};
 use super::fault::{Trap, Verdict, arrived, chained, previous, self_test, serve, trap};
-use super::slot::inside::InKernel;
-use super::slot::region::{self, SlotId};
-use super::slot::{origin, owner};
-use super::sys::mask::{self, How, SYNCHRONOUS_MASK};
-use super::sys::stack;
+use super::slot::inside;
+use super::slot::keys::Keys;
+use super::slot::region::{self, Slot, SlotId};
+use super::slot::{origin, owner, watch_word};
+use super::sys::altstack::{self, Stack};
+use super::sys::mask::{self, How, Mask, SYNCHRONOUS_MASK};
+use super::sys::{object, thread};
 use crate::config::Config;
-use crate::error::{HostError, StartError};
+use crate::error::{HostError, StartError, StopError};
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
 use std::io;
 
 /// What the layers above do.
@@ -25,8 +29,14 @@ pub(crate) struct Hooks {
     pub(crate) ended: fn(SlotId),
 }
 
-/// Sets everything up; once. Where that fails the signal handlers from before are installed again.
-pub(crate) fn start(config: &Config, hooks: Hooks) -> Result<(), StartError> {
+/// Whether `pthread_atfork` was called.
+static HOOKED: AtomicBool = AtomicBool::new(false);
+
+/// Sets everything up; once until [`stop`]. `outer` is the signal mask of the starter. Where that fails the signal handlers from before
+/// are installed again.
+pub(crate) fn start(config: &Config, outer: Mask, hooks: Hooks) -> Result<(), StartError> {
+    // Before anything could call into the object that this is in.
+    object::pin();
     origin::mark().map_err(HostError::from)?;
     region::reserve(config.slots()).map_err(HostError::from)?;
     set_handlers(Handlers {
@@ -36,9 +46,9 @@ pub(crate) fn start(config: &Config, hooks: Hooks) -> Result<(), StartError> {
     trap::set_hook(hooks.trap);
     owner::set_hook(hooks.ended);
     previous::set_policy(config.displaced);
-    let outcome = install_and_test(config).and_then(|()| Ok(hook_and_watch()?));
-    if outcome.is_err() {
-        previous::uninstall();
+    let outcome = install_and_test(config).and_then(|()| Ok(hook_and_watch(outer)?));
+    if outcome.is_err() && previous::uninstall().is_empty() {
+        object::unpin();
     }
     outcome
 }
@@ -56,26 +66,101 @@ fn install_and_test(config: &Config) -> Result<(), StartError> {
     outcome
 }
 
-/// Bytes of stack that the watching thread has for its own, many times what it takes.
-const WATCHER_STACK: usize = 256 * 1024;
-
 /// Hooks the end of threads and `fork`, and starts the watching thread.
-fn hook_and_watch() -> Result<(), HostError> {
+fn hook_and_watch(outer: Mask) -> Result<(), HostError> {
     key::make().map_err(hook_error)?;
-    // SAFETY: the handler is a function for as long as the process lives.
-    match unsafe { libc::pthread_atfork(None, None, Some(forked)) } {
-        0 => {}
-        error => return Err(hook_error(error)),
+    // The C library forgets it when the object is unloaded, and not before.
+    if !HOOKED.load(Ordering::Acquire) {
+        // SAFETY: the handler is a function for as long as the object is loaded.
+        match unsafe { libc::pthread_atfork(None, None, Some(forked)) } {
+            0 => HOOKED.store(true, Ordering::Release),
+            error => return Err(hook_error(error)),
+        }
     }
-    // The watcher inherits the mask, so that no signal of the process's is ever delivered to it.
-    let _blocked = InKernel::enter();
-    std::thread::Builder::new()
-        .name("mach-sys".into())
-        .stack_size(stack::size_for(WATCHER_STACK))
-        .spawn(|| watcher::watch())
-        .map_err(HostError::Watcher)?;
-    watcher::wait_until_it_watches();
+    watcher::start(outer).map_err(HostError::Watcher)?;
     Ok(())
+}
+
+/// How long threads that have ended may still be there.
+const PATIENCE: u32 = 100;
+
+/// Returns whether the emulation may stop: no server's thread is left, and no thread needs its slot but the calling one.
+pub(crate) fn may_stop() -> Result<(), StopError> {
+    if inside::ever_served() {
+        return Err(StopError::Servers { count: 1 });
+    }
+    let here = altstack::registered();
+    let in_kernel = inside::slot().is_some_and(|slot| slot.header().is_in_kernel());
+    if in_kernel || here.is_in_use() {
+        return Err(StopError::SignalHandler);
+    }
+    for _ in 0..PATIENCE {
+        if needed().is_ok() {
+            break;
+        }
+        watch_word::hurry();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    needed()
+}
+
+/// Counts the threads that need the emulation.
+fn needed() -> Result<(), StopError> {
+    let (mut servers, mut threads) = (0, 0);
+    let this = inside::slot().map(Slot::id);
+    let taken = region::keys().into_iter().flat_map(Keys::taken);
+    for seen in taken {
+        let Some(slot) = region::from_index(seen.index()).and_then(Slot::of) else {
+            continue;
+        };
+        let header = slot.header();
+        // Where a sandbox refuses the question, a thread counts until the watching thread knows better.
+        let is_gone = thread::exists(seen.identity().tid()) == Some(false);
+        if header.owner() != seen.identity() || is_gone {
+            continue;
+        }
+        let has_lent = header.has_lent.load(Ordering::Acquire) && Some(slot.id()) != this;
+        if header.served() != 0 {
+            servers += 1;
+        } else if has_lent || header.is_waiting() || header.readied.load(Ordering::Acquire) != 0 {
+            threads += 1;
+        }
+    }
+    match (servers, threads) {
+        (0, 0) => Ok(()),
+        (0, count) => Err(StopError::Threads { count }),
+        (count, _) => Err(StopError::Servers { count }),
+    }
+}
+
+/// Undoes [`start`], but for the memory that [`give_back`] gives back. No fault enters the emulation afterwards, and no end of a thread.
+/// Returns the signals that other handlers are installed for.
+pub(crate) fn stop() -> Vec<i32> {
+    let displaced = previous::uninstall();
+    watcher::stop();
+    key::delete();
+    if let Some(slot) = inside::slot().filter(|slot| altstack::registered().is_same(&slot.lent_stack())) {
+        debug_assert!(slot.header().has_lent.load(Ordering::Acquire));
+        // SAFETY: no stack at all, as before it was lent. The thread does not run on it.
+        let _ = unsafe { altstack::register(&Stack::NONE) };
+    }
+    displaced
+}
+
+/// Gives the memory back, after [`stop`], and lets the object be unloaded unless handlers may still chain to it.
+///
+/// # Safety
+/// No other thread uses the emulation, and nothing of this start is used afterwards.
+pub(crate) unsafe fn give_back(displaced: &[i32]) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        origin::unmark();
+        region::give_back();
+    }
+    owner::forget_all();
+    if displaced.is_empty() {
+        object::unpin();
+    }
 }
 
 /// What pthreads answered: an error number.

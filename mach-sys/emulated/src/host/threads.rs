@@ -49,12 +49,14 @@ fn claim(slot: Slot) {
     let header = slot.header();
     let word_at = inside::note(slot.id(), header.owner());
     header.thread_pointer.set(thread_pointer());
-    header.registered.set(clock::ticks_since_boot());
+    let now = clock::ticks_since_boot();
+    header.registered.store(now, Ordering::Relaxed);
     header.word_at.store(word_at, Ordering::Release);
     // SAFETY: no arguments.
     let this = unsafe { libc::pthread_self() };
     header.pthread.store(this, Ordering::Release);
     header.announces.store(key::arm(slot.id()), Ordering::Release);
+    header.note_serving(inside::is_serving());
 }
 
 /// Finds or claims a slot, with some patience: a thread that was joined a moment ago may still be there.
@@ -75,7 +77,9 @@ fn find_or_wait(tid: u32) -> Result<Slot, Exhausted> {
 fn lend(slot: Slot) -> bool {
     // SAFETY: the lent part of the thread's own slot, which lives until the thread is gone. A refusal (the thread runs on an
     // alternate stack just now) leaves the thread with what it has.
-    unsafe { altstack::register(&slot.lent_stack()) }.is_ok()
+    let lent = unsafe { altstack::register(&slot.lent_stack()) }.is_ok();
+    slot.header().has_lent.fetch_or(lent, Ordering::AcqRel);
+    lent
 }
 
 /// Unblocks the five signals, since a blocked one kills, and applies the policy about handlers that were installed later.
@@ -104,11 +108,15 @@ impl Arranged {
     /// do: the component that registered it may unmap it on another thread, as Rust's runtime does at `exit`.
     pub(crate) fn make_ready(self, slot: SlotId) -> Changed {
         let slot = Slot::of(slot);
-        let lent = slot.filter(|slot| lend(*slot)).map(Slot::lent_stack);
+        let lent = slot.filter(|slot| lend(*slot));
         prepare();
+        if let Some(slot) = slot {
+            slot.header().readied.fetch_add(1, Ordering::AcqRel);
+        }
         Changed {
             before: self,
-            lent,
+            slot,
+            lent: lent.is_some(),
         }
     }
 
@@ -116,7 +124,8 @@ impl Arranged {
     pub(crate) fn keep(self) -> Changed {
         Changed {
             before: self,
-            lent: None,
+            slot: None,
+            lent: false,
         }
     }
 }
@@ -125,18 +134,26 @@ impl Arranged {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Changed {
     before: Arranged,
-    /// The stack that was registered, if it was.
-    lent: Option<Stack>,
+    /// The thread's slot, if it is ready.
+    slot: Option<Slot>,
+    /// Whether the slot's lent stack was registered.
+    lent: bool,
 }
 
 impl Changed {
     /// Undoes it on the calling thread, and nothing else: what the thread arranged meanwhile stays.
     pub(crate) fn undo(self) {
-        if let Some(lent) = self.lent {
+        if let Some(slot) = self.slot {
+            slot.header().readied.fetch_sub(1, Ordering::AcqRel);
+        }
+        if let Some(slot) = self.slot.filter(|_| self.lent) {
+            let lent = slot.lent_stack();
             if !self.before.stack.is_same(&lent) && altstack::registered().is_same(&lent) {
                 // SAFETY: what was registered before: none, or a stack that its owner keeps. A refusal (the thread runs on its
                 // alternate stack just now) leaves the thread with what it has.
-                let _ = unsafe { altstack::register(&self.before.stack) };
+                if unsafe { altstack::register(&self.before.stack) }.is_ok() {
+                    slot.header().has_lent.store(false, Ordering::Release);
+                }
             }
         }
         mask::change(How::Block, self.before.blocked & SYNCHRONOUS_MASK);

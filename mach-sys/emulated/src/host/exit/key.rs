@@ -26,6 +26,14 @@ pub(in crate::host) fn make() -> Result<(), i32> {
     }
 }
 
+/// Deletes the key: no destructor of the emulation's is called any more at the end of a thread.
+pub(in crate::host) fn delete() {
+    if let Some(key) = KEY.swap(0, Ordering::AcqRel).checked_sub(1) {
+        // SAFETY: the key was made, and is deleted once.
+        unsafe { libc::pthread_key_delete(key as libc::pthread_key_t) };
+    }
+}
+
 /// The key's value: which slot, and which pass.
 fn value(slot: SlotId, pass: usize) -> *const c_void {
     ((slot.index() * PASSES + pass) + 1) as *const c_void
@@ -40,7 +48,7 @@ fn set(value: *const c_void) -> bool {
     let Some(key) = KEY.load(Ordering::Acquire).checked_sub(1) else {
         return false;
     };
-    // SAFETY: the key was made and is never deleted; its value is a number, not a pointer.
+    // SAFETY: the key was made, and is not deleted while the emulation runs; its value is a number, not a pointer.
     unsafe { libc::pthread_setspecific(key as libc::pthread_key_t, value) == 0 }
 }
 

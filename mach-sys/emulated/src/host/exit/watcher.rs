@@ -1,15 +1,20 @@
 //! The watching thread: finds out which threads are gone.
 
+use super::{deadly, last};
 use crate::host::slot::identity::Identity;
+use crate::host::slot::inside::InKernel;
 use crate::host::slot::keys::{Keys, Seen};
 use crate::host::slot::origin;
 use crate::host::slot::owner;
 use crate::host::slot::region::{self, Slot};
 use crate::host::slot::watch_word;
-use crate::host::sys::mask::{self, ALL_MASK, How};
-use crate::host::sys::{futex, task_stat, thread};
-use core::sync::atomic::{AtomicU32, Ordering};
+use crate::host::sys::mask::{self, ALL_MASK, How, Mask};
+use crate::host::sys::pthread::{self, Start, Thread};
+use crate::host::sys::{futex, stack, task_stat, thread};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// How often threads that cannot announce their end are looked for.
@@ -18,20 +23,55 @@ const SCAN: Duration = Duration::from_millis(250);
 const FIRST_LOOK: Duration = Duration::from_micros(50);
 const LAST_LOOK: Duration = Duration::from_millis(5);
 
+/// Bytes of stack that the watching thread has for its own, many times what it takes.
+const STACK: usize = 256 * 1024;
+
 /// Whether the watching thread has begun: 1 from then on.
 static WATCHING: AtomicU32 = AtomicU32::new(0);
+/// Whether it is to end.
+static STOPPING: AtomicBool = AtomicBool::new(false);
+/// The watching thread. Locked at a start and at a stop only.
+static THREAD: Mutex<Option<Thread>> = Mutex::new(None);
 
-/// Waits until the watching thread has begun. What Rust's runtime does at a thread's beginning, allocations among it, is over then,
-/// and does not fall between a fault and its answer.
-pub(in crate::host) fn wait_until_it_watches() {
+/// Starts the watching thread, and waits until it has begun: no allocation of a thread's beginning falls between a fault and its answer
+/// then. `outer` is the signal mask of the emulation's starter.
+pub(in crate::host) fn start(outer: Mask) -> io::Result<()> {
+    last::note_outer(outer);
+    let start = Start {
+        name: c"mach-sys",
+        stack_size: Some(stack::size_for(STACK)),
+        run: || watch(),
+    };
+    let thread = {
+        // The watcher inherits the mask, so that no signal of the process's is ever delivered to it.
+        let _blocked = InKernel::enter();
+        pthread::start(&start)?
+    };
     while WATCHING.load(Ordering::Acquire) == 0 {
         futex::wait(&WATCHING, 0, None);
     }
+    *watching() = Some(thread);
+    Ok(())
+}
+
+/// Ends the watching thread, and waits until it is gone.
+pub(in crate::host) fn stop() {
+    if let Some(thread) = watching().take() {
+        STOPPING.store(true, Ordering::Release);
+        watch_word::hurry();
+        thread.join();
+        STOPPING.store(false, Ordering::Relaxed);
+        WATCHING.store(0, Ordering::Relaxed);
+    }
+}
+
+fn watching() -> MutexGuard<'static, Option<Thread>> {
+    THREAD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The watching thread's life. It takes no signal at all: a signal sent to the process is another thread's, and the five are blocked
 /// too, as this thread has no fault that could be served.
-pub(in crate::host) fn watch() -> ! {
+fn watch() {
     mask::change(How::Block, ALL_MASK);
     origin::note_watching_thread();
     WATCHING.store(1, Ordering::Release);
@@ -39,16 +79,29 @@ pub(in crate::host) fn watch() -> ! {
     let word = watch_word::word();
     let mut pause = SCAN;
     let mut last_scan = Instant::now();
+    let (mut main_left, mut ended) = (false, false);
     loop {
+        // Before the look at what it announces.
         let announced = word.load(Ordering::Acquire);
+        if STOPPING.load(Ordering::Acquire) {
+            return;
+        }
         // Also threads that should announce their end are looked for now and then: not every end runs destructors.
         let scan = last_scan.elapsed() >= SCAN;
         if scan {
             last_scan = Instant::now();
+            deadly::act_upon_pending();
         }
         let look = look_at_all(scan);
         if look.freed {
             pause = FIRST_LOOK;
+        }
+        if scan && !main_left {
+            main_left = last::main_has_left();
+        }
+        if main_left && (look.freed || scan) && !ended && last::only_servers_are_left() {
+            ended = true;
+            last::end_process();
         }
         pause = match look.pending {
             true => (pause * 2).clamp(FIRST_LOOK, LAST_LOOK),

@@ -5,7 +5,7 @@ use super::arrived::{self, Arrived};
 use super::fallback::Process;
 use super::previous::{HostAction, Visited};
 use super::self_test;
-use super::trap::{Trap, Verdict, ask};
+use super::trap::{Trap, Verdict, ask_in};
 use crate::host::context::Context;
 use crate::host::slot::held;
 use crate::host::slot::owner::{self, Caller};
@@ -60,11 +60,12 @@ unsafe fn ask_for_another(
             // The nested faults of probed copies are all that can happen in here, and they need no stack.
             header.serving.set(true);
             held::begin_to_keep(header);
-            let verdict = ask(&mut Trap {
+            let mut trap = Trap {
                 slot: slot.id(),
                 raised,
                 context: &mut context,
-            });
+            };
+            let verdict = ask_in(header, outer, &mut trap);
             header.serving.set(false);
             held::raise_at_return(header, || outer);
             if verdict == Verdict::Resume {

@@ -53,8 +53,8 @@ impl Party {
         self.stamp.store(stamp, Ordering::Release);
     }
 
-    /// Returns the action that was stored.
-    fn action_stored(&self) -> Action {
+    /// As its owner installed it.
+    fn installed(&self) -> Action {
         Action {
             handler: self.handler.load(Ordering::Acquire),
             flags: self.flags.load(Ordering::Acquire),
@@ -253,23 +253,51 @@ impl Party {
 /// Installs the entry for the five signals, where it is not yet, and keeps what was there.
 pub(in crate::host) fn install() -> Result<(), i32> {
     for (signal, level) in SYNCHRONOUS.into_iter().zip(&LEVELS) {
-        if let Some(Installed::Other(current)) = disposition::read(signal) {
+        let Some(Installed::Other(current)) = disposition::read(signal) else {
+            continue;
+        };
+        if level.below.stamp.load(Ordering::Acquire) == 0 {
             level.below.store(&current, BOTTOM);
             disposition::arm_first(signal, 0)?;
+        } else {
+            // It stayed at a stop, and may chain to the entry.
+            level.add(&current);
+            let alias = level.next_alias();
+            put_in_place(signal, level, alias, Some(current));
         }
     }
     Ok(())
 }
 
-/// Puts the handlers from before the start back: it failed. A handler that was installed meanwhile stays; it may go on to the entry,
-/// which goes on to the one before.
-pub(in crate::host) fn uninstall() {
-    for (signal, level) in SYNCHRONOUS.into_iter().zip(&LEVELS) {
-        let is_noted = level.below.stamp.load(Ordering::Acquire) == BOTTOM;
-        if is_noted && matches!(disposition::read(signal), Some(Installed::Entry { .. })) {
-            disposition::install(signal, &level.below.action_stored());
+/// Puts back what the entry replaced, for each of the five signals that it is still installed for. Returns those that another handler is
+/// installed for: it stays, and what the entry knows of the signal, too, since that handler may chain.
+pub(in crate::host) fn uninstall() -> Vec<i32> {
+    let mut displaced = Vec::new();
+    // Whether a handler is still there is asked by probed copies, which need the entry.
+    let found = SYNCHRONOUS.map(|signal| match (disposition::read(signal), index(signal)) {
+        (Some(Installed::Entry { alias, intact }), Some(index)) => {
+            settle(signal, &LEVELS[index], alias, intact);
+            Some(LEVELS[index].uppermost())
+        }
+        _ => None,
+    });
+    for ((signal, level), found) in SYNCHRONOUS.into_iter().zip(&LEVELS).zip(found) {
+        let Some((action, stamp)) = found else {
+            displaced.push(signal);
+            continue;
+        };
+        match disposition::install(signal, &action) {
+            Some(Installed::Other(newcomer)) => {
+                // Installed this moment.
+                disposition::install(signal, &newcomer);
+                displaced.push(signal);
+            }
+            // It was installed over the entry once, and may chain to it.
+            _ if stamp != BOTTOM => displaced.push(signal),
+            _ => level.forget(),
         }
     }
+    displaced
 }
 
 /// The signals whose handler was replaced after the start, or whose flags or mask were changed.
@@ -383,6 +411,31 @@ fn take_back(signal: i32, level: &Level) {
 }
 
 impl Level {
+    /// What would be installed without the emulation: the uppermost handler that is still there, with its stamp.
+    fn uppermost(&self) -> (Action, u32) {
+        let mut below = u32::MAX;
+        while let Some((party, stamp)) = self.next(below) {
+            let action = party.installed();
+            if !is_code(action.handler) || party.code.is_at(action.handler) {
+                return (action, stamp);
+            }
+            below = stamp;
+        }
+        (Action::default(), BOTTOM)
+    }
+
+    /// Forgets everything, when the entry is not installed any more.
+    fn forget(&self) {
+        for party in core::iter::once(&self.below).chain(&self.later) {
+            party.stamp.store(0, Ordering::Release);
+        }
+        self.last.store(BOTTOM, Ordering::Release);
+        self.alias.store(0, Ordering::Release);
+        for since in &self.since {
+            since.store(BOTTOM, Ordering::Release);
+        }
+    }
+
     /// Returns the address that the entry is to be installed under above all parties.
     fn next_alias(&self) -> usize {
         let alias = (self.alias.load(Ordering::Acquire) + 1) % ALIASES;

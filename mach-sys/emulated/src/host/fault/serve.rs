@@ -5,7 +5,7 @@ use super::arrived::{self, Arrived};
 use super::fallback::{self, Process};
 use super::previous::{self, Visited};
 use super::self_test::{self, Underway};
-use super::trap::{Trap, Verdict, ask};
+use super::trap::{Trap, Verdict, ask_in};
 use crate::host::context::Context;
 use crate::host::context::classify::Raised;
 use crate::host::entry::entered::Entered;
@@ -15,6 +15,7 @@ use crate::host::slot::held;
 use crate::host::slot::owner::{self, Caller};
 use crate::host::slot::region::{self, Slot};
 use crate::host::sys::mask::{self, COPY_MASK, HANDLER_MASK, How};
+use core::sync::atomic::Ordering;
 
 /// Serves a signal. Returns the handler to leave for, in whose favour `entered` was changed, or `None`: the frame in `entered` is to
 /// be returned from.
@@ -195,7 +196,7 @@ unsafe fn answer(
         raised,
         context: &mut context,
     };
-    match ask(&mut trap) {
+    match ask_in(slot.header(), trap.context.signal_mask(), &mut trap) {
         Verdict::Resume => Some(frame),
         Verdict::HostLevel => None,
     }
@@ -272,5 +273,6 @@ fn lend_stack(context: &mut Context, slot: Slot, header: &Header) {
     if context.alternate_stack().is_disabled() {
         context.set_alternate_stack(slot.lent_stack());
         header.lent.set(true);
+        header.has_lent.store(true, Ordering::Release);
     }
 }

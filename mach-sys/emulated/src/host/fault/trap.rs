@@ -2,7 +2,10 @@
 
 use crate::host::context::Context;
 use crate::host::context::classify::Raised;
+use crate::host::slot::header::{Header, WAITS};
 use crate::host::slot::region::SlotId;
+use crate::host::sys::mask::Mask;
+use core::sync::atomic::Ordering;
 use std::sync::OnceLock;
 
 /// A thread faulted.
@@ -33,7 +36,11 @@ pub(in crate::host) fn set_hook(hook: Hook) {
     HOOK.get_or_init(|| hook);
 }
 
-/// Asks the layers above.
-pub(super) fn ask(trap: &mut Trap<'_>) -> Verdict {
-    HOOK.get().map_or(Verdict::HostLevel, |hook| hook(trap))
+/// Asks the layers above, and waits for the answer. `outer` is what the interrupted code has blocked: the watching thread acts upon the
+/// other signals meanwhile, as far as they end the process.
+pub(super) fn ask_in(header: &Header, outer: Mask, trap: &mut Trap<'_>) -> Verdict {
+    header.lets_through.store(!outer | WAITS, Ordering::Release);
+    let verdict = HOOK.get().map_or(Verdict::HostLevel, |hook| hook(trap));
+    header.lets_through.store(0, Ordering::Release);
+    verdict
 }

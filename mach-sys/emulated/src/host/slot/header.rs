@@ -15,6 +15,9 @@ pub(in crate::host) struct Restore {
     pub(in crate::host) mask: Cell<Mask>,
 }
 
+/// A bit of [`Header::lets_through`] beside those of signals: that of one which the C library keeps to itself.
+pub(in crate::host) const WAITS: Mask = 1 << 31;
+
 /// A thread's record. The cells are touched by the slot's own thread only; zero is a valid value of everything.
 #[derive(Debug)]
 #[repr(C)]
@@ -32,8 +35,6 @@ pub(in crate::host) struct Header {
     pub(in crate::host) held_back: HeldBack,
     /// The owner's identity; 0 while the slot is free.
     owner: AtomicU64,
-    /// Whether the guards are in place, which they stay.
-    pub(in crate::host) guarded: AtomicBool,
     /// Whether the thread has its thread-specific key armed: its end announces itself.
     pub(in crate::host) announces: AtomicBool,
     /// Set in the last pass of the thread's destructors.
@@ -45,11 +46,19 @@ pub(in crate::host) struct Header {
     /// The thread's pointer to its thread-local memory, once it registered.
     pub(in crate::host) thread_pointer: Cell<usize>,
     /// When it registered, in the host's clock ticks.
-    pub(in crate::host) registered: Cell<u64>,
+    pub(in crate::host) registered: AtomicU64,
     /// Of a thread that was only ever seen in a fault: when it started, in the host's clock ticks; 0 if the host does not say.
     pub(in crate::host) started: Cell<u64>,
     /// When that was compared last, in milliseconds of a clock that does not step.
     pub(in crate::host) compared: Cell<u64>,
+    /// How often the thread began or ceased to be a server's. An odd number: it is one now.
+    served: AtomicU32,
+    /// The signals that the code lets through that the thread's fault handler interrupted, while that waits for an answer, with [`WAITS`]; 0 otherwise.
+    pub(in crate::host) lets_through: AtomicU64,
+    /// Whether the lent stack is registered as the thread's, or was when the emulation looked last.
+    pub(in crate::host) has_lent: AtomicBool,
+    /// How often the thread was made ready for faults, and is not ready no longer.
+    pub(in crate::host) readied: AtomicU32,
     /// Whether the thread left its last fault with the lent stack registered.
     pub(in crate::host) lent: Cell<bool>,
 }
@@ -65,7 +74,7 @@ impl Header {
         self.owner.store(owner.bits(), Ordering::Release);
     }
 
-    /// Clears the record for a new owner. Guards stay, and so do marks of the fault handler or of the kernel call that is doing this:
+    /// Clears the record for a new owner. Marks of the fault handler or of the kernel call that is doing this stay:
     /// no thread ends in either.
     pub(in crate::host) fn reset(&self) {
         self.announces.store(false, Ordering::Relaxed);
@@ -75,6 +84,28 @@ impl Header {
         self.started.set(0);
         self.compared.set(0);
         self.lent.set(false);
+        self.lets_through.store(0, Ordering::Relaxed);
+        self.served.store(0, Ordering::Relaxed);
+        self.has_lent.store(false, Ordering::Relaxed);
+        self.readied.store(0, Ordering::Relaxed);
+    }
+
+    /// Returns whether the thread waits in its fault handler for an answer.
+    pub(in crate::host) fn is_waiting(&self) -> bool {
+        self.lets_through.load(Ordering::Acquire) != 0
+    }
+
+    /// Notes whether the thread, which calls this, is a server's.
+    pub(in crate::host) fn note_serving(&self, serves: bool) {
+        let served = self.served.load(Ordering::Relaxed);
+        if (served % 2 == 1) != serves {
+            self.served.store(served.wrapping_add(1), Ordering::Release);
+        }
+    }
+
+    /// Returns a number that is odd if the thread is a server's, and that changes whenever that does.
+    pub(in crate::host) fn served(&self) -> u32 {
+        self.served.load(Ordering::Acquire)
     }
 
     /// Returns whether the thread is in the kernel, where it may hold the lock.

@@ -20,6 +20,8 @@ struct This {
     word: Cell<u64>,
     /// Its slot's index plus one.
     slot: Cell<u32>,
+    /// How often the emulation had been stopped when it registered.
+    stops: Cell<u32>,
     /// Whether it has the asynchronous signals blocked until it says otherwise.
     blocked_for_good: Cell<bool>,
     /// Whether it ever had: a server's thread.
@@ -33,6 +35,7 @@ thread_local! {
         This {
             word: Cell::new(0),
             slot: Cell::new(0),
+            stops: Cell::new(0),
             blocked_for_good: Cell::new(false),
             serves: Cell::new(false),
             starting: Cell::new(false),
@@ -42,14 +45,18 @@ thread_local! {
 
 /// The calling thread's slot, if it registered.
 pub(in crate::host) fn slot() -> Option<Slot> {
-    let index = THIS.with(|this| this.slot.get()).checked_sub(1)?;
+    let (slot, stops) = THIS.with(|this| (this.slot.get(), this.stops.get()));
+    let index = slot.checked_sub(1)?;
+    if stops != origin::stops() {
+        return None;
+    }
     Slot::of(super::region::from_index(index as usize)?)
 }
 
 /// The calling thread's identity, if it registered.
 pub(in crate::host) fn identity() -> Option<Identity> {
-    let bits = THIS.with(|this| this.word.get());
-    (bits != 0).then_some(Identity::from_bits(bits))
+    let (bits, stops) = THIS.with(|this| (this.word.get(), this.stops.get()));
+    (bits != 0 && stops == origin::stops()).then_some(Identity::from_bits(bits))
 }
 
 /// Notes the calling thread's slot and identity, and returns the address of the word that holds the identity.
@@ -57,8 +64,26 @@ pub(in crate::host) fn note(slot: SlotId, identity: Identity) -> usize {
     THIS.with(|this| {
         this.word.set(identity.bits());
         this.slot.set(slot.index() as u32 + 1);
+        this.stops.set(origin::stops());
         this.word.as_ptr() as usize
     })
+}
+
+/// Notes in the calling thread's header whether it is a server's thread at the moment.
+fn note_serving(serves: bool) {
+    if let Some(slot) = slot() {
+        slot.header().note_serving(serves);
+    }
+}
+
+/// Returns whether the calling thread is a server's, in user code or not.
+pub(in crate::host) fn ever_served() -> bool {
+    THIS.with(|this| this.serves.get())
+}
+
+/// Returns whether the calling thread is a server's at the moment.
+pub(in crate::host) fn is_serving() -> bool {
+    THIS.with(|this| this.blocked_for_good.get())
 }
 
 /// The calling thread is in the kernel until this is dropped. Where the asynchronous signals are blocked for good it costs no system
@@ -90,6 +115,11 @@ impl InKernel {
         let for_good = THIS.with(|this| this.blocked_for_good.get());
         let before = (!for_good).then(|| mask::change(How::Block, ASYNCHRONOUS_MASK));
         Self { header, before }
+    }
+
+    /// Returns what the thread had blocked when it entered. On a thread that blocked the asynchronous signals for good: nothing.
+    pub(crate) fn outer(&self) -> Mask {
+        self.before.unwrap_or(0)
     }
 
     /// Returns which signals of a probed copy the thread had blocked when it entered. On a thread that blocked the asynchronous signals
@@ -164,11 +194,13 @@ pub(crate) fn block_for_good() -> Mask {
         this.blocked_for_good.set(true);
         this.serves.set(true);
     });
+    note_serving(true);
     before & !SYNCHRONOUS_MASK
 }
 
 /// Ends [`block_for_good`] with a mask that it returned.
 pub(crate) fn unblock(outer: Mask) {
+    note_serving(false);
     // Cleared first: from the first signal that arrives on, each call must block them itself.
     THIS.with(|this| this.blocked_for_good.set(false));
     mask::change(How::Set, outer);

@@ -10,7 +10,7 @@ use crate::host::sys::call::{call, page_size};
 use crate::host::sys::reservation::Reservation;
 use crate::host::sys::thread::{exists, getpid, gettid};
 use core::sync::atomic::{AtomicU32, Ordering};
-use std::sync::OnceLock;
+use crate::host::sys::installed::Installed;
 
 /// What the word holds in the process that the emulation was started in, and in children that share its memory.
 const ORIGINAL: u32 = 0x6d61_6368;
@@ -22,7 +22,16 @@ struct Origin {
     process: u32,
 }
 
-static ORIGIN: OnceLock<Origin> = OnceLock::new();
+static ORIGIN: Installed<Origin> = Installed::new();
+
+/// How often the emulation was stopped.
+static STOPS: AtomicU32 = AtomicU32::new(0);
+
+/// Returns how often the emulation was stopped in this process: values of an earlier start mean nothing in a later one.
+#[inline]
+pub(crate) fn stops() -> u32 {
+    STOPS.load(Ordering::Relaxed)
+}
 
 impl Origin {
     fn word(&self) -> &AtomicU32 {
@@ -31,7 +40,18 @@ impl Origin {
     }
 }
 
-/// Makes the calling process the one; once.
+/// Ends what [`mark`] began: no process is the one.
+///
+/// # Safety
+/// The emulation is being stopped: no other thread uses it, and nothing of this start is used afterwards.
+pub(in crate::host) unsafe fn unmark() {
+    STOPS.fetch_add(1, Ordering::Relaxed);
+    WATCHING.store(0, Ordering::Relaxed);
+    // SAFETY: the caller's promise.
+    drop(unsafe { ORIGIN.take() });
+}
+
+/// Makes the calling process the one; once in a start.
 pub(in crate::host) fn mark() -> Result<(), ReserveError> {
     let page = Reservation::new("a page", page_size())?;
     let address = page.base().as_ptr() as usize;
@@ -46,7 +66,7 @@ pub(in crate::host) fn mark() -> Result<(), ReserveError> {
     // A kernel before 4.14 refuses. There the hook of `pthread_atfork` sees the children of `fork`, and no other.
     // SAFETY: the page was mapped just now, and holds nothing yet.
     unsafe { call(libc::SYS_madvise, advice) };
-    let origin = ORIGIN.get_or_init(|| Origin {
+    let origin = ORIGIN.set(Origin {
         page,
         process: getpid(),
     });

@@ -30,6 +30,11 @@ fn settle(slot: SlotId) {
 /// Slots that belong to some thread.
 static TAKEN: AtomicU32 = AtomicU32::new(0);
 
+/// Forgets all threads, when the slots are given back.
+pub(in crate::host) fn forget_all() {
+    TAKEN.store(0, Ordering::Relaxed);
+}
+
 /// Whether the calling thread has registered, which each does once, and keeps the fact in a thread-local word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::host) enum Caller {
@@ -107,7 +112,7 @@ fn is_caller(header: &Header, owner: Identity, caller: Caller) -> bool {
         (1.., Caller::InFault { .. }) => {
             holds(word_at, owner)
                 && (header.thread_pointer.get() == thread_pointer()
-                    || has_started_by(owner.tid(), header.registered.get()))
+                    || has_started_by(owner.tid(), header.registered.load(Ordering::Relaxed)))
         }
         (0, Caller::Unregistered) => started_with(header, owner),
         (0, Caller::InFault { registered }) if header.started.get() == 0 => {
@@ -144,4 +149,5 @@ pub(in crate::host) fn release(slot: Slot, gone: Identity) {
     TAKEN.fetch_sub(1, Ordering::Relaxed);
     slot.header().pthread.store(0, Ordering::Relaxed);
     slot.header().set_owner(Identity::NONE);
+    slot.give_memory_back();
 }

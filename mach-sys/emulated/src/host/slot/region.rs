@@ -8,8 +8,9 @@ use crate::error::ReserveError;
 use crate::host::sys::altstack::Stack;
 use crate::host::sys::call::{call, page_size};
 use crate::host::sys::reservation::Reservation;
-use core::sync::atomic::{AtomicU32, Ordering};
-use std::sync::OnceLock;
+use crate::host::sys::mask;
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use crate::host::sys::installed::Installed;
 
 /// Identifies a slot: the place of a host thread in tables of the layers above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,11 +28,15 @@ struct Region {
     base: usize,
     layout: Layout,
     keys: Keys,
+    guards: Guards,
+    /// For each slot what its memory is used for, and how many are [`IN_USE`].
+    uses: Box<[AtomicU8]>,
+    in_use: AtomicU32,
 }
 
-static REGION: OnceLock<Region> = OnceLock::new();
+static REGION: Installed<Region> = Installed::new();
 
-/// Reserves the region; once. The number of slots is a power of two.
+/// Reserves the region; once in a start. The number of slots is a power of two.
 pub(in crate::host) fn reserve(slots: u32) -> Result<(), ReserveError> {
     let layout = Layout::new(page_size());
     let count = slots as usize;
@@ -43,13 +48,25 @@ pub(in crate::host) fn reserve(slots: u32) -> Result<(), ReserveError> {
         let range = [base, count * layout.size, libc::MADV_NOHUGEPAGE as usize];
         call(libc::SYS_madvise, [range[0], range[1], range[2], 0, 0, 0])
     };
-    REGION.get_or_init(|| Region {
+    REGION.set(Region {
         _memory: memory,
         base,
         layout,
         keys: Keys::new(count),
+        guards: Guards::find(base, layout.guard),
+        uses: (0..count).map(|_| AtomicU8::new(UNTOUCHED)).collect(),
+        in_use: AtomicU32::new(0),
     });
     Ok(())
+}
+
+/// Gives the region back.
+///
+/// # Safety
+/// No thread has a stack in it, and nothing of it is used any more, on any thread.
+pub(in crate::host) unsafe fn give_back() {
+    // SAFETY: the caller's promise.
+    drop(unsafe { REGION.take() });
 }
 
 /// The keys, once the region is there.
@@ -97,7 +114,7 @@ impl Slot {
 
     pub(in crate::host) fn header(self) -> &'static Header {
         let at = self.address() + self.region.layout.header;
-        // SAFETY: the region is never unmapped; a header lies in each slot, zeroed at first, which is a valid one; its fields are
+        // SAFETY: the region is not unmapped while the emulation runs; a header lies in each slot, zeroed at first, which is a valid one; its fields are
         // atomics, or cells that only the slot's own thread touches.
         unsafe { &*(at as *const Header) }
     }
@@ -126,19 +143,102 @@ impl Slot {
         }
     }
 
-    /// Puts the guards in place, once in a slot's life. Where the host refuses there are none.
+    fn guards(self) -> [usize; 2] {
+        [0, self.region.layout.private_top].map(|bottom| self.address() + bottom)
+    }
+
+    /// Puts the guards in place, unless they are. Where the host refuses there are none.
     pub(in crate::host) fn guard(self) {
-        if self.header().guarded.swap(true, Ordering::Relaxed) {
+        let before = self.use_of().swap(IN_USE, Ordering::Relaxed);
+        if before == IN_USE {
             return;
         }
-        let layout = self.region.layout;
-        for bottom in [0, layout.private_top] {
-            let none = libc::PROT_NONE as usize;
-            let range = [self.address() + bottom, layout.guard, none, 0, 0, 0];
-            // SAFETY: a page of the slot that nothing is kept in.
-            unsafe { call(libc::SYS_mprotect, range) };
+        self.region.in_use.fetch_add(1, Ordering::Relaxed);
+        if before == UNTOUCHED {
+            for at in self.guards() {
+                self.region.guards.install(at, self.region.layout.guard);
+            }
         }
     }
+
+    /// Gives the slot's memory back to the host, where many slots have theirs: a thread's identifier says which slot it gets, so that short
+    /// threads would use all of them up in turn. Called by the watching thread for a slot that no thread has, or can get.
+    pub(in crate::host) fn give_memory_back(self) {
+        if self.use_of().load(Ordering::Relaxed) != IN_USE
+            || self.region.in_use.load(Ordering::Relaxed) <= KEPT
+        {
+            return;
+        }
+        let mut left = GUARDED;
+        if self.region.guards == Guards::Protected {
+            // Each has a mapping of its own.
+            left = UNTOUCHED;
+            for at in self.guards() {
+                protect(at, self.region.layout.guard, libc::PROT_READ | libc::PROT_WRITE);
+            }
+        }
+        let range = [self.address(), self.region.layout.size, libc::MADV_DONTNEED as usize];
+        // SAFETY: the slot belongs to no thread. Zeroes are a valid record.
+        unsafe { call(libc::SYS_madvise, [range[0], range[1], range[2], 0, 0, 0]) };
+        self.use_of().store(left, Ordering::Relaxed);
+        self.region.in_use.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn use_of(self) -> &'static AtomicU8 {
+        &self.region.uses[self.id.index()]
+    }
+}
+
+/// What a slot's memory is used for: nothing was ever touched.
+const UNTOUCHED: u8 = 0;
+/// The guards are in place, and nothing else.
+const GUARDED: u8 = 1;
+/// The guards are in place, and a thread has or had the slot.
+const IN_USE: u8 = 2;
+
+/// Slots that keep their memory for the next thread. A slot is 256 KiB of address space and some 16 KiB of memory.
+const KEPT: u32 = 64;
+
+/// How guards are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Guards {
+    /// Marks in the page tables (Linux 6.13): the region stays one mapping.
+    Marked,
+    /// Pages without access, each a mapping of its own.
+    Protected,
+}
+
+impl Guards {
+    /// Finds out by installing one, whether the host does what it says: emulators answer to all advice alike.
+    fn find(at: usize, length: usize) -> Self {
+        let marked = Self::mark(at, length) && {
+            let (how, size) = (mask::How::Block as usize, size_of::<mask::Mask>());
+            // SAFETY: the kernel reads a mask at the page, which is zero if it can be read, and blocks no signal then.
+            let read = unsafe { call(libc::SYS_rt_sigprocmask, [how, at, 0, size, 0, 0]) };
+            read == -(libc::EFAULT as isize)
+        };
+        match marked {
+            true => Self::Marked,
+            false => Self::Protected,
+        }
+    }
+
+    fn mark(at: usize, length: usize) -> bool {
+        const MADV_GUARD_INSTALL: usize = 102;
+        // SAFETY: pages of the region that nothing is kept in.
+        unsafe { call(libc::SYS_madvise, [at, length, MADV_GUARD_INSTALL, 0, 0, 0]) == 0 }
+    }
+
+    fn install(self, at: usize, length: usize) {
+        if self == Self::Protected || !Self::mark(at, length) {
+            protect(at, length, libc::PROT_NONE);
+        }
+    }
+}
+
+fn protect(at: usize, length: usize, protection: libc::c_int) {
+    // SAFETY: pages of a slot that nothing is kept in.
+    unsafe { call(libc::SYS_mprotect, [at, length, protection as usize, 0, 0, 0]) };
 }
 
 /// Faults and registrations that found every slot taken.

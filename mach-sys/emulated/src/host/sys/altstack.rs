@@ -12,6 +12,8 @@ pub(in crate::host) struct Stack {
     pub(in crate::host) size: usize,
 }
 
+/// `SS_ONSTACK`: the thread runs on it.
+const SS_ONSTACK: i32 = 1;
 /// `SS_DISABLE`: no alternate stack.
 const SS_DISABLE: i32 = 2;
 /// `SS_AUTODISARM`: the kernel disarms the stack when it delivers a signal on it.
@@ -27,6 +29,11 @@ impl Stack {
 
     pub(in crate::host) fn is_disabled(&self) -> bool {
         self.flags & SS_DISABLE != 0
+    }
+
+    /// Returns whether the thread runs on it, as the kernel says.
+    pub(in crate::host) fn is_in_use(&self) -> bool {
+        self.flags & SS_ONSTACK != 0
     }
 
     pub(in crate::host) fn disarms_itself(&self) -> bool {
@@ -64,10 +71,9 @@ pub(in crate::host) unsafe fn register(stack: &Stack) -> Result<(), i32> {
 
 /// Returns how many bytes the calling thread has left on its alternate signal stack; `None` if it does not run on it.
 pub(crate) fn room() -> Option<usize> {
-    const SS_ONSTACK: i32 = 1;
     let stack = registered();
     let here = core::ptr::from_ref(&stack) as usize;
-    (stack.flags & SS_ONSTACK != 0).then(|| here.saturating_sub(stack.base))
+    stack.is_in_use().then(|| here.saturating_sub(stack.base))
 }
 
 /// Returns the alternate signal stack that the calling thread has registered.

@@ -70,6 +70,22 @@ pub(in crate::host) fn index(signal: i32) -> Option<usize> {
     SYNCHRONOUS.iter().position(|known| *known == signal)
 }
 
+/// All signals are blocked on the calling thread until this is dropped, but the five.
+#[derive(Debug)]
+pub(crate) struct AllBlocked(Mask);
+
+impl AllBlocked {
+    pub(crate) fn begin() -> Self {
+        Self(change(How::Block, ASYNCHRONOUS_MASK))
+    }
+}
+
+impl Drop for AllBlocked {
+    fn drop(&mut self) {
+        change(How::Set, self.0);
+    }
+}
+
 /// How [`change`] combines.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::host) enum How {

@@ -9,6 +9,8 @@ use std::io::Write;
 pub(in crate::host) struct TaskStat {
     /// Field 3: `b'R'`, `b'S'`, `b'Z'` and so on.
     pub(in crate::host) state: u8,
+    /// Field 20: how many threads the process has, a first one that ended before the others included.
+    pub(in crate::host) threads: u32,
     /// Field 22: when the thread started, in clock ticks (10 ms as a rule) since the host did.
     pub(in crate::host) start: u64,
 }
@@ -44,8 +46,17 @@ fn parse(line: &[u8]) -> Option<TaskStat> {
     let end = line.iter().rposition(|byte| *byte == b')')?;
     let mut fields = line.get(end + 2..)?.split(|byte| *byte == b' ');
     let state = *fields.next()?.first()?;
-    let start = core::str::from_utf8(fields.nth(18)?).ok()?.parse().ok()?;
-    Some(TaskStat { state, start })
+    let threads = number(fields.nth(16)?)?.try_into().ok()?;
+    let start = number(fields.nth(1)?)?;
+    Some(TaskStat {
+        state,
+        threads,
+        start,
+    })
+}
+
+fn number(field: &[u8]) -> Option<u64> {
+    core::str::from_utf8(field).ok()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -57,6 +68,7 @@ mod tests {
         let line = b"7 (a) R (b) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 9";
         let expected = TaskStat {
             state: b'S',
+            threads: 17,
             start: 4711,
         };
         assert_eq!(parse(line), Some(expected));
@@ -75,6 +87,7 @@ mod tests {
         };
         assert_eq!(this.state, b'R');
         assert!(this.start > 0);
+        assert!(this.threads > 0);
         assert_eq!(read(u32::MAX), None);
     }
 

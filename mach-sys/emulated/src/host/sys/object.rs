@@ -1,0 +1,72 @@
+//! The loaded object that this code is in: a program, or a library that may be unloaded.
+#![allow(unsafe_code)]
+
+use core::ffi::{c_int, c_void};
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+/// A reference on the object, as `dlopen` gives it; null for none.
+static PIN: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
+
+/// Keeps the object loaded, whoever unloads it, until [`unpin`]. Does nothing for the program itself, which nothing unloads, and where it is
+/// kept already.
+pub(in crate::host) fn pin() {
+    if !PIN.load(Ordering::Acquire).is_null() {
+        return;
+    }
+    let mut found = Found {
+        address: pin as *const () as usize,
+        is_first: true,
+        handle: null_mut(),
+    };
+    // SAFETY: the callback takes the value for what it is, and does not outlive the call.
+    unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut found).cast()) };
+    PIN.store(found.handle, Ordering::Release);
+}
+
+/// Ends [`pin`]. The calling code stays loaded as long as another reference is held.
+pub(in crate::host) fn unpin() {
+    let handle = PIN.swap(null_mut(), Ordering::AcqRel);
+    if !handle.is_null() {
+        // SAFETY: a handle that `dlopen` gave, closed once.
+        unsafe { libc::dlclose(handle) };
+    }
+}
+
+struct Found {
+    /// In the object that is looked for.
+    address: usize,
+    /// The loader tells of the program before all libraries.
+    is_first: bool,
+    handle: *mut c_void,
+}
+
+unsafe extern "C" fn look(
+    object: *mut libc::dl_phdr_info,
+    _: libc::size_t,
+    found: *mut c_void,
+) -> c_int {
+    // SAFETY: the loader hands over its own description of an object, and the pointer that it was given.
+    let (object, found) = unsafe { (&*object, &mut *found.cast::<Found>()) };
+    let is_program = core::mem::replace(&mut found.is_first, false);
+    let headers = match object.dlpi_phdr.is_null() {
+        true => &[],
+        // SAFETY: the loader's description of the object's segments.
+        false => unsafe {
+            core::slice::from_raw_parts(object.dlpi_phdr, usize::from(object.dlpi_phnum))
+        },
+    };
+    let contains = |header: &&libc::Elf64_Phdr| {
+        let start = (object.dlpi_addr as usize).wrapping_add(header.p_vaddr as usize);
+        header.p_type == libc::PT_LOAD && found.address.wrapping_sub(start) < header.p_memsz as usize
+    };
+    if headers.iter().find(contains).is_none() {
+        return 0;
+    }
+    if !is_program {
+        // SAFETY: the name is a string of the loader's. The object is loaded: this only counts one reference more.
+        found.handle =
+            unsafe { libc::dlopen(object.dlpi_name, libc::RTLD_LAZY | libc::RTLD_NOLOAD) };
+    }
+    1
+}

@@ -1,0 +1,76 @@
+//! Signals that are pending for the process, and the default action.
+#![allow(unsafe_code)]
+
+use super::call::call;
+use super::mask::{self, How, Mask};
+use super::thread::{getpid, gettid};
+
+/// The kernel's `struct sigaction`, of which only the handler matters here; zeroes are the default action.
+#[derive(Default)]
+#[repr(C)]
+struct Action {
+    handler: usize,
+    rest: [usize; 2],
+    mask: Mask,
+}
+
+/// Returns the signals that are pending for the calling thread, or for the process, and that the calling thread has blocked.
+pub(in crate::host) fn pending() -> Mask {
+    let mut pending: Mask = 0;
+    let at = core::ptr::from_mut(&mut pending) as usize;
+    // SAFETY: the kernel writes one mask, of the size given.
+    unsafe { call(libc::SYS_rt_sigpending, [at, size_of::<Mask>(), 0, 0, 0, 0]) };
+    pending
+}
+
+/// Returns whether a signal ends the process unless it has a handler or is ignored.
+pub(in crate::host) const fn ends_the_process(signal: i32) -> bool {
+    !matches!(
+        signal,
+        libc::SIGCHLD
+            | libc::SIGCONT
+            | libc::SIGURG
+            | libc::SIGWINCH
+            | libc::SIGSTOP
+            | libc::SIGTSTP
+            | libc::SIGTTIN
+            | libc::SIGTTOU
+    )
+}
+
+/// Returns whether a signal has the default action.
+pub(in crate::host) fn is_default(signal: i32) -> bool {
+    let mut action = Action::default();
+    let at = core::ptr::from_mut(&mut action) as usize;
+    let arguments = [signal as usize, 0, at, size_of::<Mask>(), 0, 0];
+    // SAFETY: the kernel writes one action.
+    let read = unsafe { call(libc::SYS_rt_sigaction, arguments) } == 0;
+    read && action.handler == libc::SIG_DFL
+}
+
+/// Takes one pending signal that the calling thread has blocked. Returns whether it was still there.
+pub(in crate::host) fn take(signal: i32) -> bool {
+    let set: Mask = mask::bit(signal);
+    let no_time = [0_usize; 2];
+    let (set_at, time_at) = (
+        core::ptr::from_ref(&set) as usize,
+        core::ptr::from_ref(&no_time) as usize,
+    );
+    let arguments = [set_at, 0, time_at, size_of::<Mask>(), 0, 0];
+    // SAFETY: the kernel reads a mask and a time, which is zero.
+    unsafe { call(libc::SYS_rt_sigtimedwait, arguments) == signal as isize }
+}
+
+/// Takes a signal's default action, which ends the process, on the calling thread.
+pub(in crate::host) fn end_by(signal: i32) {
+    let action = Action::default();
+    let action_at = core::ptr::from_ref(&action) as usize;
+    let (process, thread) = (getpid() as usize, gettid() as usize);
+    // SAFETY: the kernel reads one action, the default; dying of the signal is what this is for.
+    unsafe {
+        let arguments = [signal as usize, action_at, 0, size_of::<Mask>(), 0, 0];
+        call(libc::SYS_rt_sigaction, arguments);
+        call(libc::SYS_tgkill, [process, thread, signal as usize, 0, 0, 0]);
+    }
+    mask::change(How::Unblock, mask::bit(signal));
+}
