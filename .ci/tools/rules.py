@@ -23,8 +23,8 @@ REPORTS = "docs/field-reports.md"
 
 RULE_HEADING = re.compile(r"^###+ (?P<number>[A-I]\d+[a-z]?\.\d+[a-z]?)(?P<rest>.*)$")
 REPORT_HEADING = re.compile(r"^###+ (?P<number>[RS]\d+)\b")
-CITED = re.compile(r"(?<![\w.-])(?P<number>[A-I]\d{1,2}[a-z]?\.\d{1,2}[a-z]?)(?![\w])")
-CITED_REPORT = re.compile(r"(?<![\w.-])(?P<number>[RS]\d{1,2})(?![\w.])")
+CITED = re.compile(r"(?<![\w.-])(?P<number>[A-I]\d{1,2}[a-z]?\.\d{1,2}[a-z]?)(?!\w|\.\d)")
+CITED_REPORT = re.compile(r"(?<![\w.-])(?P<number>[RS]\d{1,2})(?!\w|\.\d)")
 FUNCTION = re.compile(
     r"^(?P<indent> *)(?:pub(?:\([^)]*\))? )?(?:const )?(?:unsafe )?(?:extern \"C\" )?fn (?P<name>\w+)"
 )
@@ -150,7 +150,7 @@ class Citations:
 def standing(rule, citations):
     """What the table says of a rule in one or two words, and why."""
     if rule.status:
-        kind = next(status for status in STATUSES if rule.status.startswith(status))
+        kind = next((status for status in STATUSES if rule.status.startswith(status)), "malformed")
         reason = rule.status[len(kind) :].lstrip(":,. ")
         return kind, reason
     if rule.number in citations.sources or rule.number in citations.tests:
