@@ -1,4 +1,4 @@
-//! The rules that differ from one macOS to the next (kernel-semantics F, F5, F6), and the sizes of an emulated kernel.
+//! The rules that differ from one macOS to the next (docs/xnu, F, F5, F6), and the sizes of an emulated kernel.
 
 use crate::config::Generation;
 use mach_wire::exception::PortGuardFlavor;

@@ -1,4 +1,4 @@
-//! Exceptions: which handlers are registered, and how one is delivered (kernel-semantics A and B).
+//! Exceptions: which handlers are registered, and how one is delivered (docs/xnu, A and B).
 //!
 //! | file | contents |
 //! |---|---|

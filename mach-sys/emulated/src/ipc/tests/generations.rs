@@ -1,4 +1,4 @@
-//! Each rule of the port engine that differs by version, in each generation (kernel-semantics F, F5, F6).
+//! Each rule of the port engine that differs by version, in each generation (docs/xnu, F, F5, F6).
 
 use super::*;
 
