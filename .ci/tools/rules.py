@@ -95,7 +95,7 @@ def check_rule(rule):
         yield f"{rule.page}: {rule.number} names no source"
     if rule.status and not rule.status.startswith(STATUSES):
         yield f"{rule.page}: the status of {rule.number} is none of {', '.join(STATUSES)}"
-    if rule.status and rule.status.startswith(STATUSES[1:]) and len(rule.status.split()) < 4:
+    if rule.status and rule.status.startswith(STATUSES[1:]) and len(rule.status.split()) < 3:
         yield f"{rule.page}: the status of {rule.number} has no reason"
 
 
