@@ -1,7 +1,7 @@
 //! The rules that differ from one macOS to the next (docs/xnu, F, F5, F6), and the sizes of an emulated kernel.
 
 use crate::config::Generation;
-use mach_wire::exception::PortGuardFlavor;
+use mach_wire::exception::{MPG_FLAGS_MOD_REFS_PINNED_COPYIN, PortGuardFlavor};
 use mach_wire::kern_return::KernReturn;
 use mach_wire::mig::Routine;
 use mach_wire::thread_state::THREAD_STATE_MAX;
@@ -145,6 +145,15 @@ impl Rules {
     /// C2.5: whether a port is made immovable without being guarded, since 26.
     pub(crate) fn immovable_needs_no_guard(&self) -> bool {
         self.since_26()
+    }
+
+    /// A13.4: the payload of the guard for a message that takes the last reference of a pinned name.
+    pub(crate) fn payload_of_pinned_copyin(&self) -> u64 {
+        if self.since_26() {
+            0x0300_0000_0000_0000
+        } else {
+            MPG_FLAGS_MOD_REFS_PINNED_COPYIN
+        }
     }
 
     /// C8.1: whether a notification for a null or dead name is an invalid argument whatever its kind, since 26.

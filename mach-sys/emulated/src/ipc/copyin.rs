@@ -56,6 +56,8 @@ pub(super) fn check(
     }
     if disposition == Disposition::MOVE_SEND && entry.pinned && entry.references == 1 {
         // D5.3: the last reference of a pinned name is the kernel's to release.
+        let payload = ipc.rules.payload_of_pinned_copyin();
+        guard::raise(ipc, PortGuardFlavor::MOD_REFS_NON_FATAL, name, payload);
         return Err(KernReturn::INVALID_CAPABILITY);
     }
     if disposition == Disposition::MOVE_RECEIVE {

@@ -12,6 +12,23 @@ impl World {
         guard.map(|guard| (PortGuardFlavor::new(guard.flavor), guard.payload))
     }
 
+    /// Sends a message, and returns what that raised, too.
+    fn send_raising(
+        &self,
+        message: &Message,
+    ) -> (Result<(), KernReturn>, Option<(PortGuardFlavor, u64)>) {
+        let request = SendRequest {
+            address: message.words.as_ptr() as u64,
+            size: message.size,
+            options: MessageOptions::SEND_TIMEOUT,
+            timeout: 0,
+        };
+        let mut guard = None;
+        let outcome = send(&self.kernel, self.space, request, &mut guard);
+        let guard = guard.map(|guard| (PortGuardFlavor::new(guard.flavor), guard.payload));
+        (outcome, guard)
+    }
+
     fn guard(&self, name: Name, value: u64, flags: GuardFlags) -> Result<(), KernReturn> {
         self.ipc(|ipc| guarded::guard(ipc, self.space, name, value, flags))
     }
@@ -138,6 +155,20 @@ fn c3_c4_misuse_of_names_raises_guards() {
         assert_eq!(world.raised().map(|(flavor, _)| flavor), *guard, "{what}");
         assert_eq!(world.kind(port), Ok(PortType::RECEIVE.bits()), "{what}");
     }
+}
+
+#[test]
+fn a13_4_d5_3_a_message_does_not_take_the_last_reference_of_a_pinned_name() {
+    let world = World::of(Generation::MacOs26);
+    let port = world.port();
+    let pinned = (PortGuardFlavor::MOD_REFS_NON_FATAL, 0x0300_0000_0000_0000);
+    let message = Message::to(port, Disposition::MAKE_SEND, 1);
+    let as_reply = message.with_reply(world.control, Disposition::MOVE_SEND);
+    assert_eq!(world.send_raising(&as_reply), (Err(KernReturn::SEND_INVALID_REPLY), Some(pinned)));
+    let message = Message::to(port, Disposition::MAKE_SEND, 1);
+    let in_body = message.with_right(world.control, Disposition::MOVE_SEND);
+    assert_eq!(world.send_raising(&in_body), (Err(KernReturn::SEND_INVALID_RIGHT), Some(pinned)));
+    assert_eq!(world.refs(world.control, PortRight::SEND), Ok(1));
 }
 
 #[test]
