@@ -12,7 +12,7 @@ rm -rf "$dir"
 mkdir -p "$dir"
 # What git knows or would take, as it is in the work tree: symbolic links stay links.
 git ls-files -z --cached --others --exclude-standard -- \
-    Cargo.toml Cargo.lock 'LICENSE-*' CHANGELOG.md mach-sys exc-server signal-redirect thread-mgr |
+    Cargo.toml Cargo.lock 'LICENSE-*' CHANGELOG.md mach-sys exc-server signal-redirect thread-mgr tests/support |
     while IFS= read -r -d '' file; do
         # A file that was deleted and is still known.
         if [ -e "$file" ]; then printf '%s\0' "$file"; fi
@@ -25,7 +25,8 @@ edit() {
     sed "s|$2|$3|" "$1" >"$1.new"
     mv "$1.new" "$1"
 }
-edit Cargo.toml ', "examples", "tests"\]' ']'
+# What the libraries' tests share is no part of a package; the workspace needs it to know their dependencies.
+edit Cargo.toml ', "examples", "tests", "tests/support"\]' ', "tests/support"]'
 edit Cargo.toml '^mach-sys = { path' "mach-sys = { package = \"$published\", path"
 edit mach-sys/Cargo.toml '^name = "mach-sys"$' "name = \"$published\""
 grep -q '^\[lib\]' mach-sys/Cargo.toml && die "mach-sys/Cargo.toml has a [lib] now: published.sh must name it mach_sys there"

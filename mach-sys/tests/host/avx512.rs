@@ -9,27 +9,35 @@ use mach_sys::rights::{Right, ThreadRight};
 use mach_sys::thread_state::{ThreadState, x86_AVX512_STATE64, x86_avx512_state64_t};
 use std::sync::atomic::Ordering;
 
-/// Faults with values in a mask register and in two vector registers whose parts are in different components: k3, zmm3 and zmm19. Returns what is in them
-/// afterwards.
-#[target_feature(enable = "avx512f,avx512bw")]
-fn fault_with(values: &[u8; 136]) -> [u8; 136] {
+// `f(from, to)`: loads k3, zmm3 and zmm19, a mask register and two vector registers whose parts are in different components, executes
+// one undefined instruction, and stores them. All are the callee's to change.
+core::arch::global_asm!(
+    ".globl test_avx512_round",
+    "test_avx512_round:",
+    "kmovq k3, [rdi]",
+    "vmovdqu64 zmm3, [rdi + 8]",
+    "vmovdqu64 zmm19, [rdi + 72]",
+    "ud2",
+    "kmovq [rsi], k3",
+    "vmovdqu64 [rsi + 8], zmm3",
+    "vmovdqu64 [rsi + 72], zmm19",
+    "vzeroupper",
+    "ret",
+);
+
+unsafe extern "C" {
+    fn test_avx512_round(from: *const u8, to: *mut u8);
+}
+
+/// Faults with values in the three registers. Returns the values afterwards.
+///
+/// # Safety
+/// The processor has AVX-512 with BW.
+unsafe fn fault_with(values: &[u8; 136]) -> [u8; 136] {
     let mut after = [0; 136];
-    // SAFETY: both arrays have all the bytes; the server skips the undefined instruction.
-    unsafe {
-        core::arch::asm!(
-            "kmovq k3, [{from}]",
-            "vmovdqu64 zmm3, [{from} + 8]",
-            "vmovdqu64 zmm19, [{from} + 72]",
-            "ud2",
-            "kmovq [{to}], k3",
-            "vmovdqu64 [{to} + 8], zmm3",
-            "vmovdqu64 [{to} + 72], zmm19",
-            "vzeroupper",
-            from = in(reg) values.as_ptr(),
-            to = in(reg) after.as_mut_ptr(),
-            out("k3") _, out("zmm3") _, out("zmm19") _,
-        );
-    }
+    // SAFETY: both arrays have all the bytes; the server skips the undefined instruction; the processor has the instructions (caller's
+    // promise).
+    unsafe { test_avx512_round(values.as_ptr(), after.as_mut_ptr()) };
     after
 }
 
