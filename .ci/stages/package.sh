@@ -12,7 +12,7 @@ rm -rf "$CARGO_TARGET_DIR/package"
 # Verified below instead: cargo's own verification takes the packages that a package depends on from a registry under the target
 # folder, and caches what it unpacks and builds of them by version: after a change it may build against the old one.
 say "cargo package"
-(cd "$tree" && cargo package --locked --quiet --workspace --no-verify)
+(cd "$tree" && cargo package --locked --quiet --workspace --exclude test-support --no-verify)
 
 say "contents and metadata"
 python3 "$tools/packages.py" "$CARGO_TARGET_DIR/package" "$tree"
