@@ -4,54 +4,54 @@ use mach_sys::exception::ExceptionType;
 
 use crate::memory::Unmapped;
 
-/// A thread could not be redirected. Its registers are unchanged.
+/// The error of a thread that could not be redirected. Its registers are unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RedirectError {
-    /// The address space, or the given stack, ends before the frame does.
+    /// The frame does not fit on the given stack, or in the address space below the stack pointer.
     #[error("no room for the frame below {top:#x}")]
     StackFull {
         /// Address at which the frame would have ended.
         top: u64,
     },
-    /// The stack pointer is not on the stack that it was said to be on.
+    /// The stack pointer is outside the bounds of [`Stack::Within`](crate::Stack::Within).
     #[error("the stack pointer {0:#x} is outside the given stack")]
     ForeignStack(u64),
-    /// A part of the frame cannot be written.
-    #[error("the frame could not be written")]
+    /// Memory cannot be accessed: the frame cannot be written, or the stack pointer, `errno` or the return address cannot be read.
+    #[error("the thread's memory could not be accessed")]
     Memory(#[from] Unmapped),
     /// XNU sends no signal for this exception (A12.3). Use [`Fault::signal`](crate::Fault::signal) to choose one.
-    #[error("no signal stands for {0} with code {1:#x}")]
+    #[error("XNU sends no signal for {0} with code {1:#x}")]
     NoSignal(ExceptionType, i64),
-    /// x86_64: the thread runs 32-bit code. Setting a state forces the 64-bit segment (A4.8), so that there is no way back.
+    /// x86_64: the thread runs 32-bit code. Setting a state forces the 64-bit segment (A4.8), so the thread could not resume.
     #[error("the thread runs in the 32-bit code segment {0:#x}")]
     CodeSegment(u64),
     /// arm64e: the kernel signed the program counter or the link register; setting them needs the thread's keys (A4.11).
     #[error("the state's pointers are signed, flags {0:#x}")]
     Signed(u32),
-    /// The interrupted stack pointer is none that the kernel lets a thread resume with (A4.8: rsp below 0x7ffffffff000), and the redirect was
-    /// planned with [`only_resumable`](crate::Redirect::only_resumable).
-    #[error("no thread can come back to the stack pointer {0:#x}")]
+    /// The kernel would refuse to resume the thread with the interrupted stack pointer (A4.8: rsp must be below 0x7ffffffff000), and
+    /// the redirect was planned with [`only_resumable`](crate::Redirect::only_resumable).
+    #[error("no thread can resume with the stack pointer {0:#x}")]
     Unresumable(u64),
     /// The thread holds redirects off ([`Mask`](crate::Mask)).
     #[error("the thread holds redirects off")]
     Held,
 }
 
-/// A thread is stopped at the return trap and cannot return to the interrupted code.
+/// The error of a thread that is stopped at the return trap and cannot return to the interrupted code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReturnError {
-    /// The header at this address was not written by a redirect with this key, or was changed since.
+    /// The header at this address was not written by a redirect with this key, or has changed since.
     #[error("no frame of this process at {0:#x}")]
     Forged(u64),
-    /// The handler of this frame has returned before.
-    #[error("the handler of the frame at {0:#x} has returned before")]
+    /// The handler of this frame has already returned.
+    #[error("the handler of the frame at {0:#x} has already returned")]
     Stale(u64),
     /// The redirect was planned with [`Return::Never`](crate::Return::Never).
-    #[error("the handler entered by the frame at {0:#x} was not to return")]
+    #[error("the handler of the frame at {0:#x} was not allowed to return")]
     NeverReturns(u64),
-    /// The handler left registers that the kernel refuses (A4.8: rip and rsp below 0x7ffffffff000).
+    /// The handler left registers that the kernel refuses (A4.8: rip and rsp must be below 0x7ffffffff000).
     #[error("no thread can resume at pc {pc:#x} with sp {sp:#x}")]
     Unresumable {
         /// Program counter.
@@ -59,13 +59,13 @@ pub enum ReturnError {
         /// Stack pointer.
         sp: u64,
     },
-    /// arm64: the vectors of this frame's thread do not have the length that the frame was made for, and its handler was not called; or
-    /// the handler changed the length. A thread may choose its own on Linux (`PR_SVE_SET_VL`, `PR_SME_SET_VL`); the frame has room for
-    /// that of the thread that called [`Trampoline::native`](crate::Trampoline::native).
+    /// arm64: the thread's vectors are longer than the frame has room for, and its handler was not called; or the handler changed their
+    /// length. On Linux a thread may choose its own vector length (`PR_SVE_SET_VL`, `PR_SME_SET_VL`); the frame has room for that of
+    /// the thread that called [`Trampoline::native`](crate::Trampoline::native).
     #[error("the thread's vectors do not have the length that the frame at {0:#x} was made for")]
     VectorLength(u64),
-    /// The frame cannot be read, or not be marked as used.
-    #[error("the frame could not be read or marked as used")]
+    /// The frame cannot be read or marked as used, or `errno` cannot be written.
+    #[error("the frame could not be read or marked as used, or errno could not be written")]
     Memory(#[from] Unmapped),
 }
 
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
     use core::error::Error;
 
-    /// Every error with its code.
+    /// Returns every error with its code and the code that it must have.
     fn all() -> Vec<(Box<dyn Error>, u32, u32)> {
         let unmapped = Unmapped::at(0x123);
         let mut all: Vec<(Box<dyn Error>, u32, u32)> = Vec::new();

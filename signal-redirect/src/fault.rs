@@ -1,4 +1,4 @@
-//! What stopped a thread, and what its handler is told: exceptions become signals as in XNU (A12.3 to A12.7).
+//! The reason why a thread stopped, and the signal that its handler sees: exceptions become signals as in XNU (A12.3 to A12.7).
 
 use mach_sys::darwin::DarwinSignal;
 use mach_sys::exception::ExceptionType;
@@ -8,13 +8,13 @@ use crate::error::RedirectError;
 use crate::machine::{Machine, Native};
 use crate::signal_info::SignalInfo;
 
-/// Describes what stopped the thread.
+/// The exception or signal that stopped a thread.
 ///
 /// ```
 /// use mach_sys::exception::ExceptionType;
 /// use signal_redirect::{DarwinSignal, Fault, Native};
 ///
-/// // The handler is told what XNU would tell it: here SIGSEGV at address 0x18.
+/// // The handler sees what it would see on XNU: here SIGSEGV at address 0x18.
 /// let fault = Fault::<Native>::new(ExceptionType::BAD_ACCESS, 1, 0x18);
 /// // A signal of the caller's choice, with `si_code` and `si_addr`.
 /// let interrupt = Fault::<Native>::signal(DarwinSignal::USR1, 0, 0);
@@ -35,10 +35,10 @@ enum Cause {
 }
 
 impl<M: Machine> Fault<M> {
-    /// Describes an exception, with its code and subcode as they were received.
+    /// Creates a fault from an exception, with its code and subcode as received.
     ///
-    /// The handler sees the signal and `siginfo_t` that XNU would have made of it. One case differs: below the
-    /// main thread's stack XNU turns SIGBUS into SIGSEGV (A12.4); a caller that knows the stack uses [`signal`](Self::signal) there.
+    /// The handler sees the signal and `siginfo_t` that XNU would make of it. One case differs: below the main thread's stack XNU turns
+    /// SIGBUS into SIGSEGV (A12.4). A caller that knows the stack uses [`signal`](Self::signal) there.
     pub const fn new(exception_type: ExceptionType, code: i64, subcode: i64) -> Self {
         Self {
             cause: Cause::Exception(exception_type, [code, subcode]),
@@ -46,7 +46,7 @@ impl<M: Machine> Fault<M> {
         }
     }
 
-    /// Describes a signal of the caller's choice: an interrupt, or an exception that XNU sends no signal for.
+    /// Creates a fault with a signal of the caller's choice: for an interrupt, or for an exception that XNU sends no signal for.
     pub const fn signal(signal: DarwinSignal, si_code: i32, si_addr: u64) -> Self {
         Self {
             cause: Cause::Signal(SignalInfo {
@@ -58,15 +58,16 @@ impl<M: Machine> Fault<M> {
         }
     }
 
-    /// Adds the processor's exception state, for the machine context and `si_addr`. Without it both are derived from the codes,
-    /// which do not say whether a page fault was a write.
+    /// Sets the processor's exception state, for the machine context and `si_addr`. By default both are derived from the codes, which do
+    /// not say whether a page fault was a write.
     pub const fn exception_state(mut self, state: M::ExceptionState) -> Self {
         self.exception = Some(state);
         self
     }
 
-    /// As [`exception_state`](Self::exception_state), with a state that was read from the stopped thread (`thread_get_state`). Where the
-    /// host has not filled it in (R22), it is derived from the codes all the same.
+    /// Sets the processor's exception state to one that was read from the stopped thread with `thread_get_state`, unlike
+    /// [`exception_state`](Self::exception_state), which takes any. If the kernel has not filled it in (R22), the state is derived from
+    /// the codes.
     pub fn looked_up(mut self, state: M::ExceptionState) -> Self {
         self.exception = Some(match self.cause {
             Cause::Exception(exception_type, codes) => M::looked_up(exception_type, codes, state),
@@ -75,7 +76,7 @@ impl<M: Machine> Fault<M> {
         self
     }
 
-    /// The exception state for the machine context, and the signal.
+    /// Returns the exception state for the machine context, and the signal.
     pub(crate) fn describe(
         &self,
         state: &M::State,

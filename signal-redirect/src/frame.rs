@@ -1,18 +1,18 @@
 //! The frame on the thread's stack.
 //!
-//! From low to high addresses, the header aligned to 64 bytes:
+//! Its parts from low to high addresses, with their sizes in bytes. The header is aligned to 64 bytes.
 //!
 //! | | x86_64 | arm64 |
 //! |---|---|---|
-//! | room for the handler's first call, as asked | | |
-//! | vector registers beyond those of the machine context, saved by the trampoline | as the processor says | as the processor says |
+//! | stack for the handler (`Redirect::room`) | | |
+//! | vector registers beyond those of the machine context, saved by the trampoline | by processor | by processor |
 //! | header | 144 | 144 |
 //! | machine context | 712, with AVX 1032 | 816 |
 //! | `ucontext_t` | 56 | 56 |
 //! | `siginfo_t` | 104 | 104 |
 //!
-//! SSE and NEON registers have no place of their own: the trampoline saves them straight into the machine context, which the
-//! handler reads and edits, and restores them from there. AVX's upper halves are copied there and back.
+//! SSE and NEON registers have no part of their own: the trampoline saves them in the machine context, where the handler reads and
+//! edits them, and restores them from there. AVX's upper halves are copied there and back.
 
 use core::mem::{offset_of, size_of};
 
@@ -24,7 +24,7 @@ use mach_sys::pod::{self, Pod, bytes_of};
 
 use crate::machine::Machine;
 
-/// The header: 64-bit words, which the trampolines read at fixed offsets.
+/// The header: 64-bit words that the trampolines read at fixed offsets.
 pub(crate) type Header = [u64; HEADER_WORDS];
 pub(crate) const HEADER_WORDS: usize = 18;
 pub(crate) const HEADER_SIZE: u64 = size_of::<Header>() as u64;
@@ -35,23 +35,24 @@ pub(crate) mod word {
     pub(crate) const SEAL: usize = 0;
     pub(crate) const ENTRY: usize = 1;
     pub(crate) const FLAGS: usize = 2;
-    /// x86_64: low half: components for XSAVE; high half: the bits of MXCSR that exist. arm64: what there is beyond NEON.
+    /// x86_64: the components for XSAVE in the low half, the bits of MXCSR that exist in the high half. arm64: the registers beyond
+    /// NEON, as bits of [`scalable`](crate::vector_save::scalable).
     pub(crate) const SAVE_MASK: usize = 3;
     pub(crate) const SAVE_SIZE: usize = 4;
     pub(crate) const TAG: usize = 5;
     pub(crate) const OUTER: usize = 6;
     pub(crate) const DEPTH: usize = 7;
     pub(crate) const KEPT: usize = 8;
-    /// The alternate stack that the frame is on; both 0 if it is on none.
+    /// Bounds of the alternate stack that holds the frame; both 0 if it is not on one.
     pub(crate) const STACK_START: usize = 12;
     pub(crate) const STACK_END: usize = 13;
-    /// Where the thread's errno is; 0 if that is not known.
+    /// Address of the thread's `errno`; 0 if it is not known.
     pub(crate) const ERRNO_AT: usize = 14;
-    /// The interrupted code's errno.
+    /// The interrupted code's `errno`.
     pub(crate) const ERRNO: usize = 15;
-    /// The handler, if [`ENTRY`] is what blocks signals around it; 0 otherwise.
+    /// Address of the handler if [`ENTRY`] is the function that blocks signals around it; 0 otherwise.
     pub(crate) const BLOCKING_HANDLER: usize = 16;
-    /// The signals that are blocked, in Darwin's bits.
+    /// The signals to block, in Darwin's bits.
     pub(crate) const BLOCKED: usize = 17;
 }
 
@@ -59,7 +60,7 @@ pub(crate) mod word {
 pub(crate) mod flag {
     /// Returning from the handler is an error.
     pub(crate) const NEVER: u64 = 1;
-    /// The machine context has the vector registers already.
+    /// The machine context already holds the vector registers.
     pub(crate) const FLOAT_GIVEN: u64 = 2;
 }
 
@@ -67,8 +68,7 @@ const LARGEST: usize = size_of::<Header>()
     + size_of::<x86_mcontext_avx64_t>()
     + size_of::<ucontext_t>()
     + size_of::<siginfo_t>();
-// On both machines every part follows the one before at its own alignment; on x86_64 the FXSAVE image, 8 bytes into `fs`, is
-// aligned to 16.
+// On both machines every part is aligned as its type requires. On x86_64 the FXSAVE image, 8 bytes into `fs`, is aligned to 16.
 static_assertions::const_assert!(size_of::<Header>() % 16 == 0);
 static_assertions::const_assert!(
     (size_of::<Header>() + offset_of!(x86_mcontext64_t, fs) + 8) % 16 == 0
@@ -78,25 +78,25 @@ static_assertions::const_assert!(size_of::<arm_mcontext64_t>() % 16 == 0);
 static_assertions::const_assert!(size_of::<x86_mcontext_avx64_t>() % 8 == 0);
 static_assertions::const_assert!(size_of::<x86_mcontext_avx64_t>() > size_of::<arm_mcontext64_t>());
 
-/// Identifies a frame. A server keeps that of a thread's innermost frame.
+/// The identity of a frame. A server stores the identity of each thread's innermost frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct FrameId {
-    /// Address of its header.
-    pub address: u64,
-    /// Number of frames that it is nested in.
+        /// Address of the frame's header.
+        pub address: u64,
+    /// Number of frames that the frame is nested in.
     pub depth: u32,
 }
 
 impl FrameId {
-    /// Puts an identifier together again from its parts, which a server has stored.
+    /// Creates an identifier from its parts, which a server has stored.
     #[must_use]
     pub const fn new(address: u64, depth: u32) -> Self {
         Self { address, depth }
     }
 }
 
-/// Tells where a redirect put the parts of its frame.
+/// The addresses of a frame's parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Frame {
@@ -110,7 +110,7 @@ pub struct Frame {
     pub siginfo: u64,
     /// Lowest address that [`Redirect::apply`](crate::Redirect::apply) has proven to be writable.
     pub low: u64,
-    /// End of the frame; nothing from here on is written.
+    /// End of the frame. Nothing at this address or above is written.
     pub high: u64,
     /// Number of frames that this one is nested in.
     pub depth: u32,
@@ -126,12 +126,12 @@ impl Frame {
         }
     }
 
-    /// Bytes from the header to the end, with a machine context of this size.
+    /// Returns the bytes from the header to the end, with a machine context of `context` bytes.
     pub(crate) const fn size(context: u64) -> u64 {
         HEADER_SIZE + context + (size_of::<ucontext_t>() + size_of::<siginfo_t>()) as u64
     }
 
-    /// The frame whose header is at `address`; the caller has checked that it fits.
+    /// Returns the frame with its header at `address`. The caller has checked that it fits.
     pub(crate) const fn at(address: u64, context: u64, low: u64, depth: u32) -> Self {
         let mcontext = address + HEADER_SIZE;
         let ucontext = mcontext + context;
@@ -147,15 +147,15 @@ impl Frame {
     }
 }
 
-/// The bytes of a frame from its header on.
+/// The bytes of a frame, starting at its header.
 pub(crate) struct Image {
     bytes: [u8; LARGEST],
     filled: usize,
 }
 
 impl Image {
-    /// `context` is the part of the machine context that the server knows; what follows up to the frame's `ucontext_t` is the
-    /// trampoline's to fill.
+    /// Creates the bytes of `frame`. `context` is the start of the machine context; the trampoline fills in what follows up to the
+    /// frame's `ucontext_t`.
     pub(crate) fn new<M: Machine>(
         header: &Header,
         context: &M::Context,
@@ -176,7 +176,7 @@ impl Image {
 
     fn put(&mut self, offset: u64, part: &impl Pod) {
         let place = self.bytes.iter_mut().skip(offset as usize);
-        // `LARGEST` is the sum of the larger parts: nothing is cut off.
+        // `LARGEST` is the sum of the largest parts, so nothing is cut off.
         for (to, from) in place.zip(bytes_of(part)) {
             *to = *from;
         }
@@ -187,7 +187,7 @@ impl Image {
     }
 }
 
-/// The alternate stack as a handler's `ucontext_t` describes it.
+/// Returns the description of the alternate stack for a handler's `ucontext_t`.
 pub(crate) fn stack_of(alternate: Option<&core::ops::Range<u64>>, was_on_it: bool) -> stack_t {
     match alternate {
         Some(range) => stack_t {

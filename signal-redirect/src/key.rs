@@ -1,21 +1,22 @@
-//! Seals, which tie a frame to a process and an address.
+//! Seals, which bind a frame to a process and an address.
 
-/// Seals frames. One key for the process is enough; a key per thread ([`derive`](Self::derive)) also ties a frame to its thread.
+/// The secret that seals frames. One key for the process is enough; a key per thread ([`derive`](Self::derive)) also binds a frame to
+/// its thread.
 ///
-/// A seal guards against accidents: stack garbage taken for a frame, a frame returned from twice, a forged return address.
-/// It does not keep out code that can read this process's memory, for the key is there.
+/// A seal guards against accidents: stack garbage taken for a frame, a second return from a frame, a wrong return address. It does not
+/// stop code that can read this process's memory, because the key is there.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Key(u64);
 
 impl core::fmt::Debug for Key {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        // A key in a log would be no secret.
+        // A key in a log would no longer be secret.
         f.write_str("Key(..)")
     }
 }
 
 impl Key {
-    /// Creates a key from a random number of the caller's.
+    /// Creates a key from a random number that the caller supplies.
     #[must_use]
     pub const fn new(random: u64) -> Self {
         Self(mix(random ^ 0x6b65_795f_7369_676e))
@@ -35,14 +36,14 @@ impl Key {
         Self(mix(self.0 ^ mix(number)))
     }
 
-    /// The seal of `words` at `address`.
+    /// Returns the seal of `words` at `address`.
     pub(crate) fn seal(self, address: u64, words: &[u64]) -> u64 {
         words.iter().fold(mix(self.0 ^ address), |sum, word| {
             mix(sum.rotate_left(5) ^ word.wrapping_mul(0x9e37_79b9_7f4a_7c15))
         })
     }
 
-    /// What stands in place of the seal in a frame that was returned from.
+    /// Returns the word that replaces the seal when the handler has returned.
     pub(crate) const fn used(self, address: u64) -> u64 {
         mix(self.0 ^ address ^ 0x7573_6564_5f75_705f)
     }

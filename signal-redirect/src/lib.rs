@@ -7,23 +7,23 @@
 //! [`TrampolinePlan::return_from`] recognizes that trap, checks the frame, and returns the registers to resume with ([`Resumed`]), with
 //! the handler's edits.
 //!
-//! This crate uses no ports and no exception server: any code that can read and set a stopped thread's registers can use it. The
-//! rewriters of both machines ([`Machine`]: [`X86_64`], [`Arm64`]) are available on every host; [`Native`] and its trampoline are those
-//! of the machine that this is compiled for.
+//! This crate uses no ports and no exception server: any code that can read and set a stopped thread's registers can use it. Both
+//! machines ([`Machine`]: [`X86_64`], [`Arm64`]) are available on every host. [`Native`] and its trampoline are those of the machine
+//! that the crate is compiled for.
 //!
-//! | item | job |
+//! | item | purpose |
 //! |---|---|
-//! | [`Redirect`] | plans a redirect: handler, [`Stack`], emergency stack, room, tag, vector registers, [`Return`] |
-//! | [`Fault`], [`DarwinSignal`] | describe what stopped the thread; the handler gets the signal that XNU would send |
-//! | [`Entry`] | names a handler of this process; [`Entry::new`] has the whole contract |
-//! | [`Trampoline`], [`Key`] | the process's trampoline, and what seals its frames |
-//! | [`TrampolinePlan`], [`VectorSave`], [`Code`] | a trampoline at any address, of either machine, for redirects that are computed and not run |
-//! | [`Frame`], [`FrameId`], [`Resumed`] | the frame of a handler, its name, and the thread whose handler returned |
-//! | [`Memory`], `OwnMemory`, [`Region`] | reads and writes that may fail: any memory, the task's, a buffer |
-//! | [`Mask`], [`Held`] | hold redirects off for one thread ([`Redirect::apply_unless_held`]) |
+//! | [`Redirect`] | the plan of a redirect: handler, [`Stack`], emergency stack, room, tag, vector registers, [`Return`] |
+//! | [`Fault`], [`DarwinSignal`] | the exception or signal that stopped the thread; the handler gets the signal that XNU would send |
+//! | [`Entry`] | a handler of this process; [`Entry::new`] has the whole contract |
+//! | [`Trampoline`], [`Key`] | the process's trampoline, and the key that seals its frames |
+//! | [`TrampolinePlan`], [`VectorSave`], [`Code`] | a trampoline at any address, of either machine, for redirects that are only computed |
+//! | [`Frame`], [`FrameId`], [`Resumed`] | the frame of a handler, its identifier, and the registers after the handler returned |
+//! | [`Memory`], `OwnMemory`, [`Region`] | memory with fallible reads and writes: any, the task's, a buffer |
+//! | [`Mask`], [`Held`] | a mask that holds redirects off for one thread ([`Redirect::apply_unless_held`]), and its guard |
 //! | [`restore_signal_mask`] | restores the interrupted signal mask before a jump out of a handler |
 //! | [`return_to_caller`] | returns the registers after a call through a bad pointer, as if the call had returned |
-//! | [`RedirectError`], [`ReturnError`], [`Unmapped`] | errors, each with a stable numeric code |
+//! | [`RedirectError`], [`ReturnError`], [`Unmapped`] | the errors, each with a stable numeric code |
 //!
 //! ```
 //! use signal_redirect::{Arm64, Fault, Key, Redirect, Region, TrampolinePlan};
@@ -43,34 +43,34 @@
 //! # Ok::<(), signal_redirect::RedirectError>(())
 //! ```
 //!
-//! # What a handler may do
-//! It runs between two arbitrary instructions of its thread, as a signal handler does: only async-signal-safe calls, no
-//! unwinding out of it (Rust's `extern "C"` aborts at a panic). It may edit the saved registers in the machine context, general
-//! and vector, or leave by a jump of its own and never return. [`Entry::new`] has the whole contract.
+//! # Rules for handlers
+//! A handler runs between two arbitrary instructions of its thread, as a signal handler does. It calls only async-signal-safe
+//! functions and does not unwind (Rust's `extern "C"` aborts at a panic). It may edit the saved registers in the machine context,
+//! general and vector, or leave by a jump of its own and never return. [`Entry::new`] has the whole contract.
 //!
 //! # Vector registers
-//! The thread resumes with all of these as they were when it was interrupted:
+//! The thread resumes with its vector registers as they were when it was interrupted, where the last column says "yes":
 //!
-//! | registers | shown to the handler, which may edit them | kept |
+//! | registers | in the machine context, where the handler may edit them | restored |
 //! |---|---|---|
 //! | x86_64: x87, SSE, MXCSR | yes | yes |
 //! | AVX | yes (`uc_mcsize` 1032; 712 on a processor without) | yes |
-//! | AVX-512 | no | yes, of a thread that has it: Darwin switches it on at a thread's first use |
+//! | AVX-512 | no | yes, if the thread has it: Darwin switches it on at a thread's first use |
 //! | AMX tiles, protection keys (PKRU), the extended general registers of APX | no | no: they stay as the handler leaves them |
 //! | arm64: v0–v31, fpsr, fpcr | yes | yes |
 //! | SVE: z0–z31 beyond 128 bits, p0–p15, ffr | no | yes |
 //! | SME: streaming mode with its z, p and ffr; ZA; ZT0; TPIDR2_EL0 | no | yes |
-//! | FPMR | no | yes, where the system says that it is there |
+//! | FPMR | no | yes, if the system reports it |
 //!
-//! A handler is called outside streaming mode, with ZA off and TPIDR2_EL0 and FPMR 0, as a Unix signal handler is. What is there beyond
-//! the machine context takes room on the handler's stack ([`VectorSave::size`]): on an M4 6528 bytes.
+//! Like a Unix signal handler, a handler is called outside streaming mode, with ZA off and TPIDR2_EL0 and FPMR 0. The registers that
+//! the machine context does not have take room on the handler's stack ([`VectorSave::size`]): 6528 bytes on an M4.
 //!
-//! Refused ([`ReturnError::VectorLength`]): an arm64 thread that has chosen longer vectors on Linux than the thread that called
-//! [`Trampoline::native`] had, and has them in use. Without the machine's registers known, nothing beyond v0–v31 is kept: the system
-//! tells of them on Linux and on Apple's systems ([`Arm64Vectors`](mach_sys::processor::Arm64Vectors)).
+//! On Linux an arm64 thread may have chosen longer vectors than the thread that called [`Trampoline::native`]. If it has them in use,
+//! it is refused ([`ReturnError::VectorLength`]). Registers beyond v0–v31 are restored only if the system reports them, as Linux and
+//! Apple's systems do ([`Arm64Vectors`](mach_sys::processor::Arm64Vectors)).
 //!
 //! # Limits
-//! - arm64e: states whose pointers are signed are refused ([`RedirectError::Signed`]).
+//! - arm64e: states with signed pointers are refused ([`RedirectError::Signed`]).
 //! - Without [`Redirect::block_signals`] `uc_sigmask` has the value of [`Redirect::shown_mask`], and no mask is set or restored.
 #![cfg_attr(not(any(feature = "std", test)), no_std)]
 #![deny(unsafe_code)]

@@ -1,13 +1,13 @@
-//! Holding redirects off while a thread must not be diverted.
+//! Masks, which hold redirects off while a thread must not be diverted.
 
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// Holds redirects off for one thread. It must be stored where the thread and the code that redirects it both reach it: not in a
-/// thread-local, whose first use may allocate.
+/// A counter that holds redirects off for one thread. Store it where both the thread and the code that redirects it can reach it, and
+/// not in a thread-local, whose first use may allocate.
 ///
 /// Only the thread itself calls [`hold`](Self::hold), [`abandon`](Self::abandon) and the guard's methods. Other code calls
-/// [`refuse_if_held`](Self::refuse_if_held) while the thread is stopped, so that the answer stays true until it resumes the thread.
+/// [`refuse_if_held`](Self::refuse_if_held) while the thread is stopped, so that the result stays true until it resumes the thread.
 ///
 /// ```
 /// use signal_redirect::Mask;
@@ -18,7 +18,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 /// let held = MASK.hold();
 /// // On the server, while the thread is stopped:
 /// assert!(MASK.refuse_if_held());
-/// // On the thread: a redirect was refused meanwhile, so ask for it again.
+/// // On the thread: a redirect was refused meanwhile, so request it again.
 /// assert!(held.release());
 /// ```
 #[doc(alias("sigprocmask", "pthread_sigmask"))]
@@ -29,7 +29,7 @@ pub struct Mask {
 }
 
 impl Mask {
-    /// Creates a mask that holds nothing off.
+    /// Creates a mask without holds.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -40,7 +40,7 @@ impl Mask {
 
     /// Holds redirects off until the guard is released or dropped. Holds nest. Async-signal-safe.
     pub fn hold(&self) -> Held<'_> {
-        // Acquire: what the holder does next is not moved before this.
+        // Acquire: the holder's later accesses are not moved before this.
         self.depth.fetch_add(1, Ordering::Acquire);
         Held {
             mask: self,
@@ -48,8 +48,8 @@ impl Mask {
         }
     }
 
-    /// Returns whether the thread holds redirects off, and if so, records that one was refused: the outermost
-    /// [`Held::release`] returns it. To look without recording, use [`is_held`](Self::is_held).
+    /// Returns `true` if the thread holds redirects off, and records that a redirect was refused: the outermost [`Held::release`]
+    /// returns `true` then. [`is_held`](Self::is_held) records nothing.
     #[must_use = "if it is true, the thread must not be redirected now"]
     pub fn refuse_if_held(&self) -> bool {
         let held = self.is_held();
@@ -59,21 +59,21 @@ impl Mask {
         held
     }
 
-    /// Returns whether the thread holds redirects off.
+    /// Returns `true` if the thread holds redirects off.
     #[must_use]
     pub fn is_held(&self) -> bool {
         self.depth.load(Ordering::Acquire) != 0
     }
 
-    /// Clears all holds after a non-local exit skipped their guards (R27). Returns whether a redirect was refused meanwhile. Only
-    /// the thread itself calls it.
+    /// Clears all holds after a non-local exit skipped their guards (R27). Returns `true` if a redirect was refused meanwhile.
+        /// Only the thread itself calls it.
     pub fn abandon(&self) -> bool {
         self.depth.store(0, Ordering::Release);
         self.pending.swap(false, Ordering::AcqRel)
     }
 
-    fn let_go(&self) -> bool {
-        // Release: what the holder did is not moved behind this. Checked: a guard may outlive an `abandon`.
+    fn end_hold(&self) -> bool {
+        // Release: the holder's earlier accesses are not moved after this. Checked: a guard may outlive an `abandon`.
         let before = self
             .depth
             .fetch_update(Ordering::Release, Ordering::Relaxed, |depth| {
@@ -83,30 +83,30 @@ impl Mask {
     }
 }
 
-/// Keeps redirects held off by a [`Mask`] until it is released or dropped. A guard that is forgotten, or skipped by a non-local
-/// exit, holds until [`Mask::abandon`].
+/// A guard that holds redirects off until it is released or dropped; [`Mask::hold`] returns it. A guard that is forgotten, or skipped
+/// by a non-local exit, holds until [`Mask::abandon`].
 #[derive(Debug)]
 #[must_use = "dropping it lets redirects in again"]
 pub struct Held<'m> {
     mask: &'m Mask,
-    /// The thread that holds is the one that releases.
+    /// Makes the guard stay on its thread.
     not_send: PhantomData<*const ()>,
 }
 
 impl Held<'_> {
-    /// Ends this hold. Returns `true` if it was the outermost and a redirect was refused meanwhile: ask for that redirect again.
+    /// Ends this hold. Returns `true` if it was the outermost and a redirect was refused meanwhile: request that redirect again.
     pub fn release(self) -> bool {
         let mask = self.mask;
         core::mem::forget(self);
-        mask.let_go()
+        mask.end_hold()
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        let was_asked = self.mask.let_go();
-        if was_asked {
-            // A guard that is only dropped leaves the request to the next look.
+        let was_refused = self.mask.end_hold();
+        if was_refused {
+            // A dropped guard has no result: the next release reports the refusal.
             self.mask.pending.store(true, Ordering::Release);
         }
     }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_guard_leaves_the_request_for_the_next() {
+    fn a_dropped_guard_leaves_the_refusal_for_the_next_release() {
         let mask = Mask::new();
         let held = mask.hold();
         assert!(mask.refuse_if_held());
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn r27_a_throw_past_guards_leaves_nothing_held() {
+    fn r27_abandon_after_a_throw_past_guards_clears_all_holds() {
         let mask = Mask::new();
         core::mem::forget(mask.hold());
         core::mem::forget(mask.hold());

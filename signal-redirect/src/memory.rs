@@ -1,31 +1,31 @@
-//! The stopped thread's memory. Every access may fail, and none may fault.
+//! The stopped thread's memory. An access may fail, but never faults.
 
-/// Reads and writes bytes of an address space. `OwnMemory` (feature `std`) is the process's own, [`Region`] a buffer.
+/// An address space whose bytes can be read and written. `OwnMemory` (feature `std`) is that of the process, [`Region`] a buffer.
 pub trait Memory {
-    /// Fills `into` with the bytes from `address` on.
+    /// Reads the bytes at `address` into `into`.
     ///
     /// # Errors
-    /// [`Unmapped`] if any of the bytes cannot be read. The contents of `into` are unspecified then.
+    /// [`Unmapped`]: at least one of the bytes cannot be read. The contents of `into` are then unspecified.
     fn read(&self, address: u64, into: &mut [u8]) -> Result<(), Unmapped>;
 
-    /// Writes `from` to the bytes from `address` on.
+    /// Writes `from` to the bytes at `address`.
     ///
     /// # Errors
-    /// [`Unmapped`] if any of the bytes cannot be written. A part may have been written then.
+    /// [`Unmapped`]: at least one of the bytes cannot be written. Some may have been written.
     fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Unmapped>;
 }
 
-/// An address cannot be read or written.
+/// The error of an access to memory that cannot be read or written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{address:#x} is not mapped for this access")]
 #[non_exhaustive]
 pub struct Unmapped {
-    /// Address of the first byte of the access that failed.
+    /// First address of the access that failed; not necessarily the byte that is unmapped.
     pub address: u64,
 }
 
 impl Unmapped {
-    /// Creates the error of an access that begins at `address`, for implementations of [`Memory`].
+    /// Creates the error of an access that starts at `address`, for implementations of [`Memory`].
     #[must_use]
     pub const fn at(address: u64) -> Self {
         Self { address }
@@ -48,7 +48,7 @@ impl<M: Memory + ?Sized> Memory for &mut M {
     }
 }
 
-/// Presents a buffer as memory: one range of addresses, with nothing mapped around it.
+/// A buffer as memory: one range of addresses, with nothing mapped around it.
 #[derive(Debug)]
 pub struct Region<'b> {
     base: u64,
@@ -56,7 +56,7 @@ pub struct Region<'b> {
 }
 
 impl<'b> Region<'b> {
-    /// Presents `bytes` as the memory from the address `base` on.
+    /// Creates memory that has `bytes` at the address `base`, and nothing else.
     #[must_use]
     pub const fn new(base: u64, bytes: &'b mut [u8]) -> Self {
         Self { base, bytes }
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_region_ends_where_it_ends() {
+    fn accesses_outside_a_region_fail() {
         let mut bytes = [0; 16];
         let mut region = Region::new(u64::MAX - 15, &mut bytes);
         assert_eq!(region.write(u64::MAX - 15, &[1; 16]), Ok(()));

@@ -1,4 +1,4 @@
-//! Redirecting a stopped thread: the pure part.
+//! Redirects of stopped threads: the pure part.
 
 use core::ops::Range;
 
@@ -17,12 +17,12 @@ use crate::memory::Memory;
 use crate::trampoline::blocking;
 use crate::trampoline::{Code, Entry, Trampoline, TrampolinePlan};
 
-/// Selects the stack that the frame is written to.
+/// The stack that the frame is written to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Stack {
-    /// Below the interrupted frame and its red zone, wherever the stack pointer is. Where these reach into another page than the frame's
-    /// top, the byte at the stack pointer must be readable, so that a stack pointer in a guard page is seen.
+    /// Below the interrupted frame and its red zone, wherever the stack pointer is. If the frame's top is in another page than the stack
+    /// pointer, the byte at the stack pointer must be readable: a stack pointer in a guard page is an error.
     #[default]
     Interrupted,
     /// Below the interrupted frame and its red zone, if the stack pointer is on this stack and the frame fits.
@@ -32,22 +32,22 @@ pub enum Stack {
     Alternate(Range<u64>),
 }
 
-/// Selects what happens when the handler returns.
+/// The effect of a handler's return.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Return {
     /// The thread resumes with the interrupted registers and the handler's edits, through the return trap.
     #[default]
     Restore,
-    /// The handler must not return: [`TrampolinePlan::return_from`] refuses.
+    /// The handler must not return: [`TrampolinePlan::return_from`] fails with
+    /// [`ReturnError::NeverReturns`](crate::ReturnError::NeverReturns).
     Never,
 }
 
-/// Plans to send a stopped thread to a handler. It changes nothing by itself: [`apply`](Self::apply) writes the frame and returns the
-/// registers to set.
+/// A plan to send stopped threads to a handler. [`apply`](Self::apply) writes the frame and returns the registers to set.
 ///
-/// `Redirect` without parameters leads to a handler of this process ([`Redirect::to`]). One that is only computed has a
-/// [`TrampolinePlan`] as its second parameter ([`Redirect::plan`]) and is another type.
+/// `Redirect` without parameters leads to a handler of this process ([`Redirect::to`]). A redirect that is only computed is another
+/// type: its second parameter is [`TrampolinePlan`] ([`Redirect::plan`]).
 ///
 /// ```
 /// use core::ffi::c_int;
@@ -77,7 +77,7 @@ pub enum Return {
 /// # Ok::<(), signal_redirect::RedirectError>(())
 /// ```
 ///
-/// A plan that is only computed does not run:
+/// A plan that is only computed cannot be run:
 ///
 /// ```compile_fail,E0308
 /// use signal_redirect::{Key, Native, Redirect, TrampolinePlan};
@@ -101,30 +101,30 @@ pub struct Redirect<M: Machine = Native, C: Code<M> = Trampoline> {
     outer: Option<FrameId>,
     errno_at: Option<u64>,
     only_resumable: bool,
-    /// What blocks signals around the handler, and which.
+    /// Address of the function that blocks signals around the handler, and the signals.
     blocking: Option<(u64, u32)>,
 }
 
-/// The smallest page of either machine.
+/// The smallest page size of either machine, in bytes.
 const PAGE: u64 = 4096;
-/// The trampoline's own call, kept aligned.
+/// Bytes of stack that the trampoline's call needs, aligned.
 const CALL: u64 = 16;
-/// What blocking signals around the handler takes, in a debug build.
+/// Bytes of stack that blocking signals around the handler needs, in a debug build.
 const BLOCKING: u64 = 2048;
 
 impl Redirect {
-    /// Plans to send a thread to `entry`, through the process's trampoline.
+    /// Creates a plan to send threads to `entry`, through the process's trampoline.
     pub fn to(entry: Entry, trampoline: Trampoline) -> Self {
         Self::with(entry.address(), trampoline)
     }
 
-    /// Chooses the signal mask that the handler runs with: that of the interrupted code and `signals`, in Darwin's bits
-    /// ([`DarwinSignal::mask`](crate::DarwinSignal::mask)), as `sa_mask` does for a Unix handler. The five that the thread's own faults raise
-    /// are never blocked. `uc_sigmask` shows the interrupted mask, and it is restored when the handler returns, with the handler's edits. A
-    /// handler that leaves by a jump calls [`restore_signal_mask`](crate::restore_signal_mask) before. Costs two system calls. With 0 for
+    /// Blocks `signals` while the handler runs, in Darwin's bits ([`DarwinSignal::mask`](crate::DarwinSignal::mask)), in addition to those
+    /// that the thread has blocked. The five signals that a thread's own faults raise are never blocked. `uc_sigmask` has the mask from
+    /// before; it is restored when the handler returns, with the handler's edits. A handler that leaves by a jump calls
+    /// [`restore_signal_mask`](crate::restore_signal_mask) first. Costs two system calls. With 0 for
     /// `signals` nothing more is blocked. By default the handler runs with the interrupted mask, and none is shown or restored.
     ///
-    /// A signal that comes between the fault and the handler's first instruction, or after its last, is still handled there.
+    /// A signal that arrives between the fault and the handler's first instruction, or after its last, is not blocked.
     #[cfg(feature = "std")]
     #[doc(alias("sa_mask", "sigprocmask"))]
     pub fn block_signals(mut self, signals: u32) -> Self {
@@ -134,8 +134,8 @@ impl Redirect {
 }
 
 impl<M: Machine> Redirect<M, TrampolinePlan<M>> {
-    /// Plans to send a thread to a handler at the address `entry`, through a trampoline that need not exist: for computing, not for
-    /// running. The registers that [`apply`](Self::apply) returns lead to the given addresses, whatever is there.
+    /// Creates a plan to send threads to a handler at the address `entry`, through a trampoline that need not exist: for computing, not
+    /// for running. The registers that [`apply`](Self::apply) returns lead to the given addresses, whatever is there.
     pub fn plan(entry: u64, trampoline: TrampolinePlan<M>) -> Self {
         Self::with(entry, trampoline)
     }
@@ -166,95 +166,95 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
         self
     }
 
-    /// Sets a stack to use when the frame does not fit, or cannot be written, where it should go: after a stack overflow, or with a
-    /// bad stack pointer. The frame of a thread that is on it already is written below its interrupted frame. None by default.
+    /// Sets the stack to use if the frame does not fit on the first stack or cannot be written there: after a stack overflow, or with a
+    /// bad stack pointer. If the thread is already on it, the frame is written below the interrupted frame. None by default.
     ///
-    /// The stack pointer alone does not tell a thread that has overflowed this stack from one that never was on it: the new frame
-    /// would overwrite those that it is inside of. A thread with its stack pointer in the guard page below is not to be
-    /// redirected.
+    /// The stack pointer does not distinguish a thread that has overflowed this stack from one that was never on it, and the new frame
+    /// would overwrite the frames that the thread is inside of. Do not redirect a thread with its stack pointer in the guard page below
+    /// this stack.
     pub fn emergency(mut self, stack: Range<u64>) -> Self {
         self.emergency = Some(stack);
         self
     }
 
-    /// Sets the number of bytes that the handler needs on its stack. [`apply`](Self::apply) proves that they are writable too. 0 by
-    /// default.
+    /// Sets the number of bytes that the handler needs on its stack. [`apply`](Self::apply) checks that they are writable. 0 by default.
     pub fn room(mut self, bytes: u64) -> Self {
         self.room = bytes;
         self
     }
 
-    /// Sets what happens when the handler returns; [`Return::Restore`] by default.
+    /// Sets the effect of the handler's return; [`Return::Restore`] by default.
     pub fn on_return(mut self, to: Return) -> Self {
         self.on_return = to;
         self
     }
 
-    /// Sets the vector registers and floating-point control words that the thread resumes with, in place of those it was stopped with;
-    /// the machine context shows them. All zero means those of a new thread (R19). Registers beyond [`Machine::FloatState`] stay the
-    /// interrupted ones.
+    /// Sets the vector registers and floating-point control words that the machine context shows and the thread resumes with. All zero
+    /// means those of a new thread (R19). Registers beyond [`Machine::FloatState`], and by default all of them, are the interrupted ones.
     pub fn float_state(mut self, state: M::FloatState) -> Self {
         let given = state != M::FloatState::default();
         self.float = Some(if given { state } else { M::initial_float() });
         self
     }
 
-    /// Sets the interrupted signal mask that `uc_sigmask` shows, in Darwin's bits ([`DarwinSignal::mask`](crate::DarwinSignal::mask)), where
-    /// the caller knows it; 0 by default. It is only shown: the mask that the handler runs with is chosen by
-    /// [`block_signals`](Redirect::block_signals), which has the thread itself show its own.
+    /// Sets the value of `uc_sigmask`, in Darwin's bits ([`DarwinSignal::mask`](crate::DarwinSignal::mask)). 0 by default. It is only shown:
+    /// [`block_signals`](Redirect::block_signals) chooses the mask that the handler runs with, and then `uc_sigmask` is the thread's own.
     #[doc(alias = "uc_sigmask")]
     pub fn shown_mask(mut self, mask: u32) -> Self {
         self.shown_mask = mask;
         self
     }
 
-    /// Sets a word of the caller's. The handler finds it in its fourth argument register; [`Resumed`](crate::Resumed) returns it. 0 by
-    /// default.
+    /// Sets a word of the caller's choice. The handler gets it in its fourth argument register, and [`Resumed`](crate::Resumed) returns
+    /// it. 0 by default.
     pub fn tag(mut self, tag: u64) -> Self {
         self.tag = tag;
         self
     }
 
-    /// Sets the innermost frame that the thread is inside of, if a handler was interrupted. [`Resumed`](crate::Resumed) returns it, and
+    /// Sets the innermost frame that the thread is inside of, if it was stopped in a handler. [`Resumed`](crate::Resumed) returns it, and
     /// [`TrampolinePlan::still_inside`] follows it. None by default.
     pub fn inside(mut self, outer: Option<FrameId>) -> Self {
         self.outer = outer;
         self
     }
 
-    /// Sets where the thread's `errno` is: its value, four bytes, is read with the frame's memory when the handler is entered, and written
-    /// back when it returns, so that the interrupted code finds its own. The thread itself does not look for it: at an arbitrary
-    /// instruction its thread-local storage may be another's. `None`, the default: `errno` stays as the handler left it.
+    /// Sets the address of the thread's `errno`. Its value, four bytes, is read through the same [`Memory`] as the frame when the handler
+    /// is entered, and written back when it returns, so that the interrupted code finds its own. The thread itself does not look for it:
+    /// at an arbitrary instruction its thread-local storage may be switched. `None`, the default: `errno` stays as the handler left it.
     ///
-    /// It is the address that the thread itself was told, when its thread-local storage was in order
-    /// ([`errno_address`](mach_sys::kernel::system::errno_address)).
+    /// The thread finds the address with [`errno_address`](mach_sys::kernel::system::errno_address), while its thread-local storage is in
+    /// order.
     #[doc(alias("__errno_location", "__error"))]
     pub fn errno_at(mut self, address: Option<u64>) -> Self {
         self.errno_at = address;
         self
     }
 
-    /// Refuses a thread whose stack pointer the kernel would not take back ([`RedirectError::Unresumable`]): unless the handler mends it, or
-    /// never returns, its return is refused ([`ReturnError::Unresumable`](crate::ReturnError::Unresumable)), and the exception that is left
-    /// then is not the thread's own, but that of the return trap. By default such a thread is redirected.
+    /// Refuses threads that the kernel would not resume with the interrupted stack pointer ([`RedirectError::Unresumable`]).
+    ///
+    /// By default such a thread is redirected. Unless its handler repairs the stack pointer or never returns, its return fails with
+    /// [`ReturnError::Unresumable`](crate::ReturnError::Unresumable), and the exception that remains is that of the return trap, not the
+    /// thread's own.
     pub fn only_resumable(mut self) -> Self {
         self.only_resumable = true;
         self
     }
 
-    /// Writes the frame and returns the registers that enter the handler; sets nothing.
+    /// Writes the frame and returns the registers that enter the handler. It does not set them.
     ///
-    /// Every page of the frame, down to the lowest that the trampoline and the handler's [`room`](Self::room) need, is written
-    /// here, so that the thread does not fault before its handler runs. Nothing is written outside `frame.low..frame.high`,
-    /// except in a stack that was tried before [`emergency`](Self::emergency). Pages are written from the highest to the lowest, up
-    /// to the first that cannot be: of what lies below a guard page nothing is touched.
+    /// It writes to every page of the frame, down to the lowest that the trampoline and the handler's [`room`](Self::room) need, so that
+    /// the thread does not fault before its handler runs. It writes nothing outside `frame.low..frame.high`, except on a stack that it
+    /// tried before [`emergency`](Self::emergency). It writes pages from the highest to the lowest and stops at the first that cannot be
+    /// written: nothing below a guard page is touched.
     ///
     /// # Errors
-    /// - [`RedirectError::StackFull`], [`RedirectError::ForeignStack`], [`RedirectError::Memory`]: the frame does not fit, or cannot be
-    ///   written, where it should go, and neither on the emergency stack. The error is that of the first stack.
+    /// - [`RedirectError::StackFull`], [`RedirectError::ForeignStack`], [`RedirectError::Memory`]: the frame does not fit or cannot be
+    ///   written, neither on the first stack nor on the emergency stack. The error is that of the first stack.
     /// - [`RedirectError::NoSignal`]: the fault is an exception that XNU sends no signal for.
-    /// - [`RedirectError::CodeSegment`], [`RedirectError::Signed`]: registers cannot be set for this thread.
-    /// - [`RedirectError::Unresumable`]: the plan is for resumable threads only, and the kernel would not take the stack pointer back.
+    /// - [`RedirectError::CodeSegment`] on x86_64, [`RedirectError::Signed`] on arm64: this thread's registers cannot be set.
+    /// - [`RedirectError::Unresumable`]: the plan is [`only_resumable`](Self::only_resumable), and the kernel would refuse the interrupted
+    ///   stack pointer.
     /// - [`RedirectError::Memory`]: `errno` cannot be read.
     pub fn apply(
         &self,
@@ -282,16 +282,17 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
                     &Stack::Alternate(range.clone()),
                     errno,
                 )
-                // The first reason is the one to look into.
+                // The error of the first stack says more.
                 .map_err(|_| reason),
             (result, _) => result,
         }
     }
 
-    /// As [`apply`](Self::apply), unless the thread holds redirects off with `mask`.
+    /// Calls [`apply`](Self::apply), unless the thread holds redirects off with `mask`.
     ///
     /// # Errors
-    /// As [`apply`](Self::apply), and [`RedirectError::Held`]: the thread holds them off. The mask remembers that one was refused.
+    /// - [`RedirectError::Held`]: the thread holds redirects off. The mask records that one was refused.
+    /// - All errors of [`apply`](Self::apply).
     pub fn apply_unless_held(
         &self,
         mask: &Mask,
@@ -359,7 +360,7 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
         self.code.borrow()
     }
 
-    /// Finds the frame's place on a stack.
+    /// Returns the frame's addresses on `stack`.
     fn place(&self, sp: u64, stack: &Stack) -> Result<Frame, RedirectError> {
         let (top, bottom) = match stack {
             Stack::Interrupted => (sp.checked_sub(M::RED_ZONE), 0),
@@ -440,8 +441,8 @@ fn read_errno(memory: &impl Memory, address: u64) -> Result<u32, RedirectError> 
     Ok(u32::from_ne_bytes(errno))
 }
 
-/// Reads at the stack pointer, if that is in another page than the frame's top: the page above, since the red zone and the alignment
-/// take less than one. In a guard page the stack pointer is on no stack, and the frame would go into what lies below.
+/// Reads the byte at the stack pointer if it is in another page than the frame's top. That is the next page above, because the red
+/// zone and the alignment take less than a page. If it is a guard page, the frame would go into other memory below it.
 fn probe_above(memory: &impl Memory, sp: u64, frame: &Frame) -> Result<(), RedirectError> {
     if page_of(sp) != page_of(frame.high - 1) {
         memory.read(sp, &mut [0])?;
@@ -449,7 +450,7 @@ fn probe_above(memory: &impl Memory, sp: u64, frame: &Frame) -> Result<(), Redir
     Ok(())
 }
 
-/// Writes the frame, one page after the other from the top.
+/// Writes the frame page by page, from the top.
 fn put(memory: &mut impl Memory, frame: &Frame, image: &[u8]) -> Result<(), RedirectError> {
     let mut rest = image;
     while !rest.is_empty() {
@@ -466,11 +467,11 @@ const fn page_of(address: u64) -> u64 {
     address & !(PAGE - 1)
 }
 
-/// Writes to every page below the header's that the trampoline will use.
+/// Writes to every page below the header's page that the trampoline and the handler will use.
 fn probe_below(memory: &mut impl Memory, frame: &Frame) -> Result<(), RedirectError> {
     let lowest = page_of(frame.low);
     let mut page = page_of(frame.address);
-    // From the top, so that a stack that grows grows page by page.
+    // From the top, so that a stack that grows on demand grows page by page.
     while page > lowest {
         page -= PAGE;
         memory.write(page.max(frame.low), &[0; 8])?;
@@ -478,7 +479,7 @@ fn probe_below(memory: &mut impl Memory, frame: &Frame) -> Result<(), RedirectEr
     Ok(())
 }
 
-/// Whether a stack pointer is on a stack: an empty stack's points to its end.
+/// Returns `true` if the stack pointer is on the stack. The end of the stack counts: it is the stack pointer of an empty stack.
 fn is_on(stack: &Range<u64>, sp: u64) -> bool {
     stack.start <= sp && sp <= stack.end
 }

@@ -1,4 +1,4 @@
-//! Returning from a handler.
+//! Returns from handlers.
 
 use mach_sys::pod;
 use mach_sys::thread_state::Registers;
@@ -9,36 +9,35 @@ use crate::machine::{CONTEXT_STATE, Machine, Native};
 use crate::memory::Memory;
 use crate::trampoline::TrampolinePlan;
 
-/// Describes a thread whose handler has returned.
+/// The registers and frames of a thread after its handler has returned.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Resumed<M: Machine = Native> {
     /// The registers to resume with: the interrupted ones with the handler's edits. System flags and selectors are the
-    /// interrupted ones. The trampoline has restored the vector registers already.
+    /// interrupted ones. The trampoline has already restored the vector registers.
     pub state: M::State,
     /// The redirect's tag.
     pub tag: u64,
     /// The frame of the handler that returned.
     pub frame: FrameId,
-    /// The frame that the thread is inside of now, as its redirect was told by [`Redirect::inside`](crate::Redirect::inside).
+    /// The frame that the thread is inside of now, as given to [`Redirect::inside`](crate::Redirect::inside).
     pub outer: Option<FrameId>,
 }
 
 impl<M: Machine> TrampolinePlan<M> {
-    /// Recognizes a thread that stopped at the return trap, and returns the registers to resume with; `None` if it stopped anywhere
-    /// else.
+    /// Returns the registers to resume a thread with that stopped at the return trap; `None` if it stopped anywhere else.
     ///
-    /// The interrupted code's `errno` is put back, if its redirect knew where that is. The frame is marked as used, so that a second return
-    /// from it is refused.
+    /// The interrupted code's `errno` is restored, if its redirect had the address ([`Redirect::errno_at`](crate::Redirect::errno_at)).
+    /// The frame is marked as used, so that a second return from it fails.
     ///
     /// # Errors
-    /// The thread is at the return trap, and
-    /// - [`ReturnError::Forged`]: its frame was not written by a redirect with this key, or was changed since;
-    /// - [`ReturnError::Stale`]: the handler of its frame has returned before;
-    /// - [`ReturnError::NeverReturns`]: the redirect was planned with [`Return::Never`](crate::Return::Never);
-    /// - [`ReturnError::Unresumable`]: the handler left registers that the kernel refuses;
-    /// - [`ReturnError::VectorLength`]: the trampoline had no room for the thread's vector registers;
-    /// - [`ReturnError::Memory`]: the frame cannot be read, or not be marked as used, or `errno` not be written.
+        /// The thread is at the return trap, and:
+        /// - [`ReturnError::Forged`]: its frame was not written by a redirect with this key, or has changed since;
+        /// - [`ReturnError::Stale`]: the handler of its frame has already returned;
+        /// - [`ReturnError::NeverReturns`]: the redirect was planned with [`Return::Never`](crate::Return::Never);
+        /// - [`ReturnError::Unresumable`]: the handler left registers that the kernel refuses;
+        /// - [`ReturnError::VectorLength`]: the frame has no room for the thread's vector registers, or the handler changed their length;
+        /// - [`ReturnError::Memory`]: the frame cannot be read or marked as used, or `errno` cannot be written.
     #[doc(alias = "sigreturn")]
     pub fn return_from(
         &self,
@@ -61,7 +60,7 @@ impl<M: Machine> TrampolinePlan<M> {
             return Err(ReturnError::NeverReturns(frame));
         }
         let mut resumed: M::State = pod::zeroed();
-        // The seal vouches for the header, which says that the context follows it: no overflow.
+        // The seal is valid, so a redirect wrote the header with the context after it: no overflow.
         memory.read(
             frame + HEADER_SIZE + CONTEXT_STATE,
             pod::bytes_of_mut(&mut resumed),
@@ -85,16 +84,16 @@ impl<M: Machine> TrampolinePlan<M> {
         }))
     }
 
-    /// Returns the innermost frame that a thread is still inside of after a jump out of handlers to the stack pointer `sp`, which ends
-    /// every handler that it leaves (R27). `innermost` is the innermost frame that was known before. Nothing is changed: a frame that
-    /// was left needs no cleanup.
+    /// Returns the innermost frame that a thread is still inside of after a jump out of handlers to the stack pointer `sp` (R27).
+    /// `innermost` is the thread's innermost frame before the jump. Nothing is written: a frame that the jump left needs no cleanup.
     ///
-    /// A frame is left when the stack pointer is above it, or, if the frame is on an alternate or emergency stack, outside that stack.
-    /// Stacks that a thread switches to by itself are not known here.
+    /// The jump left a frame if the stack pointer is above it, or, for a frame on an alternate or emergency stack, outside that stack.
+    /// Stacks that the thread switches to by itself are not taken into account.
     ///
     /// # Errors
-    /// - [`ReturnError::Forged`], [`ReturnError::Stale`]: a frame on the way is not one of this key's, or its handler has returned.
-    /// - [`ReturnError::Memory`]: a frame cannot be read.
+    /// - [`ReturnError::Forged`]: one of the frames was not written by a redirect with this key, or has changed since.
+    /// - [`ReturnError::Stale`]: the handler of one of the frames has already returned.
+    /// - [`ReturnError::Memory`]: one of the frames cannot be read.
     #[doc(alias("longjmp", "siglongjmp"))]
     pub fn still_inside(
         &self,
@@ -110,13 +109,13 @@ impl<M: Machine> TrampolinePlan<M> {
             if !is_left {
                 return Ok(next);
             }
-            // Outer frames have a smaller depth, so that the walk ends even if a frame was written over the one it is inside of.
+            // An outer frame must have a smaller depth: the walk ends even if a frame overwrote the one that it is inside of.
             next = outer_of(&header).filter(|outer| outer.depth < frame.depth);
         }
         Ok(None)
     }
 
-    /// A frame's header, if it is one of this process's and not used up.
+    /// Reads a frame's header. Fails if the seal is not one of this key, or if the frame is used.
     fn header(&self, frame: u64, memory: &impl Memory) -> Result<Header, ReturnError> {
         let mut header: Header = pod::zeroed();
         memory.read(frame, pod::bytes_of_mut(&mut header))?;

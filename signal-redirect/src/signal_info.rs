@@ -1,11 +1,11 @@
-//! What a handler is told about a fault in its `siginfo_t`.
+//! The signal, code and address of a fault, for the handler's `siginfo_t`.
 
 use mach_sys::darwin::{DarwinSignal, siginfo_t};
 use mach_sys::exception::{
     EXC_SOFT_SIGNAL, EXC_UNIX_ABORT, EXC_UNIX_BAD_PIPE, EXC_UNIX_BAD_SYSCALL, ExceptionType,
 };
 
-/// The part of `siginfo_t` that a fault fills.
+/// The fields of `siginfo_t` that a fault sets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SignalInfo {
     pub(crate) signal: DarwinSignal,
@@ -24,7 +24,7 @@ impl SignalInfo {
     }
 }
 
-/// The generic part of XNU's table (A12.3), for what neither machine treats itself.
+/// Returns the signal for an exception that has no code of its own for either machine: the generic part of XNU's table (A12.3).
 pub(crate) fn software_signal(exception_type: ExceptionType, code: i64) -> Option<DarwinSignal> {
     Some(match (exception_type, code) {
         (ExceptionType::EMULATION, _) => DarwinSignal::EMT,

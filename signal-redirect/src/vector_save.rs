@@ -2,7 +2,7 @@
 
 use mach_sys::processor::Arm64Vectors;
 
-/// Selects the vector registers that the trampoline saves on the stack: those that the machine context has no place for.
+/// The vector registers that the trampoline saves on the stack because the machine context has no place for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VectorSave {
     components: u32,
@@ -11,25 +11,25 @@ pub struct VectorSave {
 }
 
 impl VectorSave {
-    /// Saves nothing on the stack: arm64 with NEON only, and x86_64 without AVX.
+    /// No registers: arm64 with NEON only, and x86_64 without AVX.
     pub const NONE: Self = Self {
         components: 0,
-        // The default that Intel gives for processors that say nothing.
+        // Intel's default for processors that report no mask.
         mxcsr_mask: 0xffbf,
         size: 0,
     };
 
-    /// Saves these state components of x86_64 with XSAVE, whose standard form takes `size` bytes with legacy area and header.
-    /// `mxcsr_mask` has the bits of MXCSR that the processor implements.
+    /// Selects state components of x86_64, which the trampoline saves with XSAVE. Their standard form takes `size` bytes, with legacy area
+    /// and header. `mxcsr_mask` has the bits of MXCSR that the processor implements.
     ///
-    /// x87 and SSE are left out, since the machine context has them; so are bounds (MPX), protection keys and tiles (AMX). Without AVX
+    /// x87 and SSE are left out, because the machine context has them; so are bounds (MPX), protection keys and tiles (AMX). Without AVX
     /// nothing is saved.
     #[must_use]
     pub const fn xsave(components: u64, size: u64, mxcsr_mask: u32) -> Self {
-        /// XSAVE's alignment, which the size keeps to.
+        /// XSAVE's alignment in bytes. The size is a multiple of it.
         const LINE: u64 = 64;
         let components = match (components & Self::XSAVE_COMPONENTS) as u32 {
-            // AVX-512 is nothing without AVX.
+            // AVX-512 needs AVX.
             with_avx if with_avx & 1 << Self::AVX != 0 => with_avx,
             _ => 0,
         };
@@ -45,13 +45,13 @@ impl VectorSave {
         }
     }
 
-    /// Saves what arm64 has beyond NEON: the registers of SVE, streaming mode and ZA (SME), ZT0 (SME2), TPIDR2_EL0, FPMR.
+    /// Selects the registers of arm64 beyond NEON: those of SVE, of streaming mode and ZA (SME), ZT0 (SME2), TPIDR2_EL0, FPMR.
     ///
-    /// `length` and `streaming_length` are the bytes of a vector outside streaming mode and in it, 16 to 256 each. The trampoline
-    /// saves what the thread has in use, in its own vector length, and refuses one whose registers are longer than what there is
-    /// room for here ([`ReturnError::VectorLength`](crate::ReturnError::VectorLength)).
+    /// `length` and `streaming_length` are the bytes of a vector outside and in streaming mode, 16 to 256 each. The trampoline saves the
+    /// registers that the thread has in use, in the thread's own vector length, and refuses a thread whose registers do not fit in
+    /// [`size`](Self::size) bytes ([`ReturnError::VectorLength`](crate::ReturnError::VectorLength)).
     ///
-    /// Streaming mode with vectors of 64 bytes, as an M4 has them, takes 6528 bytes; with the longest that there are, 74 880.
+    /// Streaming mode takes 6528 bytes with vectors of 64 bytes, which an M4 has, and 74 880 with the longest vectors.
     ///
     /// ```
     /// use mach_sys::processor::Arm64Vectors;
@@ -113,20 +113,20 @@ impl VectorSave {
     /// The number of AVX's component.
     const AVX: u32 = 2;
 
-    /// What a processor of x86_64 has, as its CPUID tells: `cpuid` answers a leaf and a subleaf with eax, ebx, ecx and edx.
+    /// Selects the components that CPUID reports for this x86_64 processor. `cpuid` takes a leaf and a subleaf and returns eax, ebx, ecx
+    /// and edx.
     ///
-    /// It asks what the processor can have switched on and never what is: that differs from one thread to the next, since Darwin
-    /// switches a thread's AVX-512 on at its first use (G5.10). XSAVE and XRSTOR leave out by themselves what the thread that runs
-    /// them does not have; its place in the area stays unused.
+    /// It uses the components that the processor supports, not those that are switched on. The latter differ from thread to thread,
+    /// because Darwin switches a thread's AVX-512 on at its first use (G5.10). XSAVE and XRSTOR skip the components that the calling
+    /// thread does not have; their place in the area stays unused.
     ///
-    /// The size is that of the standard form, in which each component has its own place whatever else is there. The sizes that leaf 0xD
-    /// gives as a whole are of no use: one is that of what this thread has on, the other counts tiles (AMX), and those of subleaf
-    /// 1 are of the compacted form.
+    /// The size is that of the standard form, in which each component has a fixed place. The total sizes in leaf 0xD do not help: one
+    /// covers only what this thread has switched on, the other includes tiles (AMX), and those of subleaf 1 are for the compacted form.
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     pub(crate) fn of_x86_64(cpuid: impl Fn(u32, u32) -> [u32; 4], mxcsr_mask: u32) -> Self {
         const OSXSAVE: u32 = 1 << 27;
         const XSAVE_LEAF: u32 = 0xd;
-        /// Where every processor has AVX's component, and its size: the trampoline copies from there.
+        /// Offset and size of AVX's component on every processor, in bytes. The trampoline copies from there.
         const AVX_PLACE: (u32, u32) = (VectorSave::AVX_OFFSET as u32, VectorSave::AVX_SIZE as u32);
         let nothing = Self {
             mxcsr_mask,
@@ -154,30 +154,30 @@ impl VectorSave {
 
     /// Offset of AVX's component in XSAVE's standard form: after the legacy area and the header.
     pub(crate) const AVX_OFFSET: usize = 576;
-    /// Bytes of AVX's component: sixteen upper halves.
+    /// Bytes of AVX's component: the upper halves of sixteen registers.
     pub(crate) const AVX_SIZE: usize = 256;
 
-    /// Whether there are upper halves of the sixteen ymm registers.
+    /// Returns `true` if the upper halves of the sixteen ymm registers are saved.
     pub(crate) const fn has_avx(self) -> bool {
         self.components & 1 << Self::AVX != 0
     }
 
-    /// Returns the bytes that are needed on the stack.
+    /// Returns the number of bytes needed on the stack.
     #[must_use]
     pub const fn size(self) -> u64 {
         self.size
     }
 
-    /// The word that the trampoline reads.
+    /// Returns the word of the header that the trampoline reads.
     pub(crate) const fn word(self) -> u64 {
         self.components as u64 | (self.mxcsr_mask as u64) << 32
     }
 }
 
-/// The area of [`VectorSave::scalable`], which the trampoline fills: SVCR, the vector lengths, TPIDR2_EL0, FPMR, ZT0; from
-/// [`VECTORS`](scalable::VECTORS) on, and each only if the thread has it in use, z0–z31, p0–p15, ffr, ZA.
+/// The layout of [`VectorSave::scalable`]'s area, which the trampoline fills: SVCR, the vector lengths, TPIDR2_EL0, FPMR, ZT0; from
+/// [`VECTORS`](scalable::VECTORS) on, those of z0–z31, p0–p15, ffr and ZA that the thread has in use.
 pub(crate) mod scalable {
-    // Bits of the word that the trampoline reads.
+    // Bits of the header's word.
     pub(crate) const SVE: u32 = 1;
     pub(crate) const SME: u32 = 1 << 1;
     pub(crate) const SME2: u32 = 1 << 2;
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_that_no_stack_has_stays_one() {
+    fn an_impossible_size_stays_impossible_after_rounding() {
         for size in [u64::MAX, u64::MAX - 62, u64::MAX - 63] {
             assert_eq!(VectorSave::xsave(4, size, 0).size(), u64::MAX - 63);
         }
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn arm64s_area_holds_what_the_longest_vectors_need() {
+    fn arm64s_area_has_room_for_the_longest_vectors() {
         let size = |sve, sme, length, streaming| {
             VectorSave::scalable(vectors(sve, sme), length, streaming).size()
         };
@@ -234,7 +234,7 @@ mod tests {
             (128u64 + 36 * 64 + 256).next_multiple_of(64)
         );
         assert_eq!(size(true, true, 16, 256), 128 + 36 * 256 + 65536);
-        // No architecture has longer ones: a wrong length makes no area that wraps around.
+        // The architecture has none longer than 256 bytes: a wrong length is capped, so that the size does not overflow.
         assert_eq!(
             size(true, true, u64::MAX, u64::MAX),
             size(true, true, 256, 256)
@@ -242,16 +242,16 @@ mod tests {
     }
 
     #[test]
-    fn arm64s_word_names_what_there_is() {
+    fn arm64s_word_has_a_bit_for_each_feature() {
         let mut all = vectors(true, true);
         (all.sme2, all.sme_fa64, all.fpmr) = (true, true, true);
         assert_eq!(VectorSave::scalable(all, 16, 16).word() as u32, 0x1f);
-        // What belongs to SME is nothing without it.
+        // SME's extensions do not count without SME.
         all.sme = false;
         assert_eq!(VectorSave::scalable(all, 16, 16).word() as u32, 0x11);
     }
 
-    /// A processor's answers: ecx of leaf 1, and per subleaf of leaf 0xD eax, ebx, ecx, edx. What is not listed is 0.
+    /// CPUID results of a processor: ecx of leaf 1, and eax, ebx, ecx, edx of each subleaf of leaf 0xD. Subleaves not listed are 0.
     struct Processor {
         leaf_1_ecx: u32,
         leaf_d: &'static [(u32, [u32; 4])],
@@ -267,7 +267,7 @@ mod tests {
                     .iter()
                     .find(|(number, _)| *number == subleaf)
                     .map_or([0; 4], |(_, answer)| *answer),
-                _ => panic!("nobody asked for leaf {leaf:#x}"),
+                _ => panic!("unexpected leaf {leaf:#x}"),
             };
             VectorSave::of_x86_64(answer, 0xffff)
         }
@@ -279,7 +279,7 @@ mod tests {
     const COMPACTING: u32 = 0xf;
     const AVX_PLACE: (u32, [u32; 4]) = (2, [256, 576, 0, 0]);
 
-    /// The components that XSAVE is asked for, and the size of their area.
+    /// Returns the components that XSAVE saves, and the size of their area in bytes.
     fn layout(save: VectorSave) -> (u64, u64) {
         (save.word() & 0xffff_ffff, save.size())
     }
@@ -295,13 +295,13 @@ mod tests {
             leaf_d: &[],
         };
         assert_eq!(old.save(), nothing);
-        // XSAVE is there, for x87 and SSE.
+        // XSAVE supports x87 and SSE only.
         let sse = Processor {
             leaf_1_ecx: XSAVE | OSXSAVE,
             leaf_d: &[(0, [3, 576, 576, 0])],
         };
         assert_eq!(sse.save(), nothing);
-        // The system does not use it.
+        // The system does not enable XSAVE.
         let unused = Processor {
             leaf_1_ecx: XSAVE,
             leaf_d: &[(0, [7, 576, 832, 0]), AVX_PLACE],
@@ -318,7 +318,7 @@ mod tests {
         assert_eq!(layout(processor.save()), (0x4, 832));
     }
 
-    /// G5.10: ebx of subleaf 0 is what this thread has switched on: SSE and AVX, on a thread that never used AVX-512.
+    /// G5.10: ebx of subleaf 0 is the size of what this thread has switched on: SSE and AVX, on a thread that never used AVX-512.
     #[test]
     fn g5_10_avx_512_is_counted_on_a_thread_that_has_it_switched_off() {
         for switched_on in [832, 2432, 2688] {
@@ -341,9 +341,9 @@ mod tests {
         }
     }
 
-    /// AMD has no bounds, and AVX-512 right behind AVX.
+    /// AMD has no bounds, and AVX-512 right after AVX.
     #[test]
-    fn components_have_the_places_that_the_processor_says() {
+    fn components_have_the_offsets_that_the_processor_reports() {
         let processor = Processor {
             leaf_1_ecx: XSAVE | OSXSAVE,
             leaf_d: &[
@@ -359,7 +359,7 @@ mod tests {
         assert_eq!(layout(processor.save()), (0xe4, 2432));
     }
 
-    /// A Sapphire Rapids: tiles make 11 008 bytes of the whole, and each component asks to be aligned in the compacted form.
+    /// A Sapphire Rapids: tiles raise the total to 11 008 bytes, and each component is aligned in the compacted form.
     #[test]
     fn tiles_and_the_compacted_form_change_nothing() {
         const ALIGNED: u32 = 2;
@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn avx_at_another_place_is_left_alone() {
+    fn avx_at_another_offset_is_not_saved() {
         let processor = Processor {
             leaf_1_ecx: XSAVE | OSXSAVE,
             leaf_d: &[(0, [7, 832, 1024, 0]), (2, [256, 640, 0, 0])],
@@ -393,11 +393,11 @@ mod tests {
     }
 
     #[test]
-    fn a_processor_without_the_leaf_is_not_asked_for_it() {
+    fn a_leaf_that_the_processor_lacks_is_not_used() {
         let answer = |leaf, _| match leaf {
             0 => [0xb, 0, 0, 0],
             1 => [0, 0, XSAVE | OSXSAVE, 0],
-            // Intel's answer the highest leaf that they have.
+            // Intel's processors return the data of their highest leaf.
             _ => [7, 7, 7, 7],
         };
         assert_eq!(VectorSave::of_x86_64(answer, 0xffff).size(), 0);

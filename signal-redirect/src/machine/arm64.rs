@@ -13,16 +13,16 @@ use crate::memory::{Memory, Unmapped};
 use crate::signal_info::{SignalInfo, software_signal};
 use crate::vector_save::VectorSave;
 
-/// Apple silicon and every other 64-bit ARM.
+/// The arm64 machine: Apple silicon and every other 64-bit ARM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arm64 {}
 
-/// Branch type (BTI), single step, illegal execution state.
+/// Bits of cpsr that a handler must not inherit: branch type (BTI), single step, illegal execution state.
 const NOT_INHERITED: u32 = 0b11 << 10 | 1 << 21 | 1 << 20;
-/// What user code may set of cpsr (A4.9).
+/// Bits of cpsr that user code may set (A4.9).
 const NZCV: u32 = 0xf000_0000;
 
-/// How far below the frame the stack pointer is at the return trap, if the trampoline had no room for the vector registers.
+/// Distance of the stack pointer below the frame at the return trap, in bytes, if the vector registers did not fit.
 pub(crate) const TOO_LONG: u64 = 16;
 
 impl Machine for Arm64 {
@@ -54,7 +54,7 @@ impl Rewrite for Arm64 {
     }
 
     fn check_resumable(_: &arm_thread_state64_t) -> Result<(), ReturnError> {
-        // The kernel takes any (A4.9): a thread that resumes at nonsense takes its next exception there.
+        // The kernel accepts any state (A4.9). A thread that resumes at a bad address takes its next exception there.
         Ok(())
     }
 
@@ -91,7 +91,7 @@ impl Rewrite for Arm64 {
         exception_type: ExceptionType,
         [code, subcode]: [i64; 2],
     ) -> arm_exception_state64_t {
-        // far is 0 but for aborts, watchpoints and a misaligned pc (A12.15); the syndrome is not in the codes.
+        // far is 0 except for aborts, watchpoints and a misaligned pc (A12.15). The codes do not contain the syndrome.
         let has_address = match exception_type {
             ExceptionType::BAD_ACCESS => !matches!(code, EXC_ARM_SP_ALIGN | EXC_ARM_PAC_FAIL),
             ExceptionType::BREAKPOINT => code == EXC_ARM_DA_DEBUG,
@@ -109,7 +109,7 @@ impl Rewrite for Arm64 {
         found: arm_exception_state64_t,
     ) -> arm_exception_state64_t {
         if found.esr == 0 {
-            // No exception has this syndrome: nothing was filled in.
+            // No exception has the syndrome 0: the kernel has not filled the state in.
             return Self::exception_state(exception_type, codes);
         }
         found

@@ -14,22 +14,22 @@ use crate::memory::{Memory, Unmapped};
 use crate::signal_info::{SignalInfo, software_signal};
 use crate::vector_save::VectorSave;
 
-/// Intel's and AMD's 64-bit machine.
+/// The x86_64 machine: Intel's and AMD's 64-bit processors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum X86_64 {}
 
-/// Direction, trap, alignment check, nested task, resume.
+/// Flags that a handler must not inherit: direction, trap, alignment check, nested task, resume.
 const NOT_INHERITED: u64 = DF | TF | AC | NT | RF;
 const TF: u64 = 1 << 8;
 const DF: u64 = 1 << 10;
 const NT: u64 = 1 << 14;
 const RF: u64 = 1 << 16;
 const AC: u64 = 1 << 18;
-/// CF, PF, AF, ZF, SF, TF, DF, OF, AC, ID: what user code may set.
+/// Flags that user code may set: CF, PF, AF, ZF, SF, TF, DF, OF, AC, ID.
 const USER_FLAGS: u64 = 0xcd5 | TF | AC | 1 << 21;
-/// Neither kernel takes a program counter or stack pointer from here on (A4.8).
+/// End of the addresses that the kernels accept as program counter or stack pointer (A4.8).
 const USER_END: u64 = 0x7fff_ffff_f000;
-/// Selectors of 32-bit user code: XNU's, Linux's.
+/// Code selectors of 32-bit user code: XNU's and Linux's.
 const CODE_32: [u64; 2] = [0x1b, 0x23];
 
 /// Trap numbers (`mach/i386/exception.h` numbers them as the processor does).
@@ -45,10 +45,10 @@ mod trap {
     pub(super) const X87: u16 = 16;
     pub(super) const SSE: u16 = 19;
 }
-/// User mode, in a page fault's error code.
+/// Bit of a page fault's error code: the fault was in user mode.
 const ERR_USER: u32 = 4;
 
-/// Exception flags of the x87 status word and of MXCSR, in the order in which XNU looks at them (A12.6).
+/// Exception flags of the x87 status word and of MXCSR with their `si_code`, in the order in which XNU tests them (A12.6).
 const FLOAT_CAUSES: [(i64, i32); 5] = [
     (1 << 2, FPE_FLTDIV),
     (1 << 3, FPE_FLTOVF),
@@ -84,7 +84,7 @@ impl Rewrite for X86_64 {
     }
 
     fn kept(state: &x86_thread_state64_t) -> Kept {
-        // The kernel takes 16 bits of a selector; all 64 bits are kept in case they say something.
+        // The kernel uses 16 bits of a selector. All 64 bits are kept, in case the others have a meaning.
         [state.rflags & !USER_FLAGS, state.cs, state.fs, state.gs]
     }
 
@@ -184,13 +184,13 @@ impl Rewrite for X86_64 {
         codes: [i64; 2],
         found: x86_exception_state64_t,
     ) -> x86_exception_state64_t {
-        let told = Self::exception_state(exception_type, codes);
+        let derived = Self::exception_state(exception_type, codes);
         match found.trapno {
-            // Nothing was filled in, unless it is a division.
-            trap::DIVIDE if told.trapno != trap::DIVIDE => told,
-            // The address that the fault was reported with.
-            trap::PAGE_FAULT if told.trapno == trap::PAGE_FAULT => x86_exception_state64_t {
-                faultvaddr: told.faultvaddr,
+            // Trap 0 without a division: the kernel has not filled the state in.
+            trap::DIVIDE if derived.trapno != trap::DIVIDE => derived,
+            // The address comes from the codes.
+            trap::PAGE_FAULT if derived.trapno == trap::PAGE_FAULT => x86_exception_state64_t {
+                faultvaddr: derived.faultvaddr,
                 ..found
             },
             _ => found,

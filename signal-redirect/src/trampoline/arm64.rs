@@ -1,14 +1,15 @@
 //! arm64's trampoline.
 //!
-//! The frame's address is in x19. NEON's registers are saved straight into the machine context, and restored from there with the
-//! handler's edits.
+//! The frame's address is in x19. NEON's registers are saved in the machine context, and restored from there with the handler's
+//! edits.
 //!
-//! What there is beyond them is saved on the stack below the frame, as far as the thread has it in use. The thread says so itself, in
-//! SVCR: the server cannot tell whether it is in streaming mode or has ZA on. The handler is called outside streaming mode, with
-//! ZA off and no lazy saving of ZA announced (TPIDR2_EL0 is 0), as a Unix signal handler is. On the way back SVCR goes first,
-//! since changing the mode clears the registers. A z register's lowest 128 bits are then those of the machine context's v register.
+//! The registers beyond NEON that the thread has in use are saved on the stack below the frame. The trampoline reads SVCR to find
+//! them: the server cannot see whether the thread is in streaming mode or has ZA on. The handler is called like a Unix signal
+//! handler: outside streaming mode, with ZA off, and without a block for the lazy saving of ZA (TPIDR2_EL0 is 0). After the handler
+//! SVCR is restored first, because a change of mode clears the registers. A z register's lowest 128 bits are then those of the
+//! machine context's v register.
 //!
-//! Instructions of SVE and SME are written as words: an assembler that is told to take them takes them from all code after this, too.
+//! Instructions of SVE and SME are written as words: a directive that enables them would enable them in all later code, too.
 #![allow(unsafe_code)]
 
 use core::arch::{asm, global_asm};
@@ -24,7 +25,7 @@ use crate::vector_save::{VectorSave, scalable};
 
 use super::plan::ENTRY;
 
-// What the assembly below has as literals.
+// Offsets that the assembly below has as literals.
 const HEADER: usize = HEADER_SIZE as usize;
 const NEON: usize = HEADER + offset_of!(arm_mcontext64_t, ns);
 const _: () = {
@@ -36,7 +37,7 @@ const _: () = {
 };
 static_assertions::const_assert!(flag::FLOAT_GIVEN == 1 << 1);
 static_assertions::const_assert!(ENTRY == 16);
-// Bit 0 is SVE's, as bit 0 of SVCR is streaming mode's: either means that there are z registers. The others are tested by number.
+// Bit 0 means SVE here and streaming mode in SVCR: either means that there are z registers. The others are tested by number.
 static_assertions::const_assert!(scalable::SVE == 1 << 0);
 static_assertions::const_assert!(scalable::SME == 1 << 1);
 static_assertions::const_assert!(scalable::SME2 == 1 << 2);
@@ -45,7 +46,7 @@ static_assertions::const_assert!(scalable::FPMR == 1 << 4);
 static_assertions::const_assert!(scalable::VECTORS == 128);
 static_assertions::const_assert!(scalable::PER_BYTE == 36);
 
-/// Unwind information: a register's value is in the frame (`DW_CFA_expression`: x19 + offset).
+/// Emits unwind information: the register's value is in the frame (`DW_CFA_expression`: x19 + offset).
 macro_rules! saved {
     ($register:literal, $offset:literal) => {
         concat!(
@@ -60,21 +61,21 @@ macro_rules! saved {
     };
 }
 
-/// The numbers of the z registers.
+/// Expands to the numbers of the z registers.
 macro_rules! z_numbers {
     () => {
         "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31"
     };
 }
 
-/// The numbers of the p registers.
+/// Expands to the numbers of the p registers.
 macro_rules! p_numbers {
     () => {
         "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15"
     };
 }
 
-/// Loads or stores registers one after the other from an address on: register n at n times its size.
+/// Emits a load or store of each register: register n at n times its size from the address in `base`.
 macro_rules! each {
     ($numbers:ident, $instruction:literal, $base:literal) => {
         concat!(
@@ -90,7 +91,7 @@ macro_rules! each {
 }
 
 global_asm!(
-    // Mach-O's symbols begin with an underscore, ELF's do not: both are there on both.
+    // Mach-O's symbols begin with an underscore, ELF's do not. Both are defined on both.
     ".globl signal_redirect_trap",
     ".globl _signal_redirect_trap",
     ".p2align 4",
@@ -100,8 +101,8 @@ global_asm!(
     "9:",
     ".cfi_startproc simple",
     ".cfi_signal_frame",
-    // DWARF's own number for pc, since lr is a register like any other here. A value (`DW_CFA_val_expression`), for libgcc
-    // knows no size of this register.
+    // DWARF's number for pc, because lr is a saved register here. It is a value (`DW_CFA_val_expression`), because libgcc has no
+    // size for this register.
     ".cfi_return_column 32",
     ".cfi_escape 0x16, 32, 4, 0x83, (416 & 127) | 128, 416 >> 7, 0x06",
     // The frame of the caller, which is the interrupted function, begins at the interrupted sp.
@@ -145,7 +146,7 @@ global_asm!(
     saved!("77", "640"),
     saved!("78", "656"),
     saved!("79", "672"),
-    // Undefined for ever; the number is a mark for readers of crash reports. The frame's address is in x19 and sp.
+    // Permanently undefined. The number marks the trap in crash reports. The frame's address is in x19 and sp.
     "udf #0x5254",
     ".p2align 4",
     // The entry. A landing pad for any branch: the kernel keeps the interrupted branch type (A4.9).
@@ -176,7 +177,7 @@ global_asm!(
     "2:",
     "ldr w9, [x19, #{mask}]",
     "cbz w9, 3f",
-    // x10: the area; x13: SVCR; x11: bytes of a z register, if there are any; x12: of a vector of ZA, if it is on.
+    // x10: the area; x13: SVCR; x11: bytes of a z register, 0 without; x12: bytes of a vector of ZA, 0 if it is off.
     "ldr x15, [x19, #{save_size}]",
     "sub x10, x19, x15",
     "mov x13, xzr",
@@ -217,7 +218,7 @@ global_asm!(
     each!(z_numbers, "0xe5804000", "14"), // str z, [x14, #n, mul vl]
     "add x15, x14, x11, lsl #5",
     each!(p_numbers, "0xe5800000", "15"), // str p, [x15, #n, mul vl]
-    // In streaming mode there need not be an ffr.
+    // In streaming mode ffr exists only with SME_FA64.
     "tbz w13, #0, 4f",
     "tbz w9, #3, 5f",
     "4:",
@@ -279,7 +280,7 @@ global_asm!(
     "ldp q30, q31, [x10, #480]",
     "b 6f",
     "5:",
-    // Registers of another length would come from somewhere else.
+    // Registers of another length would be loaded from the wrong addresses.
     ".inst 0x04bf502f", // rdvl x15, #1
     "cmp x15, x11",
     "b.ne 8f",
@@ -357,23 +358,23 @@ unsafe extern "C" {
     fn signal_redirect_trap();
 }
 
-/// The address of the return trap.
+/// Returns the address of the return trap.
 pub(super) fn trap() -> u64 {
     signal_redirect_trap as *const () as u64
 }
 
-/// What the processor has, asked at each call, with the vector lengths of the calling thread.
+/// Returns the vector registers of this processor, with the vector lengths of the calling thread. Queries the system at each call.
 pub(super) fn vector_save() -> VectorSave {
     let vectors = Arm64Vectors::native();
     let (mut length, mut streaming_length) = (0, 0);
     if vectors.sve {
-        // SAFETY: rdvl x0, #1, an instruction of SVE, which is there; it changes x0 only.
+        // SAFETY: rdvl x0, #1 is an instruction of SVE, which the processor has. It changes only x0.
         unsafe {
             asm!(".inst 0x04bf5020", out("x0") length, options(nomem, nostack, preserves_flags))
         };
     }
     if vectors.sme {
-        // SAFETY: rdsvl x0, #1, an instruction of SME in any mode, which is there; it changes x0 only.
+        // SAFETY: rdsvl x0, #1 is an instruction of SME in any mode, which the processor has. It changes only x0.
         unsafe {
             asm!(".inst 0x04bf5820", out("x0") streaming_length, options(nomem, nostack, preserves_flags))
         };

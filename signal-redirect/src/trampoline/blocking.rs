@@ -1,4 +1,4 @@
-//! What is called in a handler's place to block signals while it runs.
+//! The function that the trampoline calls in place of a handler to block signals while the handler runs.
 #![allow(unsafe_code)]
 
 use core::ffi::c_int;
@@ -8,27 +8,27 @@ use mach_sys::kernel::system;
 
 use crate::frame::{HEADER_SIZE, word};
 
-/// A handler with the tag, which is in the fourth argument register.
+/// The type of a handler with the tag, which is in the fourth argument register.
 type Tagged = unsafe extern "C" fn(c_int, *mut siginfo_t, *mut ucontext_t, u64);
 
-/// The address of what blocks signals around a handler.
+/// Returns the address of [`blocking`].
 pub(crate) fn address() -> u64 {
     let blocking: Tagged = blocking;
     blocking as *const () as u64
 }
 
-/// Blocks the signals that the frame's header says, calls its handler, and restores the interrupted mask with the handler's edits of
-/// `uc_sigmask`. It uses no thread-local storage, and touches nothing but the frame.
+/// Blocks the signals in the frame's header, calls the handler in the header, and restores the interrupted mask with the handler's
+/// edits of `uc_sigmask`. It uses no thread-local storage, and accesses only the frame.
 ///
 /// # Safety
-/// Called by the trampoline, for a frame whose header has a handler to call.
+/// The trampoline calls it, for a frame with a handler to call in its header.
 unsafe extern "C" fn blocking(
     signal: c_int,
     info: *mut siginfo_t,
     context: *mut ucontext_t,
     tag: u64,
 ) {
-    // SAFETY: the trampoline hands over the frame's own structures; the machine context follows the header.
+    // SAFETY: the trampoline passes the frame's own structures; the machine context follows the header.
     let (handler, blocked) = unsafe {
         let header = ((*context).uc_mcontext - HEADER_SIZE) as *const u64;
         (
@@ -37,7 +37,7 @@ unsafe extern "C" fn blocking(
         )
     };
     let mut before = system::block_signals(blocked);
-    // SAFETY: as above; the address is that of an `Entry`, whose contract covers the call.
+    // SAFETY: as above; the address is that of an `Entry`, and the contract of `Entry::new` covers the call.
     unsafe {
         (*context).uc_sigmask = before.signals();
         core::mem::transmute::<u64, Tagged>(handler)(signal, info, context, tag);
@@ -46,12 +46,14 @@ unsafe extern "C" fn blocking(
     before.restore();
 }
 
-/// Sets the calling thread's signal mask to that of the interrupted code, `uc_sigmask`, with the handler's edits. A handler that
-/// leaves by a jump calls it before, if its signals were blocked ([`Redirect::block_signals`](crate::Redirect::block_signals)): one that
-/// returns need not. It uses no thread-local storage, and is async-signal-safe.
+/// Sets the calling thread's signal mask to `uc_sigmask`: that of the interrupted code, with the handler's edits.
+///
+/// A handler that leaves by a jump calls it first, if its signals were blocked
+/// ([`Redirect::block_signals`](crate::Redirect::block_signals)). A handler that returns need not. It uses no thread-local storage,
+/// and is async-signal-safe.
 ///
 /// # Safety
-/// `context` is what the calling handler was given, and the handler has not returned.
+/// `context` is the calling handler's third argument, and the handler has not returned.
 #[doc(alias("siglongjmp", "sigprocmask"))]
 pub unsafe fn restore_signal_mask(context: *const ucontext_t) {
     // SAFETY: the caller's promise.

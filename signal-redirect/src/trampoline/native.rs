@@ -1,4 +1,4 @@
-//! The code that a redirected thread runs: a handler of this process, and the process's trampoline.
+//! Handlers of this process, and the process's trampoline.
 #![allow(unsafe_code)]
 
 use core::borrow::Borrow;
@@ -17,11 +17,11 @@ use super::arm64 as code;
 #[cfg(target_arch = "x86_64")]
 use super::x86_64 as code;
 
-/// A signal handler with three arguments, with Darwin's signal number and structures.
+/// The type of a signal handler: three arguments, with Darwin's signal number and structures.
 #[doc(alias("sa_sigaction", "sigaction"))]
 pub type SignalHandler = unsafe extern "C" fn(c_int, *mut siginfo_t, *mut ucontext_t);
 
-/// Names a handler that threads may be sent to.
+/// A handler that threads may be sent to.
 ///
 /// ```
 /// use core::ffi::c_int;
@@ -31,12 +31,12 @@ pub type SignalHandler = unsafe extern "C" fn(c_int, *mut siginfo_t, *mut uconte
 /// /// Lets the faulting instruction run again.
 /// unsafe extern "C" fn retry(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t) {}
 ///
-/// // SAFETY: it touches nothing, and the thread resumes as it was interrupted.
+/// // SAFETY: it does nothing, and the thread resumes as it was interrupted.
 /// let entry = unsafe { Entry::new(retry) };
 /// assert_eq!(entry.address(), retry as usize as u64);
 /// ```
 ///
-/// Only [`Entry::new`] makes one, under its contract. An address does not:
+/// Only [`Entry::new`] creates one, under its contract. An address is not an entry:
 ///
 /// ```compile_fail,E0308
 /// # use signal_redirect::{Entry, Key, Redirect, Trampoline};
@@ -62,7 +62,7 @@ pub type SignalHandler = unsafe extern "C" fn(c_int, *mut siginfo_t, *mut uconte
 pub struct Entry(SignalHandler);
 
 impl Entry {
-    /// Creates an entry from a handler.
+    /// Creates an entry for a handler.
     ///
     /// # Safety
     /// From here on safe code decides which threads are sent to `handler`, and for which exceptions: every thread that a manager
@@ -70,49 +70,50 @@ impl Entry {
     /// calls the following holds.
     ///
     /// The handler may rely on:
-    /// - Its arguments: a Darwin signal number, and pointers to a `siginfo_t` and a `ucontext_t` whose `uc_mcontext` leads to a machine
-    ///   context of `uc_mcsize` bytes. All three are valid for reads and writes until it returns, and for no longer. The tag is in
-    ///   the fourth argument register.
-    /// - Its stack: the interrupted one, below the frame and the red zone; or the stack that the redirect was given, if it was told to
-    ///   use that or the frame did not fit on the interrupted one. In thread-mgr this is the thread's emergency stack, whose size is a
-    ///   setting. It is aligned as the calling convention requires. Only [`Redirect::room`](crate::Redirect::room) bytes of it are
-    ///   known to be writable.
+    /// - Its arguments: a Darwin signal number, and pointers to a `siginfo_t` and a `ucontext_t` whose `uc_mcontext` is the address of a
+    ///   machine context of `uc_mcsize` bytes. All three structures are valid for reads and writes until it returns, and no longer. The
+    ///   tag is in the fourth argument register.
+    /// - Its stack: the interrupted one, below the interrupted frame and its red zone; or a stack that the redirect has, if it selects
+    ///   that stack ([`Redirect::stack`](crate::Redirect::stack)) or the frame did not fit on the first one
+    ///   ([`Redirect::emergency`](crate::Redirect::emergency)). In thread-mgr this is the thread's emergency stack, whose size is a
+    ///   setting. The stack is aligned as the calling convention requires. Only [`Redirect::room`](crate::Redirect::room) bytes of it
+    ///   are known to be writable.
     /// - Its floating-point environment: that of a new thread (x86_64: control word 0x37f, empty stack, MXCSR 0x1f80; arm64: FPCR and
-    ///   FPSR 0), DF and TF clear. On arm64 it is outside streaming mode, with ZA off and TPIDR2_EL0 0. The interrupted vector registers
-    ///   are restored from the machine context when it returns, with all that the processor has beyond those.
+    ///   FPSR 0), DF and TF clear. On arm64 it is outside streaming mode, with ZA off and TPIDR2_EL0 0. When it returns, the interrupted
+    ///   vector registers are restored from the machine context, and those beyond the machine context from the stack.
     ///
     /// The handler must not rely on:
-    /// - Anything that the interrupted code was in the middle of. It runs between two arbitrary instructions: locks may be held
-    ///   (the allocator's, stdio's, the loader's), data that is protected by them or owned by the thread may be half changed, any
-    ///   `&mut` may be live. It calls async-signal-safe functions only, and touches only what a signal handler may: its own locals,
-    ///   atomics, memory that the interrupted code is known not to use. What the kind of fault rules out need not be
-    ///   reckoned with, if the handler checks for that kind (the program counter, the address) first.
-    /// - The signal mask: none is set, unless the redirect was told to ([`Redirect::block_signals`](crate::Redirect::block_signals)).
-    ///   Another fault inside it sends its thread to the handler again, one frame deeper.
+    /// - Anything that the interrupted code was in the middle of. It runs between two arbitrary instructions: locks may be held (the
+    ///   allocator's, stdio's, the loader's), data that they protect or that the thread owns may be half changed, any `&mut` may be
+    ///   live. It calls only async-signal-safe functions, and accesses only what a signal handler may: its own locals, atomics, memory
+    ///   that the interrupted code is known not to use. It may assume less interference only if it first checks for a kind of fault that
+    ///   rules it out (by the program counter, by the address).
+    /// - The signal mask: none is set, unless the redirect sets one ([`Redirect::block_signals`](crate::Redirect::block_signals)). A
+    ///   fault inside the handler sends its thread to the handler again, one frame deeper.
     ///
     /// The handler must not:
     /// - unwind. Rust's `extern "C"` aborts at a panic. A foreign exception, `pthread_exit` and `pthread_cancel` would unwind through
     ///   the trampoline: undefined behaviour;
     /// - end the management of its thread, for example by dropping an `Attached`: the stack it runs on may be given to another
     ///   thread;
-    /// - fault with the stack pointer off the emergency stack, if it runs on that and uses it afterwards: neither on a stack that it
-    ///   has switched to, nor with a stack pointer that is none. The thread may be sent to the top of the same stack again, over the
-    ///   frames that are there;
+    /// - fault with the stack pointer off the emergency stack, if it runs on that stack and uses it afterwards: neither on a stack that
+    ///   it has switched to, nor with an invalid stack pointer. The thread may be sent to the top of the emergency stack again, and the
+    ///   new frame would overwrite the frames there;
     /// - return with another vector length than it was called with (Linux: `PR_SVE_SET_VL`, `PR_SME_SET_VL`);
-    /// - return in the child of a fork, which has no server to take it back: the return trap ends the child by a signal;
-    /// - change the frame outside the machine context's registers, return more than once from one frame, or run a copy of a frame: the
-    ///   frame is sealed against accidents, and a forged one is refused, but code that reads the key can forge one that is not.
+    /// - return in the child of a fork. The child has no server that handles the return trap, so the trap ends it by a signal;
+    /// - change the frame outside the machine context's registers, return more than once from one frame, or run a copy of a frame. The
+    ///   seal guards against accidents only, because code that reads the key can forge a frame.
     ///
     /// If the handler returns, the thread resumes with the registers in the machine context, as the handler left them. They must be
     /// those that the thread was interrupted with, or ones with which the interrupted code upholds every invariant, as for
-    /// `Exception::set_state` of exc-server: a new program counter is an instruction that expects these registers and this
-    /// stack; a skipped instruction had no effect that later code relies on (skipping a store leaves memory as it was, skipping a
-    /// load leaves its register as it was: neither is harmless in code that the compiler made); returning at once from a function
-    /// that faulted leaves its frames' values without being dropped, and nothing may rely on their destructors.
+    /// `Exception::set_state` of exc-server. A new program counter must be an instruction that expects these registers and this stack. A
+    /// skipped instruction must have no effect that later code relies on: a skipped store leaves memory unchanged, a skipped load its
+    /// register, and neither is harmless in compiled code. A return at once from a function that faulted skips the destructors of its
+    /// values, so nothing may rely on these.
     ///
-    /// If it leaves by a jump (`longjmp`, a throw of the runtime's own), the frames between the target and the interrupted instruction
-    /// are skipped without being dropped: none of them owns a value that must be dropped, and nothing that outlives the jump relies on
-    /// one (a scoped thread, a pinned value, a borrow of the skipped stack in another thread, a lock guard).
+    /// If it leaves by a jump (`longjmp`, a throw of the runtime's own), the frames between the target and the interrupted instruction are
+    /// skipped without destructors. None of them may own a value that must be dropped, and nothing that outlives the jump may rely on one
+    /// (a scoped thread, a pinned value, a borrow of the skipped stack in another thread, a lock guard).
     #[must_use]
     pub const unsafe fn new(handler: SignalHandler) -> Self {
         Self(handler)
@@ -127,21 +128,22 @@ impl Entry {
 
 /// This process's trampoline: the code that runs around handlers, and the key that seals its frames.
 ///
-/// It dereferences to its [`TrampolinePlan`], which recognizes returning threads: [`TrampolinePlan::return_from`].
+/// It dereferences to its [`TrampolinePlan`], which handles the return trap: [`TrampolinePlan::return_from`].
 #[doc(alias("sigreturn", "_sigtramp"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trampoline(TrampolinePlan<Native>);
 
 impl Trampoline {
-    /// Returns this process's trampoline, with the key that seals its frames. Meant for a program's start: on x86_64 the first call
-    /// asks the processor for its vector registers (CPUID), on arm64 every call asks the system for them, and the calling thread
-    /// for its vector lengths.
+    /// Returns this process's trampoline, with `key` to seal its frames.
+    ///
+    /// Call it at a program's start. On x86_64 the first call queries the processor for its vector registers (CPUID). On arm64 every call
+    /// queries the system for them and reads the calling thread's vector lengths.
     #[must_use]
     pub fn native(key: Key) -> Self {
         Self(TrampolinePlan::at(code::trap(), key).vector_save(code::vector_save()))
     }
 
-    /// Replaces the key, for example by a thread's own.
+    /// Returns this trampoline with another key, for example one for a single thread.
     #[must_use]
     pub const fn with_key(self, key: Key) -> Self {
         Self(self.0.with_key(key))
@@ -170,7 +172,7 @@ impl super::plan::sealed::Sealed for Trampoline {}
 mod tests {
     #[cfg(target_arch = "x86_64")]
     #[test]
-    fn the_processors_own_save_is_asked_for_once_and_holds_what_it_says() {
+    fn native_returns_the_processors_own_registers_on_every_call() {
         use super::*;
 
         let key = Key::new(1);

@@ -1,4 +1,4 @@
-//! A trampoline's addresses, which plans are computed with.
+//! Trampolines as plans use them: addresses, vector registers and key.
 
 use core::borrow::Borrow;
 use core::marker::PhantomData;
@@ -7,13 +7,13 @@ use crate::key::Key;
 use crate::machine::{Machine, Native};
 use crate::vector_save::VectorSave;
 
-/// Distance from the return trap to the entry: the trap comes first, so that one symbol names both.
+/// Distance from the return trap to the entry, in bytes. The trap comes first, so that one symbol names both.
 pub(crate) const ENTRY: u64 = 16;
 
-/// Describes a trampoline at some address, of either machine, for redirects that are computed and not run.
+/// A trampoline at any address, of either machine, for redirects that are only computed.
 ///
-/// No thread can be sent there: [`Redirect::to`](crate::Redirect::to) takes the process's own
-/// [`Trampoline`](crate::Trampoline) only, which lends out its plan.
+/// No thread can be sent there: [`Redirect::to`](crate::Redirect::to) takes only the process's own
+/// [`Trampoline`](crate::Trampoline), which dereferences to its plan.
 ///
 /// ```compile_fail,E0308
 /// use signal_redirect::{Entry, Key, Native, Redirect, TrampolinePlan};
@@ -31,7 +31,7 @@ pub struct TrampolinePlan<M: Machine = Native> {
 }
 
 impl<M: Machine> TrampolinePlan<M> {
-    /// Describes a trampoline whose return trap is at `address`, and which saves no vector registers on the stack.
+    /// Creates a plan of a trampoline with its return trap at `address`, which saves no vector registers on the stack.
     #[must_use]
     pub const fn at(address: u64, key: Key) -> Self {
         Self {
@@ -42,21 +42,21 @@ impl<M: Machine> TrampolinePlan<M> {
         }
     }
 
-    /// Sets the vector registers that are saved on the stack.
+    /// Sets the vector registers that the trampoline saves on the stack.
     #[must_use]
     pub const fn vector_save(mut self, save: VectorSave) -> Self {
         self.save = save;
         self
     }
 
-    /// Replaces the key, for example by a thread's own.
+    /// Returns this plan with another key, for example one for a single thread.
     #[must_use]
     pub const fn with_key(mut self, key: Key) -> Self {
         self.key = key;
         self
     }
 
-    /// Returns the address that a redirected thread resumes at.
+    /// Returns the address at which a redirected thread resumes.
     #[must_use]
     pub const fn entry(&self) -> u64 {
         self.trap.wrapping_add(ENTRY)
@@ -68,7 +68,7 @@ impl<M: Machine> TrampolinePlan<M> {
         self.trap
     }
 
-    /// Returns the vector registers that are saved on the stack.
+    /// Returns the vector registers that the trampoline saves on the stack.
     #[must_use]
     pub const fn save(&self) -> VectorSave {
         self.save
@@ -79,12 +79,12 @@ impl<M: Machine> TrampolinePlan<M> {
     }
 }
 
-/// Marks the two kinds of trampoline of machine `M`: the process's own ([`Trampoline`](crate::Trampoline)), and one that is only
-/// planned with ([`TrampolinePlan`]). Sealed.
+/// A trampoline of machine `M`: the process's own ([`Trampoline`](crate::Trampoline)), or one for computing only
+/// ([`TrampolinePlan`]). Sealed.
 pub trait Code<M: Machine>: Borrow<TrampolinePlan<M>> + Clone + sealed::Sealed {}
 
 pub(super) mod sealed {
-    /// Only this crate's types are trampolines.
+    /// Restricts [`Code`](super::Code) to this crate's types.
     pub trait Sealed {}
 }
 

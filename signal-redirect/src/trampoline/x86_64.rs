@@ -1,9 +1,9 @@
 //! x86_64's trampoline.
 //!
-//! The frame's address is in rbx. x87 and SSE registers are saved by FXSAVE straight into the machine context, and restored
-//! from there with the handler's edits; the components beyond them by XSAVE on the stack below the frame, of which AVX's is
-//! copied into the machine context and back. All are restored to the bit: a component in its initial state is in it again, and
-//! MXCSR is the machine context's, whatever XSAVE's area says.
+//! The frame's address is in rbx. FXSAVE saves the x87 and SSE registers in the machine context, and they are restored from there
+//! with the handler's edits. XSAVE saves the components beyond them on the stack below the frame; AVX's is copied into the machine
+//! context and back. All are restored exactly: a component in its initial state is in it again, and MXCSR comes from the machine
+//! context, not from XSAVE's area.
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::__cpuid_count;
@@ -19,7 +19,7 @@ use crate::vector_save::VectorSave;
 
 use super::plan::ENTRY;
 
-// What the assembly below has as literals.
+// Offsets that the assembly below has as literals.
 const HEADER: usize = HEADER_SIZE as usize;
 const _: () = {
     const STATE: usize = HEADER + offset_of!(x86_mcontext64_t, ss);
@@ -29,7 +29,7 @@ const _: () = {
 };
 static_assertions::const_assert!(ENTRY == 16);
 
-/// Unwind information: a register's value is in the frame (`DW_CFA_expression`: rbx + offset).
+/// Emits unwind information: the register's value is in the frame (`DW_CFA_expression`: rbx + offset).
 macro_rules! saved {
     ($register:literal, $offset:literal) => {
         concat!(
@@ -45,7 +45,7 @@ macro_rules! saved {
 }
 
 global_asm!(
-    // Mach-O's symbols begin with an underscore, ELF's do not: both are there on both.
+    // Mach-O's symbols begin with an underscore, ELF's do not. Both are defined on both.
     ".globl signal_redirect_trap",
     ".globl _signal_redirect_trap",
     ".p2align 4",
@@ -55,7 +55,7 @@ global_asm!(
     "9:",
     ".cfi_startproc simple",
     ".cfi_signal_frame",
-    // The frame of the caller, which is the interrupted function, begins at the interrupted rsp; that also says rsp's value.
+    // The frame of the caller, which is the interrupted function, begins at the interrupted rsp. This also gives rsp's value.
     ".cfi_escape 0x0f, 4, 0x73, (216 & 127) | 128, 216 >> 7, 0x06",
     saved!("0", "160"), // rax
     saved!("1", "184"), // rdx
@@ -73,7 +73,7 @@ global_asm!(
     saved!("14", "272"), // r14
     saved!("15", "280"), // r15
     saved!("16", "288"), // rip
-    // Privileged: a general protection fault, with rip here and the frame's address in rbx and rsp.
+    // Privileged: raises a general protection fault, with rip here and the frame's address in rbx and rsp.
     "hlt",
     "ud2",
     ".p2align 4, 0xcc",
@@ -85,13 +85,13 @@ global_asm!(
     "mov eax, [rbx + {mask}]",
     "test eax, eax",
     "jz 3f",
-    // The arguments.
+    // Keep the handler's arguments.
     "mov r12, rdx",
     "mov r13, rdi",
     "mov r14, rsi",
     "mov r15, rcx",
     "sub rsp, [rbx + {save_size}]",
-    // XSAVE leaves most of its header alone, and XRSTOR refuses what is not 0 there.
+    // XSAVE does not write most of its header, and XRSTOR faults unless the rest of it is 0.
     "xor edx, edx",
     "mov [rsp + 512], rdx",
     "mov [rsp + 520], rdx",
@@ -102,8 +102,7 @@ global_asm!(
     "mov [rsp + 560], rdx",
     "mov [rsp + 568], rdx",
     "xsave64 [rsp]",
-    // What this thread has switched on (XCR0), which need not be what another one has. XSAVE and XRSTOR leave out the rest by
-    // themselves.
+    // XCR0: the components that this thread has switched on, which may differ from another thread's. XSAVE and XRSTOR skip the rest.
     "xor ecx, ecx",
     "xgetbv",
     "test al, {avx_bit}",
@@ -120,7 +119,7 @@ global_asm!(
     "mov rsi, r14",
     "mov rcx, r15",
     "3:",
-    // Forgets a pending exception without raising it.
+    // Clears a pending exception without raising it.
     "fninit",
     "push 0x1f80",
     "ldmxcsr [rsp]",
@@ -128,8 +127,8 @@ global_asm!(
     "call [rbx + {entry}]",
     "cmp dword ptr [rbx + {mask}], 0",
     "je 4f",
-    // The upper halves with the handler's edits, if the thread has any: XRSTOR refuses one that it has not. If they were in
-    // their initial state and still are, they stay in it: the processor takes the other for a reason to be slow.
+    // The upper halves with the handler's edits, if the thread has AVX on: XRSTOR refuses a component that is off. If they were in
+    // their initial state and are still zero, they stay in it: otherwise the processor may run more slowly.
     "xor ecx, ecx",
     "xgetbv",
     "test al, {avx_bit}",
@@ -152,7 +151,7 @@ global_asm!(
     "xor edx, edx",
     "xrstor64 [rsp]",
     "4:",
-    // A bit of MXCSR that the processor does not have would be a fault.
+    // A bit of MXCSR that the processor does not have would fault.
     "mov eax, [rbx + {mxcsr_mask}]",
     "and [rbx + {mxcsr}], eax",
     "fxrstor64 [rbx + {fx}]",
@@ -174,10 +173,10 @@ global_asm!(
     avx_bit = const 4,
 );
 
-/// Offset of the FXSAVE image from the header: the state's first 8 bytes are XNU's.
+/// Offset of the FXSAVE image from the header, in bytes. The state's first 8 bytes are XNU's.
 const FX: usize = HEADER + offset_of!(x86_mcontext64_t, fs) + 8;
 
-/// Offset of the upper halves from the header.
+/// Offset of the upper halves from the header, in bytes.
 const YMMH: usize =
     HEADER + offset_of!(x86_mcontext_avx64_t, fs) + offset_of!(x86_avx_state64_t, fpu_ymmh);
 
@@ -185,14 +184,14 @@ unsafe extern "C" {
     fn signal_redirect_trap();
 }
 
-/// The address of the return trap.
+/// Returns the address of the return trap.
 pub(super) fn trap() -> u64 {
     signal_redirect_trap as *const () as u64
 }
 
-/// What the processor has, asked once: CPUID can cost as much as a fault under a hypervisor.
+/// Returns the vector registers of this processor. Queries CPUID once: under a hypervisor it can cost as much as a fault.
 pub(super) fn vector_save() -> VectorSave {
-    /// Components in the low byte, size from bit 8 on, bit 31 for "known", MXCSR's mask above.
+    /// The result: components in the low byte, size from bit 8 on, bit 31 for "known", MXCSR's mask above.
     static KNOWN: AtomicU64 = AtomicU64::new(0);
     const IS_KNOWN: u64 = 1 << 31;
     let mut known = KNOWN.load(Ordering::Relaxed);
@@ -205,14 +204,14 @@ pub(super) fn vector_save() -> VectorSave {
 }
 
 fn cpuid(leaf: u32, subleaf: u32) -> [u32; 4] {
-    // Newer compilers know that this is safe.
+    // The function is safe in newer compilers.
     #[allow(unused_unsafe)]
     // SAFETY: every 64-bit processor has the instruction.
     let answer = unsafe { __cpuid_count(leaf, subleaf) };
     [answer.eax, answer.ebx, answer.ecx, answer.edx]
 }
 
-/// The bits of MXCSR that exist.
+/// Returns the bits of MXCSR that the processor implements.
 fn mxcsr_mask() -> u32 {
     #[repr(C, align(16))]
     struct Image([u32; 128]);
