@@ -1,6 +1,6 @@
-//! What a redirect costs its server, without the kernel: writing the frame, and checking it on the way back.
+//! Cost of a redirect for its server, without the kernel: writing the frame, and checking it when the handler has returned.
 //!
-//! `cargo bench -p signal-redirect`; both machines' rewriters run on every host.
+//! Run with `cargo bench -p signal-redirect`. It measures both machines on every host.
 
 use mach_sys::exception::ExceptionType;
 use mach_sys::thread_state::Registers;
@@ -43,7 +43,7 @@ fn there_and_back<M: Machine>(bencher: divan::Bencher<'_, '_>, trampoline: Tramp
         let (mut trapped, _) = plan
             .apply(divan::black_box(&state), &fault, &mut memory)
             .ok()?;
-        // Frame register and stack pointer are at the trap what they were at the entry.
+        // At the trap, the frame register and the stack pointer have the same values as at the entry.
         trapped.set_pc(trampoline.trap());
         trampoline.return_from(&trapped, &mut memory).ok()?
     });

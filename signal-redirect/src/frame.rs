@@ -82,8 +82,8 @@ static_assertions::const_assert!(size_of::<x86_mcontext_avx64_t>() > size_of::<a
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct FrameId {
-        /// Address of the frame's header.
-        pub address: u64,
+    /// Address of the frame's header.
+    pub address: u64,
     /// Number of frames that the frame is nested in.
     pub depth: u32,
 }

@@ -66,7 +66,7 @@ impl Mask {
     }
 
     /// Clears all holds after a non-local exit skipped their guards (R27). Returns `true` if a redirect was refused meanwhile.
-        /// Only the thread itself calls it.
+    /// Only the thread itself calls it.
     pub fn abandon(&self) -> bool {
         self.depth.store(0, Ordering::Release);
         self.pending.swap(false, Ordering::AcqRel)

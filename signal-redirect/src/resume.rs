@@ -31,13 +31,13 @@ impl<M: Machine> TrampolinePlan<M> {
     /// The frame is marked as used, so that a second return from it fails.
     ///
     /// # Errors
-        /// The thread is at the return trap, and:
-        /// - [`ReturnError::Forged`]: its frame was not written by a redirect with this key, or has changed since;
-        /// - [`ReturnError::Stale`]: the handler of its frame has already returned;
-        /// - [`ReturnError::NeverReturns`]: the redirect was planned with [`Return::Never`](crate::Return::Never);
-        /// - [`ReturnError::Unresumable`]: the handler left registers that the kernel refuses;
-        /// - [`ReturnError::VectorLength`]: the frame has no room for the thread's vector registers, or the handler changed their length;
-        /// - [`ReturnError::Memory`]: the frame cannot be read or marked as used, or `errno` cannot be written.
+    /// The thread is at the return trap, and:
+    /// - [`ReturnError::Forged`]: its frame was not written by a redirect with this key, or has changed since;
+    /// - [`ReturnError::Stale`]: the handler of its frame has already returned;
+    /// - [`ReturnError::NeverReturns`]: the redirect was planned with [`Return::Never`](crate::Return::Never);
+    /// - [`ReturnError::Unresumable`]: the handler left registers that the kernel refuses;
+    /// - [`ReturnError::VectorLength`]: the frame has no room for the thread's vector registers, or the handler changed their length;
+    /// - [`ReturnError::Memory`]: the frame cannot be read or marked as used, or `errno` cannot be written.
     #[doc(alias = "sigreturn")]
     pub fn return_from(
         &self,

@@ -1,7 +1,7 @@
-//! Redirects over an exception port, on whatever kernel answers: Apple's, or the emulated one.
+//! Redirects over an exception port, on either kernel: Apple's or the emulated one.
 //!
-//! The faults are inline assembly whose operands say what its registers hold: these tests run on every processor, one without AVX and
-//! a translated one included. All registers there are, and more kinds of faults: `tests/native`.
+//! The faults are inline assembly that loads its operands into the registers. These tests run on every processor, including one
+//! without AVX and a translated one. `tests/native` covers all registers and more kinds of faults.
 
 #[path = "common/port_server.rs"]
 mod port_server;
@@ -23,7 +23,7 @@ use signal_redirect::{Entry, Key, Machine, Native, Redirect, SignalHandler, Tram
 
 type Vector = [u64; 2];
 
-/// What the interrupted code has in registers.
+/// Register values of the interrupted code.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Held {
     general: [u64; 4],
@@ -40,7 +40,7 @@ impl Held {
     }
 }
 
-/// Faults by an undefined instruction with these registers, and gives what they hold after it.
+/// Executes an undefined instruction with these registers, and returns their values after it.
 #[cfg(target_arch = "x86_64")]
 fn fault(given: Held) -> Held {
     use core::arch::x86_64::__m128i;
@@ -64,7 +64,7 @@ fn fault(given: Held) -> Held {
     }
 }
 
-/// Faults by an undefined instruction with these registers, and gives what they hold after it.
+/// Executes an undefined instruction with these registers, and returns their values after it.
 #[cfg(target_arch = "aarch64")]
 fn fault(given: Held) -> Held {
     use core::arch::aarch64::uint64x2_t;
@@ -113,7 +113,7 @@ static DEPTH: AtomicU32 = AtomicU32::new(0);
 static SIGNAL: AtomicU32 = AtomicU32::new(0);
 static ADDRESS: AtomicU64 = AtomicU64::new(0);
 
-/// The handlers' statics are shared: one test at a time.
+/// Returns a lock that makes tests run one at a time, because the handlers share statics.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(|broken| broken.into_inner())
@@ -129,7 +129,7 @@ fn plan(handler: SignalHandler) -> Redirect {
     Redirect::to(unsafe { Entry::new(handler) }, *trampoline()).tag(TAG)
 }
 
-/// Runs a thread whose exceptions are served with `plan`, and returns what was done with it.
+/// Runs `body` on a thread that a server redirects with `plan`, and returns the server's record of the thread.
 fn with_server(plan: Redirect, body: impl FnOnce() + Send) -> Redirects {
     let port = ReceiveRight::new().unwrap();
     std::thread::scope(|scope| {
@@ -146,13 +146,13 @@ fn with_server(plan: Redirect, body: impl FnOnce() + Send) -> Redirects {
             port_server::route_this_thread(&port, mask);
             body();
         });
-        let outcome = faulting.join();
+        let result = faulting.join();
         // An empty message: COPY_SEND, to the port, no reply port, id 1.
         let send = port.make_send().unwrap();
         let mut stop = [19, 24, send.name().raw(), 0, 0, 1];
         port_server::message(&mut stop, MACH_SEND_MSG, 24, 0, 0);
         let served = serving.join();
-        outcome.unwrap();
+        result.unwrap();
         served.unwrap()
     })
 }

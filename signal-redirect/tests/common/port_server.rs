@@ -27,7 +27,7 @@ pub(crate) fn message(buffer: &mut [u32], option: i32, send: usize, receive: usi
     assert_eq!(KernReturn::check(code), Ok(()));
 }
 
-/// Ends the process if the server does not come to its end: the thread that it serves would wait for ever.
+/// A guard that aborts the process if the server panics: the thread that it serves would wait forever.
 struct AbortOnPanic;
 
 impl Drop for AbortOnPanic {
@@ -38,14 +38,14 @@ impl Drop for AbortOnPanic {
     }
 }
 
-/// Serves one thread until an empty message comes. `answer` returns the registers that the stopped thread goes on with.
+/// Serves one thread until an empty message arrives. `answer` returns the registers with which the stopped thread resumes.
 pub(crate) fn serve(
     port: &ReceiveRight,
     mut answer: impl FnMut(&NativeState, &Fault, &mut dyn Memory) -> NativeState,
 ) {
     let _abort = AbortOnPanic;
     system::enter_server_thread();
-    // SAFETY: the one thread that is routed here is stopped while it is served, and only its stack is written to.
+    // SAFETY: the one thread that is routed here is stopped while it is served, and writes go only to its stack.
     let mut memory = unsafe { OwnMemory::new() };
     let mut request = [0u32; 2048];
     let mut reply = [0u32; 2048];
@@ -69,7 +69,7 @@ pub(crate) fn serve(
     }
 }
 
-/// Sends exceptions of the calling thread to the port.
+/// Routes exceptions of the calling thread to the port.
 pub(crate) fn route_this_thread(port: &ReceiveRight, exceptions: ExceptionMask) {
     let send = port.make_send().unwrap();
     let thread = ThreadRight::current().unwrap();

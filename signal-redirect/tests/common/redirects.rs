@@ -1,11 +1,11 @@
-//! What a server does with a stopped thread: sends it to its handler, or brings it back, and checks that frames end in order.
+//! A server's part of redirects: sends a stopped thread to its handler or resumes it, and checks that frames end in order.
 
 use mach_sys::thread_state::{NativeState, Registers as _};
 use signal_redirect::{
     Code, Fault, Frame, FrameId, Memory, Native, Redirect, RedirectError, ReturnError, Trampoline,
 };
 
-/// [`Redirect::apply`] of a plan, inside a frame.
+/// A boxed [`Redirect::apply`] of one plan, for a thread inside the given frame.
 pub(crate) type Apply = Box<
     dyn Fn(
             Option<FrameId>,
@@ -18,25 +18,25 @@ pub(crate) type Apply = Box<
 
 /// The tag of every plan.
 pub(crate) const TAG: u64 = 0x7a67;
-/// Frames that have no end: a fault that is never mended ends the test.
+/// Limit of redirects: a fault that no handler repairs fails the test.
 const MOST: usize = 10_000;
 
-/// One thread's redirects.
+/// The record of one thread's redirects.
 pub(crate) struct Redirects {
-    /// Writes the next frame. Of any plan: [`apply_of`].
+    /// Writes the next frame; [`apply_of`] creates it from a plan.
     pub(crate) apply: Apply,
     trampoline: Trampoline,
-    /// From the outermost to the innermost, with the registers that each was written for.
+    /// The frames from the outermost to the innermost, with the registers that each one saved.
     frames: Vec<(Frame, NativeState)>,
-    /// Times that the thread was sent to a handler.
+    /// Number of times that the thread was sent to a handler.
     pub(crate) redirects: usize,
-    /// Times that it came back.
+    /// Number of times that a handler of the thread returned.
     pub(crate) returns: usize,
-    /// Times that its vector registers were longer than its frame had room for.
+    /// Number of times that the thread's vector registers did not fit in its frame.
     pub(crate) long_vectors: usize,
-    /// The greatest depth of its frames.
+    /// The greatest depth of the thread's frames.
     pub(crate) deepest: u32,
-    /// Bytes by which the thread goes on that is refused for its vectors' length; 0: it must not happen.
+    /// Bytes by which to advance a thread that is refused for its vector length; 0 if that must not happen.
     pub(crate) step_over_long_vectors: u64,
 }
 
@@ -61,7 +61,7 @@ impl Redirects {
         self.frames.last().map(|(frame, _)| frame.id())
     }
 
-    /// The registers that the thread goes on with. Panics if there are none.
+    /// Returns the registers with which the thread resumes. Panics if the thread cannot resume.
     pub(crate) fn answer(
         &mut self,
         state: &NativeState,
@@ -97,7 +97,7 @@ impl Redirects {
     }
 }
 
-/// Takes the type of its trampoline off a plan.
+/// Returns [`Redirect::apply`] of a plan with any type of trampoline.
 pub(crate) fn apply_of<C>(plan: Redirect<Native, C>) -> Apply
 where
     C: Code<Native> + Clone + Send + 'static,

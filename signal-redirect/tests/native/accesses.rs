@@ -1,4 +1,4 @@
-//! Bad accesses and bad calls: what the handler is told of them, and how the thread goes on.
+//! Bad accesses and bad calls: the signal that the handler sees, and the thread's registers afterwards.
 
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
@@ -30,10 +30,10 @@ fn noted() -> (i32, i32, u64) {
     )
 }
 
-/// A page that can only be read.
+/// Returns the address of a new page that can only be read.
 fn read_only_page() -> u64 {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    // SAFETY: a new mapping, given to nobody.
+    // SAFETY: a new mapping at an address of the kernel's choice overwrites nothing.
     let page = unsafe { libc::mmap(core::ptr::null_mut(), 4096, libc::PROT_READ, flags, -1, 0) };
     assert_ne!(page, libc::MAP_FAILED);
     page as u64
@@ -80,7 +80,7 @@ unsafe extern "C" fn back_with_42(_: c_int, info: *mut siginfo_t, uc: *mut ucont
     machine::trash();
 }
 
-/// R21: null, data, and what is no memory.
+/// R21: the targets are null, data, and an unmapped address.
 #[test]
 fn r21_a_call_through_a_bad_pointer_returns_what_the_handler_says() {
     in_child(
@@ -105,11 +105,11 @@ unsafe extern "C" fn traced_back_with_42(signal: c_int, info: *mut siginfo_t, uc
     }
 }
 
-/// Bytes from the trampoline's call of the handler to its trap, at most.
+/// Upper limit of the bytes from the trampoline's call of the handler to its trap.
 const TRAMPOLINE: u64 = 4096;
 
-/// R21: the target has no unwind information, but the trace has it, after the handler and the trampoline. Apple's unwinder ends before a
-/// frame without unwind information, which is the trampoline's there.
+/// R21: the target has no unwind information, but the trace contains it, after the handler and the trampoline. Apple's unwinder stops
+/// before a frame without unwind information, so there the trampoline's is the last.
 #[test]
 fn r21_a_backtrace_reaches_the_bad_target() {
     in_child("accesses::r21_a_backtrace_reaches_the_bad_target", || {

@@ -1,4 +1,4 @@
-//! All registers of arm64, loaded, interrupted by `udf`, and read again.
+//! All registers of arm64: the tests load them, fault with `udf`, and read them again.
 
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
@@ -10,16 +10,16 @@ use mach_sys::thread_state::NativeState;
 use crate::handlers::{Context, Float};
 use crate::patterns::generator;
 
-/// Of the store instruction.
+/// Bytes of the store instruction.
 const STORE_LENGTH: u64 = 4;
 pub(crate) const FAULT_LENGTH: u64 = 4;
-/// x19 to x29, by DWARF's numbers.
+/// DWARF's numbers of x19 to x29.
 pub(crate) const DWARF_SAVED: [i32; 11] = [19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29];
-/// Signal and code of a store to no memory, and to read-only memory (A12.6, A12.7).
+/// Signal and `si_code` of a store to unmapped memory, and to read-only memory (A12.6, A12.7).
 pub(crate) const UNMAPPED: (i32, i32) = (11, 2);
 pub(crate) const PROTECTED: (i32, i32) = (10, 1);
 pub(crate) const ILL_CODE: i32 = 2;
-/// FPCR: round to zero with flushing, default NaN; alternative half precision with rounding up; the default.
+/// Values of FPCR: round to zero with flushing, default NaN; alternative half precision with rounding up; the default.
 pub(crate) const CONTROL_WORDS: &[u32] = &[0x03c0_0000, 0x0440_0000, 0];
 
 const NZCV: u64 = 0xf000_0000;
@@ -107,7 +107,7 @@ global_asm!(
     "ldr x30, [x30, #240]",
     "6:",
     "udf #7",
-    // Below the red zone there is nobody.
+    // Nothing uses the stack below the red zone.
     "str x30, [sp, #-192]",
     "ldr x30, [sp, #160]",
     "stp x0, x1, [x30, #0]",
@@ -167,7 +167,7 @@ global_asm!(
     "ret",
     ".cfi_endproc",
     "8:",
-    // Where in the function the fault and the end are. A symbol there would be the start of another function to Mach-O (G5.11).
+    // Offsets of the fault and of the end in the function. In Mach-O a symbol there would start another function (G5.11).
     ".data",
     ".globl redirect_test_offsets, _redirect_test_offsets",
     ".p2align 2",
@@ -216,8 +216,8 @@ global_asm!(
 );
 
 unsafe extern "C" {
-    /// Takes registers to fault with, a place for those after it, and one for the stack pointer. (ELF and Mach-O spell the address
-    /// of a variable differently, so the assembly names none.)
+    /// Faults with the registers `input`, stores the registers after the fault to `output`, and the stack pointer to `true_sp`. (ELF
+    /// and Mach-O spell the address of a variable differently, so the assembly names none.)
     fn redirect_test_run(
         input: *const Registers,
         output: *mut Registers,
@@ -230,9 +230,9 @@ unsafe extern "C" {
     static redirect_test_offsets: [u32; 2];
 }
 
-/// An address in the function that faults, by the number of its offset.
+/// Returns an address in the function that faults, by the index of its offset.
 fn in_run(number: usize) -> u64 {
-    // SAFETY: constants beside the function.
+    // SAFETY: reads a constant that the assembly above defines.
     let offset = unsafe { redirect_test_offsets[number] };
     redirect_test_run as *const () as u64 + u64::from(offset)
 }
@@ -253,7 +253,7 @@ pub(crate) fn set_true_stack_pointer(sp: u64) {
     TRUE_SP.store(sp, Relaxed);
 }
 
-/// Calls an address and gives what the call gives.
+/// Calls an address and returns the call's result.
 pub(crate) fn call(target: u64) -> u64 {
     // SAFETY: the call faults at once, and the handler returns from it.
     unsafe { redirect_test_call(target) }
@@ -265,21 +265,21 @@ pub(crate) fn store(target: u64) {
     unsafe { redirect_test_store(target) }
 }
 
-/// The store's instruction, and its length.
+/// Returns the address of the store instruction, and its length in bytes.
 pub(crate) fn store_site() -> (u64, u64) {
     (redirect_test_store as *const () as u64, STORE_LENGTH)
 }
 
-/// Leaves no zeroes on the stack below the caller, so that what the trampoline must clear itself is not clear by chance.
+/// Overwrites the stack below the caller with ones, so that memory that the trampoline must clear is not zero by chance.
 #[inline(never)]
 fn dirty_stack() {
     core::hint::black_box(&mut [0xffu8; 16 * 1024]);
 }
 
-/// Faults at the first instruction of a function. Gives that instruction, and an address in the caller.
+/// Faults at the first instruction of a function. Returns the address of that instruction, and one in the caller.
 #[inline(never)]
 pub(crate) fn fault_at_first_instruction() -> (u64, u64) {
-    // Named, so that no linker leaves out the function before it.
+    // A reference, so that the linker keeps the function before it.
     core::hint::black_box(redirect_test_before as *const ());
     // SAFETY: the function does nothing but fault and return; the handler steps over the fault.
     unsafe { redirect_test_first() };
@@ -289,17 +289,17 @@ pub(crate) fn fault_at_first_instruction() -> (u64, u64) {
     )
 }
 
-/// Loads the registers, faults, and gives what is found after it.
+/// Loads the registers, faults, and returns the registers after the fault.
 #[inline(never)]
 pub(crate) fn run(given: &Registers) -> Registers {
     run_with_stack_pointer(given, u64::MAX)
 }
 
-/// The same with another stack pointer at the fault, unless it is all ones.
+/// Does the same as [`run`], with the stack pointer `sp` at the fault, unless `sp` is all ones.
 #[inline(never)]
 pub(crate) fn run_with_stack_pointer(given: &Registers, sp: u64) -> Registers {
-    // SAFETY: one thread uses the two variables (the child's test thread), and nested runs are over with them before they
-    // return; the assembly keeps to the calling convention.
+    // SAFETY: only the child's test thread uses the two variables, and a nested run finishes with them before the outer one reads
+    // them again; the assembly follows the calling convention.
     unsafe {
         let input = &raw mut INPUT;
         let output = &raw mut OUTPUT;
@@ -324,7 +324,7 @@ impl Registers {
         reserved: 0,
     };
 
-    /// All registers in the state of a new thread, but for FPCR.
+    /// Returns the registers of a new thread, with this FPCR.
     pub(crate) fn initial(fpcr: u32) -> Self {
         let mut registers = Self::ZERO;
         registers.general[31] = u64::MAX;
@@ -332,7 +332,7 @@ impl Registers {
         registers
     }
 
-    /// A value of its own in every register that there is.
+    /// Returns registers with a different value in each.
     pub(crate) fn patterned(seed: u64) -> Self {
         // Round up, default NaN.
         let mut registers = Self::initial(0x0240_0000);
@@ -340,7 +340,7 @@ impl Registers {
         registers.general = core::array::from_fn(|_| next());
         registers.general[31] = u64::MAX;
         if KERNEL == Kernel::Xnu {
-            // Reserved there, and cleared whenever the kernel sees fit.
+            // Reserved on Apple's systems: the kernel may clear it at any time.
             registers.general[18] = 0;
         }
         registers.red_zone = core::array::from_fn(|_| next());
@@ -351,7 +351,7 @@ impl Registers {
         registers
     }
 
-    /// R18: odd rounding, flushing.
+    /// Returns registers with unusual rounding and flushing (R18).
     pub(crate) fn hostile_environment(seed: u64) -> Self {
         let mut registers = Self::patterned(seed);
         registers.float.fpcr =
@@ -360,12 +360,12 @@ impl Registers {
         registers
     }
 
-    /// The registers of [`DWARF_SAVED`].
+    /// Returns the values of the registers in [`DWARF_SAVED`].
     pub(crate) fn saved_by_callees(&self) -> Vec<u64> {
         self.general[19..30].to_vec()
     }
 
-    /// What [`edit`] does.
+    /// Returns the registers with the edits of [`edit`].
     pub(crate) fn with_edits(&self) -> Self {
         let mut edited = self.clone();
         edited.general[2] = 0xed17;
@@ -414,12 +414,12 @@ impl Registers {
     }
 }
 
-/// Whether this processor has what these tests use.
+/// Returns `true` if this processor has the instructions that these tests use.
 pub(crate) fn has_enough() -> bool {
     true
 }
 
-/// Puts something else into every register that a C function may change, and into the floating-point control words.
+/// Overwrites every register that a C function may change, and the floating-point control words.
 pub(crate) fn trash() {
     // SAFETY: every register written is declared as changed, or is a control word that the trampoline restores: the handler
     // returns at once.
@@ -445,7 +445,7 @@ pub(crate) fn trash() {
     }
 }
 
-/// The register after the three arguments, if read before anything else.
+/// Returns the fourth argument register. It holds the tag only at the start of a handler.
 #[inline(always)]
 pub(crate) fn fourth_argument() -> u64 {
     let value: u64;
@@ -458,7 +458,7 @@ pub(crate) fn float_of(context: &Context) -> Float {
     context.ns
 }
 
-/// What [`Registers::with_edits`] expects.
+/// Makes the edits that [`Registers::with_edits`] expects.
 pub(crate) fn edit(context: &mut Context) {
     context.ss.x[2] = 0xed17;
     context.ss.cpsr ^= 1 << 29;

@@ -1,7 +1,7 @@
-//! arm64's vector registers beyond NEON's: SVE, streaming mode and ZA (SME), over every mode that a thread can be interrupted in.
+//! arm64's vector registers beyond NEON: SVE, streaming mode and ZA (SME), in every mode in which a thread can be interrupted.
 //!
-//! The processor that these need is rarely the one at hand. Under qemu-user the test starts itself once for each of several; on a
-//! machine it takes what is there, and says so if that is nothing.
+//! Few processors have these registers. Under qemu-user a test starts itself once for each of several processors. On a real machine it
+//! uses the processor's registers, and reports itself skipped if there are none.
 
 mod registers;
 
@@ -22,10 +22,10 @@ use crate::{plan, server, signal_frame};
 use registers::*;
 
 static CALLS: AtomicUsize = AtomicUsize::new(0);
-/// v5 as the last handler was shown it.
+/// v5 as the last handler saw it.
 static SHOWN: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
 static EDIT: AtomicBool = AtomicBool::new(false);
-/// Faults inside handlers, from the first on.
+/// Number of handlers that fault themselves, from the first on.
 static NESTING: AtomicUsize = AtomicUsize::new(0);
 
 fn shown() -> [u8; 16] {
@@ -39,7 +39,7 @@ unsafe extern "C" fn on_fault(_: c_int, _: *mut siginfo_t, uc: *mut ucontext_t) 
     CALLS.fetch_add(1, Relaxed);
     if kinds() & HAS_SME != 0 {
         let (svcr, tpidr2): (u64, u64);
-        // SAFETY: there is SME; both are read only.
+        // SAFETY: the processor has SME; both registers are only read.
         unsafe {
             asm!("mrs {}, s3_3_c4_c2_2", "mrs {}, s3_3_c13_c0_5", out(reg) svcr, out(reg) tpidr2);
         }
@@ -47,7 +47,7 @@ unsafe extern "C" fn on_fault(_: c_int, _: *mut siginfo_t, uc: *mut ucontext_t) 
     }
     let words = [1u64, 2];
     let sum: u64;
-    // SAFETY: loads a local variable. In streaming mode this need not be an instruction.
+    // SAFETY: loads a local variable. In streaming mode the instruction may be undefined.
     unsafe {
         asm!("ld1 {{v0.2d}}, [{1}]", "addp {0:d}, v0.2d", out(vreg) sum, in(reg) &words, out("v0") _);
     }
@@ -72,12 +72,12 @@ unsafe extern "C" fn on_fault(_: c_int, _: *mut siginfo_t, uc: *mut ucontext_t) 
         context.ns.fpsr = 0x10;
     }
     context.ss.pc += FAULT_LENGTH;
-    // SAFETY: keeps to the calling convention but for the floating-point environment, which the trampoline restores.
+    // SAFETY: follows the calling convention except for the floating-point environment, which the trampoline restores.
     unsafe { redirect_test_vectors_trash(kinds()) };
 }
 
-/// Processors of qemu-user's: everything; streaming mode without the whole instruction set; vectors of an M4; the longest ones; SVE
-/// only.
+/// qemu-user's processors: with everything; with streaming mode without the whole instruction set; with an M4's vector length; with
+/// the longest vectors; with SVE only.
 const PROCESSORS: [&str; 5] = [
     "max",
     "max,sme_fa64=off",
@@ -86,10 +86,10 @@ const PROCESSORS: [&str; 5] = [
     "max,sme=off",
 ];
 
-/// The longest vectors of ZA, in bytes, with which the emulation serves a thread: it copies a signal frame of 16 KiB at most.
+/// The longest vectors of ZA, in bytes, with which the emulation serves a thread: it copies a signal frame of at most 16 KiB.
 const LONGEST_EMULATED: usize = 64;
 
-/// Serves the calling thread's faults: over a port, or from its signal frames where the emulation has no room for them.
+/// Serves the calling thread's faults over a port, or from its signal frames if these are too large for the emulation.
 fn serve_with<C>(plan: Redirect<Native, C>)
 where
     C: Code<Native> + Clone + Send + 'static,
@@ -101,7 +101,7 @@ where
     }
 }
 
-/// Lets a thread that is refused for its vectors' length go on behind the instruction that faulted, with its own registers.
+/// Makes the server resume a thread that is refused for its vector length after the faulting instruction, with its own registers.
 fn step_over_long_vectors() {
     server::with_served(|served| served.step_over_long_vectors = FAULT_LENGTH);
 }
@@ -110,10 +110,10 @@ fn long_vectors() -> usize {
     server::with_served(|served| served.long_vectors)
 }
 
-/// Runs `body` in a process of its own, under qemu-user on each of [`PROCESSORS`], where the processor has what it needs. `body` returns what
-/// the processor lacks.
+/// Runs `body` in a process of its own, under qemu-user on each of [`PROCESSORS`]. `body` returns an error that says what the processor
+/// lacks, if it cannot run there.
 fn on_each_processor(name: &str, body: impl Fn() -> Result<(), &'static str>) {
-    // A Mac has no other processor than its own.
+    // A Mac has only its own processor.
     let several = if KERNEL == Kernel::Xnu {
         1
     } else {
@@ -149,7 +149,7 @@ fn sme() -> Result<(), &'static str> {
     has.then_some(()).ok_or("this processor has no SME")
 }
 
-/// Every mode, every register; the handler is called outside all of them and trashes them.
+/// Every register survives in every mode; the handler is called outside all modes and overwrites the registers.
 #[test]
 fn every_mode_is_left_for_the_handler_and_comes_back() {
     const NAME: &str = "arm64_vectors::every_mode_is_left_for_the_handler_and_comes_back";
@@ -172,7 +172,7 @@ fn every_mode_is_left_for_the_handler_and_comes_back() {
     });
 }
 
-/// The machine context's v register is the lowest part of the z register: an edit changes that, and nothing else of it.
+/// The machine context's v register is the lowest part of the z register: an edit changes only that part.
 #[test]
 fn an_edit_of_a_v_register_leaves_the_rest_of_its_z_register() {
     const NAME: &str = "arm64_vectors::an_edit_of_a_v_register_leaves_the_rest_of_its_z_register";
@@ -207,13 +207,13 @@ fn faults_of_handlers_in_streaming_mode_nest() {
             given.assert_same(&run(&given));
             assert_eq!(NESTING.load(Relaxed), 0);
         }
-        // Of each of the four: one fault, and four inside each of three handlers.
+        // In each of the four modes: one fault, and four inside each of three handlers.
         assert_eq!(server::returns() - before, 4 * (1 + 3 * 4));
         Ok(())
     });
 }
 
-/// A processor as an M4 is: z and p in streaming mode only, and no ffr. The trampoline is told so; this one has more.
+/// A trampoline for a processor like an M4, with z and p in streaming mode only, and without ffr. This processor has more.
 #[test]
 fn without_sve_streaming_mode_comes_back_all_the_same() {
     const NAME: &str = "arm64_vectors::without_sve_streaming_mode_comes_back_all_the_same";
@@ -231,7 +231,7 @@ fn without_sve_streaming_mode_comes_back_all_the_same() {
                 given.ffr.fill(0);
                 given.assert_same(&run(&given));
             }
-            // ZA, and of z what the machine context has.
+            // ZA, and the part of z that the machine context has.
             let given = Vectors::patterned(seed, ZA);
             let found = run(&given);
             assert_eq!((found.svcr, found.tpidr2), (ZA, given.tpidr2));
@@ -246,8 +246,8 @@ fn without_sve_streaming_mode_comes_back_all_the_same() {
     });
 }
 
-/// A thread whose vectors are longer than what its frame has room for is not sent to its handler: nothing is written below the frame, and
-/// the server is told why.
+/// A thread is not sent to its handler if its vectors do not fit in its frame. Nothing is written below the frame, and the server gets
+/// [`signal_redirect::ReturnError::VectorLength`].
 #[test]
 fn longer_vectors_than_there_is_room_for_are_refused() {
     const NAME: &str = "arm64_vectors::longer_vectors_than_there_is_room_for_are_refused";
@@ -261,7 +261,7 @@ fn longer_vectors_than_there_is_room_for_are_refused() {
         for (count, mode) in modes().enumerate() {
             let given = Vectors::patterned(9, mode);
             let found = run(&given);
-            // The thread has its registers and modes still, but for those that the trampoline reckons with.
+            // The thread still has its registers and modes, except for the scratch registers of the trampoline.
             assert_eq!(found.svcr, given.svcr);
             assert!(found.za == given.za, "ZA");
             assert_eq!(found.z, given.z);
@@ -275,8 +275,8 @@ fn longer_vectors_than_there_is_room_for_are_refused() {
 unsafe extern "C" fn shortening(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t) {
     CALLS.fetch_add(1, Relaxed);
     let length: u64;
-    // SAFETY: Linux's system call 167, prctl(PR_SME_SET_VL, 16), changes the thread's own vector length, which nothing in this handler
-    // relies on; the trampoline does, and sees it.
+    // SAFETY: Linux's system call 167, prctl(PR_SME_SET_VL, 16), changes the thread's own vector length. Nothing in this handler relies
+    // on it; the trampoline does, and detects the change.
     unsafe {
         asm!(
             "svc #0", in("x8") 167u64, inout("x0") 63u64 => length, in("x1") 16u64, in("x2") 0u64, in("x3") 0u64,
@@ -286,7 +286,7 @@ unsafe extern "C" fn shortening(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t)
     assert_eq!(length & 0xffff, 16);
 }
 
-/// Registers of one length are not loaded in another: what lies behind them on the stack is not theirs.
+/// Registers saved in one length are not loaded in another: that would read beyond them on the stack.
 #[test]
 fn a_handler_that_changes_the_vector_length_is_refused() {
     const NAME: &str = "arm64_vectors::a_handler_that_changes_the_vector_length_is_refused";

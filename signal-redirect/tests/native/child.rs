@@ -1,4 +1,4 @@
-//! Tests in processes of their own, where a thread that waits for ever is a failure.
+//! Tests in processes of their own, with a time limit.
 
 pub(crate) use test_support::own_process;
 use test_support::watchdog;
@@ -8,21 +8,21 @@ use std::process::ExitStatus;
 
 use crate::machine;
 
-/// Runs `body` in a process of its own, if the processor has what these tests are written with.
+/// Runs `body` in a process of its own, if the processor has the instructions that these tests use.
 pub(crate) fn in_child(name: &str, body: impl FnOnce()) {
     if can_run(name) {
         own_process::in_own_process(name, || watched(body));
     }
 }
 
-/// As [`in_child`], for a child that is expected to fail: its exit status, and what it printed.
+/// Runs `body` in a child that is expected to fail, and returns its exit status and its output. Otherwise like [`in_child`].
 pub(crate) fn exit_status(name: &str, body: impl FnOnce()) -> Option<(ExitStatus, String)> {
     can_run(name)
         .then(|| own_process::outcome(name, || watched(body)))
         .flatten()
 }
 
-/// Runs `body`, and ends the process if that takes too long.
+/// Runs `body`, and aborts the process after 240 seconds.
 pub(crate) fn watched<T>(body: impl FnOnce() -> T) -> T {
     watchdog::bite_after(Duration::from_secs(240));
     body()

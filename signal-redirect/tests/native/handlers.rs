@@ -1,4 +1,4 @@
-//! What the redirected thread runs.
+//! Handlers for redirected threads.
 
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -10,16 +10,16 @@ use signal_redirect::{Machine, Native};
 use crate::machine;
 
 pub(crate) static CALLS: AtomicUsize = AtomicUsize::new(0);
-/// Where a local variable of the last handler lay.
+/// Address of a local variable of the last handler.
 pub(crate) static LOCAL: AtomicU64 = AtomicU64::new(0);
 pub(crate) static SEEN_SP: AtomicU64 = AtomicU64::new(0);
-/// Faults inside handlers, beyond the first.
+/// Number of nested faults inside the first handler.
 pub(crate) const NESTING: usize = 16;
 
 pub(crate) type Context = <Native as Machine>::Context;
 pub(crate) type Float = <Native as Machine>::FloatState;
 
-/// What a handler was given.
+/// The arguments and the context of a handler.
 #[derive(Clone, Copy)]
 pub(crate) struct Seen {
     pub(crate) signal: c_int,
@@ -36,7 +36,7 @@ pub(crate) fn seen() -> Seen {
     unsafe { *SEEN.load(Relaxed) }
 }
 
-/// What the unwinder found: program counters from the handler on, and the registers of the frame that was stopped at `site`.
+/// A backtrace: program counters from the handler on, and the saved registers of the frame that stopped at `site`.
 #[derive(Clone, Default)]
 pub(crate) struct Trace {
     site: u64,
@@ -51,16 +51,16 @@ pub(crate) fn trace() -> Trace {
     unsafe { (*TRACE.load(Relaxed)).clone() }
 }
 
-/// The machine context of a handler.
+/// Returns the machine context of a handler.
 ///
 /// # Safety
-/// `context` is what the handler was given, and no other reference to it lives.
+/// `context` is the handler's third argument, and no other reference to its machine context lives.
 pub(crate) unsafe fn context<'c>(context: *mut ucontext_t) -> &'c mut Context {
     // SAFETY: the redirect wrote a `ucontext_t` that points to the machine context (caller's promise).
     unsafe { &mut *((*context).uc_mcontext as *mut Context) }
 }
 
-/// The instruction that faulted is stepped over.
+/// Steps over the instruction that faulted.
 fn step_over(context: &mut Context) {
     let pc = context.ss.pc();
     context.ss.set_pc(pc + machine::FAULT_LENGTH);
@@ -116,7 +116,10 @@ pub(crate) unsafe extern "C" fn computing_handler(
     assert_eq!(1.0 / zero, f64::INFINITY);
     assert!((f64::INFINITY * zero).is_nan());
     let tiny = core::hint::black_box(f64::MIN_POSITIVE);
-    assert!(tiny / 2.0 > 0.0, "neither flushed nor taken for zero");
+    assert!(
+        tiny / 2.0 > 0.0,
+        "denormals are neither flushed nor treated as zero"
+    );
     // SAFETY: `uc` is what this handler was given.
     step_over(unsafe { context(uc) });
 }
@@ -134,7 +137,7 @@ pub(crate) unsafe extern "C" fn nesting_handler(_: c_int, _: *mut siginfo_t, uc:
     machine::trash();
 }
 
-pub(crate) unsafe extern "C" fn stack_mending_handler(
+pub(crate) unsafe extern "C" fn stack_repairing_handler(
     _: c_int,
     _: *mut siginfo_t,
     uc: *mut ucontext_t,
@@ -169,7 +172,7 @@ pub(crate) unsafe extern "C" fn tracing_handler(_: c_int, _: *mut siginfo_t, uc:
                     trace.saved.push(_Unwind_GetGR(frame, number) as u64);
                 }
             }
-            // _URC_END_OF_STACK, should it go in circles.
+            // _URC_END_OF_STACK, in case the trace does not end.
             if trace.pcs.len() > 200 { 5 } else { 0 }
         }
     }

@@ -1,4 +1,4 @@
-//! The kernel's signal frame on Linux, by offsets: this compiles where the C library declares another one.
+//! Linux's signal frame, accessed by offsets, so that this compiles where the C library declares another one.
 
 use core::ffi::c_void;
 use mach_sys::thread_state::NativeState;
@@ -7,28 +7,30 @@ use mach_sys::thread_state::NativeState;
 #[derive(Clone, Copy)]
 pub(crate) struct Context(*mut c_void);
 
-/// Where si_code and si_addr are in a siginfo.
+/// Offsets of `si_code` and `si_addr` in a siginfo, in bytes.
 const CODE: usize = 8;
 const ADDRESS: usize = 16;
 
-/// The code and address of a siginfo.
+/// Returns the code and the address of a siginfo.
 ///
 /// # Safety
-/// A siginfo of the kernel's for a synchronous signal.
+/// `info` is a siginfo that the kernel wrote for a synchronous signal.
 pub(crate) unsafe fn code_and_address(info: *mut c_void) -> (i32, i64) {
     // SAFETY: the caller's promise.
     unsafe { (*info.byte_add(CODE).cast(), *info.byte_add(ADDRESS).cast()) }
 }
 
 impl Context {
+    /// Wraps the context of a signal frame.
+    ///
     /// # Safety
-    /// The context of a signal frame, which nothing else uses meanwhile.
+    /// `context` is the context of a signal frame, and nothing else uses it while the value or a copy lives.
     pub(crate) unsafe fn new(context: *mut c_void) -> Self {
         Self(context)
     }
 
     fn get(self, offset: usize) -> u64 {
-        // SAFETY: the constructor's promise; every offset used lies in the context.
+        // SAFETY: the contract of `new`; every offset used is in the context.
         unsafe { *self.0.byte_add(offset).cast() }
     }
 
@@ -42,7 +44,7 @@ impl Context {
 mod machine {
     use super::{Context, NativeState};
 
-    /// r8 to r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, rflags: one after the other.
+    /// Offset of r8. r9 to r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip and rflags follow it.
     const FIRST: usize = 40;
     const SELECTORS: usize = 184;
 

@@ -1,4 +1,4 @@
-//! The trampoline on real faults, served over an exception port by whichever kernel is at hand: Apple's, or the emulated one.
+//! The trampoline on real faults, served over an exception port of either kernel: Apple's or the emulated one.
 //!
 //! Each test runs in a process of its own. Only the tests of `signal_frame` are Linux's: they read its signal frames.
 
@@ -34,7 +34,7 @@ use machine::Registers;
 use redirects::TAG;
 use signal_redirect::{Entry, Redirect};
 
-/// Every register of the machine comes back from a handler that left nothing as it was.
+/// Every register of the machine is restored after a handler that overwrote all of them.
 #[test]
 fn every_register_survives_a_handler_that_trashes_them() {
     in_child(
@@ -51,7 +51,7 @@ fn every_register_survives_a_handler_that_trashes_them() {
     );
 }
 
-/// R19: vector registers in their first state, and an unusual MXCSR or FPCR with them.
+/// R19: vector registers in their initial state are restored, with an unusual MXCSR or FPCR.
 #[test]
 fn r19_registers_in_their_initial_state_come_back() {
     in_child("r19_registers_in_their_initial_state_come_back", || {
@@ -63,7 +63,7 @@ fn r19_registers_in_their_initial_state_come_back() {
     });
 }
 
-/// The handler is told what XNU would have told it, in Darwin's numbers and layout.
+/// The handler sees what XNU would show it, in Darwin's numbers and layout.
 #[test]
 fn the_handler_sees_the_signal_the_address_and_the_registers() {
     in_child(
@@ -85,7 +85,7 @@ fn the_handler_sees_the_signal_the_address_and_the_registers() {
     );
 }
 
-/// Edits of the machine context arrive: a general register, vector registers, and the floating-point control word.
+/// Edits of the machine context take effect: of a general register, of vector registers, and of the floating-point control word.
 #[test]
 fn edits_arrive_and_nothing_else_changes() {
     in_child("edits_arrive_and_nothing_else_changes", || {
@@ -96,7 +96,7 @@ fn edits_arrive_and_nothing_else_changes() {
     });
 }
 
-/// Vector registers that the server supplies are the ones that the handler sees and the thread goes back to.
+/// The handler sees the vector registers that the server supplies, and the thread resumes with them.
 #[test]
 fn vector_registers_from_the_server_replace_the_interrupted_ones() {
     in_child(
@@ -112,7 +112,7 @@ fn vector_registers_from_the_server_replace_the_interrupted_ones() {
     );
 }
 
-/// R18: whatever the interrupted code did to its floating-point environment, the handler starts in the default one.
+/// R18: the handler starts in the default floating-point environment, whatever that of the interrupted code is.
 #[test]
 fn r18_the_handler_starts_in_the_default_floating_point_environment() {
     in_child(
@@ -129,7 +129,7 @@ fn r18_the_handler_starts_in_the_default_floating_point_environment() {
     );
 }
 
-/// A handler that faults is redirected itself, to any depth, and each level comes back to its own registers.
+/// A handler that faults is redirected too, to any depth, and each level resumes with its own registers.
 #[test]
 fn faults_inside_handlers_nest() {
     in_child("faults_inside_handlers_nest", || {
@@ -145,7 +145,7 @@ fn faults_inside_handlers_nest() {
     });
 }
 
-/// Pages of the test's own that nothing may touch: address and size.
+/// Returns the address and size of new pages without access.
 fn guard() -> (u64, u64) {
     let size = 1 << 20;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
@@ -155,7 +155,7 @@ fn guard() -> (u64, u64) {
     (base as u64, size as u64)
 }
 
-/// A stack pointer that is none: the server does not fault at it, and the handler runs on the emergency stack, and mends it.
+/// With a bad stack pointer the server does not fault, and the handler runs on the emergency stack and repairs the stack pointer.
 #[test]
 fn a_bad_stack_pointer_is_served_on_the_emergency_stack() {
     in_child(
@@ -164,7 +164,7 @@ fn a_bad_stack_pointer_is_served_on_the_emergency_stack() {
             let mut stack = vec![0u8; 64 * 1024];
             let base = stack.as_mut_ptr() as u64;
             let emergency = base..base + stack.len() as u64;
-            server::serve_with(plan(stack_mending_handler).emergency(emergency.clone()));
+            server::serve_with(plan(stack_repairing_handler).emergency(emergency.clone()));
             let (guard, size) = guard();
             let pointers = [
                 0,
@@ -187,8 +187,8 @@ fn a_bad_stack_pointer_is_served_on_the_emergency_stack() {
     );
 }
 
-/// The trampoline's unwind information leads from the handler to the interrupted instruction, with the registers that a function
-/// expects to keep, and on to its callers.
+/// The trampoline's unwind information leads from the handler to the interrupted instruction, with the callee-saved registers, and on
+/// to its callers.
 #[test]
 fn a_backtrace_crosses_from_the_handler_to_the_interrupted_function() {
     in_child(
@@ -211,7 +211,7 @@ fn a_backtrace_crosses_from_the_handler_to_the_interrupted_function() {
     );
 }
 
-/// S5: also where the interrupted instruction is its function's first, and what lies before it is another function.
+/// S5: the backtrace is right even if the interrupted instruction is the first of its function and another function precedes it.
 #[test]
 fn s5_a_backtrace_knows_a_function_stopped_at_its_first_instruction() {
     in_child(
@@ -247,8 +247,8 @@ fn s10_a_panic_out_of_a_handler_aborts() {
 }
 
 fn plan(handler: signal_redirect::SignalHandler) -> Redirect {
-    // SAFETY: the handlers of this test call nothing but atomics and allocate only where a fault cannot be inside the
-    // allocator: each fault is the one in `machine::run`.
+    // SAFETY: the handlers of this test use atomics, and allocate only for faults in `machine::run`, which are never inside the
+    // allocator.
     let entry = unsafe { Entry::new(handler) };
     Redirect::to(entry, server::trampoline()).tag(TAG)
 }

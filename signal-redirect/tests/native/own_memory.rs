@@ -1,14 +1,14 @@
-//! The task's own memory through its kernel.
+//! The task's own memory, accessed through the kernel.
 
 use signal_redirect::{Memory, OwnMemory, Unmapped};
 
 use crate::child::in_child;
 
 #[test]
-fn own_memory_reads_and_writes_what_is_there() {
+fn own_memory_reads_and_writes_mapped_memory() {
     let mut bytes = [0u8; 64];
     let base = bytes.as_mut_ptr() as u64;
-    // SAFETY: written to is only the array, which is not used meanwhile.
+    // SAFETY: writes go only to the array, which nothing else uses meanwhile.
     let mut memory = unsafe { OwnMemory::new() };
     memory.write(base + 3, &[1, 2, 3]).unwrap();
     let mut back = [0; 5];
@@ -17,9 +17,9 @@ fn own_memory_reads_and_writes_what_is_there() {
     assert_eq!(core::hint::black_box(bytes)[3..6], [1, 2, 3]);
 }
 
-/// Pages of the test's own: one that can be written, one that can be read, one that can be neither.
+/// Returns the address of three new pages, and the page size: one page for reads and writes, one for reads only, one without access.
 fn pages() -> (u64, u64) {
-    // SAFETY: sysconf has no preconditions; the mapping is new and given to nobody.
+    // SAFETY: sysconf has no preconditions; the mapping is new, and nothing else uses it.
     unsafe {
         let page = libc::sysconf(libc::_SC_PAGESIZE) as usize;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
@@ -50,14 +50,14 @@ fn own_memory_answers_for_what_cannot_be_used() {
         "own_memory::own_memory_answers_for_what_cannot_be_used",
         || {
             let (base, page) = pages();
-            // SAFETY: written to are only the pages above, and addresses that are nobody's.
+            // SAFETY: writes go only to the pages above, and to addresses that are not mapped.
             let mut memory = unsafe { OwnMemory::new() };
             for address in [0, 8, base + 2 * page, 1 << 46, 1 << 63, u64::MAX - 7] {
                 let unmapped = Err(Unmapped::at(address));
                 assert_eq!(memory.read(address, &mut [0; 8]), unmapped, "{address:#x}");
                 assert_eq!(memory.write(address, &[0; 8]), unmapped, "{address:#x}");
             }
-            // Across a border; and read-only.
+            // Across the border between two pages; and writes to a read-only page.
             let end = base + 2 * page;
             assert!(memory.read(end - 4, &mut [0; 8]).is_err());
             assert!(memory.read(end - 8, &mut [0; 8]).is_ok());

@@ -1,6 +1,6 @@
-//! Values for registers, each unlike the others.
+//! Distinct values for registers.
 
-/// Gives the words that belong to a seed, one after the other (xorshift64).
+/// Returns a generator of the words of a seed (xorshift64).
 pub(crate) fn generator(seed: u64) -> impl FnMut() -> u64 {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     move || {

@@ -1,4 +1,4 @@
-//! The server of these tests' faults: another thread, over an exception port, on the kernel at hand.
+//! The server of these tests' faults: another thread, over an exception port of either kernel.
 
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
@@ -9,7 +9,7 @@ use signal_redirect::{Code, Key, Native, Redirect, Trampoline, TrampolinePlan, V
 use crate::port_server;
 use crate::redirects::{Redirects, apply_of};
 
-/// Everything that these tests raise. Handlers return by one of them.
+/// The exceptions that these tests and the return trap raise.
 const EXCEPTIONS: ExceptionMask = ExceptionMask::BAD_ACCESS
     .union(ExceptionMask::BAD_INSTRUCTION)
     .union(ExceptionMask::ARITHMETIC)
@@ -17,12 +17,12 @@ const EXCEPTIONS: ExceptionMask = ExceptionMask::BAD_ACCESS
 
 static SERVED: Mutex<Option<Redirects>> = Mutex::new(None);
 
-/// What was done with the thread that is served.
+/// Returns the record of the served thread.
 fn served() -> MutexGuard<'static, Option<Redirects>> {
     SERVED.lock().expect("no panic in the server")
 }
 
-/// Runs a function on the served thread's redirects.
+/// Calls `body` with the record of the served thread.
 pub(crate) fn with_served<T>(body: impl FnOnce(&mut Redirects) -> T) -> T {
     body(served().as_mut().expect("a plan to serve with"))
 }
@@ -37,17 +37,17 @@ fn key() -> Key {
     *KEY.get_or_init(Key::random)
 }
 
-/// The trampoline as if another processor, or another thread, had been asked for its vector registers.
+/// Returns the trampoline with other vector registers, such as those of another processor or thread.
 pub(crate) fn trampoline_with(save: VectorSave) -> TrampolinePlan {
     TrampolinePlan::at(trampoline().trap(), key()).vector_save(save)
 }
 
-/// How many handlers came back.
+/// Returns the number of handlers that returned.
 pub(crate) fn returns() -> usize {
     with_served(|served| served.returns)
 }
 
-/// Has faults answered with a plan from now on, whoever answers them.
+/// Sets the plan for the faults from now on, whether they are served over a port or from signal frames.
 pub(crate) fn plan_with<C>(plan: Redirect<Native, C>)
 where
     C: Code<Native> + Clone + Send + 'static,
@@ -59,7 +59,7 @@ where
     }
 }
 
-/// Serves the calling thread's faults with a plan from now on. One thread of the process may call this.
+/// Serves the calling thread's faults with a plan from now on. Only one thread of the process may call it.
 pub(crate) fn serve_with<C>(plan: Redirect<Native, C>)
 where
     C: Code<Native> + Clone + Send + 'static,

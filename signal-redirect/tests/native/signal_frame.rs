@@ -1,7 +1,7 @@
-//! Linux's own signal frames: a signal handler of the test's own plays the server, without a port and without the emulation. It takes the
-//! thread's registers out of the host's `ucontext`, redirects, and serves the return trap.
+//! Redirects from Linux's own signal frames: a signal handler of the test takes the server's place, without a port and without the
+//! emulation. It reads the thread's registers from Linux's `ucontext`, redirects, and handles the return trap.
 //!
-//! This is all that Apple's systems cannot run: what a signal handler is given there is another layout, and exceptions come over ports.
+//! Only these tests cannot run on Apple's systems, whose signal frames have another layout and whose exceptions are sent to ports.
 
 use core::sync::atomic::Ordering::Relaxed;
 use std::sync::OnceLock;
@@ -34,8 +34,8 @@ fn install() {
         ss_flags: 0,
         ss_size: size,
     };
-    // SAFETY: the stack is leaked, so it outlives the thread; the structures are filled before they are read; the handler has
-    // the three-argument signature that SA_SIGINFO asks for.
+    // SAFETY: the stack is leaked, so it outlives the thread; the structures are filled before they are read; the handler has the
+    // three-argument signature that SA_SIGINFO requires.
     unsafe {
         assert_eq!(libc::sigaltstack(&stack, core::ptr::null_mut()), 0);
         let mut action: libc::sigaction = core::mem::zeroed();
@@ -54,20 +54,20 @@ fn install() {
 }
 
 extern "C" fn on_signal(signal: i32, info: *mut libc::c_void, context: *mut libc::c_void) {
-    // SAFETY: the kernel hands a valid context to a SA_SIGINFO handler, and nothing else uses it meanwhile.
+    // SAFETY: the kernel passes a valid context to a SA_SIGINFO handler, and nothing else uses it meanwhile.
     let context = unsafe { host::Context::new(context) };
-    // SAFETY: as above, of the siginfo.
+    // SAFETY: the kernel passes a valid siginfo, too.
     let (code, address) = unsafe { host::code_and_address(info) };
     let fault = fault(signal, code, address);
     let answer = server::with_served(|served| served.answer(&context.state(), &fault, &mut Own));
     context.set_state(&answer);
 }
 
-/// The exception that a signal stands for (rules G1 and A12b), as far as these tests raise it.
+/// Returns the exception for a signal (rules G1 and A12b), as far as these tests raise it.
 fn fault(signal: i32, code: i32, address: i64) -> Fault {
     const MAPERR: i32 = 1;
     const ACCERR: i32 = 2;
-    /// Linux's number, which libc does not have.
+    /// Linux's value, which libc does not define.
     const FPE_INTDIV: i32 = 1;
     match (signal, code) {
         (libc::SIGSEGV, MAPERR) => Fault::new(ExceptionType::BAD_ACCESS, 1, address),
@@ -75,14 +75,14 @@ fn fault(signal: i32, code: i32, address: i64) -> Fault {
         (libc::SIGSEGV, _) => Fault::new(ExceptionType::BAD_ACCESS, 13, 0),
         (libc::SIGILL, _) => Fault::new(ExceptionType::BAD_INSTRUCTION, 1, 0),
         (libc::SIGFPE, FPE_INTDIV) => Fault::new(ExceptionType::ARITHMETIC, 1, 0),
-        // x87 and SSE: division by zero is all that these tests do.
+        // x87 and SSE: these tests only divide by zero.
         (libc::SIGFPE, _) => Fault::new(ExceptionType::ARITHMETIC, 8, 4),
         (libc::SIGTRAP, _) => Fault::new(ExceptionType::BREAKPOINT, 1, 0),
         _ => panic!("signal {signal}"),
     }
 }
 
-/// This process's memory by way of the kernel, which answers for what is not mapped: a pipe takes and gives the bytes.
+/// This process's memory, accessed through the kernel with a pipe: a bad address is an error.
 struct Own;
 
 impl Own {
@@ -93,8 +93,8 @@ impl Own {
         from: Option<&[u8]>,
     ) -> bool {
         let mut ends = [0; 2];
-        // SAFETY: `ends` has room for two descriptors. `write` and `read` are given addresses that may not be mapped: the kernel
-        // answers EFAULT. The lengths are those of the slices, or of the range that the trait's caller asked for.
+        // SAFETY: `ends` has room for two descriptors. `write` and `read` may get addresses that are not mapped: the kernel returns
+        // EFAULT for them. The lengths are those of the slices, and of the range that the caller of `Memory` names.
         unsafe {
             if libc::pipe(ends.as_mut_ptr()) != 0 {
                 return false;
@@ -130,7 +130,7 @@ impl Memory for Own {
     }
 }
 
-/// Runs `body` in a process of its own where there are such frames.
+/// Runs `body` in a process of its own on Linux.
 fn on_linux(name: &str, body: impl FnOnce()) {
     if KERNEL == Kernel::Xnu {
         return own_process::report_skipped(name, "it reads Linux's signal frames");

@@ -1,4 +1,4 @@
-//! All registers of x86_64, loaded, interrupted by `ud2`, and read again.
+//! All registers of x86_64: the tests load them, fault with `ud2`, and read them again.
 
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
@@ -11,16 +11,16 @@ use mach_sys::thread_state::{NativeState, x86_float_state64_t};
 use crate::handlers::{Context, Float};
 use crate::patterns::generator;
 
-/// Of the store instruction.
+/// Bytes of the store instruction.
 const STORE_LENGTH: u64 = 3;
 pub(crate) const FAULT_LENGTH: u64 = 2;
-/// rbx, rbp, r12 to r15, by DWARF's numbers.
+/// DWARF's numbers of rbx, rbp, r12 to r15.
 pub(crate) const DWARF_SAVED: [i32; 6] = [3, 6, 12, 13, 14, 15];
-/// Signal and code of a store to no memory, and to read-only memory (A12.6, A12.7).
+/// Signal and `si_code` of a store to unmapped memory, and to read-only memory (A12.6, A12.7).
 pub(crate) const UNMAPPED: (i32, i32) = (11, 1);
 pub(crate) const PROTECTED: (i32, i32) = (10, 2);
 pub(crate) const ILL_CODE: i32 = 1;
-/// Round to zero, flush to zero, denormals are zero; nothing masked; the default.
+/// Values of MXCSR: flush to zero and denormals are zero; every exception unmasked; round to zero; the default.
 pub(crate) const CONTROL_WORDS: &[u32] = &[0x9fc0, 0x0000, 0x7f80, 0x1f80];
 
 const AREA: usize = 8192;
@@ -32,15 +32,15 @@ const ST: usize = 32;
 const XMM: usize = 160;
 const XSTATE_BV: usize = 512;
 const AVX: usize = 576;
-/// Protection keys and tiles are the handler's (see the crate's limits).
+/// The components that a redirect restores: not protection keys and tiles, which stay as the handler leaves them.
 const COMPONENTS: u64 = 0xe7;
-/// Mask registers, upper halves of the first 16 registers, the other 16.
+/// The components of AVX-512: mask registers, upper halves of the first 16 registers, the other 16 registers.
 const AVX_512: u64 = 0xe0;
-/// CF, PF, AF, ZF, SF, DF, OF; always 2 and IF. Not AC: Linux would start a signal handler with it. Not ID: Linux
-/// does not take it from a signal frame.
+/// The flags that the tests vary: CF, PF, AF, ZF, SF, DF, OF. Bit 1 and IF are always set. Not AC: Linux would start a signal handler
+/// with it. Not ID: Linux does not restore it from a signal frame.
 const FLAGS: u64 = 0xcd5;
 
-/// The order is that of the instructions below: rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8 to r15.
+/// The registers. `general` has rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8 to r15, in the order of the instructions below.
 #[repr(C, align(64))]
 #[derive(Clone)]
 pub(crate) struct Registers {
@@ -128,7 +128,7 @@ global_asm!(
     "ret",
     ".cfi_endproc",
     "8:",
-    // Where in the function the fault and the end are. A symbol there would be the start of another function to Mach-O (G5.11).
+    // Offsets of the fault and of the end in the function. In Mach-O a symbol there would start another function (G5.11).
     ".data",
     ".globl redirect_test_offsets, _redirect_test_offsets",
     ".p2align 2",
@@ -185,9 +185,9 @@ unsafe extern "C" {
     static redirect_test_offsets: [u32; 2];
 }
 
-/// An address in the function that faults, by the number of its offset.
+/// Returns an address in the function that faults, by the index of its offset.
 fn in_run(number: usize) -> u64 {
-    // SAFETY: constants beside the function.
+    // SAFETY: reads a constant that the assembly above defines.
     let offset = unsafe { redirect_test_offsets[number] };
     redirect_test_run as *const () as u64 + u64::from(offset)
 }
@@ -208,7 +208,7 @@ pub(crate) fn set_true_stack_pointer(sp: u64) {
     TRUE_SP.store(sp, Relaxed);
 }
 
-/// Calls an address and gives what the call gives.
+/// Calls an address and returns the call's result.
 pub(crate) fn call(target: u64) -> u64 {
     // SAFETY: the call faults at once, and the handler returns from it.
     unsafe { redirect_test_call(target) }
@@ -220,21 +220,21 @@ pub(crate) fn store(target: u64) {
     unsafe { redirect_test_store(target) }
 }
 
-/// The store's instruction, and its length.
+/// Returns the address of the store instruction, and its length in bytes.
 pub(crate) fn store_site() -> (u64, u64) {
     (redirect_test_store as *const () as u64, STORE_LENGTH)
 }
 
-/// Leaves no zeroes on the stack below the caller, so that what the trampoline must clear itself is not clear by chance.
+/// Overwrites the stack below the caller with ones, so that memory that the trampoline must clear is not zero by chance.
 #[inline(never)]
 fn dirty_stack() {
     core::hint::black_box(&mut [0xffu8; 16 * 1024]);
 }
 
-/// Faults at the first instruction of a function. Gives that instruction, and an address in the caller.
+/// Faults at the first instruction of a function. Returns the address of that instruction, and one in the caller.
 #[inline(never)]
 pub(crate) fn fault_at_first_instruction() -> (u64, u64) {
-    // Named, so that no linker leaves out the function before it.
+    // A reference, so that the linker keeps the function before it.
     core::hint::black_box(redirect_test_before as *const ());
     // SAFETY: the function does nothing but fault and return; the handler steps over the fault.
     unsafe { redirect_test_first() };
@@ -244,17 +244,17 @@ pub(crate) fn fault_at_first_instruction() -> (u64, u64) {
     )
 }
 
-/// Loads the registers, faults, and gives what is found after it.
+/// Loads the registers, faults, and returns the registers after the fault.
 #[inline(never)]
 pub(crate) fn run(given: &Registers) -> Registers {
     run_with_stack_pointer(given, u64::MAX)
 }
 
-/// The same with another stack pointer at the fault, unless it is all ones.
+/// Does the same as [`run`], with the stack pointer `sp` at the fault, unless `sp` is all ones.
 #[inline(never)]
 pub(crate) fn run_with_stack_pointer(given: &Registers, sp: u64) -> Registers {
-    // SAFETY: one thread uses the two variables (the child's test thread), and nested runs are over with them before they
-    // return; the assembly keeps to the calling convention.
+    // SAFETY: only the child's test thread uses the two variables, and a nested run finishes with them before the outer one reads
+    // them again; the assembly follows the calling convention.
     unsafe {
         let input = &raw mut INPUT;
         let output = &raw mut OUTPUT;
@@ -281,7 +281,7 @@ impl Registers {
         area: [0; AREA],
     };
 
-    /// All registers in the state of a new thread, but for MXCSR.
+    /// Returns the registers of a new thread, with this MXCSR.
     pub(crate) fn initial(mxcsr: u32) -> Self {
         let mut registers = Self {
             components: enabled() & COMPONENTS,
@@ -293,7 +293,7 @@ impl Registers {
         registers
     }
 
-    /// A value of its own in every register that there is.
+    /// Returns registers with a different value in each.
     pub(crate) fn patterned(seed: u64) -> Self {
         let mut registers = Self::initial(0x1f80 | 0x6000 | 0x15);
         let mut next = generator(seed);
@@ -325,7 +325,7 @@ impl Registers {
         registers
     }
 
-    /// R18: unmasked exceptions, odd rounding, flushing, a pending x87 exception.
+    /// Returns registers with unmasked exceptions, unusual rounding, flushing, and a pending x87 exception (R18).
     pub(crate) fn hostile_environment(seed: u64) -> Self {
         let mut registers = Self::patterned(seed);
         let mxcsr: u32 = [0x0000, 0x6000, 0xe040, 0x803f][seed as usize % 4];
@@ -338,12 +338,12 @@ impl Registers {
         registers
     }
 
-    /// The registers of [`DWARF_SAVED`].
+    /// Returns the values of the registers in [`DWARF_SAVED`].
     pub(crate) fn saved_by_callees(&self) -> Vec<u64> {
         [1, 6, 12, 13, 14, 15].map(|at| self.general[at]).to_vec()
     }
 
-    /// What [`edit`] does.
+    /// Returns the registers with the edits of [`edit`].
     pub(crate) fn with_edits(&self) -> Self {
         let mut edited = self.clone();
         edited.general[2] = 0xed17;
@@ -359,7 +359,7 @@ impl Registers {
         &self.area[AVX..AVX + 256]
     }
 
-    /// With an upper half overwritten, if there is one of that number; 17: with all of them 0.
+    /// Returns the registers with one upper half overwritten; 16: with none; 17: with all of them 0.
     pub(crate) fn with_upper_half(&self, number: usize) -> Self {
         let mut edited = self.clone();
         if number < 16 {
@@ -372,7 +372,7 @@ impl Registers {
         edited
     }
 
-    /// Whether AVX's registers are not in their initial state.
+    /// Returns `true` if AVX's registers are not in their initial state.
     pub(crate) fn uses_avx(&self) -> bool {
         self.area[XSTATE_BV] & 4 != 0
     }
@@ -393,17 +393,17 @@ impl Registers {
         self.area[at..at + bytes.len()].copy_from_slice(bytes);
     }
 
-    /// Where a component lies, if there is one.
+    /// Returns the offset and the size of a component in the area, in bytes; `None` if it is not selected.
     fn place(&self, component: u32) -> Option<(usize, usize)> {
         (self.components & 1 << component != 0).then(|| {
             #[allow(unused_unsafe)]
-            // SAFETY: XSAVE is there (`enabled`), so this leaf is.
+            // SAFETY: the processor has XSAVE (`enabled` asserts it), and so this leaf.
             let leaf = unsafe { core::arch::x86_64::__cpuid_count(0xd, component) };
             (leaf.ebx as usize, leaf.eax as usize)
         })
     }
 
-    /// The area as it would be if every component were written out.
+    /// Returns the area as if every component were stored, those in their initial state included.
     fn written_out(&self) -> Vec<u8> {
         let mut area = self.area.to_vec();
         let in_use = u64::from_le_bytes(area[XSTATE_BV..XSTATE_BV + 8].try_into().unwrap());
@@ -415,8 +415,8 @@ impl Registers {
         if in_use & 2 == 0 {
             area[XMM..XMM + 256].fill(0);
         }
-        // MXCSR's mask is the processor's; instruction and operand pointers only mean something with an exception, and some
-        // processors keep them only then.
+        // MXCSR's mask depends on the processor. Instruction and operand pointers are only defined with an exception, and some
+        // processors save them only then.
         area[6..24].fill(0);
         area[28..32].fill(0);
         area[416..576].fill(0);
@@ -473,51 +473,51 @@ impl Registers {
 
     #[track_caller]
     pub(crate) fn assert_float(&self, state: &Float) {
-        let mine = self.float();
-        assert_eq!(mine.fpu_mxcsr, state.fpu_mxcsr);
-        assert_eq!(mine.fpu_fcw, state.fpu_fcw);
-        assert_eq!(mine.fpu_fsw, state.fpu_fsw);
-        assert_eq!(mine.fpu_ftw, state.fpu_ftw);
-        assert_eq!(mine.fpu_stmm, state.fpu_stmm);
-        assert_eq!(mine.fpu_xmm, state.fpu_xmm);
+        let given = self.float();
+        assert_eq!(given.fpu_mxcsr, state.fpu_mxcsr);
+        assert_eq!(given.fpu_fcw, state.fpu_fcw);
+        assert_eq!(given.fpu_fsw, state.fpu_fsw);
+        assert_eq!(given.fpu_ftw, state.fpu_ftw);
+        assert_eq!(given.fpu_stmm, state.fpu_stmm);
+        assert_eq!(given.fpu_xmm, state.fpu_xmm);
     }
 }
 
-/// Whether this processor has what these tests use.
+/// Returns `true` if this processor has the instructions that these tests use.
 pub(crate) fn has_enough() -> bool {
     is_x86_feature_detected!("xsave") && is_x86_feature_detected!("avx")
 }
 
-/// Whether this thread has AVX-512's registers. On Apple's systems a thread has them from its first use of them on (G5.10).
+/// Returns `true` if this thread has AVX-512's registers. On Apple's systems a thread gets them at their first use (G5.10), so this
+/// uses one.
 pub(crate) fn takes_avx_512() -> bool {
     const AVX512F: u32 = 1 << 16;
     #[allow(unused_unsafe)]
     // SAFETY: a processor with XSAVE (`has_enough`) has this leaf.
     let features = unsafe { core::arch::x86_64::__cpuid_count(7, 0) }.ebx;
     if KERNEL == Kernel::Xnu && features & AVX512F != 0 {
-        // SAFETY: the processor has the instruction, and Apple's systems know every processor with it that they run on. It clears a
-        // register, which is declared.
+        // SAFETY: the processor has the instruction, and Apple's systems enable it on every such processor that they run on. It clears
+        // a register, which is declared.
         unsafe { asm!("vpxord zmm1, zmm1, zmm1", out("xmm1") _) };
     }
     enabled() & AVX_512 == AVX_512
 }
 
-/// The components that the system has switched on for this thread.
+/// Returns the components that the system has switched on for this thread (XCR0).
 fn enabled() -> u64 {
     assert!(has_enough());
     let (low, high): (u32, u32);
-    // SAFETY: the processor has AVX and the system uses it (checked above), so the instruction is there.
+    // SAFETY: the processor has AVX and the system uses it (checked above), so the instruction exists.
     unsafe { asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high) };
     u64::from(low) | u64::from(high) << 32
 }
 
-/// Whether this processor says so when AVX's registers are in their initial state: it may say that they are not.
+/// Returns `true` if this processor reports AVX's registers as initial when they are. It may report them as in use.
 pub(crate) fn tracks_initial_state() -> bool {
     let mut registers = Registers::initial(0x1f80);
     registers.area[XSTATE_BV] = 4;
     let area = &raw mut registers.area;
-    // SAFETY: the area is one of the processor's own components and is written as such; `vzeroall` and what it changes are
-    // declared.
+    // SAFETY: the area has room for the component, at the alignment of XSAVE; the registers that `vzeroall` changes are declared.
     unsafe {
         asm!(
             "vzeroall", "xsave64 [{area}]", area = in(reg) area, in("eax") 4, in("edx") 0,
@@ -529,14 +529,14 @@ pub(crate) fn tracks_initial_state() -> bool {
     !registers.uses_avx()
 }
 
-/// Puts something else into every register that a C function may change, and into the floating-point control words.
+/// Overwrites every register that a C function may change, and the floating-point control words.
 pub(crate) fn trash() {
     let mut other = Registers::patterned(0xdead);
     other.put(FTW, &[0]);
     other.put(FCW, &0x0c7fu16.to_le_bytes());
     let area = &raw const other.area;
-    // SAFETY: the area is a valid image of the processor's own components. Every register it loads is declared as changed, or is
-    // one that Rust code after this does not rely on: the handler returns at once.
+    // SAFETY: the area is a valid image of the processor's own components. Every register that it loads is declared as changed, or is
+    // one that the Rust code after this does not rely on: the handler returns at once.
     unsafe {
         asm!(
             "xrstor64 [{area}]",
@@ -553,7 +553,7 @@ pub(crate) fn trash() {
     }
 }
 
-/// The register after the three arguments, if read before anything else.
+/// Returns the fourth argument register. It holds the tag only at the start of a handler.
 #[inline(always)]
 pub(crate) fn fourth_argument() -> u64 {
     let value: u64;
@@ -566,11 +566,11 @@ pub(crate) fn float_of(context: &Context) -> Float {
     context.fs
 }
 
-/// What [`Registers::with_edits`] expects.
+/// Makes the edits that [`Registers::with_edits`] expects.
 pub(crate) fn edit(context: &mut Context) {
     context.ss.rcx = 0xed17;
     context.ss.rflags ^= 1;
-    // An undefined bit, which the trampoline keeps from the processor.
+    // Undefined bits, which the trampoline clears before the processor loads MXCSR.
     context.fs.fpu_mxcsr = 0xdead_0000 | 0x1fa0;
     let float = pod::bytes_of_mut(&mut context.fs);
     float[8..10].copy_from_slice(&0x037fu16.to_le_bytes());
@@ -589,6 +589,6 @@ pub(crate) fn assert_default_environment() {
     }
     assert_eq!(mxcsr & !0x3f, 0x1f80, "MXCSR");
     assert_eq!(fcw, 0x37f, "x87 control word");
-    assert_eq!(environment[2] & 0xff, 0, "no x87 exception is noted");
+    assert_eq!(environment[2] & 0xff, 0, "no x87 exception is pending");
     assert_eq!(environment[4], 0xffff, "the x87 stack is empty");
 }

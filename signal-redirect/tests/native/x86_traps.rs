@@ -1,4 +1,4 @@
-//! What only x86_64 has: floating-point exceptions, the divide error, single steps, AVX's upper halves.
+//! Traps and registers of x86_64 only: floating-point exceptions, the divide error, single steps, AVX's upper halves.
 
 use core::arch::global_asm;
 use core::ffi::c_int;
@@ -17,7 +17,7 @@ use crate::redirects::TAG;
 use crate::{machine, serve, server};
 
 global_asm!(
-    // x87: unmasks everything, divides by zero, and faults at the next instruction that waits. Gives the status word.
+    // x87: unmasks everything, divides by zero, and faults at the next waiting instruction. Returns the control and status words.
     ".globl redirect_test_x87, _redirect_test_x87",
     "redirect_test_x87:",
     "_redirect_test_x87:",
@@ -38,7 +38,7 @@ global_asm!(
     "fninit",
     "add rsp, 24",
     "ret",
-    // SSE: unmasks everything, rounds to zero, flushes, divides by zero. Gives MXCSR.
+    // SSE: unmasks everything, sets rounding to zero and flushing, divides by zero. Returns MXCSR.
     ".globl redirect_test_sse, _redirect_test_sse",
     "redirect_test_sse:",
     "_redirect_test_sse:",
@@ -77,7 +77,7 @@ global_asm!(
     "nop",
     "nop",
     "ret",
-    // Where in the function the first step ends. A symbol there would be the start of another function to Mach-O (G5.11).
+    // Offset of the end of the first step in the function. In Mach-O a symbol there would start another function (G5.11).
     ".data",
     ".globl redirect_test_step_offset, _redirect_test_step_offset",
     ".p2align 2",
@@ -95,15 +95,16 @@ unsafe extern "C" {
     static redirect_test_step_offset: u32;
 }
 
-static TOLD: AtomicU64 = AtomicU64::new(0);
+/// The last handler's signal in the high half, its `si_code` in the low half.
+static SEEN: AtomicU64 = AtomicU64::new(0);
 
-/// Bytes to step over, of the instruction under test.
+/// Length of the instruction under test, in bytes.
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
 
 unsafe extern "C" fn computing_over_it(signal: c_int, info: *mut siginfo_t, uc: *mut ucontext_t) {
     // SAFETY: all three are what this handler was given; `computing_handler` steps over `ud2`, which is corrected here.
     unsafe {
-        TOLD.store(
+        SEEN.store(
             ((*info).si_signo as u64) << 32 | (*info).si_code as u64,
             Relaxed,
         );
@@ -115,12 +116,12 @@ unsafe extern "C" fn computing_over_it(signal: c_int, info: *mut siginfo_t, uc: 
     machine::trash();
 }
 
-fn told() -> (u64, u64) {
-    let told = TOLD.load(Relaxed);
-    (told >> 32, told & 0xffff_ffff)
+fn seen() -> (u64, u64) {
+    let seen = SEEN.load(Relaxed);
+    (seen >> 32, seen & 0xffff_ffff)
 }
 
-/// R18: the pending x87 exception does not fire again in the handler, and is there again afterwards.
+/// R18: the pending x87 exception is not raised again in the handler, and is pending again afterwards.
 #[test]
 fn r18_a_pending_x87_exception_waits_for_its_own_thread() {
     in_child(
@@ -128,9 +129,9 @@ fn r18_a_pending_x87_exception_waits_for_its_own_thread() {
         || {
             serve(computing_over_it);
             LENGTH.store(1, Relaxed);
-            // SAFETY: keeps to the calling convention; its fault is stepped over.
+            // SAFETY: follows the calling convention; its fault is stepped over.
             let words = unsafe { redirect_test_x87() };
-            assert_eq!(told(), (8, 1), "SIGFPE, FPE_FLTDIV");
+            assert_eq!(seen(), (8, 1), "SIGFPE, FPE_FLTDIV");
             assert_eq!(words >> 16, 0x340, "control word");
             assert_eq!(
                 words & 0x80ff,
@@ -142,7 +143,7 @@ fn r18_a_pending_x87_exception_waits_for_its_own_thread() {
     );
 }
 
-/// R18: the handler divides by zero itself, with the thread's exceptions unmasked.
+/// R18: the handler divides by zero itself, without a fault, although the interrupted code has its exceptions unmasked.
 #[test]
 fn r18_an_sse_exception_does_not_recur_in_the_handler() {
     in_child(
@@ -152,11 +153,8 @@ fn r18_an_sse_exception_does_not_recur_in_the_handler() {
             LENGTH.store(4, Relaxed);
             // SAFETY: as above.
             let mxcsr = unsafe { redirect_test_sse() };
-            assert_eq!(told(), (8, 1), "SIGFPE, FPE_FLTDIV");
-            assert_eq!(
-                mxcsr, 0xe004,
-                "as it was, with the flag of its own division"
-            );
+            assert_eq!(seen(), (8, 1), "SIGFPE, FPE_FLTDIV");
+            assert_eq!(mxcsr, 0xe004, "unchanged, with the flag of the division");
             assert_eq!(CALLS.load(Relaxed), 1);
         },
     );
@@ -171,7 +169,7 @@ fn a_division_by_zero_is_told_in_darwins_numbers() {
             LENGTH.store(2, Relaxed);
             // SAFETY: as above.
             assert_eq!(unsafe { redirect_test_divide() }, 7);
-            assert_eq!(told(), (8, 7), "SIGFPE, FPE_INTDIV");
+            assert_eq!(seen(), (8, 7), "SIGFPE, FPE_INTDIV");
         },
     );
 }
@@ -181,7 +179,7 @@ static STEPS: Mutex<Vec<u64>> = Mutex::new(Vec::new());
 unsafe extern "C" fn on_step(_: c_int, _: *mut siginfo_t, uc: *mut ucontext_t) {
     const TF: u64 = 0x100;
     let flags: u64;
-    // SAFETY: reads the flags by way of the stack; `uc` is what this handler was given.
+    // SAFETY: reads the flags through the stack; `uc` is this handler's third argument.
     let context = unsafe {
         core::arch::asm!("pushfq", "pop {}", out(reg) flags);
         context(uc)
@@ -195,15 +193,15 @@ unsafe extern "C" fn on_step(_: c_int, _: *mut siginfo_t, uc: *mut ucontext_t) {
     }
 }
 
-/// R23: the trap flag stays with the interrupted code: not in the handler, nor in the trampoline, and back after it, until the
-/// handler clears it.
+/// R23: the trap flag applies to the interrupted code only. It is clear in the handler and the trampoline, and set again afterwards,
+/// until the handler clears it in the context.
 #[test]
 fn r23_single_steps_are_the_threads_only() {
     in_child("x86_traps::r23_single_steps_are_the_threads_only", || {
         serve(on_step);
-        // SAFETY: keeps to the calling convention.
+        // SAFETY: follows the calling convention.
         unsafe { redirect_test_step() };
-        // SAFETY: a constant beside the function.
+        // SAFETY: reads a constant that the assembly above defines.
         let offset = unsafe { redirect_test_step_offset };
         let first = redirect_test_step as *const () as u64 + u64::from(offset);
         assert_eq!(
@@ -215,7 +213,7 @@ fn r23_single_steps_are_the_threads_only() {
 }
 
 static UPPER: Mutex<Vec<u8>> = Mutex::new(Vec::new());
-/// The upper half that the next handler overwrites; 16 for none, 17 for all, with zeroes.
+/// Number of the upper half that the next handler overwrites; 16 for none, 17 to set all to zero.
 static EDITED: AtomicUsize = AtomicUsize::new(16);
 
 unsafe extern "C" fn on_upper_halves(_: c_int, _: *mut siginfo_t, uc: *mut ucontext_t) {
@@ -253,7 +251,7 @@ fn upper_halves_are_shown_and_their_edits_arrive() {
     );
 }
 
-/// R19: of a component that was in its initial state, an edit arrives; without one it is in that state again.
+/// R19: an edit of a component that was in its initial state takes effect. Without an edit the component is in that state again.
 #[test]
 fn r19_upper_halves_in_their_initial_state() {
     in_child("x86_traps::r19_upper_halves_in_their_initial_state", || {
@@ -271,8 +269,8 @@ fn r19_upper_halves_in_their_initial_state() {
     });
 }
 
-/// G5.10: the trampoline asks for AVX-512's registers whether this thread has them or not, and the processor leaves out what it has not.
-/// So it is on Darwin, where a thread has them from its first use of them on. A processor with AVX-512 leaves out nothing here.
+/// G5.10: the trampoline saves AVX-512's registers whether this thread has them or not, and the processor skips those that it does not
+/// have. That is the case on Darwin, where a thread gets them at their first use. On Linux a processor with AVX-512 skips none.
 #[test]
 fn g5_10_registers_that_the_thread_has_not_are_left_out() {
     const NAME: &str = "x86_traps::g5_10_registers_that_the_thread_has_not_are_left_out";
@@ -291,7 +289,7 @@ fn g5_10_registers_that_the_thread_has_not_are_left_out() {
     });
 }
 
-/// Where the processor has AVX-512, all of it is kept, of a thread that uses it, and the area holds it.
+/// On a processor with AVX-512, all its registers are restored for a thread that uses them, and the area has room for them.
 #[test]
 fn avx_512_survives_a_handler_that_trashes_it() {
     const NAME: &str = "x86_traps::avx_512_survives_a_handler_that_trashes_it";

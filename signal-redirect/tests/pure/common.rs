@@ -1,4 +1,4 @@
-//! A stack that knows what was written to it, and what the tests need to know of the machines.
+//! A stack that records writes, and the machines' properties for tests.
 use core::mem::offset_of;
 use core::ops::Range;
 
@@ -11,7 +11,7 @@ use signal_redirect::{
     X86_64,
 };
 
-/// Memory of one range, parts of which may be protected. Remembers every write.
+/// Memory of one range of addresses, parts of which may be protected. It records every write.
 pub(crate) struct Stack {
     pub(crate) base: u64,
     pub(crate) bytes: Vec<u8>,
@@ -51,14 +51,14 @@ impl Stack {
         self.write(address, pod::bytes_of(value)).unwrap();
     }
 
-    /// The lowest and the highest address written.
+    /// Returns the range from the lowest address written to the end of the highest write.
     pub(crate) fn written(&self) -> Range<u64> {
         let low = self.writes.iter().map(|range| range.start).min().unwrap();
         let high = self.writes.iter().map(|range| range.end).max().unwrap();
         low..high
     }
 
-    /// Every page of a range was written to.
+    /// Returns `true` if every page of a range was written to.
     pub(crate) fn touched_every_page(&self, range: Range<u64>) -> bool {
         (range.start >> 12..=(range.end - 1) >> 12).all(|page| {
             let page = page << 12..(page + 1) << 12;
@@ -83,7 +83,7 @@ impl Memory for Stack {
     }
 }
 
-/// A value made of a pattern.
+/// Returns a value with a pattern as its bytes.
 pub(crate) fn patterned<T: Pod>(seed: u8) -> T {
     let mut value: T = pod::zeroed();
     for (at, byte) in pod::bytes_of_mut(&mut value).iter_mut().enumerate() {
@@ -99,7 +99,7 @@ pub(crate) fn key() -> Key {
     Key::new(0x0123_4567_89ab_cdef)
 }
 
-/// AVX-512, as a big area.
+/// Returns a trampoline that saves AVX-512, which needs a large area.
 pub(crate) fn avx512() -> TrampolinePlan<X86_64> {
     TrampolinePlan::at(TRAP, key()).vector_save(VectorSave::xsave(0xe7, 2696, 0xffff))
 }
@@ -113,21 +113,22 @@ pub(crate) const SP: u64 = BASE + 0x8000;
 /// A redirect that is only computed.
 pub(crate) type Plan<M> = Redirect<M, TrampolinePlan<M>>;
 
-/// What the tests need to know of a machine beyond [`Machine`].
+/// A machine with the properties that the tests need beyond [`Machine`].
 pub(crate) trait TestedMachine: Machine {
     fn trampoline() -> TrampolinePlan<Self>;
-    /// Flags that are set when the thread stops and must not be when the handler starts; and some that stay.
+    /// Flags at the fault: those that must be clear when the handler starts, and some that stay.
     const FLAGS_STOPPED: u64;
+    /// Flags at the handler's start after [`FLAGS_STOPPED`](Self::FLAGS_STOPPED).
     const FLAGS_ENTERED: u64;
     /// Bytes of the machine context, with AVX.
     const CONTEXT_SIZE: u64;
-    /// Where the general registers stand in the machine context.
+    /// Offset of the general registers in the machine context, in bytes.
     const REGISTERS_AT: u64;
     /// The flags that a handler may change.
     const USER_FLAGS: u64;
-    /// The register that holds the frame's address.
+    /// Returns the register that holds the frame's address.
     fn frame_register(state: &mut Self::State) -> &mut u64;
-    /// Makes every bit pattern a state that a redirect takes.
+    /// Changes any bit pattern to a state that a redirect accepts.
     fn plausible(state: &mut Self::State);
     fn fault() -> Fault<Self> {
         Fault::new(ExceptionType::BAD_ACCESS, 1, 0x1234_5678)
@@ -142,7 +143,7 @@ pub(crate) trait TestedMachine: Machine {
     fn plan() -> Plan<Self> {
         Redirect::plan(HANDLER, Self::trampoline())
     }
-    /// The thread as it comes out of its handler.
+    /// Returns the registers of a thread at the return trap, after its handler changed all others.
     fn at_trap(entered: &Self::State) -> Self::State {
         let mut state = patterned(99);
         Self::plausible(&mut state);
@@ -193,7 +194,7 @@ impl TestedMachine for Arm64 {
     }
 }
 
-/// One test for each machine from a generic function.
+/// Defines a test for each machine from a generic function.
 macro_rules! on_both {
     ($($name:ident)*) => {
         mod x86_64 {

@@ -1,4 +1,4 @@
-//! The pure rewriter, of both machines on every host.
+//! Redirects and returns on computed threads, for both machines on every host.
 
 mod common;
 mod properties;

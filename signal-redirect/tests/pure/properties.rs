@@ -1,4 +1,4 @@
-//! For any registers, any stack pointer and any memory.
+//! Properties of redirects and returns with any registers, any stack pointer and any memory.
 
 use crate::common::{BASE, HANDLER, SIZE, Stack, TRAP, TestedMachine};
 use mach_sys::exception::ExceptionType;
@@ -7,7 +7,7 @@ use mach_sys::thread_state::Registers;
 use proptest::prelude::*;
 use signal_redirect::{Arm64, Fault, Redirect, Return, ReturnError, Stack as Place, X86_64};
 
-/// Bytes of the larger state.
+/// Bytes of the larger thread state.
 const STATE: usize = 272;
 
 fn any_stack_pointer() -> impl Strategy<Value = u64> {
@@ -61,7 +61,7 @@ prop_compose! {
     }
 }
 
-/// One redirect and the way back.
+/// Redirects a thread and returns it from its handler.
 fn there_and_back<M: TestedMachine>(case: &Case) -> Result<(), TestCaseError> {
     let mut stopped: M::State = pod::read(&case.bytes).expect("STATE is enough");
     M::plausible(&mut stopped);
@@ -79,7 +79,7 @@ fn there_and_back<M: TestedMachine>(case: &Case) -> Result<(), TestCaseError> {
         .room(case.room)
         .tag(case.tag);
     let Ok((entered, frame)) = plan.apply(&stopped, &fault, &mut memory) else {
-        // Nothing at or above the interrupted frame was touched, where it has one.
+        // Nothing at or above the interrupted frame's red zone was written.
         if case.place == Place::Interrupted {
             for write in &memory.writes {
                 prop_assert!(write.end <= case.sp - M::RED_ZONE);
@@ -102,7 +102,7 @@ fn there_and_back<M: TestedMachine>(case: &Case) -> Result<(), TestCaseError> {
         Place::Alternate(range) => {
             prop_assert!(range.start <= frame.low && frame.high <= range.end)
         }
-        place => prop_assert!(false, "no such place is generated: {place:?}"),
+        place => prop_assert!(false, "this place is never generated: {place:?}"),
     }
     for (at, byte) in before.iter().enumerate() {
         let address = BASE + at as u64;
@@ -137,7 +137,7 @@ fn there_and_back<M: TestedMachine>(case: &Case) -> Result<(), TestCaseError> {
         for number in 0..6 {
             prop_assert_eq!(resumed.state.argument(number), expected.argument(number));
         }
-        // Of the flags, the handler has the user's.
+        // The handler may change only the user flags.
         let differ = resumed.state.flags() ^ expected.flags();
         prop_assert_eq!(differ & M::USER_FLAGS, 0);
         prop_assert_eq!(
@@ -152,7 +152,7 @@ fn there_and_back<M: TestedMachine>(case: &Case) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Any thread at the return trap, over any memory: an answer, and never a frame.
+/// Checks that a thread at the return trap gets an error if its memory is garbage.
 fn nothing_is_a_frame<M: TestedMachine>(bytes: &[u8], garbage: &[u8], sp: u64) {
     let mut state: M::State = pod::read(bytes).expect("STATE is enough");
     state.set_pc(TRAP);
@@ -195,9 +195,9 @@ proptest! {
     }
 }
 
-/// The strategy reaches what it is for: of its cases, enough are redirected, and enough of these without edits.
+/// The strategy generates enough cases that are redirected.
 #[test]
-fn the_cases_are_not_all_refused() {
+fn enough_cases_are_redirected() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();

@@ -1,4 +1,4 @@
-//! Coming back: what is a frame, what is none, and what the handler may change; of both machines on every host.
+//! Returns from handlers, for both machines on every host: valid frames, forged frames, and the handler's edits.
 
 use crate::common::{BASE, SIZE, SP, Stack, TRAP, TestedMachine, apply, key, on_both, patterned};
 use mach_sys::pod;
@@ -12,12 +12,12 @@ on_both! {
     a_change_of_any_word_of_the_header_is_a_forgery
     a_frame_elsewhere_or_of_another_key_is_a_forgery
     a_frame_is_returned_from_once
-    a_handler_that_must_not_return_is_told_so
+    a_return_of_a_handler_that_must_not_return_is_an_error
     frames_nest
     r17_errno_comes_back_as_it_was
     r27_a_throw_ends_the_frames_that_it_leaves
-    a_frame_inside_of_itself_is_no_endless_walk
-    what_is_the_kernels_is_not_the_handlers
+    a_frame_inside_of_itself_does_not_loop
+    a_handler_cannot_change_system_flags
     other_program_counters_are_not_the_return_trap
 }
 
@@ -57,7 +57,7 @@ fn a_frame_elsewhere_or_of_another_key_is_a_forgery<M: TestedMachine>() {
         forged(frame.address)
     );
 
-    // A copy of the whole frame at another place.
+    // A copy of the whole frame at another address.
     let mut copy = vec![0; (frame.high - frame.address) as usize];
     memory.read(frame.address, &mut copy).unwrap();
     let elsewhere = frame.address - 0x1000;
@@ -92,7 +92,7 @@ fn a_frame_elsewhere_or_of_another_key_is_a_forgery<M: TestedMachine>() {
         let result = M::trampoline().return_from(&state, &mut memory);
         assert_eq!(result, Err(ReturnError::Memory(Unmapped::at(nowhere))));
     }
-    // And the true one still works.
+    // The original still works.
     assert!(
         M::trampoline()
             .return_from(&trap, &mut memory)
@@ -113,12 +113,12 @@ fn a_frame_is_returned_from_once<M: TestedMachine>() {
         let again = M::trampoline().return_from(&trap, &mut memory);
         assert_eq!(again, Err(ReturnError::Stale(frame.address)));
     }
-    // A new frame at the same place is a new frame.
+    // A new frame at the same address works again.
     M::plan()
         .apply(&M::stopped(SP), &M::fault(), &mut memory)
         .unwrap();
     assert!(M::trampoline().return_from(&trap, &mut memory).is_ok());
-    // A frame that cannot be marked as used is not returned from: it could be used again.
+    // A frame that cannot be marked as used is refused, because it could be used again.
     M::plan()
         .apply(&M::stopped(SP), &M::fault(), &mut memory)
         .unwrap();
@@ -136,13 +136,13 @@ fn a_frame_is_returned_from_once<M: TestedMachine>() {
     assert_eq!(result, Err(ReturnError::Memory(unmapped)));
 }
 
-fn a_handler_that_must_not_return_is_told_so<M: TestedMachine>() {
+fn a_return_of_a_handler_that_must_not_return_is_an_error<M: TestedMachine>() {
     let (entered, frame, mut memory) = apply::<M>(&M::plan().on_return(Return::Never), SP);
     let result = M::trampoline().return_from(&M::at_trap(&entered), &mut memory);
     assert_eq!(result, Err(ReturnError::NeverReturns(frame.address)));
 }
 
-/// A thread in its third handler: the registers that each level interrupted, the frames, and the registers that enter each.
+/// A thread in its third handler: the registers that each fault interrupted, the frames, and the registers that enter each handler.
 struct Nested<M: TestedMachine> {
     stopped: Vec<M::State>,
     frames: Vec<Frame>,
@@ -150,7 +150,7 @@ struct Nested<M: TestedMachine> {
     memory: Stack,
 }
 
-/// The third frame goes to the emergency stack.
+/// Redirects a thread three times, nested. The third frame is on the emergency stack.
 fn nested<M: TestedMachine>(emergency: core::ops::Range<u64>) -> Nested<M> {
     let mut memory = Stack::new(BASE..BASE + SIZE);
     let mut stopped = vec![M::stopped(SP)];
@@ -210,7 +210,7 @@ fn r27_a_throw_ends_the_frames_that_it_leaves<M: TestedMachine>() {
         // In the third handler, on the emergency stack; at its trampoline's entry.
         (2, thread.frames[2].low - 64, Some(2)),
         (2, frames[2].address, Some(2)),
-        // Above it there, and off that stack: in the second handler, in the first, in none.
+        // Off the emergency stack: in the second handler, in the first, in none.
         (2, thread.frames[1].low - 64, Some(1)),
         (2, frames[1].address, Some(1)),
         (2, thread.frames[1].high, Some(0)),
@@ -243,8 +243,8 @@ fn r27_a_throw_ends_the_frames_that_it_leaves<M: TestedMachine>() {
     assert_eq!(unmapped, Err(ReturnError::Memory(Unmapped::at(64))));
 }
 
-/// A server that named a frame which was over already, where the new one came to lie.
-fn a_frame_inside_of_itself_is_no_endless_walk<M: TestedMachine>() {
+/// The outer frame that the server gives has already ended, and the new frame overwrites it.
+fn a_frame_inside_of_itself_does_not_loop<M: TestedMachine>() {
     let (_, first, mut memory) = apply::<M>(&M::plan(), SP);
     for depth in [0, 7, u32::MAX] {
         let itself = FrameId::new(first.address, depth);
@@ -258,12 +258,12 @@ fn a_frame_inside_of_itself_is_no_endless_walk<M: TestedMachine>() {
     }
 }
 
-fn what_is_the_kernels_is_not_the_handlers<M: TestedMachine>() {
+fn a_handler_cannot_change_system_flags<M: TestedMachine>() {
     let mut memory = Stack::new(BASE..BASE + SIZE);
     let mut stopped = M::stopped(SP);
     stopped.set_flags(M::FLAGS_STOPPED);
     let (entered, frame) = M::plan().apply(&stopped, &M::fault(), &mut memory).unwrap();
-    // The handler inverts every bit of every register, then mends what could not be resumed.
+    // The handler inverts every bit of every register, then sets a valid program counter and stack pointer.
     let mut edited: M::State = memory.get(frame.mcontext + M::REGISTERS_AT);
     for byte in pod::bytes_of_mut(&mut edited) {
         *byte = !*byte;
@@ -296,7 +296,7 @@ fn other_program_counters_are_not_the_return_trap<M: TestedMachine>() {
 }
 
 #[test]
-fn a4_8_what_the_kernel_would_refuse_is_an_error_and_can_be_mended() {
+fn a4_8_registers_that_the_kernel_would_refuse_are_an_error_and_can_be_repaired() {
     let (entered, frame, mut memory) = apply::<X86_64>(&X86_64::plan(), SP);
     let trap = X86_64::at_trap(&entered);
     let registers_at = frame.mcontext + X86_64::REGISTERS_AT;
@@ -337,9 +337,9 @@ fn r21_a_bad_call_is_returned_from() {
     assert_eq!(returned, expected);
 }
 
-/// arm64's trampoline says with the stack pointer that it had no room for the vector registers. Where it cannot, that is a forgery.
+/// arm64's trampoline sets a special stack pointer if the vector registers do not fit. On x86_64 that stack pointer is a forgery.
 #[test]
-fn vectors_that_were_too_long_are_told_apart_from_a_forgery() {
+fn vectors_that_are_too_long_are_not_reported_as_a_forgery() {
     let (entered, frame, mut memory) = apply::<Arm64>(&Arm64::plan(), SP);
     let mut refused = Arm64::at_trap(&entered);
     refused.sp -= 16;
@@ -348,7 +348,7 @@ fn vectors_that_were_too_long_are_told_apart_from_a_forgery() {
         let result = trampoline.return_from(&refused, &mut memory);
         assert_eq!(result, Err(ReturnError::VectorLength(frame.address)));
     }
-    // Of a frame that is this process's only.
+    // Only with a valid frame.
     let other = trampoline.with_key(Key::new(1));
     let result = other.return_from(&refused, &mut memory);
     assert_eq!(result, Err(ReturnError::Forged(frame.address)));
@@ -386,7 +386,7 @@ fn under_rosetta_the_return_trap_may_raise_either_exception() {
     }
 }
 
-/// R17: what the handler leaves in errno is not the interrupted code's.
+/// R17: the interrupted code's `errno` is restored after a handler that changes it.
 fn r17_errno_comes_back_as_it_was<M: TestedMachine>() {
     let errno = BASE + 0x40;
     let mut memory = Stack::new(BASE..BASE + SIZE);
@@ -407,12 +407,12 @@ fn r17_errno_comes_back_as_it_was<M: TestedMachine>() {
         assert!(resumed.is_some());
         assert_eq!(memory.get::<u32>(errno), expected);
     }
-    // A used frame puts nothing back.
+    // A used frame restores nothing.
     memory.put(errno, &5_u32);
     let again = M::trampoline().return_from(&M::at_trap(&outer), &mut memory);
     assert_eq!(again, Err(ReturnError::Stale(frame.address)));
     assert_eq!(memory.get::<u32>(errno), 5);
-    // An errno that is nowhere: no thread is redirected.
+    // With an unmapped address of errno no thread is redirected.
     for nowhere in [BASE - 4, BASE + SIZE - 3, u64::MAX] {
         let plan = M::plan().errno_at(Some(nowhere));
         let refused = plan.apply(&M::stopped(SP), &M::fault(), &mut memory);
@@ -422,7 +422,7 @@ fn r17_errno_comes_back_as_it_was<M: TestedMachine>() {
 }
 
 #[test]
-fn a_stack_pointer_that_the_kernel_refuses_is_refused_where_that_is_asked_for() {
+fn only_resumable_refuses_a_stack_pointer_that_the_kernel_refuses() {
     let mut memory = Stack::new(BASE..BASE + SIZE);
     let plan = X86_64::plan().emergency(BASE..BASE + SIZE);
     for (sp, refused) in [
@@ -446,7 +446,7 @@ fn a_stack_pointer_that_the_kernel_refuses_is_refused_where_that_is_asked_for() 
 }
 
 #[test]
-fn a_thread_that_holds_redirects_off_is_told_so_and_its_memory_is_left_alone() {
+fn a_thread_that_holds_redirects_off_is_refused_and_its_memory_is_unchanged() {
     let mut memory = Stack::new(BASE..BASE + SIZE);
     let mask = signal_redirect::Mask::new();
     let (stopped, fault) = (X86_64::stopped(SP), X86_64::fault());

@@ -1,4 +1,4 @@
-//! Diverting: the pure rewriter, of both machines on every host.
+//! Redirects, for both machines on every host: the frame and the registers that enter the handler.
 
 use crate::common::{
     BASE, HANDLER, SIZE, SP, Stack, TRAP, TestedMachine, apply, key, on_both, patterned,
@@ -16,7 +16,7 @@ on_both! {
     the_handler_is_entered_with_everything_else_carried_over
     the_handler_finds_darwins_structures
     any_stack_pointer_gives_an_aligned_frame_below_the_red_zone
-    impossible_stack_pointers_are_answers
+    impossible_stack_pointers_are_errors
     every_page_down_to_the_lowest_used_is_written
     a_guard_page_anywhere_below_is_found_before_the_thread_runs
     nothing_below_a_guard_page_is_touched
@@ -41,7 +41,7 @@ fn the_handler_is_entered_with_everything_else_carried_over<M: TestedMachine>() 
     assert_eq!(entered.argument(3), Some(0x7a6));
     assert_eq!(entered.flags(), M::FLAGS_ENTERED);
 
-    // Put those back, and it is the stopped thread.
+    // With these registers restored, the state is that of the stopped thread.
     let mut rest = entered;
     for number in 0..4 {
         rest.set_argument(number, stopped.argument(number).unwrap());
@@ -67,7 +67,7 @@ fn the_handler_finds_darwins_structures<M: TestedMachine>() {
     assert_eq!(context.uc_sigmask, 0x4002);
     assert_eq!((context.uc_onstack, context.uc_link), (0, 0));
     assert_eq!(context.uc_stack.ss_flags, 4, "SS_DISABLE");
-    // `es` first, of 16 bytes on both machines, then `ss`.
+    // `es` is first and has 16 bytes on both machines; `ss` follows.
     assert_eq!(M::REGISTERS_AT, 16);
     let registers: M::State = memory.get(frame.mcontext + M::REGISTERS_AT);
     assert_eq!(registers, M::stopped(SP));
@@ -84,7 +84,7 @@ fn any_stack_pointer_gives_an_aligned_frame_below_the_red_zone<M: TestedMachine>
         assert!(frame.high <= sp - 128, "{sp:#x}");
         assert!(
             sp - 128 - frame.high < 64,
-            "no more is left free than alignment needs"
+            "only the alignment leaves bytes free"
         );
         let written = memory.written();
         assert!(frame.low <= written.start && written.end <= frame.high);
@@ -92,7 +92,7 @@ fn any_stack_pointer_gives_an_aligned_frame_below_the_red_zone<M: TestedMachine>
     }
 }
 
-fn impossible_stack_pointers_are_answers<M: TestedMachine>() {
+fn impossible_stack_pointers_are_errors<M: TestedMachine>() {
     let full = |sp| {
         let mut memory = Stack::new(0..0x1000);
         let mut stopped = M::stopped(sp);
@@ -117,7 +117,7 @@ fn impossible_stack_pointers_are_answers<M: TestedMachine>() {
     ] {
         assert!(matches!(full(sp), RedirectError::Memory(_)), "{sp:#x}");
     }
-    // Room that reaches below address 0.
+    // Room that extends below address 0.
     let mut memory = Stack::new(0..0x10_000);
     for room in [0x1_0000, u64::MAX] {
         let result = M::plan()
@@ -208,7 +208,7 @@ fn a_stack_with_bounds_holds_the_whole_frame<M: TestedMachine>() {
     ));
     let (_, frame) = at(bounds.end).unwrap();
     assert!(frame.high <= bounds.end - 128);
-    // The lowest stack pointer that works is the one whose frame ends at the start: with this room, exactly there.
+    // With this room, the frame of the lowest stack pointer that works starts exactly at the stack's start.
     let plan = plan.room(48);
     let at = |sp| {
         let mut memory = Stack::new(BASE..BASE + SIZE);
@@ -233,7 +233,7 @@ fn an_alternate_stack_is_used_from_its_top_or_from_where_the_thread_is<M: Tested
     };
     assert_eq!(context.uc_stack, stack);
 
-    // A fault of the handler's own goes below it.
+    // The frame of a fault in the handler is below the first one.
     let sp = entered.sp() - 0x200;
     let (_, inner, memory) = apply::<M>(&plan, sp);
     assert!(inner.high <= sp - 128);
@@ -270,9 +270,12 @@ fn the_emergency_stack_takes_what_the_stack_cannot<M: TestedMachine>() {
             assert!(on_emergency(&inner) && inner.high <= nested.sp() - 128);
         }
         let (_, frame, _) = apply::<M>(&plan, own.end - 8);
-        assert!(frame.low >= own.start, "not needed, not used");
+        assert!(
+            frame.low >= own.start,
+            "the emergency stack is not used without need"
+        );
     }
-    // The first reason is told when neither takes it.
+    // If neither stack has room, the error is that of the first one.
     let plan = M::plan().emergency(0x10..0x20);
     let result = plan.apply(
         &M::stopped(64),
@@ -286,7 +289,7 @@ fn the_emergency_stack_takes_what_the_stack_cannot<M: TestedMachine>() {
 }
 
 fn given_vector_registers_are_shown<M: TestedMachine>() {
-    // The last part of the context on both machines but for padding: fs at 184, ns at 288.
+    // Offset of the vector registers in the machine context: `fs` at 184, `ns` at 288.
     let offset = if M::RETURN_MASK == X86_64::RETURN_MASK {
         184
     } else {
@@ -298,7 +301,7 @@ fn given_vector_registers_are_shown<M: TestedMachine>() {
 }
 
 #[test]
-fn r19_vector_registers_of_zeroes_are_a_threads_first_ones() {
+fn r19_zeroed_vector_registers_mean_those_of_a_new_thread() {
     let (_, frame, memory) = apply::<X86_64>(&X86_64::plan().float_state(Default::default()), SP);
     let state: mach_sys::thread_state::x86_float_state64_t = memory.get(frame.mcontext + 184);
     assert_eq!(state.fpu_mxcsr, 0x1f80);
@@ -336,7 +339,7 @@ fn a4_11_signed_pointers_are_refused_before_anything_is_written() {
     }
 }
 
-/// Checks at compile time that contexts are plain data: what `Stack::get` relies on.
+/// Checks at compile time that contexts are plain data, as `Stack::get` requires.
 const _: fn() = || {
     fn plain<T: Pod>() {}
     plain::<<X86_64 as Machine>::Context>();
@@ -354,7 +357,7 @@ fn without_avx_the_machine_context_is_the_short_one() {
     assert_eq!(frame.address - frame.low, 16);
 }
 
-/// Streaming mode's registers have room below the frame, of which every page is written, up to the longest vectors that there are.
+/// Streaming mode's registers have room below the frame, and every page of it is written, up to the longest vectors.
 #[test]
 fn arm64s_streaming_mode_has_room_below_the_frame() {
     let mut vectors = Arm64Vectors::default();
@@ -374,7 +377,7 @@ fn arm64s_streaming_mode_has_room_below_the_frame() {
         assert!(memory.touched_every_page(frame.low..frame.high));
         assert_eq!(frame.ucontext - frame.mcontext, 816);
 
-        // Where it does not fit, the thread is not sent there.
+        // If the frame does not fit, the thread is not redirected.
         let plan = plan.stack(Place::Within(frame.low + 1..range.end));
         let mut memory = Stack::new(range);
         let result = plan.apply(&Arm64::stopped(sp), &Arm64::fault(), &mut memory);

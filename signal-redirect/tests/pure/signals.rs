@@ -1,4 +1,4 @@
-//! Exceptions become the signals, codes and addresses that XNU makes of them (A12.3, A12.6, A12.7), in Darwin's numbers.
+//! Signals, codes and addresses of exceptions, as XNU has them (A12.3, A12.6, A12.7), in Darwin's numbers.
 
 use crate::common::{BASE, SIZE, SP, Stack, TestedMachine};
 use mach_sys::darwin::siginfo_t;
@@ -6,18 +6,18 @@ use mach_sys::exception::ExceptionType as Kind;
 use mach_sys::thread_state::{Registers, arm_exception_state64_t, x86_exception_state64_t};
 use signal_redirect::{Arm64, DarwinSignal, Fault, Machine, RedirectError, X86_64};
 
-/// The program counter at the exception.
+/// Program counter at the exception.
 const PC: u64 = 0x4000_1234;
 const ADDRESS: i64 = 0x1234_5678_9abc;
 
-struct Told<M: Machine> {
+struct Seen<M: Machine> {
     signal: i32,
     code: i32,
     address: u64,
     exception: M::ExceptionState,
 }
 
-fn told<M: TestedMachine>(fault: Fault<M>) -> Result<Told<M>, RedirectError> {
+fn seen<M: TestedMachine>(fault: Fault<M>) -> Result<Seen<M>, RedirectError> {
     let mut memory = Stack::new(BASE..BASE + SIZE);
     let stopped = M::stopped(SP);
     assert_eq!(stopped.pc(), PC);
@@ -30,8 +30,8 @@ fn told<M: TestedMachine>(fault: Fault<M>) -> Result<Told<M>, RedirectError> {
         si_addr: info.si_addr,
         ..Default::default()
     };
-    assert_eq!(info, rest, "nothing else is said");
-    Ok(Told {
+    assert_eq!(info, rest, "all other fields are 0");
+    Ok(Seen {
         signal: info.si_signo,
         code: info.si_code,
         address: info.si_addr,
@@ -40,7 +40,7 @@ fn told<M: TestedMachine>(fault: Fault<M>) -> Result<Told<M>, RedirectError> {
     })
 }
 
-/// kind, code, subcode; signal, si_code, si_addr. Signal 0: XNU sends none.
+/// Exception type, code, subcode; expected signal, `si_code`, `si_addr`. Signal 0: XNU sends none.
 type Row = (Kind, i64, i64, i32, i32, u64);
 
 const X86: &[Row] = &[
@@ -48,7 +48,7 @@ const X86: &[Row] = &[
     (Kind::BAD_ACCESS, 2, ADDRESS, 10, 2, ADDRESS as u64),
     (Kind::BAD_ACCESS, 10, ADDRESS, 10, 2, ADDRESS as u64),
     (Kind::BAD_ACCESS, 50, ADDRESS, 10, 2, ADDRESS as u64),
-    // General protection: the subcode is the error code and no address.
+    // General protection: the subcode is the error code, not an address.
     (Kind::BAD_ACCESS, 13, 0x2a, 11, 0, 0),
     (Kind::BAD_INSTRUCTION, 1, 0, 4, 1, PC),
     (Kind::BAD_INSTRUCTION, 10, 8, 4, 0, PC),
@@ -62,7 +62,7 @@ const X86: &[Row] = &[
     (Kind::ARITHMETIC, 8, 0x10, 8, 3, PC),
     (Kind::ARITHMETIC, 8, 0x20, 8, 4, PC),
     (Kind::ARITHMETIC, 8, 0x01, 8, 5, PC),
-    // Denormals are not looked at; of several the order decides: ZE, OE, UE, PE, IE.
+    // The denormal flag is not tested. Of several flags the first counts: ZE, OE, UE, PE, IE.
     (Kind::ARITHMETIC, 8, 0x02, 8, 0, PC),
     (Kind::ARITHMETIC, 8, 0x3f, 8, 1, PC),
     (Kind::ARITHMETIC, 8, 0x3b, 8, 2, PC),
@@ -92,7 +92,7 @@ const ARM: &[Row] = &[
     (Kind::BAD_ACCESS, 10, ADDRESS, 10, 1, ADDRESS as u64),
     (Kind::BAD_ACCESS, 13, ADDRESS, 10, 1, ADDRESS as u64),
     (Kind::BAD_ACCESS, 0x101, ADDRESS, 10, 1, ADDRESS as u64),
-    // The far register says nothing of these (A12.15).
+    // far is 0 for these (A12.15).
     (Kind::BAD_ACCESS, 0x103, ADDRESS, 10, 1, 0),
     (Kind::BAD_ACCESS, 0x105, 0xd65f_0bff, 10, 1, 0),
     (Kind::BAD_INSTRUCTION, 1, 0x5254, 4, 2, PC),
@@ -115,12 +115,12 @@ const ARM: &[Row] = &[
 
 fn check<M: TestedMachine>(rows: &[Row]) {
     for &(kind, code, subcode, signal, si_code, address) in rows {
-        let result = told::<M>(Fault::new(kind, code, subcode));
+        let result = seen::<M>(Fault::new(kind, code, subcode));
         let row = format!("{kind} {code:#x} {subcode:#x}");
         match result {
-            Ok(told) => {
-                assert_eq!((told.signal, told.code), (signal, si_code), "{row}");
-                assert_eq!(told.address, address, "{row}");
+            Ok(seen) => {
+                assert_eq!((seen.signal, seen.code), (signal, si_code), "{row}");
+                assert_eq!(seen.address, address, "{row}");
             }
             Err(error) => {
                 assert_eq!(signal, 0, "{row}");
@@ -140,7 +140,7 @@ fn a12_3_and_a12_7_arm64() {
     check::<Arm64>(ARM);
 }
 
-/// What the codes tell of the exception state, when the server has not asked the kernel for it (A12.10).
+/// Without a given exception state, it is derived from the codes (A12.10).
 #[test]
 fn x86_64_exception_state_from_the_codes() {
     for (kind, code, subcode, trapno, err, faultvaddr) in [
@@ -156,18 +156,18 @@ fn x86_64_exception_state_from_the_codes() {
         (Kind::BREAKPOINT, 1, 0, 1, 0, 0),
         (Kind::BREAKPOINT, 2, 0, 3, 0, 0),
     ] {
-        let told = told::<X86_64>(Fault::new(kind, code, subcode)).unwrap();
+        let seen = seen::<X86_64>(Fault::new(kind, code, subcode)).unwrap();
         let expected = x86_exception_state64_t {
             trapno,
             err,
             faultvaddr,
             ..Default::default()
         };
-        assert_eq!(told.exception, expected, "{kind} {code}");
+        assert_eq!(seen.exception, expected, "{kind} {code}");
     }
 }
 
-/// The kernel's own exception state wins over what the codes tell, for `si_addr` too.
+/// A given exception state replaces the one derived from the codes, also for `si_addr`.
 #[test]
 fn a_given_exception_state_is_shown() {
     let state = x86_exception_state64_t {
@@ -177,7 +177,7 @@ fn a_given_exception_state_is_shown() {
         faultvaddr: 0x9000,
     };
     let fault = Fault::new(Kind::BAD_ACCESS, 1, ADDRESS).exception_state(state);
-    let x86 = told::<X86_64>(fault).unwrap();
+    let x86 = seen::<X86_64>(fault).unwrap();
     assert_eq!((x86.address, x86.exception), (0x9000, state));
 
     let state = arm_exception_state64_t {
@@ -186,16 +186,16 @@ fn a_given_exception_state_is_shown() {
         exception: 0,
     };
     let fault = Fault::new(Kind::BAD_ACCESS, 1, ADDRESS).exception_state(state);
-    let arm = told::<Arm64>(fault).unwrap();
+    let arm = seen::<Arm64>(fault).unwrap();
     assert_eq!((arm.address, arm.exception), (state.far, state));
 }
 
-/// An interrupt, and an exception that stands for no signal: the caller chooses.
+/// The caller chooses the signal of an interrupt, and of an exception that XNU sends no signal for.
 #[test]
 fn a_chosen_signal_is_passed_on() {
-    let none = told::<Arm64>(Fault::new(Kind::GUARD, 0x77, 0)).map(|_| ());
+    let none = seen::<Arm64>(Fault::new(Kind::GUARD, 0x77, 0)).map(|_| ());
     assert_eq!(none, Err(RedirectError::NoSignal(Kind::GUARD, 0x77)));
-    let told = told::<Arm64>(Fault::signal(DarwinSignal::USR1, 0x10001, 9)).unwrap();
-    assert_eq!((told.signal, told.code, told.address), (30, 0x10001, 9));
-    assert_eq!(told.exception, arm_exception_state64_t::default());
+    let seen = seen::<Arm64>(Fault::signal(DarwinSignal::USR1, 0x10001, 9)).unwrap();
+    assert_eq!((seen.signal, seen.code, seen.address), (30, 0x10001, 9));
+    assert_eq!(seen.exception, arm_exception_state64_t::default());
 }

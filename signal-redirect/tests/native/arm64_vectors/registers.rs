@@ -1,4 +1,4 @@
-//! The registers, loaded, interrupted by `udf`, and read again.
+//! arm64's vector registers: the tests load them, fault with `udf`, and read them again.
 
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
@@ -7,14 +7,14 @@ use mach_sys::processor::Arm64Vectors;
 
 use crate::patterns::generator;
 
-/// Longest vector, in bytes.
+/// Bytes of the longest vector.
 pub(super) const LONGEST: usize = 256;
 
-/// Streaming mode and ZA, as SVCR has them.
+/// Bits of SVCR: streaming mode and ZA.
 pub(super) const SM: u64 = 1;
 pub(super) const ZA: u64 = 2;
 
-/// The registers, each kind one after the other in the thread's own vector length.
+/// The registers, each kind stored contiguously in the thread's own vector length.
 #[repr(C, align(64))]
 #[derive(Clone, PartialEq)]
 pub(super) struct Vectors {
@@ -22,7 +22,7 @@ pub(super) struct Vectors {
     pub(super) tpidr2: u64,
     pub(super) fpsr: u64,
     pub(super) fpcr: u64,
-    /// What to load and store: [`HAS_SME`] and so on.
+    /// Registers to load and store: [`HAS_SME`] and the other flags.
     pub(super) has: u64,
     pub(super) reserved: [u64; 3],
     pub(super) zt0: [u8; 64],
@@ -36,10 +36,10 @@ pub(super) const HAS_SME: u64 = 1 << 0;
 pub(super) const HAS_Z: u64 = 1 << 1;
 pub(super) const HAS_FFR: u64 = 1 << 2;
 pub(super) const HAS_ZT0: u64 = 1 << 3;
-/// z and p outside streaming mode.
+/// Flag: the processor has z and p outside streaming mode.
 pub(super) const HAS_SVE: u64 = 1 << 4;
 
-/// An instruction for each register of a kind, as a word that `\n` is the register's number in.
+/// Emits an instruction for each register of a kind, as a word in which `\n` is the register's number.
 macro_rules! each_z {
     ($word:literal) => {
         concat!(
@@ -59,7 +59,7 @@ macro_rules! each_p {
     };
 }
 
-/// An instruction for each pair of v registers.
+/// Emits an instruction for each pair of v registers.
 macro_rules! each_pair {
     ($word:literal) => {
         concat!(
@@ -71,7 +71,7 @@ macro_rules! each_pair {
 }
 
 global_asm!(
-    // Takes registers to fault with (x0) and a place for those after it (x1).
+    // Faults with the registers at x0, and stores the registers after the fault to x1.
     ".globl redirect_test_vectors, _redirect_test_vectors",
     ".p2align 2",
     "redirect_test_vectors:", "_redirect_test_vectors:",
@@ -180,7 +180,7 @@ global_asm!(
     "ldp x29, x30, [sp], #96",
     "ret",
     ".cfi_endproc",
-    // Another value in every register, in both modes and in ZA, and back. What a C function saves for its caller is saved.
+    // Overwrites every register, in both modes and in ZA, and restores the registers that a C function must preserve.
     ".globl redirect_test_vectors_trash, _redirect_test_vectors_trash",
     ".p2align 2",
     "redirect_test_vectors_trash:", "_redirect_test_vectors_trash:",
@@ -233,20 +233,20 @@ global_asm!(
 
 unsafe extern "C" {
     fn redirect_test_vectors(input: *const Vectors, output: *mut Vectors);
-    /// Takes [`HAS_SME`] and [`HAS_SVE`].
+    /// Overwrites the vector registers. `has` is a combination of [`HAS_SME`] and [`HAS_SVE`].
     pub(super) fn redirect_test_vectors_trash(has: u64);
 }
 
-/// What this processor has, as the tests' flags.
+/// Returns [`HAS_SME`] and [`HAS_SVE`] as this processor has them.
 pub(super) fn kinds() -> u64 {
     let vectors = Arm64Vectors::native();
     (u64::from(vectors.sme) * HAS_SME) | (u64::from(vectors.sve) * HAS_SVE)
 }
 
-/// Bytes of a z register in a mode, as this thread has it; 16 where there are v registers only.
+/// Returns the bytes of a z register in a mode on this thread; 16 if there are only v registers.
 pub(super) fn length(svcr: u64) -> usize {
     let mut length = 16;
-    // SAFETY: rdsvl x0, #1 and rdvl x0, #1, where there are SME and SVE; each changes x0 only.
+    // SAFETY: rdsvl x0, #1 and rdvl x0, #1, on a processor with SME and SVE; each changes only x0.
     unsafe {
         if svcr & SM != 0 {
             asm!(".inst 0x04bf5820", out("x0") length);
@@ -257,7 +257,7 @@ pub(super) fn length(svcr: u64) -> usize {
     length
 }
 
-/// Bytes of a vector of ZA.
+/// Returns the bytes of a vector of ZA.
 pub(super) fn za_length() -> usize {
     length(SM)
 }
@@ -279,7 +279,7 @@ impl Vectors {
         })
     }
 
-    /// A value of its own in every register that there is in this mode.
+    /// Returns registers with a different value in each that exists in this mode.
     pub(super) fn patterned(seed: u64, svcr: u64) -> Box<Self> {
         let native = Arm64Vectors::native();
         let mut next = generator(seed * 4 + svcr);
@@ -295,7 +295,7 @@ impl Vectors {
             fill(&mut vectors.p[..16 * length / 8]);
             if !streaming || native.sme_fa64 {
                 vectors.has |= HAS_FFR;
-                // From its first bit on as many as there are, and then none: no other value is defined.
+                // A run of ones from the first bit, then zeroes: other values are not defined.
                 vectors.ffr[..1 + seed as usize % (length / 8)].fill(0xff);
             }
         }
@@ -308,7 +308,7 @@ impl Vectors {
             }
         }
         if native.sme {
-            // ZA is lazily saved: it is on, and there is a block for it.
+            // With ZA on, TPIDR2_EL0 points to a block for its lazy saving.
             vectors.tpidr2 = if svcr & ZA != 0 { 0x7000 + seed } else { 0 };
         }
         // Round up, default NaN; cumulative flags.
@@ -339,20 +339,20 @@ impl Vectors {
         assert_eq!(self.p, found.p, "p, SVCR {mode}");
         assert_eq!(self.ffr, found.ffr, "ffr, SVCR {mode}");
         assert_eq!(self.zt0, found.zt0, "ZT0, SVCR {mode}");
-        // Not shown: it may have 65 536 bytes.
+        // Not printed: it may have 65 536 bytes.
         assert!(self.za == found.za, "ZA, SVCR {mode}");
     }
 }
 
-/// Faults with these registers, and gives what is found after it.
+/// Faults with these registers, and returns the registers after the fault.
 pub(super) fn run(given: &Vectors) -> Box<Vectors> {
     let mut found = Vectors::zero();
-    // SAFETY: the assembly keeps to the calling convention, and the handler steps over its fault.
+    // SAFETY: the assembly follows the calling convention, and the handler steps over its fault.
     unsafe { redirect_test_vectors(given, &mut *found) };
     found
 }
 
-/// The modes that this processor has.
+/// Returns the modes that this processor has, as values of SVCR.
 pub(super) fn modes() -> impl Iterator<Item = u64> {
     let last = if kinds() & HAS_SME != 0 { SM | ZA } else { 0 };
     0..=last
