@@ -45,13 +45,13 @@ impl Capabilities {
         sandboxed: Some(false),
     };
 
-    /// Returns whether the process may be translated by Rosetta: it is, or the system did not say.
+    /// Returns `true` if the process may be translated by Rosetta: it is, or the system did not say.
     #[must_use]
     pub const fn may_be_translated(&self) -> bool {
         !matches!(self.translated, Some(false))
     }
 
-    /// Returns whether the process may register an exception port with this behavior for itself and its threads (B5.3). If not, the
+    /// Returns `true` if the process may register an exception port with this behavior for itself and its threads (B5.3). If not, the
     /// kernel ends the process at the first try (B5.4).
     #[must_use]
     #[doc(alias = "EXC_GUARD")]
@@ -60,7 +60,7 @@ impl Capabilities {
     }
 }
 
-/// Returns whether a process of this policy may register an exception port with this behavior for itself and its threads (B5.3);
+/// Returns `true` if a process of this policy may register an exception port with this behavior for itself and its threads (B5.3);
 /// `None` counts as restricted.
 #[must_use]
 pub const fn policy_allows(policy: Option<Policy>, behavior: Behavior) -> bool {
@@ -115,7 +115,7 @@ pub enum Policy {
 }
 
 impl Policy {
-    /// Returns whether the policy is V1 or more: the kernel ends the process for a behavior that is not `EXCEPTION_STATE` or a protected
+    /// Returns `true` if the policy is V1 or more: the kernel ends the process for a behavior that is not `EXCEPTION_STATE` or a protected
     /// one.
     #[must_use]
     pub const fn is_restricted(self) -> bool {
@@ -168,7 +168,7 @@ const RESTRICTING: [&[u8]; 2] = [
 /// The beginning of one that only makes the kernel report (F6.3).
 const REPORTING: &[u8] = b"com.apple.security.hardened-process.containment";
 
-/// Returns whether a property list has an entitlement that restricts, with another value than false.
+/// Returns `true` if a property list has an entitlement that restricts, with another value than false.
 fn is_restricted_by(entitlements: &[u8]) -> bool {
     let mut rest = entitlements;
     while let Some(key) = after(rest, b"<key>") {
@@ -230,7 +230,7 @@ impl CodeSigning {
         self.0
     }
 
-    /// Returns whether all flags of `other` are set.
+    /// Returns `true` if all flags of `other` are set.
     #[must_use]
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -267,7 +267,7 @@ impl fmt::Debug for CodeSigning {
     }
 }
 
-/// Returns whether an answer of `thread_get_state` means that it read the registers.
+/// Returns `true` if an answer of `thread_get_state` means that it read the registers.
 ///
 /// Under Rosetta the call is reported to answer `MACH_SEND_INVALID_DEST` (0x10000003) although it succeeded (bugsnag/bugsnag-cocoa#992).
 /// A thread that is gone gets the same answer, and leaves the caller's buffer as it was: `written` says whether the call changed the

@@ -31,7 +31,7 @@ pub fn capabilities() -> Capabilities {
     }
 }
 
-/// Returns whether Rosetta translates this process; `None` if the system does not say. Costs system calls the first time only.
+/// Returns `true` if Rosetta translates this process; `None` if the system does not say. Costs system calls the first time only.
 #[must_use]
 #[doc(alias = "sysctl.proc_translated")]
 pub fn translated() -> Option<bool> {

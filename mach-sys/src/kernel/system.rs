@@ -290,7 +290,7 @@ impl Origin {
         }
     }
 
-    /// Returns whether the calling process is this one: `false` in the child of a fork, however that was made, and after the emulated
+    /// Returns `true` if the calling process is this one: `false` in the child of a fork, however that was made, and after the emulated
     /// kernel was stopped ([`stop`](crate::kernel::stop)). Costs no system call
     /// where the emulation runs, nor on Apple's systems, whose C library keeps the identifier.
     ///

@@ -72,7 +72,7 @@ impl Difference {
             .filter(|(_, change)| *change != Change::default())
     }
 
-    /// Returns whether nothing leaked: no name and no user reference more, and none fewer, of threads, tasks, dead names, and of what
+    /// Returns `true` if nothing leaked: no name and no user reference more, and none fewer, of threads, tasks, dead names, and of what
     /// right types of this crate own ([`Source::is_leak`]). Names of other sources do not count.
     #[must_use]
     pub fn is_leak_free(&self) -> bool {

@@ -37,7 +37,7 @@ impl Held {
         self.name
     }
 
-    /// Returns whether the calling process is the one that the name belongs to; `false` in the child of a fork, where the name is another
+    /// Returns `true` if the calling process is the one that the name belongs to; `false` in the child of a fork, where the name is another
     /// right or none.
     pub(super) fn is_current(&self) -> bool {
         self.origin.is_current()

@@ -63,7 +63,7 @@ impl PortSet {
         })
     }
 
-    /// Returns whether a port whose receive right the task holds under this name is a member. Other threads may change that meanwhile.
+    /// Returns `true` if a port whose receive right the task holds under this name is a member. Other threads may change that meanwhile.
     ///
     /// ```
     /// use mach_sys::rights::{PortSet, ReceiveRight, Right};

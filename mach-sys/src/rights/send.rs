@@ -104,7 +104,7 @@ impl<O: Object> SendRight<O> {
         user_references(self.held.name, PortRight::SEND)
     }
 
-    /// Returns whether the port died: the name is a dead name now.
+    /// Returns `true` if the port died: the name is a dead name now.
     #[must_use]
     pub fn is_dead(&self) -> bool {
         user_references(self.held.name, PortRight::DEAD_NAME).is_ok_and(|references| references > 0)

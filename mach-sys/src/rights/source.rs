@@ -62,7 +62,7 @@ impl Source {
         Self::PortSet,
     ];
 
-    /// Returns whether more names or references of this source than before are a leak: of threads and tasks, dead names, and what this
+    /// Returns `true` if more names or references of this source than before are a leak: of threads and tasks, dead names, and what this
     /// crate's own right types own. The others the system's libraries take and keep, once for a thread or once for the process.
     #[must_use]
     pub const fn is_leak(self) -> bool {

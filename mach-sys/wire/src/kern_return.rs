@@ -1,11 +1,11 @@
-//! `kern_return_t`: what kernel calls, `mach_msg` and MIG routines answer
+//! `kern_return_t`: the results of kernel calls, `mach_msg` and MIG routines
 //! (`mach/kern_return.h`, `mach/message.h`, `mach/mig_errors.h`, `mach/error.h`).
 
 use crate::names::{ParseNameError, open_set, raw_constants};
 use crate::types::kern_return_t;
 use core::num::NonZeroI32;
 
-/// Declares the set once: as [`KernReturn`], and its errors as [`KernError`] too.
+/// Declares the constants of [`KernReturn`], and the errors among them also as constants of [`KernError`].
 macro_rules! kern_returns {
     (
         $(#[$meta:meta])*
@@ -33,7 +33,7 @@ macro_rules! kern_returns {
 kern_returns! {
     /// A `kern_return_t`, `mach_msg_return_t` or MIG `RetCode`: the three share one number space.
     ///
-    /// A newtype rather than an enum: the kernel and servers may answer anything. An answer that is an error is a [`KernError`].
+    /// A newtype rather than an enum, because the kernel and servers may return any value. A value that is an error is a [`KernError`].
     ///
     /// ```
     /// use mach_wire::kern_return::{KernError, KernReturn};
@@ -55,7 +55,7 @@ kern_returns! {
         /// The address is not mapped.
         ///
         INVALID_ADDRESS = KERN_INVALID_ADDRESS = 1;
-        /// The address is mapped, the access is not permitted.
+        /// The address is mapped, but the access is not permitted.
         ///
         PROTECTION_FAILURE = KERN_PROTECTION_FAILURE = 2;
         /// No room in the address or name space.
@@ -64,7 +64,7 @@ kern_returns! {
         /// An argument is not valid.
         ///
         INVALID_ARGUMENT = KERN_INVALID_ARGUMENT = 4;
-        /// The call could not be done; nothing more is said.
+        /// The call failed for an unspecified reason.
         ///
         FAILURE = KERN_FAILURE = 5;
         /// The kernel is out of a resource.
@@ -84,11 +84,11 @@ kern_returns! {
         ///
         INVALID_NAME = KERN_INVALID_NAME = 15;
         INVALID_TASK = KERN_INVALID_TASK = 16;
-        /// The name denotes a right, but not of the kind needed.
+        /// The name denotes a right of another kind.
         ///
         INVALID_RIGHT = KERN_INVALID_RIGHT = 17;
         INVALID_VALUE = KERN_INVALID_VALUE = 18;
-        /// The user references would exceed their maximum.
+        /// The number of user references would exceed its maximum.
         ///
         UREFS_OVERFLOW = KERN_UREFS_OVERFLOW = 19;
         INVALID_CAPABILITY = KERN_INVALID_CAPABILITY = 20;
@@ -126,15 +126,15 @@ kern_returns! {
         CODESIGN_ERROR = KERN_CODESIGN_ERROR = 50;
         POLICY_STATIC = KERN_POLICY_STATIC = 51;
         INSUFFICIENT_BUFFER_SIZE = KERN_INSUFFICIENT_BUFFER_SIZE = 52;
-        /// Refused by a policy.
+        /// A policy refused the call.
         ///
         DENIED = KERN_DENIED = 53;
         MISSING_KC = KERN_MISSING_KC = 54;
         INVALID_KC = KERN_INVALID_KC = 55;
         NOT_FOUND = KERN_NOT_FOUND = 56;
-        /// Since macOS 26.
-        ///
-        INVALID_GUARD_OBJECT_SLOT = KERN_INVALID_GUARD_OBJECT_SLOT = 57;
+                /// Defined since macOS 26.
+                ///
+                INVALID_GUARD_OBJECT_SLOT = KERN_INVALID_GUARD_OBJECT_SLOT = 57;
         RETURN_MAX = KERN_RETURN_MAX = 256;
         SEND_IN_PROGRESS = MACH_SEND_IN_PROGRESS = 0x1000_0001;
         SEND_INVALID_DATA = MACH_SEND_INVALID_DATA = 0x1000_0002;
@@ -173,7 +173,7 @@ kern_returns! {
         RCV_PORT_CHANGED = MACH_RCV_PORT_CHANGED = 0x1000_4006;
         RCV_INVALID_NOTIFY = MACH_RCV_INVALID_NOTIFY = 0x1000_4007;
         RCV_INVALID_DATA = MACH_RCV_INVALID_DATA = 0x1000_4008;
-        /// The port was destroyed while its owner waited; as a server's RetCode it ends the walk of levels without a new state (A6.5).
+        /// The port was destroyed during a receive. As a server's RetCode it ends the search for a handler without a new state (A6.5).
         ///
         RCV_PORT_DIED = MACH_RCV_PORT_DIED = 0x1000_4009;
         RCV_IN_SET = MACH_RCV_IN_SET = 0x1000_400a;
@@ -188,50 +188,50 @@ kern_returns! {
         /// A descriptor or the reply does not have the declared type.
         ///
         MIG_TYPE_ERROR = MIG_TYPE_ERROR = -300;
-        /// The reply is the reply to another message.
+        /// The reply belongs to another request.
         ///
         MIG_REPLY_MISMATCH = MIG_REPLY_MISMATCH = -301;
         MIG_REMOTE_ERROR = MIG_REMOTE_ERROR = -302;
-        /// The subsystem has no routine of this id.
+        /// The subsystem has no routine with this id.
         ///
         MIG_BAD_ID = MIG_BAD_ID = -303;
         /// The request does not have the declared shape.
         ///
         MIG_BAD_ARGUMENTS = MIG_BAD_ARGUMENTS = -304;
-        /// The server keeps the request and will reply itself, later.
+        /// The server keeps the request and replies later.
         ///
         MIG_NO_REPLY = MIG_NO_REPLY = -305;
         MIG_EXCEPTION = MIG_EXCEPTION = -306;
-        /// A variable array does not fit the caller's.
+        /// A variable array does not fit in the caller's.
         ///
         MIG_ARRAY_TOO_LARGE = MIG_ARRAY_TOO_LARGE = -307;
         /// The reply right was destroyed without a reply.
         ///
         MIG_SERVER_DIED = MIG_SERVER_DIED = -308;
-        /// The trailer is not of the format needed.
+        /// The trailer does not have the required format.
         ///
         MIG_TRAILER_ERROR = MIG_TRAILER_ERROR = -309;
     }
 }
 
 impl KernReturn {
-    /// Returns what a kernel call answered as a `Result`.
+    /// Returns a kernel call's result as a `Result`.
     ///
     /// # Errors
-    /// Any answer but `KERN_SUCCESS`.
+    /// `raw` as a [`KernError`], unless it is `KERN_SUCCESS`.
     pub const fn check(raw: kern_return_t) -> Result<(), KernError> {
         Self(raw).ok()
     }
 
-    /// Returns whether this is `KERN_SUCCESS`.
+    /// Returns `true` if this is `KERN_SUCCESS`.
     pub const fn is_success(self) -> bool {
         self.0 == KERN_SUCCESS
     }
 
-    /// Returns this answer as a `Result`.
+    /// Returns this value as a `Result`.
     ///
     /// # Errors
-    /// Any answer but `KERN_SUCCESS`.
+    /// This value as a [`KernError`], unless it is `KERN_SUCCESS`.
     pub const fn ok(self) -> Result<(), KernError> {
         match KernError::new(self) {
             None => Ok(()),
@@ -239,8 +239,7 @@ impl KernReturn {
         }
     }
 
-    /// Returns the answer without the bits that `mach_msg` adds to say where its copy of a right or of memory failed
-    /// (`MACH_MSG_IPC_SPACE` and its like).
+    /// Returns the value without the bits that `mach_msg` adds to an error of its copy of rights or memory (`MACH_MSG_MASK`).
     pub const fn without_space_bits(self) -> Self {
         // Only mach_msg's own errors (system err_mach_ipc) carry these bits.
         if self.0 & system_emask == err_mach_ipc {
@@ -252,7 +251,7 @@ impl KernReturn {
 }
 
 impl core::fmt::Display for KernReturn {
-    /// The C name, with `|MACH_MSG_…` for each space bit; a number where no name is known.
+    /// Prints the C name, with `|MACH_MSG_…` for each space bit; a number if the value has no name.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         if let Some(name) = self.name() {
             return f.pad(name);
@@ -277,7 +276,7 @@ impl core::fmt::Display for KernReturn {
 impl core::str::FromStr for KernReturn {
     type Err = ParseNameError;
 
-    /// Accepts what `Display` prints: C names, numbers, and space bits joined to an error of `mach_msg`.
+    /// Parses the output of `Display`: C names, numbers, and an error of `mach_msg` with space bits.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let refused = ParseNameError::new("KernReturn");
         let mut parts = text.split('|').map(str::trim);
@@ -293,8 +292,8 @@ impl core::str::FromStr for KernReturn {
 
 /// A [`KernReturn`] that is an error: any value but `KERN_SUCCESS`.
 ///
-/// Kernel calls that return nothing else return this as their error, so that an error is never a success. It has the same constants,
-/// prints the same names and converts to a [`KernReturn`]; `KernReturn` stays the type of what a message carries.
+/// Functions that call the kernel return it as their error, so that an error is never a success. It has the same error constants and
+/// prints the same names as [`KernReturn`], and converts to it. A message carries a `KernReturn`.
 ///
 /// ```
 /// use mach_wire::kern_return::{KernError, KernReturn};
@@ -317,7 +316,7 @@ impl KernError {
         }
     }
 
-    /// The constants' values, none of which is 0: evaluated while compiling.
+    /// Returns the error of a constant, which is not 0. Evaluated at compile time only.
     const fn of(raw: kern_return_t) -> Self {
         match NonZeroI32::new(raw) {
             Some(raw) => Self(raw),
@@ -340,14 +339,13 @@ impl KernError {
         self.kern_return().name()
     }
 
-    /// Returns the stable numeric code: the bits of the C value. Other errors' codes are numbered by crate, so a caller keeps the two
-    /// apart by the error's type.
+    /// Returns the stable numeric code of this error, for callers in C: the bits of the C value. The codes of other errors have their own
+    /// numbers, so a caller must distinguish the two by the error's type.
     pub const fn code(self) -> u32 {
         self.0.get() as u32
     }
 
-    /// Returns the error without the bits that say where the copy of a message's body failed
-    /// ([`KernReturn::without_space_bits`]).
+    /// Returns the error without the bits that `mach_msg` adds to an error of its copy ([`KernReturn::without_space_bits`]).
     pub const fn without_space_bits(self) -> Self {
         match Self::new(self.kern_return().without_space_bits()) {
             Some(error) => error,
@@ -357,7 +355,7 @@ impl KernError {
 }
 
 impl core::fmt::Display for KernError {
-    /// Prints what [`KernReturn`] prints.
+    /// Prints the same text as [`KernReturn`].
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         self.kern_return().fmt(f)
     }
@@ -403,7 +401,7 @@ impl From<kern_return_t> for KernReturn {
 
 raw_constants! {
     kern_return_t; SPACE_BITS;
-    /// All bits that `mach_msg` may or into an error of its body's copy.
+    /// All bits that `mach_msg` may add to an error of its copy of a message's body.
     ///
     MACH_MSG_MASK = 0x3e00;
     /// No room in the IPC name space.
@@ -420,7 +418,7 @@ raw_constants! {
     MACH_MSG_VM_KERNEL = 0x0400;
 }
 
-/// The parts of a `mach_error_t`: system (6 bits), subsystem (12), code (14).
+/// The bit fields of a `mach_error_t`: system (6 bits), subsystem (12 bits), code (14 bits).
 #[allow(non_upper_case_globals)]
 mod parts {
     use super::{kern_return_t, raw_constants};

@@ -7,9 +7,7 @@
     target_pointer_width = "64",
     target_endian = "little"
 )))]
-compile_error!(
-    "Mach exceptions are known for x86_64 and aarch64 with 64-bit pointers, little-endian; this target is another machine"
-);
+compile_error!("this crate supports only x86_64 and aarch64 with 64-bit pointers, little-endian");
 
 pub mod darwin;
 pub mod exception;

@@ -1,21 +1,21 @@
-//! The two machines whose states and codes this crate knows.
+//! The two machines with thread states and codes in this crate.
 
-/// A machine that Darwin runs on. Everything about both is there on every host.
+/// A machine that Darwin runs on. Both are available on every host.
 ///
-/// Exhaustive on purpose: a `match` names both machines, and a third one would be a breaking change everywhere anyway.
+/// The enum is exhaustive on purpose: a `match` names both machines, and a third machine would be a breaking change anyway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Machine {
-    /// Intel, 64 bits.
+    /// Intel's and AMD's 64-bit machine.
     X86_64,
     /// Apple silicon; arm64e has the same layouts.
     Arm64,
 }
 
 impl Machine {
-    /// The machine that this is compiled for.
+    /// The machine that this crate is compiled for.
     #[cfg(not(target_arch = "aarch64"))]
     pub const NATIVE: Self = Self::X86_64;
-    /// The machine that this is compiled for.
+    /// The machine that this crate is compiled for.
     #[cfg(target_arch = "aarch64")]
     pub const NATIVE: Self = Self::Arm64;
 }

@@ -38,7 +38,7 @@ pub struct BitField {
 }
 
 impl BitField {
-    /// Returns whether a word of so many bits has this part.
+    /// Returns `true` if a word of so many bits has this part.
     pub const fn fits(&self, bits: u32) -> bool {
         self.width > 0 && self.low + self.width <= bits
     }

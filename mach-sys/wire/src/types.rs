@@ -101,7 +101,7 @@ pub const MACH_PORT_NULL: mach_port_name_t = 0;
 /// A port that died.
 pub const MACH_PORT_DEAD: mach_port_name_t = !0;
 
-/// Returns whether a name denotes neither the null nor the dead port (`MACH_PORT_VALID`).
+/// Returns `true` if a name denotes neither the null nor the dead port (`MACH_PORT_VALID`).
 #[doc(alias = "MACH_PORT_VALID")]
 pub const fn mach_port_valid(name: mach_port_name_t) -> bool {
     name != MACH_PORT_NULL && name != MACH_PORT_DEAD

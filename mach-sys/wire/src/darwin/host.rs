@@ -1,31 +1,31 @@
-//! Darwin's signals as the host numbers them.
+//! The host's numbers of Darwin's signals. "Host" is here the operating system that the code is compiled for.
 
 use core::ffi::c_int;
 
 use super::signal::DarwinSignal;
 
-/// Whether the host's numbers are Darwin's. Linux numbers otherwise.
+/// `true` if the host's signal numbers are Darwin's. Linux has other numbers.
 const SAME: bool = !cfg!(any(target_os = "linux", target_os = "android"));
 
-/// Linux's numbers on x86_64 and arm64, by Darwin's; 0 where Linux has no such signal (`SIGEMT`, `SIGINFO`).
+/// Linux's number of each signal on x86_64 and arm64, indexed by Darwin's; 0 if Linux has no such signal (`SIGEMT`, `SIGINFO`).
 const LINUX: [c_int; 32] = {
     let mut numbers = [0; 32];
     let mut row = 0;
-    // What both number alike.
-    while row < ALIKE.len() {
-        let raw = ALIKE[row].raw();
+    while row < SAME_NUMBER.len() {
+        let raw = SAME_NUMBER[row].raw();
         numbers[raw as usize] = raw;
         row += 1;
     }
     row = 0;
-    while row < OTHERWISE.len() {
-        numbers[OTHERWISE[row].0.raw() as usize] = OTHERWISE[row].1;
+    while row < OTHER_NUMBER.len() {
+        numbers[OTHER_NUMBER[row].0.raw() as usize] = OTHER_NUMBER[row].1;
         row += 1;
     }
     numbers
 };
 
-const ALIKE: [DarwinSignal; 19] = [
+/// Signals with the same number on Darwin and Linux.
+const SAME_NUMBER: [DarwinSignal; 19] = [
     DarwinSignal::HUP,
     DarwinSignal::INT,
     DarwinSignal::QUIT,
@@ -47,7 +47,8 @@ const ALIKE: [DarwinSignal; 19] = [
     DarwinSignal::WINCH,
 ];
 
-const OTHERWISE: [(DarwinSignal, c_int); 10] = [
+/// Signals with another number on Linux, with that number.
+const OTHER_NUMBER: [(DarwinSignal, c_int); 10] = [
     (DarwinSignal::BUS, 7),
     (DarwinSignal::USR1, 10),
     (DarwinSignal::USR2, 12),
@@ -61,12 +62,11 @@ const OTHERWISE: [(DarwinSignal, c_int); 10] = [
 ];
 
 impl DarwinSignal {
-    /// The signals that a thread's own faults raise, on every host. The emulated kernel handles them, and a thread whose faults are answered
-    /// must not block them.
+    /// The signals that a thread's own faults raise, on every host. The emulated kernel handles them, and a thread whose exceptions are
+    /// served must not block them.
     pub const FAULTS: [Self; 5] = [Self::SEGV, Self::BUS, Self::ILL, Self::FPE, Self::TRAP];
 
-    /// Returns the host's number for this signal; `None` where the host has no such signal (Linux: `SIGEMT`, `SIGINFO`), or Darwin has
-    /// none.
+    /// Returns the host's number of this signal; `None` if the host has no such signal (Linux: `SIGEMT`, `SIGINFO`), or Darwin has none.
     pub const fn to_host(self) -> Option<c_int> {
         let raw = self.raw();
         if raw < 1 || raw > 31 {
@@ -81,7 +81,7 @@ impl DarwinSignal {
         }
     }
 
-    /// [`FAULTS`](Self::FAULTS) as the host numbers them.
+    /// The host's numbers of [`FAULTS`](Self::FAULTS).
     pub const HOST_FAULTS: [c_int; 5] = {
         let mut numbers = [0; 5];
         let mut index = 0;
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_signal_is_the_hosts_own_of_that_name() {
+    fn each_signal_has_the_hosts_number_of_the_same_name() {
         let common = [
             (DarwinSignal::HUP, libc::SIGHUP),
             (DarwinSignal::INT, libc::SIGINT),
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_signal_has_no_number() {
+    fn invalid_signal_numbers_have_no_host_number() {
         for raw in [i32::MIN, -1, 0, 32, 99] {
             assert_eq!(DarwinSignal::new(raw).to_host(), None);
         }

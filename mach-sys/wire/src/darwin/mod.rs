@@ -1,4 +1,4 @@
-//! Darwin's signals and the structures that its signal handlers are given, of both machines on every host.
+//! Darwin's signals and the structures that its signal handlers get, for both machines on every host.
 
 mod host;
 mod mcontext;

@@ -1,7 +1,7 @@
-//! Typed access to the registers behind a signal handler's `ucontext_t`.
+//! Typed access to the registers in the machine context of a signal handler's `ucontext_t`.
 //!
-//! `uc_mcontext` is an address. What stands there depends on the machine and, on x86_64, on `uc_mcsize`. The methods here name each
-//! part once, so that no caller computes an offset.
+//! `uc_mcontext` is an address. The structure there depends on the machine and, on x86_64, on `uc_mcsize`. The methods here return
+//! each part, so that no caller computes an offset.
 #![allow(unsafe_code)]
 
 use super::mcontext::{
@@ -16,83 +16,83 @@ use crate::thread_state::{
 use core::mem::offset_of;
 use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 
-/// Where the general registers of this machine stand in its machine context.
+/// Offset of this machine's general registers in its machine context, in bytes.
 const NATIVE_AT: usize = if cfg!(target_arch = "aarch64") {
     offset_of!(arm_mcontext64_t, ss)
 } else {
     offset_of!(x86_mcontext64_t, ss)
 };
 
-/// Declares the shared and the exclusive reference to a part that every context of a machine has.
+/// Declares the methods for a part that every machine context of a machine has: one for reading, one for reading and writing.
 macro_rules! parts {
     ($($(#[$meta:meta])* $get:ident $get_mut:ident: $state:ty = $at:expr;)*) => {$(
         $(#[$meta])*
         ///
         /// # Safety
-        /// As for [`registers`](Self::registers), with a machine context of the machine in this method's name.
+        /// The contract of [`registers`](Self::registers), with a machine context of the machine in this method's name.
         #[must_use]
         pub unsafe fn $get(&self) -> &$state {
-            // SAFETY: the caller vouches for a live machine context that starts at `uc_mcontext` and has this part at this offset, aligned
-            // as the context is; no exclusive reference to it lives.
+            // SAFETY: by the caller's contract a live machine context starts at `uc_mcontext` and has this part at this offset, aligned as
+            // the context is, and no exclusive reference to it lives.
             unsafe { &*with_exposed_provenance(self.part_at($at)) }
         }
 
-        #[doc = concat!("Returns what [`", stringify!($get), "`](Self::", stringify!($get), ") returns, for reading and writing.")]
+        #[doc = concat!("Returns the part that [`", stringify!($get), "`](Self::", stringify!($get), ") returns, for reading and writing.")]
         ///
         /// # Safety
-        /// As for [`registers_mut`](Self::registers_mut), with a machine context of the machine in this method's name.
+        /// The contract of [`registers_mut`](Self::registers_mut), with a machine context of the machine in this method's name.
         #[must_use]
         pub unsafe fn $get_mut(&mut self) -> &mut $state {
-            // SAFETY: as in the method above; the caller also vouches that no other reference to the machine context lives.
+            // SAFETY: as in the method above; by the caller's contract no other reference to the part lives.
             unsafe { &mut *with_exposed_provenance_mut(self.part_at($at)) }
         }
     )*};
 }
 
-/// Declares the references to a part that only contexts of a certain size have.
+/// Declares the methods for a part that only machine contexts of a certain size have.
 macro_rules! sized_parts {
     ($($(#[$meta:meta])* $get:ident $get_mut:ident: $state:ty, $context:ty;)*) => {$(
         $(#[$meta])*
         ///
         /// # Safety
-        /// As for [`registers`](Self::registers), with a machine context of x86_64 whose size is `uc_mcsize`.
+        /// The contract of [`registers`](Self::registers), with a machine context of x86_64 of `uc_mcsize` bytes.
         #[must_use]
         pub unsafe fn $get(&self) -> Option<&$state> {
             if self.uc_mcsize < size_of::<$context>() as u64 {
                 return None;
             }
             let at = self.part_at(offset_of!($context, fs));
-            // SAFETY: the caller vouches for a live machine context of `uc_mcsize` bytes, which the part lies within, aligned as the
-            // context is; no exclusive reference to it lives.
+            // SAFETY: by the caller's contract a live machine context of `uc_mcsize` bytes starts at `uc_mcontext`. The part is within
+            // it, aligned as the context is, and no exclusive reference to it lives.
             Some(unsafe { &*with_exposed_provenance(at) })
         }
 
-        #[doc = concat!("Returns what [`", stringify!($get), "`](Self::", stringify!($get), ") returns, for reading and writing.")]
+        #[doc = concat!("Returns the part that [`", stringify!($get), "`](Self::", stringify!($get), ") returns, for reading and writing.")]
         ///
         /// # Safety
-        /// As for [`registers_mut`](Self::registers_mut), with a machine context of x86_64 whose size is `uc_mcsize`.
+        /// The contract of [`registers_mut`](Self::registers_mut), with a machine context of x86_64 of `uc_mcsize` bytes.
         #[must_use]
         pub unsafe fn $get_mut(&mut self) -> Option<&mut $state> {
             if self.uc_mcsize < size_of::<$context>() as u64 {
                 return None;
             }
             let at = self.part_at(offset_of!($context, fs));
-            // SAFETY: as in the method above; the caller also vouches that no other reference to the machine context lives.
+            // SAFETY: as in the method above; by the caller's contract no other reference to the part lives.
             Some(unsafe { &mut *with_exposed_provenance_mut(at) })
         }
     )*};
 }
 
-/// Registers of the interrupted thread. A signal handler reads them, edits them, and returns: the thread goes on with what it wrote.
+/// Registers of the interrupted thread. A signal handler may read and edit them; the thread resumes with its edits.
 ///
 /// ```
 /// use core::ffi::c_int;
 /// use mach_wire::darwin::{siginfo_t, ucontext_t};
 /// use mach_wire::thread_state::Registers;
 ///
-/// /// Continues the thread behind the instruction that faulted.
+/// /// Steps over the instruction that faulted.
 /// unsafe extern "C" fn skip(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {
-///     // SAFETY: a redirect hands over its own structures, which live until this handler returns; nothing else refers to them.
+///     // SAFETY: a redirect passes its own structures, which live until this handler returns; no other reference to them exists.
 ///     let registers = unsafe { (*context).registers_mut() };
 ///     let length = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
 ///     registers.set_pc(registers.pc() + length);
@@ -112,44 +112,44 @@ impl ucontext_t {
         (self.uc_mcontext as usize).wrapping_add(offset)
     }
 
-    /// Returns the general registers of the machine this is compiled for.
+    /// Returns the general registers of the machine that this crate is compiled for.
     ///
     /// # Safety
-    /// - `uc_mcontext` is the address of a machine context in Darwin's layout, of this machine, in this process's memory: that of the
-    ///   `ucontext_t` that a redirect, or Darwin's kernel, gave to a signal handler. The host's own `ucontext_t` on Linux is another
-    ///   structure.
-    /// - The context lives as long as the returned reference: at the longest until the handler returns, or leaves by a jump.
+    /// - `uc_mcontext` is the address of a machine context of this machine in Darwin's layout, in this process's memory, as in the
+    ///   `ucontext_t` that a redirect or Darwin's kernel passes to a signal handler. Linux's own `ucontext_t` is another structure.
+    /// - The context lives as long as the returned reference: at most until the handler returns or leaves by a jump.
     /// - While the reference lives, nothing writes to that part of the context.
     #[must_use]
     #[doc(alias("uc_mcontext", "__ss", "mcontext_t"))]
     pub unsafe fn registers(&self) -> &NativeState {
-        // SAFETY: the caller vouches for a live machine context of this machine that starts at `uc_mcontext`.
+        // SAFETY: by the caller's contract a live machine context of this machine starts at `uc_mcontext`.
         unsafe { &*with_exposed_provenance(self.part_at(NATIVE_AT)) }
     }
 
-    /// Returns the general registers of the machine this is compiled for, for reading and writing. What is written becomes the thread's
-    /// registers when the handler returns.
+    /// Returns the general registers of the machine that this crate is compiled for, for reading and writing. The thread resumes with
+    /// them when the handler returns.
     ///
     /// # Safety
-    /// As for [`registers`](Self::registers); and while the reference lives, nothing else reads or writes that part of the context.
+    /// The contract of [`registers`](Self::registers); and while the reference lives, nothing else reads or writes that part of the
+    /// context.
     #[must_use]
     pub unsafe fn registers_mut(&mut self) -> &mut NativeState {
-        // SAFETY: as in `registers`; the caller also vouches that no other reference to the machine context lives.
+        // SAFETY: as in `registers`; by the caller's contract no other reference to the part lives.
         unsafe { &mut *with_exposed_provenance_mut(self.part_at(NATIVE_AT)) }
     }
 
     parts! {
         /// Returns the general registers of x86_64.
         x86_registers x86_registers_mut: x86_thread_state64_t = offset_of!(x86_mcontext64_t, ss);
-        /// Returns the trap number, the error code and the fault address of x86_64. Nothing applies what is written to them.
+        /// Returns the trap number, the error code and the fault address of x86_64. Edits have no effect on the thread.
         #[doc(alias = "__es")]
         x86_exception_state x86_exception_state_mut: x86_exception_state64_t = offset_of!(x86_mcontext64_t, es);
-        /// Returns the x87 and SSE registers of x86_64, which every machine context starts its vector part with.
+        /// Returns the x87 and SSE registers of x86_64, the start of the vector part of every machine context.
         #[doc(alias = "__fs")]
         x86_float_state x86_float_state_mut: x86_float_state64_t = offset_of!(x86_mcontext64_t, fs);
         /// Returns the general registers of arm64. On arm64e its pointers may be signed ([`arm_thread_state64_t::is_signed`]).
         arm_registers arm_registers_mut: arm_thread_state64_t = offset_of!(arm_mcontext64_t, ss);
-        /// Returns the fault address and the syndrome of arm64. Nothing applies what is written to them.
+        /// Returns the fault address and the syndrome of arm64. Edits have no effect on the thread.
         arm_exception_state arm_exception_state_mut: arm_exception_state64_t = offset_of!(arm_mcontext64_t, es);
         /// Returns the vector registers of arm64 with `fpsr` and `fpcr`.
         #[doc(alias = "__ns")]
@@ -157,9 +157,9 @@ impl ucontext_t {
     }
 
     sized_parts! {
-        /// Returns the x87, SSE and AVX registers of x86_64. `None` if `uc_mcsize` says that the context has no AVX registers.
+        /// Returns the x87, SSE and AVX registers of x86_64. `None` if `uc_mcsize` is too small for them.
         x86_avx_state x86_avx_state_mut: x86_avx_state64_t, x86_mcontext_avx64_t;
-        /// Returns the x87, SSE, AVX and AVX-512 registers of x86_64. `None` if `uc_mcsize` says that the context has no AVX-512 registers.
+        /// Returns the x87, SSE, AVX and AVX-512 registers of x86_64. `None` if `uc_mcsize` is too small for them.
         x86_avx512_state x86_avx512_state_mut: x86_avx512_state64_t, x86_mcontext_avx512_64_t;
     }
 }
@@ -168,7 +168,7 @@ impl ucontext_t {
 mod tests {
     use super::*;
 
-    /// A `ucontext_t` for a machine context in this function's caller.
+    /// Returns a `ucontext_t` for the machine context `machine`.
     fn context_of<T>(machine: &mut T) -> ucontext_t {
         ucontext_t {
             uc_mcsize: size_of::<T>() as u64,

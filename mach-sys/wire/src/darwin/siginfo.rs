@@ -5,17 +5,17 @@ use crate::pod::plain_struct;
 plain_struct! {
     /// The signal and its cause, the second argument of a signal handler.
     pub struct siginfo_t: 104, align 8 {
-        /// The signal, by Darwin's number.
+        /// Darwin's number of the signal.
         ///
         0 si_signo: i32,
         4 si_errno: i32,
-        /// The cause: `SEGV_MAPERR`, …
+        /// The cause, such as `SEGV_MAPERR`.
         ///
         8 si_code: i32,
         12 si_pid: i32,
         16 si_uid: u32,
         20 si_status: i32,
-        /// The address of a fault; for SIGILL and SIGFPE that of the instruction.
+        /// The address of the fault; for SIGILL and SIGFPE the address of the instruction.
         ///
         24 si_addr: u64,
         /// A `union sigval`.

@@ -3,7 +3,7 @@
 use crate::names::{display_by_name, open_set, raw_constants};
 
 open_set! {
-    /// A signal by Darwin's number. Some differ from Linux's: `SIGEMT` 7, `SIGBUS` 10, `SIGSYS` 12, `SIGUSR1` 30, …
+    /// A signal, as Darwin's number. Some numbers differ from Linux's: `SIGEMT` 7, `SIGBUS` 10, `SIGSYS` 12, `SIGUSR1` 30, and others.
     pub struct DarwinSignal(i32);
     HUP = SIGHUP = 1;
     INT = SIGINT = 2;
@@ -40,7 +40,7 @@ open_set! {
 display_by_name!(DarwinSignal);
 
 impl DarwinSignal {
-    /// Returns the bit of this signal in a `sigset_t` (`uc_sigmask`); 0 for a number that is no signal.
+    /// Returns the bit of this signal in a `sigset_t` (`uc_sigmask`); 0 if the number is not a signal.
     #[doc(alias("sigmask", "sigset_t"))]
     pub const fn mask(self) -> u32 {
         match self.raw() {
@@ -67,16 +67,16 @@ raw_constants! {
     ILL_COPROC = 7;
     ILL_BADSTK = 8;
     FPE_NOOP = 0;
-    /// 3 on Linux.
-    ///
+        /// Floating-point division by zero; 3 on Linux.
+        ///
     FPE_FLTDIV = 1;
     FPE_FLTOVF = 2;
     FPE_FLTUND = 3;
     FPE_FLTRES = 4;
     FPE_FLTINV = 5;
     FPE_FLTSUB = 6;
-    /// 1 on Linux.
-    ///
+        /// Integer division by zero; 1 on Linux.
+        ///
     FPE_INTDIV = 7;
     FPE_INTOVF = 8;
     SEGV_NOOP = 0;

@@ -1,31 +1,31 @@
-//! How an exception is delivered (`mach/exception_types.h`).
+//! Behaviors: the ways in which exceptions are delivered (`mach/exception_types.h`).
 
 use crate::names::{ParseNameError, display_by_name, flag_set, open_set, parse_number};
 use crate::types::exception_behavior_t;
 
 open_set! {
-    /// What a request carries: the part of a behavior without its modifiers.
+    /// The kind of a behavior, without its modifiers. It selects what a request carries.
     pub struct BehaviorKind(exception_behavior_t);
-    /// Thread and task rights.
-    ///
-    DEFAULT = EXCEPTION_DEFAULT = 1;
-    /// The thread's state, and no rights; the reply sets it.
+        /// The request carries thread and task rights.
+        ///
+        DEFAULT = EXCEPTION_DEFAULT = 1;
+    /// The request carries the thread state and no rights. The reply sets the state.
     ///
     STATE = EXCEPTION_STATE = 2;
-    /// Thread and task rights, and the thread's state; the reply sets it.
+    /// The request carries thread and task rights and the thread state. The reply sets the state.
     ///
     STATE_IDENTITY = EXCEPTION_STATE_IDENTITY = 3;
-    /// A task identity token and the thread's id, which give no control.
+    /// The request carries a task identity token and the thread's id, which give no control over either.
     ///
     IDENTITY_PROTECTED = EXCEPTION_IDENTITY_PROTECTED = 4;
-    /// Token, thread id and state.
+    /// The request carries a task identity token, the thread's id and the thread state. The reply sets the state.
     ///
     STATE_IDENTITY_PROTECTED = EXCEPTION_STATE_IDENTITY_PROTECTED = 5;
 }
 display_by_name!(BehaviorKind);
 
 impl BehaviorKind {
-    /// Returns whether the message carries the thread's state and the reply sets it.
+    /// Returns `true` if the request carries the thread state and the reply sets it.
     pub const fn has_state(self) -> bool {
         matches!(
             self,
@@ -35,7 +35,7 @@ impl BehaviorKind {
 }
 
 flag_set! {
-    /// Modifiers of a behavior.
+    /// The modifiers of a behavior.
     pub struct BehaviorModifiers(exception_behavior_t), show c;
     /// Codes are 64 bits wide: the message is one of `mach_exc`.
     ///
@@ -43,7 +43,7 @@ flag_set! {
     /// Kernel-internal errors are delivered too.
     ///
     ERRORS = MACH_EXCEPTION_ERRORS = 0x4000_0000;
-    /// A backtrace instead, where the kernel has one.
+    /// A request with a backtrace is preferred, if the kernel has one.
     ///
     BACKTRACE_PREFERRED = MACH_EXCEPTION_BACKTRACE_PREFERRED = 0x2000_0000;
 }
@@ -67,17 +67,17 @@ pub const MACH_EXCEPTION_MASK: exception_behavior_t = 0xe000_0000_u32 as excepti
 pub struct Behavior(exception_behavior_t);
 
 impl Behavior {
-    /// Returns any value, known or not.
+    /// Creates a behavior from any C value, known or not.
     pub const fn new(raw: exception_behavior_t) -> Self {
         Self(raw)
     }
 
-    /// Returns a kind with modifiers.
+    /// Creates a behavior from a kind and modifiers.
     pub const fn of(kind: BehaviorKind, modifiers: BehaviorModifiers) -> Self {
         Self(kind.raw() | modifiers.bits())
     }
 
-    /// Returns a kind with 64-bit codes (`MACH_EXCEPTION_CODES`).
+    /// Creates a behavior with 64-bit codes (`MACH_EXCEPTION_CODES`).
     pub const fn with_codes(kind: BehaviorKind) -> Self {
         Self::of(kind, BehaviorModifiers::CODES)
     }
@@ -92,12 +92,12 @@ impl Behavior {
         BehaviorKind::new(self.0 & !MACH_EXCEPTION_MASK)
     }
 
-    /// Returns the modifiers alone.
+    /// Returns the modifiers.
     pub const fn modifiers(self) -> BehaviorModifiers {
         BehaviorModifiers::from_bits_retain(self.0 & MACH_EXCEPTION_MASK)
     }
 
-    /// Returns whether codes are 64 bits wide.
+    /// Returns `true` if codes are 64 bits wide.
     pub const fn has_codes(self) -> bool {
         self.modifiers().contains(BehaviorModifiers::CODES)
     }
@@ -134,7 +134,7 @@ impl core::str::FromStr for Behavior {
             } else {
                 return Err(refused);
             };
-            // Two names of a kind would or into a third; numbers may say what they like.
+            // Two names of kinds combined would be a third kind. Numbers may be any.
             let two_kinds = bits & !MACH_EXCEPTION_MASK != 0 && raw & !MACH_EXCEPTION_MASK != 0;
             if two_kinds && parse_number(part).is_none() {
                 return Err(refused);

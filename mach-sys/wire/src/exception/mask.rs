@@ -1,4 +1,4 @@
-//! Sets of kinds of exceptions (`mach/exception_types.h`).
+//! Sets of exception types (`mach/exception_types.h`).
 
 use crate::names::flag_set;
 use crate::types::{exception_mask_t, exception_type_t};
@@ -6,12 +6,12 @@ use crate::types::{exception_mask_t, exception_type_t};
 use super::kind::{EXC_TYPES_COUNT, ExceptionType, FIRST_EXCEPTION};
 
 flag_set! {
-    /// A set of exception types, which an exception port is registered for.
+    /// A set of exception types, for which an exception port is registered.
     ///
     /// Prints as `BAD_ACCESS|ARITHMETIC`; C's spelling `EXC_MASK_BAD_ACCESS` is parsed too.
     ///
     /// `all()` is [`VALID`](Self::VALID), every exception type that exists; [`ALL`](Self::ALL) is Apple's `EXC_MASK_ALL`, without
-    /// `CRASH` and `CORPSE_NOTIFY`. `!mask` is the other exception types, so no operator makes a bit that the kernel refuses.
+    /// `CRASH` and `CORPSE_NOTIFY`. `!mask` has the other exception types, so no operator sets a bit that the kernel refuses.
     ///
     /// ```
     /// use mach_wire::exception::ExceptionMask;
@@ -33,19 +33,19 @@ flag_set! {
     RESOURCE = EXC_MASK_RESOURCE = 0x800;
     GUARD = EXC_MASK_GUARD = 0x1000;
     CORPSE_NOTIFY = EXC_MASK_CORPSE_NOTIFY = 0x2000;
-    /// All kinds that a task handles itself: neither `CRASH` nor `CORPSE_NOTIFY`.
+    /// All exception types that a task handles itself: all but `CRASH` and `CORPSE_NOTIFY`.
     ///
     ALL = EXC_MASK_ALL = 0x1bfe;
-    /// All kinds that exist.
+    /// All exception types that exist.
     ///
     VALID = EXC_MASK_VALID = 0x3ffe;
 }
 
-/// Kinds of the machine, of which there are none (`EXC_MASK_MACHINE`).
+/// The machine's own exception types, of which there are none (`EXC_MASK_MACHINE`).
 pub const EXC_MASK_MACHINE: exception_mask_t = 0;
 
 impl ExceptionType {
-    /// Returns the bit of this exception type in a mask; empty for one that has none.
+    /// Returns the mask with this exception type; an empty mask if it has no bit.
     pub const fn mask(self) -> ExceptionMask {
         let bit: exception_mask_t = match self.raw() {
             raw @ FIRST_EXCEPTION..=31 => 1 << raw,
@@ -56,13 +56,13 @@ impl ExceptionType {
 }
 
 impl ExceptionMask {
-    /// Returns whether an exception type is in the set.
+    /// Returns `true` if an exception type is in the set.
     pub const fn has(self, kind: ExceptionType) -> bool {
         let bit = kind.mask();
         !bit.is_empty() && self.contains(bit)
     }
 
-    /// Returns the exception types in the set, in ascending order; bits without one are left out.
+    /// Returns the exception types in the set, in ascending order. Unknown bits are skipped.
     pub fn kinds(self) -> impl Iterator<Item = ExceptionType> {
         (1..EXC_TYPES_COUNT as exception_type_t)
             .map(ExceptionType::new)
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn no_operator_makes_a_bit_that_the_kernel_refuses() {
+    fn no_operator_sets_a_bit_that_the_kernel_refuses() {
         assert_eq!(ExceptionMask::all(), ExceptionMask::VALID);
         for mask in [
             ExceptionMask::empty(),
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn h1_1_the_mask_bit_is_the_kind() {
+    fn h1_1_the_mask_bit_is_the_exception_type() {
         assert_eq!(ExceptionType::CORPSE_NOTIFY.mask().bits(), 0x2000);
         assert_eq!(ExceptionType::new(0).mask().bits(), 0);
         assert_eq!(ExceptionType::new(-3).mask().bits(), 0);

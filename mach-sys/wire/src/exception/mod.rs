@@ -1,4 +1,4 @@
-//! Exceptions: kinds, masks, behaviors and codes (`mach/exception_types.h` and the machines' `exception.h`).
+//! Exceptions: types, masks, behaviors and codes (`mach/exception_types.h` and the machines' `exception.h`).
 
 mod behavior;
 mod codes;

@@ -1,17 +1,17 @@
-//! The first word of a message: dispositions of its header's ports, and flags (`mach/message.h`).
+//! `msgh_bits`, the first word of a message: dispositions of the header's ports, and flags (`mach/message.h`).
 
 use crate::names::{display_by_name, flag_set, open_set, raw_constants};
 use crate::types::{mach_msg_bits_t, mach_msg_type_name_t};
 
 open_set! {
-    /// What happens to a right that a message carries, and what arrives.
+    /// The disposition of a right in a message: the operation on the sender's right, or the kind of right that arrives.
     ///
     /// A receiver sees `MOVE_RECEIVE`, `MOVE_SEND` or `MOVE_SEND_ONCE`, which C also names `MACH_MSG_TYPE_PORT_*`.
     pub struct Disposition(mach_msg_type_name_t);
-    /// No right.
-    ///
-    PORT_NONE = MACH_MSG_TYPE_PORT_NONE = 0;
-    /// A name without a right.
+        /// The message carries no right.
+        ///
+        PORT_NONE = MACH_MSG_TYPE_PORT_NONE = 0;
+    /// The message carries a name without a right.
     ///
     PORT_NAME = MACH_MSG_TYPE_PORT_NAME = 15;
     MOVE_RECEIVE = MACH_MSG_TYPE_MOVE_RECEIVE = 16;
@@ -27,7 +27,7 @@ open_set! {
     PORT_RECEIVE = MACH_MSG_TYPE_PORT_RECEIVE = 16;
     PORT_SEND = MACH_MSG_TYPE_PORT_SEND = 17;
     PORT_SEND_ONCE = MACH_MSG_TYPE_PORT_SEND_ONCE = 18;
-    /// MIG's mark for a disposition chosen at run time.
+    /// MIG's value for a disposition chosen at run time.
     ///
     POLYMORPHIC = MACH_MSG_TYPE_POLYMORPHIC = !0;
 }
@@ -36,7 +36,7 @@ display_by_name!(Disposition);
 pub const MACH_MSG_TYPE_LAST: mach_msg_type_name_t = 22;
 
 impl Disposition {
-    /// Returns the disposition that the receiver sees of a right that was sent with this one; `None` for one that cannot be sent.
+    /// Returns the disposition that the receiver sees if a right is sent with this one; `None` if a right cannot be sent with it.
     pub const fn as_received(self) -> Option<Self> {
         match self {
             Self::MOVE_RECEIVE => Some(Self::MOVE_RECEIVE),
@@ -59,7 +59,7 @@ flag_set! {
     DENAP = MACH_MSGH_BITS_DENAP = 0x2000_0000;
     IMPHOLDASRT = MACH_MSGH_BITS_IMPHOLDASRT = 0x1000_0000;
     DENAPHOLDASRT = MACH_MSGH_BITS_DENAPHOLDASRT = 0x1000_0000;
-    /// Kernel only: the message waits in a queue that it would close a circle with.
+    /// Kernel only: the message may make a circle of queues.
     ///
     CIRCULAR = MACH_MSGH_BITS_CIRCULAR = 0x1000_0000;
 }
@@ -75,7 +75,7 @@ raw_constants! {
     MACH_MSGH_BITS_USED = 0xb01f_1f1f;
 }
 
-/// Returns the first word of a message with remote and local disposition (`MACH_MSGH_BITS`).
+/// Returns the first word of a message with the dispositions of its remote and local port (`MACH_MSGH_BITS`).
 #[allow(non_snake_case)]
 pub const fn MACH_MSGH_BITS(
     remote: mach_msg_type_name_t,
@@ -84,7 +84,7 @@ pub const fn MACH_MSGH_BITS(
     remote | local << 8
 }
 
-/// Returns the first word of a message from all its parts (`MACH_MSGH_BITS_SET`).
+/// Returns the first word of a message with all dispositions and other flags (`MACH_MSGH_BITS_SET`).
 #[allow(non_snake_case)]
 pub const fn MACH_MSGH_BITS_SET(
     remote: mach_msg_type_name_t,
@@ -116,7 +116,7 @@ pub const fn MACH_MSGH_BITS_VOUCHER(bits: mach_msg_bits_t) -> mach_msg_type_name
     (bits & MACH_MSGH_BITS_VOUCHER_MASK) >> 16
 }
 
-/// Returns whether the message has descriptors (`MACH_MSGH_BITS_IS_COMPLEX`).
+/// Returns `true` if the message has descriptors (`MACH_MSGH_BITS_IS_COMPLEX`).
 #[allow(non_snake_case)]
 pub const fn MACH_MSGH_BITS_IS_COMPLEX(bits: mach_msg_bits_t) -> bool {
     bits & MACH_MSGH_BITS_COMPLEX != 0
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_word_comes_apart_as_it_was_put_together() {
+    fn the_parts_of_the_first_word_are_read_as_written() {
         let bits = MACH_MSGH_BITS_SET(18, 17, 19, MACH_MSGH_BITS_COMPLEX | 0x1f);
         assert_eq!(bits, 0x8013_1112);
         assert_eq!(MACH_MSGH_BITS_REMOTE(bits), 18);

@@ -1,6 +1,6 @@
 //! Descriptors of a complex message (`mach/message.h`), in the layout of 64-bit user space.
 //!
-//! C declares the small members as bit-fields; on the little-endian machines of Darwin they are bytes and half words.
+//! C declares the small members as bit-fields. On Darwin's little-endian machines they are bytes and half words.
 
 use crate::names::{display_by_name, open_set, raw_constants};
 use crate::pod::{overlay, plain_struct};
@@ -21,7 +21,7 @@ open_set! {
     GUARDED_PORT = MACH_MSG_GUARDED_PORT_DESCRIPTOR = 4;
 }
 display_by_name!(DescriptorKind);
-/// The last kind of descriptor (`MACH_MSG_DESCRIPTOR_MAX`).
+/// The highest kind of descriptor (`MACH_MSG_DESCRIPTOR_MAX`).
 pub const MACH_MSG_DESCRIPTOR_MAX: mach_msg_descriptor_type_t = 4;
 
 raw_constants! {
@@ -41,7 +41,7 @@ raw_constants! {
 }
 
 plain_struct! {
-    /// What all descriptors have in common: where their kind stands.
+    /// The common layout of all descriptors, with the offset of their kind.
     pub struct mach_msg_type_descriptor_t: 12, align 4, packed 4 {
         0 pad1: natural_t,
         4 pad2: mach_msg_size_t,
@@ -51,7 +51,7 @@ plain_struct! {
 }
 
 plain_struct! {
-    /// One right.
+    /// A descriptor of one right.
     pub struct mach_msg_port_descriptor_t: 12, align 4, packed 4 {
         0 name: mach_port_t,
         4 pad1: mach_msg_size_t,
@@ -62,13 +62,13 @@ plain_struct! {
 }
 
 impl mach_msg_port_descriptor_t {
-    /// Returns a descriptor of one right, its padding zero.
+    /// Creates a descriptor of one right, with zero padding.
     pub const fn new(name: mach_port_t, disposition: Disposition) -> Self {
         Self {
             name,
             pad1: 0,
             pad2: 0,
-            // Dispositions are five bits wide in a header and eight here: every one that can be sent fits.
+            // Dispositions have five bits in a header and eight here: every one that can be sent fits.
             disposition: disposition.raw() as u8,
             type_: MACH_MSG_PORT_DESCRIPTOR as u8,
         }
@@ -76,7 +76,7 @@ impl mach_msg_port_descriptor_t {
 }
 
 plain_struct! {
-    /// Out-of-line memory.
+    /// A descriptor of out-of-line memory.
     pub struct mach_msg_ool_descriptor_t: 16, align 4, packed 4 {
         0 address: u64,
         8 deallocate: u8,
@@ -88,7 +88,7 @@ plain_struct! {
 }
 
 plain_struct! {
-    /// Out-of-line rights.
+    /// A descriptor of out-of-line rights.
     pub struct mach_msg_ool_ports_descriptor_t: 16, align 4, packed 4 {
         0 address: u64,
         8 deallocate: u8,
@@ -100,7 +100,7 @@ plain_struct! {
 }
 
 plain_struct! {
-    /// A receive right with its guard.
+    /// A descriptor of a receive right with its guard.
     pub struct mach_msg_guarded_port_descriptor_t: 16, align 4, packed 4 {
         0 context: mach_port_context_t,
         8 flags: u16,
@@ -121,7 +121,7 @@ pub type mach_msg_ool_ports_descriptor64_t = mach_msg_ool_ports_descriptor_t;
 pub type mach_msg_guarded_port_descriptor64_t = mach_msg_guarded_port_descriptor_t;
 
 plain_struct! {
-    /// Out-of-line memory of a 32-bit task.
+    /// A descriptor of out-of-line memory of a 32-bit task.
     pub struct mach_msg_ool_descriptor32_t: 12, align 4, packed 4 {
         0 address: u32,
         4 size: mach_msg_size_t,
@@ -133,7 +133,7 @@ plain_struct! {
 }
 
 plain_struct! {
-    /// Out-of-line rights of a 32-bit task.
+    /// A descriptor of out-of-line rights of a 32-bit task.
     pub struct mach_msg_ool_ports_descriptor32_t: 12, align 4, packed 4 {
         0 address: u32,
         4 count: mach_msg_size_t,
@@ -145,7 +145,7 @@ plain_struct! {
 }
 
 plain_struct! {
-    /// A receive right with its guard, of a 32-bit task.
+    /// A descriptor of a receive right with its guard, of a 32-bit task.
     pub struct mach_msg_guarded_port_descriptor32_t: 12, align 4, packed 4 {
         0 context: u32,
         4 name: mach_port_name_t,
@@ -156,7 +156,7 @@ plain_struct! {
 }
 
 overlay! {
-    /// Any descriptor of a 64-bit task. In a message each takes its own size, not this.
+    /// Any descriptor of a 64-bit task. In a message a descriptor has the size of its kind, not that of this union.
     pub struct mach_msg_descriptor_t [u32; 4] {
         port: mach_msg_port_descriptor_t,
         out_of_line: mach_msg_ool_descriptor_t,
@@ -167,7 +167,7 @@ overlay! {
 }
 
 impl mach_msg_descriptor_t {
-    /// Returns the kind of descriptor, which stands at the same place in all.
+    /// Returns the kind of the descriptor, which has the same offset in all.
     pub fn kind(&self) -> DescriptorKind {
         DescriptorKind::new(u32::from(self.type_().type_))
     }

@@ -4,15 +4,15 @@ use crate::pod::plain_struct;
 use crate::types::{mach_msg_bits_t, mach_msg_id_t, mach_msg_size_t, mach_port_t};
 
 plain_struct! {
-    /// What every message starts with.
+    /// The header, with which every message starts.
     ///
-    /// A receiver finds the reply right in `msgh_remote_port`, and the name of its own receive right, which carries no reference to
-    /// release, in `msgh_local_port`.
+    /// In a received message `msgh_remote_port` is the reply right, and `msgh_local_port` the name of the receiver's own receive right,
+    /// which has no reference to release.
     pub struct mach_msg_header_t: 24, align 4, packed 4 {
         /// Dispositions and flags.
         ///
         0 msgh_bits: mach_msg_bits_t,
-        /// Bytes of the message without its trailer.
+        /// Size of the message in bytes, without its trailer.
         ///
         4 msgh_size: mach_msg_size_t,
         8 msgh_remote_port: mach_port_t,
@@ -23,7 +23,7 @@ plain_struct! {
 }
 
 plain_struct! {
-    /// What follows the header of a complex message, before its descriptors.
+    /// The body of a complex message, between its header and its descriptors.
     pub struct mach_msg_body_t: 4, align 4, packed 4 {
         0 msgh_descriptor_count: mach_msg_size_t,
     }
@@ -38,7 +38,7 @@ plain_struct! {
 }
 
 plain_struct! {
-    /// The smallest message to send.
+    /// The smallest message that can be sent.
     pub struct mach_msg_empty_send_t: 24, align 4, packed 4 {
         0 header: mach_msg_header_t,
     }

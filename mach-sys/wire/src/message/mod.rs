@@ -17,13 +17,13 @@ pub use trailer::*;
 
 use crate::types::mach_msg_size_t;
 
-/// The largest size that can be written (`MACH_MSG_SIZE_MAX`).
+/// The largest size of a message in bytes (`MACH_MSG_SIZE_MAX`).
 pub const MACH_MSG_SIZE_MAX: mach_msg_size_t = !0;
-/// A size that can be sent without fear of exhausting the kernel (`MACH_MSG_SIZE_RELIABLE`).
+/// A size in bytes that can be sent without exhausting the kernel (`MACH_MSG_SIZE_RELIABLE`).
 pub const MACH_MSG_SIZE_RELIABLE: mach_msg_size_t = 256 * 1024;
 /// No size (`MACH_MSG_SIZE_NULL`).
 pub const MACH_MSG_SIZE_NULL: mach_msg_size_t = 0;
-/// The sender names no priority (`MACH_MSG_PRIORITY_UNSPECIFIED`).
+/// No priority (`MACH_MSG_PRIORITY_UNSPECIFIED`).
 pub const MACH_MSG_PRIORITY_UNSPECIFIED: u32 = 0;
 /// An ordinary message (`MACH_MSGH_KIND_NORMAL`).
 pub const MACH_MSGH_KIND_NORMAL: mach_msg_size_t = 0;

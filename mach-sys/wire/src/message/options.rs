@@ -4,7 +4,7 @@ use crate::names::{flag_set, raw_constants};
 use crate::types::{mach_msg_option_t, mach_msg_size_t, mach_msg_timeout_t};
 
 flag_set! {
-    /// Options of `mach_msg`. The bits of a requested trailer (24 to 31) are kept as unknown ones.
+    /// The options of `mach_msg`. The bits of a requested trailer (24 to 31) are kept as unknown bits.
     #[doc(alias = "mach_msg_option_t")]
     pub struct MessageOptions(mach_msg_option_t), show c, unknown !0;
     SEND_MSG = MACH_SEND_MSG = 0x1;
@@ -53,19 +53,19 @@ raw_constants! {
 /// No timeout (`MACH_MSG_TIMEOUT_NONE`).
 pub const MACH_MSG_TIMEOUT_NONE: mach_msg_timeout_t = 0;
 
-/// Returns the option bits that ask for a trailer of a format (`MACH_RCV_TRAILER_TYPE`).
+/// Returns the option bits that request a trailer of `format` (`MACH_RCV_TRAILER_TYPE`).
 #[allow(non_snake_case)]
 pub const fn MACH_RCV_TRAILER_TYPE(format: u32) -> mach_msg_option_t {
     ((format & 0xf) << 28) as mach_msg_option_t
 }
 
-/// Returns the option bits that ask for the elements of a trailer up to one (`MACH_RCV_TRAILER_ELEMENTS`).
+/// Returns the option bits that request a trailer's elements up to `elements` (`MACH_RCV_TRAILER_ELEMENTS`).
 #[allow(non_snake_case)]
 pub const fn MACH_RCV_TRAILER_ELEMENTS(elements: mach_msg_option_t) -> mach_msg_option_t {
     (elements & 0xf) << 24
 }
 
-/// Returns the size of the trailer that `options` ask for, in bytes (`REQUESTED_TRAILER_SIZE`).
+/// Returns the size of the trailer that `options` request, in bytes (`REQUESTED_TRAILER_SIZE`).
 #[allow(non_snake_case)]
 pub const fn REQUESTED_TRAILER_SIZE(options: mach_msg_option_t) -> mach_msg_size_t {
     match options >> 24 & 0xf {

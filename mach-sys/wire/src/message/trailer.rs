@@ -1,7 +1,7 @@
 //! Trailers that the kernel appends to a received message (`mach/message.h`).
 //!
-//! A trailer starts at `msgh_size` rounded up to 4, is not counted in it, and has at least 8 bytes. A longer one is asked
-//! for with [`MACH_RCV_TRAILER_ELEMENTS`](super::MACH_RCV_TRAILER_ELEMENTS); each contains the shorter ones.
+//! A trailer starts at `msgh_size` rounded up to 4, is not counted in it, and has at least 8 bytes. A receiver requests a longer
+//! one with [`MACH_RCV_TRAILER_ELEMENTS`](super::MACH_RCV_TRAILER_ELEMENTS). Each trailer contains the shorter ones.
 
 use super::header::mach_msg_header_t;
 use crate::kern_return::KernReturn;
@@ -13,17 +13,17 @@ use crate::types::{
 
 /// The only format of trailers (`MACH_MSG_TRAILER_FORMAT_0`).
 pub const MACH_MSG_TRAILER_FORMAT_0: mach_msg_trailer_type_t = 0;
-/// Size of the trailer that always follows (`MACH_MSG_TRAILER_MINIMUM_SIZE`).
+/// Size in bytes of the trailer that every received message has (`MACH_MSG_TRAILER_MINIMUM_SIZE`).
 pub const MACH_MSG_TRAILER_MINIMUM_SIZE: mach_msg_size_t = 8;
-/// Size of the largest trailer (`MAX_TRAILER_SIZE`).
+/// Size in bytes of the largest trailer (`MAX_TRAILER_SIZE`).
 pub const MAX_TRAILER_SIZE: mach_msg_size_t = 68;
-/// Size of the trailer with sequence number and sender (`MACH_MSG_TRAILER_FORMAT_0_SIZE`).
+/// Size in bytes of the trailer with sequence number and sender (`MACH_MSG_TRAILER_FORMAT_0_SIZE`).
 pub const MACH_MSG_TRAILER_FORMAT_0_SIZE: mach_msg_size_t = 20;
 /// The filter that lets everything pass (`MACH_MSG_FILTER_POLICY_ALLOW`).
 pub const MACH_MSG_FILTER_POLICY_ALLOW: mach_msg_filter_id = 0;
 
 plain_struct! {
-    /// The trailer that always follows.
+    /// The trailer that every received message has.
     pub struct mach_msg_trailer_t: 8, align 4, packed 4 {
         0 msgh_trailer_type: mach_msg_trailer_type_t,
         4 msgh_trailer_size: mach_msg_trailer_size_t,
@@ -31,7 +31,7 @@ plain_struct! {
 }
 
 plain_struct! {
-    /// The smallest message as received, with the trailer that comes unasked.
+    /// The smallest message as received, with the smallest trailer.
     pub struct mach_msg_empty_rcv_t: 32, align 4, packed 4 {
         0 header: mach_msg_header_t,
         24 trailer: mach_msg_trailer_t,
@@ -39,7 +39,7 @@ plain_struct! {
 }
 
 plain_struct! {
-    /// With the port's sequence number.
+    /// The trailer with the port's sequence number.
     pub struct mach_msg_seqno_trailer_t: 12, align 4, packed 4 {
         0 msgh_trailer_type: mach_msg_trailer_type_t,
         4 msgh_trailer_size: mach_msg_trailer_size_t,
@@ -48,14 +48,14 @@ plain_struct! {
 }
 
 plain_struct! {
-    /// The sender's user and group; {0, 1} is the kernel's.
+    /// The sender's user and group; {0, 1} for the kernel.
     pub struct security_token_t: 8, align 4 {
         0 val: [u32; 2],
     }
 }
 
 plain_struct! {
-    /// With the sender's user and group.
+    /// The trailer with the sender's user and group.
     pub struct mach_msg_security_trailer_t: 20, align 4, packed 4 {
         0 msgh_trailer_type: mach_msg_trailer_type_t,
         4 msgh_trailer_size: mach_msg_trailer_size_t,
@@ -68,14 +68,14 @@ plain_struct! {
 pub type mach_msg_format_0_trailer_t = mach_msg_security_trailer_t;
 
 plain_struct! {
-    /// The sender's identity, opaque; all zero is the kernel's.
+    /// The sender's identity, opaque; all zero for the kernel.
     pub struct audit_token_t: 32, align 4 {
         0 val: [u32; 8],
     }
 }
 
 plain_struct! {
-    /// With the sender's identity.
+    /// The trailer with the sender's identity.
     pub struct mach_msg_audit_trailer_t: 52, align 4, packed 4 {
         0 msgh_trailer_type: mach_msg_trailer_type_t,
         4 msgh_trailer_size: mach_msg_trailer_size_t,
@@ -86,7 +86,7 @@ plain_struct! {
 }
 
 plain_struct! {
-    /// With the context of the port that the message was received from.
+    /// The trailer with the context of the port that received the message.
     pub struct mach_msg_context_trailer_t: 60, align 4, packed 4 {
         0 msgh_trailer_type: mach_msg_trailer_type_t,
         4 msgh_trailer_size: mach_msg_trailer_size_t,
@@ -105,7 +105,7 @@ plain_struct! {
 }
 
 plain_struct! {
-    /// With filter and labels.
+    /// The trailer with filter and labels.
     pub struct mach_msg_mac_trailer_t: 68, align 4, packed 4 {
         0 msgh_trailer_type: mach_msg_trailer_type_t,
         4 msgh_trailer_size: mach_msg_trailer_size_t,
@@ -121,7 +121,7 @@ plain_struct! {
 #[allow(non_camel_case_types)]
 pub type mach_msg_max_trailer_t = mach_msg_mac_trailer_t;
 
-/// A trailer of format 0 with the elements up to one. Sealed, as [`Pod`] is: only this crate's structures implement it.
+/// A trailer of format 0, with all elements up to its last one. Sealed, as [`Pod`] is: only this crate's structures implement it.
 pub trait Trailer: Pod {}
 impl Trailer for mach_msg_trailer_t {}
 impl Trailer for mach_msg_seqno_trailer_t {}
@@ -130,32 +130,32 @@ impl Trailer for mach_msg_audit_trailer_t {}
 impl Trailer for mach_msg_context_trailer_t {}
 impl Trailer for mach_msg_mac_trailer_t {}
 
-/// A trailer that is not the one looked for.
+/// The error of a message without the requested trailer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrailerError {
-    /// The buffer ends before the trailer does.
+    /// The buffer ends before the end of the trailer.
     #[error("no trailer of {needed} bytes after a message of {size} in {length}")]
     Missing {
         /// Bytes of the message.
         size: mach_msg_size_t,
         /// Bytes of the trailer.
         needed: usize,
-        /// Bytes there are.
+        /// Bytes in the buffer.
         length: usize,
     },
-    /// Another format.
+    /// The trailer has another format.
     #[error("trailer of format {found}")]
     Format {
-        /// Its format.
+        /// The trailer's format.
         found: mach_msg_trailer_type_t,
     },
-    /// The kernel filled in fewer elements.
+    /// The trailer has fewer elements.
     #[error("trailer of {found} bytes instead of {needed}")]
     Short {
-        /// Its size.
+        /// The trailer's size in bytes.
         found: mach_msg_trailer_size_t,
-        /// The size needed.
+        /// The requested size in bytes.
         needed: usize,
     },
 }
@@ -170,21 +170,22 @@ impl TrailerError {
         }
     }
 
-    /// Returns what MIG's servers answer that need a trailer: `MIG_TRAILER_ERROR`.
+    /// Returns the code that MIG's servers reply if they need a trailer: `MIG_TRAILER_ERROR`.
     pub const fn kern_return(self) -> KernReturn {
         KernReturn::MIG_TRAILER_ERROR
     }
 }
 
-/// Returns the trailer of a received message. `bytes` is the receive buffer; the trailer follows the message, rounded up to 4 bytes.
+/// Returns the trailer of a received message. `bytes` is the receive buffer; the trailer starts at the message's size, rounded up to
+/// 4 bytes.
 ///
-/// MIG's servers that want the audit token accept a trailer of 32 bytes, although the token ends at 52; here the whole
-/// structure must be there.
+/// MIG's servers that need the audit token accept a trailer of 32 bytes, although the token ends at 52. This function requires the
+/// whole structure.
 ///
 /// # Errors
-/// - [`TrailerError::Missing`]: the buffer ends before a trailer of `T`'s size does.
+/// - [`TrailerError::Missing`]: the buffer ends before the end of a trailer of `T`'s size.
 /// - [`TrailerError::Format`]: the trailer is not of format 0.
-/// - [`TrailerError::Short`]: the kernel filled in fewer elements than `T` has; ask for more with
+/// - [`TrailerError::Short`]: the trailer has fewer elements than `T`; request more with
 ///   [`MACH_RCV_TRAILER_ELEMENTS`](super::MACH_RCV_TRAILER_ELEMENTS).
 pub fn read_trailer<T: Trailer>(bytes: &[u8]) -> Result<T, TrailerError> {
     let length = bytes.len();
@@ -207,7 +208,7 @@ pub fn read_trailer<T: Trailer>(bytes: &[u8]) -> Result<T, TrailerError> {
     }
 }
 
-/// Returns the offset in bytes of the trailer of a message of `size` bytes: `size` rounded up to 4 (`round_msg`).
+/// Returns the offset in bytes of the trailer in the message's buffer: `size` rounded up to a multiple of 4 (`round_msg`).
 pub const fn round_msg(size: mach_msg_size_t) -> mach_msg_size_t {
     size.saturating_add(3) & !3
 }
@@ -216,7 +217,7 @@ pub const fn round_msg(size: mach_msg_size_t) -> mach_msg_size_t {
 mod tests {
     use super::*;
 
-    /// A message of `size` bytes and a trailer that says it has `trailer` bytes, in 128.
+    /// Returns a buffer of 128 bytes with a message of `size` bytes, and a trailer with the size field `trailer`.
     fn message(size: u32, format: u32, trailer: u32) -> [u8; 128] {
         let mut bytes = [0; 128];
         bytes[4..8].copy_from_slice(&size.to_ne_bytes());
@@ -234,14 +235,14 @@ mod tests {
     }
 
     #[test]
-    fn the_trailer_starts_at_the_next_word() {
+    fn the_trailer_starts_at_the_next_multiple_of_4() {
         for size in 36..=40 {
             assert_eq!(context(&message(size, 0, 60)), Ok(0x1122_3344_5566_7788));
         }
     }
 
     #[test]
-    fn a_trailer_without_the_element_is_none() {
+    fn a_trailer_without_the_element_is_an_error() {
         let found = 52;
         assert_eq!(
             context(&message(36, 0, found)),

@@ -1,8 +1,8 @@
-//! Requests from bytes: accepts what Apple's generated servers accept, in their order of checks.
+//! Decoding of requests, with the checks of Apple's generated servers, in their order.
 //!
-//! Not looked at, as there: local and voucher bits, other high bits, NDR, padding of descriptors, whether names live, the
-//! values of exception, codes, flavor and thread id. One thing is done differently: a length is checked before anything
-//! is read. Apple's code reads the descriptor count first; the answer is the same.
+//! Like these servers, it does not check local and voucher bits, other high bits, NDR, padding of descriptors, the existence of
+//! names, and the values of exception, codes, flavor and thread id. One thing differs: the length is checked before anything is read.
+//! Apple's code reads the descriptor count first; the result is the same.
 
 use crate::exception::ExceptionType;
 use crate::message::{
@@ -19,15 +19,15 @@ use super::error::DecodeError;
 use super::routine::{CODES_MAX, Routine, STATE_HEADER, Shape, Subsystem};
 use super::view::{Request, Words, descriptor_at, word};
 
-/// The message ids that a server accepts.
+/// The subsystems whose message ids a server accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Accept {
-    /// Those of `exc`, 2401 to 2403, as `exc_server()`.
+    /// `exc`, 2401 to 2403, as `exc_server()`.
     Exc,
-    /// Those of `mach_exc`, 2405 to 2410, as `mach_exc_server()`.
+    /// `mach_exc`, 2405 to 2410, as `mach_exc_server()`.
     MachExc,
-    /// Those of both subsystems.
+    /// Both subsystems.
     Both,
 }
 
@@ -42,26 +42,26 @@ impl Accept {
     }
 }
 
-/// Decodes a request from the bytes of a received message, with the checks of Apple's generated servers. What follows the message (its
-/// trailer) is not read.
+/// Decodes a request from the bytes of a received message, with the checks of Apple's generated servers. The bytes after the message
+/// (its trailer) are not read.
 ///
 /// # Errors
-/// - [`DecodeError::NoHeader`]: fewer than 24 bytes. There is no reply right to answer through.
+/// - [`DecodeError::NoHeader`]: fewer than 24 bytes. There is no reply right.
 /// - [`DecodeError::UnknownId`]: `accept` does not include the message's id.
-/// - [`DecodeError::Truncated`], [`DecodeError::SizeRange`], [`DecodeError::Size`]: `msgh_size` is larger than `bytes`, impossible for the
-///   routine, or not what its counts make.
+/// - [`DecodeError::Truncated`], [`DecodeError::SizeRange`], [`DecodeError::Size`]: `msgh_size` is larger than `bytes`, impossible for
+///   the routine, or not the size that its counts require.
 /// - [`DecodeError::Complex`], [`DecodeError::NotComplex`], [`DecodeError::DescriptorCount`], [`DecodeError::DescriptorKind`],
 ///   [`DecodeError::Disposition`]: the descriptors are not the routine's.
-/// - [`DecodeError::CodeCount`], [`DecodeError::StateCount`]: more codes than 2, or more words of state than 1296.
+/// - [`DecodeError::CodeCount`], [`DecodeError::StateCount`]: more than 2 codes, or more than 1296 words of state.
 ///
-/// [`DecodeError::kern_return`] is what a server replies to each.
+/// [`DecodeError::kern_return`] returns the code that a server replies for each.
 #[doc(alias("mach_exc_server", "exc_server", "mach_exc_server_routine"))]
 pub fn decode(bytes: &[u8], accept: Accept) -> Result<Request<'_>, DecodeError> {
     let header = decode_header(bytes)?;
     decode_body(bytes, &header, accept)
 }
 
-/// The header, if there are bytes enough for one.
+/// Reads the header, if there are enough bytes.
 #[inline(always)]
 pub(super) fn decode_header(bytes: &[u8]) -> Result<mach_msg_header_t, DecodeError> {
     pod::read(bytes).ok_or(DecodeError::NoHeader {
@@ -69,8 +69,8 @@ pub(super) fn decode_header(bytes: &[u8]) -> Result<mach_msg_header_t, DecodeErr
     })
 }
 
-/// Decodes what follows the header, by routine: with its shape constant, offsets are too, and one check of the size covers
-/// all reads before the arrays.
+/// Decodes the message after the header, by routine. With a constant shape the offsets are constant too, and one check of the size
+/// covers all reads before the arrays.
 #[inline(always)]
 pub(super) fn decode_body<'a>(
     bytes: &'a [u8],
@@ -121,7 +121,7 @@ fn decode_as<'a>(
         names,
         exception: ExceptionType::new(exception),
     };
-    // Two codes are the rule: with their number constant the offsets after them are too.
+    // Two codes are the usual case. With their number constant, the offsets after them are constant too.
     match word(message, shape.code_at - 4) {
         2 => decode_arrays(front, 2),
         found if found as usize > CODES_MAX => Err(DecodeError::CodeCount { found }),
@@ -129,7 +129,7 @@ fn decode_as<'a>(
     }
 }
 
-/// What stands before a request's arrays.
+/// The part of a request before its arrays.
 struct Front<'h, 'a> {
     header: &'h mach_msg_header_t,
     message: &'a [u8],
@@ -195,7 +195,7 @@ fn decode_arrays<'a>(front: Front<'_, 'a>, count: usize) -> Result<Request<'a>, 
     }
 }
 
-/// The message's bytes, if they are all there and as many as its id can have.
+/// Returns the message's bytes, if all are there and their number is possible for its id.
 #[inline(always)]
 pub(super) fn whole_message<'a>(
     bytes: &'a [u8],
@@ -217,7 +217,7 @@ pub(super) fn whole_message<'a>(
     })
 }
 
-/// Checks number, kind and disposition of the descriptors of a complex message: one or two, each of a port. Their names.
+/// Checks number, kind and disposition of the descriptors of a complex message: one or two, each of a port. Returns their names.
 #[inline(always)]
 pub(super) fn port_descriptors(
     message: &[u8],
@@ -238,10 +238,10 @@ pub(super) fn port_descriptors(
 
 #[inline(always)]
 fn port_descriptor(message: &[u8], index: u32, wanted: u8) -> Result<mach_port_t, DecodeError> {
-    // The size was checked: no message of this id is too short for its descriptors.
+    // The size was checked: every message with this id is long enough for its descriptors.
     let bytes = message.get(descriptor_at(index as usize)..);
     let descriptor: mach_msg_port_descriptor_t = bytes.and_then(pod::read).unwrap_or_default();
-    // Both in one comparison; which of them it was matters only for the error.
+    // Both in one comparison. Only the error distinguishes them.
     let kind = [descriptor.disposition, descriptor.type_];
     if u16::from_ne_bytes(kind) == u16::from_ne_bytes([wanted, MACH_MSG_PORT_DESCRIPTOR as u8]) {
         return Ok(descriptor.name);

@@ -1,41 +1,41 @@
-//! Every way in which a message can be malformed.
+//! The errors of malformed messages.
 //!
 //! Each error has a stable numeric `code`, unique in this crate and between 0x1000 and 0x1fff.
 
 use crate::kern_return::{KernError, KernReturn};
 use crate::types::{mach_msg_id_t, mach_port_t};
 
-/// A message that does not have the form that its id requires.
+/// The error of a message that does not have the form that its id requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// Fewer bytes than a header. There is no reply right to answer through.
-    #[error("{length} bytes are no message")]
+    /// The message is shorter than a header. There is no reply right.
+    #[error("{length} bytes are too few for a message")]
     NoHeader {
-        /// Bytes there are.
+        /// Bytes in the buffer.
         length: usize,
     },
-    /// The server has no routine of this id.
+    /// The server has no routine with this id.
     #[error("no routine has message id {id}")]
     UnknownId {
         /// The message's id.
         id: mach_msg_id_t,
     },
-    /// `msgh_size` says more than there is.
-    #[error("message of {size} bytes in {length}")]
+    /// `msgh_size` is larger than the buffer.
+    #[error("message of {size} bytes in a buffer of {length}")]
     Truncated {
         /// `msgh_size`.
         size: u32,
-        /// Bytes there are.
+        /// Bytes in the buffer.
         length: usize,
     },
     /// A message that must have descriptors has none.
     #[error("the message is not complex")]
     NotComplex,
-    /// A message that must not have descriptors says that it has.
+    /// A message that must not have descriptors is marked as complex.
     #[error("the message is complex")]
     Complex,
-    /// Another number of descriptors.
+    /// The message has another number of descriptors than the routine.
     #[error("{found} descriptors instead of {wanted}")]
     DescriptorCount {
         /// The message's number.
@@ -43,52 +43,52 @@ pub enum DecodeError {
         /// The routine's number.
         wanted: u32,
     },
-    /// Smaller than the smallest or larger than the largest of this id.
+    /// The message is smaller than the smallest or larger than the largest with this id.
     #[error("{found} bytes, not {minimum} to {maximum}")]
     SizeRange {
         /// `msgh_size`.
         found: u32,
-        /// With no element in any array.
+        /// The size with all arrays empty.
         minimum: u32,
-        /// With all arrays full.
+        /// The size with all arrays full.
         maximum: u32,
     },
-    /// A descriptor of another kind.
+    /// A descriptor has another kind.
     #[error("descriptor {index} is of kind {found}, not a port")]
     DescriptorKind {
-        /// Which descriptor.
+        /// The descriptor's index.
         index: u32,
-        /// Its kind.
+        /// The descriptor's kind.
         found: u8,
     },
-    /// A descriptor with another right.
+    /// A descriptor has another disposition.
     #[error("descriptor {index} has disposition {found} instead of {wanted}")]
     Disposition {
-        /// Which descriptor.
+        /// The descriptor's index.
         index: u32,
-        /// Its disposition.
+        /// The descriptor's disposition.
         found: u8,
-        /// The routine's.
+        /// The routine's disposition.
         wanted: u8,
     },
-    /// More codes than there may be.
+    /// There are more than 2 codes.
     #[error("{found} codes")]
     CodeCount {
         /// `codeCnt`.
         found: u32,
     },
-    /// More words of state than there may be.
+    /// There are more than 1296 words of state.
     #[error("{found} words of state")]
     StateCount {
         /// `old_stateCnt` or `new_stateCnt`.
         found: u32,
     },
-    /// The size is not what the counts make.
-    #[error("{found} bytes, not the {wanted} that the counts make")]
+    /// The size is not the one that the counts require.
+    #[error("{found} bytes instead of the {wanted} that the counts require")]
     Size {
         /// `msgh_size`.
         found: u32,
-        /// What the counts make; with the codes alone, when they already do not fit.
+        /// The size that the counts require; that of the codes alone if these already do not fit.
         wanted: u32,
     },
 }
@@ -112,7 +112,7 @@ impl DecodeError {
         }
     }
 
-    /// Returns what Apple's generated server replies.
+    /// Returns the code that Apple's generated server replies.
     pub const fn kern_return(self) -> KernReturn {
         match self {
             Self::UnknownId { .. } => KernReturn::MIG_BAD_ID,
@@ -122,7 +122,7 @@ impl DecodeError {
     }
 }
 
-/// A message that cannot be written.
+/// The error of a message that cannot be encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
@@ -131,25 +131,25 @@ pub enum EncodeError {
     Buffer {
         /// Bytes needed.
         needed: usize,
-        /// Bytes there are.
+        /// Bytes in the buffer.
         length: usize,
     },
-    /// More codes than a message has room for.
+    /// There are more codes than a message has room for.
     #[error("{found} codes")]
     CodeCount {
         /// Codes given.
         found: usize,
     },
-    /// More words of state than a message may carry, or any where it carries none.
+    /// There are more words of state than the message can carry; a routine without state carries none.
     #[error("{found} words of state, at most {maximum}")]
     StateCount {
         /// Words given.
         found: usize,
-        /// The most there may be.
+        /// The largest number allowed.
         maximum: usize,
     },
-    /// The routine's descriptors carry something else.
-    #[error("the routine does not carry this identity")]
+    /// The routine carries another kind of identity.
+    #[error("the routine carries another kind of identity")]
     Identity,
 }
 
@@ -165,52 +165,52 @@ impl EncodeError {
     }
 }
 
-/// Why a reply does not mean "handled".
+/// The error of a reply that does not mean "handled".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplyError {
-    /// Larger than the buffer in which it was awaited.
-    #[error("reply of {found} bytes, at most {limit} are received")]
+    /// The reply is larger than the receiver's buffer.
+    #[error("reply of {found} bytes for a buffer of {limit}")]
     TooLarge {
         /// `msgh_size`.
         found: usize,
-        /// Size of the buffer.
+        /// Size of the buffer in bytes.
         limit: usize,
     },
-    /// No reply but the notification that the reply right is gone.
+    /// Instead of a reply, the notification that the reply right was destroyed arrived.
     #[error("the server destroyed the reply right")]
     ServerDied,
-    /// The reply to another message.
+    /// The reply belongs to another request.
     #[error("message id {found} instead of {wanted}")]
     Id {
         /// The reply's id.
         found: mach_msg_id_t,
-        /// The routine's.
+        /// The id of the routine's reply.
         wanted: mach_msg_id_t,
     },
     /// The reply has descriptors.
     #[error("the reply is complex")]
     Complex,
-    /// A size that no reply of the routine has.
+    /// The size is impossible for a reply of the routine.
     #[error("reply of {found} bytes")]
     Size {
         /// `msgh_size`.
         found: usize,
     },
-    /// The reply wants a reply.
+    /// The reply has a reply port of its own.
     #[error("the reply carries reply port {port:#x}")]
     ReplyPort {
         /// The port.
         port: mach_port_t,
     },
-    /// More words of state than there may be.
+    /// There are more than 1296 words of state.
     #[error("{found} words of state")]
     StateCount {
         /// `new_stateCnt`.
         found: u32,
     },
-    /// A good reply with a return code other than success.
-    #[error("the server answered with an error")]
+    /// The reply is well-formed, and its return code is an error.
+    #[error("the server replied with an error")]
     Refused(#[source] KernError),
 }
 
@@ -229,7 +229,7 @@ impl ReplyError {
         }
     }
 
-    /// Returns what MIG's client code, and so the kernel, takes as the result.
+    /// Returns the result that MIG's client code, and so the kernel, derives from the reply.
     pub const fn kern_return(self) -> KernReturn {
         match self {
             Self::TooLarge { .. } => KernReturn::RCV_TOO_LARGE,

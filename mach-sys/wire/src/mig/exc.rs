@@ -1,7 +1,7 @@
 //! The messages of `exc.defs`, whose codes have 32 bits, as MIG declares them.
 //!
-//! The arrays stand at their declared maximum: with fewer codes or words what follows them moves up, and the message is
-//! shorter. Read a message with [`decode`](super::decode), not through these.
+//! The arrays have their declared maximum size. With fewer codes or words the parts after them have lower offsets, and the message
+//! is shorter. Read a message with [`decode`](super::decode), not through these structures.
 #![allow(non_snake_case)]
 
 use crate::message::{mach_msg_body_t, mach_msg_header_t, mach_msg_port_descriptor_t};

@@ -1,8 +1,8 @@
-//! MIG's messages for exceptions and notifications, exact: `exc` (2401 to 2403), `mach_exc` (2405 to 2410), `notify`.
+//! MIG's messages for exceptions and notifications: `exc` (2401 to 2403), `mach_exc` (2405 to 2410), `notify` (64 to 77).
 //!
-//! A receiver takes [`decode`] apart from answering ([`ReplyTo`]), or uses a demultiplexer ([`exc_server`],
-//! [`mach_exc_server`], [`serve`]). A sender writes a request with [`Raise`] and takes its reply with [`check_reply`].
-//! Everything borrows, nothing allocates, and no bytes make it panic.
+//! A receiver calls [`decode`] and replies with [`ReplyTo`], or uses a demultiplexer ([`exc_server`], [`mach_exc_server`],
+//! [`serve`]). A sender encodes a request with [`Raise`] and checks its reply with [`check_reply`]. Nothing here copies or allocates,
+//! and no input makes it panic.
 //!
 //! A receive loop calls a demultiplexer between receiving and sending:
 //!
@@ -12,11 +12,11 @@
 //! use mach_wire::mig::{self, mach_exc_server};
 //! use mach_wire::thread_state::{Registers, x86_thread_state64_t};
 //!
-//! /// Serves the message in `received`; returns the reply to send, if one is to be sent.
+//! /// Serves the message in `received`. Returns the reply to send, if there is one.
 //! fn serve<'r>(received: &[u8], reply: &'r mut [u8]) -> Option<&'r [u8]> {
 //!     let served = mach_exc_server(received, reply, |request, new_state| {
 //!         let Ok(mut state) = request.state::<x86_thread_state64_t>() else {
-//!             return KernReturn::FAILURE; // not for us: the next level is asked
+//!             return KernReturn::FAILURE; // not handled: the kernel tries the next level
 //!         };
 //!         if request.exception() != ExceptionType::BREAKPOINT {
 //!             return KernReturn::FAILURE;
@@ -28,7 +28,7 @@
 //!         }
 //!     })
 //!     .ok()?;
-//!     // Unless `served.handler_owns_rights()`, the loop destroys what the request carried.
+//!     // Unless `served.handler_owns_rights()`, the loop destroys the request's rights.
 //!     served.sends_reply().then(|| &reply[..served.reply_size])
 //! }
 //!

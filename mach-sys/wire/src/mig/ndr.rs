@@ -20,7 +20,7 @@ raw_constants! {
 }
 
 plain_struct! {
-    /// Tells how the sender represents its data. It is never read: MIG's conversion is compiled out.
+    /// The sender's data representation. It is never read: MIG's conversion is compiled out.
     pub struct NDR_record_t: 8, align 1 {
         0 mig_vers: u8,
         1 if_vers: u8,
@@ -34,7 +34,7 @@ plain_struct! {
 }
 
 impl NDR_record_t {
-    /// What MIG's code writes (`NDR_record`): little-endian integers, ASCII, IEEE.
+    /// The record that MIG's code writes (`NDR_record`): little-endian integers, ASCII, IEEE.
     pub const RECORD: Self = Self {
         mig_vers: NDR_PROTOCOL_2_0,
         if_vers: NDR_PROTOCOL_2_0,
@@ -48,7 +48,7 @@ impl NDR_record_t {
 }
 
 plain_struct! {
-    /// The reply that says no more than a return code; every reply starts so.
+    /// A reply with only a return code. Every reply starts like it.
     pub struct mig_reply_error_t: 36, align 4, packed 4 {
         0 Head: mach_msg_header_t,
         24 NDR: NDR_record_t,

@@ -17,7 +17,7 @@ use super::notify_layouts::*;
 use super::reply::ReplyTo;
 use super::server::{ServeError, Served};
 
-/// A notification of the kernel's, decoded.
+/// A decoded notification of the kernel.
 ///
 /// ```
 /// use mach_wire::mig::Notification;
@@ -46,9 +46,9 @@ pub enum Notification {
         /// The name.
         name: mach_port_name_t,
     },
-    /// 69: the receive right, moved back.
+    /// 69: the port's receive right would have been destroyed, and was moved to the receiver of this message instead.
     PortDestroyed {
-        /// The right's name, the receiver's now.
+        /// The right's name in the receiver's name space.
         right: mach_port_name_t,
     },
     /// 70: no send rights are left.
@@ -107,7 +107,7 @@ impl Notification {
             (_, true) => return Err(DecodeError::Complex),
             (_, false) => {}
         }
-        // Of all but 69, whose right is at 28, the payload is the word after NDR.
+        // The payload is the word after NDR in all but 69, which has its right at 28.
         let payload: __Request__mach_notify_dead_name_t = pod::read(message).unwrap_or_default();
         let name = payload.name;
         Ok(match id {
@@ -126,8 +126,8 @@ impl Notification {
         })
     }
 
-    /// Writes the message as its receiver finds it, and returns its size in bytes. It arrives through a send-once right of `port`, the
-    /// receiver's own name, and asks for no reply.
+    /// Writes the message as its receiver gets it, and returns its size in bytes. The message arrives through a send-once right of `port`,
+    /// the receiver's own name, and has no reply port.
     ///
     /// # Errors
     /// [`EncodeError::Buffer`]: `to` is smaller than the message.
@@ -189,8 +189,8 @@ fn write<M: Pod>(to: &mut [u8], message: &M) -> Result<usize, EncodeError> {
     Ok(bytes.len())
 }
 
-/// Serves notifications, as `notify_server()`. No thread waits for the reply, whose port is null; it is written for receive loops that
-/// look at its code. `handler` is called for a well-formed notification only; otherwise [`Served::malformed`] says why not.
+/// Serves a notification, as `notify_server()` does. The reply has no destination; it is written for receive loops that read its code.
+/// `handler` is called only for a well-formed notification; otherwise [`Served::malformed`] has the error.
 ///
 /// # Errors
 /// - [`ServeError::Decode`]: fewer than 24 bytes.

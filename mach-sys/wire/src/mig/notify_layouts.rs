@@ -1,4 +1,4 @@
-//! The ids and messages of `notify.defs` as MIG declares them, and as `mach/notify.h` does, with a trailer of format 0.
+//! The ids and messages of `notify.defs`, as MIG declares them and, with a trailer of format 0, as `mach/notify.h` does.
 #![allow(non_snake_case)]
 
 use crate::message::{
@@ -23,7 +23,7 @@ raw_constants! {
 }
 
 plain_struct! {
-    /// Message 65. A send right whose dead name was asked about was deleted.
+    /// Message 65. A name with a requested dead-name notification was deleted.
     pub struct __Request__mach_notify_port_deleted_t: 36, align 4, packed 4 {
         0 Head: mach_msg_header_t,
         24 NDR: NDR_record_t,
@@ -32,7 +32,7 @@ plain_struct! {
 }
 
 plain_struct! {
-    /// Message 65 as received, with a trailer. A send right whose dead name was asked about was deleted.
+    /// Message 65 as received, with a trailer. A name with a requested dead-name notification was deleted.
     pub struct mach_port_deleted_notification_t: 56, align 4, packed 4 {
         0 not_header: mach_msg_header_t,
         24 NDR: NDR_record_t,
@@ -42,7 +42,7 @@ plain_struct! {
 }
 
 plain_struct! {
-    /// Message 66. A message can be sent again.
+    /// Message 66. The port can receive a message again.
     pub struct __Request__mach_notify_send_possible_t: 36, align 4, packed 4 {
         0 Head: mach_msg_header_t,
         24 NDR: NDR_record_t,
@@ -51,7 +51,7 @@ plain_struct! {
 }
 
 plain_struct! {
-    /// Message 66 as received, with a trailer. A message can be sent again.
+    /// Message 66 as received, with a trailer. The port can receive a message again.
     pub struct mach_send_possible_notification_t: 56, align 4, packed 4 {
         0 not_header: mach_msg_header_t,
         24 NDR: NDR_record_t,
@@ -61,7 +61,7 @@ plain_struct! {
 }
 
 plain_struct! {
-    /// Message 69. A receive right comes back instead of dying.
+    /// Message 69. It carries a receive right that would have been destroyed.
     pub struct __Request__mach_notify_port_destroyed_t: 40, align 4, packed 4 {
         0 Head: mach_msg_header_t,
         24 msgh_body: mach_msg_body_t,
@@ -70,7 +70,7 @@ plain_struct! {
 }
 
 plain_struct! {
-    /// Message 69 as received, with a trailer. A receive right comes back instead of dying.
+    /// Message 69 as received, with a trailer. It carries a receive right that would have been destroyed.
     pub struct mach_port_destroyed_notification_t: 60, align 4, packed 4 {
         0 not_header: mach_msg_header_t,
         24 not_body: mach_msg_body_t,

@@ -1,4 +1,4 @@
-//! Requests to bytes: what the kernel, or a forwarder, sends.
+//! Encoding of requests, as the kernel or a forwarder sends them.
 
 use crate::exception::ExceptionType;
 use crate::message::{
@@ -13,7 +13,7 @@ use super::ndr::NDR_record_t;
 use super::routine::{CODES_MAX, Routine};
 use super::view::Identity;
 
-/// A port in a header, with what happens to it.
+/// A port of a message's header, with its disposition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeaderPort {
     /// The name.
@@ -29,16 +29,16 @@ impl HeaderPort {
         disposition: Disposition::PORT_NONE,
     };
 
-    /// Returns a port with its disposition.
+    /// Creates a port with its disposition.
     pub const fn new(name: mach_port_t, disposition: Disposition) -> Self {
         Self { name, disposition }
     }
 }
 
-/// The parts of a request.
+/// A request to encode.
 ///
-/// A sender's `remote` is the exception port and `local` the reply port; a receiver finds them the other way round. The
-/// same encoding serves both: an emulated kernel writes what arrives.
+/// For a sender `remote` is the exception port and `local` the reply port. A receiver gets them the other way round. Both forms can be
+/// encoded: an emulated kernel writes the request as received.
 #[derive(Debug, Clone, Copy)]
 pub struct Raise<'a> {
     /// The routine.
@@ -51,13 +51,13 @@ pub struct Raise<'a> {
     pub voucher: HeaderPort,
     /// The thread and task that the exception is about, in the form that the routine carries ([`Routine::identity`]).
     pub identity: Identity,
-    /// What the descriptors do to the rights: `COPY_SEND` as sent, `MOVE_SEND` as received.
+    /// The disposition of the rights in descriptors: `COPY_SEND` as sent, `MOVE_SEND` as received.
     pub disposition: Disposition,
     /// The exception type.
     pub exception: ExceptionType,
-    /// At most two codes; of `exc` the low 32 bits of each.
+    /// The codes, at most two; a routine of `exc` carries the low 32 bits of each.
     pub codes: &'a [i64],
-    /// The flavor of the state; not sent by a routine without state.
+    /// The flavor of the state; a routine without state does not carry it.
     pub flavor: thread_state_flavor_t,
     /// The words of the state; must be empty for a routine without state.
     pub state: &'a [natural_t],
@@ -114,7 +114,7 @@ impl Raise<'_> {
         for code in self.codes {
             match shape.code_size {
                 8 => writer.put(code),
-                // What the kernel does without MACH_EXCEPTION_CODES: the low half.
+                // The low half, as the kernel sends it without MACH_EXCEPTION_CODES.
                 _ => writer.put(&(*code as i32)),
             }
         }
@@ -147,7 +147,7 @@ impl Raise<'_> {
         }
     }
 
-    /// Body and descriptors, NDR, and the thread's id, which follows it although it is the earlier argument.
+    /// Writes the body, the descriptors, NDR and the thread's id. The id follows NDR, although it is an earlier argument.
     fn put_identity(&self, writer: &mut Writer<'_>) {
         let right = |name| mach_msg_port_descriptor_t::new(name, self.disposition);
         let count = self.identity.kind().descriptors();
@@ -171,7 +171,7 @@ impl Raise<'_> {
     }
 }
 
-/// Fills a buffer from its start; what is past its end is dropped, where no caller writes: sizes are checked before.
+/// A writer that fills a buffer from its start. It drops values that do not fit; the caller has checked the size.
 struct Writer<'a> {
     rest: &'a mut [u8],
 }

@@ -1,5 +1,5 @@
-//! Replies: written as Apple's generated servers write them, with the state's count bounded; and checked as MIG's client
-//! code, and so the kernel, checks them.
+//! Replies: encoded as Apple's generated servers encode them, with the state's count limited; and checked as MIG's client code, and so
+//! the kernel, checks them.
 
 use crate::kern_return::KernReturn;
 use crate::message::{
@@ -18,10 +18,10 @@ use super::view::{Request, Words, word};
 /// The size in bytes of a reply without state: 36.
 pub const STATUS_REPLY_SIZE: usize = size_of::<mig_reply_error_t>();
 
-/// The parts of a request that are needed to answer it later: where its reply goes.
+/// The destination of a reply: the parts of a request that are needed to reply later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ReplyTo {
-    /// The reply right's disposition; it moves into the reply.
+    /// The reply right's disposition. The right moves into the reply.
     pub disposition: Disposition,
     /// The reply right.
     pub port: mach_port_t,
@@ -30,7 +30,7 @@ pub struct ReplyTo {
 }
 
 impl ReplyTo {
-    /// Takes the parts from the header of a request, whatever its id.
+    /// Returns the destination of the reply to a request with this header, whatever its id.
     #[inline]
     pub const fn header(request: &mach_msg_header_t) -> Self {
         Self {
@@ -40,13 +40,13 @@ impl ReplyTo {
         }
     }
 
-    /// Takes the parts from a request.
+    /// Returns the destination of the reply to a request.
     #[inline]
     pub fn request(request: &Request<'_>) -> Self {
         Self::header(&request.header())
     }
 
-    /// Writes a reply without state and returns its size, 36 bytes. For a state routine `code` must be an error.
+    /// Writes a reply without state and returns its size: 36 bytes. For a routine with state `code` must be an error.
     ///
     /// # Errors
     /// [`EncodeError::Buffer`]: `to` is smaller than 36 bytes.
@@ -56,11 +56,11 @@ impl ReplyTo {
         Ok(STATUS_REPLY_SIZE)
     }
 
-    /// Writes a reply of success with a new state and returns its size: 44 bytes and the words.
+    /// Writes a reply of success with a new state and returns its size in bytes: 44 and the words of the state.
     ///
     /// # Errors
     /// - [`EncodeError::Buffer`]: `to` is smaller than 44 bytes.
-    /// - [`EncodeError::StateCount`]: more than [`THREAD_STATE_MAX`] words, or more than fit into `to`.
+    /// - [`EncodeError::StateCount`]: more than [`THREAD_STATE_MAX`] words, or more than fit in `to`.
     #[inline]
     pub fn encode_state(
         self,
@@ -74,7 +74,7 @@ impl ReplyTo {
         self.encode_around_state(to, flavor, count)
     }
 
-    /// Writes everything but the words of the state, which are in place.
+    /// Writes the reply, except the words of the state, which are already in `to`.
     #[inline]
     pub(super) fn encode_around_state(
         self,
@@ -91,7 +91,7 @@ impl ReplyTo {
         Ok(size)
     }
 
-    /// Writes what all replies start with.
+    /// Writes the common start of all replies.
     #[inline]
     fn encode_start(self, to: &mut [u8], size: usize, code: KernReturn) -> Result<(), EncodeError> {
         let length = to.len();
@@ -121,7 +121,7 @@ impl ReplyTo {
     }
 }
 
-/// Writes a word at an offset that lies within the array.
+/// Writes a word at an offset within the array.
 #[inline]
 fn put<const N: usize>(to: &mut [u8; N], at: usize, value: u32) {
     if let Some(to) = to.get_mut(at..at + 4) {
@@ -129,20 +129,20 @@ fn put<const N: usize>(to: &mut [u8; N], at: usize, value: u32) {
     }
 }
 
-/// The new state of a reply that is being written: its words lie in the reply's buffer.
+/// The new state of a reply that is being written. Its words are in the reply's buffer.
 ///
-/// As long as none is set the state has no words, which the kernel refuses for almost every flavor (A4.6). (Apple's
-/// servers would send 1296 words of whatever the buffer holds.)
+/// If the handler sets none, the state has no words, and the kernel refuses it for almost every flavor (A4.6). (Apple's servers would
+/// send 1296 words of the buffer's contents.)
 #[derive(Debug)]
 pub struct NewState<'a> {
     bytes: &'a mut [u8],
     pub(super) flavor: thread_state_flavor_t,
-    /// Never more than fits into `bytes`, nor more than [`THREAD_STATE_MAX`].
+    /// Number of words: at most those that fit in `bytes`, and at most [`THREAD_STATE_MAX`].
     pub(super) count: usize,
 }
 
 impl<'a> NewState<'a> {
-    /// For a reply in `to`, of no word yet.
+    /// Creates a state without words, for a reply in `to`.
     #[inline]
     pub(super) fn new(
         to: &'a mut [u8],
@@ -160,7 +160,7 @@ impl<'a> NewState<'a> {
         })
     }
 
-    /// For a routine that takes no state.
+    /// Creates the state of a routine without state.
     #[inline]
     pub(super) const fn none() -> Self {
         Self {
@@ -176,7 +176,7 @@ impl<'a> NewState<'a> {
         (self.bytes.len() / 4).min(THREAD_STATE_MAX)
     }
 
-    /// Returns the flavor: the request's, until another is set.
+    /// Returns the flavor: that of the request, until another is set.
     #[inline]
     pub const fn flavor(&self) -> thread_state_flavor_t {
         self.flavor
@@ -188,7 +188,7 @@ impl<'a> NewState<'a> {
         self.count
     }
 
-    /// Returns whether no word is set.
+    /// Returns `true` if no word is set.
     #[inline]
     pub const fn is_empty(&self) -> bool {
         self.count == 0
@@ -197,16 +197,16 @@ impl<'a> NewState<'a> {
     /// Sets the state, with its flavor and its words.
     ///
     /// # Errors
-    /// [`EncodeError::StateCount`]: the words do not fit into the reply's buffer.
+    /// [`EncodeError::StateCount`]: the words do not fit in the reply's buffer.
     #[inline]
     pub fn set<S: ThreadState>(&mut self, state: &S) -> Result<(), EncodeError> {
         self.set_words(S::FLAVOR, state.as_words())
     }
 
-    /// Sets a flavor and its words. Any flavor is accepted here; the kernel refuses those that it does not know.
+    /// Sets a flavor and its words. Any flavor is accepted here; the kernel refuses unknown flavors.
     ///
     /// # Errors
-    /// [`EncodeError::StateCount`]: more than [`THREAD_STATE_MAX`] words, or more than fit into the reply's buffer.
+    /// [`EncodeError::StateCount`]: more than [`THREAD_STATE_MAX`] words, or more than fit in the reply's buffer.
     #[inline]
     pub fn set_words(
         &mut self,
@@ -216,10 +216,10 @@ impl<'a> NewState<'a> {
         self.set_bytes(flavor, pod::word_bytes(words))
     }
 
-    /// Sets a flavor and the words of a message, usually those of the request.
+    /// Sets a flavor and copies its words from a message, usually from the request.
     ///
     /// # Errors
-    /// [`EncodeError::StateCount`]: the words do not fit into the reply's buffer.
+    /// [`EncodeError::StateCount`]: the words do not fit in the reply's buffer.
     #[inline]
     pub fn copy(
         &mut self,
@@ -252,11 +252,11 @@ impl<'a> NewState<'a> {
     }
 }
 
-/// A reply that means "handled", borrowed from its bytes.
+/// A decoded reply that means "handled", borrowed from its bytes.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Reply<'a> {
-    /// The new state's flavor; `None` of a routine without state.
+    /// The new state's flavor; `None` for a routine without state.
     pub flavor: Option<thread_state_flavor_t>,
     /// The new state's words.
     pub new_state: Words<'a>,
@@ -264,20 +264,19 @@ pub struct Reply<'a> {
 
 /// Checks a reply as the kernel does, in its order (A6.12).
 ///
-/// `bytes` is the reply *as received*: the reply right's place is `msgh_remote_port` on arrival, and must be null, where the
-/// server wrote `msgh_local_port`. `limit` is the size of the buffer that it was awaited in:
-/// [`Routine::reply_buffer_size`] up to macOS 15.
+/// `bytes` is the reply as received: its `msgh_remote_port` must be null, which the server wrote as `msgh_local_port`. `limit` is the
+/// size of the receiver's buffer in bytes: [`Routine::reply_buffer_size`] up to macOS 15.
 ///
 /// # Errors
 /// In the kernel's order:
-/// - [`ReplyError::TooLarge`]: larger than `limit`.
-/// - [`ReplyError::ServerDied`]: the notification that the reply right was destroyed.
-/// - [`ReplyError::Id`]: the reply to another message.
-/// - [`ReplyError::Complex`], [`ReplyError::Size`], [`ReplyError::ReplyPort`], [`ReplyError::StateCount`]: not the form of the routine's
-///   reply.
-/// - [`ReplyError::Refused`]: a good reply with a return code other than success.
+/// - [`ReplyError::TooLarge`]: the reply is larger than `limit`.
+/// - [`ReplyError::ServerDied`]: the message is the notification that the reply right was destroyed.
+/// - [`ReplyError::Id`]: the reply belongs to another request.
+/// - [`ReplyError::Complex`], [`ReplyError::Size`], [`ReplyError::ReplyPort`], [`ReplyError::StateCount`]: the reply does not have the
+///   form of the routine's replies.
+/// - [`ReplyError::Refused`]: the reply is well-formed, and its return code is an error.
 ///
-/// [`ReplyError::kern_return`] is what the kernel takes as the result of each.
+/// [`ReplyError::kern_return`] returns the result that the kernel derives from each.
 pub fn check_reply(routine: Routine, bytes: &[u8], limit: usize) -> Result<Reply<'_>, ReplyError> {
     let header: mach_msg_header_t =
         pod::read(bytes).ok_or(ReplyError::Size { found: bytes.len() })?;

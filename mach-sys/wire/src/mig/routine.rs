@@ -263,7 +263,7 @@ impl Routine {
         self.shape().identity
     }
 
-    /// Returns whether request and reply carry a thread state.
+    /// Returns `true` if request and reply carry a thread state.
     pub const fn has_state(self) -> bool {
         self.shape().state
     }

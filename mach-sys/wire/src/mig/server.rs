@@ -21,18 +21,18 @@ pub struct Served {
 }
 
 impl Served {
-    /// Returns whether the id is one of the server's, even if the message was malformed: what C's demultiplexer returns.
+    /// Returns `true` if the id is one of the server's, even if the message was malformed: what C's demultiplexer returns.
     #[inline]
     pub const fn is_known(&self) -> bool {
         !matches!(self.malformed, Some(DecodeError::UnknownId { .. }))
     }
 
-    /// Returns whether a receive loop (`mach_msg_server`) sends the reply: not after `MIG_NO_REPLY`.
+    /// Returns `true` if a receive loop (`mach_msg_server`) sends the reply: not after `MIG_NO_REPLY`.
     pub const fn sends_reply(&self) -> bool {
         !matches!(self.code, KernReturn::MIG_NO_REPLY)
     }
 
-    /// Returns whether the handler now owns the rights that the request carried. Otherwise the receive loop destroys them, except the
+    /// Returns `true` if the handler now owns the rights that the request carried. Otherwise the receive loop destroys them, except the
     /// reply right, which moves into the reply. So a handler that fails must not have released them.
     pub const fn handler_owns_rights(&self) -> bool {
         matches!(self.code, KernReturn::SUCCESS | KernReturn::MIG_NO_REPLY)

@@ -35,7 +35,7 @@ impl<'a> Words<'a> {
         self.bytes.len() / 4
     }
 
-    /// Returns whether there are no words.
+    /// Returns `true` if there are no words.
     #[inline]
     pub const fn is_empty(self) -> bool {
         self.bytes.is_empty()

@@ -2,7 +2,7 @@
 
 use crate::exception::ExceptionType;
 
-/// The codes of an `EXC_CRASH`, taken apart: what the process dies of.
+/// The decoded codes of an `EXC_CRASH`: the reason why the process dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CrashCode {
     /// Darwin's number of the fatal signal (bits 24 and up of the code).
@@ -26,7 +26,7 @@ impl CrashCode {
         }
     }
 
-    /// Encodes code and subcode. Bits of the exception above 4 and of the code above 20 are lost.
+    /// Encodes code and subcode. Only the low 4 bits of the exception and the low 20 bits of the code are kept.
     pub const fn encode(self) -> [i64; 2] {
         let signal = (self.signal as i64) << 24;
         let exception = (self.exception.raw() as i64 & 0xf) << 20;

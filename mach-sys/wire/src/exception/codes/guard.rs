@@ -3,7 +3,7 @@
 use crate::names::{display_by_name, open_set, raw_constants};
 
 open_set! {
-    /// What kind of resource was guarded.
+    /// The kind of the guarded resource.
     pub struct GuardType(u32);
     NONE = GUARD_TYPE_NONE = 0;
     MACH_PORT = GUARD_TYPE_MACH_PORT = 1;
@@ -15,13 +15,13 @@ open_set! {
 }
 display_by_name!(GuardType);
 
-/// Names of C that are not in capitals.
+/// Constants with names that are not in capitals in C.
 #[allow(non_upper_case_globals)]
 mod flavors {
     use super::{display_by_name, open_set, raw_constants};
 
     open_set! {
-        /// What was done to a guarded port.
+        /// The operation on a guarded port that raised the exception.
         pub struct PortGuardFlavor(u32);
         DESTROY = kGUARD_EXC_DESTROY = 1;
         MOD_REFS = kGUARD_EXC_MOD_REFS = 2;
@@ -83,16 +83,16 @@ raw_constants! {
     MPG_FLAGS_IMMOVABLE_PINNED = 0x0100_0000_0000_0000;
 }
 
-/// The codes of an `EXC_GUARD`, taken apart.
+/// The decoded codes of an `EXC_GUARD`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct GuardCode {
     /// The kind of resource (bits 61 to 63 of the code).
     pub kind: GuardType,
-    /// What was done to it (bits 32 to 60); of a port, a [`PortGuardFlavor`].
+    /// The operation (bits 32 to 60); for a port, a [`PortGuardFlavor`].
     pub flavor: u32,
-    /// The resource: a port's name, a descriptor (bits 0 to 31).
+    /// The resource (bits 0 to 31), such as a port's name or a file descriptor.
     pub target: u32,
-    /// The subcode: the guard, or what the flavor says (A13.9).
+    /// The subcode: the guard, or a value that depends on the flavor (A13.9).
     pub payload: u64,
 }
 
@@ -108,7 +108,7 @@ impl GuardCode {
         }
     }
 
-    /// Encodes code and subcode. Bits of the kind above 3 and of the flavor above 29 are lost.
+    /// Encodes code and subcode. Only the low 3 bits of the kind and the low 29 bits of the flavor are kept.
     pub const fn encode(self) -> [i64; 2] {
         let kind = (self.kind.raw() as u64) << 61;
         let flavor = ((self.flavor & 0x1fff_ffff) as u64) << 32;
@@ -118,7 +118,7 @@ impl GuardCode {
         ]
     }
 
-    /// Returns the flavor of a guarded port; `None` for another resource.
+    /// Returns the flavor if the resource is a port; `None` otherwise.
     pub const fn port_flavor(self) -> Option<PortGuardFlavor> {
         match self.kind {
             GuardType::MACH_PORT => Some(PortGuardFlavor::new(self.flavor)),
@@ -128,7 +128,7 @@ impl GuardCode {
 }
 
 impl PortGuardFlavor {
-    /// Returns whether the kernel ends the process, whatever the handler answers (A13.5).
+    /// Returns `true` if the kernel ends the process whatever the handler replies (A13.5).
     pub const fn is_always_fatal(self) -> bool {
         self.raw() <= MAX_FATAL_kGUARD_EXC_CODE
     }

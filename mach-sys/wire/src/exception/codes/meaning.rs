@@ -1,4 +1,4 @@
-//! What the codes of an exception say (rules A12.10, A12.11, A12.16, A13.1, A14.1, A14.4).
+//! The meaning of an exception's codes (rules A12.10, A12.11, A12.16, A13.1, A14.1, A14.4).
 
 use crate::exception::ExceptionType;
 use crate::kern_return::KernReturn;
@@ -7,7 +7,7 @@ use crate::machine::Machine;
 use super::numbers::*;
 use super::{CrashCode, GuardCode, ResourceCode};
 
-/// An exception's codes, decoded.
+/// The decoded codes of an exception.
 ///
 /// ```
 /// use mach_wire::exception::{ExceptionType, Meaning};
@@ -25,15 +25,15 @@ use super::{CrashCode, GuardCode, ResourceCode};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Meaning {
-    /// A page could not be had: not mapped (`KERN_INVALID_ADDRESS`), not permitted (`KERN_PROTECTION_FAILURE`), …
+    /// A page could not be accessed: not mapped (`KERN_INVALID_ADDRESS`), not permitted (`KERN_PROTECTION_FAILURE`), or another result.
     #[error("{result} at {address:#x}")]
     PageFault {
-        /// What the fault handler answered (A12.12).
+        /// The result of the kernel's fault handler (A12.12).
         result: KernReturn,
         /// The address that was accessed.
         address: u64,
     },
-    /// x86: general protection, as of an address that is not canonical. There is no address.
+    /// x86: general protection, for example an address that is not canonical. The codes contain no address.
     #[error("general protection, error code {error_code:#x}")]
     GeneralProtection {
         /// The hardware's error code.
@@ -66,7 +66,7 @@ pub enum Meaning {
         /// The instruction word.
         instruction: u64,
     },
-    /// arm64, macOS 26: the memory's tag is not the pointer's.
+    /// arm64, macOS 26: the memory's tag differs from the pointer's.
     #[error("memory tag check failed at {address:#x}")]
     TagCheck {
         /// The address.
@@ -133,10 +133,10 @@ pub enum Meaning {
     /// A Unix signal, as ptrace delivers it to a debugger.
     #[error("signal {signal}")]
     SoftSignal {
-        /// Darwin's number.
+        /// Darwin's number of the signal.
         signal: i64,
     },
-    /// A Unix system call's trouble: bad call, bad pipe, abort (`EXC_UNIX_*`).
+    /// An error of a Unix system call: bad call, bad pipe, abort (`EXC_UNIX_*`).
     #[error("Unix code {code:#x}, {subcode:#x}")]
     Unix {
         /// The code.
@@ -144,7 +144,7 @@ pub enum Meaning {
         /// The subcode.
         subcode: i64,
     },
-    /// Mandatory access control.
+    /// A code of the mandatory access control framework.
     #[error("access control code {code:#x}, {subcode:#x}")]
     AccessControl {
         /// `EXC_MACF_MIN` to `EXC_MACF_MAX`.
@@ -155,7 +155,7 @@ pub enum Meaning {
     /// x86: single step or watchpoint. arm64: single step.
     #[error("single step")]
     Step,
-    /// `int3`, or `brk` and hardware breakpoints, where the program counter (or the debugger's trap opcode) is given.
+    /// `int3` on x86; `brk` or a hardware breakpoint on arm64.
     #[error("breakpoint, {detail:#x}")]
     Breakpoint {
         /// x86: 0. arm64: the program counter, or the trap's instruction word.
@@ -173,29 +173,29 @@ pub enum Meaning {
         /// The number; on x86_64 with its class bits.
         number: i64,
     },
-    /// The process dies.
+    /// The process is about to die.
     #[error("crash: {0}")]
     Crash(CrashCode),
     /// A limit was reached.
     #[error("resource: {0}")]
     Resource(ResourceCode),
-    /// A guard was hurt.
+    /// A guarded resource was misused.
     #[error("guard: {0}")]
     Guard(GuardCode),
-    /// A corpse is ready.
+    /// A corpse is ready to be examined.
     #[error("corpse of {exception}, {reason:#x}")]
     Corpse {
-        /// The original kind.
+        /// The original exception type.
         exception: ExceptionType,
         /// The encoded exit reason, or 0.
         reason: u64,
     },
-    /// Codes that this kind is not known to have; a missing code counts as 0.
+    /// Codes without a known meaning for this exception type. A missing code counts as 0.
     #[error("codes {code:#x}, {subcode:#x}")]
     Unknown {
         /// The first code.
         code: i64,
-        /// The second.
+        /// The second code.
         subcode: i64,
     },
 }
@@ -225,7 +225,7 @@ impl Meaning {
         }
     }
 
-    /// Returns the address that was accessed; `None` if the codes give none.
+    /// Returns the address that was accessed; `None` if the codes contain none.
     pub const fn address(self) -> Option<u64> {
         match self {
             Self::PageFault { address, .. }
@@ -244,7 +244,7 @@ fn bad_access(machine: Machine, code: i64, subcode: i64) -> Meaning {
         (Machine::X86_64, EXC_I386_GPFLT) => Meaning::GeneralProtection {
             error_code: address,
         },
-        // The fault handler itself never answers 5 (A12.12).
+        // The kernel's fault handler never returns 5 (A12.12).
         (Machine::X86_64, EXC_I386_BOUNDFLT) => Meaning::SegmentOverrun,
         (Machine::X86_64, EXC_I386_ALIGNFLT) => Meaning::Misaligned { address },
         (Machine::Arm64, EXC_ARM_DA_ALIGN) => Meaning::Misaligned { address },
@@ -336,7 +336,7 @@ mod tests {
         let fault = meaning(Machine::X86_64, ExceptionType::BAD_ACCESS, 13, 0x1000);
         assert_eq!(fault, Meaning::GeneralProtection { error_code: 0x1000 });
         assert_eq!(fault.address(), None);
-        // The same number is a kern_return on arm64.
+        // On arm64 the same number is a kern_return.
         let result = KernReturn::NAME_EXISTS;
         assert_eq!(
             meaning(Machine::Arm64, ExceptionType::BAD_ACCESS, 13, 0x1000),
@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_codes_and_unknown_kinds_are_no_error() {
+    fn missing_codes_and_unknown_exception_types_are_decoded() {
         // A12.16: arm64 raises EXC_SYSCALL with one code.
         assert_eq!(
             Meaning::decode(Machine::Arm64, ExceptionType::SYSCALL, &[-3]),

@@ -1,4 +1,4 @@
-//! The codes of an exception: their numbers, and what they say.
+//! The codes of an exception: their numbers, names and meaning.
 
 mod crash;
 mod guard;

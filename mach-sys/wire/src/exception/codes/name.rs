@@ -1,4 +1,4 @@
-//! C names of first codes.
+//! C names of an exception's first code.
 
 use crate::exception::ExceptionType;
 use crate::kern_return::KernReturn;
@@ -6,7 +6,7 @@ use crate::machine::Machine;
 
 use super::numbers::*;
 
-/// The name among `$name`s that a code has.
+/// Evaluates to the name of the `$name` that equals a code, if there is one.
 macro_rules! named {
     ($code:expr; $($name:ident)*) => {
         match $code {
@@ -18,7 +18,7 @@ macro_rules! named {
 
 /// Returns the C name of an exception's first code on a machine, such as `EXC_I386_DIV` or `KERN_INVALID_ADDRESS`.
 ///
-/// `None` for a code that has none, and for exception types whose code is no number of a list (crash, resource, guard, system call).
+/// `None` for a code without a name, and for exception types with encoded codes (crash, resource, guard, system call).
 pub fn code_name(machine: Machine, exception: ExceptionType, code: i64) -> Option<&'static str> {
     use ExceptionType as E;
     match (exception, machine) {
@@ -52,7 +52,7 @@ pub fn code_name(machine: Machine, exception: ExceptionType, code: i64) -> Optio
     }
 }
 
-/// What the fault handler answered.
+/// Returns the C name of the fault handler's result.
 fn fault_result(code: i64) -> Option<&'static str> {
     KernReturn::new(i32::try_from(code).ok()?).name()
 }
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h1_8_a_number_has_the_name_of_its_kind_and_machine() {
+    fn h1_8_a_code_has_the_name_of_its_exception_type_and_machine() {
         use ExceptionType as E;
         use Machine::{Arm64, X86_64};
         for (machine, exception, code, name) in [

@@ -1,5 +1,5 @@
-//! The code words of both machines and of Unix (`mach/i386/exception.h`, `mach/arm/exception.h`, `mach/exception_types.h`,
-//! `sys/ux_exception.h`). Numbers repeat between kinds of exceptions: [`Meaning`](super::Meaning) knows which is which.
+//! The code numbers of both machines and of Unix (`mach/i386/exception.h`, `mach/arm/exception.h`, `mach/exception_types.h`,
+//! `sys/ux_exception.h`). The same number has different meanings for different exception types: see [`Meaning`](super::Meaning).
 
 use crate::names::raw_constants;
 use crate::types::mach_exception_data_type_t;
@@ -46,7 +46,7 @@ raw_constants! {
     EXC_I386_INVTSSFLT = 10;
     EXC_I386_SEGNPFLT = 11;
     EXC_I386_STKFLT = 12;
-    /// General protection, of `EXC_BAD_ACCESS`; the subcode is the hardware's error code, no address.
+    /// General protection, of `EXC_BAD_ACCESS`; the subcode is the hardware's error code, not an address.
     ///
     EXC_I386_GPFLT = 13;
     EXC_I386_PGFLT = 14;

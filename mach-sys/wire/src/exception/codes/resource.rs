@@ -3,7 +3,7 @@
 use crate::names::{display_by_name, open_set, raw_constants};
 
 open_set! {
-    /// Which resource it is.
+    /// The kind of the resource.
     pub struct ResourceType(u32);
     CPU = RESOURCE_TYPE_CPU = 1;
     WAKEUPS = RESOURCE_TYPE_WAKEUPS = 2;
@@ -27,7 +27,7 @@ raw_constants! {
     FLAVOR_PORT_SPACE_FULL = 1;
 }
 
-/// The codes of an `EXC_RESOURCE`, taken apart.
+/// The decoded codes of an `EXC_RESOURCE`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct ResourceCode {
@@ -35,11 +35,11 @@ pub struct ResourceCode {
     pub kind: ResourceType,
     /// The limit (bits 58 to 60): one of the resource's `FLAVOR_*`.
     pub flavor: u32,
-    /// What was allowed and what was observed.
+    /// The limit and the observed value.
     pub usage: ResourceUsage,
 }
 
-/// What a resource's limit is and what was observed.
+/// The limit of a resource, with the observed value where the codes have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResourceUsage {
@@ -63,7 +63,7 @@ pub enum ResourceUsage {
         /// Seconds of observation.
         interval: u32,
     },
-    /// Memory.
+    /// Use of memory.
     #[error("more than {limit} MB of memory")]
     Memory {
         /// Megabytes allowed.
@@ -79,19 +79,19 @@ pub enum ResourceUsage {
         /// Seconds of observation.
         interval: u32,
     },
-    /// Threads.
+    /// Number of threads.
     #[error("more than {limit} threads")]
     Threads {
         /// Threads allowed.
         limit: u32,
     },
-    /// Port names.
+    /// Number of port names.
     #[error("{allocated} port names")]
     Ports {
         /// Names in use.
         allocated: u32,
     },
-    /// A resource that is not known here.
+    /// A resource of an unknown kind.
     #[error("limit {limit:#x}, observed {observed:#x}")]
     Unknown {
         /// Bits 0 to 57 of the code.
@@ -144,7 +144,7 @@ impl ResourceCode {
     }
 }
 
-/// Part of a code: at most 32 bits.
+/// Returns `width` bits of a code, at most 32, starting at bit `low`.
 const fn bits(code: u64, low: u32, width: u32) -> u32 {
     (code >> low) as u32 & (u32::MAX >> (u32::BITS - width))
 }
