@@ -1,12 +1,12 @@
-//! Counts the instructions of serving one exception message, with callgrind.
+//! Number of instructions to serve one exception message, counted by callgrind.
 //!
-//! Measured is what a receive loop does between receiving and sending: demultiplex message 2407 with two codes and 42 words
-//! of state, decode it, call a handler that reads every argument and copies the state, and encode the reply. Apple's
-//! MIG-generated C takes 190 instructions for the same (154 with a handler that does not copy), compiled with clang -O2.
+//! It measures the work of a receive loop between receiving and sending: it demultiplexes message 2407 with two codes and 42 words of
+//! state, decodes it, calls a handler that reads every argument and copies the state, and encodes the reply. Apple's MIG-generated C
+//! takes 190 instructions for the same work (154 with a handler that does not copy), compiled with clang -O2.
 //!
 //! `cargo bench -p mach-wire --bench codec` runs itself under `valgrind --tool=callgrind`, collecting only inside the measured
-//! function, and fails above the limit. Without valgrind it says that it is skipped. The numbers are of the machine's C
-//! library too: the state is copied by its memcpy.
+//! function, and fails above the limit. Without valgrind it prints that it is skipped. The numbers include the C library's memcpy,
+//! which copies the state.
 #![allow(unsafe_code)]
 
 use std::env;
@@ -23,14 +23,14 @@ use mach_wire::mig::{
 };
 use mach_wire::thread_state::{ThreadState, x86_thread_state64_t};
 
-/// Set in the run under callgrind: which function to call.
+/// Environment variable of the run under callgrind: the function to call.
 const CHILD: &str = "MACH_SYS_BENCH_CHILD";
-/// Calls of the measured function; the count is the mean.
+/// Number of calls of the measured function. The result is the mean.
 const CALLS: u64 = 1000;
-/// The most instructions for message 2407.
+/// The largest number of instructions allowed for message 2407.
 const LIMIT: u64 = 150;
 
-/// A case: its symbol, what it is, and the most instructions, where there is a limit.
+/// A case to measure: its symbol, its description, and the largest number of instructions allowed, if there is a limit.
 struct Case {
     symbol: &'static str,
     what: &'static str,
@@ -59,7 +59,7 @@ const CASES: [Case; 3] = [
     },
 ];
 
-/// Reads what MIG passes to a C handler and copies the state.
+/// Reads every argument that MIG passes to a C handler, and copies the state.
 #[inline(always)]
 fn copying_handler(request: &Request<'_>, state: &mut NewState<'_>) -> KernReturn {
     let (thread, task) = match request.identity() {
@@ -81,7 +81,7 @@ fn copying_handler(request: &Request<'_>, state: &mut NewState<'_>) -> KernRetur
     }
 }
 
-/// The measured function. Its name is callgrind's switch, so it is neither mangled nor inlined.
+/// Serves the message. Callgrind finds the function by its name, so it is neither mangled nor inlined.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn measured_mach_exc(
@@ -115,7 +115,7 @@ extern "C" fn measured_minimal(
     served.map_or(0, |served| served.reply_size)
 }
 
-/// Message 2407 as the kernel delivers it for a null store on x86_64.
+/// Returns message 2407 as the kernel delivers it for a null store on x86_64, and its size.
 fn request() -> ([u8; REPLY_SIZE_MAX], usize) {
     let mut words = [0u32; x86_thread_state64_t::COUNT as usize];
     for (word, value) in words.iter_mut().zip(0xa000_0000u32..) {
@@ -141,7 +141,7 @@ fn request() -> ([u8; REPLY_SIZE_MAX], usize) {
     (message, size)
 }
 
-/// Calls a case's function, and checks that it did its work.
+/// Calls a case's function, and checks its result.
 fn child(symbol: &str) -> ExitCode {
     let case = CASES.iter().find(|case| case.symbol == symbol);
     let case = case.expect("a case of this name");
@@ -168,7 +168,7 @@ fn child(symbol: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Runs a case under callgrind: instructions a call.
+/// Runs a case under callgrind, and returns the number of instructions per call.
 fn count(case: &Case) -> Result<u64, String> {
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}.callgrind", case.symbol));
     let run = Command::new("valgrind")
@@ -198,9 +198,9 @@ fn main() -> ExitCode {
     if let Ok(symbol) = env::var(CHILD) {
         return child(&symbol);
     }
-    // `cargo test --all-targets` runs benches too, without optimisation.
+    // `cargo test --all-targets` also runs benches, without optimisation.
     if !env::args().any(|argument| argument == "--bench") {
-        println!("codec: skipped, counts are of `cargo bench`");
+        println!("codec: skipped, only `cargo bench` counts");
         return ExitCode::SUCCESS;
     }
     if Command::new("valgrind").arg("--version").output().is_err() {

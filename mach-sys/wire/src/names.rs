@@ -1,8 +1,8 @@
-//! Constants with their C names: one list declares the C constant, the typed constant, and what `Display` and `FromStr` say.
+//! Constants with their C names: one list declares the C constant, the typed constant, and the names for `Display` and `FromStr`.
 //!
-//! Open sets of the kernel are newtypes, never enums: a value this crate has not heard of is kept and printed as a number.
+//! Open sets of the kernel are newtypes, never enums: an unknown value is kept and printed as a number.
 
-/// Parses a number as C would write it: decimal or `0x…`, with an optional sign.
+/// Parses a number in C's notation: decimal or `0x…`, with an optional minus sign.
 pub(crate) fn parse_number(text: &str) -> Option<i128> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -19,7 +19,7 @@ pub(crate) fn parse_number(text: &str) -> Option<i128> {
     Some(if negative { -value } else { value })
 }
 
-/// A text that is neither a name of the set nor a number.
+/// The error of a text that is neither a name of the set nor a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a {set}")]
 pub struct ParseNameError {
@@ -36,13 +36,13 @@ impl ParseNameError {
         self.set
     }
 
-    /// Returns the stable numeric code of this error, for callers in C.
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
     pub const fn code(&self) -> u32 {
         0x1001
     }
 }
 
-/// Declares raw C constants of one type, and a table of their names.
+/// Declares C constants of one type, and a table of their names.
 macro_rules! raw_constants {
     ($raw:ty; $table:ident; $($(#[$doc:meta])* $c:ident = $value:expr;)*) => {
         $(
@@ -50,13 +50,13 @@ macro_rules! raw_constants {
             #[doc = concat!("`", stringify!($c), "`")]
             pub const $c: $raw = $value;
         )*
-        /// Every constant of this list with its C name. For this project's own tests.
+        /// Every constant of this list with its C name, for this project's tests.
         #[doc(hidden)]
         pub const $table: &[(&str, $raw)] = &[$((stringify!($c), $c)),*];
     };
 }
 
-/// Declares an open set of values: the raw C constants, and a newtype whose `Display` is the C name, else the number.
+/// Declares an open set of values: the C constants, and a newtype with typed constants.
 macro_rules! open_set {
     (
         $(#[$meta:meta])*
@@ -84,7 +84,7 @@ macro_rules! open_set {
             /// Every named value with its C name, in the header's order.
             pub const NAMES: &[(&str, $raw)] = &[$((stringify!($c), $c)),*];
 
-            /// Returns any value, known or not.
+            /// Creates a value from any C value, known or not.
             pub const fn new(raw: $raw) -> Self {
                 Self(raw)
             }
@@ -125,16 +125,16 @@ macro_rules! open_set {
     };
 }
 
-/// `Display` and `FromStr` of an [`open_set!`] whose values are plain: the C name, else the number.
+/// Implements `Display` and `FromStr` for an [`open_set!`], with the C name, or the number of a value without a name.
 macro_rules! display_by_name {
     ($name:ident) => {
         impl core::str::FromStr for $name {
             type Err = $crate::names::ParseNameError;
 
-            /// Parses the C name, the constant's name here, or a number.
+            /// Parses a C name, the name of a constant of this type, or a number.
             ///
             /// # Errors
-            /// Any other text.
+            /// [`ParseNameError`](crate::ParseNameError): any other text.
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 Self::parse(text.trim())
                     .ok_or($crate::names::ParseNameError::new(stringify!($name)))
@@ -152,10 +152,10 @@ macro_rules! display_by_name {
     };
 }
 
-/// Declares a set of flags: the raw C constants, and bitflags. `from_bits_retain` keeps every bit.
+/// Declares a set of flags: the C constants, and bitflags. `from_bits_retain` keeps every bit.
 ///
-/// `show c` prints C names, `show short` the constants' names here; both are parsed. With `unknown !0` other bits may mean something
-/// too: `all` and `!` include them. Without it these stay within the named flags.
+/// `show c` prints C names, `show short` the names of the type's constants; both are parsed. With `unknown !0` unnamed bits may have a
+/// meaning, and `all` and `!` include them. Without it, `all` and `!` include only the named flags.
 macro_rules! flag_set {
     (
         $(#[$($meta:tt)*])*
@@ -189,13 +189,13 @@ macro_rules! flag_set {
         }
 
         impl core::fmt::Display for $name {
-            /// Names joined by `|`, what no name covers as one hexadecimal number, `0` for no bit.
+            /// Prints names joined by `|`, unnamed bits as one hexadecimal number, and `0` for no bit.
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 let names = $crate::names::flag_set!(@names $show);
                 let mut rest = self.bits();
                 let mut first = true;
                 for &(name, bits) in names {
-                    // Only single flags: a combination such as EXC_MASK_ALL is printed by its parts.
+                    // Only single flags: a combination such as EXC_MASK_ALL is printed as its parts.
                     if bits.count_ones() == 1 && rest & bits == bits {
                         if !first {
                             f.write_str("|")?;
@@ -217,10 +217,10 @@ macro_rules! flag_set {
         impl core::str::FromStr for $name {
             type Err = $crate::names::ParseNameError;
 
-            /// Parses C names, the constants' names here and numbers, joined by `|`.
+            /// Parses C names, names of the type's constants and numbers, joined by `|`.
             ///
             /// # Errors
-            /// Any other text.
+            /// [`ParseNameError`](crate::ParseNameError): any other text.
             fn from_str(text: &str) -> Result<Self, Self::Err> {
                 let refused = $crate::names::ParseNameError::new(stringify!($name));
                 let mut bits = 0;
@@ -228,7 +228,7 @@ macro_rules! flag_set {
                     let mut known = Self::NAMES.iter().chain(Self::SHORT);
                     bits |= match known.find(|(name, _)| *name == part) {
                         Some(&(_, value)) => value,
-                        // A bit pattern: what does not fit a signed type is taken as its unsigned twin.
+                        // A bit pattern: a number that does not fit in a signed type is read as the unsigned type of the same width.
                         None => $crate::names::parse_number(part)
                             .filter(|number| (0..1_i128 << <$raw>::BITS).contains(number))
                             .map(|number| number as $raw)

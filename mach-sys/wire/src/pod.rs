@@ -1,8 +1,8 @@
-//! Plain data with a layout that is known, checked and readable.
+//! Plain data with a checked layout that can be read at run time.
 //!
-//! Every C structure of this crate is declared with its size, its alignment and the offset of each field; the compiler
-//! refuses a declaration that differs from what it lays out. [`Pod::LAYOUT`] gives the same numbers as data, for tests,
-//! debuggers and generators of foreign declarations.
+//! Every C structure of this crate is declared with its size, its alignment and the offset of each field. A declaration that differs
+//! from the compiler's layout does not compile. [`Pod::LAYOUT`] has the same numbers as data, for tests, debuggers and generators of
+//! foreign declarations.
 #![allow(unsafe_code)]
 
 use core::mem::{MaybeUninit, align_of, size_of};
@@ -11,25 +11,25 @@ use core::mem::{MaybeUninit, align_of, size_of};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Layout {
-    /// The name of the type; of an array, of its element.
+    /// The name of the type; for an array, that of its element.
     pub name: &'static str,
-    /// Size.
+    /// The size in bytes.
     pub size: usize,
-    /// Alignment.
+    /// The alignment in bytes.
     pub align: usize,
-    /// Fields in order; empty for integers and arrays.
+    /// The fields in order; empty for integers and arrays.
     pub fields: &'static [Field],
-    /// Parts of the type's one word that C declares as bit-fields.
+    /// The bit-fields of a type that is one word; empty for other types.
     pub parts: &'static [BitField],
-    /// Element and count, of an array.
+    /// The layout and number of an array's elements; `None` for other types.
     pub element: Option<(&'static Layout, usize)>,
 }
 
-/// A part of a word.
+/// A bit-field of a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BitField {
-    /// C name without leading underscores.
+    /// The C name without leading underscores.
     pub name: &'static str,
     /// The lowest bit.
     pub low: u32,
@@ -38,38 +38,38 @@ pub struct BitField {
 }
 
 impl BitField {
-    /// Returns `true` if a word of so many bits has this part.
+    /// Returns `true` if a word of `bits` bits has room for this bit-field.
     pub const fn fits(&self, bits: u32) -> bool {
         self.width > 0 && self.low + self.width <= bits
     }
 }
 
-/// A field of a structure, or a member of an overlay (a C union), which all lie at 0.
+/// A field of a structure, or a member of an overlay (a C union), which has the offset 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Field {
-    /// C name without leading underscores.
+    /// The C name without leading underscores.
     pub name: &'static str,
-    /// Offset from the start of the structure.
+    /// The offset from the start of the structure, in bytes.
     pub offset: usize,
-    /// Layout of the field's type.
+    /// The layout of the field's type.
     pub layout: &'static Layout,
 }
 
 pub(crate) mod sealed {
-    /// Keeps [`Pod`](super::Pod) to this crate's types.
+    /// Restricts [`Pod`](super::Pod) to this crate's types.
     pub trait Sealed {}
 }
 use sealed::Sealed;
 
-/// Plain old data. Sealed: only this crate implements it, for its structures, for integers and for arrays of such. So are the traits that
-/// require it ([`ThreadState`](crate::thread_state::ThreadState), [`Trailer`](crate::message::Trailer)).
+/// Plain data. Sealed: only this crate implements it, for its structures, for integers and for arrays of both. The traits that require
+/// it are sealed too ([`ThreadState`](crate::thread_state::ThreadState), [`Trailer`](crate::message::Trailer)).
 ///
 /// # Safety
 /// Every bit pattern is a valid value, there is no padding, and the layout does not depend on the compiler (`repr(C)`,
 /// an integer, or an array of such).
 pub unsafe trait Pod: Sealed + Copy + 'static {
-    /// Sizes and offsets.
+    /// The layout of the type.
     const LAYOUT: &'static Layout;
 }
 
@@ -92,7 +92,7 @@ macro_rules! integers {
 integers!(u8 i8 u16 i16 u32 i32 u64 i64 u128);
 
 impl<T: Pod, const N: usize> Sealed for [T; N] {}
-// SAFETY: an array is its elements one after the other, without padding between them.
+// SAFETY: an array consists of its elements, without padding between them.
 unsafe impl<T: Pod, const N: usize> Pod for [T; N] {
     const LAYOUT: &'static Layout = &Layout {
         name: T::LAYOUT.name,
@@ -104,10 +104,10 @@ unsafe impl<T: Pod, const N: usize> Pod for [T; N] {
     };
 }
 
-/// Returns the value whose bytes are all 0.
+/// Returns the value with all bytes 0.
 #[inline]
 pub const fn zeroed<T: Pod>() -> T {
-    // SAFETY: `T: Pod`, so every bit pattern is a value, the zero one too.
+    // SAFETY: `T: Pod`, so every bit pattern is a value, also all zeroes.
     unsafe { MaybeUninit::zeroed().assume_init() }
 }
 
@@ -122,22 +122,22 @@ pub const fn bytes_of<T: Pod>(value: &T) -> &[u8] {
 /// Returns the bytes of a value, for reading and writing.
 #[inline]
 pub const fn bytes_of_mut<T: Pod>(value: &mut T) -> &mut [u8] {
-    // SAFETY: as in `bytes_of`, borrowed uniquely; whatever is written is a value of `T: Pod`.
+    // SAFETY: as in `bytes_of`, borrowed uniquely; any bytes written are a value of `T: Pod`.
     unsafe { core::slice::from_raw_parts_mut(core::ptr::from_mut(value).cast(), size_of::<T>()) }
 }
 
-/// Copies the value at the start of `bytes`, which need not be aligned; `None` if there are too few.
+/// Reads a value from the start of `bytes`, which need not be aligned; `None` if there are too few bytes.
 #[inline]
 pub const fn read<T: Pod>(bytes: &[u8]) -> Option<T> {
     if bytes.len() < size_of::<T>() {
         return None;
     }
-    // SAFETY: `size_of::<T>()` bytes are readable (checked above), `read_unaligned` needs no alignment, and `T: Pod` takes
-    // every bit pattern.
+    // SAFETY: `size_of::<T>()` bytes are readable (checked above), `read_unaligned` needs no alignment, and every bit
+    // pattern is a value of `T: Pod`.
     Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 
-/// Returns the 32-bit words of a value that is made of them.
+/// Returns the 32-bit words of a value. Compiles only for a type that consists of aligned words.
 #[inline]
 pub const fn words_of<T: Pod>(value: &T) -> &[u32] {
     const { assert!(align_of::<T>() >= 4 && size_of::<T>() % 4 == 0) };
@@ -146,11 +146,11 @@ pub const fn words_of<T: Pod>(value: &T) -> &[u32] {
     unsafe { core::slice::from_raw_parts(core::ptr::from_ref(value).cast(), size_of::<T>() / 4) }
 }
 
-/// Returns the 32-bit words of a value that is made of them, for reading and writing.
+/// Returns the 32-bit words of a value, for reading and writing. Compiles only for a type that consists of aligned words.
 #[inline]
 pub const fn words_of_mut<T: Pod>(value: &mut T) -> &mut [u32] {
     const { assert!(align_of::<T>() >= 4 && size_of::<T>() % 4 == 0) };
-    // SAFETY: as in `words_of`, borrowed uniquely; whatever is written is a value of `T: Pod`.
+    // SAFETY: as in `words_of`, borrowed uniquely; any words written are a value of `T: Pod`.
     unsafe {
         core::slice::from_raw_parts_mut(core::ptr::from_mut(value).cast(), size_of::<T>() / 4)
     }
@@ -159,21 +159,21 @@ pub const fn words_of_mut<T: Pod>(value: &mut T) -> &mut [u32] {
 /// Returns the bytes of words.
 #[inline]
 pub const fn word_bytes(words: &[u32]) -> &[u8] {
-    // SAFETY: the same memory, seen as bytes: initialised, and `u8` needs no alignment.
+    // SAFETY: the same memory as bytes: initialised, and `u8` needs no alignment.
     unsafe { core::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) }
 }
 
 /// Returns the bytes of words, for reading and writing.
 #[inline]
 pub const fn word_bytes_mut(words: &mut [u32]) -> &mut [u8] {
-    // SAFETY: the same memory, borrowed uniquely; whatever is written are words.
+    // SAFETY: the same memory, borrowed uniquely; any bytes written are words.
     unsafe { core::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), size_of_val(words)) }
 }
 
 /// Declares a C structure with its size, alignment and offsets, checked by the compiler.
 ///
-/// Padding of C is declared as a `reserved` field, so that there is none in Rust's sense. `packed` and `raised` are for
-/// what C packs or aligns beyond its fields.
+/// C's padding is declared as a `reserved` field, so that there is none in Rust's sense. `packed` and `raised` are for structures that
+/// C packs, or aligns more than their fields.
 macro_rules! plain_struct {
     (
         $(#[$meta:meta])*
@@ -205,7 +205,7 @@ macro_rules! plain_struct {
 
         impl $crate::pod::sealed::Sealed for $name {}
         #[allow(unsafe_code)]
-        // SAFETY: `repr(C)`; every field is `Pod` (its layout is taken from there), and there is no padding (asserted above).
+        // SAFETY: `repr(C)`; every field is `Pod` (its layout is read from there), and there is no padding (asserted above).
         unsafe impl $crate::pod::Pod for $name {
             const LAYOUT: &'static $crate::pod::Layout = &$crate::pod::Layout {
                 name: stringify!($name),
@@ -222,7 +222,7 @@ macro_rules! plain_struct {
         }
 
         impl Default for $name {
-            /// All zero.
+            /// Returns the value with all bytes 0.
             fn default() -> Self {
                 $crate::pod::zeroed()
             }
@@ -230,7 +230,7 @@ macro_rules! plain_struct {
     };
 }
 
-/// Declares a word that C declares as bit-fields, with a getter and a setter for each.
+/// Declares a word of C bit-fields, with a getter and a setter for each.
 macro_rules! bit_struct {
     (
         $(#[$meta:meta])*
@@ -247,7 +247,7 @@ macro_rules! bit_struct {
         impl $name {
             $(
                 $(#[$part_meta])*
-                #[doc = concat!("`", stringify!($part), "`: ", stringify!($width), " bits from bit ", stringify!($low), ".")]
+                #[doc = concat!("Returns `", stringify!($part), "`: ", stringify!($width), " bits from bit ", stringify!($low), ".")]
                 pub const fn $part(self) -> $word {
                     self.0 >> $low & (<$word>::MAX >> (<$word>::BITS - $width))
                 }
@@ -263,7 +263,7 @@ macro_rules! bit_struct {
         const _: () = {
             let mut parts = <$name as $crate::pod::Pod>::LAYOUT.parts;
             while let [part, rest @ ..] = parts {
-                assert!(part.fits(<$word>::BITS), "a part beyond the word");
+                assert!(part.fits(<$word>::BITS), "a bit-field beyond the word");
                 parts = rest;
             }
         };
@@ -288,9 +288,9 @@ macro_rules! bit_struct {
     };
 }
 
-/// Declares storage that C declares as a union of structures, each with a getter.
+/// Declares the storage of a C union of structures, with a getter for each.
 ///
-/// A Rust union half written has bytes that are not initialised; storage of integers has none.
+/// A partly written Rust union has uninitialised bytes; storage made of integers has none.
 macro_rules! overlay {
     (
         $(#[$meta:meta])*
@@ -308,14 +308,14 @@ macro_rules! overlay {
 
         impl $name {
             $(
-                #[doc = concat!("The start of the storage as `", stringify!($type), "`.")]
+                #[doc = concat!("Returns the start of the storage as `", stringify!($type), "`.")]
                 pub fn $member(&self) -> $type {
-                    // The storage is never smaller, as asserted above.
+                    // The storage is large enough, as asserted above.
                     $crate::pod::read($crate::pod::bytes_of(&self.0)).unwrap_or_default()
                 }
             )*
 
-            /// Writes a structure to the start of the storage; what does not fit is dropped.
+            /// Writes a structure to the start of the storage. Bytes that do not fit are dropped.
             pub fn put<T: $crate::pod::Pod>(&mut self, value: &T) {
                 let to = $crate::pod::bytes_of_mut(&mut self.0).iter_mut();
                 for (to, from) in to.zip($crate::pod::bytes_of(value)) {
@@ -343,7 +343,7 @@ macro_rules! overlay {
         }
 
         impl Default for $name {
-            /// All zero.
+            /// Returns the value with all bytes 0.
             fn default() -> Self {
                 $crate::pod::zeroed()
             }
@@ -359,7 +359,7 @@ mod tests {
     use super::*;
 
     bit_struct! {
-        /// Two parts with a gap.
+        /// Two bit-fields with a gap.
         pub struct Parts: u16 {
             1 low set_low: 2,
             8 high set_high: 8,
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_takes_its_bits_and_no_other() {
+    fn a_bit_field_has_its_own_bits_only() {
         let mut parts = Parts(!0);
         parts.set_low(5);
         assert_eq!((parts.low(), parts.high(), parts.0), (1, 0xff, 0xfffb));

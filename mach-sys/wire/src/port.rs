@@ -60,7 +60,7 @@ flag_set! {
 pub const MACH_PORT_TYPE_NONE: mach_port_type_t = 0;
 
 flag_set! {
-    /// Flags in a port's status.
+    /// The flags of a port's status.
     pub struct PortStatusFlags(natural_t), show c, unknown !0;
     TEMPOWNER = MACH_PORT_STATUS_FLAG_TEMPOWNER = 0x1;
     GUARDED = MACH_PORT_STATUS_FLAG_GUARDED = 0x2;
@@ -88,8 +88,8 @@ open_set! {
 display_by_name!(PortFlavor);
 
 open_set! {
-    /// What a port stands for whose messages the kernel receives: the answer of `mach_port_kobject` (`mach_debug/ipc_info.h`). Kernels before
-    /// macOS 26 have the same numbers, and call them `IKOT_*`.
+    /// The type of the kernel object behind a port, as `mach_port_kobject` returns it (`mach_debug/ipc_info.h`). Kernels before macOS 26
+    /// have the same numbers with the names `IKOT_*`.
     ///
     /// ```
     /// use mach_wire::port::KobjectType;
@@ -164,8 +164,8 @@ raw_constants! {
 }
 
 flag_set! {
-    /// How `mach_port_construct` makes a port.
-    pub struct PortOptionFlags(u32), show c, unknown !0;
+        /// The flags of [`mach_port_options_t`], for `mach_port_construct`.
+        pub struct PortOptionFlags(u32), show c, unknown !0;
     CONTEXT_AS_GUARD = MPO_CONTEXT_AS_GUARD = 0x1;
     QLIMIT = MPO_QLIMIT = 0x2;
     TEMPOWNER = MPO_TEMPOWNER = 0x4;
@@ -185,25 +185,25 @@ flag_set! {
 }
 
 flag_set! {
-    /// How a port is guarded (`mach_port_guard_with_flags`).
+    /// The flags of `mach_port_guard_with_flags`.
     pub struct GuardFlags(u64), show c, unknown !0;
     STRICT = MPG_STRICT = 1;
     IMMOVABLE_RECEIVE = MPG_IMMOVABLE_RECEIVE = 2;
 }
 
 plain_struct! {
-    /// Limits of a port: `MACH_PORT_LIMITS_INFO`.
+    /// The limits of a port: `MACH_PORT_LIMITS_INFO`.
     pub struct mach_port_limits_t: 4, align 4 {
-        /// Messages that are queued before senders wait.
+        /// Number of messages that are queued before senders wait.
         ///
         0 mpl_qlimit: mach_port_msgcount_t,
     }
 }
 
 plain_struct! {
-    /// How `mach_port_construct` makes a port.
-    pub struct mach_port_options_t: 24, align 8 {
-        /// [`PortOptionFlags`].
+        /// The options of `mach_port_construct`.
+        pub struct mach_port_options_t: 24, align 8 {
+        /// Bits of [`PortOptionFlags`].
         ///
         0 flags: u32,
         4 mpl: mach_port_limits_t,
@@ -227,14 +227,14 @@ plain_struct! {
         24 mps_srights: natural_t,
         28 mps_pdrequest: natural_t,
         32 mps_nsrequest: natural_t,
-        /// [`PortStatusFlags`].
+        /// Bits of [`PortStatusFlags`].
         ///
         36 mps_flags: natural_t,
     }
 }
 
 plain_struct! {
-    /// The status and what goes with it: `MACH_PORT_INFO_EXT`.
+    /// The extended status of a receive right: `MACH_PORT_INFO_EXT`.
     pub struct mach_port_info_ext_t: 68, align 4 {
         0 mpie_status: mach_port_status_t,
         40 mpie_boost_cnt: mach_port_msgcount_t,

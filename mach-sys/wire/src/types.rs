@@ -1,4 +1,4 @@
-//! Mach's own names for its integers (`mach/port.h`, `mach/message.h`, `mach/exception_types.h`, `mach/thread_status.h`).
+//! Mach's integer types (`mach/port.h`, `mach/message.h`, `mach/exception_types.h`, `mach/thread_status.h`).
 //!
 //! Sizes and signs are those of the 64-bit user space of x86_64, arm64 and arm64e, which differ in [`boolean_t`] only.
 #![allow(non_camel_case_types)]
@@ -7,22 +7,22 @@
 pub type natural_t = u32;
 /// 32-bit signed word.
 pub type integer_t = i32;
-/// A truth value; signed on arm64.
+/// A boolean; signed on arm64.
 #[cfg(target_arch = "aarch64")]
 pub type boolean_t = i32;
-/// A truth value; unsigned on x86_64.
+/// A boolean; unsigned on x86_64.
 #[cfg(not(target_arch = "aarch64"))]
 pub type boolean_t = u32;
-/// The answer of a kernel call; 0 is success. Typed: [`KernReturn`](crate::kern_return::KernReturn).
+/// The result of a kernel call; 0 is success. Typed: [`KernReturn`](crate::kern_return::KernReturn).
 pub type kern_return_t = i32;
-/// The answer of `mach_msg`; the same number space as [`kern_return_t`].
+/// The result of `mach_msg`; the same number space as [`kern_return_t`].
 pub type mach_msg_return_t = kern_return_t;
 
 /// A name in the caller's name space.
 pub type mach_port_name_t = natural_t;
 /// A port name, as user space sees it.
 pub type mach_port_t = mach_port_name_t;
-/// `MACH_PORT_RIGHT_*`.
+/// A kind of right: `MACH_PORT_RIGHT_*`.
 pub type mach_port_right_t = natural_t;
 /// Bits of `MACH_PORT_TYPE_*`.
 pub type mach_port_type_t = natural_t;
@@ -30,7 +30,7 @@ pub type mach_port_type_t = natural_t;
 pub type mach_port_urefs_t = natural_t;
 /// A signed change of user references.
 pub type mach_port_delta_t = integer_t;
-/// A port's sequence number: messages dequeued from it.
+/// A port's sequence number: the number of messages dequeued from it.
 pub type mach_port_seqno_t = natural_t;
 /// A make-send count.
 pub type mach_port_mscount_t = natural_t;
@@ -38,20 +38,20 @@ pub type mach_port_mscount_t = natural_t;
 pub type mach_port_msgcount_t = natural_t;
 /// A count of rights other than send rights.
 pub type mach_port_rights_t = natural_t;
-/// Whether send rights exist.
+/// A boolean: send rights exist.
 pub type mach_port_srights_t = core::ffi::c_uint;
 /// A port's context word (LP64).
 pub type mach_port_context_t = u64;
-/// `MACH_PORT_*` flavor of a port's attributes.
+/// A flavor of a port's attributes: `MACH_PORT_*`.
 pub type mach_port_flavor_t = i32;
 
 /// The first word of a message: dispositions and `MACH_MSGH_BITS_*`.
 pub type mach_msg_bits_t = u32;
-/// Bytes of a message.
+/// The size of a message in bytes.
 pub type mach_msg_size_t = natural_t;
-/// Identifier of a message.
+/// The id of a message.
 pub type mach_msg_id_t = integer_t;
-/// `MACH_SEND_*`, `MACH_RCV_*`.
+/// Options of `mach_msg`: `MACH_SEND_*`, `MACH_RCV_*`.
 pub type mach_msg_option_t = integer_t;
 /// A timeout of `mach_msg`, in milliseconds. Used only with `MACH_SEND_TIMEOUT` or `MACH_RCV_TIMEOUT`.
 pub type mach_msg_timeout_t = natural_t;
@@ -59,7 +59,7 @@ pub type mach_msg_timeout_t = natural_t;
 pub type mach_msg_type_name_t = core::ffi::c_uint;
 /// Kind of a descriptor (`MACH_MSG_*_DESCRIPTOR`).
 pub type mach_msg_descriptor_type_t = core::ffi::c_uint;
-/// How out-of-line memory is copied.
+/// The kind of copy of out-of-line memory.
 pub type mach_msg_copy_options_t = core::ffi::c_uint;
 /// Flags of a guarded port descriptor.
 pub type mach_msg_guard_flags_t = core::ffi::c_uint;
@@ -67,22 +67,22 @@ pub type mach_msg_guard_flags_t = core::ffi::c_uint;
 pub type mach_msg_type_number_t = natural_t;
 /// Format of a trailer; 0 is the only one.
 pub type mach_msg_trailer_type_t = core::ffi::c_uint;
-/// Bytes of a trailer.
+/// The size of a trailer in bytes.
 pub type mach_msg_trailer_size_t = core::ffi::c_uint;
 /// A message filter policy.
 pub type mach_msg_filter_id = core::ffi::c_int;
 
-/// `EXC_*`. Typed: [`ExceptionType`](crate::exception::ExceptionType).
+/// An exception type: `EXC_*`. Typed: [`ExceptionType`](crate::exception::ExceptionType).
 pub type exception_type_t = i32;
 /// A 32-bit exception code.
 pub type exception_data_type_t = integer_t;
 /// A 64-bit exception code.
 pub type mach_exception_data_type_t = i64;
-/// `EXCEPTION_*` with modifiers. Typed: [`Behavior`](crate::exception::Behavior).
+/// A behavior: `EXCEPTION_*` with modifiers. Typed: [`Behavior`](crate::exception::Behavior).
 pub type exception_behavior_t = i32;
-/// `EXC_MASK_*`. Typed: [`ExceptionMask`](crate::exception::ExceptionMask).
+/// A set of exception types: `EXC_MASK_*`. Typed: [`ExceptionMask`](crate::exception::ExceptionMask).
 pub type exception_mask_t = u32;
-/// Flavor of a thread state, in the sense of one machine. Typed: [`Flavor`](crate::thread_state::Flavor).
+/// The flavor of a thread state of one machine. Typed: [`Flavor`](crate::thread_state::Flavor).
 pub type thread_state_flavor_t = i32;
 
 /// An address in the caller's task (LP64).
@@ -96,12 +96,12 @@ pub type mach_vm_size_t = u64;
 /// An address carried by a message (LP64).
 pub type pointer_t = vm_address_t;
 
-/// No port.
+/// The null port name.
 pub const MACH_PORT_NULL: mach_port_name_t = 0;
-/// A port that died.
+/// The dead port name.
 pub const MACH_PORT_DEAD: mach_port_name_t = !0;
 
-/// Returns `true` if a name denotes neither the null nor the dead port (`MACH_PORT_VALID`).
+/// Returns `true` if a name is neither the null nor the dead port name (`MACH_PORT_VALID`).
 #[doc(alias = "MACH_PORT_VALID")]
 pub const fn mach_port_valid(name: mach_port_name_t) -> bool {
     name != MACH_PORT_NULL && name != MACH_PORT_DEAD

@@ -1,5 +1,5 @@
-//! One malformed message after the other, with the typed reason and the answer: requests as Apple's servers refuse them,
-//! replies as the kernel takes them (rules A6.1 to A6.13), notifications as `notify_server` does.
+//! Malformed messages with their typed errors and return codes: requests as Apple's servers refuse them, replies as the kernel checks
+//! them (rules A6.1 to A6.13), notifications as `notify_server` refuses them.
 
 use mach_wire::exception::ExceptionType;
 use mach_wire::kern_return::{KernError, KernReturn};
@@ -13,7 +13,7 @@ fn put(message: &mut [u8], at: usize, word: u32) {
     message[at..at + 4].copy_from_slice(&word.to_ne_bytes());
 }
 
-/// Message 2407 with two codes and three words of state.
+/// Returns message 2407 with two codes and three words of state.
 fn request() -> Vec<u8> {
     let raise = Raise {
         routine: Routine::MachExceptionRaiseStateIdentity,
@@ -35,7 +35,7 @@ fn request() -> Vec<u8> {
     message
 }
 
-/// What is said of a request that was changed.
+/// Returns the error and the return code of a changed request.
 fn refusal(change: impl FnOnce(&mut Vec<u8>)) -> (DecodeError, KernReturn) {
     let mut message = request();
     change(&mut message);
@@ -44,7 +44,7 @@ fn refusal(change: impl FnOnce(&mut Vec<u8>)) -> (DecodeError, KernReturn) {
 }
 
 #[test]
-fn each_malformed_request_has_its_reason_and_apples_answer() {
+fn each_malformed_request_has_its_error_and_apples_return_code() {
     let size = request().len() as u32;
     let arguments = KernReturn::MIG_BAD_ARGUMENTS;
     let type_error = KernReturn::MIG_TYPE_ERROR;
@@ -137,16 +137,16 @@ fn a_message_of_the_other_subsystem_is_an_unknown_id() {
     let message = request();
     let mut reply = [0; REPLY_SIZE_MAX];
     let served = exc_server(&message, &mut reply, |_, _| {
-        unreachable!("not this server's")
+        unreachable!("not a message of this server")
     });
-    let served = served.expect("it is answered");
+    let served = served.expect("a reply");
     assert!(!served.is_known());
     assert_eq!(served.code, KernReturn::MIG_BAD_ID);
     assert!(served.sends_reply() && !served.handler_owns_rights());
 }
 
 #[test]
-fn who_owns_the_rights_and_whether_a_reply_leaves_is_the_code_s_to_say() {
+fn the_code_decides_who_owns_the_rights_and_if_a_reply_is_sent() {
     let message = request();
     let mut reply = [0; REPLY_SIZE_MAX];
     for (code, owns, sends) in [
@@ -155,7 +155,7 @@ fn who_owns_the_rights_and_whether_a_reply_leaves_is_the_code_s_to_say() {
         (KernReturn::MIG_NO_REPLY, true, false),
         (KernReturn::RCV_PORT_DIED, false, true),
     ] {
-        let served = mach_exc_server(&message, &mut reply, |_, _| code).expect("it is answered");
+        let served = mach_exc_server(&message, &mut reply, |_, _| code).expect("a reply");
         assert_eq!(served.handler_owns_rights(), owns, "{code}");
         assert_eq!(served.sends_reply(), sends, "{code}");
     }
@@ -184,7 +184,7 @@ fn a_handler_that_sets_no_state_sends_none() {
     assert!(reply[44..].iter().all(|byte| *byte == 0xee));
 }
 
-/// A reply as it arrives: its own reply port null.
+/// Returns a reply as received: its own reply port is null.
 fn reply(routine: Routine, code: i32, words: Option<&[u32]>) -> Vec<u8> {
     let to = ReplyTo {
         disposition: Disposition::MOVE_SEND_ONCE,
@@ -203,7 +203,7 @@ fn reply(routine: Routine, code: i32, words: Option<&[u32]>) -> Vec<u8> {
     message
 }
 
-fn outcome(routine: Routine, message: &[u8]) -> Result<usize, ReplyError> {
+fn checked(routine: Routine, message: &[u8]) -> Result<usize, ReplyError> {
     let checked = check_reply(routine, message, routine.reply_buffer_size());
     checked.map(|reply| reply.new_state.len())
 }
@@ -226,16 +226,16 @@ fn a6_1_the_id_is_the_requests_plus_100() {
         ),
     ] {
         put(&mut message, 20, id);
-        assert_eq!(outcome(RAISE, &message), Err(why));
+        assert_eq!(checked(RAISE, &message), Err(why));
         assert_eq!(why.kern_return(), code);
     }
 }
 
 #[test]
-fn a6_2_a_complex_reply_is_none_even_without_descriptors() {
+fn a6_2_a_complex_reply_is_refused_even_without_descriptors() {
     let mut message = reply(RAISE, 0, None);
     put(&mut message, 0, 0x8000_0012);
-    assert_eq!(outcome(RAISE, &message), Err(ReplyError::Complex));
+    assert_eq!(checked(RAISE, &message), Err(ReplyError::Complex));
     assert_eq!(
         ReplyError::Complex.kern_return(),
         KernReturn::MIG_TYPE_ERROR
@@ -243,59 +243,59 @@ fn a6_2_a_complex_reply_is_none_even_without_descriptors() {
 }
 
 #[test]
-fn a6_3_a_reply_that_carries_a_reply_port_is_none_a_dead_one_too() {
+fn a6_3_a_reply_with_a_live_or_dead_reply_port_is_refused() {
     for port in [0x1403, u32::MAX] {
         let mut message = reply(RAISE, 0, None);
         put(&mut message, 8, port);
         assert_eq!(
-            outcome(RAISE, &message),
+            checked(RAISE, &message),
             Err(ReplyError::ReplyPort { port })
         );
     }
 }
 
 #[test]
-fn a6_4_sizes() {
+fn a6_4_a_reply_has_the_size_of_its_routine_and_count() {
     // Without state: 36, whatever the code.
-    assert_eq!(outcome(RAISE, &reply(RAISE, 0, None)), Ok(0));
+    assert_eq!(checked(RAISE, &reply(RAISE, 0, None)), Ok(0));
     for size in [32, 35, 37, 40, 44] {
         for code in [0, 5] {
             let mut message = reply(RAISE, code, None);
             message.resize(size.max(36), 0);
             put(&mut message, 4, size as u32);
             assert_eq!(
-                outcome(RAISE, &message),
+                checked(RAISE, &message),
                 Err(ReplyError::Size { found: size })
             );
         }
     }
-    // With state: 36 refuses, 44 and more succeeds if the count makes the size.
+    // With state: 36 is an error reply; 44 and more succeeds if the size matches the count.
     let refused = ReplyError::Refused(KernError::FAILURE);
-    assert_eq!(outcome(STATE, &reply(STATE, 5, None)), Err(refused));
+    assert_eq!(checked(STATE, &reply(STATE, 5, None)), Err(refused));
     assert_eq!(
-        outcome(STATE, &reply(STATE, 0, None)),
+        checked(STATE, &reply(STATE, 0, None)),
         Err(ReplyError::Size { found: 36 })
     );
     for words in [0, 1, 42, 1296] {
         assert_eq!(
-            outcome(STATE, &reply(STATE, 0, Some(&vec![7; words]))),
+            checked(STATE, &reply(STATE, 0, Some(&vec![7; words]))),
             Ok(words)
         );
     }
     let mut message = reply(STATE, 0, Some(&[1, 2, 3]));
     put(&mut message, 40, 2);
     assert_eq!(
-        outcome(STATE, &message),
+        checked(STATE, &message),
         Err(ReplyError::Size { found: 56 })
     );
     put(&mut message, 40, 1297);
     assert_eq!(
-        outcome(STATE, &message),
+        checked(STATE, &message),
         Err(ReplyError::StateCount { found: 1297 })
     );
-    // With another code than success the count is not looked at.
+    // With an error code the count is not checked.
     put(&mut message, 32, 5);
-    assert_eq!(outcome(STATE, &message), Err(refused));
+    assert_eq!(checked(STATE, &message), Err(refused));
 }
 
 #[test]
@@ -304,14 +304,14 @@ fn a6_5_the_code_is_the_result() {
         let refused = Err(KernError::new(KernReturn::new(code))
             .map(ReplyError::Refused)
             .expect("an error"));
-        assert_eq!(outcome(RAISE, &reply(RAISE, code, None)), refused);
-        assert_eq!(outcome(STATE, &reply(STATE, code, Some(&[1]))), refused);
+        assert_eq!(checked(RAISE, &reply(RAISE, code, None)), refused);
+        assert_eq!(checked(STATE, &reply(STATE, code, Some(&[1]))), refused);
     }
 }
 
 #[test]
 fn a6_12_the_first_check_that_fails_decides() {
-    // Everything is wrong at once; one thing after the other is put right.
+    // Everything is wrong at first; the errors are corrected one by one.
     let mut message = reply(STATE, 5, Some(&[1]));
     message.resize(STATE.reply_buffer_size() + 4, 0);
     let size = message.len();
@@ -321,7 +321,7 @@ fn a6_12_the_first_check_that_fails_decides() {
     put(&mut message, 20, 1);
     let limit = size - 4;
     assert_eq!(
-        outcome(STATE, &message),
+        checked(STATE, &message),
         Err(ReplyError::TooLarge { found: size, limit })
     );
     put(&mut message, 4, 40);
@@ -329,29 +329,29 @@ fn a6_12_the_first_check_that_fails_decides() {
         found: 1,
         wanted: 2506,
     };
-    assert_eq!(outcome(STATE, &message), Err(id));
+    assert_eq!(checked(STATE, &message), Err(id));
     put(&mut message, 20, 2506);
-    assert_eq!(outcome(STATE, &message), Err(ReplyError::Complex));
+    assert_eq!(checked(STATE, &message), Err(ReplyError::Complex));
     put(&mut message, 0, 0x12);
     assert_eq!(
-        outcome(STATE, &message),
+        checked(STATE, &message),
         Err(ReplyError::Size { found: 40 })
     );
     put(&mut message, 4, 44);
     assert_eq!(
-        outcome(STATE, &message),
+        checked(STATE, &message),
         Err(ReplyError::ReplyPort { port: 0x1403 })
     );
     put(&mut message, 8, 0);
     let refused = ReplyError::Refused(KernError::FAILURE);
-    assert_eq!(outcome(STATE, &message), Err(refused));
+    assert_eq!(checked(STATE, &message), Err(refused));
     put(&mut message, 32, 0);
     assert_eq!(
-        outcome(STATE, &message),
+        checked(STATE, &message),
         Err(ReplyError::Size { found: 44 })
     );
     put(&mut message, 40, 0);
-    assert_eq!(outcome(STATE, &message), Ok(0));
+    assert_eq!(checked(STATE, &message), Ok(0));
 }
 
 #[test]
@@ -360,7 +360,7 @@ fn a6_13_a_reply_without_state_is_too_large_from_48_bytes() {
         let mut message = reply(RAISE, 0, None);
         message.resize(size, 0);
         put(&mut message, 4, size as u32);
-        let why = outcome(RAISE, &message).expect_err("it has 36 bytes at most");
+        let why = checked(RAISE, &message).expect_err("it has 36 bytes at most");
         assert_eq!(
             why.kern_return() == KernReturn::RCV_TOO_LARGE,
             too_large,
@@ -379,37 +379,37 @@ fn a_malformed_notification_is_refused_as_notify_server_refuses_it() {
         message.truncate(size);
         message
     };
-    let answer = |message: &[u8]| {
+    let code_of = |message: &[u8]| {
         let mut reply = [0; 36];
         let served = notify_server(message, &mut reply, |_| KernReturn::SUCCESS);
-        served.expect("it is answered").code
+        served.expect("a reply").code
     };
     let dead = message(Notification::DeadName { name: 0x1403 });
-    assert_eq!(answer(&dead), KernReturn::SUCCESS);
+    assert_eq!(code_of(&dead), KernReturn::SUCCESS);
     for id in [64, 67, 68, 73, 77, 2405] {
         let mut unknown = dead.clone();
         put(&mut unknown, 20, id);
-        assert_eq!(answer(&unknown), KernReturn::MIG_BAD_ID, "{id}");
+        assert_eq!(code_of(&unknown), KernReturn::MIG_BAD_ID, "{id}");
     }
     let mut complex = dead.clone();
     put(&mut complex, 0, 0x8000_1200);
-    assert_eq!(answer(&complex), arguments);
+    assert_eq!(code_of(&complex), arguments);
     let mut long = dead.clone();
     long.extend([0; 4]);
     put(&mut long, 4, 40);
-    assert_eq!(answer(&long), arguments);
+    assert_eq!(code_of(&long), arguments);
 
     let right = message(Notification::PortDestroyed { right: 0x1403 });
-    assert_eq!(answer(&right), KernReturn::SUCCESS);
+    assert_eq!(code_of(&right), KernReturn::SUCCESS);
     let mut simple = right.clone();
     put(&mut simple, 0, 0x1200);
-    assert_eq!(answer(&simple), arguments);
+    assert_eq!(code_of(&simple), arguments);
     let mut two = right.clone();
     put(&mut two, 24, 2);
-    assert_eq!(answer(&two), arguments);
+    assert_eq!(code_of(&two), arguments);
     for (at, byte) in [(38, 17), (39, 1)] {
         let mut other = right.clone();
         other[at] = byte;
-        assert_eq!(answer(&other), type_error);
+        assert_eq!(code_of(&other), type_error);
     }
 }

@@ -1,4 +1,4 @@
-//! The numeric codes of errors are stable: a C caller compares them. A failure here is a breaking change.
+//! The stable numeric codes of errors, which C callers compare. A failure here is a breaking change.
 
 use mach_wire::exception::ExceptionType;
 use mach_wire::kern_return::{KernError, KernReturn};

@@ -1,5 +1,5 @@
-//! Walks the integer constants of Darwin's headers as clang evaluates them: each is here with its name and value, or stands
-//! in a short list with the reason; each that has a type prints its C name and parses back.
+//! Compares the integer constants of Darwin's headers, as clang evaluates them, with this crate. Each constant is in the crate with its
+//! name and value, or in a short list with a reason. Each typed constant prints its C name and parses back.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -15,10 +15,10 @@ use mach_wire::thread_state::*;
 use mach_wire::types::*;
 use serde_json::Value;
 
-/// Not here, and why.
+/// Constants that the crate does not have, with the reason.
 const ABSENT: &[(&str, &[&str])] = &[
     (
-        "null pointers of C; Rust has Option and None",
+        "null pointers of C, for which Rust has Option and None",
         &[
             "MACH_MSG_BODY_NULL",
             "MACH_MSG_DESCRIPTOR_NULL",
@@ -30,7 +30,7 @@ const ABSENT: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "switches of MIG's generated C; here the checks are always made and the structures always packed",
+        "switches of MIG's generated C; here the checks are always on and the structures always packed",
         &["__MigTypeCheck", "__MigPackStructs"],
     ),
     (
@@ -62,7 +62,7 @@ macro_rules! singles {
     ($($name:ident)*) => { [$((stringify!($name), $name as i128)),*] };
 }
 
-/// Every constant that is the same on both machines.
+/// Returns every constant with the same value on both machines.
 fn constants() -> Constants {
     let mut all = Constants::new();
     add(&mut all, KernReturn::NAMES);
@@ -119,7 +119,7 @@ fn constants() -> Constants {
     all
 }
 
-/// Constants of one machine's header that the other's has too, with another value.
+/// Returns the value of a constant that has another value in each machine's header.
 fn of_machine(header: &str, name: &str) -> Option<i128> {
     let machine = match header {
         "mach/i386/thread_status.h" => Machine::X86_64,
@@ -142,9 +142,9 @@ fn facts() -> Value {
     serde_json::from_str(&text).unwrap_or_else(|why| panic!("{path}: {why}"))
 }
 
-/// A constant's value and its width in bits.
+/// Returns a constant's value and its width in bits.
 fn value(fact: &Value) -> (i128, u32) {
-    // Of an enumeration's member the facts give no size: it is an int's.
+    // The facts have no size for a member of an enumeration: it is an int.
     let size = fact.get("c_size").and_then(Value::as_u64).unwrap_or(4);
     let value = &fact["value"];
     let value = value
@@ -169,7 +169,7 @@ fn every_constant_has_its_value() {
             {
                 assert!(
                     !ours.contains_key(name.as_str()),
-                    "{name} is here after all"
+                    "{name} is in the crate and in the list"
                 );
                 absent += 1;
                 continue;
@@ -180,20 +180,20 @@ fn every_constant_has_its_value() {
                 missing.push(format!("{header}: {name}"));
                 continue;
             };
-            // Signs of C's types are not the point: -67108864 and 0xfc000000 are one bit pattern.
+            // The signs of C's types do not count: -67108864 and 0xfc000000 are the same bit pattern.
             let mask = (1 << bits) - 1;
             assert_eq!(found & mask, wanted & mask, "{header}: {name}");
             compared += 1;
         }
     }
-    assert!(missing.is_empty(), "not here: {missing:#?}");
+    assert!(missing.is_empty(), "missing: {missing:#?}");
     let listed: usize = ABSENT.iter().map(|(_, names)| names.len()).sum();
     assert_eq!(absent, listed, "a name in the list is not a constant");
     assert!(compared > 500, "{compared} constants");
     println!("{compared} constants compared, {absent} absent with a reason");
 }
 
-/// A value prints a name that has this value, and every name of the set parses to it.
+/// Checks that every value prints one of its names, and that every name parses to its value.
 fn names_round_trip<T, R>(names: &[(&'static str, R)], new: fn(R) -> T, unknown: R)
 where
     T: Display + FromStr + PartialEq + std::fmt::Debug + Copy,
@@ -238,7 +238,7 @@ fn every_typed_value_prints_its_c_name_and_parses_back() {
     );
 }
 
-/// Any bits print to something that parses to the same bits; every name parses to its bits.
+/// Checks that any bits print as text that parses to the same bits, and that every name parses to its bits.
 fn flags_round_trip<F, B: Copy>(names: &[(&'static str, B)], of: fn(B) -> F, samples: &[B])
 where
     F: Display + FromStr + PartialEq + std::fmt::Debug + Copy,
@@ -301,12 +301,12 @@ fn every_set_of_flags_prints_c_names_and_parses_back() {
 }
 
 #[test]
-fn an_answer_of_mach_msg_prints_where_its_copy_failed() {
-    let answer = KernReturn::new(MACH_RCV_BODY_ERROR | MACH_MSG_VM_SPACE);
-    assert_eq!(answer.to_string(), "MACH_RCV_BODY_ERROR|MACH_MSG_VM_SPACE");
-    assert_eq!(answer.without_space_bits(), KernReturn::RCV_BODY_ERROR);
-    assert_eq!(answer.to_string().parse(), Ok(answer));
-    // The same bits say nothing in another system's numbers.
+fn an_error_of_mach_msg_prints_its_space_bits() {
+    let error = KernReturn::new(MACH_RCV_BODY_ERROR | MACH_MSG_VM_SPACE);
+    assert_eq!(error.to_string(), "MACH_RCV_BODY_ERROR|MACH_MSG_VM_SPACE");
+    assert_eq!(error.without_space_bits(), KernReturn::RCV_BODY_ERROR);
+    assert_eq!(error.to_string().parse(), Ok(error));
+    // The same bits have no such meaning in another system's numbers.
     let other = KernReturn::new(MACH_MSG_VM_SPACE);
     assert_eq!(other.without_space_bits(), other);
     assert_eq!(other.to_string(), "4096");

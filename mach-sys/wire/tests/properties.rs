@@ -1,4 +1,4 @@
-//! Properties of the codec: decoding undoes encoding, and any bytes at all are answered as MIG answers them.
+//! Properties of the codec: decoding reverses encoding, and any bytes get the same result as from MIG's code.
 
 #[path = "common/checks.rs"]
 mod checks;
@@ -16,7 +16,7 @@ use mach_wire::thread_state::{
 };
 use proptest::prelude::*;
 
-/// The parts of a request, owned.
+/// An owned copy of a request's parts.
 #[derive(Debug, Clone)]
 struct Parts {
     routine: Routine,
@@ -70,7 +70,7 @@ impl Parts {
     }
 }
 
-/// Mostly short states, now and then the longest.
+/// Generates mostly short states, and sometimes the longest.
 fn words() -> impl Strategy<Value = Vec<u32>> {
     prop_oneof![
         4 => proptest::collection::vec(any::<u32>(), 0..80),
@@ -94,7 +94,7 @@ prop_compose! {
     }
 }
 
-/// Something done to a message.
+/// A change to a message.
 #[derive(Debug, Clone)]
 struct Damage {
     bytes: Vec<(usize, u8)>,
@@ -120,7 +120,7 @@ impl Damage {
 }
 
 prop_compose! {
-    /// Mostly one thing at a time, so that what else is checked stays right.
+    /// Generates mostly one change at a time, so that the other checks pass.
     fn damage()(
         bytes in prop_oneof![
             2 => Just(Vec::new()),
@@ -146,7 +146,7 @@ proptest! {
     })]
 
     #[test]
-    fn decoding_undoes_encoding(parts in parts()) {
+    fn decoding_reverses_encoding(parts in parts()) {
         let message = parts.message();
         let raise = parts.raise();
         let request = decode(&message, Accept::Both).expect("what was encoded decodes");
@@ -158,7 +158,7 @@ proptest! {
         prop_assert_eq!(request.identity(), raise.identity);
         prop_assert_eq!(request.exception(), raise.exception);
         let narrow = parts.routine.code_size() == 4;
-        // Without 64-bit codes the low half travels, and its sign comes back (as in Apple's own clients).
+        // Without 64-bit codes only the low half is sent, and the receiver sign-extends it (as Apple's own clients do).
         let codes: Vec<i64> = parts.codes.iter()
             .map(|code| if narrow { i64::from(*code as i32) } else { *code })
             .collect();
@@ -170,7 +170,7 @@ proptest! {
     }
 
     #[test]
-    fn a_request_needs_its_size_and_no_byte_less(parts in parts(), missing in 1usize..64) {
+    fn a_request_does_not_fit_in_fewer_bytes_than_its_size(parts in parts(), missing in 1usize..64) {
         let raise = parts.raise();
         let size = raise.size();
         let length = size - missing.min(size);
@@ -181,7 +181,7 @@ proptest! {
     }
 
     #[test]
-    fn checking_a_reply_undoes_writing_it(
+    fn checking_a_reply_returns_what_was_encoded(
         parts in parts(),
         flavor in any::<i32>(),
         words in words(),
@@ -193,7 +193,7 @@ proptest! {
         let limit = routine.reply_buffer_size();
         let reply_to = ReplyTo::request(&request);
         let mut reply = vec![0; REPLY_SIZE_MAX];
-        // As it arrives: the ports have changed places.
+        // As received: the two ports are exchanged.
         let arrive = |reply: &mut [u8]| reply[8..16].rotate_left(4);
         if routine.has_state() {
             let size = reply_to.encode_state(&mut reply, flavor, &words).expect("every state fits");
@@ -209,19 +209,19 @@ proptest! {
         let checked = check_reply(routine, &reply[..size], limit);
         match (KernReturn::new(code), routine.has_state()) {
             (KernReturn::SUCCESS, false) => prop_assert!(checked.is_ok()),
-            // A state routine cannot succeed without a state (A6.4).
+            // A reply of success needs a state if the routine has one (A6.4).
             (KernReturn::SUCCESS, true) => prop_assert_eq!(checked.err(), Some(ReplyError::Size { found: 36 })),
             (code, _) => prop_assert_eq!(checked.err(), KernError::new(code).map(ReplyError::Refused)),
         }
     }
 
     #[test]
-    fn any_bytes_are_answered_as_mig_answers_them(
+    fn any_bytes_get_the_result_of_migs_code(
         bytes in proptest::collection::vec(any::<u8>(), 0..200),
         id in 2395i32..2515,
     ) {
         checks::check(&bytes);
-        // Random bytes hardly ever have an id that is looked at, so one is put in.
+        // Random bytes rarely have a known id, so one is written.
         let mut bytes = bytes;
         if let Some(to) = bytes.get_mut(20..24) {
             to.copy_from_slice(&id.to_le_bytes());
@@ -230,13 +230,13 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_message_is_answered_as_mig_answers_it(parts in parts(), damage in damage()) {
+    fn a_damaged_request_gets_the_result_of_migs_code(parts in parts(), damage in damage()) {
         checks::check(&parts.message());
         checks::check(&damage.of(parts.message()));
     }
 
     #[test]
-    fn a_damaged_reply_is_taken_as_mig_takes_it(
+    fn a_damaged_reply_gets_the_result_of_migs_code(
         parts in parts(),
         damage in damage(),
         code in prop_oneof![Just(0), Just(5), any::<i32>()],
@@ -278,7 +278,7 @@ proptest! {
     }
 
     #[test]
-    fn decoding_undoes_encoding_of_notifications(name in any::<u32>(), port in any::<u32>()) {
+    fn decoding_reverses_encoding_of_notifications(name in any::<u32>(), port in any::<u32>()) {
         for notification in [
             Notification::PortDeleted { name },
             Notification::SendPossible { name },
@@ -298,7 +298,7 @@ proptest! {
     }
 
     #[test]
-    fn a_state_is_its_words(words in proptest::collection::vec(any::<u32>(), 700)) {
+    fn a_state_converts_to_words_and_back(words in proptest::collection::vec(any::<u32>(), 700)) {
         fn check<S: ThreadState + PartialEq + std::fmt::Debug>(words: &[u32]) {
             let words = &words[..S::COUNT as usize];
             let state = S::from_words(words).expect("as many as it has");
@@ -314,7 +314,7 @@ proptest! {
     }
 
     #[test]
-    fn any_value_prints_to_what_parses_to_it(raw in any::<i32>()) {
+    fn the_printed_form_of_any_value_parses_to_it(raw in any::<i32>()) {
         let code = KernReturn::new(raw);
         prop_assert_eq!(code.to_string().parse(), Ok(code));
         let behavior = Behavior::new(raw);
@@ -333,7 +333,7 @@ proptest! {
 }
 
 #[test]
-fn the_fuzzers_corpus_holds() {
+fn the_fuzzers_corpus_passes_the_checks() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/decode");
     let mut seen = 0;
     for entry in std::fs::read_dir(folder).expect("the corpus") {
@@ -346,7 +346,7 @@ fn the_fuzzers_corpus_holds() {
 }
 
 #[test]
-fn one_word_more_than_the_most_is_refused_however_few_codes_leave_room() {
+fn one_word_more_than_the_maximum_is_refused_even_if_the_size_is_possible() {
     let parts = Parts {
         routine: Routine::MachExceptionRaiseState,
         ports: [1, 2],

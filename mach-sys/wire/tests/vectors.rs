@@ -1,7 +1,7 @@
-//! Replays messages that went through Apple's MIG-generated servers: the decoder sees what their handler saw, the reply is the
-//! same to the byte, the encoder makes the same requests, and the client's checks come to the same result.
+//! Replays messages that Apple's MIG-generated servers served: the decoder returns what their handler got, the reply has the same bytes,
+//! the encoder writes the same requests, and the client's checks have the same result.
 //!
-//! `MACH_SYS_VECTORS` names a file of other vectors in the same form.
+//! `MACH_SYS_VECTORS` is the path of a file with other vectors in the same format.
 
 use std::env;
 
@@ -49,8 +49,8 @@ impl Vector {
         saw.is_object().then_some(Saw(saw))
     }
 
-    /// The request as it came. Apple's handlers change the flavor in the request's own buffer, and the bytes were taken
-    /// after that, so the flavor is put back to what the handler saw.
+    /// Returns the request as received. Apple's handlers change the flavor in the request's own buffer, and the bytes were recorded after
+    /// that, so this restores the flavor that the handler got.
     fn request(&self) -> Vec<u8> {
         let mut request = self.bytes("request").expect("request");
         if let Some(saw) = self.saw().filter(|saw| saw.int("old_state_offset") >= 0) {
@@ -61,7 +61,7 @@ impl Vector {
         request
     }
 
-    /// The new state that the handler gave: flavor and words.
+    /// Returns the new state that the handler set: flavor and words.
     fn new_state(&self, request: &Request<'_>) -> (i32, Vec<u32>) {
         let flavor = self.number_after("newFlavor").map(|flavor| flavor as i32);
         let count = self
@@ -74,7 +74,7 @@ impl Vector {
         (flavor.or(request.flavor()).expect("a state routine"), words)
     }
 
-    /// The number that follows a word in the part of the vector's name that tells the handler's doing.
+    /// Returns the number that follows `word` in the part of the vector's name that describes the handler.
     fn number_after(&self, word: &str) -> Option<i64> {
         let doing = self.name().split_once("_new")?.1;
         let doing = format!("new{doing}");
@@ -89,7 +89,7 @@ struct Saw<'a>(&'a Value);
 impl Saw<'_> {
     fn int(&self, key: &str) -> i64 {
         let value = &self.0[key];
-        // Thread ids are unsigned.
+        // Thread ids are unsigned 64-bit numbers.
         value
             .as_i64()
             .or(value.as_u64().map(|value| value as i64))
@@ -230,12 +230,12 @@ fn every_vector_is_served_as_apples_server_served_it() {
 }
 
 #[test]
-fn a_message_need_not_be_aligned_and_its_trailer_is_not_looked_at() {
+fn a_message_need_not_be_aligned_and_its_trailer_is_ignored() {
     for vector in Vector::all() {
         for shift in 1..4 {
             let mut buffer = vec![0x5a; shift];
             buffer.extend(vector.request());
-            // A lying msgh_size must not reach into what follows, so only whole messages get a trailer.
+            // A wrong msgh_size must not reach into the bytes after the message, so only well-formed messages get a trailer.
             if vector.saw().is_some() {
                 buffer.extend([0, 0, 0, 0, 8, 0, 0, 0]);
             }
@@ -245,7 +245,7 @@ fn a_message_need_not_be_aligned_and_its_trailer_is_not_looked_at() {
 }
 
 #[test]
-fn the_server_of_both_subsystems_answers_as_each() {
+fn the_server_of_both_subsystems_replies_like_each() {
     for vector in Vector::all() {
         let header: mach_msg_header_t = pod::read(&vector.request()).expect("a header");
         let id = header.msgh_id;
@@ -265,7 +265,7 @@ fn the_server_of_both_subsystems_answers_as_each() {
 fn every_request_is_encoded_to_the_same_bytes() {
     let mut encoded = 0;
     for vector in Vector::all() {
-        // Where the client's stub made the message it is well-formed to the byte: NDR and padding too.
+        // A message that the client's stub made is well-formed in every byte, also in NDR and padding.
         let Some(sent) = vector.bytes("sent_by_client_stub") else {
             continue;
         };
@@ -318,7 +318,7 @@ fn every_reply_is_checked_as_apples_client_checked_it() {
         }
         let name = vector.name();
         let mut reply = vector.bytes("reply").expect("reply");
-        // In flight the ports change places: the reply right becomes the client's local port.
+        // On the way the two ports are exchanged: the reply right becomes the client's local port.
         reply[8..16].rotate_left(4);
         let mut id = i32::from_le_bytes(reply[20..24].try_into().expect("four bytes"));
         let routine = Routine::from_id(id - 100).expect("a reply's id");

@@ -1,5 +1,5 @@
-//! Any bytes, as a request, as a reply and as a notification: nothing panics or reads out of bounds, and all answers are those
-//! of a second reading of MIG's checks.
+//! Decodes any bytes as a request, a reply and a notification. Nothing panics or reads out of bounds, and all results agree with a
+//! second implementation of MIG's checks.
 #![no_main]
 
 #[path = "../../tests/common/checks.rs"]

@@ -1,8 +1,8 @@
-//! MIG's messages for exceptions and notifications: `exc` (2401 to 2403), `mach_exc` (2405 to 2410), `notify` (64 to 77).
+//! MIG's messages for exceptions and notifications: `exc` (2401 to 2403), `mach_exc` (2405 to 2410), `notify` (65 to 72).
 //!
 //! A receiver calls [`decode`] and replies with [`ReplyTo`], or uses a demultiplexer ([`exc_server`], [`mach_exc_server`],
-//! [`serve`]). A sender encodes a request with [`Raise`] and checks its reply with [`check_reply`]. Nothing here copies or allocates,
-//! and no input makes it panic.
+//! [`serve`]). A sender encodes a request with [`Raise`] and checks its reply with [`check_reply`]. A decoded message
+//! borrows its bytes. Nothing allocates, and no input makes it panic.
 //!
 //! A receive loop calls a demultiplexer between receiving and sending:
 //!

@@ -1,4 +1,4 @@
-//! The nine routines of `exc` and `mach_exc`: ids, and where everything stands in their messages.
+//! The nine routines of `exc` and `mach_exc`: ids, sizes, and offsets in their messages.
 
 use core::mem::{offset_of, size_of};
 
@@ -11,12 +11,12 @@ use super::{exc, mach_exc, mig_reply_error_t};
 
 /// The difference between a reply's id and its request's: 100.
 pub const REPLY_ID_OFFSET: mach_msg_id_t = 100;
-/// The most codes of a request (`EXCEPTION_CODE_MAX`).
+/// The largest number of codes in a request (`EXCEPTION_CODE_MAX`).
 pub const CODES_MAX: usize = crate::exception::EXCEPTION_CODE_MAX;
-/// The largest request of any routine, without its trailer.
+/// Size in bytes of the largest request of any routine, without its trailer.
 pub const REQUEST_SIZE_MAX: usize =
     size_of::<mach_exc::__Request__mach_exception_raise_state_identity_t>();
-/// The largest reply of any routine, without its trailer.
+/// Size in bytes of the largest reply of any routine, without its trailer.
 pub const REPLY_SIZE_MAX: usize =
     size_of::<mach_exc::__Reply__mach_exception_raise_state_identity_t>();
 
@@ -24,9 +24,9 @@ pub const REPLY_SIZE_MAX: usize =
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Subsystem {
-    /// 2401 to 2403: codes have 32 bits.
+    /// `exc`: messages 2401 to 2403, with 32-bit codes.
     Exc,
-    /// 2405 to 2410: codes have 64 bits.
+    /// `mach_exc`: messages 2405 to 2410, with 64-bit codes.
     MachExc,
 }
 
@@ -64,15 +64,15 @@ pub enum Routine {
     MachExceptionRaiseStateIdentityProtected,
 }
 
-/// What the descriptors of a request carry.
+/// The kind of identity that the descriptors of a request carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum IdentityKind {
     /// No descriptor: the message is not complex.
     None,
-    /// Thread and task.
+    /// Rights of the thread and of its task.
     ThreadAndTask,
-    /// A task identity token; the thread's id is a number after it.
+    /// A task identity token. The message also has the thread's id.
     Token,
     /// A kcdata object with a backtrace.
     Kcdata,
@@ -89,7 +89,7 @@ impl IdentityKind {
     }
 }
 
-/// Where the parts of a request stand. Offsets and sizes are in bytes.
+/// The layout of a request. Offsets and sizes are in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
     pub(super) routine: Routine,
@@ -98,7 +98,7 @@ pub(super) struct Shape {
     pub(super) code_size: usize,
     pub(super) state: bool,
     pub(super) thread_id_at: usize,
-    /// The codes; their count is the word before, the exception the word before that.
+    /// Offset of the codes. The word before is their count, and the word before that the exception type.
     pub(super) code_at: usize,
     /// Size without codes and state.
     pub(super) minimum: usize,
@@ -107,7 +107,7 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Takes a shape from the structure that MIG declares.
+    /// Creates a layout from the offsets and the size of the structure that MIG declares.
     const fn new<Code>(
         routine: Routine,
         identity: IdentityKind,
@@ -132,7 +132,7 @@ impl Shape {
     }
 }
 
-/// Flavor and count, before the words of a state.
+/// Bytes of flavor and count, before the words of a state.
 pub(super) const STATE_HEADER: usize = 8;
 
 macro_rules! shape {
@@ -156,7 +156,7 @@ macro_rules! shape {
     }};
 }
 
-/// The shapes, in the order of [`Routine`] and of ids.
+/// The layouts, in the order of [`Routine`] and of ids.
 pub(super) const SHAPES: [Shape; 9] = [
     shape!(ExceptionRaise, exc::__Request__exception_raise_t, ThreadAndTask, i32, state false),
     shape!(ExceptionRaiseState, exc::__Request__exception_raise_state_t, None, i32, state true),
@@ -170,7 +170,7 @@ pub(super) const SHAPES: [Shape; 9] = [
 ];
 
 impl Routine {
-    /// All routines, by id.
+    /// All routines, in the order of their ids.
     pub const ALL: [Self; 9] = [
         Self::ExceptionRaise,
         Self::ExceptionRaiseState,
@@ -183,7 +183,7 @@ impl Routine {
         Self::MachExceptionRaiseStateIdentityProtected,
     ];
 
-    /// Returns the routine of a request's id; `None` for an id that is none.
+    /// Returns the routine of a request's id; `None` if no routine has this id.
     #[inline]
     pub const fn from_id(id: mach_msg_id_t) -> Option<Self> {
         match Subsystem::MachExc.routine(id) {
@@ -233,8 +233,8 @@ impl Routine {
         }
     }
 
-    /// Returns the routine that the kernel calls for a behavior (A3). `None` where it has none: for an unknown kind, and for a protected
-    /// kind or a backtrace without 64-bit codes.
+    /// Returns the routine that the kernel calls for a behavior (A3); `None` for an unknown kind, and for a protected kind or a backtrace
+    /// without 64-bit codes.
     pub const fn for_behavior(behavior: Behavior) -> Option<Self> {
         let modifiers = behavior.modifiers();
         if modifiers.contains(BehaviorModifiers::BACKTRACE_PREFERRED) {
@@ -258,7 +258,7 @@ impl Routine {
         })
     }
 
-    /// Returns what the request's descriptors carry.
+    /// Returns the kind of identity that the request's descriptors carry.
     pub const fn identity(self) -> IdentityKind {
         self.shape().identity
     }
@@ -273,7 +273,8 @@ impl Routine {
         self.shape().code_size
     }
 
-    /// Returns the size in bytes of a request with so many codes and words of state. `words` is ignored for a routine without state.
+    /// Returns the size in bytes of a request with `codes` codes and `words` words of state. `words` is ignored for a routine without
+    /// state.
     pub const fn request_size(self, codes: usize, words: usize) -> usize {
         let shape = self.shape();
         shape.minimum + codes * shape.code_size + if shape.state { words * 4 } else { 0 }
@@ -285,7 +286,7 @@ impl Routine {
         (shape.minimum, shape.maximum)
     }
 
-    /// Returns the size in bytes of a reply of success with so many words of state. `words` is ignored for a routine without state.
+    /// Returns the size in bytes of a reply of success with `words` words of state. `words` is ignored for a routine without state.
     pub const fn reply_size(self, words: usize) -> usize {
         if self.has_state() {
             STATE_AT + 4 * words
@@ -309,7 +310,7 @@ impl Routine {
 }
 
 impl Subsystem {
-    /// Returns the routine of a request's id; `None` if it is not one of the subsystem's.
+    /// Returns the routine of a request's id; `None` if the subsystem has none with this id.
     #[inline]
     pub const fn routine(self, id: mach_msg_id_t) -> Option<Routine> {
         match (self, id) {
@@ -333,11 +334,11 @@ impl core::fmt::Display for Routine {
     }
 }
 
-/// Where a reply's return code stands.
+/// Offset of a reply's return code.
 pub(super) const RET_CODE_AT: usize = offset_of!(mig_reply_error_t, RetCode);
-/// Where a state reply's flavor stands.
+/// Offset of the flavor in a reply with state.
 pub(super) const FLAVOR_AT: usize = offset_of!(exc::__Reply__exception_raise_state_t, flavor);
-/// Where a state reply's count of words stands.
+/// Offset of the count of words in a reply with state.
 pub(super) const COUNT_AT: usize = offset_of!(exc::__Reply__exception_raise_state_t, new_stateCnt);
-/// Where a state reply's words start.
+/// Offset of the words in a reply with state.
 pub(super) const STATE_AT: usize = offset_of!(exc::__Reply__exception_raise_state_t, new_state);

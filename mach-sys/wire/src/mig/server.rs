@@ -1,5 +1,5 @@
-//! Demultiplexers, as a C runtime uses `exc_server()` and `mach_exc_server()`: a received message in, a handler called, a
-//! reply out.
+//! Demultiplexers, like C's `exc_server()` and `mach_exc_server()`: they decode a received message, call a handler, and write the
+//! reply.
 
 use crate::kern_return::KernReturn;
 
@@ -8,26 +8,26 @@ use super::error::{DecodeError, EncodeError};
 use super::reply::{NewState, ReplyTo, STATUS_REPLY_SIZE};
 use super::view::Request;
 
-/// The outcome of serving a message.
+/// The result of serving a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Served {
-    /// Bytes of the reply.
+    /// Size of the reply in bytes.
     pub reply_size: usize,
     /// The reply's return code.
     pub code: KernReturn,
-    /// Why the handler was not called; `None` if it was.
+    /// The reason why the handler was not called; `None` if it was called.
     pub malformed: Option<DecodeError>,
 }
 
 impl Served {
-    /// Returns `true` if the id is one of the server's, even if the message was malformed: what C's demultiplexer returns.
+    /// Returns `true` if the server has a routine with the message's id, even if the message is malformed, like C's demultiplexer.
     #[inline]
     pub const fn is_known(&self) -> bool {
         !matches!(self.malformed, Some(DecodeError::UnknownId { .. }))
     }
 
-    /// Returns `true` if a receive loop (`mach_msg_server`) sends the reply: not after `MIG_NO_REPLY`.
+    /// Returns `true` if the receive loop (`mach_msg_server`) must send the reply: unless the code is `MIG_NO_REPLY`.
     pub const fn sends_reply(&self) -> bool {
         !matches!(self.code, KernReturn::MIG_NO_REPLY)
     }
@@ -39,14 +39,14 @@ impl Served {
     }
 }
 
-/// A message or a buffer with which nothing can be done.
+/// The error of a message that cannot be replied to, or of a buffer without room for the reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// The message has no header, so there is no reply right to answer through.
+    /// The message has no header, so there is no reply right.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// The buffer holds no reply.
+    /// The buffer is too small for the reply.
     #[error(transparent)]
     Encode(#[from] EncodeError),
 }
@@ -61,11 +61,11 @@ impl ServeError {
     }
 }
 
-/// Serves messages 2401 to 2403 (`exc_server`), whose codes have 32 bits, as [`serve`] does.
+/// Serves messages 2401 to 2403, with 32-bit codes, as `exc_server()` does; see [`serve`].
 ///
 /// # Errors
-/// - [`ServeError::Decode`] with [`DecodeError::NoHeader`]: fewer than 24 bytes, so there is no reply right to answer through. Every other
-///   malformed message is answered, and [`Served::malformed`] says why the handler was not called.
+/// - [`ServeError::Decode`] with [`DecodeError::NoHeader`]: fewer than 24 bytes, so there is no reply right. For every other malformed
+///   message an error reply is written, and [`Served::malformed`] has the reason.
 /// - [`ServeError::Encode`] with [`EncodeError::Buffer`]: `reply` is smaller than 36 bytes, or than 44 for a routine with state.
 #[doc(alias(
     "catch_exception_raise",
@@ -81,11 +81,11 @@ pub fn exc_server(
     serve_inline(Accept::Exc, request, reply, handler)
 }
 
-/// Serves messages 2405 to 2410 (`mach_exc_server`), whose codes have 64 bits, as [`serve`] does.
+/// Serves messages 2405 to 2410, with 64-bit codes, as `mach_exc_server()` does; see [`serve`].
 ///
 /// # Errors
-/// - [`ServeError::Decode`] with [`DecodeError::NoHeader`]: fewer than 24 bytes, so there is no reply right to answer through. Every other
-///   malformed message is answered, and [`Served::malformed`] says why the handler was not called.
+/// - [`ServeError::Decode`] with [`DecodeError::NoHeader`]: fewer than 24 bytes, so there is no reply right. For every other malformed
+///   message an error reply is written, and [`Served::malformed`] has the reason.
 /// - [`ServeError::Encode`] with [`EncodeError::Buffer`]: `reply` is smaller than 36 bytes, or than 44 for a routine with state.
 #[doc(alias(
     "catch_mach_exception_raise",
@@ -102,15 +102,15 @@ pub fn mach_exc_server(
     serve_inline(Accept::MachExc, request, reply, handler)
 }
 
-/// Serves a message and writes its reply into `reply`: 36 bytes, or for a state routine 44 and the words of the new state.
+/// Serves a message and writes its reply to `reply`: 36 bytes, or for a routine with state 44 and the words of the new state.
 ///
-/// The handler sets the new state of a state routine in [`NewState`] and returns the code. It is called only for a
-/// well-formed message of an accepted id. With [`REPLY_SIZE_MAX`](super::REPLY_SIZE_MAX) bytes of buffer every state fits; with less,
-/// [`NewState::set`] fails for a longer one.
+/// The handler returns the code, and for a routine with state sets the new state in [`NewState`]. It is called only for a well-formed
+/// message with an accepted id. In a buffer of [`REPLY_SIZE_MAX`](super::REPLY_SIZE_MAX) bytes every state fits; with a smaller one
+/// [`NewState::set`] fails for a state that does not fit.
 ///
 /// # Errors
-/// - [`ServeError::Decode`] with [`DecodeError::NoHeader`]: fewer than 24 bytes, so there is no reply right to answer through. Every other
-///   malformed message is answered, and [`Served::malformed`] says why the handler was not called.
+/// - [`ServeError::Decode`] with [`DecodeError::NoHeader`]: fewer than 24 bytes, so there is no reply right. For every other malformed
+///   message an error reply is written, and [`Served::malformed`] has the reason.
 /// - [`ServeError::Encode`] with [`EncodeError::Buffer`]: `reply` is smaller than 36 bytes, or than 44 for a routine with state.
 pub fn serve(
     accept: Accept,
@@ -121,7 +121,7 @@ pub fn serve(
     serve_inline(accept, request, reply, handler)
 }
 
-/// One copy for each demultiplexer, so that its ids are constants.
+/// Serves a message. It is inlined in each demultiplexer, so that the accepted ids are constants.
 #[inline(always)]
 fn serve_inline(
     accept: Accept,

@@ -1,6 +1,6 @@
-//! What a message carries, borrowed from its bytes.
+//! Decoded requests, borrowed from their bytes.
 //!
-//! A message is aligned to 4 at best and a 64-bit code lies where it falls, so elements are copied out, never referred to.
+//! A message is aligned to at most 4, and a 64-bit code may be unaligned. So elements are copied and never referenced.
 
 use crate::exception::{ExceptionType, Meaning};
 use crate::machine::Machine;
@@ -11,7 +11,7 @@ use crate::types::{mach_exception_data_type_t, mach_port_t, thread_state_flavor_
 
 use super::routine::{CODES_MAX, IdentityKind, Routine, Shape};
 
-/// The word at an offset; 0 past the end, where no caller reads: sizes were checked when the message was decoded.
+/// Returns the word at an offset; 0 past the end. No caller reads there, because decoding has checked the sizes.
 #[inline]
 pub(super) fn word(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..).and_then(pod::read).unwrap_or(0)
@@ -53,7 +53,7 @@ impl<'a> Words<'a> {
         self.bytes.chunks_exact(4).filter_map(pod::read)
     }
 
-    /// Returns the bytes of the words, as they lie in the message.
+    /// Returns the bytes of the words, as in the message.
     #[inline]
     pub const fn as_bytes(self) -> &'a [u8] {
         self.bytes
@@ -70,10 +70,10 @@ impl<'a> Words<'a> {
     /// Copies the words into a structure.
     ///
     /// # Errors
-    /// [`StateMismatch::Count`]: their number is not the structure's.
+    /// [`StateMismatch::Count`]: the number of words is not the structure's.
     #[inline]
     pub fn to_state<S: ThreadState>(self) -> Result<S, StateMismatch> {
-        // The number of bytes is a multiple of 4, as decoding checked.
+        // Decoding has checked that the number of bytes is a multiple of 4.
         match pod::read(self.bytes) {
             Some(state) if self.len() == S::COUNT as usize => Ok(state),
             _ => Err(StateMismatch::Count {
@@ -91,11 +91,11 @@ impl core::fmt::Debug for Words<'_> {
     }
 }
 
-/// The thread and task that an exception is about, as its message carries them.
+/// The identity of the exception's thread and task, as the request carries it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Identity {
-    /// The message carries neither: only the exception port tells.
+    /// The request carries neither: only the exception port identifies them.
     None,
     /// Rights on the thread and its task. Either may be null or dead (A5.5).
     ThreadAndTask {
@@ -104,14 +104,14 @@ pub enum Identity {
         /// The task's name.
         task: mach_port_t,
     },
-    /// A token for the task, and the thread's id.
+    /// A task identity token, and the thread's id.
     Token {
         /// The token's name.
         token: mach_port_t,
         /// The thread's 64-bit id.
         thread_id: u64,
     },
-    /// A backtrace.
+    /// A kcdata object with a backtrace.
     Kcdata {
         /// The object's name.
         object: mach_port_t,
@@ -131,10 +131,10 @@ impl Identity {
     }
 }
 
-/// A request of `exc` or `mach_exc`, well-formed, borrowed from its bytes.
+/// A well-formed request of `exc` or `mach_exc`, borrowed from its bytes.
 ///
-/// The names in it are not owned by this view: the receiver of the message owns them (one send right for each descriptor, the reply
-/// right, and the voucher if the receiver asked for it).
+/// It does not own the rights in the message. The receiver of the message owns them: one send right for each descriptor, the reply
+/// right, and the voucher if the receiver requested it.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// Exactly `msgh_size` bytes.
@@ -144,7 +144,7 @@ pub struct Request<'a> {
     /// The names in the descriptors.
     pub(super) names: [mach_port_t; 2],
     pub(super) exception: ExceptionType,
-    /// The codes; 0 where there is none.
+    /// The codes; 0 for each that is missing.
     pub(super) codes: [mach_exception_data_type_t; CODES_MAX],
     pub(super) code_count: usize,
     pub(super) flavor: Option<thread_state_flavor_t>,
@@ -170,7 +170,7 @@ impl<'a> Request<'a> {
         self.message
     }
 
-    /// Returns the receiver's name of the exception port. It carries no reference, so none may be released.
+    /// Returns the receiver's name of the exception port. The message carries no reference for it, so none may be released.
     #[inline]
     pub const fn exception_port(&self) -> mach_port_t {
         self.exception_port
@@ -185,13 +185,13 @@ impl<'a> Request<'a> {
         )
     }
 
-    /// Returns the kind of the reply right: send-once from the kernel.
+    /// Returns the disposition of the reply right. From the kernel it is a send-once right.
     #[inline]
     pub fn reply_disposition(&self) -> Disposition {
         Disposition::new(crate::message::MACH_MSGH_BITS_REMOTE(word(self.message, 0)))
     }
 
-    /// Returns the thread and task that the exception is about.
+    /// Returns the identity of the exception's thread and task.
     #[inline]
     pub fn identity(&self) -> Identity {
         let [first, second] = self.names;
@@ -218,25 +218,25 @@ impl<'a> Request<'a> {
         self.exception
     }
 
-    /// Returns the codes: none, one or two. Those of 32 bits are sign-extended.
+    /// Returns the codes: none, one or two. 32-bit codes are sign-extended.
     #[inline]
     pub fn codes(&self) -> &[mach_exception_data_type_t] {
         self.codes.get(..self.code_count).unwrap_or(&self.codes)
     }
 
-    /// Decodes the codes, which mean something else on each machine.
+    /// Returns the meaning of the codes on `machine`.
     pub fn meaning(&self, machine: Machine) -> Meaning {
         Meaning::decode(machine, self.exception, self.codes())
     }
 
-    /// Returns the flavor of the state; `None` if the routine carries none. The number means something only together with the sender's
-    /// machine, which a message does not carry ([`Flavor::new`]).
+    /// Returns the flavor of the state; `None` if the routine carries no state. The meaning of the number depends on the sender's machine,
+    /// which a message does not carry ([`Flavor::new`]).
     #[inline]
     pub const fn flavor(&self) -> Option<thread_state_flavor_t> {
         self.flavor
     }
 
-    /// Returns the words of the state; empty if the routine carries none.
+    /// Returns the words of the state; empty if the routine carries no state.
     #[inline]
     pub const fn old_state(&self) -> Words<'a> {
         self.old_state
@@ -275,7 +275,7 @@ impl core::fmt::Debug for Request<'_> {
     }
 }
 
-/// Where a descriptor starts: they follow the body one after the other.
+/// Returns the offset of a descriptor. Descriptors follow the body without gaps.
 #[inline]
 pub(super) const fn descriptor_at(index: usize) -> usize {
     size_of::<crate::message::mach_msg_base_t>()

@@ -1,7 +1,7 @@
 //! Flavors of thread states and their sizes in words (`mach/i386/thread_status.h`, `mach/arm/thread_status.h`).
 //!
-//! The numbers of the two machines overlap: 6 is `x86_EXCEPTION_STATE64` and `ARM_THREAD_STATE64`. A flavor says something
-//! only together with its [`Machine`].
+//! The numbers of the two machines overlap: 6 is `x86_EXCEPTION_STATE64` and `ARM_THREAD_STATE64`. The meaning of a flavor depends on
+//! its [`Machine`].
 #![allow(non_upper_case_globals)]
 
 use crate::machine::Machine;
@@ -69,7 +69,7 @@ raw_constants! {
     ARM_SME_ZA_STATE9 = 40;
     ARM_SME_ZA_STATE10 = 41;
     ARM_SME_ZA_STATE11 = 42;
-    /// 42 in Apple's header up to macOS 15, as `ARM_SME_ZA_STATE11`; 43, which was meant, since 26.
+    /// 42 in Apple's header up to macOS 15, the same as `ARM_SME_ZA_STATE11` by mistake; 43 since macOS 26.
     ///
     ARM_SME_ZA_STATE12 = 42;
     ARM_SME_ZA_STATE13 = 44;
@@ -117,7 +117,7 @@ raw_constants! {
 
 raw_constants! {
     mach_msg_type_number_t; ARM_COUNTS;
-    /// Of the 32-bit structure; what `ARM_THREAD_STATE` carries on arm64 is `ARM_UNIFIED_THREAD_STATE_COUNT` words.
+    /// Words of the 32-bit structure. On arm64 `ARM_THREAD_STATE` carries `ARM_UNIFIED_THREAD_STATE_COUNT` words.
     ///
     ARM_THREAD_STATE_COUNT = 17;
     ARM_THREAD_STATE32_COUNT = 17;
@@ -148,13 +148,13 @@ raw_constants! {
     KERN_DATA_SELECTOR = 0x10;
 }
 
-/// The most words that a message carries, on both machines (`THREAD_STATE_MAX`, since macOS 12).
+/// The largest number of words in a message, on both machines (`THREAD_STATE_MAX`, since macOS 12).
 pub const THREAD_STATE_MAX: usize = 1296;
-/// The largest state of x86 (`I386_THREAD_STATE_MAX`).
+/// Words of x86's largest state (`I386_THREAD_STATE_MAX`).
 pub const I386_THREAD_STATE_MAX: usize = 614;
-/// The largest state of arm (`ARM_THREAD_STATE_MAX`).
+/// Words of arm's largest state (`ARM_THREAD_STATE_MAX`).
 pub const ARM_THREAD_STATE_MAX: usize = 1296;
-/// The most words of a machine state (`THREAD_MACHINE_STATE_MAX`).
+/// The largest number of words of a machine's state (`THREAD_MACHINE_STATE_MAX`).
 pub const THREAD_MACHINE_STATE_MAX: usize = THREAD_STATE_MAX;
 
 impl Machine {
@@ -177,7 +177,7 @@ impl Machine {
         }
     }
 
-    /// Returns the flavor that any thread of the machine has (`MACHINE_THREAD_STATE`), and its words.
+    /// Returns the flavor of the machine's unified thread state (`MACHINE_THREAD_STATE`), and its number of words.
     #[doc(alias("MACHINE_THREAD_STATE", "MACHINE_THREAD_STATE_COUNT"))]
     pub const fn machine_thread_state(self) -> (Flavor, mach_msg_type_number_t) {
         let (raw, count) = match self {
@@ -223,7 +223,7 @@ impl Flavor {
         Self::new(S::MACHINE, S::FLAVOR)
     }
 
-    /// Returns a flavor of a machine, known or not.
+    /// Creates a flavor of a machine, known or not.
     pub const fn new(machine: Machine, raw: thread_state_flavor_t) -> Self {
         Self { machine, raw }
     }
@@ -240,10 +240,10 @@ impl Flavor {
         known.map(|(name, _)| *name).or(none)
     }
 
-    /// Parses the C name of one of a machine's flavors, or a number.
+    /// Parses the C name of one of the machine's flavors, or a number.
     ///
     /// # Errors
-    /// [`ParseNameError`](crate::ParseNameError): neither a name of the machine's nor a number of 32 bits.
+    /// [`ParseNameError`](crate::ParseNameError): the text is neither a name of a flavor of this machine nor a 32-bit number.
     pub fn parse(machine: Machine, text: &str) -> Result<Self, crate::ParseNameError> {
         let text = text.trim();
         let names = match machine {
@@ -260,8 +260,8 @@ impl Flavor {
             .ok_or(crate::ParseNameError::new("Flavor"))
     }
 
-    /// Returns the number of 32-bit words that the kernel sends for this flavor in a message, and needs to set the state (A4.1, H3).
-    /// `None` for a flavor that no exception port can be registered with.
+    /// Returns the number of 32-bit words that the kernel sends for this flavor in a message, and requires to set the state (A4.1, H3);
+    /// `None` if no exception port can be registered with this flavor.
     pub const fn count(self) -> Option<mach_msg_type_number_t> {
         let count = match (self.machine, self.raw) {
             (Machine::X86_64, x86_THREAD_STATE32) => x86_THREAD_STATE32_COUNT,
@@ -308,7 +308,7 @@ impl Flavor {
 impl core::str::FromStr for Flavor {
     type Err = crate::ParseNameError;
 
-    /// Accepts the C names that only one machine has. Numbers and `THREAD_STATE_NONE` need [`Flavor::parse`].
+    /// Parses a C name. Numbers and `THREAD_STATE_NONE` exist on both machines and need [`Flavor::parse`].
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim();
         let of = |machine, names: &[(&str, thread_state_flavor_t)]| {
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn b2_4_no_port_takes_sme_or_unknown_flavors() {
+    fn b2_4_sme_and_unknown_flavors_have_no_count() {
         assert_eq!(Flavor::new(Machine::Arm64, ARM_SME_STATE).count(), None);
         assert_eq!(Flavor::new(Machine::Arm64, 18).count(), None);
         let none = Flavor::new(Machine::X86_64, 13);

@@ -1,7 +1,7 @@
-//! Thread states: the registers of a thread, by flavor, of both machines on every host.
+//! Thread states: the registers of a thread, by flavor, for both machines on every host.
 //!
-//! A message carries a state as a flavor, a count of 32-bit words, and the words. [`ThreadState`] ties a structure to its
-//! flavor and count; [`Registers`] reads and writes what every machine has.
+//! A message carries a state as a flavor, a count of 32-bit words, and the words. [`ThreadState`] binds a structure to its flavor and
+//! count; [`Registers`] reads and writes the registers that every machine has.
 
 mod arm;
 mod flavor;
@@ -27,24 +27,24 @@ use crate::types::{mach_msg_type_number_t, thread_state_flavor_t};
 /// assert_eq!(x86_thread_state64_t::from_words(state.as_words()), Ok(state));
 /// ```
 pub trait ThreadState: Pod {
-    /// The machine whose flavor it is.
+    /// The machine that has the state.
     const MACHINE: Machine;
     /// The flavor, as in a message.
     const FLAVOR: thread_state_flavor_t;
-    /// Words, as in a message.
+    /// The number of 32-bit words, as in a message.
     const COUNT: mach_msg_type_number_t;
 
-    /// Returns the words, as they go into a message.
+    /// Returns the words of the state, as a message carries them.
     fn as_words(&self) -> &[u32] {
         pod::words_of(self)
     }
 
-    /// Returns the words, for reading and writing.
+    /// Returns the words of the state, for reading and writing.
     fn as_words_mut(&mut self) -> &mut [u32] {
         pod::words_of_mut(self)
     }
 
-    /// Returns the state with these words.
+    /// Creates a state from its words.
     ///
     /// # Errors
     /// [`StateMismatch::Count`]: there are not exactly [`COUNT`](Self::COUNT) words.
@@ -62,11 +62,11 @@ pub trait ThreadState: Pod {
     }
 }
 
-/// The words of a message are not the thread state that they were read as.
+/// The error of words that are not the requested thread state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateMismatch {
-    /// Another flavor.
+    /// The words have another flavor.
     #[error("thread state of flavor {found} instead of {wanted}")]
     Flavor {
         /// The flavor of the words.
@@ -74,14 +74,14 @@ pub enum StateMismatch {
         /// The flavor of the structure.
         wanted: Flavor,
     },
-    /// Too few or too many words.
+    /// There are too few or too many words.
     #[error("thread state {flavor} of {found} words instead of {wanted}")]
     Count {
         /// The flavor.
         flavor: Flavor,
         /// The number of words.
         found: usize,
-        /// The words of the structure.
+        /// The number of words of the structure.
         wanted: mach_msg_type_number_t,
     },
 }
@@ -96,16 +96,16 @@ impl StateMismatch {
     }
 }
 
-/// The general registers of the machine this is compiled for.
+/// The general registers of the machine that this crate is compiled for.
 #[doc(alias("x86_thread_state64_t", "arm_thread_state64_t", "_STRUCT_MCONTEXT64"))]
 #[cfg(not(target_arch = "aarch64"))]
 pub type NativeState = x86_thread_state64_t;
-/// The general registers of the machine this is compiled for.
+/// The general registers of the machine that this crate is compiled for.
 #[doc(alias("x86_thread_state64_t", "arm_thread_state64_t", "_STRUCT_MCONTEXT64"))]
 #[cfg(target_arch = "aarch64")]
 pub type NativeState = arm_thread_state64_t;
 
-/// Ties a structure to machine, flavor and count; the compiler checks the count.
+/// Implements [`ThreadState`] for a structure. The compiler checks the count.
 macro_rules! thread_state {
     ($name:ident: $machine:expr, $flavor:expr, $count:literal) => {
         const _: () = assert!(core::mem::size_of::<$name>() == 4 * $count, "count");
@@ -118,9 +118,9 @@ macro_rules! thread_state {
 }
 use thread_state;
 
-/// Declares a state that is a header and one of two widths.
+/// Declares a unified state: a header and a state of one of two widths.
 ///
-/// C's union of the two is an overlay here: a state must be words throughout.
+/// C's union of the two is an overlay here, because a state must consist of words.
 macro_rules! unified_state {
     (
         $(#[$meta:meta])*
@@ -132,7 +132,7 @@ macro_rules! unified_state {
         }
     ) => {
         overlay! {
-            #[doc = concat!("The overlaid widths of [`", stringify!($name), "`].")]
+            #[doc = concat!("The union of the two widths of [`", stringify!($name), "`].")]
             pub struct $overlay_type [$element; $elements] { $narrow: $narrow_type, $wide: $wide_type }
         }
 
@@ -169,12 +169,12 @@ macro_rules! unified_state {
                 unified
             }
 
-            #[doc = concat!("The state as `", stringify!($narrow), "`, if the header says so.")]
+            #[doc = concat!("Returns the state as `", stringify!($narrow), "`; `None` if the header has another flavor or count.")]
             pub fn narrow(&self) -> Option<$narrow_type> {
                 self.is_width::<$narrow_type>().then(|| self.$overlay.$narrow())
             }
 
-            #[doc = concat!("The state as `", stringify!($wide), "`, if the header says so.")]
+            #[doc = concat!("Returns the state as `", stringify!($wide), "`; `None` if the header has another flavor or count.")]
             pub fn wide(&self) -> Option<$wide_type> {
                 self.is_width::<$wide_type>().then(|| self.$overlay.$wide())
             }

@@ -1,18 +1,18 @@
-//! What the general registers of every machine have: program counter, stack, frame, link, flags.
+//! Access to the general registers of every machine: program counter, stack and frame pointer, link register, flags, arguments.
 
 use super::{
     ThreadState, arm_thread_state64_t, arm_unified_thread_state_t, x86_thread_full_state64_t,
     x86_thread_state_t, x86_thread_state64_t,
 };
 
-/// General registers of a 64-bit thread. Sealed, as [`Pod`](crate::pod::Pod) is: only this crate's structures implement it.
+/// The general registers of a 64-bit thread. Sealed, as [`Pod`](crate::pod::Pod) is: only this crate's structures implement it.
 ///
 /// On arm64e the pointers may be signed; see [`arm_thread_state64_t`].
 ///
 /// ```
 /// use mach_wire::thread_state::{NativeState, Registers};
 ///
-/// /// Continues a stopped thread in `entry`, with one argument.
+/// /// Makes a stopped thread resume in `entry`, with one argument.
 /// fn enter(state: &mut NativeState, entry: u64, argument: u64) -> bool {
 ///     state.set_pc(entry);
 ///     state.set_argument(0, argument)
@@ -36,16 +36,16 @@ pub trait Registers: ThreadState {
     fn set_fp(&mut self, fp: u64);
     /// Returns the link register, x30. `None` on x86, which keeps the return address on the stack.
     fn lr(&self) -> Option<u64>;
-    /// Sets the link register; returns `false` on a machine that has none.
+    /// Sets the link register. Returns `false` on x86, which has none.
     fn set_lr(&mut self, lr: u64) -> bool;
     /// Returns the condition and control flags: rflags, cpsr.
     fn flags(&self) -> u64;
-    /// Sets the flags. The kernel takes those that a user may change (A4.8, A4.9). Of cpsr the low 32 bits.
+    /// Sets the flags; on arm64 the low 32 bits of `flags`. The kernel applies only those that user code may change (A4.8, A4.9).
     fn set_flags(&mut self, flags: u64);
-    /// Returns the argument register of a number, in the machine's C calling convention: rdi, rsi, rdx, rcx, r8, r9; x0 to x7. `None` past the
-    /// last.
+    /// Returns an argument register of the machine's C calling convention, by its number from 0: rdi, rsi, rdx, rcx, r8, r9; x0 to x7.
+    /// `None` past the last.
     fn argument(&self, number: usize) -> Option<u64>;
-    /// Sets the argument register of a number; returns `false` past the last.
+    /// Sets an argument register by its number. Returns `false` past the last.
     fn set_argument(&mut self, number: usize, value: u64) -> bool;
 }
 
@@ -105,7 +105,7 @@ impl Registers for x86_thread_state64_t {
     }
 
     fn argument(&self, number: usize) -> Option<u64> {
-        // Looked up in a copy: one table of registers serves reading and writing.
+        // A copy, because the table of registers returns mutable references.
         let mut copy = *self;
         copy.argument_register(number).copied()
     }
@@ -180,7 +180,7 @@ impl Registers for arm_thread_state64_t {
 }
 
 impl AsRef<x86_thread_state64_t> for x86_thread_full_state64_t {
-    /// The general registers; the segments that only the full state has lie beside them.
+    /// Returns the general registers, without the segments of the full state.
     fn as_ref(&self) -> &x86_thread_state64_t {
         &self.ss64
     }
@@ -195,7 +195,7 @@ impl AsMut<x86_thread_state64_t> for x86_thread_full_state64_t {
 impl TryFrom<x86_thread_state_t> for x86_thread_state64_t {
     type Error = x86_thread_state_t;
 
-    /// The state, if it is one of a 64-bit thread; else the unified state back.
+    /// Returns the state of a 64-bit thread. Returns the unified state as the error if it is another.
     fn try_from(unified: x86_thread_state_t) -> Result<Self, Self::Error> {
         unified.wide().ok_or(unified)
     }
@@ -204,7 +204,7 @@ impl TryFrom<x86_thread_state_t> for x86_thread_state64_t {
 impl TryFrom<arm_unified_thread_state_t> for arm_thread_state64_t {
     type Error = arm_unified_thread_state_t;
 
-    /// The state, if it is one of a 64-bit thread; else the unified state back.
+    /// Returns the state of a 64-bit thread. Returns the unified state as the error if it is another.
     fn try_from(unified: arm_unified_thread_state_t) -> Result<Self, Self::Error> {
         unified.wide().ok_or(unified)
     }
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
     use crate::thread_state::StateMismatch;
 
-    fn every_accessor_hits_its_own_word<S: Registers + Default + PartialEq>(words: &[usize]) {
+    fn every_accessor_changes_its_own_word<S: Registers + Default + PartialEq>(words: &[usize]) {
         let setters: [fn(&mut S, u64); 4] = [S::set_pc, S::set_sp, S::set_fp, S::set_flags];
         let getters: [fn(&S) -> u64; 4] = [S::pc, S::sp, S::fp, S::flags];
         for ((set, get), at) in setters.into_iter().zip(getters).zip(words) {
@@ -235,8 +235,8 @@ mod tests {
 
     #[test]
     fn accessors_of_both_machines_touch_one_register_each() {
-        every_accessor_hits_its_own_word::<x86_thread_state64_t>(&[32, 14, 12, 34]);
-        every_accessor_hits_its_own_word::<arm_thread_state64_t>(&[64, 62, 58, 66]);
+        every_accessor_changes_its_own_word::<x86_thread_state64_t>(&[32, 14, 12, 34]);
+        every_accessor_changes_its_own_word::<arm_thread_state64_t>(&[64, 62, 58, 66]);
         assert!(x86_thread_state64_t::default().lr().is_none());
         let mut arm = arm_thread_state64_t::default();
         assert!(arm.set_lr(9));
@@ -244,14 +244,14 @@ mod tests {
     }
 
     #[test]
-    fn a4_14_a_unified_state_says_which_width_it_is() {
+    fn a4_14_a_unified_state_has_the_flavor_of_its_width() {
         let state = x86_thread_state64_t {
             rip: 0x77,
             ..Default::default()
         };
         let unified = x86_thread_state_t::from(state);
         assert_eq!(unified.as_words().get(..2), Some(&[4, 42][..]));
-        // rip lies eight bytes further than in flavor 4.
+        // The offset of rip is eight bytes larger than in flavor 4.
         assert_eq!(unified.as_words().get(34), Some(&0x77));
         assert_eq!(unified.wide(), Some(state));
         assert_eq!(unified.narrow(), None);
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_another_count_are_no_state() {
+    fn words_of_another_count_are_an_error() {
         let words = [1; 43];
         let refused = x86_thread_state64_t::from_words(&words);
         assert!(matches!(
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a4_11_arm64e_states_say_that_their_pointers_are_signed() {
+    fn a4_11_flags_show_that_the_pointers_are_signed() {
         let mut state = arm_thread_state64_t::default();
         assert!(!state.is_signed());
         state.flags = arm_thread_state64_t::KERNEL_SIGNED_PC | 0x5a00_0000;

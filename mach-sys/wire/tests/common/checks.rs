@@ -1,5 +1,5 @@
-//! What must hold for any bytes, shared by the property tests, the fuzz target and the replay of its corpus: nothing panics, and
-//! decoder, servers and reply check agree with a second reading of MIG's checks that shares no code with the crate.
+//! Checks that hold for any bytes, shared by the property tests, the fuzz target and the replay of its corpus: nothing panics, and
+//! decoder, servers and reply check agree with a second implementation of MIG's checks, which shares no code with the crate.
 
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::Disposition;
@@ -13,8 +13,8 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.try_into().ok()?))
 }
 
-/// What MIG's server answers to a message of 28 bytes and more whose size is all there: 0 calls the handler.
-fn server_answer(bytes: &[u8], accept: Accept) -> i32 {
+/// Returns the code that MIG's server replies to a message of at least 24 bytes; 0 if it calls the handler.
+fn server_code(bytes: &[u8], accept: Accept) -> i32 {
     const BAD_ID: i32 = -303;
     const BAD_ARGUMENTS: i32 = -304;
     const TYPE_ERROR: i32 = -300;
@@ -28,7 +28,7 @@ fn server_answer(bytes: &[u8], accept: Accept) -> i32 {
     if !accepted {
         return BAD_ID;
     }
-    // Descriptors, where the codes' count stands, a code's size, whether there is a state.
+    // Number of descriptors, offset of the codes' count, bytes of a code, and if there is a state.
     let (descriptors, count_at, code, state) = match id {
         2401 => (2, 64, 4, false),
         2402 => (0, 36, 4, true),
@@ -71,7 +71,7 @@ fn server_answer(bytes: &[u8], accept: Accept) -> i32 {
     if size == exact { 0 } else { BAD_ARGUMENTS }
 }
 
-/// What MIG's client makes of a reply to `id`: 0 is success. Rule A6.12.
+/// Returns the result that MIG's client derives from a reply to `id` (rule A6.12); 0 is success.
 fn client_result(bytes: &[u8], id: i32, limit: usize) -> i32 {
     const TOO_LARGE: i32 = 0x1000_4004;
     let field = |at| word(bytes, at).expect("a header");
@@ -108,8 +108,8 @@ fn client_result(bytes: &[u8], id: i32, limit: usize) -> i32 {
     }
 }
 
-/// Writes a decoded request again: the same view comes back.
-fn encodes_again(request: &Request<'_>) {
+/// Checks that a decoded request, encoded again, decodes to the same parts.
+fn check_encoding(request: &Request<'_>) {
     let state: Vec<u32> = request.old_state().iter().collect();
     let header = request.header();
     let raise = Raise {
@@ -148,11 +148,11 @@ fn check_server(bytes: &[u8], accept: Accept) {
         assert!(serve(accept, bytes, &mut reply, |_, _| KernReturn::SUCCESS).is_err());
         return;
     }
-    let wanted = server_answer(bytes, accept);
+    let wanted = server_code(bytes, accept);
     let found = decoded.map_or_else(|why| why.kern_return().raw(), |_| 0);
     assert_eq!(found, wanted, "{decoded:?}");
     if let Ok(request) = &decoded {
-        encodes_again(request);
+        check_encoding(request);
     }
     let mut reply = [0xa5; REPLY_SIZE_MAX];
     let mut called = false;
@@ -165,7 +165,7 @@ fn check_server(bytes: &[u8], accept: Accept) {
         }
         KernReturn::SUCCESS
     });
-    let served = served.expect("a message with a header is answered");
+    let served = served.expect("a reply to a message with a header");
     assert_eq!(called, wanted == 0);
     assert_eq!(served.code.raw(), wanted);
     assert_eq!(served.is_known(), wanted != -303);
@@ -210,7 +210,7 @@ fn check_notification(bytes: &[u8]) {
     }
 }
 
-/// Checks everything that takes bytes.
+/// Checks every function that takes bytes.
 pub(crate) fn check(bytes: &[u8]) {
     for accept in [Accept::Exc, Accept::MachExc, Accept::Both] {
         check_server(bytes, accept);

@@ -1,5 +1,5 @@
-//! Walks the layouts that clang and Apple's MIG give for Darwin's targets: every structure, every field's offset and size,
-//! every count, id and size formula. A name that this crate lacks is a failure, or stands in a short list with the reason.
+//! Compares the layouts of clang and Apple's MIG for Darwin's targets with this crate: every structure, every field's offset and size,
+//! every count, id and size formula. A name that the crate lacks is a failure.
 
 mod messages;
 mod resolve;
@@ -8,19 +8,19 @@ mod types;
 
 use serde_json::Value;
 
-/// A file of facts beside this test.
+/// Reads a file of facts from `tests/data`.
 fn facts(name: &str) -> Value {
     let path = format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|why| panic!("{path}: {why}"));
     serde_json::from_str(&text).unwrap_or_else(|why| panic!("{path}: {why}"))
 }
 
-/// The members of an object.
+/// Returns the members of an object.
 fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().expect("an object").iter()
 }
 
-/// A number of bytes, words or elements.
+/// Returns a value as a number of bytes, words or elements.
 fn number(value: &Value) -> usize {
     let number = value
         .as_u64()
@@ -28,7 +28,7 @@ fn number(value: &Value) -> usize {
     usize::try_from(number).expect("it fits")
 }
 
-/// A string.
+/// Returns a value as a string.
 fn text(value: &Value) -> &str {
     value
         .as_str()

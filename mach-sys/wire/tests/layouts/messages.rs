@@ -1,4 +1,4 @@
-//! Messages: parts, requests, replies, ids, size formulas, trailers.
+//! Layouts of messages: parts, requests, replies, ids, size formulas, trailers.
 
 use mach_wire::exception::{Behavior, BehaviorKind, BehaviorModifiers, ExceptionType};
 use mach_wire::message::{
@@ -32,7 +32,7 @@ fn routines(layouts: &Value, subsystem: &str) -> Vec<(Routine, Value)> {
 
 #[test]
 fn every_integer_has_its_size_and_sign() {
-    // boolean_t is the machine's own, so it is compared on that machine.
+    // boolean_t differs by machine, so it is compared only on its own machine.
     let native = mach_wire::machine::Machine::NATIVE.to_string();
     for (machine, types) in members(&facts("layouts.json")["primitive_types"]) {
         for (name, facts) in members(types) {
@@ -112,7 +112,7 @@ fn every_routine_has_its_ids_names_and_identity() {
     assert_eq!(seen, Routine::ALL.len());
 }
 
-/// The value of a formula such as `76 + 8*codeCnt + 4*old_stateCnt`.
+/// Returns the value of a formula such as `76 + 8*codeCnt + 4*old_stateCnt`.
 fn evaluate(formula: &str, variables: &[(&str, usize)]) -> usize {
     let factor = |text: &str| match text.parse() {
         Ok(number) => number,
@@ -189,7 +189,7 @@ const CODES: [i64; 2] = [0x1111_1111, 0x2222_2222];
 const FLAVOR: i32 = 0x0f1a_f0f0;
 const STATE: [u32; 3] = [0x0501, 0x0502, 0x0503];
 
-/// A request as the kernel sends it, with a different value in each part.
+/// Returns a request as the kernel sends it, with a different value in each part.
 fn sample(routine: Routine, codes: &[i64]) -> Vec<u8> {
     let raise = Raise {
         routine,
@@ -221,7 +221,7 @@ fn sample(routine: Routine, codes: &[i64]) -> Vec<u8> {
 }
 
 #[test]
-fn every_part_stands_where_the_counts_move_it() {
+fn every_part_has_the_offset_that_the_counts_require() {
     let layouts = facts("layouts.json");
     let word = |message: &[u8], at: usize| pod::read::<u32>(&message[at..]).expect("a word");
     for subsystem in ["exc", "mach_exc"] {
@@ -296,7 +296,7 @@ fn the_header_is_the_kernels() {
 }
 
 #[test]
-fn a_behavior_makes_its_message() {
+fn a_behavior_selects_its_message() {
     let layouts = facts("layouts.json");
     for row in layouts["behavior_to_message"]
         .as_array()
@@ -304,7 +304,7 @@ fn a_behavior_makes_its_message() {
     {
         let (kind, modifiers) = match row["behavior"].as_i64() {
             Some(kind) => (BehaviorKind::new(kind as i32), BehaviorModifiers::empty()),
-            // The row of the backtrace is a modifier's.
+            // The row of the backtrace is that of a modifier.
             None => (
                 BehaviorKind::DEFAULT,
                 BehaviorModifiers::BACKTRACE_PREFERRED,

@@ -5,11 +5,11 @@ use serde_json::Value;
 
 use crate::{number, text};
 
-/// C's names that differ from this crate's beyond leading underscores, by structure.
+/// C names that differ from this crate's by more than leading underscores, by structure.
 const RENAMED: &[(&str, &str, &str)] = &[
-    // The keyword.
+    // A keyword in Rust.
     ("*", "type", "type_"),
-    // arm64 declares padding where arm64e declares flags, and arm64e renames what is signed.
+    // arm64 declares padding where arm64e declares flags, and arm64e renames the signed registers.
     ("arm_thread_state64_t", "pad", "flags"),
     ("arm_thread_state64_t", "opaque_flags", "flags"),
     ("arm_thread_state64_t", "opaque_fp", "fp"),
@@ -18,13 +18,13 @@ const RENAMED: &[(&str, &str, &str)] = &[
     ("arm_thread_state64_t", "opaque_pc", "pc"),
 ];
 
-/// Registers that C numbers from another number than 0.
+/// Registers that C does not number from 0, with their first number.
 const FIRST: &[(&str, usize)] = &[("fpu_zmm", 16)];
 
-/// C's bit-fields without a name, which the facts carry as the type's last word.
+/// The name that the facts have for C's unnamed bit-fields: the last word of their type.
 const UNNAMED: &str = "short";
 
-/// A field found: bits from the structure's start.
+/// The position of a field, in bits from the structure's start.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     layout: &'static Layout,
@@ -40,7 +40,7 @@ fn part(layout: &'static Layout, bit: usize, part: &BitField) -> Place {
     }
 }
 
-/// A member by its C name, without leading underscores.
+/// Finds a member by its C name, without leading underscores.
 fn member(place: Place, name: &str) -> Option<Place> {
     let layout = place.layout;
     let renamed = RENAMED
@@ -58,7 +58,7 @@ fn member(place: Place, name: &str) -> Option<Place> {
     if let Some(found) = layout.parts.iter().find(|part| part.name == name) {
         return Some(part(layout, place.bit, found));
     }
-    // Bit-fields of the structure itself, which are a word here.
+    // A bit-field of the structure itself, which is part of a word here.
     for field in layout.fields {
         if let Some(found) = field.layout.parts.iter().find(|part| part.name == name) {
             return Some(part(field.layout, at(field).bit, found));

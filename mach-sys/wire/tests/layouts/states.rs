@@ -1,4 +1,4 @@
-//! The thread states.
+//! Layouts, flavors and counts of thread states.
 
 use mach_wire::machine::Machine;
 use mach_wire::pod::Layout;
@@ -9,7 +9,7 @@ use crate::resolve::compare;
 use crate::types::{STATES, layout_of};
 use crate::{facts, members, number, text};
 
-/// What a type says of itself.
+/// The layout, machine, flavor and count of a type.
 struct Tied {
     layout: &'static Layout,
     machine: Machine,
@@ -74,17 +74,17 @@ fn all_tied() -> Vec<Tied> {
 const MACHINES: [(&str, Machine); 3] = [
     ("x86_64", Machine::X86_64),
     ("arm64", Machine::Arm64),
-    // arm64e lists only what differs in names; the layout is arm64's.
+    // The facts of arm64e list only the states with other names; the layouts are those of arm64.
     ("arm64e", Machine::Arm64),
 ];
 
-/// The flavors of a machine, with their facts.
+/// Returns the flavors of a machine, with their facts.
 fn flavors<'a>(states: &'a Value, machine: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
     members(&states[machine]).filter(|(_, state)| state.is_object())
 }
 
 #[test]
-fn every_state_has_its_size_and_every_field_its_place() {
+fn every_state_has_its_size_and_every_field_its_offset() {
     let states = facts("states.json");
     let mut compared = 0;
     for (name, _) in MACHINES {

@@ -1,4 +1,4 @@
-//! This crate's types by their C names.
+//! Tables of this crate's types by their C names.
 
 use mach_wire::message::*;
 use mach_wire::mig::exc::*;
@@ -8,21 +8,21 @@ use mach_wire::pod::{Layout, Pod};
 use mach_wire::thread_state::*;
 use mach_wire::types::*;
 
-/// A layout and a C name of it.
+/// A C name and the layout with this name.
 pub(crate) type Named = (&'static str, &'static Layout);
 
 macro_rules! layouts {
     ($($type:ident)*) => { &[$((stringify!($type), <$type as Pod>::LAYOUT)),*] };
 }
 
-/// Size and sign of an integer, and a C name of it.
+/// The C name, size in bytes and signedness of an integer.
 pub(crate) type Integer = (&'static str, usize, bool);
 
 macro_rules! integers {
     ($($type:ident)*) => { &[$((stringify!($type), size_of::<$type>(), is_signed!($type))),*] };
 }
 
-/// Whether the complement of 0 is negative.
+/// Evaluates to `true` if an integer type is signed: the complement of 0 is negative.
 macro_rules! is_signed {
     ($type:ident) => {
         ((!(0 as $type)) as i128) < 0

@@ -1,4 +1,4 @@
-//! States of arm64 (`mach/arm/_structs.h`, `mach/arm/thread_status.h`), also of its 32-bit threads.
+//! Thread states of arm64 and of its 32-bit threads (`mach/arm/_structs.h`, `mach/arm/thread_status.h`).
 //!
 //! Field names are C's without the leading underscores.
 

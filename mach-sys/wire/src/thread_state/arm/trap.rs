@@ -15,7 +15,7 @@ plain_struct! {
 thread_state!(arm_exception_state64_t: Machine::Arm64, super::super::ARM_EXCEPTION_STATE64, 4);
 
 plain_struct! {
-    /// The last exception's syndrome, at its full width, and address.
+    /// The last exception's syndrome at its full width, and its address.
     pub struct arm_exception_state64_v2_t: 16, align 8 {
         0 far: u64,
         8 esr: u64,

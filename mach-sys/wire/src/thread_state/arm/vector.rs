@@ -1,6 +1,6 @@
 //! Vector and matrix registers of arm (`mach/arm/_structs.h`).
 //!
-//! The NEON states are aligned to 16, yet arrive aligned to 4 in a message: they are copied out of it.
+//! The NEON states are aligned to 16, but only to 4 in a message, so they are copied out of it.
 
 use crate::machine::Machine;
 use crate::pod::plain_struct;
@@ -38,11 +38,11 @@ plain_struct! {
 thread_state!(arm_vfp_state_t: Machine::Arm64, super::super::ARM_VFP_STATE, 65);
 
 plain_struct! {
-    /// Streaming mode of SME. Not for exception ports: `thread_get_state` and `thread_set_state` only, as all that follow.
+    /// Streaming mode of SME. This state and those below are for `thread_get_state` and `thread_set_state` only, not for exception ports.
     pub struct arm_sme_state_t: 24, align 8 {
         0 svcr: u64,
         8 tpidr2_el0: u64,
-        /// Bytes of a streaming vector.
+        /// Size of a streaming vector in bytes.
         ///
         16 svl_b: u16,
         18 reserved: [u16; 3],

@@ -1,7 +1,7 @@
 //! Floating-point and vector registers of x86 (`mach/i386/_structs.h`, `mach/i386/fp_reg.h`).
 //!
-//! C numbers the registers as fields (`__fpu_xmm0`, …); here they are arrays. The structures are aligned to 4: a float state
-//! is 524 bytes, the processor's FXSAVE image of 512 after eight bytes and before four.
+//! C has a field for each register (`__fpu_xmm0`, …); here they are arrays. The structures are aligned to 4. A float state has 524
+//! bytes: 8 reserved, the processor's FXSAVE image of 512, and 4 reserved.
 
 use crate::machine::Machine;
 use crate::pod::{bit_struct, plain_struct};
@@ -25,10 +25,10 @@ bit_struct! {
         /// Underflow is masked.
         ///
         4 undfl set_undfl: 1,
-        /// Precision lost is masked.
+        /// Loss of precision is masked.
         ///
         5 precis set_precis: 1,
-        /// Precision: 0 is 24 bits, 2 is 53, 3 is 64.
+        /// Precision: 0 for 24 bits, 2 for 53, 3 for 64.
         ///
         8 pc set_pc: 2,
         /// Rounding: 0 nearest, 1 down, 2 up, 3 to zero.
@@ -55,19 +55,19 @@ bit_struct! {
         /// Underflow was raised.
         ///
         4 undfl set_undfl: 1,
-        /// Precision lost was raised.
+        /// Loss of precision was raised.
         ///
         5 precis set_precis: 1,
-        /// Stack fault.
+        /// A stack fault was raised.
         ///
         6 stkflt set_stkflt: 1,
-        /// An exception that is not masked is pending.
+        /// An unmasked exception is pending.
         ///
         7 errsumm set_errsumm: 1,
         8 c0 set_c0: 1,
         9 c1 set_c1: 1,
         10 c2 set_c2: 1,
-        /// The register on top of the stack.
+        /// Number of the register on top of the stack.
         ///
         11 tos set_tos: 3,
         14 c3 set_c3: 1,

@@ -1,4 +1,4 @@
-//! States of x86 (`mach/i386/_structs.h`, `mach/i386/thread_status.h`).
+//! Thread states of x86 (`mach/i386/_structs.h`, `mach/i386/thread_status.h`).
 //!
 //! Field names are C's without the leading underscores.
 

@@ -5,7 +5,7 @@ use crate::pod::{bit_struct, plain_struct};
 use crate::thread_state::thread_state;
 
 plain_struct! {
-    /// What the processor reported of the last trap.
+    /// The processor's description of the last trap.
     pub struct x86_exception_state64_t: 16, align 8 {
         0 trapno: u16,
         2 cpu: u16,
@@ -16,7 +16,7 @@ plain_struct! {
 thread_state!(x86_exception_state64_t: Machine::X86_64, super::super::x86_EXCEPTION_STATE64, 4);
 
 plain_struct! {
-    /// What the processor reported of the last trap, of a 32-bit thread.
+    /// The processor's description of the last trap of a 32-bit thread.
     pub struct x86_exception_state32_t: 12, align 4 {
         0 trapno: u16,
         2 cpu: u16,
@@ -77,7 +77,7 @@ plain_struct! {
 thread_state!(x86_instruction_state_t: Machine::X86_64, super::super::x86_INSTRUCTION_STATE, 614);
 
 bit_struct! {
-    /// What a branch record says beside its addresses.
+    /// The attributes of a branch record.
     pub struct last_branch_info_t: u32 {
         0 mispredict set_mispredict: 1,
         1 tsx_abort set_tsx_abort: 1,
@@ -97,7 +97,7 @@ plain_struct! {
 }
 
 bit_struct! {
-    /// What branch records hold on this processor.
+    /// The attributes of branch records that this processor supports.
     pub struct last_branch_support_t: u32 {
         0 lbr_supported_tsx set_lbr_supported_tsx: 1,
         1 lbr_supported_cycle_count set_lbr_supported_cycle_count: 1,
@@ -106,7 +106,7 @@ bit_struct! {
 }
 
 plain_struct! {
-    /// The last branches, where they are recorded.
+    /// The last branches, if the processor records them.
     pub struct last_branch_state_t: 776, align 8 {
         0 lbr_count: i32,
         4 lbr_supported: last_branch_support_t,

@@ -1,4 +1,4 @@
-//! The unified states of x86: a header that says which of the two widths follows (`mach/i386/thread_status.h`, A4.14).
+//! The unified states of x86: a header with the flavor of one of two widths, and its state (`mach/i386/thread_status.h`, A4.14).
 
 use crate::machine::Machine;
 use crate::pod::{overlay, plain_struct};
@@ -12,7 +12,7 @@ use super::{
 };
 
 plain_struct! {
-    /// The flavor of one width and its words.
+    /// The header of a unified state: the flavor of one width, and its number of words.
     pub struct x86_state_hdr_t: 8, align 4 {
         0 flavor: u32,
         4 count: u32,
