@@ -1,15 +1,15 @@
-//! What a process may do, as far as Apple's kernel makes a difference: translation by Rosetta, debugging, code signing, sandboxing.
+//! Capabilities: properties of a process that change what Apple's kernel allows (Rosetta, debugging, code signing, sandboxing).
 //!
-//! [`system::capabilities`](crate::kernel::system::capabilities) finds it out by calls that no policy punishes. A wrong first try of the
-//! calls that it decides about ends the process (B5.4), so these are decided before. The decisions are functions of a [`Capabilities`]
-//! value, which a test makes from [`Capabilities::ORDINARY`].
+//! [`system::capabilities`](crate::kernel::system::capabilities) reads them with calls that no policy forbids. The kernel ends a process
+//! at the first call that its policy forbids (B5.4), so a program must decide before such a call. The decisions are functions of a
+//! [`Capabilities`] value, which a test can create from [`Capabilities::ORDINARY`].
 //!
-//! A field is `None` if the system did not say. What is not known counts as the stricter possibility.
+//! A field is `None` if the system does not report it. An unknown property counts as the stricter possibility.
 
 use crate::exception::{Behavior, BehaviorKind};
 use core::fmt;
 
-/// What the probe of a process found.
+/// The properties of a process that change what the kernel allows.
 ///
 /// ```
 /// use mach_sys::capabilities::{Capabilities, Policy};
@@ -23,20 +23,20 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// Whether Rosetta translates the process: x86_64 code on Apple Silicon.
+    /// `true` if Rosetta translates the process: x86_64 code on Apple silicon.
     pub translated: Option<bool>,
-    /// Whether a debugger traces the process. Changes when one attaches.
+    /// `true` if a debugger traces the process. Changes when a debugger attaches or detaches.
     pub debugged: Option<bool>,
     /// The flags of the code signature.
     pub code_signing: Option<CodeSigning>,
     /// The policy that the kernel applies to the process's ports (F6.3). Fixed when the program starts.
     pub policy: Option<Policy>,
-    /// Whether the process is in a sandbox.
+    /// `true` if the process is in a sandbox.
     pub sandboxed: Option<bool>,
 }
 
 impl Capabilities {
-    /// A program that is neither translated, debugged, signed, hardened nor in a sandbox.
+    /// The capabilities of a process that is not translated, debugged, signed, hardened or in a sandbox.
     pub const ORDINARY: Self = Self {
         translated: Some(false),
         debugged: Some(false),
@@ -45,14 +45,14 @@ impl Capabilities {
         sandboxed: Some(false),
     };
 
-    /// Returns `true` if the process may be translated by Rosetta: it is, or the system did not say.
+    /// Returns `true` if Rosetta translates the process or the system does not report it.
     #[must_use]
     pub const fn may_be_translated(&self) -> bool {
         !matches!(self.translated, Some(false))
     }
 
-    /// Returns `true` if the process may register an exception port with this behavior for itself and its threads (B5.3). If not, the
-    /// kernel ends the process at the first try (B5.4).
+    /// Returns `true` if the process may register an exception port with this behavior for itself and its threads (B5.3). Otherwise
+    /// the kernel ends the process at the first attempt (B5.4).
     #[must_use]
     #[doc(alias = "EXC_GUARD")]
     pub const fn allows(&self, behavior: Behavior) -> bool {
@@ -60,7 +60,7 @@ impl Capabilities {
     }
 }
 
-/// Returns `true` if a process of this policy may register an exception port with this behavior for itself and its threads (B5.3);
+/// Returns `true` if a process with this policy may register an exception port with this behavior for itself and its threads (B5.3).
 /// `None` counts as restricted.
 #[must_use]
 pub const fn policy_allows(policy: Option<Policy>, behavior: Behavior) -> bool {
@@ -73,7 +73,7 @@ pub const fn policy_allows(policy: Option<Policy>, behavior: Behavior) -> bool {
         )
 }
 
-/// Writes one line for a person: `Rosetta: no; debugger: no; code signing: unsigned; policy: ordinary; sandbox: no`.
+/// Prints one line: `Rosetta: no; debugger: no; code signing: unsigned; policy: ordinary; sandbox: no`.
 impl fmt::Display for Capabilities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = |known| match known {
@@ -94,19 +94,19 @@ impl fmt::Display for Capabilities {
         f.write_str("; policy: ")?;
         match self.policy {
             Some(policy) => write!(f, "{policy}")?,
-            None => f.write_str("unknown, taken for restricted")?,
+            None => f.write_str("unknown, treated as restricted")?,
         }
         write!(f, "; sandbox: {}", word(self.sandboxed))
     }
 }
 
-/// The policy that the kernel applies to a process's ports, in the order of strictness (F6.3).
+/// The policy that the kernel applies to a process's ports, from the least to the most strict (F6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Policy {
-    /// An ordinary program. Also any program under Rosetta, whatever its signature.
+    /// An ordinary program, or any program under Rosetta, whatever its signature.
     Ordinary,
-    /// The hardened runtime (V0), which restricts nothing that this workspace does.
+    /// The hardened runtime (V0), which forbids nothing that this workspace does.
     HardenedRuntime,
     /// A program with an entitlement of hardened processes, or of a web browser's engine (V1 or more).
     Restricted,
@@ -115,17 +115,17 @@ pub enum Policy {
 }
 
 impl Policy {
-    /// Returns `true` if the policy is V1 or more: the kernel ends the process for a behavior that is not `EXCEPTION_STATE` or a protected
-    /// one.
+    /// Returns `true` if the policy is V1 or more: the kernel ends the process if it registers a behavior other than `EXCEPTION_STATE` or
+    /// a protected one.
     #[must_use]
     pub const fn is_restricted(self) -> bool {
         matches!(self, Self::Restricted | Self::Platform)
     }
 
-    /// Returns the policy that follows from a signature's flags and its entitlements, a property list as XML. `None` for either means
-    /// that the system did not say.
+    /// Returns the policy of a process with these signature flags and entitlements (a property list as XML). An argument is `None` if the
+    /// system does not report it.
     ///
-    /// Returns `None` if what is unknown could make a difference.
+    /// Returns `None` if the policy depends on an unknown argument.
     #[must_use]
     pub fn of(
         translated: Option<bool>,
@@ -160,15 +160,15 @@ impl fmt::Display for Policy {
     }
 }
 
-/// Beginnings of the entitlements that make a process restricted.
+/// Prefixes of the entitlements that make a process restricted.
 const RESTRICTING: [&[u8]; 2] = [
     b"com.apple.security.hardened-process",
     b"com.apple.developer.web-browser-engine.",
 ];
-/// The beginning of one that only makes the kernel report (F6.3).
+/// Prefix of the entitlements that only make the kernel report violations (F6.3).
 const REPORTING: &[u8] = b"com.apple.security.hardened-process.containment";
 
-/// Returns `true` if a property list has an entitlement that restricts, with another value than false.
+/// Returns `true` if a property list has a restricting entitlement with a value other than false.
 fn is_restricted_by(entitlements: &[u8]) -> bool {
     let mut rest = entitlements;
     while let Some(key) = after(rest, b"<key>") {
@@ -186,7 +186,7 @@ fn is_restricted_by(entitlements: &[u8]) -> bool {
     false
 }
 
-/// Returns what follows the first `mark`.
+/// Returns the text after the first `mark`; `None` without a mark.
 fn after<'a>(text: &'a [u8], mark: &[u8]) -> Option<&'a [u8]> {
     let at = text.windows(mark.len()).position(|found| found == mark)?;
     text.get(at + mark.len()..)
@@ -197,11 +197,11 @@ fn after<'a>(text: &'a [u8], mark: &[u8]) -> Option<&'a [u8]> {
 pub struct CodeSigning(u32);
 
 impl CodeSigning {
-    /// No flag at all.
+    /// No flags.
     pub const UNSIGNED: Self = Self(0);
     /// `CS_VALID`: the signature is intact.
     pub const VALID: Self = Self(0x0000_0001);
-    /// `CS_GET_TASK_ALLOW`: debuggers may have the task's port.
+    /// `CS_GET_TASK_ALLOW`: debuggers may get the task's port.
     pub const GET_TASK_ALLOW: Self = Self(0x0000_0004);
     /// `CS_RUNTIME`: the hardened runtime.
     pub const RUNTIME: Self = Self(0x0001_0000);
@@ -218,13 +218,13 @@ impl CodeSigning {
         (Self::DEBUGGED, "debugged"),
     ];
 
-    /// Wraps the number that `csops` gives, unknown flags included.
+    /// Creates flags from the number that `csops` returns. Unknown flags are kept.
     #[must_use]
     pub const fn from_raw(raw: u32) -> Self {
         Self(raw)
     }
 
-    /// Returns the number.
+    /// Returns the flags as a number.
     #[must_use]
     pub const fn raw(self) -> u32 {
         self.0
@@ -243,7 +243,7 @@ impl CodeSigning {
     }
 }
 
-/// Writes the flags that have names here, then all as a number: `valid, hardened runtime (0x10001)`.
+/// Prints the named flags, then all flags as a number: `valid, hardened runtime (0x10001)`.
 impl fmt::Display for CodeSigning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if *self == Self::UNSIGNED {
@@ -267,14 +267,14 @@ impl fmt::Debug for CodeSigning {
     }
 }
 
-/// Returns `true` if an answer of `thread_get_state` means that it read the registers.
+/// Returns the real result of a `thread_get_state` call, from its return code `answer`.
 ///
-/// Under Rosetta the call is reported to answer `MACH_SEND_INVALID_DEST` (0x10000003) although it succeeded (bugsnag/bugsnag-cocoa#992).
-/// A thread that is gone gets the same answer, and leaves the caller's buffer as it was: `written` says whether the call changed the
-/// buffer, which decides.
+/// Under Rosetta the call is reported to return `MACH_SEND_INVALID_DEST` (0x10000003) although it succeeded
+/// (bugsnag/bugsnag-cocoa#992). For a thread that has exited it returns the same code, and does not change the caller's buffer. So
+/// `written`, which is `true` if the call changed the buffer, distinguishes the two.
 ///
 /// # Errors
-/// The answer, if it is an error.
+/// The return code, if it is an error and the registers were not read.
 pub fn judge_thread_state(
     translated: Option<bool>,
     answer: crate::kern_return::KernReturn,
@@ -284,7 +284,7 @@ pub fn judge_thread_state(
 
     match KernReturn::check(answer.raw()) {
         Err(KernError::SEND_INVALID_DEST) if translated != Some(false) && written => Ok(()),
-        outcome => outcome,
+        result => result,
     }
 }
 
@@ -336,7 +336,7 @@ mod tests {
             "<key>com.apple.security.cs.allow-jit</key><true/>",
             "<key>com.apple.security.hardened-process</key>\n<false/>",
             "<key>com.apple.security.hardened-process.containment.ipc</key><true/>",
-            // A value is no key.
+            // A value is not a key.
             "<key>a</key><string>com.apple.security.hardened-process</string>",
             "<key>com.apple.security.hardened-process",
         ];
@@ -354,7 +354,7 @@ mod tests {
             }
             let found = of(Some(false), Some(platform), Some(text));
             assert_eq!(found, Some(Policy::Platform), "{text}");
-            // Rosetta switches every level off.
+            // Rosetta disables every level.
             let found = of(Some(true), Some(platform), Some(text));
             assert_eq!(found, Some(Policy::Ordinary), "{text}");
         }
@@ -363,7 +363,7 @@ mod tests {
             assert_eq!(found(valid), Some(Policy::Ordinary), "{text}");
             assert_eq!(found(runtime), Some(Policy::HardenedRuntime), "{text}");
         }
-        // Not known: whatever could still be otherwise.
+        // Unknown, if an unknown argument could change the policy.
         assert_eq!(of(None, Some(valid), Some("")), Some(Policy::Ordinary));
         assert_eq!(of(Some(false), None, Some("")), None);
         assert_eq!(of(Some(false), Some(runtime), None), None);
@@ -375,11 +375,11 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_thread_get_state_is_believed_by_what_was_written() {
+    fn judge_thread_state_decides_by_whether_the_buffer_changed() {
         let lie = KernReturn::SEND_INVALID_DEST;
         let gone = Err(KernError::SEND_INVALID_DEST);
         let aborted = Err(KernError::ABORTED);
-        // Translated, the answer, whether the buffer changed, and what is made of it.
+        // Translated, the return code, if the buffer changed, and the expected result.
         let table = [
             (Some(false), KernReturn::SUCCESS, false, Ok(())),
             (Some(false), KernReturn::SUCCESS, true, Ok(())),
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_probe_found_is_a_line_that_a_person_reads() {
+    fn capabilities_print_as_one_line() {
         assert_eq!(
             Capabilities::ORDINARY.to_string(),
             "Rosetta: no; debugger: no; code signing: unsigned; policy: ordinary; sandbox: no"
@@ -426,7 +426,7 @@ mod tests {
         assert!(
             unknown
                 .to_string()
-                .contains("code signing: unknown; policy: unknown, taken for restricted;")
+                .contains("code signing: unknown; policy: unknown, treated as restricted;")
         );
         assert_eq!(CodeSigning::from_raw(2).to_string(), "(0x2)");
     }

@@ -1,22 +1,22 @@
-//! [`system`](super::system) on Apple's systems. Type-checked, linted and linked on Linux; not yet run on a Mac.
+//! The implementation of [`system`](super::system) for Apple's systems. Type-checked, linted and linked on Linux; not yet run on a Mac.
 #![allow(unsafe_code)]
 
 use crate::types::mach_port_name_t;
 use core::ops::Range;
 
 unsafe extern "C" {
-    /// What the C macro `mach_task_self()` reads (`mach/mach_init.h`); written once, before `main`.
+    /// The variable that the C macro `mach_task_self()` reads (`mach/mach_init.h`); written once, before `main`.
     static mach_task_self_: mach_port_name_t;
-    /// `pthread.h`, since macOS 11.
+    /// Stores the number of the current CPU to `number` (`pthread.h`, since macOS 11).
     fn pthread_cpu_number_np(number: *mut usize) -> libc::c_int;
-    /// What the system says of a process's code signature (XNU's `sys/codesign.h`; libSystem exports it, Apple's SDK does not declare it).
+    /// Reads a process's code signature (XNU's `sys/codesign.h`; libSystem exports it, Apple's SDK does not declare it).
     fn csops(
         pid: libc::pid_t,
         operation: libc::c_uint,
         data: *mut libc::c_void,
         size: usize,
     ) -> libc::c_int;
-    /// Whether a process is in a sandbox, if no operation is named: 1 if it is. Exported by libSystem, declared nowhere.
+    /// Returns 1 if a process is in a sandbox, for a null `operation`. libSystem exports it, no header declares it.
     fn sandbox_check(
         pid: libc::pid_t,
         operation: *const libc::c_char,
@@ -38,12 +38,12 @@ pub(super) fn task_self() -> mach_port_name_t {
 }
 
 pub(super) unsafe fn thread_port(thread: usize) -> mach_port_name_t {
-    // SAFETY: the caller vouches for the thread's identifier.
+    // SAFETY: by the caller's contract the identifier is that of a thread that was not joined.
     unsafe { libc::pthread_mach_thread_np(thread as libc::pthread_t) }
 }
 
 pub(super) fn stack_bounds() -> Option<Range<usize>> {
-    // SAFETY: asking about the calling thread is always allowed; Darwin gives the stack's *highest* address.
+    // SAFETY: the calling thread exists. Darwin returns the stack's *highest* address.
     let (top, size) = unsafe {
         let this = libc::pthread_self();
         (
@@ -61,7 +61,7 @@ pub(super) fn thread_id() -> u64 {
     id
 }
 
-/// Thread-local variables are not on the stack here.
+/// Returns 0: Darwin's thread-local variables are not on the stack.
 pub(super) fn stack_overhead() -> usize {
     0
 }
@@ -72,7 +72,7 @@ pub(super) fn stack_size_for(bytes: usize) -> usize {
 }
 
 pub(super) fn errno_address() -> usize {
-    // SAFETY: the C library has a place for every thread.
+    // SAFETY: __error has no preconditions.
     unsafe { libc::__error() as usize }
 }
 
@@ -83,12 +83,12 @@ pub(super) fn current_cpu() -> u32 {
     if error == 0 { number as u32 } else { u32::MAX }
 }
 
-/// Changes nothing: the kernel asks the exception ports before it looks at signals or stacks.
+/// Changes nothing: the kernel uses the exception ports before signals and signal stacks.
 pub(super) fn prepare_for_faults() -> FaultReadiness {
     FaultReadiness
 }
 
-/// Nothing to undo.
+/// The empty record of [`prepare_for_faults`].
 #[derive(Debug)]
 pub(super) struct FaultReadiness;
 
@@ -101,13 +101,13 @@ pub(super) fn stops() -> u32 {
     0
 }
 
-/// Does nothing: nothing was taken from the process.
+/// Does nothing, since nothing was taken from the process.
 #[cfg(feature = "std")]
 pub(super) unsafe fn stop() -> Result<mach_emulated::Stopped, mach_emulated::StopError> {
     Ok(mach_emulated::Stopped::default())
 }
 
-/// Darwin's C library keeps the identifier, and `fork` renews it.
+/// Returns the process identifier. Darwin's C library caches it, and `fork` updates it.
 pub(super) fn process_id() -> libc::pid_t {
     // SAFETY: getpid has no preconditions and cannot fail.
     unsafe { libc::getpid() }
@@ -116,12 +116,12 @@ pub(super) fn process_id() -> libc::pid_t {
 pub(super) type SignalMask = libc::sigset_t;
 
 pub(super) fn has_signal(mask: &SignalMask, signal: libc::c_int) -> bool {
-    // SAFETY: a set that is filled.
+    // SAFETY: the set is initialised.
     unsafe { libc::sigismember(mask, signal) == 1 }
 }
 
 pub(super) fn put_signal(mask: &mut SignalMask, signal: libc::c_int, there: bool) {
-    // SAFETY: a set that is filled.
+    // SAFETY: the set is initialised.
     unsafe {
         if there {
             libc::sigaddset(mask, signal);
@@ -140,7 +140,7 @@ pub(super) fn change_signal_mask(how: libc::c_int, mask: &SignalMask) -> SignalM
     }
 }
 
-/// Returns the mask before, without the five.
+/// Blocks all signals except the five that the thread's own faults raise. Returns the previous mask without these five.
 pub(super) fn enter_server_thread() -> SignalMask {
     // SAFETY: both sets are filled before they are read; changing the calling thread's own mask has no other precondition.
     unsafe {
@@ -163,11 +163,11 @@ pub(super) fn leave_server_thread(outer: &SignalMask) {
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, outer, core::ptr::null_mut()) };
 }
 
-/// `sysctl.proc_translated` is missing where there is no Rosetta.
+/// Reads `sysctl.proc_translated`, which does not exist on systems without Rosetta.
 pub(super) fn is_translated() -> Option<bool> {
     let mut value: libc::c_int = 0;
     let mut size = size_of::<libc::c_int>();
-    // SAFETY: the name ends with a zero; the value goes to a local variable of the size that is given.
+    // SAFETY: the name ends with a zero; the value goes to a local variable of `size` bytes.
     let error = unsafe {
         libc::sysctlbyname(
             c"sysctl.proc_translated".as_ptr(),
@@ -184,11 +184,11 @@ pub(super) fn is_translated() -> Option<bool> {
     }
 }
 
-/// `P_TRACED` of the process's `kinfo_proc` (`sys/sysctl.h`, `sys/proc.h`), as Apple's technical note QA1361 asks for it.
+/// Reads `P_TRACED` of the process's `kinfo_proc` (`sys/sysctl.h`, `sys/proc.h`), as Apple's technical note QA1361 does.
 pub(super) fn is_debugged() -> Option<bool> {
-    /// `sizeof(struct kinfo_proc)` in words of 64 bits; the same on both machines.
+    /// Size of `struct kinfo_proc` in 64-bit words, the same on both machines.
     const WORDS: usize = 648 / 8;
-    /// `kp_proc.p_flag` stands behind four pointers.
+    /// Index of the word with `kp_proc.p_flag`, which follows four pointers.
     const FLAG_WORD: usize = 4;
     const P_TRACED: u64 = 0x800;
     let mut info = [0_u64; WORDS];
@@ -199,7 +199,7 @@ pub(super) fn is_debugged() -> Option<bool> {
         libc::KERN_PROC_PID,
         process_id(),
     ];
-    // SAFETY: the name has four numbers; the result goes to a local variable of the size that is given.
+    // SAFETY: the name has four numbers; the result goes to a local variable of `size` bytes.
     let error = unsafe {
         libc::sysctl(
             name.as_mut_ptr(),
@@ -217,7 +217,7 @@ pub(super) fn is_debugged() -> Option<bool> {
 pub(super) fn code_signing() -> Option<u32> {
     const CS_OPS_STATUS: libc::c_uint = 0;
     let mut flags = 0_u32;
-    // SAFETY: the flags go to a local variable of the size that is given.
+    // SAFETY: the flags go to a local variable of the given size.
     let error = unsafe {
         csops(
             process_id(),
@@ -231,7 +231,7 @@ pub(super) fn code_signing() -> Option<u32> {
 
 /// Returns `None` if the system does not say.
 pub(super) fn is_sandboxed() -> Option<bool> {
-    // SAFETY: no operation is named, so that no further argument is read.
+    // SAFETY: the operation is null, so no further argument is read.
     match unsafe { sandbox_check(process_id(), core::ptr::null(), 0) } {
         0 => Some(false),
         1 => Some(true),
@@ -239,32 +239,32 @@ pub(super) fn is_sandboxed() -> Option<bool> {
     }
 }
 
-/// Calls `then` with the entitlements, a property list as XML; nothing for a program without, `None` if the system does not say. Allocates
-/// nothing: their length is known to the kernel only, so they stand in pages of their own.
+/// Calls `then` with the entitlements, a property list as XML: an empty slice for a program without entitlements, `None` if the system
+/// does not report them. They are in newly mapped pages, because only the kernel has their length; nothing is allocated.
 pub(super) fn with_entitlements<R>(then: impl FnOnce(Option<&[u8]>) -> R) -> R {
     const CS_OPS_ENTITLEMENTS_BLOB: libc::c_uint = 7;
-    /// Type and length of the blob, big-endian; the length includes them.
+    /// Bytes of the blob's header: type and length, big-endian. The length includes the header.
     const HEADER: usize = 8;
     let get = |to: *mut u8, size| {
-        // SAFETY: both callers give memory of the size that they name.
+        // SAFETY: both callers pass memory of the size that they pass.
         unsafe { csops(process_id(), CS_OPS_ENTITLEMENTS_BLOB, to.cast(), size) }
     };
     let mut header = [0_u8; HEADER];
     let error = get(header.as_mut_ptr(), HEADER);
     if error == 0 {
-        // All that there is fits into the header: no entitlements.
+        // The whole blob fits in the header: no entitlements.
         return then(Some(&[]));
     }
     match errno() {
-        // Only the length was written.
+        // The buffer is too small, and only the header was written.
         libc::ERANGE => {}
-        // There is no signature.
+        // The process has no signature.
         libc::EINVAL => return then(Some(&[])),
         _ => return then(None),
     }
     let [_, _, _, _, length @ ..] = header;
     let length = u32::from_be_bytes(length) as usize;
-    // SAFETY: new memory, at an address that the system chooses.
+    // SAFETY: a new mapping at an address that the system chooses overwrites nothing.
     let pages = unsafe {
         libc::mmap(
             core::ptr::null_mut(),
@@ -281,7 +281,7 @@ pub(super) fn with_entitlements<R>(then: impl FnOnce(Option<&[u8]>) -> R) -> R {
     struct Pages(*mut libc::c_void, usize);
     impl Drop for Pages {
         fn drop(&mut self) {
-            // SAFETY: mapped above with this size, and used by nothing else any more.
+            // SAFETY: mapped above with this size, and no longer used.
             unsafe { libc::munmap(self.0, self.1) };
         }
     }
@@ -289,12 +289,12 @@ pub(super) fn with_entitlements<R>(then: impl FnOnce(Option<&[u8]>) -> R) -> R {
     if get(pages.0.cast(), pages.1) != 0 {
         return then(None);
     }
-    // SAFETY: the pages are as long as that, start as zeroes, and live until this function returns.
+    // SAFETY: the pages have this size, start as zeroes, and live until this function returns.
     let blob: &[u8] = unsafe { core::slice::from_raw_parts(pages.0.cast(), pages.1) };
     then(blob.get(HEADER..))
 }
 
 fn errno() -> libc::c_int {
-    // SAFETY: the calling thread's errno is always there.
+    // SAFETY: the address of the calling thread's errno is valid.
     unsafe { *libc::__error() }
 }

@@ -1,4 +1,4 @@
-//! The list of kernel calls.
+//! The declarations of the kernel calls.
 #![allow(unsafe_code)]
 
 use crate::port::mach_port_options_t;
@@ -16,7 +16,7 @@ macro_rules! kernel_calls {
             $(#[$meta])*
             ///
             /// # Safety
-            /// As the module says: the pointers are valid for what the C header reads or writes through them.
+            /// The contract of the [module](self): the pointers are valid for all that the C function reads or writes through them.
             #[cfg(not(target_vendor = "apple"))]
             #[allow(clippy::too_many_arguments)]
             pub unsafe fn $name($($argument: $type),*) -> $result {
@@ -25,14 +25,14 @@ macro_rules! kernel_calls {
             }
         )*
 
-        /// The name of each call. For this project's own tests.
+        /// The name of each call, for this project's tests.
         #[doc(hidden)]
         pub const CALLS: &[&str] = &[$(stringify!($name)),*];
 
-        /// Naming each call makes the linker look for it: one that libSystem does not have fails the link for Apple.
+        /// A reference to each call makes the linker resolve it: linking for Apple fails if libSystem does not have it.
         #[cfg(test)]
         #[test]
-        fn every_call_is_there() {
+        fn every_call_links() {
             $(assert_ne!($name as *const () as usize, 0, stringify!($name));)*
         }
     };
@@ -41,13 +41,13 @@ macro_rules! kernel_calls {
 kernel_calls! {
     // mach/mach_init.h, mach/message.h
 
-    /// Returns the name of the calling thread's port, with one more user reference for each call (D1.1): the caller releases it.
+    /// Returns the name of the calling thread's port, with one more user reference for each call (D1.1): the caller must release it.
     /// [`ThreadRight::current`](crate::rights::ThreadRight::current) releases its own.
     fn mach_thread_self() -> mach_port_name_t;
     /// Sends a message, then receives one into the same buffer, as `option` says (`MACH_SEND_MSG`, `MACH_RCV_MSG`; C10, C11).
     ///
     /// Sizes are in bytes. `receive_size` includes the trailer. `timeout` is in milliseconds and counts only with `MACH_SEND_TIMEOUT` or
-    /// `MACH_RCV_TIMEOUT`, for each of the two halves; without these the call waits for ever, and 0 with them does not wait at all.
+    /// `MACH_RCV_TIMEOUT`, for each of the two halves; without these the call waits forever, and with them 0 means no wait.
     fn mach_msg(
         message: *mut c_void,
         option: mach_msg_option_t,
@@ -57,25 +57,27 @@ kernel_calls! {
         timeout: mach_msg_timeout_t,
         notify: mach_port_name_t,
     ) -> kern_return_t;
-    /// Releases the rights that a received message carries: the remote port, the descriptors; never the local port (C12.1).
+    /// Releases the rights that a received message carries: those of the remote port and of the descriptors, never the local port's (C12.1).
     fn mach_msg_destroy(message: *mut c_void) -> ();
 
     // mach/mig_errors.h
 
-    /// Returns the name of the port on which the calling thread waits for the replies to MIG routines. The thread's first such routine, or
-    /// this call, makes it (G6.1): one receive right, which belongs to the system's library and lives until the thread ends.
-    /// `MACH_PORT_NULL` on the emulation when no name is left.
+    /// Returns the name of the port on which the calling thread receives the replies of MIG routines. The thread's first such routine, or
+    /// this call, creates it (G6.1): one receive right, which the system's library owns until the thread exits. The emulation returns
+    /// `MACH_PORT_NULL` if no name is left.
     fn mig_get_reply_port() -> mach_port_name_t;
 
     // mach/mach_port.h
 
-    /// Makes a receive right, a port set or a dead name (C2.1).
+    /// Creates a receive right, a port set or a dead name (C2.1).
     fn mach_port_allocate(task: mach_port_name_t, right: mach_port_right_t, name: *mut mach_port_name_t) -> kern_return_t;
-    /// Makes a receive right or a port set under a name that the caller chooses (C2.2); for a dead name the wish is ignored (C2.3).
+    /// Creates a receive right or a port set under a name that the caller chooses (C2.2), or a dead name, for which the chosen name is
+    /// ignored (C2.3).
     fn mach_port_allocate_name(task: mach_port_name_t, right: mach_port_right_t, name: mach_port_name_t) -> kern_return_t;
-    /// Makes a receive right, for replies for example (`mach/mach_traps.h`, C2.6). `MACH_PORT_NULL` where no name is left.
+    /// Creates a receive right, for example for replies, and returns its name (`mach/mach_traps.h`, C2.6); `MACH_PORT_NULL` if no name is
+    /// left.
     fn mach_reply_port() -> mach_port_name_t;
-    /// Makes a receive right with options (C2.5). `options` is only read.
+    /// Creates a receive right with options (C2.5). `options` is only read.
     fn mach_port_construct(
         task: mach_port_name_t,
         options: *mut mach_port_options_t,
@@ -108,14 +110,14 @@ kernel_calls! {
         right: mach_port_right_t,
         references: *mut mach_port_urefs_t,
     ) -> kern_return_t;
-    /// Gives the task a right under a name (C6.1, C6.2).
+    /// Inserts a right into the task's name space under a name (C6.1, C6.2).
     fn mach_port_insert_right(
         task: mach_port_name_t,
         name: mach_port_name_t,
         poly: mach_port_name_t,
         disposition: mach_msg_type_name_t,
     ) -> kern_return_t;
-    /// Makes a right of the task's own and hands it out, for example a send-once right (C6.5).
+    /// Extracts a right from the task, or creates one from its receive right, for example a send-once right (C6.5).
     fn mach_port_extract_right(
         task: mach_port_name_t,
         name: mach_port_name_t,
@@ -133,11 +135,11 @@ kernel_calls! {
         types: *mut *mut mach_port_type_t,
         types_count: *mut mach_msg_type_number_t,
     ) -> kern_return_t;
-    /// Puts a receive right into a port set (C9.1).
+    /// Adds a receive right to a port set (C9.1).
     fn mach_port_insert_member(task: mach_port_name_t, name: mach_port_name_t, set: mach_port_name_t) -> kern_return_t;
-    /// Takes a receive right out of a port set (C9.2).
+    /// Removes a receive right from a port set (C9.2).
     fn mach_port_extract_member(task: mach_port_name_t, name: mach_port_name_t, set: mach_port_name_t) -> kern_return_t;
-    /// Puts a receive right into one set and out of all others; a null set takes it out of all (C9.2).
+    /// Adds a receive right to one set and removes it from all others; a null set removes it from all (C9.2).
     fn mach_port_move_member(task: mach_port_name_t, name: mach_port_name_t, after: mach_port_name_t) -> kern_return_t;
     /// Lists the members of a port set, in an array that the caller releases with [`mach_vm_deallocate`] (C9.6).
     fn mach_port_get_set_status(
@@ -146,8 +148,8 @@ kernel_calls! {
         members: *mut *mut mach_port_name_t,
         members_count: *mut mach_msg_type_number_t,
     ) -> kern_return_t;
-    /// Reads what kind of kernel object the port behind a send or receive right stands for, as a
-    /// [`KobjectType`](crate::port::KobjectType). The address is 0 on all but Apple's development kernels.
+    /// Reads the [`KobjectType`](crate::port::KobjectType) and the address of the kernel object behind a send or receive right. The address
+    /// is 0 except on Apple's development kernels.
     fn mach_port_kobject(
         task: mach_port_name_t,
         name: mach_port_name_t,
@@ -163,13 +165,13 @@ kernel_calls! {
         context: *mut mach_port_context_t,
     ) -> kern_return_t;
 
-    /// Sets the count of send rights that the receiver made (C5.5).
+    /// Sets the make-send count of a receive right (C5.5).
     fn mach_port_set_mscount(task: mach_port_name_t, name: mach_port_name_t, count: mach_port_mscount_t) -> kern_return_t;
-    /// Sets the number of the next message that is received (C5.5).
+    /// Sets the sequence number of the next message received (C5.5).
     fn mach_port_set_seqno(task: mach_port_name_t, name: mach_port_name_t, number: mach_port_seqno_t) -> kern_return_t;
-    /// Counts the send rights of a port, in names and messages (C5.7).
+    /// Reads the number of a port's send rights, in name spaces and messages (C5.7).
     fn mach_port_get_srights(task: mach_port_name_t, name: mach_port_name_t, count: *mut mach_port_rights_t) -> kern_return_t;
-    /// Reads an attribute of a receive right, a [`PortFlavor`](crate::port::PortFlavor), into at most `count` words (C5.3).
+    /// Reads an attribute of a receive right (a [`PortFlavor`](crate::port::PortFlavor)) into at most `count` words (C5.3).
     fn mach_port_get_attributes(
         task: mach_port_name_t,
         name: mach_port_name_t,
@@ -185,31 +187,31 @@ kernel_calls! {
         info: *const integer_t,
         count: mach_msg_type_number_t,
     ) -> kern_return_t;
-    /// Guards a receive right: only [`mach_port_destruct`] with the same value destroys it (C5.6).
+    /// Guards a receive right: only [`mach_port_destruct`] with the same guard value can destroy it (C5.6).
     fn mach_port_guard(
         task: mach_port_name_t,
         name: mach_port_name_t,
         guard: mach_port_context_t,
         strict: boolean_t,
     ) -> kern_return_t;
-    /// As [`mach_port_guard`], with [`GuardFlags`](crate::port::GuardFlags) (C5.6).
+    /// Guards a receive right like [`mach_port_guard`], with [`GuardFlags`](crate::port::GuardFlags) (C5.6).
     fn mach_port_guard_with_flags(
         task: mach_port_name_t,
         name: mach_port_name_t,
         guard: mach_port_context_t,
         flags: u64,
     ) -> kern_return_t;
-    /// Ends a guard, whose value the caller knows (C5.6).
+    /// Removes the guard of a receive right, if `guard` is its value (C5.6).
     fn mach_port_unguard(task: mach_port_name_t, name: mach_port_name_t, guard: mach_port_context_t) -> kern_return_t;
-    /// Replaces a guard that is not strict, whose value the caller knows (C5.6).
+    /// Replaces a guard that is not strict, if `old` is its value (C5.6).
     fn mach_port_swap_guard(
         task: mach_port_name_t,
         name: mach_port_name_t,
         old: mach_port_context_t,
         new: mach_port_context_t,
     ) -> kern_return_t;
-    /// Asks for a notification about a name (`MACH_NOTIFY_*`), or cancels one if `notify` is null; `previous` gets the send-once right that
-    /// was asked with before (C8).
+    /// Requests a notification about a name (`MACH_NOTIFY_*`), or cancels the request if `notify` is null. `previous` gets the send-once
+    /// right of the previous request (C8).
     fn mach_port_request_notification(
         task: mach_port_name_t,
         name: mach_port_name_t,
@@ -240,7 +242,7 @@ kernel_calls! {
         behaviors: *mut exception_behavior_t,
         flavors: *mut thread_state_flavor_t,
     ) -> kern_return_t;
-    /// Replaces a thread's exception actions and returns the old; arrays as [`thread_get_exception_ports`] (B3.2).
+    /// Replaces a thread's exception actions and reads the previous ones, into arrays as in [`thread_get_exception_ports`] (B3.2).
     fn thread_swap_exception_ports(
         thread: mach_port_name_t,
         mask: exception_mask_t,
@@ -261,7 +263,7 @@ kernel_calls! {
         behavior: exception_behavior_t,
         flavor: thread_state_flavor_t,
     ) -> kern_return_t;
-    /// Reads a task's exception actions; arrays as [`thread_get_exception_ports`] (B4).
+    /// Reads a task's exception actions into arrays as in [`thread_get_exception_ports`] (B4).
     fn task_get_exception_ports(
         task: mach_port_name_t,
         mask: exception_mask_t,
@@ -271,7 +273,7 @@ kernel_calls! {
         behaviors: *mut exception_behavior_t,
         flavors: *mut thread_state_flavor_t,
     ) -> kern_return_t;
-    /// Replaces a task's exception actions and returns the old; arrays as [`thread_get_exception_ports`] (B3.2).
+    /// Replaces a task's exception actions and reads the previous ones, into arrays as in [`thread_get_exception_ports`] (B3.2).
     fn task_swap_exception_ports(
         task: mach_port_name_t,
         mask: exception_mask_t,
@@ -284,15 +286,15 @@ kernel_calls! {
         behaviors: *mut exception_behavior_t,
         flavors: *mut thread_state_flavor_t,
     ) -> kern_return_t;
-    /// Reads registers; `count` goes in as room and comes out as length, in 32-bit words (A9). The emulation answers for a
-    /// thread that waits inside an exception, and `KERN_NOT_SUPPORTED` for a running one.
+    /// Reads a thread's state. `count` is in 32-bit words: the room on entry, the length on return (A9). The emulation reads the state of a
+    /// thread that waits inside an exception, and returns `KERN_NOT_SUPPORTED` for a running one.
     fn thread_get_state(
         thread: mach_port_name_t,
         flavor: thread_state_flavor_t,
         state: *mut natural_t,
         count: *mut mach_msg_type_number_t,
     ) -> kern_return_t;
-    /// Writes registers, `count` 32-bit words (A9). The emulation as in [`thread_get_state`].
+    /// Sets a thread's state, of `count` 32-bit words (A9). The emulation has the limits of [`thread_get_state`].
     fn thread_set_state(
         thread: mach_port_name_t,
         flavor: thread_state_flavor_t,
@@ -302,8 +304,8 @@ kernel_calls! {
 
     // mach/mach_vm.h
 
-    /// Copies `size` bytes of the task's memory to `data`; an unreadable address is an error code, never a fault. `data` is probed as
-    /// well.
+    /// Copies `size` bytes of the task's memory to `data`. An `address` that cannot be read, or a `data` that cannot be written, is an
+    /// error, never a fault.
     fn mach_vm_read_overwrite(
         task: mach_port_name_t,
         address: mach_vm_address_t,
@@ -311,13 +313,13 @@ kernel_calls! {
         data: mach_vm_address_t,
         copied: *mut mach_vm_size_t,
     ) -> kern_return_t;
-    /// Copies `count` bytes from `data` into memory of the task; an unwritable address is an error code, never a fault.
+    /// Copies `count` bytes from `data` to the task's memory. An `address` that cannot be written is an error, never a fault.
     fn mach_vm_write(
         task: mach_port_name_t,
         address: mach_vm_address_t,
         data: usize,
         count: mach_msg_type_number_t,
     ) -> kern_return_t;
-    /// Releases `size` bytes of memory that a call gave out.
+    /// Releases `size` bytes of memory that a call returned.
     fn mach_vm_deallocate(task: mach_port_name_t, address: mach_vm_address_t, size: mach_vm_size_t) -> kern_return_t;
 }

@@ -11,8 +11,8 @@ pub use mach_emulated::{
     Config, Generation, HostError, ReserveError, StartError, StopError, Stopped, WhenDisplaced,
 };
 
-/// Starts the emulated kernel with a configuration. Has no effect where it is running already, and none on Apple's systems, so that
-/// a portable program calls it without a `cfg`. Without this call the first kernel call starts it with [`Config::default`].
+/// Starts the emulated kernel with a configuration. Has no effect if it is already running, and none on Apple's systems, so that a
+/// portable program can call it without a `cfg`. Without this call the first kernel call starts it with [`Config::default`].
 ///
 /// ```
 /// use mach_sys::kernel::{self, Config};
@@ -24,12 +24,12 @@ pub use mach_emulated::{
 /// ```
 ///
 /// # Errors
-/// - [`StartError::Memory`]: no address space for the kernel's tables.
+/// - [`StartError::Memory`]: no address space for the emulated kernel's tables.
 /// - [`StartError::Host`]: the host refused a signal handler, a hook, a thread, or memory for the threads' slots.
-/// - [`StartError::Full`]: the kernel's tables have no room for a task.
-/// - [`StartError::Forked`]: the process is the child of one in which the kernel was started.
+/// - [`StartError::Full`]: the emulated kernel's tables have no room for a task.
+/// - [`StartError::Forked`]: the process is the child of one in which the emulated kernel was started.
 ///
-/// After each of these every later kernel call fails with `KERN_RESOURCE_SHORTAGE`.
+/// After each of these errors, every later kernel call fails with `KERN_RESOURCE_SHORTAGE`.
 pub fn configure(config: Config) -> Result<(), &'static StartError> {
     host::configure(config)
 }

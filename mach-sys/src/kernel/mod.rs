@@ -1,18 +1,17 @@
-//! The seam: every kernel call this workspace makes, declared once.
+//! The seam between systems: every kernel call that this workspace makes, declared once.
 //!
-//! On Apple systems the list below becomes `extern "C"` declarations that libSystem answers; elsewhere each line becomes a
-//! function that forwards to the emulated Mach. The two sides cannot drift apart: the emulation is called with exactly these
-//! argument and result types. Signatures, argument order and meaning are those of the C headers named beside each group.
+//! On Apple's systems each call is an `extern "C"` declaration of a function in libSystem. Elsewhere it is a function that forwards to
+//! the emulated Mach, with exactly the same argument and result types, so that the two cannot differ. Signatures, argument order and
+//! meaning are those of the C headers named beside each group.
 //!
-//! What differs by system outside Mach (a thread's port name, its stack, its identifier, the page size, the current CPU) stands
-//! in [`system`]. Nothing above this module has a `cfg` for the operating system.
+//! [`system`] has the functions outside Mach that differ by system: a thread's port name, its stack, its identifier, the page size, the
+//! current CPU. Nothing above this module has a `cfg` for the operating system.
 //!
 //! # Safety of the calls
-//! Every function takes what the C function takes. Pointers must be valid for what the header says is read or written through
-//! them; a count that goes in and out must state the room that is there. Names are plain numbers: releasing a reference that
-//! other code counts on is a logic error that no memory safety depends on, except where [`crate::rights`] says so.
-//! [`crate::rights`] has typed calls for ports; [`KernReturn::check`](crate::kern_return::KernReturn::check) makes a `Result` of an
-//! answer.
+//! Every function takes the arguments of the C function. Pointers must be valid for all that the function reads or writes through them,
+//! and a count that is passed in and out must not exceed the room. Names are plain numbers: releasing a reference that other code relies
+//! on is a logic error, on which memory safety does not depend except where [`crate::rights`] says so. [`crate::rights`] has typed calls
+//! for ports; [`KernReturn::check`](crate::kern_return::KernReturn::check) converts a result to a `Result`.
 #[cfg(target_vendor = "apple")]
 mod apple;
 mod calls;
@@ -25,7 +24,7 @@ pub use calls::*;
 #[cfg(feature = "std")]
 pub use configure::*;
 
-/// The kernel that answers the calls of this module.
+/// A kernel that implements the calls of this module.
 ///
 /// ```
 /// use mach_sys::kernel::{KERNEL, Kernel};
@@ -39,11 +38,11 @@ pub use configure::*;
 pub enum Kernel {
     /// Apple's kernel, through libSystem.
     Xnu,
-    /// The emulated Mach of the crate mach-emulated, on a host that has none.
+    /// The emulated Mach of the crate mach-emulated, on other systems.
     Emulated,
 }
 
-/// The kernel that answers the calls of this build.
+/// The kernel that implements the calls in this build.
 pub const KERNEL: Kernel = if cfg!(target_vendor = "apple") {
     Kernel::Xnu
 } else {

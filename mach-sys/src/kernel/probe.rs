@@ -1,4 +1,4 @@
-//! The probe of what this process may do, and the one place that reads a thread's registers.
+//! The probe of this process's capabilities, and the function that reads a thread's registers.
 #![allow(unsafe_code)]
 
 use crate::capabilities::{Capabilities, CodeSigning, Policy, judge_thread_state};
@@ -11,10 +11,9 @@ use super::apple as host;
 #[cfg(not(target_vendor = "apple"))]
 use mach_emulated::system as host;
 
-/// Finds out what this process may do. Makes system calls that no policy punishes, and allocates nothing.
+/// Returns the capabilities of this process. Makes system calls that no policy forbids, and allocates nothing.
 ///
-/// The emulation says what is true of it: nothing is translated, signed, hardened or in Apple's sandbox; a process that a tracer
-/// follows (`ptrace`) is debugged.
+/// On the emulation no process is translated, signed, hardened or in Apple's sandbox. A process that is traced with `ptrace` is debugged.
 ///
 /// ```
 /// println!("{}", mach_sys::kernel::system::capabilities());
@@ -31,7 +30,7 @@ pub fn capabilities() -> Capabilities {
     }
 }
 
-/// Returns `true` if Rosetta translates this process; `None` if the system does not say. Costs system calls the first time only.
+/// Returns `true` if Rosetta translates this process; `None` if the system does not report it. Only the first call makes a system call.
 #[must_use]
 #[doc(alias = "sysctl.proc_translated")]
 pub fn translated() -> Option<bool> {
@@ -54,8 +53,8 @@ const UNKNOWN: u8 = 1;
 const NO: u8 = 2;
 const YES: u8 = 3;
 
-/// Returns the policy of this process, which is fixed when the program starts; `None` if the system does not say. Costs system calls
-/// the first time only.
+/// Returns the policy of this process, which does not change after the program starts; `None` if the system does not report it. Only
+/// the first call makes system calls.
 #[must_use]
 pub fn policy() -> Option<Policy> {
     static FOUND: AtomicU8 = AtomicU8::new(UNPROBED);
@@ -69,7 +68,7 @@ pub fn policy() -> Option<Policy> {
     policy
 }
 
-/// Their numbers begin after [`UNKNOWN`].
+/// The policies. Their numbers start after [`UNKNOWN`].
 const POLICIES: [Policy; 4] = [
     Policy::Ordinary,
     Policy::HardenedRuntime,
@@ -87,13 +86,14 @@ fn policy_of(number: u8) -> Option<Policy> {
     POLICIES.get(usize::from(at)).copied()
 }
 
-/// Reads a thread's registers of a flavor into `to`, and returns how many 32-bit words they are.
+/// Reads a thread's state of a flavor into `to`, and returns its number of 32-bit words.
 ///
-/// As [`thread_get_state`](super::thread_get_state), and survives its wrong answer under Rosetta: the registers were read if the words
-/// changed ([`judge_thread_state`]).
+/// It calls [`thread_get_state`](super::thread_get_state) and corrects its wrong return code under Rosetta: if the words changed, the
+/// call succeeded ([`judge_thread_state`]).
 ///
 /// # Errors
-/// What the kernel answered; `INVALID_ARGUMENT` if it claims more words than there was room for.
+/// - Any error that the kernel returns.
+/// - `KERN_INVALID_ARGUMENT`: the kernel reports more words than `to` has room for.
 #[doc(alias = "thread_get_state")]
 pub fn read_thread_state(
     thread: mach_port_name_t,
@@ -101,20 +101,20 @@ pub fn read_thread_state(
     to: &mut [natural_t],
 ) -> Result<usize, KernError> {
     read_with(translated(), to, |to, count| {
-        // SAFETY: the buffer has room for as many words as the count says.
+        // SAFETY: the buffer has room for `count` words.
         unsafe { super::thread_get_state(thread, flavor, to.as_mut_ptr(), count) }
     })
 }
 
-/// As [`read_thread_state`], by a call that is given the words and their count.
+/// Does the work of [`read_thread_state`] with any call that fills the words and sets their count.
 fn read_with(
     translated: Option<bool>,
     to: &mut [natural_t],
     call: impl FnOnce(&mut [natural_t], &mut mach_msg_type_number_t) -> i32,
 ) -> Result<usize, KernError> {
-    /// In no register of a thread that ever ran, let alone in all.
+    /// Value of the words before the call. No thread has it in all registers.
     const UNWRITTEN: natural_t = 0xdead_5a5a;
-    // The kernel reads a count of no more words than any state has.
+    // No state has more words, and the kernel refuses a larger count.
     let room = to.len().min(crate::thread_state::THREAD_STATE_MAX);
     let to = &mut to[..room];
     if translated != Some(false) {
@@ -138,7 +138,7 @@ mod tests {
     const LIE: i32 = 0x1000_0003;
 
     #[test]
-    fn registers_that_were_read_are_returned_although_the_call_says_that_it_failed() {
+    fn registers_that_were_read_are_returned_although_the_call_returns_an_error() {
         let mut words = [0; 4];
         let read = read_with(Some(true), &mut words, |to, count| {
             to[1] = 7;
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_is_gone_is_an_error_although_the_buffer_had_other_registers() {
+    fn a_thread_that_has_exited_is_an_error_although_the_buffer_was_not_empty() {
         for translated in [Some(true), Some(false), None] {
             let mut words = [1, 2, 3, 4];
             let read = read_with(translated, &mut words, |_, _| LIE);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_found_is_found_again_though_it_is_that_the_system_does_not_say() {
+    fn every_policy_and_an_unknown_one_are_cached() {
         for policy in POLICIES.map(Some).into_iter().chain([None]) {
             assert_ne!(number_of(policy), UNPROBED);
             assert_eq!(policy_of(number_of(policy)), policy);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_probe_says_the_same_again() {
+    fn a_second_probe_returns_the_same() {
         assert_eq!((translated(), policy()), (translated(), policy()));
         let found = capabilities();
         assert_eq!((found.translated, found.policy), (translated(), policy()));

@@ -1,4 +1,4 @@
-//! What a runtime needs from the system beside Mach, with one signature on every host.
+//! System functions outside Mach that a runtime needs, with the same signatures on every host.
 #![allow(unsafe_code)]
 
 use crate::darwin::DarwinSignal;
@@ -15,14 +15,14 @@ use mach_emulated::system as host;
 #[doc(inline)]
 pub use super::probe::{capabilities, policy, read_thread_state, translated};
 
-/// Returns the name of the calling task's own port. Takes no reference, so none may be released.
+/// Returns the name of the calling task's own port. It adds no reference, so none may be released.
 #[must_use]
 #[doc(alias("mach_task_self", "mach_task_self_"))]
 pub fn task_self() -> mach_port_name_t {
     host::task_self()
 }
 
-/// A thread of this process as pthreads identifies it: a `pthread_t`, whose type differs from one C library to the next.
+/// A thread of this process, identified by its `pthread_t`, the type of which differs between C libraries.
 ///
 /// ```
 /// use mach_sys::kernel::system::{Pthread, own_thread_port, thread_port};
@@ -46,8 +46,8 @@ impl Pthread {
         Self(unsafe { libc::pthread_self() } as usize)
     }
 
-    /// Wraps a `pthread_t`, an integer or a pointer, converted with `as`: for example that of a `std::thread::JoinHandle`
-    /// (`handle.as_pthread_t() as usize`).
+    /// Creates an identifier from a `pthread_t` (an integer or a pointer) converted with `as`, for example that of a
+    /// `std::thread::JoinHandle` (`handle.as_pthread_t() as usize`).
     #[must_use]
     pub const fn from_raw(raw: usize) -> Self {
         Self(raw)
@@ -60,11 +60,11 @@ impl Pthread {
     }
 }
 
-/// Returns the name of a thread's kernel port, without a new reference (D1.2). `MACH_PORT_NULL` when this kernel does not know the
+/// Returns the name of a thread's kernel port, without a new reference (D1.2); `MACH_PORT_NULL` if the kernel has no port for the
 /// thread.
 ///
 /// # Safety
-/// `thread` denotes a thread that was not joined, and whose identifier was therefore not given to another.
+/// `thread` denotes a thread that was not joined, so that its identifier does not denote another thread.
 #[must_use]
 #[doc(alias = "pthread_mach_thread_np")]
 pub unsafe fn thread_port(thread: Pthread) -> mach_port_name_t {
@@ -72,7 +72,7 @@ pub unsafe fn thread_port(thread: Pthread) -> mach_port_name_t {
     unsafe { host::thread_port(thread.0) }
 }
 
-/// Returns the name of the calling thread's kernel port, without a new reference. `MACH_PORT_NULL` when this kernel does not know the
+/// Returns the name of the calling thread's kernel port, without a new reference; `MACH_PORT_NULL` if the kernel has no port for the
 /// thread.
 #[must_use]
 #[doc(alias("pthread_mach_thread_np", "mach_thread_self"))]
@@ -81,9 +81,9 @@ pub fn own_thread_port() -> mach_port_name_t {
     unsafe { thread_port(Pthread::current()) }
 }
 
-/// Returns the addresses of the calling thread's stack, lowest first. `None` if the system does not say.
+/// Returns the range of addresses of the calling thread's stack; `None` if the system does not report it.
 ///
-/// May allocate: call it when a thread is attached, not when it has faulted.
+/// It may allocate: call it when a thread is attached, not after a fault.
 #[must_use]
 #[doc(alias(
     "pthread_get_stackaddr_np",
@@ -94,9 +94,9 @@ pub fn stack_bounds() -> Option<Range<usize>> {
     host::stack_bounds()
 }
 
-/// Returns the calling thread's 64-bit identifier. Darwin never uses one again while the system runs; the emulation never within a
-/// process, though the host uses its own thread identifiers again. A thread that the emulation has no room for, and a thread of a
-/// child process, get the host's identifier, which is smaller than any other.
+/// Returns the calling thread's 64-bit identifier. Darwin does not reuse an identifier while the system runs; the emulation does not
+/// reuse one within a process, although the host reuses its own. A thread without a slot in the emulation, and a thread of a child
+/// process, have the host's identifier, which is smaller than all others.
 #[must_use]
 #[doc(alias("pthread_threadid_np", "THREAD_IDENTIFIER_INFO"))]
 pub fn thread_id() -> u64 {
@@ -112,16 +112,16 @@ pub fn page_size() -> usize {
     usize::try_from(size).unwrap_or(4096)
 }
 
-/// Returns the number of the CPU that the calling thread ran on a moment ago; `u32::MAX` if the system does not say. A hint for
-/// spinning, nothing else.
+/// Returns the number of the CPU that the calling thread ran on during the call; `u32::MAX` if the system does not report it. Use it
+/// only as a hint for spinning.
 #[must_use]
 #[doc(alias = "pthread_cpu_number_np")]
 pub fn current_cpu() -> u32 {
     host::current_cpu()
 }
 
-/// Returns how many bytes the C library takes out of the stack of a thread that is created now: its static thread-local variables, where
-/// these are on the stack; 0 where they are not. May take the loader's lock: call it to create a thread, not when one has faulted.
+/// Returns the number of bytes that the C library uses on the stack of a new thread: those of static thread-local variables, if these
+/// are on the stack, otherwise 0. It may take the loader's lock: call it to create a thread, not after a fault.
 #[must_use]
 #[doc(alias("PTHREAD_STACK_MIN", "pthread_attr_setstacksize"))]
 pub fn stack_overhead() -> usize {
@@ -137,20 +137,20 @@ pub fn stack_size_for(bytes: usize) -> usize {
     host::stack_size_for(bytes)
 }
 
-/// Returns the address of the calling thread's `errno`. It stays the same for as long as the thread lives, also while other code has
-/// exchanged its thread-local storage.
+/// Returns the address of the calling thread's `errno`. The address is valid as long as the thread lives, also while other code has
+/// switched its thread-local storage.
 #[must_use]
 #[doc(alias("__errno_location", "__error"))]
 pub fn errno_address() -> usize {
     host::errno_address()
 }
 
-/// Makes the calling thread a server thread: blocks every signal but the five that its own faults raise and those that the emulation
-/// stops threads with. Meant for a thread that answers exceptions until it ends. Returns the signal mask that the thread had before.
+/// Makes the calling thread a server thread: blocks every signal except the five that its own faults raise and those with which the
+/// emulation stops threads. Meant for a thread that handles exceptions until it exits. Returns the thread's previous signal mask.
 ///
-/// The five are never blocked: a blocked synchronous signal kills the process at the thread's first fault. Code on the thread that blocks
-/// SIGSEGV or SIGBUS there is on its own: on the emulation a kernel call with a bad address then ends the process, as a fault of its own does
-/// on every host. Code in [`OuterMask::run`] may block them: kernel calls answer, and the signals are unblocked when it returns.
+/// The five are never blocked, because a blocked synchronous signal kills the process at the thread's first fault. Code on the thread that blocks
+/// SIGSEGV or SIGBUS does so at its own risk: on the emulation a kernel call with a bad address then ends the process, as its own fault
+/// does on every host. Code in [`OuterMask::run`] may block them: kernel calls return errors, and the signals are unblocked when it returns.
 pub fn enter_server_thread() -> OuterMask {
     OuterMask {
         mask: host::enter_server_thread(),
@@ -162,13 +162,13 @@ pub fn enter_server_thread() -> OuterMask {
 #[derive(Clone, Copy)]
 pub struct OuterMask {
     mask: host::SignalMask,
-    /// A mask is a thread's own.
+    /// Makes the value stay on its thread.
     thread_bound: PhantomData<*const ()>,
 }
 
 impl OuterMask {
-    /// Runs code with this mask, and blocks the signals again when it returns or panics. Threads and child processes that the code
-    /// starts inherit this mask, not the server thread's. Costs two system calls.
+    /// Runs `code` with this mask, and blocks the signals again when it returns or panics. Threads and child processes that `code` starts
+    /// inherit this mask, not the server thread's. Costs two system calls.
     pub fn run<R>(&self, code: impl FnOnce() -> R) -> R {
         struct BlockAgain;
         impl Drop for BlockAgain {
@@ -181,7 +181,7 @@ impl OuterMask {
         code()
     }
 
-    /// Sets the calling thread's signal mask to this one: it is a server thread no longer.
+    /// Sets the calling thread's signal mask to this one. The thread is no longer a server thread.
     pub fn restore(&self) {
         host::leave_server_thread(&self.mask);
     }
@@ -193,8 +193,8 @@ impl fmt::Debug for OuterMask {
     }
 }
 
-/// Blocks signals on the calling thread, in Darwin's bits ([`DarwinSignal::mask`](crate::darwin::DarwinSignal::mask)), but never the five
-/// that its own faults raise. Returns what was blocked before. One system call, no thread-local storage.
+/// Blocks `signals` on the calling thread, in Darwin's bits ([`DarwinSignal::mask`](crate::darwin::DarwinSignal::mask)), except the five
+/// that its own faults raise. Returns the previous mask. Costs one system call and uses no thread-local storage.
 #[doc(alias("sigprocmask", "pthread_sigmask"))]
 pub fn block_signals(signals: u32) -> BlockedBefore {
     // SAFETY: zeroes are an empty set of either system.
@@ -206,8 +206,8 @@ pub fn block_signals(signals: u32) -> BlockedBefore {
     }
 }
 
-/// Blocks the signals of `signals` on the calling thread, and unblocks the others that Darwin has, in Darwin's bits; never blocks the five
-/// that its own faults raise. Signals that only the host has stay as they are.
+/// Blocks `signals` on the calling thread and unblocks Darwin's other signals, in Darwin's bits. The five that the thread's own faults
+/// raise are never blocked. Signals that only the host has are not changed.
 pub fn set_blocked_signals(signals: u32) {
     let mut before = block_signals(0);
     before.set_signals(signals);
@@ -219,12 +219,12 @@ pub fn set_blocked_signals(signals: u32) {
 #[must_use = "the signals stay blocked until they are restored"]
 pub struct BlockedBefore {
     mask: host::SignalMask,
-    /// A mask is a thread's own.
+    /// Makes the value stay on its thread.
     thread_bound: PhantomData<*const ()>,
 }
 
 impl BlockedBefore {
-    /// Returns them in Darwin's bits.
+    /// Returns the signals in Darwin's bits.
     #[must_use]
     pub fn signals(&self) -> u32 {
         let has = |signal: &DarwinSignal| {
@@ -236,13 +236,13 @@ impl BlockedBefore {
             .fold(0, |bits, signal| bits | signal.mask())
     }
 
-    /// Replaces them, in Darwin's bits. The five that a thread's faults raise can only be taken out.
+    /// Replaces the signals, in Darwin's bits. The five that a thread's faults raise can be removed but not added.
     pub fn set_signals(&mut self, signals: u32) {
         let changed = self.signals() ^ signals;
         put_signals(&mut self.mask, changed, signals);
     }
 
-    /// Sets the calling thread's mask to them. One system call, no thread-local storage.
+    /// Sets the calling thread's signal mask to them. Costs one system call and uses no thread-local storage.
     pub fn restore(&self) {
         host::change_signal_mask(libc::SIG_SETMASK, &self.mask);
     }
@@ -260,7 +260,7 @@ fn darwin_signals() -> impl Iterator<Item = DarwinSignal> {
     (1..32).map(DarwinSignal::new)
 }
 
-/// Puts those signals of a set that are in `which` to what they are in `signals`, but for the five.
+/// Sets each signal of `which` in a set as it is in `signals`, but never adds the five that a thread's faults raise.
 fn put_signals(set: &mut host::SignalMask, which: u32, signals: u32) {
     for signal in darwin_signals().filter(|signal| which & signal.mask() != 0) {
         let there = signals & signal.mask() != 0;
@@ -271,8 +271,8 @@ fn put_signals(set: &mut host::SignalMask, which: u32, signals: u32) {
     }
 }
 
-/// Identifies the process that made a value, and the start of the emulated kernel where that answers. Names of ports and threads mean nothing in the child of a fork: a value that owns some
-/// notes its origin, and compares it before it releases them.
+/// The process in which a value was created, and the start of the emulated kernel in it. The names of ports and threads have no meaning in
+/// the child of a fork, or after a stop, so a value that owns some stores its origin and compares it before it releases them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     process: libc::pid_t,
@@ -294,14 +294,14 @@ impl Origin {
     /// kernel was stopped ([`stop`](crate::kernel::stop)). Costs no system call
     /// where the emulation runs, nor on Apple's systems, whose C library keeps the identifier.
     ///
-    /// A child that shares its parent's memory (`vfork`) counts as its parent here. Its kernel calls are refused by the emulation.
+    /// A child that shares its parent's memory (`vfork`) counts as its parent. The emulation refuses its kernel calls.
     #[must_use]
     pub fn is_current(self) -> bool {
         self == Self::current()
     }
 
-    /// Returns the process identifier; in the child of a fork, on the emulation, a number that is no process's identifier, since the child's
-    /// own may be its parent's in a PID namespace.
+    /// Returns the process identifier. In the child of a fork the emulation returns a number that is no process's identifier, because in a
+    /// PID namespace the child's own may equal its parent's.
     #[must_use]
     pub fn id(self) -> u32 {
         self.process as u32
@@ -314,12 +314,12 @@ impl Origin {
     }
 }
 
-/// Makes the calling thread ready to have its faults answered, however it is arranged at the moment. On Apple's kernel that takes
-/// nothing. The emulation registers an alternate signal stack of its own, of 96 KiB or more, and unblocks the five signals that the
-/// thread's faults raise: a blocked one would kill the process. It does so even if the thread has an alternate signal stack, since the
-/// component that registered that one may unmap it on another thread, as Rust's runtime does at `exit`.
+/// Prepares the calling thread for faults that an exception server handles. On Apple's kernel it changes nothing. The emulation registers
+/// an alternate signal stack of its own, of 96 KiB or more, and unblocks the five signals that the thread's faults raise, because a
+/// blocked one would kill the process. It registers its stack even if the thread has one, because the component that registered that one
+/// may unmap it on another thread, as Rust's runtime does at `exit`.
 ///
-/// When the thread no longer needs to be ready, [`FaultReadiness::undo`] puts both back.
+/// [`FaultReadiness::undo`] restores both.
 pub fn prepare_for_faults() -> FaultReadiness {
     FaultReadiness {
         inner: host::prepare_for_faults(),
@@ -327,19 +327,19 @@ pub fn prepare_for_faults() -> FaultReadiness {
     }
 }
 
-/// Records what [`prepare_for_faults`] changed. Dropping it changes nothing: the thread stays ready until it ends.
+/// The record of the changes of [`prepare_for_faults`]. Dropping it changes nothing: the thread stays prepared until it exits.
 #[derive(Debug)]
-#[must_use = "the thread stays ready unless this is undone"]
+#[must_use = "the thread stays prepared unless this is undone"]
 pub struct FaultReadiness {
     inner: host::FaultReadiness,
-    /// It describes the thread that made it.
+    /// Makes the record stay on its thread.
     not_send: PhantomData<*const ()>,
 }
 
 impl FaultReadiness {
-    /// Puts the calling thread's previous alternate signal stack back, if the emulation's is still the registered one, and blocks the
-    /// signals again that were unblocked. What the thread arranged meanwhile stays. A thread that runs on its alternate signal stack
-    /// keeps the one it has, as the system refuses to change it there.
+    /// Restores the calling thread's previous alternate signal stack, if the emulation's is still registered, and blocks the signals again
+    /// that were unblocked. Changes that the thread has made meanwhile stay. A thread that runs on its alternate signal stack keeps it,
+    /// because the system refuses to change it there.
     pub fn undo(self) {
         self.inner.undo();
     }
