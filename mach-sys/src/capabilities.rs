@@ -274,7 +274,7 @@ impl fmt::Debug for CodeSigning {
 /// `written`, which is `true` if the call changed the buffer, distinguishes the two.
 ///
 /// # Errors
-/// The return code, if it is an error and the registers were not read.
+/// The return code, if it is an error, except in the case above with `written`.
 pub fn judge_thread_state(
     translated: Option<bool>,
     answer: crate::kern_return::KernReturn,

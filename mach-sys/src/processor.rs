@@ -1,7 +1,7 @@
-//! What differs by processor among the registers that a system lets code use, asked of the system.
+//! The registers of this processor that the system lets code use.
 #![allow(unsafe_code)]
 
-/// Says which vector registers of arm64 there are beyond NEON's. All `false` on x86_64, and on a system that does not say.
+/// The vector registers of arm64 beyond NEON's that exist. All `false` on x86_64, and on a system that does not report them.
 ///
 /// ```
 /// use mach_sys::processor::Arm64Vectors;
@@ -13,21 +13,20 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Arm64Vectors {
-    /// SVE: z0–z31 beyond the 128 bits of v0–v31, p0–p15, ffr. A processor with SME and without SVE has z and p in streaming mode
-    /// only.
+    /// SVE: z0–z31 beyond the 128 bits of v0–v31, p0–p15, ffr. A processor with SME and without SVE has z and p only in streaming mode.
     pub sve: bool,
     /// SME: streaming mode, ZA and TPIDR2_EL0.
     pub sme: bool,
     /// SME2: ZT0.
     pub sme2: bool,
-    /// The whole instruction set in streaming mode, and with it ffr.
+    /// FA64: the whole instruction set in streaming mode, and with it ffr.
     pub sme_fa64: bool,
-    /// FPMR.
+    /// FPMR: the register for modes of 8-bit floating point.
     pub fpmr: bool,
 }
 
 impl Arm64Vectors {
-    /// Returns what this processor has. Asks the system at each call: meant for a program's start, not for a thread that has faulted.
+    /// Returns the registers of this processor. Each call queries the system: call it at a program's start, not after a fault.
     #[must_use]
     #[doc(alias("getauxval", "sysctlbyname"))]
     pub fn native() -> Self {
@@ -44,11 +43,11 @@ mod host {
     use super::Arm64Vectors;
     use core::ffi::{CStr, c_int};
 
-    /// Whether a name of the system's is there and says 1.
-    fn says_yes(name: &CStr) -> bool {
+    /// Returns `true` if the system has this value and it is 1.
+    fn is_set(name: &CStr) -> bool {
         let mut value: c_int = 0;
         let mut size = size_of::<c_int>();
-        // SAFETY: the name ends with a zero; `value` has the size that `size` says; nothing is set.
+        // SAFETY: the name ends with a zero; `value` has `size` bytes; no new value is passed.
         let error = unsafe {
             libc::sysctlbyname(
                 name.as_ptr(),
@@ -62,14 +61,14 @@ mod host {
     }
 
     pub(super) fn arm64_vectors() -> Arm64Vectors {
-        let sme = says_yes(c"hw.optional.arm.FEAT_SME");
+        let sme = is_set(c"hw.optional.arm.FEAT_SME");
         Arm64Vectors {
-            // No Mac has it; a name that is not there says no.
-            sve: says_yes(c"hw.optional.arm.FEAT_SVE"),
+            // No Mac has SVE. A value that does not exist counts as 0.
+            sve: is_set(c"hw.optional.arm.FEAT_SVE"),
             sme,
-            sme2: sme && says_yes(c"hw.optional.arm.FEAT_SME2"),
-            sme_fa64: sme && says_yes(c"hw.optional.arm.FEAT_SME_FA64"),
-            fpmr: says_yes(c"hw.optional.arm.FEAT_FPMR"),
+            sme2: sme && is_set(c"hw.optional.arm.FEAT_SME2"),
+            sme_fa64: sme && is_set(c"hw.optional.arm.FEAT_SME_FA64"),
+            fpmr: is_set(c"hw.optional.arm.FEAT_FPMR"),
         }
     }
 }
@@ -78,7 +77,7 @@ mod host {
 mod host {
     use super::Arm64Vectors;
 
-    /// The bits of Linux's `asm/hwcap.h` for arm64.
+    // Bits of Linux's `asm/hwcap.h` for arm64.
     const SVE: u64 = 1 << 22;
     const SME: u64 = 1 << 23;
     const SME_FA64: u64 = 1 << 30;
@@ -86,7 +85,7 @@ mod host {
     const FPMR: u64 = 1 << 48;
 
     pub(super) fn arm64_vectors() -> Arm64Vectors {
-        // SAFETY: getauxval has no preconditions, and answers 0 for what there is not.
+        // SAFETY: getauxval has no preconditions, and returns 0 for a value that does not exist.
         let (first, second) = unsafe {
             (
                 libc::getauxval(libc::AT_HWCAP),
@@ -96,7 +95,7 @@ mod host {
         of_hwcap(first, second)
     }
 
-    /// `first` has SVE, `second` the rest.
+    /// Returns the registers for Linux's `AT_HWCAP`, with the bit of SVE, and `AT_HWCAP2`, with the others.
     pub(super) fn of_hwcap(first: u64, second: u64) -> Arm64Vectors {
         let sme = second & SME != 0;
         Arm64Vectors {
@@ -112,9 +111,9 @@ mod host {
     mod tests {
         use super::*;
 
-        /// What a qemu-user 7.2 tells with everything on, and with SVE and SME off.
+        /// The bits of qemu-user 7.2 with everything on, and with SVE and SME off.
         #[test]
-        fn linuxs_bits_are_told_apart() {
+        fn each_of_linuxs_bits_sets_its_own_field() {
             let all = Arm64Vectors {
                 sve: true,
                 sme: true,

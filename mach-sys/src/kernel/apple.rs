@@ -229,7 +229,7 @@ pub(super) fn code_signing() -> Option<u32> {
     (error == 0).then_some(flags)
 }
 
-/// Returns `None` if the system does not say.
+/// Returns `true` if the process is in a sandbox; `None` if the system does not report it.
 pub(super) fn is_sandboxed() -> Option<bool> {
     // SAFETY: the operation is null, so no further argument is read.
     match unsafe { sandbox_check(process_id(), core::ptr::null(), 0) } {

@@ -16,7 +16,7 @@ macro_rules! kernel_calls {
             $(#[$meta])*
             ///
             /// # Safety
-            /// The contract of the [module](self): the pointers are valid for all that the C function reads or writes through them.
+            /// The contract of [`kernel`](crate::kernel): the pointers are valid for all that the C function reads or writes through them.
             #[cfg(not(target_vendor = "apple"))]
             #[allow(clippy::too_many_arguments)]
             pub unsafe fn $name($($argument: $type),*) -> $result {

@@ -1,7 +1,7 @@
-//! Compares Darwin's signals with libc's.
+//! Comparison of Darwin's signals with libc's.
 //!
-//! libc has no AVX machine contexts and no `si_value`, and for x87's control words and arm64's padding private fields; its vector
-//! registers are fields where here they are arrays. Of those the offsets of first and last are compared.
+//! libc has no AVX machine contexts and no `si_value`, and its fields for x87's control words and arm64's padding are private. Its
+//! vector registers are fields, and arrays here; the offsets of the first and the last are compared.
 
 use super::ours;
 
@@ -12,7 +12,7 @@ same_values! {
         SIGWINCH SIGINFO SIGUSR1 SIGUSR2 BUS_ADRALN BUS_ADRERR BUS_OBJERR SS_ONSTACK SS_DISABLE;
 }
 
-/// Size, alignment and offsets of a structure that has another name in libc.
+/// Checks size, alignment and offsets of a structure with another name in libc.
 macro_rules! same_as {
     ($ours:ident $theirs:ident { $($field:ident $their_field:ident)* }) => {
         const _: () = {

@@ -1,15 +1,14 @@
-//! Compares everything that mach2 also has with mach2's, while compiling for Apple.
+//! Comparison of all declarations that mach2 also has, at compile time for Apple.
 //!
-//! Where the two differ the difference itself is asserted, so that its entry goes when mach2 changes:
+//! Each known difference is asserted, so that its entry is removed when mach2 changes:
 //!
 //! - `mach_msg_ool_descriptor_t` and `mach_msg_ool_ports_descriptor_t` are aligned to 8 in mach2. C packs them to 4: in a
-//!   message they follow 28 bytes of header and body at once, not after a gap.
-//! - `ARM_SME_ZA_STATE12` is 43 in mach2, as macOS 26 corrected it; the headers up to 15 say 42.
+//!   message they follow the 28 bytes of header and body without a gap.
+//! - `ARM_SME_ZA_STATE12` is 43 in mach2, as in the header of macOS 26; it is 42 in the headers up to macOS 15.
 //! - mach2's NDR record has private fields, so only size and alignment can be compared.
 //! - mach2's out-of-line addresses are pointers; here they are 64-bit addresses, at the same offsets.
-//! - mach2's flavors, behaviors and kinds of exceptions are of other integer types (`u32`, and `static`s); values are compared.
-//! - mach2's `vm_address_t` and `vm_size_t` are `usize`; here they are `u64`, of the same size on every machine of Apple's
-//!   that this crate knows.
+//! - mach2's flavors, behaviors and exception types have other integer types (`u32`, and `static`s), so their values are compared.
+//! - mach2's `vm_address_t` and `vm_size_t` are `usize`; here they are `u64`, of the same size on both machines.
 use core::mem::{align_of, size_of};
 
 use super::ours;

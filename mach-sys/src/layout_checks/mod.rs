@@ -1,6 +1,6 @@
-//! Compares what other crates also declare with their declarations, while compiling for Apple.
+//! Comparisons of this crate's declarations with those of other crates, at compile time for Apple.
 
-/// This crate, without its folders.
+/// This crate's declarations in one module.
 mod ours {
     pub(super) use crate::darwin::*;
     pub(super) use crate::exception::*;
@@ -13,18 +13,18 @@ mod ours {
     pub(super) use crate::types::*;
 }
 
-/// Values under the same names.
+/// Checks that constants with the same name have the same value.
 macro_rules! same_values {
     ($($theirs:path: $($name:ident)*;)*) => {
         $(const _: () = {
             use $theirs as theirs;
-            // As bit patterns of 32 bits: signs differ for some.
+            // As 32-bit patterns, because some have another sign.
             $(assert!(ours::$name as i64 as u32 == theirs::$name as i64 as u32, stringify!($name));)*
         };)*
     };
 }
 
-/// Integer types: the same type, not only the same size.
+/// Checks that integer types with the same name are the same type, not only of the same size.
 macro_rules! same_types {
     ($($theirs:path: $($name:ident)*;)*) => {
         $(const _: () = {
@@ -34,7 +34,7 @@ macro_rules! same_types {
     };
 }
 
-/// Structures: size, alignment, offset and size of each field.
+/// Checks size, alignment and the offset of each field of structures with the same name.
 macro_rules! same_layouts {
     ($($theirs:path: $($name:ident { $($field:ident $their_field:ident)* })*;)*) => {
         $(const _: () = {

@@ -1,8 +1,8 @@
-//! Arrays that the kernel gives out.
+//! Arrays in memory that the kernel allocated.
 
 use crate::kernel;
 
-/// An array of words in memory that the kernel took for it, and that is released when this is dropped.
+/// An array of words in memory that the kernel allocated. Dropping it releases the memory.
 #[derive(Debug)]
 pub(super) struct Array {
     address: *mut u32,
@@ -10,7 +10,7 @@ pub(super) struct Array {
 }
 
 impl Array {
-    /// Makes an empty array, for a call to fill.
+    /// Creates an empty array, for a call to fill.
     pub(super) const fn new() -> Self {
         Self {
             address: core::ptr::null_mut(),
@@ -18,11 +18,11 @@ impl Array {
         }
     }
 
-    /// Where a call puts its array: the address, and the number of words.
+    /// Returns the places for a call's results: the address, and the number of words.
     ///
     /// # Safety
-    /// What is put there is null with a count of 0, or an array of so many initialised words that the kernel gave out, to be released by its
-    /// caller; and it is put there once.
+    /// They are written once, with null and 0, or with an array of this many initialised words that the kernel allocated and its caller must
+    /// release.
     pub(super) unsafe fn out(&mut self) -> (*mut *mut u32, *mut u32) {
         (&mut self.address, &mut self.count)
     }
@@ -31,7 +31,7 @@ impl Array {
         if self.address.is_null() || self.count == 0 {
             return &[];
         }
-        // SAFETY: by the contract of `out` the kernel gave an array of this many words at this address, which stays until `self` is dropped.
+        // SAFETY: by the contract of `out` the kernel allocated an array of this many words at this address; it lives until `self` is dropped.
         unsafe { core::slice::from_raw_parts(self.address, self.count as usize) }
     }
 }
@@ -39,7 +39,7 @@ impl Array {
 impl Drop for Array {
     fn drop(&mut self) {
         let (address, size) = (self.address as u64, u64::from(self.count) * 4);
-        // SAFETY: the array belongs to this value, and nothing reads it any more.
+        // SAFETY: this value owns the array, and nothing reads it any more.
         unsafe { kernel::mach_vm_deallocate(kernel::system::task_self(), address, size) };
     }
 }

@@ -1,4 +1,4 @@
-//! Rights that something else owns.
+//! Borrowed rights, which something else owns.
 #![allow(unsafe_code)]
 
 use super::held::Held;
@@ -7,7 +7,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Deref;
 
-/// A right that its owner keeps. It is used as the right itself, never released, and not counted as owned. Copying it costs nothing.
+/// A borrowed right. It dereferences to the right, releases nothing, and does not count as owned. Copying it costs nothing.
 ///
 /// ```
 /// use mach_sys::rights::{Borrowed, ReceiveRight, Right};
@@ -19,7 +19,7 @@ use core::ops::Deref;
 /// # Ok::<(), mach_sys::kern_return::KernError>(())
 /// ```
 ///
-/// It lives no longer than the right that it was made of:
+/// It does not outlive the right:
 ///
 /// ```compile_fail,E0505
 /// # use mach_sys::rights::{Borrowed, ReceiveRight, Right};
@@ -34,10 +34,10 @@ pub struct Borrowed<'a, R> {
 }
 
 impl<R: Right> Borrowed<'_, R> {
-    /// Borrows the right of kind `R` that is held under `name`.
+    /// Borrows the right of kind `R` that the task holds under `name`.
     ///
     /// # Safety
-    /// For as long as the lifetime lasts the task holds a reference of this kind on `name`.
+    /// The task holds a reference of this kind under `name` for the whole lifetime.
     #[must_use]
     pub unsafe fn from_name(name: Name) -> Self {
         Self {
@@ -49,7 +49,7 @@ impl<R: Right> Borrowed<'_, R> {
 
 impl<'a, R: Right> From<&'a R> for Borrowed<'a, R> {
     fn from(right: &'a R) -> Self {
-        // SAFETY: the owner keeps its reference for as long as it is borrowed.
+        // SAFETY: the owner keeps its reference as long as it is borrowed.
         unsafe { Self::from_name(right.name()) }
     }
 }

@@ -1,4 +1,4 @@
-//! What the task's name space holds: the figures a leak check compares.
+//! Counts of the task's port names, for leak checks.
 
 use super::array::Array;
 use super::difference::Difference;
@@ -13,8 +13,8 @@ use core::fmt;
 
 /// Counts of the calling task's port names at one moment, by their [source](Source).
 ///
-/// Compare two of them with each other, never one with absolute numbers: the main thread's and the task's own names may start
-/// with two references (D1.3), and the system's libraries hold names of their own.
+/// Compare two censuses with each other, never one with absolute numbers: the main thread's and the task's own names may start with two
+/// references (D1.3), and the system's libraries hold names of their own.
 ///
 /// ```
 /// use mach_sys::rights::{Census, ReceiveRight, Source};
@@ -32,29 +32,29 @@ use core::fmt;
 #[doc(alias = "mach_port_names")]
 #[non_exhaustive]
 pub struct Census {
-    /// Names of any kind.
+    /// Number of names of any kind.
     pub names: u32,
-    /// Names that hold a send right.
+    /// Number of names that hold a send right.
     pub send_names: u32,
-    /// User references on send rights, of all names together.
+    /// Number of user references on send rights, of all names together.
     pub send_references: u64,
-    /// Dead names.
+    /// Number of dead names.
     pub dead_names: u32,
-    /// User references on dead names, of all names together.
+    /// Number of user references on dead names, of all names together.
     pub dead_references: u64,
-    /// Of the references on send rights and dead names, those that [`SendRight`](super::SendRight)s own; the others are owned by code
-    /// outside this crate, by the system's libraries, or by nothing.
+    /// Number of the references on send rights and dead names that [`SendRight`](super::SendRight)s own. Code outside this crate, the
+    /// system's libraries, or nothing owns the others.
     pub owned_references: u64,
     by_source: [Count; Source::ALL.len()],
 }
 
-/// Names of one source.
+/// The counts of the names of one source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Count {
-    /// Names.
+    /// Number of names.
     pub names: u32,
-    /// User references on their send rights, or on these dead names.
+    /// Number of user references on their send rights, or on these dead names.
     pub references: u64,
 }
 
@@ -66,11 +66,11 @@ pub struct NameInfo {
     pub name: Name,
     /// The rights that it holds.
     pub rights: PortType,
-    /// User references of its send right, or of the dead name.
+    /// Number of user references of its send right, or of the dead name.
     pub references: u32,
-    /// Where it comes from.
+    /// The source of the name.
     pub source: Source,
-    /// Of a reply port, the name of its thread's port.
+    /// For a reply port, the name of its thread's port.
     pub thread: Option<Name>,
 }
 
@@ -84,13 +84,13 @@ impl fmt::Display for NameInfo {
     }
 }
 
-/// The kernel did not list the task's port names. The source is its answer.
+/// The error of a census: the kernel did not list the task's port names. Its source is the kernel's error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the task's port names could not be listed")]
 pub struct CensusError(#[source] KernError);
 
 impl CensusError {
-    /// Returns the kernel's answer.
+    /// Returns the kernel's error.
     #[must_use]
     pub const fn kern_error(self) -> KernError {
         self.0
@@ -104,20 +104,21 @@ impl CensusError {
 }
 
 impl Census {
-    /// Counts now. Other threads may make and release names meanwhile: a name that is gone when it is looked at counts no references.
+    /// Counts the task's names. Other threads may create and release names meanwhile: a name that no longer exists when its references are
+    /// read counts as a name without references.
     ///
-    /// Counting is a MIG routine: the calling thread's reply port (G6.1) is made before, if it was not, and counted.
+    /// The kernel call is a MIG routine, so the calling thread's reply port (G6.1) is created first, if necessary, and counted.
     ///
     /// # Errors
-    /// [`CensusError`] with the kernel's answer, if it could not list the names: no memory for the arrays.
+    /// [`CensusError`]: the kernel could not list the names, because there is no memory for the arrays.
     pub fn take() -> Result<Self, CensusError> {
         Self::list(|_| ())
     }
 
-    /// Counts now, and passes each name to `found`, ascending.
+    /// Counts the task's names like [`take`](Self::take), and passes each name to `found`, in ascending order.
     ///
     /// # Errors
-    /// As [`take`](Self::take).
+    /// [`CensusError`]: the kernel could not list the names, because there is no memory for the arrays.
     pub fn list(mut found: impl FnMut(NameInfo)) -> Result<Self, CensusError> {
         let caller = Caller::current();
         let (names, types) = list().map_err(CensusError)?;
@@ -140,7 +141,7 @@ impl Census {
                 references = user_references(name, PortRight::DEAD_NAME).unwrap_or(0);
                 census.dead_references += u64::from(references);
             }
-            // On a count that stays at 65535 there may be more owners than references (A7.3).
+            // If the count is stuck at 65535, there may be more owners than references (A7.3).
             census.owned_references += u64::from(owned_references(name).min(references));
             let (source, thread) = caller.source(name, rights);
             let count = &mut census.by_source[source as usize];
@@ -157,13 +158,13 @@ impl Census {
         Ok(census)
     }
 
-    /// Returns the names of one source.
+    /// Returns the counts of one source.
     #[must_use]
     pub const fn of(&self, source: Source) -> Count {
         self.by_source[source as usize]
     }
 
-    /// Returns what is different from an earlier census.
+    /// Returns the difference from an earlier census.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Difference {
         Difference::between(earlier, self)
@@ -188,7 +189,7 @@ impl fmt::Display for Census {
 /// Lists the task's names, and their types.
 fn list() -> Result<(Array, Array), KernError> {
     let (mut names, mut types) = (Array::new(), Array::new());
-    // SAFETY: the call below is the one that fills them, each with an array of the kernel's, or not at all.
+    // SAFETY: only the call below fills them, each with an array that the kernel allocated, or not at all.
     let ((names_to, names_count), (types_to, types_count)) = unsafe { (names.out(), types.out()) };
     // SAFETY: the results go to fields of local variables.
     KernReturn::check(unsafe {
@@ -209,7 +210,7 @@ mod tests {
     use core::error::Error;
 
     #[test]
-    fn the_kernels_answer_is_the_source_and_the_code_is_stable() {
+    fn the_kernels_error_is_the_source_and_the_code_is_stable() {
         let error = CensusError(KernError::NO_SPACE);
         assert_eq!(error.code(), 0x3001);
         assert_eq!(error.kern_error(), KernError::NO_SPACE);

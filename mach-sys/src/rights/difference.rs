@@ -1,38 +1,39 @@
-//! What changed between two censuses, and whether it is a leak.
+//! Differences between two censuses.
 
 use super::census::Census;
 use super::source::Source;
 use core::fmt;
 
-/// Tells how many more names and references of each [source](Source) there are than before; fewer, if a number is negative.
+/// The difference between two censuses: the number of names and references of each [source](Source) that were added, negative if they
+/// were removed.
 ///
-/// What a leak is does not follow from the number of names: a process's own libraries take names that they keep, a thread's reply port
-/// (G6.1) or the semaphore of its first park (G6.2). [`is_leak_free`](Self::is_leak_free) looks at the others, and the
-/// [`Display`](fmt::Display) form lists both, apart.
+/// Additional names are not always a leak, because the system's libraries keep names of their own: a thread's reply port (G6.1), or the
+/// semaphore of its first park (G6.2). [`is_leak_free`](Self::is_leak_free) ignores these sources, and the [`Display`](fmt::Display)
+/// form lists the two groups separately.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {
-    /// Names of any source.
+    /// Change of the number of names, of any source.
     pub names: i64,
-    /// User references on send rights, of any source.
+    /// Change of the number of user references on send rights, of any source.
     pub send_references: i64,
-    /// Dead names.
+    /// Change of the number of dead names.
     pub dead_names: i64,
-    /// User references on dead names.
+    /// Change of the number of user references on dead names.
     pub dead_references: i64,
-    /// Of the references on send rights and dead names, those that rights of this crate own. The others are owned by other code, by the
-    /// kernel, or by nothing.
+    /// Change of the number of references on send rights and dead names that rights of this crate own. Other code, the kernel, or nothing
+    /// owns the others.
     pub owned_references: i64,
     by_source: [Change; Source::ALL.len()],
 }
 
-/// How the names of one source changed.
+/// The change of one source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Change {
-    /// Names.
+    /// Change of the number of names.
     pub names: i64,
-    /// User references on their send rights, or on these dead names.
+    /// Change of the number of user references on their send rights, or on these dead names.
     pub references: i64,
 }
 
@@ -57,13 +58,13 @@ impl Difference {
         }
     }
 
-    /// Returns how the names of one source changed.
+    /// Returns the change of one source.
     #[must_use]
     pub const fn of(&self, source: Source) -> Change {
         self.by_source[source as usize]
     }
 
-    /// Returns the sources of which anything changed, those whose growth is a leak first.
+    /// Returns the sources that changed, starting with those that are leaks when they grow.
     pub fn changes(&self) -> impl Iterator<Item = (Source, Change)> + use<> {
         let by_source = self.by_source;
         Source::ALL
@@ -72,8 +73,8 @@ impl Difference {
             .filter(|(_, change)| *change != Change::default())
     }
 
-    /// Returns `true` if nothing leaked: no name and no user reference more, and none fewer, of threads, tasks, dead names, and of what
-    /// right types of this crate own ([`Source::is_leak`]). Names of other sources do not count.
+    /// Returns `true` if nothing leaked: no name and no user reference was added or removed of threads, of tasks, of dead names, and of the
+    /// rights that right types of this crate own ([`Source::is_leak`]). Names of other sources do not count.
     #[must_use]
     pub fn is_leak_free(&self) -> bool {
         self.owned_references == 0 && !self.changes().any(|(source, _)| source.is_leak())
@@ -98,7 +99,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// As in `+1 (+3 references)`.
+/// Prints the change of names, and that of references unless it is 0: `+1 (+3 references)`.
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:+}", self.names)?;

@@ -1,10 +1,10 @@
-//! What every right is made of: a name, and the process that it belongs to.
+//! The contents of every right: a name, and the process that it belongs to.
 
 use super::label::{self, Label};
 use super::name::Name;
 use crate::kernel::system::Origin;
 
-/// A name with its origin. Owns nothing by itself.
+/// A name with its origin. It owns nothing by itself.
 #[derive(Clone, Copy)]
 pub(super) struct Held {
     pub(super) name: Name,
@@ -12,7 +12,7 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Notes a name of the calling process.
+    /// Stores a name of the calling process.
     pub(super) fn new(name: Name) -> Self {
         Self {
             name,
@@ -20,7 +20,7 @@ impl Held {
         }
     }
 
-    /// Notes a name of the calling process that a right type owns from here on, which a census tells.
+    /// Stores a name of the calling process that a right type owns from now on, and labels it for censuses.
     pub(super) fn owned(name: Name) -> Self {
         let held = Self::new(name);
         held.label(Label::Owned);
@@ -31,14 +31,14 @@ impl Held {
         label::set(self.name, self.origin, label);
     }
 
-    /// Gives up what [`owned`](Self::owned) noted.
+    /// Removes the label of [`owned`](Self::owned), and returns the name.
     pub(super) fn give_up(&self) -> Name {
         label::clear(self.name, self.origin);
         self.name
     }
 
-    /// Returns `true` if the calling process is the one that the name belongs to; `false` in the child of a fork, where the name is another
-    /// right or none.
+    /// Returns `true` if the name belongs to the calling process; `false` in the child of a fork, where the name denotes another right or
+    /// none.
     pub(super) fn is_current(&self) -> bool {
         self.origin.is_current()
     }

@@ -1,23 +1,23 @@
-//! What this crate's values say of the names that they own, for a [census](super::Census).
+//! Labels of the names that this crate's values own, for a [census](super::Census).
 //!
-//! One word for each index of the name table, in zeroed memory of which only what is used is ever touched: no allocation, no lock. The
-//! word holds the generation of the name that it is about (C0.2) and the process that the name is of, so that a label never passes to the
-//! next name of an index, nor to the child of a fork.
+//! There is one word for each index of the name table, in zeroed memory that is only touched where it is used: no allocation, no lock.
+//! The word holds the generation of its name (C0.2) and the process of the name, so that a label never applies to the next name with
+//! the index, or to the child of a fork.
 
 use super::name::Name;
 use crate::kernel::system::Origin;
 use crate::types::mach_port_name_t;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// From low to high: 32 bits for the thread, 20 bits of the process, 4 bits kind, 8 bits generation; 0 for no label.
+/// The labels. From low to high: 32 bits thread, 20 bits process, 4 bits kind, 8 bits generation; 0 for no label.
 static WORDS: [AtomicU64; Name::INDICES] = [const { AtomicU64::new(0) }; Name::INDICES];
 
-/// What a value says of the name that it owns.
+/// The label of an owned name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Label {
     /// A receive right, port set or send-once right that a right type owns.
     Owned,
-    /// Of these, the receive right of a route.
+    /// The receive right of a route.
     Route,
     /// The reply port of the thread whose port has this name.
     ReplyPort(mach_port_name_t),
@@ -47,7 +47,7 @@ fn word(name: Name) -> Option<&'static AtomicU64> {
     WORDS.get(name.index())
 }
 
-/// The bits that a name's label has in this process.
+/// Returns the generation and process bits of a name's label.
 fn about(name: Name, origin: Origin) -> u64 {
     u64::from(name.generation()) << 56
         | u64::from((origin.mark() ^ origin.mark() >> 20) & 0xf_ffff) << 32
@@ -55,14 +55,14 @@ fn about(name: Name, origin: Origin) -> u64 {
 
 const ABOUT: u64 = 0xff << 56 | 0xf_ffff << 32;
 
-/// Labels a name of the calling process, which `origin` is.
+/// Labels a name of the calling process, which must be `origin`.
 pub(super) fn set(name: Name, origin: Origin, label: Label) {
     if let Some(word) = word(name) {
         word.store(about(name, origin) | label.to_bits(), Ordering::Relaxed);
     }
 }
 
-/// Removes the label of a name; not that of the next name of its index.
+/// Removes the label of a name, but not that of the next name with its index.
 pub(super) fn clear(name: Name, origin: Origin) {
     if let Some(word) = word(name) {
         let seen = word.load(Ordering::Relaxed);
@@ -72,7 +72,7 @@ pub(super) fn clear(name: Name, origin: Origin) {
     }
 }
 
-/// Returns the label of a name of the calling process.
+/// Returns the label of a name of the calling process, if it has one.
 pub(super) fn of(name: Name) -> Option<Label> {
     let bits = word(name)?.load(Ordering::Relaxed);
     (bits & ABOUT == about(name, Origin::current()))
@@ -84,7 +84,7 @@ pub(super) fn of(name: Name) -> Option<Label> {
 mod tests {
     use super::*;
 
-    /// Names of indices that this test's process gives no port.
+    /// Returns a name with an index that no port of this test's process has.
     fn name(generation: u32) -> Name {
         Name::new(0x7_fff0 << 8 | generation).expect("a name")
     }
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_no_kernel_gives_out_have_no_label() {
+    fn names_that_no_kernel_uses_have_no_label() {
         let name = Name::new(u32::MAX - 1).expect("a name");
         set(name, Origin::current(), Label::Owned);
         assert_eq!(of(name), None);

@@ -1,23 +1,23 @@
-//! Port rights as owned values: the type is the right, dropping it releases it.
+//! Port rights as owned values: the type is the kind of right, and dropping a value releases the right.
 //!
-//! | type | holds | released by |
+//! | type | owns | released by |
 //! |---|---|---|
 //! | [`SendRight`] | one user reference of a send right | `mach_port_deallocate` |
-//! | [`SendOnceRight`] | a send-once right | the message that uses it, else `mach_port_deallocate` |
+//! | [`SendOnceRight`] | a send-once right | the message that uses it, otherwise `mach_port_deallocate` |
 //! | [`ReceiveRight`] | a port's receive right | `mach_port_mod_refs(…, RECEIVE, −1)`: the port dies, the queue is destroyed |
 //! | [`PortSet`] | a port set | `mach_port_mod_refs(…, PORT_SET, −1)`: the members stay |
 //! | [`Borrowed`] | nothing: a right that something else owns | never |
 //!
-//! There is no `Clone`: taking another reference is a kernel call that can fail, hence [`SendRight::try_clone`]. All references
-//! that a task holds on one port are one counter under one name (C0.1), whatever took them. This crate counts those that its
-//! own types own ([`owned_references`]), so that code which releases forgotten references leaves them alone
-//! ([`send_references`]); it cannot stop other code from releasing them.
+//! There is no `Clone`, because adding a reference is a kernel call that can fail: see [`SendRight::try_clone`]. All references that a
+//! task holds on one port are one counter under one name (C0.1), whatever code added them. This crate counts those that its own types
+//! own ([`owned_references`]), so that code that releases forgotten references can keep them ([`send_references`]). It cannot prevent
+//! other code from releasing them.
 //!
 //! # After a fork
-//! The child has a name space of its own, in which the parent's names are other rights or none. A right that was made before the fork
-//! releases nothing when it is dropped in the child, however that was made ([`Origin`](crate::kernel::system::Origin)). A child that
-//! shares its parent's memory (`vfork`) is not told apart: a right that it drops is gone in the parent too, and its reference has no
-//! owner where the kernel refuses the child's calls.
+//! The child has a name space of its own, in which the parent's names denote other rights or none. A right that was created before the
+//! fork releases nothing when it is dropped in the child, however the child was created ([`Origin`](crate::kernel::system::Origin)). A
+//! child that shares its parent's memory (`vfork`) is not detected: a right that it drops is dropped in the parent too, and if the
+//! kernel refuses the child's calls, its reference has no owner any more.
 #![allow(unsafe_code)]
 
 mod array;

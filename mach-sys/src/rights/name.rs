@@ -1,10 +1,10 @@
-//! Names, and what all rights have in common.
+//! Port names, and the trait of all rights.
 
 use crate::types::{MACH_PORT_DEAD, MACH_PORT_NULL, mach_port_name_t};
 use core::fmt;
 use core::num::NonZeroU32;
 
-/// A port name that is neither `MACH_PORT_NULL` nor `MACH_PORT_DEAD`. Only a number: it owns nothing.
+/// A port name that is neither `MACH_PORT_NULL` nor `MACH_PORT_DEAD`. It is only a number and owns nothing.
 ///
 /// ```
 /// use mach_sys::rights::Name;
@@ -18,7 +18,7 @@ use core::num::NonZeroU32;
 pub struct Name(NonZeroU32);
 
 impl Name {
-    /// A name that no kernel gives out: the low two bits of names are set (C0.2).
+    /// A name that no kernel uses: the low two bits of all names are set (C0.2).
     pub(super) const UNUSED: Self = Self(NonZeroU32::MIN);
 
     /// Returns `raw` as a name; `None` for `MACH_PORT_NULL` and `MACH_PORT_DEAD`.
@@ -30,13 +30,13 @@ impl Name {
         }
     }
 
-    /// Returns the name as the kernel calls take it.
+    /// Returns the name as a number, for kernel calls.
     #[must_use]
     pub const fn raw(self) -> mach_port_name_t {
         self.0.get()
     }
 
-    /// Indices of names: the largest name table of XNU has 305834 entries (C0.7), the emulated kernel's fewer.
+    /// Number of indices of names: the largest name table of XNU has 305834 entries (C0.7), that of the emulated kernel fewer.
     pub(super) const INDICES: usize = 1 << 19;
 
     /// Returns the index in the name table (C0.2).
@@ -44,12 +44,12 @@ impl Name {
         self.raw() as usize >> 8
     }
 
-    /// Returns the generation, which tells the names of one index apart (C0.2).
+    /// Returns the generation, which distinguishes the names with one index (C0.2).
     pub(super) const fn generation(self) -> u32 {
         self.raw() & 0xff
     }
 
-    /// Returns the raw form of an optional name: `MACH_PORT_NULL` for none.
+    /// Returns an optional name as a number: `MACH_PORT_NULL` for `None`.
     #[must_use]
     pub const fn raw_or_null(name: Option<Self>) -> mach_port_name_t {
         match name {
@@ -72,16 +72,16 @@ impl fmt::Display for Name {
 }
 
 mod sealed {
-    /// A right's value without a say about what it owns.
+    /// The construction of a right without taking ownership of a reference.
     ///
     /// # Safety
     /// The type is `repr(transparent)` over `Held`, so that a `Held` can be borrowed as a right.
     pub unsafe trait Hold {
-        /// The value for a reference that is accounted for elsewhere. Unsafe: code that is generic over [`Right`](super::Right) can call
-        /// it though it cannot name this trait.
+        /// Creates the right of a reference that is already counted as owned. It is unsafe because code that is generic over
+        /// [`Right`](super::Right) can call it, although it cannot name this trait.
         ///
         /// # Safety
-        /// As [`Right::from_name`](super::Right::from_name), unless the value is never dropped.
+        /// The contract of [`Right::from_name`](super::Right::from_name), unless the value is never dropped.
         unsafe fn hold(name: super::Name) -> Self;
     }
 }
@@ -90,7 +90,7 @@ pub(super) use sealed::Hold;
 
 /// An owned right. Sealed: only this crate's types implement it.
 ///
-/// A name alone makes no right:
+/// A name alone is not a right:
 ///
 /// ```compile_fail,E0133
 /// # use mach_sys::rights::{Name, Right};
@@ -106,17 +106,17 @@ pub(super) use sealed::Hold;
 /// }
 /// ```
 pub trait Right: Sized + Hold {
-    /// Returns the name that the right is held under.
+    /// Returns the name under which the task holds the right.
     fn name(&self) -> Name;
 
-    /// Takes ownership of one user reference under `name`. A send right counts it as owned from here on
+    /// Creates the owner of one user reference under `name`. The reference of a send right counts as owned from now on
     /// ([`owned_references`](super::owned_references)).
     ///
     /// # Safety
-    /// The task owns a reference of this kind on `name`, and no other code will release it. Until this call it counts as a reference that
-    /// no right owns: nothing trims those of the name at the same time.
+    /// The task has a reference of this kind under `name`, and no other code will release it. Until this call it counts as a reference that
+    /// no right owns, so no code may release the unowned references of the name at the same time.
     unsafe fn from_name(name: Name) -> Self;
 
-    /// Returns the name and gives up ownership without releasing anything. A send right's reference no longer counts as owned.
+    /// Returns the name, and gives up ownership without releasing the reference. That of a send right no longer counts as owned.
     fn into_name(self) -> Name;
 }

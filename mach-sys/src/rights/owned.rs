@@ -1,14 +1,14 @@
-//! How many user references of each name this crate's right types own.
+//! The number of user references of each name that this crate's right types own.
 //!
-//! All references that a task holds on a name are one counter in the kernel (C0.1). Code that releases forgotten references
-//! has to know how many are needed: [`send_references`] tells those of [`SendRight`](super::SendRight)s apart.
+//! All references that a task holds on a name are one counter in the kernel (C0.1). Code that releases forgotten references must know how
+//! many are in use: [`send_references`] returns the number that [`SendRight`](super::SendRight)s own.
 //!
-//! One word for each index of the name table, in zeroed memory of which only what is used is ever touched: no allocation, no lock. The
-//! word holds the generation of the name that it counts for (C0.2), so that a count never passes from a name to the next one of that
-//! index: when a name is counted, it is there, and so nothing is left of an earlier one.
+//! There is one word for each index of the name table, in zeroed memory that is only touched where it is used: no allocation, no lock. The
+//! word holds the generation of its name (C0.2), so that a count never applies to the next name with the index: a name that is counted
+//! exists, so no earlier name with its index does.
 //!
-//! A reference and its count cannot change in one step. A *change* is announced before the kernel's count moves and ends after it; a
-//! reader that saw one, or whose two looks at the word differ, looks again, or counts what it saw as owned.
+//! A reference and its count cannot change in one step. A *change* is announced before the kernel's count changes, and ends after it. A
+//! reader that sees a change in progress, or two different versions of the word, reads again, or counts the changes as owned.
 
 use super::name::Name;
 use super::references::user_references;
@@ -20,19 +20,19 @@ use crate::types::mach_port_urefs_t;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 static WORDS: [AtomicU64; Name::INDICES] = [const { AtomicU64::new(0) }; Name::INDICES];
-/// One more than the highest index in use so far.
+/// One more than the highest index used so far.
 static USED: AtomicU32 = AtomicU32::new(0);
 
-/// The process that the counts are of; 0 before there are any. With [`FORGETTING`] while one of its threads forgets its parent's.
+/// The process of the counts; 0 before there are any. With [`FORGETTING`] while one of its threads clears its parent's counts.
 static COUNTED_IN: AtomicU32 = AtomicU32::new(0);
-/// No process identifier has this bit.
+/// Bit of [`COUNTED_IN`] that no process identifier has.
 const FORGETTING: u32 = 1 << 31;
 
-/// Forgets all counts in the child of a fork, which has none of its parent's rights, and after a stop of the emulated kernel.
+/// Clears all counts in the child of a fork, which has none of its parent's rights, and after a stop of the emulated kernel.
 fn forget_parents() {
     once_in(&COUNTED_IN, Origin::current().mark(), || {
         for word in WORDS.iter().take(USED.load(Ordering::Relaxed) as usize) {
-            // Pages that were never touched stay so.
+            // Pages that were never touched stay untouched.
             if word.load(Ordering::Relaxed) != 0 {
                 word.store(0, Ordering::Relaxed);
             }
@@ -40,8 +40,8 @@ fn forget_parents() {
     });
 }
 
-/// Calls `forget` on the first of a process's threads to come here; the others wait until that is over, since what they count meanwhile
-/// would be forgotten as well. A process that was forked in the middle begins anew.
+/// Calls `forget` on the first thread of a process that calls this. The others wait until it has returned, because it would clear their
+/// counts too. A process that was forked during `forget` starts again.
 fn once_in(counted_in: &AtomicU32, process: u32, forget: impl FnOnce()) {
     let mut times = 0;
     loop {
@@ -55,7 +55,7 @@ fn once_in(counted_in: &AtomicU32, process: u32, forget: impl FnOnce()) {
             times += 1;
             continue;
         }
-        // Where nothing was counted before, nothing is to be forgotten, and a signal handler on top of this waits for nothing.
+        // Without earlier counts there is nothing to clear, and a signal handler that interrupts this thread does not wait.
         let next = if seen == 0 { process } else { under_way };
         let (acquire, relaxed) = (Ordering::Acquire, Ordering::Relaxed);
         if counted_in
@@ -72,7 +72,7 @@ fn once_in(counted_in: &AtomicU32, process: u32, forget: impl FnOnce()) {
     counted_in.store(process, Ordering::Release);
 }
 
-/// The place of a name in the table; `None` for an index that no kernel gives out.
+/// A name's word in the table, with the name's generation.
 #[derive(Clone, Copy)]
 struct Place {
     word: &'static AtomicU64,
@@ -113,27 +113,27 @@ fn place(name: Name) -> Option<Place> {
     Place::of(name)
 }
 
-/// A reference that existed before is owned by a right from here on.
+/// Counts an existing reference as owned by a right.
 pub(super) fn enter(name: Name) {
     if let Some(place) = place(name) {
         place.update(|word| word.add(place.generation));
     }
 }
 
-/// A reference goes on to exist, and no right owns it any more.
+/// Counts an existing reference as no longer owned by a right.
 pub(super) fn leave(name: Name) {
     if let Some(place) = place(name) {
         place.update(|word| word.remove(place.generation));
     }
 }
 
-/// A change of the kernel's count and of this one, under way between [`begin`](Self::begin) and one of the other calls.
+/// A change of the kernel's count and of this one, in progress from [`begin`](Self::begin) until one of the other calls.
 #[must_use]
 pub(super) struct Change(Option<Place>);
 
 impl Change {
-    /// Announces a change, before the kernel is called. Waits a moment for a reader that waits for a quiet one, and no longer: the
-    /// reader's thread may be suspended.
+    /// Announces a change, before the kernel call. If a reader waits until no change is in progress, this waits for it, but only for a
+    /// limited time, because the reader's thread may be suspended.
     pub(super) fn begin(name: Name) -> Self {
         let place = place(name);
         if let Some(place) = place {
@@ -148,17 +148,17 @@ impl Change {
         Self(place)
     }
 
-    /// The kernel counts one more, which a right owns.
+    /// Ends the change: the kernel added a reference, which a right owns.
     pub(super) fn taken(self) {
         self.end(Word::add);
     }
 
-    /// The kernel counts one less, which a right owned.
+    /// Ends the change: the kernel removed a reference, which a right owned.
     pub(super) fn released(self) {
         self.end(Word::remove);
     }
 
-    /// Nothing changed.
+    /// Ends the change: the kernel changed nothing.
     pub(super) fn nothing(self) {
         self.end(|_, _| ());
     }
@@ -173,12 +173,11 @@ impl Change {
     }
 }
 
-/// Returns how many user references of the send right under `name` are owned by [`SendRight`](super::SendRight)s: of live ports and of
-/// dead names (C1.1). 0 for a name that is not there.
+/// Returns the number of user references under `name` that [`SendRight`](super::SendRight)s own, of a live port or a dead name (C1.1); 0
+/// if the name does not exist.
 ///
-/// A right that was forgotten (`mem::forget`) counts for as long as the name exists, as its reference does. The kernel's own count
-/// bounds what is true of this one: if other code released a reference that a right owned, this is too large, and
-/// [`send_references`] never returns more than there are.
+/// A right that was leaked with `mem::forget` counts as long as the name exists, as its reference does. If other code released a
+/// reference that a right owns, this number is larger than the kernel's count; [`send_references`] never returns more than that count.
 #[must_use]
 pub fn owned_references(name: Name) -> u32 {
     Place::of(name).map_or(0, |place| place.look().owned_of(place.generation))
@@ -188,32 +187,33 @@ pub fn owned_references(name: Name) -> u32 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct References {
-    /// All that the task holds. 0 for a name that is there and is no send right, such as a dead name.
+    /// Number of references that the task holds; 0 for an existing name that is not a send right, such as a dead name.
     pub total: mach_port_urefs_t,
-    /// Of these, those that [`SendRight`](super::SendRight)s own.
+    /// Number of these references that [`SendRight`](super::SendRight)s own.
     pub owned: u32,
-    /// Whether `owned` is exact. Otherwise rights on the name changed during the whole look, and it may be too large.
+    /// `true` if `owned` is exact. Otherwise rights on the name changed during all reads, and `owned` may be too large.
     pub is_exact: bool,
 }
 
 impl References {
-    /// Returns how many are owned by no right of this crate.
+    /// Returns the number of references that no right of this crate owns.
     #[must_use]
     pub const fn others(self) -> u32 {
         self.total.saturating_sub(self.owned)
     }
 }
 
-/// Looks for a moment at which nothing changes: some 100 milliseconds in all.
+/// Limit of reads until no change is in progress: about 100 milliseconds in all.
 const LOOKS: u32 = 500;
-/// Looks after which changes are asked to wait, and how often these then wait: some 6 milliseconds.
+/// Number of reads after which changes must wait.
 const LOOKS_ALONE: u32 = 5;
+/// Limit of a change's waits: about 6 milliseconds in all.
 const WAITS: u32 = 50;
 
-/// Lets other threads run for a while; the first few times only those that are about to.
+/// Lets other threads run: yields the first times, and later sleeps 200 microseconds.
 fn give_way(times: u32) {
     const YIELDS: u32 = 20;
-    // SAFETY: neither has preconditions but the time's, which is well below a second.
+    // SAFETY: neither has preconditions, except that the time must be less than a second, which it is.
     unsafe {
         if times < YIELDS {
             libc::sched_yield();
@@ -223,19 +223,19 @@ fn give_way(times: u32) {
     }
 }
 
-/// Returns the user references of the send right under `name`, and how many of them are owned by [`SendRight`](super::SendRight)s, both
-/// as they were at one moment.
+/// Returns the number of user references of the send right under `name`, and the number that [`SendRight`](super::SendRight)s own, both
+/// at the same moment.
 ///
-/// So references of others stay releasable while threads make and drop rights on the same name: taking
-/// `-(others - n)` of them with [`modify_references`](super::modify_references) leaves `n` and every owned one, whatever these threads
-/// do meanwhile. Where rights on the name are made and dropped all the time, or a thread is suspended while it does so, `owned` is too
-/// large by at most the changes that were seen, never too small.
+/// So code can release unowned references while threads create and drop rights on the same name: changing the count by `-(others - n)`
+/// with [`modify_references`](super::modify_references) leaves `n` unowned references and all owned ones, whatever these threads do
+/// meanwhile. If rights on the name are created and dropped all the time, or a thread is suspended while it does so, `owned` may be too
+/// large by the number of changes seen, but never too small.
 ///
 /// # Errors
-/// `KERN_INVALID_NAME`: no such name.
+/// `KERN_INVALID_NAME`: the name does not exist.
 pub fn send_references(name: Name) -> Result<References, KernError> {
     let Some(place) = Place::of(name) else {
-        // No kernel gives such a name out. If one does, nothing of it is taken for a reference without an owner.
+        // No kernel uses such a name. If one does, all its references count as owned.
         let total = user_references(name, PortRight::SEND)?;
         return Ok(References {
             total,
@@ -244,24 +244,24 @@ pub fn send_references(name: Name) -> Result<References, KernError> {
         });
     };
     let mut best = look(place, name)?;
-    let mut asked = false;
+    let mut waits_requested = false;
     for tries in 1..LOOKS {
         if best.unsure == 0 {
             break;
         }
         if tries == LOOKS_ALONE {
-            asked = true;
+            waits_requested = true;
             place.update(|word| word.is_looked_at = true);
         }
         give_way(tries);
         match look(place, name) {
             Ok(found) if found.unsure < best.unsure => best = found,
             Ok(_) => {}
-            // The name went away meanwhile.
+            // The name no longer exists.
             Err(_) => break,
         }
     }
-    if asked {
+    if waits_requested {
         place.update(|word| word.is_looked_at = false);
     }
     Ok(References {
@@ -271,19 +271,19 @@ pub fn send_references(name: Name) -> Result<References, KernError> {
     })
 }
 
-/// What one look saw.
+/// The result of one read.
 struct Look {
     total: u32,
-    /// What was owned when the kernel counted, at most.
+    /// Upper limit of the references owned when the kernel counted.
     owned: u32,
-    /// By how much that may be too large.
+    /// Number by which `owned` may be too large.
     unsure: u32,
 }
 
 fn look(place: Place, name: Name) -> Result<Look, KernError> {
     let before = place.look();
     let total = user_references(name, PortRight::SEND)?;
-    // Each change that was under way may have added one, and so may each that was announced since.
+    // Each change that was in progress may have added one, and so may each announced since.
     let unsure = before.changes + place.look().updates_since(before);
     Ok(Look {
         total,
@@ -298,10 +298,10 @@ mod tests {
     use std::sync::Barrier;
 
     #[test]
-    fn the_first_thread_of_a_process_forgets_and_the_others_wait_for_it() {
+    fn the_first_thread_of_a_process_clears_the_counts_and_the_others_wait() {
         const THREADS: usize = 4;
         let process = 77;
-        // A parent, and a parent in the middle.
+        // A parent with counts, and a parent that was forked while it cleared its own.
         for before in [50, 50 | FORGETTING] {
             let counted_in = AtomicU32::new(before);
             let (begun, over) = (AtomicU32::new(0), AtomicU32::new(0));
@@ -327,16 +327,16 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_was_counted_nothing_is_forgotten_and_no_thread_waits() {
+    fn without_earlier_counts_nothing_is_cleared_and_no_thread_waits() {
         let counted_in = AtomicU32::new(0);
         for _ in 0..2 {
-            once_in(&counted_in, 77, || panic!("nothing is to be forgotten"));
+            once_in(&counted_in, 77, || panic!("there is nothing to clear"));
             assert_eq!(counted_in.load(Ordering::Relaxed), 77);
         }
     }
 
     #[test]
-    fn names_that_no_kernel_gives_out_have_no_place() {
+    fn names_that_no_kernel_uses_have_no_place() {
         for name in [u32::MAX - 1, (Name::INDICES as u32) << 8] {
             if let Some(name) = Name::new(name) {
                 assert_eq!(owned_references(name), 0);

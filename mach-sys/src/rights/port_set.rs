@@ -11,8 +11,8 @@ use crate::port::PortRight;
 use core::fmt;
 use core::mem::ManuallyDrop;
 
-/// A port set: one place to receive from all its members. Dropping it leaves the members as they are (C9.3); a member that dies
-/// leaves all its sets (C9.3), so membership is no borrow kept beside the port.
+/// A port set, from which messages of all its members can be received. Dropping it does not change the members (C9.3). A member that
+/// dies leaves all its sets (C9.3), so a set does not borrow its members.
 #[must_use = "dropping a port set destroys it"]
 #[doc(alias("MACH_PORT_RIGHT_PORT_SET", "mach_port_allocate"))]
 #[repr(transparent)]
@@ -21,17 +21,17 @@ pub struct PortSet {
 }
 
 impl PortSet {
-    /// Makes an empty set.
+    /// Creates an empty set.
     ///
     /// # Errors
-    /// `KERN_NO_SPACE`, `KERN_RESOURCE_SHORTAGE`: no name, or no memory.
+    /// `KERN_NO_SPACE`: no name is left. `KERN_RESOURCE_SHORTAGE`: there is no memory.
     pub fn new() -> Result<Self, KernError> {
         let name = allocate(PortRight::PORT_SET)?;
-        // SAFETY: the kernel just made the right, and no other code knows the name.
+        // SAFETY: the kernel just created the right, and no other code has the name.
         Ok(unsafe { Self::from_name(name) })
     }
 
-    /// Puts a port into the set. Messages already queued on it are received through the set from now on (C9.5).
+    /// Adds a port to the set. Messages that are already queued on it can be received through the set (C9.5).
     ///
     /// # Errors
     /// `KERN_ALREADY_IN_SET`: the port is in this set. `KERN_INVALID_RIGHT`, `KERN_INVALID_NAME`: other code destroyed one of the two.
@@ -47,7 +47,7 @@ impl PortSet {
         })
     }
 
-    /// Takes a port out of the set again.
+    /// Removes a port from the set.
     ///
     /// # Errors
     /// `KERN_NOT_IN_SET`: the port is not in this set. `KERN_INVALID_RIGHT`, `KERN_INVALID_NAME`: other code destroyed one of the two.
@@ -63,7 +63,7 @@ impl PortSet {
         })
     }
 
-    /// Returns `true` if a port whose receive right the task holds under this name is a member. Other threads may change that meanwhile.
+    /// Returns `true` if the port with the receive right `port` is a member. Other threads may change that meanwhile.
     ///
     /// ```
     /// use mach_sys::rights::{PortSet, ReceiveRight, Right};
@@ -130,7 +130,7 @@ impl Drop for PortSet {
             return;
         }
         let name = self.held.give_up();
-        // SAFETY: the set is this value's. An error means that it is gone already.
+        // SAFETY: this value owns the set. An error means that other code has destroyed it.
         let _ = unsafe { modify_references(name, PortRight::PORT_SET, -1) };
     }
 }

@@ -15,8 +15,8 @@ use crate::types::mach_port_context_t;
 use core::fmt;
 use core::mem::ManuallyDrop;
 
-/// The receive right of a port. Dropping it destroys the port: what is queued is destroyed (each reply right in it tells its
-/// receiver), send rights become dead names (C1.6).
+/// The receive right of a port. Dropping it destroys the port and its queued messages, whose reply rights notify their receivers; send
+/// rights become dead names (C1.6).
 ///
 /// ```
 /// use mach_sys::rights::{PortSet, ReceiveRight};
@@ -29,8 +29,8 @@ use core::mem::ManuallyDrop;
 /// # Ok::<(), mach_sys::kern_return::KernError>(())
 /// ```
 ///
-/// The port is not guarded: in XNU the guard and the context are one field, and a strict guard hides the context that tells
-/// routes apart.
+/// The port is not guarded: in XNU the guard and the context are one field, and a strict guard hides the context, which identifies a
+/// route.
 #[must_use = "dropping the receive right destroys the port"]
 #[doc(alias("mach_port_allocate", "MACH_PORT_RIGHT_RECEIVE"))]
 #[repr(transparent)]
@@ -39,17 +39,17 @@ pub struct ReceiveRight {
 }
 
 impl ReceiveRight {
-    /// Makes a port: empty, no send rights, queue limit 5 (C2.1).
+    /// Creates a port with an empty queue, no send rights, and a queue limit of 5 messages (C2.1).
     ///
     /// # Errors
-    /// `KERN_NO_SPACE`, `KERN_RESOURCE_SHORTAGE`: no name, or no memory.
+    /// `KERN_NO_SPACE`: no name is left. `KERN_RESOURCE_SHORTAGE`: there is no memory.
     pub fn new() -> Result<Self, KernError> {
         let name = allocate(PortRight::RECEIVE)?;
-        // SAFETY: the kernel just made the right, and no other code knows the name.
+        // SAFETY: the kernel just created the right, and no other code has the name.
         Ok(unsafe { Self::from_name(name) })
     }
 
-    /// Makes a send right to the port, under the port's own name (C6.1).
+    /// Creates a send right to the port, under the port's own name (C6.1).
     ///
     /// # Errors
     /// `KERN_INVALID_CAPABILITY`, `KERN_INVALID_NAME`: other code destroyed the port. `KERN_UREFS_OVERFLOW`: the count would exceed 65535.
@@ -57,7 +57,7 @@ impl ReceiveRight {
     pub fn make_send(&self) -> Result<SendRight, KernError> {
         let name = self.held.name.raw();
         let change = Change::begin(self.held.name);
-        // SAFETY: no pointers; the right that is made belongs to the returned value.
+        // SAFETY: no pointers; the returned value owns the new right.
         let made = KernReturn::check(unsafe {
             kernel::mach_port_insert_right(
                 kernel::system::task_self(),
@@ -75,7 +75,7 @@ impl ReceiveRight {
         }
     }
 
-    /// Makes a send-once right to the port, under a name of its own (C6.5).
+    /// Creates a send-once right to the port, under a name of its own (C6.5).
     ///
     /// # Errors
     /// `KERN_INVALID_CAPABILITY`, `KERN_INVALID_NAME`: other code destroyed the port. `KERN_NO_SPACE`: no name is left.
@@ -93,17 +93,17 @@ impl ReceiveRight {
             )
         })?;
         let name = Name::new(right).ok_or(KernError::NO_SPACE)?;
-        // SAFETY: the kernel just gave this task a send-once right under `name`, and no other code knows it.
+        // SAFETY: the kernel just created a send-once right under `name`, and no other code has the name.
         Ok(unsafe { SendOnceRight::from_name(name) })
     }
 
-    /// Sets the port's context, which every message received from it can carry in its trailer (C5.5, C11.9).
+    /// Sets the port's context. The trailer of every message received from the port can carry it (C5.5, C11.9).
     ///
     /// # Errors
     /// `KERN_INVALID_NAME`, `KERN_INVALID_RIGHT`: other code destroyed the port.
     #[doc(alias = "mach_port_set_context")]
     pub fn set_context(&self, context: mach_port_context_t) -> Result<(), KernError> {
-        // SAFETY: no pointers; the context of this value's own port is its owner's to set.
+        // SAFETY: no pointers; this value owns the port, and so its context.
         KernReturn::check(unsafe {
             kernel::mach_port_set_context(
                 kernel::system::task_self(),
@@ -113,10 +113,10 @@ impl ReceiveRight {
         })
     }
 
-    /// Reads the port's context; 0 at first.
+    /// Returns the port's context, which is 0 at first.
     ///
     /// # Errors
-    /// As [`set_context`](Self::set_context): other code destroyed the port.
+    /// `KERN_INVALID_NAME`, `KERN_INVALID_RIGHT`: other code destroyed the port.
     #[doc(alias = "mach_port_get_context")]
     pub fn context(&self) -> Result<mach_port_context_t, KernError> {
         let mut context = 0;
@@ -131,8 +131,7 @@ impl ReceiveRight {
         Ok(context)
     }
 
-    /// Lets a [census](super::Census) count the port as a route's ([`Source::Route`](super::Source::Route)), among the receive rights that
-    /// right types own.
+    /// Labels the port as that of a route, so that a [census](super::Census) counts it under [`Source::Route`](super::Source::Route).
     pub fn mark_route(&self) {
         if self.held.is_current() {
             self.held.label(Label::Route);
@@ -142,13 +141,13 @@ impl ReceiveRight {
     /// Destroys the port. `Drop` does the same and ignores the error.
     ///
     /// # Errors
-    /// `KERN_INVALID_NAME`, `KERN_INVALID_RIGHT`: other code destroyed the port before, or this is the child of a fork.
+    /// `KERN_INVALID_NAME`, `KERN_INVALID_RIGHT`: other code destroyed the port, or this process is the child of a fork.
     pub fn destroy(self) -> Result<(), KernError> {
         if !self.held.is_current() {
             return Err(KernError::INVALID_NAME);
         }
         let name = self.into_name();
-        // SAFETY: the receive right was this value's.
+        // SAFETY: this value owned the receive right.
         unsafe { modify_references(name, PortRight::RECEIVE, -1) }
     }
 }
@@ -184,7 +183,7 @@ impl Drop for ReceiveRight {
             return;
         }
         let name = self.held.give_up();
-        // SAFETY: the receive right is this value's. An error means that it is gone already.
+        // SAFETY: this value owns the receive right. An error means that other code has destroyed it.
         let _ = unsafe { modify_references(name, PortRight::RECEIVE, -1) };
     }
 }

@@ -1,4 +1,4 @@
-//! User references by name: the two calls that everything here rests on.
+//! Reading and changing user references by name.
 #![allow(unsafe_code)]
 
 use super::name::Name;
@@ -7,10 +7,10 @@ use crate::kernel;
 use crate::port::PortRight;
 use crate::types::{mach_port_delta_t, mach_port_urefs_t};
 
-/// Returns the user references that this task holds on `name` of the kind `right`. A name that is there but does not hold that right
-/// has 0 (C4.1).
+/// Returns the number of user references of the kind `right` that this task holds under `name`; 0 for an existing name without that right
+/// (C4.1).
 ///
-/// The two arguments are of different types, so that they cannot be exchanged:
+/// The two arguments have different types, so that they cannot be exchanged:
 ///
 /// ```
 /// use mach_sys::port::PortRight;
@@ -31,7 +31,7 @@ use crate::types::{mach_port_delta_t, mach_port_urefs_t};
 /// ```
 ///
 /// # Errors
-/// `KERN_INVALID_NAME`: no such name. `KERN_INVALID_VALUE`: no such kind of right.
+/// `KERN_INVALID_NAME`: the name does not exist. `KERN_INVALID_VALUE`: the kind of right does not exist.
 #[doc(alias = "mach_port_get_refs")]
 pub fn user_references(name: Name, right: PortRight) -> Result<mach_port_urefs_t, KernError> {
     let mut references = 0;
@@ -47,30 +47,31 @@ pub fn user_references(name: Name, right: PortRight) -> Result<mach_port_urefs_t
     KernReturn::check(raw).map(|()| references)
 }
 
-/// Changes the user references under `name` of the kind `right` by `delta` (C4.2). On a count that reached 65535 small changes succeed
-/// and do nothing (A7.3). [`owned_references`](super::owned_references) does not change: this is for references that no right owns.
+/// Changes the number of user references of the kind `right` under `name` by `delta` (C4.2). If the count has reached 65535, small changes
+/// succeed and do nothing (A7.3). [`owned_references`](super::owned_references) does not change: use this for references that no right
+/// owns.
 ///
 /// # Safety
-/// The references taken away are the caller's own: no other owner still counts on them.
+/// The caller owns the references that are removed.
 ///
 /// # Errors
-/// `KERN_INVALID_NAME`: no such name. `KERN_INVALID_RIGHT`: the name does not hold that right. `KERN_INVALID_VALUE`: fewer references
-/// are there than would be taken away. `KERN_UREFS_OVERFLOW`: the count would exceed 65535. `KERN_INVALID_CAPABILITY`: the last
-/// reference of a pinned name would go (D5.3).
+/// `KERN_INVALID_NAME`: the name does not exist. `KERN_INVALID_RIGHT`: the name does not hold that right. `KERN_INVALID_VALUE`: there are
+/// fewer references than would be removed. `KERN_UREFS_OVERFLOW`: the count would exceed 65535. `KERN_INVALID_CAPABILITY`: the last
+/// reference of a pinned name would be removed (D5.3).
 #[doc(alias = "mach_port_mod_refs")]
 pub unsafe fn modify_references(
     name: Name,
     right: PortRight,
     delta: mach_port_delta_t,
 ) -> Result<(), KernError> {
-    // SAFETY: no pointers; ownership of what is released is the caller's promise.
+    // SAFETY: no pointers; by the caller's contract it owns the references that are released.
     let raw = unsafe {
         kernel::mach_port_mod_refs(kernel::system::task_self(), name.raw(), right.raw(), delta)
     };
     KernReturn::check(raw)
 }
 
-/// Makes a new name that holds `right` (C2.1).
+/// Creates a right of the kind `right` under a new name (C2.1).
 pub(super) fn allocate(right: PortRight) -> Result<Name, KernError> {
     let mut name = 0;
     // SAFETY: the result goes to a local variable.

@@ -1,4 +1,4 @@
-//! The port on which a thread waits for MIG's replies.
+//! The port on which a thread receives the replies of MIG routines.
 
 use super::label::{self, Label};
 use super::name::Name;
@@ -6,11 +6,11 @@ use crate::kernel;
 use crate::kernel::system::{Origin, own_thread_port};
 use core::marker::PhantomData;
 
-/// Tells censuses that a thread's MIG reply port is that thread's, until it is dropped. The port itself belongs to the system's library,
-/// and lives until the thread ends (G6.1).
+/// A label of a thread's MIG reply port, by which censuses recognize it until the value is dropped. The system's library owns the port
+/// itself, which lives until the thread exits (G6.1).
 ///
-/// A thread's first call of a MIG routine makes its reply port: one receive right more in the task, and nothing has leaked. A long-lived
-/// thread calls [`of_this_thread`](Self::of_this_thread) before anything is counted, so that the port is there from the start.
+/// A thread's first call of a MIG routine creates its reply port: the task has one more receive right, and nothing has leaked. A
+/// long-lived thread calls [`of_this_thread`](Self::of_this_thread) before the first census, so that every census counts the port.
 ///
 /// ```
 /// use mach_sys::rights::{Census, ReplyPort, Source};
@@ -22,17 +22,17 @@ use core::marker::PhantomData;
 /// # Ok::<(), mach_sys::rights::CensusError>(())
 /// ```
 #[derive(Debug)]
-#[must_use = "dropping it makes the port one of unknown source"]
+#[must_use = "dropping it removes the label"]
 #[doc(alias("mig_get_reply_port", "mach_reply_port"))]
 pub struct ReplyPort {
     name: Option<Name>,
     origin: Origin,
-    /// It is about the thread that made it.
+    /// Makes the value stay on its thread.
     thread_bound: PhantomData<*const ()>,
 }
 
 impl ReplyPort {
-    /// Makes the calling thread's reply port, unless it has one.
+    /// Labels the calling thread's reply port. Creates the port if the thread has none.
     pub fn of_this_thread() -> Self {
         let origin = Origin::current();
         // SAFETY: no arguments.
@@ -47,7 +47,7 @@ impl ReplyPort {
         }
     }
 
-    /// Returns the port's name; `None` if the kernel had no room for one.
+    /// Returns the port's name; `None` if the kernel could not create the port.
     #[must_use]
     pub fn name(&self) -> Option<Name> {
         self.name

@@ -17,9 +17,9 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// The object that a send right leads to. It decides which calls the right offers, nothing else. Sealed.
+/// The kind of object behind a send right. It only decides which methods the right has. Sealed.
 pub trait Object: sealed::Sealed + 'static {
-    /// For messages: "send right for a …".
+    /// The name of the kind, for the right's `Debug` form.
     const NAME: &'static str;
 }
 
@@ -36,18 +36,18 @@ macro_rules! objects {
 }
 
 objects! {
-    /// An ordinary message queue.
+    /// An ordinary port.
     Queue = "port";
     /// A thread's control port.
     Thread = "thread";
     /// A task's control port.
     Task = "task";
-    /// A task identity token: what `EXCEPTION_*_IDENTITY_PROTECTED` sends in place of the task (A3.4).
+    /// A task identity token, which `EXCEPTION_*_IDENTITY_PROTECTED` sends in place of the task (A3.4).
     TaskIdToken = "task identity token";
 }
 
-/// One user reference of a send right. Dropping it releases that reference: also when the port died meanwhile and the name
-/// became a dead name, which keeps its references (C1.1).
+/// One user reference of a send right. Dropping it releases that reference, also if the port has died and the name has become a dead
+/// name, which keeps its references (C1.1).
 ///
 /// ```
 /// use mach_sys::rights::{ReceiveRight, Right};
@@ -71,22 +71,22 @@ pub struct SendRight<O: Object = Queue> {
     object: PhantomData<fn() -> O>,
 }
 
-/// One reference on a thread's control port.
+/// One user reference of the send right to a thread's control port.
 #[doc(alias("thread_t", "thread_act_t"))]
 pub type ThreadRight = SendRight<Thread>;
-/// One reference on a task's control port.
+/// One user reference of the send right to a task's control port.
 #[doc(alias = "task_t")]
 pub type TaskRight = SendRight<Task>;
 
 impl<O: Object> SendRight<O> {
-    /// Takes one more user reference under the same name.
+    /// Adds a user reference under the same name, and returns its owner.
     ///
     /// # Errors
     /// `KERN_INVALID_RIGHT`: the port died. `KERN_UREFS_OVERFLOW`: the count would exceed 65535.
     #[doc(alias = "mach_port_mod_refs")]
     pub fn try_clone(&self) -> Result<Self, KernError> {
         let change = Change::begin(self.held.name);
-        // SAFETY: adding a reference takes nothing from any owner.
+        // SAFETY: adding a reference removes none from any owner.
         match unsafe { modify_references(self.held.name, PortRight::SEND, 1) } {
             Ok(()) => Ok(Self::taken(self.held.name, change)),
             Err(error) => {
@@ -96,21 +96,22 @@ impl<O: Object> SendRight<O> {
         }
     }
 
-    /// Returns all user references that this task holds on the port's send right, no matter what took them. 0 when the port died.
+    /// Returns the number of user references that this task holds on the port's send right, whatever code added them; 0 if the port has
+    /// died.
     ///
     /// # Errors
-    /// `KERN_INVALID_NAME`: other code released this value's reference, and the name is gone.
+    /// `KERN_INVALID_NAME`: other code released this value's reference, and the name does not exist any more.
     pub fn user_references(&self) -> Result<mach_port_urefs_t, KernError> {
         user_references(self.held.name, PortRight::SEND)
     }
 
-    /// Returns `true` if the port died: the name is a dead name now.
+    /// Returns `true` if the port has died, so that the name is a dead name.
     #[must_use]
     pub fn is_dead(&self) -> bool {
         user_references(self.held.name, PortRight::DEAD_NAME).is_ok_and(|references| references > 0)
     }
 
-    /// Converts to a right that owns the same reference and leads to an ordinary port.
+    /// Converts the right to one for an ordinary port, which owns the same reference.
     pub fn into_queue(self) -> SendRight<Queue> {
         let right = ManuallyDrop::new(self);
         SendRight {
@@ -119,9 +120,9 @@ impl<O: Object> SendRight<O> {
         }
     }
 
-    /// The owner of a reference that the kernel made within `change`.
+    /// Creates the owner of a reference that the kernel added within `change`, and ends the change.
     pub(super) fn taken(name: Name, change: Change) -> Self {
-        // SAFETY: the reference is the one that the kernel just made for the caller, which is in this crate and has no other owner for it.
+        // SAFETY: the kernel just added the reference for the caller, which is in this crate and has no other owner for it.
         let right = unsafe { Self::hold(name) };
         change.taken();
         right
@@ -129,10 +130,10 @@ impl<O: Object> SendRight<O> {
 }
 
 impl SendRight<Thread> {
-    /// Takes a right on the calling thread's port: one more user reference, which dropping the value releases (D1.1).
+    /// Adds a user reference to the calling thread's port, and returns its owner (D1.1).
     ///
     /// # Errors
-    /// `KERN_RESOURCE_SHORTAGE`: the kernel could not make a name for it (it answers `MACH_PORT_NULL`).
+    /// `KERN_RESOURCE_SHORTAGE`: the kernel could not create a name for it (it returns `MACH_PORT_NULL`).
     #[doc(alias = "mach_thread_self")]
     pub fn current() -> Result<Self, KernError> {
         let change =
@@ -146,7 +147,7 @@ impl SendRight<Thread> {
                     change.nothing();
                 }
                 let name = name.ok_or(KernError::RESOURCE_SHORTAGE)?;
-                // SAFETY: the reference that the kernel just made. No other code knew the name before.
+                // SAFETY: the kernel just added the reference. No other code had the name before.
                 Ok(unsafe { Self::from_name(name) })
             }
         }
@@ -154,12 +155,12 @@ impl SendRight<Thread> {
 }
 
 impl SendRight<Task> {
-    /// Takes a right on the calling task's own port, as [`ThreadRight::current`] does on the thread's: one more user reference, which
-    /// dropping the value releases. [`Borrowed::current_task`] returns the right that `mach_task_self()` names, without a reference.
+    /// Adds a user reference to the calling task's own port, and returns its owner. [`Borrowed::current_task`] returns the right without a
+    /// new reference, as `mach_task_self()` does.
     ///
     /// # Errors
-    /// `KERN_RESOURCE_SHORTAGE` or `KERN_INVALID_TASK`: the emulated kernel could not be started. `KERN_UREFS_OVERFLOW`: the task holds as
-    /// many references on its own port as a name can count.
+    /// `KERN_RESOURCE_SHORTAGE` or `KERN_INVALID_TASK`: the emulated kernel could not be started. `KERN_UREFS_OVERFLOW`: the
+    /// count would exceed 65535.
     #[doc(alias("mach_task_self", "current_task"))]
     pub fn current() -> Result<Self, KernError> {
         Borrowed::current_task().try_clone()
@@ -167,15 +168,15 @@ impl SendRight<Task> {
 }
 
 impl Borrowed<'static, TaskRight> {
-    /// Borrows the calling task's own right: what `mach_task_self()` returns. Takes no reference, so none is released;
-    /// [`TaskRight::current`] takes one.
+    /// Borrows the calling task's own right, as `mach_task_self()` returns it. It adds no reference and releases none;
+    /// [`TaskRight::current`] adds one.
     #[must_use]
     #[doc(alias = "mach_task_self")]
     pub fn current_task() -> Self {
-        // The kernel names every task before its first instruction; where the emulation could not be set up, calls on an
-        // unused name are refused.
+        // Every task has a name before its first instruction. If the emulation could not be started, calls on an unused name are
+        // refused.
         let name = Name::new(kernel::system::task_self()).unwrap_or(Name::UNUSED);
-        // SAFETY: the task's own name is held by the system's library for as long as the process lives.
+        // SAFETY: the system's library holds the task's own name as long as the process lives.
         unsafe { Self::from_name(name) }
     }
 }
@@ -197,7 +198,7 @@ impl<O: Object> Right for SendRight<O> {
 
     unsafe fn from_name(name: Name) -> Self {
         owned::enter(name);
-        // SAFETY: the same contract, passed on.
+        // SAFETY: the same contract, passed on unchanged.
         unsafe { Self::hold(name) }
     }
 
@@ -216,8 +217,8 @@ impl<O: Object> Drop for SendRight<O> {
             return;
         }
         let change = Change::begin(self.held.name);
-        // SAFETY: this value owns the reference that goes. A refusal (a pinned last reference, D5.3) leaves it where it was, without
-        // an owner.
+        // SAFETY: this value owns the reference that is released. If the kernel refuses (a pinned last reference, D5.3), the reference
+        // stays, without an owner.
         let _ = KernReturn::check(unsafe {
             kernel::mach_port_deallocate(kernel::system::task_self(), self.held.name.raw())
         });

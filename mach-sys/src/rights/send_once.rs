@@ -7,8 +7,9 @@ use crate::kernel;
 use core::fmt;
 use core::mem::ManuallyDrop;
 
-/// A send-once right. The message sent through it uses it up ([`Right::into_name`] hands it to that message); dropping it unused
-/// tells the receiver so, with a send-once notification (C8.8). For an exception's reply port that means: not handled (A6.8).
+/// A send-once right. The message that is sent through it consumes it: [`Right::into_name`] passes it to that message. Dropping it unused
+/// sends a send-once notification to the receiver (C8.8). On an exception's reply port that means that the exception was not handled
+/// (A6.8).
 #[must_use = "dropping a send-once right notifies the receiver"]
 #[doc(alias("MACH_PORT_RIGHT_SEND_ONCE", "mach_port_deallocate"))]
 #[repr(transparent)]
@@ -47,7 +48,7 @@ impl Drop for SendOnceRight {
             return;
         }
         let name = self.held.give_up();
-        // SAFETY: this value owns the right that goes.
+        // SAFETY: this value owns the right that is released.
         let _ = KernReturn::check(unsafe {
             kernel::mach_port_deallocate(kernel::system::task_self(), name.raw())
         });

@@ -1,4 +1,4 @@
-//! Where a name of the task comes from.
+//! Sources of the task's names.
 
 use super::label::{self, Label};
 use super::name::Name;
@@ -8,7 +8,7 @@ use crate::port::{KobjectType, PortType};
 use crate::types::mach_port_name_t;
 use core::fmt;
 
-/// Where a name in the task's name space comes from, as far as the kernel and this crate's own values tell.
+/// The source of a name in the task's name space, as far as the kernel and this crate's labels identify it.
 ///
 /// ```
 /// use mach_sys::rights::Source;
@@ -29,15 +29,15 @@ pub enum Source {
     Route,
     /// Another receive right, port set or send-once right that a right type of this crate owns.
     Owned,
-    /// The receive right of a thread's MIG reply port (G6.1): the calling thread's, or one that a [`ReplyPort`](super::ReplyPort) tells of.
+    /// The receive right of a thread's MIG reply port (G6.1): that of the calling thread, or one with a label ([`ReplyPort`](super::ReplyPort)).
     ReplyPort,
-    /// A send right to a semaphore. A thread's first blocking park makes one on Apple's systems (G6.2).
+    /// A send right to a semaphore. On Apple's systems a thread's first blocking park creates one (G6.2).
     Semaphore,
     /// A send right to another kernel object: the host, a clock, a voucher.
     KernelObject,
-    /// A receive right of other code, reply ports of other threads among them.
+    /// A receive right of other code, including reply ports of other threads.
     Receive,
-    /// A send right to a port that is no kernel object, without its receive right.
+    /// A send right to a port that is not a kernel object, without its receive right.
     Send,
     /// A send-once right of other code.
     SendOnce,
@@ -46,7 +46,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Every source: those whose growth is a leak first.
+    /// Every source, starting with those that are leaks when they grow.
     pub const ALL: &[Self] = &[
         Self::Thread,
         Self::Task,
@@ -62,8 +62,8 @@ impl Source {
         Self::PortSet,
     ];
 
-    /// Returns `true` if more names or references of this source than before are a leak: of threads and tasks, dead names, and what this
-    /// crate's own right types own. The others the system's libraries take and keep, once for a thread or once for the process.
+    /// Returns `true` if additional names or references of this source are a leak: those of threads and tasks, dead names, and rights that
+    /// this crate's right types own. The system's libraries create and keep the others, once for each thread or once for the process.
     #[must_use]
     pub const fn is_leak(self) -> bool {
         matches!(
@@ -96,7 +96,7 @@ impl fmt::Display for Source {
     }
 }
 
-/// The calling thread, whose reply port a census recognizes without being told.
+/// The calling thread, with its reply port, which a census recognizes without a label.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Caller {
     reply_port: mach_port_name_t,
@@ -112,14 +112,14 @@ impl Caller {
         }
     }
 
-    /// Returns where a name comes from, and of a reply port the name of its thread's port.
+    /// Returns the source of a name, and for a reply port the name of its thread's port.
     pub(super) fn source(self, name: Name, rights: PortType) -> (Source, Option<Name>) {
         let one_of_a_kind = PortType::RECEIVE | PortType::PORT_SET | PortType::SEND_ONCE;
         let source = match label::of(name).filter(|_| rights.intersects(one_of_a_kind)) {
             Some(Label::ReplyPort(thread)) => return (Source::ReplyPort, Name::new(thread)),
             Some(Label::Route) => Source::Route,
             Some(Label::Owned) => Source::Owned,
-            // The library may remember the name of a port that was destroyed, which a right type owns by now: asked last.
+            // After the labels: the library may still have the name of a destroyed port, and a right type may own the name now.
             None if rights.contains(PortType::RECEIVE) && name.raw() == self.reply_port => {
                 return (Source::ReplyPort, Name::new(self.port));
             }
@@ -127,7 +127,7 @@ impl Caller {
             None if rights.contains(PortType::PORT_SET) => Source::PortSet,
             None if rights.contains(PortType::SEND_ONCE) => Source::SendOnce,
             None if rights.contains(PortType::DEAD_NAME) => Source::Dead,
-            // Not there any more: as little is known of it as of another task's port.
+            // A name that no longer exists counts like a port of another task.
             None => kobject(name).map_or(Source::Send, of_kobject),
         };
         (source, None)
@@ -169,16 +169,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_source_has_its_place_in_the_list() {
+    fn every_source_has_its_own_index_in_the_list() {
         for (index, source) in Source::ALL.iter().enumerate() {
             assert_eq!(*source as usize, index, "{source}");
         }
     }
 
-    /// The library remembers a thread's reply port by its name, which a port of another owner has when that one was destroyed.
+    /// The library stores a thread's reply port by its name. If that port is destroyed, a port of another owner may get the name.
     #[cfg(feature = "std")]
     #[test]
-    fn what_a_right_type_owns_is_no_reply_port_though_it_has_the_name_of_one() {
+    fn an_owned_right_with_the_name_of_a_reply_port_counts_as_owned() {
         use crate::rights::{ReceiveRight, Right};
 
         let port = ReceiveRight::new().expect("a port");
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(source(), Source::Owned);
         let raw = port.into_name();
         assert_eq!(source(), Source::ReplyPort);
-        // SAFETY: the name was the right's, which gave it up.
+        // SAFETY: `into_name` gave up the right under this name.
         drop(unsafe { ReceiveRight::from_name(raw) });
     }
 }

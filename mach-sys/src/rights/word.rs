@@ -1,17 +1,17 @@
-//! What the table of owned references says of one index, packed into a word.
+//! One entry of the table of owned references, packed into a word.
 
-/// What a word says. From low to high: 20 bits count, 15 bits changes, 1 bit looked at, 20 bits version, 8 bits generation.
+/// The fields of a word. From low to high: 20 bits count, 15 bits changes, 1 bit `is_looked_at`, 20 bits version, 8 bits generation.
 #[derive(Clone, Copy, Default, Debug, PartialEq, Eq)]
 pub(super) struct Word {
-    /// References that right types own. Stays at its largest value, as the kernel's count does at 65535 (A7.3).
+    /// Number of references that right types own. It stays at its largest value, as the kernel's count does at 65535 (A7.3).
     pub(super) owned: u32,
-    /// Changes under way.
+    /// Number of changes in progress.
     pub(super) changes: u32,
-    /// A reader cannot find a quiet moment: changes that can wait do.
+    /// A reader waits until no change is in progress, so new changes must wait.
     pub(super) is_looked_at: bool,
-    /// Goes up with every change, so that a word that went there and back is seen to differ.
+    /// Incremented with every update, so that a word that returned to an earlier value differs.
     pub(super) version: u32,
-    /// The low byte of the name.
+    /// The generation of the name: its low byte.
     pub(super) generation: u32,
 }
 
@@ -38,12 +38,12 @@ impl Word {
             | (self.generation as u64) << 56
     }
 
-    /// Updates between an earlier look and this one.
+    /// Returns the number of updates between an earlier read and this one.
     pub(super) const fn updates_since(self, earlier: Self) -> u32 {
         self.version.wrapping_sub(earlier.version) % VERSIONS
     }
 
-    /// References owned of the name of this generation.
+    /// Returns the number of references owned under the name with this generation.
     pub(super) const fn owned_of(self, generation: u32) -> u32 {
         if self.generation == generation {
             self.owned
@@ -68,7 +68,7 @@ impl Word {
         self.generation = generation;
     }
 
-    /// The count of an earlier name of this index is gone with it.
+    /// Removes a reference, unless the word is that of another name with the index: an earlier name's count ended with it.
     pub(super) fn remove(&mut self, generation: u32) {
         if self.generation == generation && self.owned != MOST_OWNED {
             self.owned = self.owned.saturating_sub(1);
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_what_was_packed_and_versions_wrap() {
+    fn a_word_is_unpacked_as_packed_and_versions_wrap() {
         let all = Word {
             owned: MOST_OWNED,
             changes: MOST_CHANGES,
@@ -110,11 +110,11 @@ mod tests {
     fn c0_2_a_count_does_not_pass_to_the_next_name_of_an_index() {
         let mut counted = word(3, 0x07);
         counted.add(0x0b);
-        assert_eq!(counted, word(1, 0x0b), "the earlier name is gone");
+        assert_eq!(counted, word(1, 0x0b), "the earlier name no longer exists");
         counted.remove(0x07);
         assert_eq!(
             counted.owned, 1,
-            "a right of the earlier name takes nothing"
+            "a right of the earlier name removes nothing"
         );
         counted.remove(0x0b);
         counted.remove(0x0b);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_that_is_full_stays_as_the_kernels_does() {
+    fn a_full_count_stays_like_the_kernels() {
         let mut full = word(MOST_OWNED, 3);
         full.add(3);
         assert_eq!(full.owned, MOST_OWNED);
