@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn judge_thread_state_decides_by_whether_the_buffer_changed() {
+    fn an_answer_of_thread_get_state_is_believed_by_what_was_written() {
         let lie = KernReturn::SEND_INVALID_DEST;
         let gone = Err(KernError::SEND_INVALID_DEST);
         let aborted = Err(KernError::ABORTED);
