@@ -1,11 +1,15 @@
 //! Servers that forward to each other: a circle is seen, and nothing else is taken for one.
 
+#![allow(unsafe_code)]
+
 mod support;
 
 use exc_server::{
     Answered, Delivery, Exception, ForwardError, Installation, MessageBuffer, NotForwarded,
     Previous, Receiver, Route, Routing, Server, Target, Timeout,
 };
+use mach_sys::kernel::{self, system};
+use mach_sys::port::{MACH_PORT_RECEIVE_STATUS_COUNT, PortFlavor, mach_port_status_t};
 use mach_sys::rights::{ReceiveRight, Right, TaskRight, ThreadRight};
 use mach_sys::thread_state::{NativeState, ThreadState};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -514,6 +518,89 @@ fn a_fault_of_a_handler_that_is_waited_for_is_served() {
         drop(lower);
         wait_for_census(before);
     });
+}
+
+/// Returns how many messages wait in a port's queue.
+fn queued(port: &ReceiveRight) -> u32 {
+    let mut status = mach_port_status_t::default();
+    let mut count = MACH_PORT_RECEIVE_STATUS_COUNT;
+    // SAFETY: the structure has as many words as the count says.
+    let read = unsafe {
+        kernel::mach_port_get_attributes(
+            system::task_self(),
+            port.name().raw(),
+            PortFlavor::RECEIVE_STATUS.raw(),
+            (&raw mut status).cast(),
+            &raw mut count,
+        )
+    };
+    assert_eq!(read, 0);
+    status.mps_msgcount
+}
+
+/// A server that waits for room in a queue serves the receiver of that queue, which waits for it about another exception.
+#[test]
+fn a_server_whose_request_finds_no_room_serves_the_one_that_is_to_make_it() {
+    in_own_process(
+        "a_server_whose_request_finds_no_room_serves_the_one_that_is_to_make_it",
+        || {
+            let (below, _below) = fallback();
+            let before = census();
+            for limit in [Timeout::Never, LIMIT] {
+                let lost = Arc::default();
+                let [server] = <[Server; 1]>::try_from(forwarders(1, &lost)).expect("one");
+                let port = ReceiveRight::new().expect("a port");
+                let send = port.make_send().expect("a right");
+                std::thread::scope(|scope| {
+                    // More than a queue has room for, from the kernel, which needs none.
+                    let mut threads = Vec::new();
+                    for _ in 0..8 {
+                        let (thread, go) = thread_that_will_fault(scope);
+                        let routing = Routing::new(UNDEFINED, Delivery::THREAD);
+                        let lower = route(&server, Some(&thread), &routing);
+                        let target = Target::Thread(&thread);
+                        let upper =
+                            Installation::install(target, UNDEFINED, &send, Delivery::THREAD);
+                        go.send(()).expect("the thread waits");
+                        threads.push((upper.expect("a live thread"), lower));
+                    }
+                    wait_until("the queue is full", || queued(&port) == 8);
+                    let (thread, go) = thread_that_will_fault(scope);
+                    let target = Target::Thread(&thread);
+                    let lower = Installation::install(target, UNDEFINED, &send, Delivery::THREAD);
+                    let routing = Routing::new(UNDEFINED, Delivery::THREAD).tag(1);
+                    let upper = route(&server, Some(&thread), &routing);
+                    go.send(()).expect("the thread waits");
+                    wait_until("it is forwarded", || upper.in_flight() == 1);
+                    // Time for the server to wait for room.
+                    std::thread::sleep(Duration::from_millis(30));
+                    assert_eq!(queued(&port), 8);
+                    let mut buffer = MessageBuffer::new();
+                    let receiver = Receiver::from_port(&port);
+                    for number in 0..9 {
+                        let exception = receiver.receive(&mut buffer, LIMIT).expect("an exception");
+                        // The server's own is the last.
+                        if number == 8 {
+                            let _ = skip(exception);
+                            break;
+                        }
+                        let (upper, _) = &threads[number];
+                        let begin = Instant::now();
+                        let answered = exception.try_forward_to(upper.previous(), limit);
+                        assert!(answered.is_ok(), "{number}: {answered:?}");
+                        assert!(begin.elapsed() < Duration::from_secs(5));
+                    }
+                    wait_until("it is answered", || upper.in_flight() == 0);
+                    drop((upper, lower, threads));
+                });
+                assert_eq!(lost.load(Ordering::SeqCst), 0);
+                let stats = server.shutdown();
+                assert_eq!((stats.resumed, stats.forwarded), (8, 1));
+            }
+            assert_eq!(below.stats().resumed, 0);
+            wait_for_census(before);
+        },
+    );
 }
 
 /// Servers that end while they forward to each other, on threads that go on faulting: each fault is served in the end.

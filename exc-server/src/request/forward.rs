@@ -10,7 +10,7 @@ use crate::registration::install::Displaced;
 use crate::registration::previous::{Previous, PreviousHandler};
 use crate::request::asking::{Arrival, Asking, Begin, Declined, Refused};
 use crate::request::exception::Exception;
-use crate::request::meanwhile::{Looks, Meanwhile, Server};
+use crate::request::meanwhile::{Looks, Meanwhile, NotServed, Server};
 use crate::request::print::Print;
 use crate::request::question::Question;
 use crate::timeout::Timeout;
@@ -56,8 +56,8 @@ impl<'b> Exception<'b> {
     /// died, the one below it. 64-bit codes are cut for a 32-bit handler; a state that the request lacks is read from the thread. A state
     /// that was set before is dropped.
     ///
-    /// While it waits for the reply, this server serves no other request, with one exception: if the server that it waits for waits for
-    /// this one in turn, about another exception, this one serves that. The handler is entered again before `forward` returns, on the
+    /// While it waits, for room in the handler's queue and then for the reply, this server serves no other request, with one exception:
+    /// if the server that it waits for waits for this one in turn, about another exception, this one serves that. The handler is entered again before `forward` returns, on the
     /// same thread, up to three times inside each other, as the stack has room. So no lock that the handler takes is to be held across
     /// it. Where that is not possible the exception is declined.
     ///
@@ -311,28 +311,67 @@ impl Forward<'_> {
         size: usize,
         reply: &ReceiveRight,
     ) -> Result<(), KernError> {
-        message::send_within(buffer, size, self.limit.milliseconds())?;
+        self.send(asking, buffer, size, reply)?;
         let end = self.limit.deadline(clock::now());
         let mut looks = Looks::new();
         loop {
             let left = Timeout::until(end).milliseconds();
-            if asking.is_called() {
-                if let Some(server) = self.server {
-                    match server.serve_until(reply, buffer, left) {
-                        Ok(()) => return Ok(()),
-                        Err(KernError::RCV_TIMED_OUT) if left.is_some() => {}
-                        Err(_) => return message::receive(buffer, reply.name(), left),
-                    }
-                }
+            match self.serve(asking, reply, Some(&mut *buffer), left) {
+                Ok(()) => return Ok(()),
+                Err(NotServed::Lost(code)) => return Err(code),
+                Err(NotServed::TimedOut | NotServed::Unable) => {}
             }
-            let look = looks.next();
-            let limit = left.map_or(look, |left| left.min(look));
+            let (limit, is_last) = looks.next_within(Timeout::until(end).milliseconds());
             let received = message::receive(buffer, reply.name(), Some(limit));
-            let is_over = left.is_some_and(|left| left <= limit);
-            if received != Err(KernError::RCV_TIMED_OUT) || is_over {
+            if received != Err(KernError::RCV_TIMED_OUT) || is_last {
                 return received;
             }
         }
+    }
+
+    /// Sends the request. While the handler's queue is full its server may wait for this one.
+    fn send(
+        &self,
+        asking: &Asking,
+        buffer: &mut [u32],
+        size: usize,
+        reply: &ReceiveRight,
+    ) -> Result<(), KernError> {
+        let end = self.limit.deadline(clock::now());
+        let mut looks = Looks::new();
+        // Most find room at once.
+        let (mut limit, mut is_last) = (0, self.limit == Timeout::Now);
+        loop {
+            let sent = message::try_send(buffer, size, limit);
+            if sent != Err(KernError::SEND_TIMED_OUT) {
+                return sent;
+            }
+            if is_last {
+                message::give_up(buffer);
+                return sent;
+            }
+            (limit, is_last) = looks.next_within(Timeout::until(end).milliseconds());
+            // No reply can come before the request has left.
+            if self
+                .serve(asking, reply, None, Some(limit))
+                .is_err_and(|error| error == NotServed::TimedOut)
+            {
+                limit = 0;
+            }
+        }
+    }
+
+    /// Serves, if the handler's server waits for this one.
+    fn serve(
+        &self,
+        asking: &Asking,
+        reply: &ReceiveRight,
+        to: Option<&mut [u32]>,
+        milliseconds: Option<u32>,
+    ) -> Result<(), NotServed> {
+        let server = self.server.filter(|_| asking.is_called());
+        let server = server.ok_or(NotServed::Unable)?;
+        server.serve_until(reply, to, milliseconds)
     }
 }
 

@@ -8,14 +8,25 @@ pub(crate) trait Meanwhile: Sync {
     /// Returns whether it can serve now: on its own thread, and while it has memory for another message.
     fn can_serve(&self) -> bool;
 
-    /// Serves what other handlers of this process forward to it and wait for, until the reply has come, which it copies into `to`, or the limit is over, which is
-    /// `RCV_TIMED_OUT`. The handler is entered again. Another error: it cannot serve.
+    /// Serves what other handlers of this process forward to it and wait for, until the reply has come, or the limit is over. The
+    /// handler is entered again. The reply is copied into `to`; where none is awaited yet, one that comes all the same is dropped.
     fn serve_until(
         &self,
         reply: &ReceiveRight,
-        to: &mut [u32],
+        to: Option<&mut [u32]>,
         milliseconds: Option<u32>,
-    ) -> Result<(), KernError>;
+    ) -> Result<(), NotServed>;
+}
+
+/// Serving ended without the reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotServed {
+    /// The limit is over.
+    TimedOut,
+    /// It cannot serve now: for want of a name, or of memory for another message.
+    Unable,
+    /// The reply has come and could not be received.
+    Lost(KernError),
 }
 
 /// The server that a request came to, if any.
@@ -30,10 +41,13 @@ impl Looks {
         Self(1)
     }
 
-    /// The time until the next look, in milliseconds.
-    pub(crate) fn next(&mut self) -> u32 {
+    /// The time until the next look, in milliseconds: at most as many as are `left`, and whether it is all of them.
+    pub(crate) fn next_within(&mut self, left: Option<u32>) -> (u32, bool) {
         let next = self.0;
         self.0 = (2 * next).min(32);
-        next
+        match left {
+            Some(left) if left <= next => (left, true),
+            _ => (next, false),
+        }
     }
 }

@@ -99,6 +99,7 @@ pub(crate) fn decode<'b>(
 }
 
 /// As [`receive`], from a set that has the port of an awaited reply as a member too. `None`: the reply has come, and lies in the buffer.
+/// `Kernel(RCV_TOO_LARGE)`: it has come, and is lost.
 #[cfg(feature = "std")]
 pub(crate) fn receive_beside<'b>(
     source: Source<'_>,
@@ -106,11 +107,17 @@ pub(crate) fn receive_beside<'b>(
     milliseconds: Option<u32>,
     reply: Name,
 ) -> Result<Option<Received<'b>>, ReceiveError> {
-    await_message(source, buffer, milliseconds)?;
-    if message::header(&buffer.request).msgh_local_port == reply.raw() {
-        return Ok(None);
+    let received = await_message(source, buffer, milliseconds);
+    let is_reply = message::header(&buffer.request).msgh_local_port == reply.raw();
+    match received {
+        Ok(()) if is_reply => Ok(None),
+        Ok(()) => decode(source, buffer).map(Some),
+        // The header comes all the same.
+        Err(ReceiveError::TooLarge | ReceiveError::NoRoom(_)) if is_reply => {
+            Err(ReceiveError::Kernel(KernError::RCV_TOO_LARGE))
+        }
+        Err(error) => Err(error),
     }
-    decode(source, buffer).map(Some)
 }
 
 /// Waits for a message, from one deadline of a deferred exception to the next.

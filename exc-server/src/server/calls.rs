@@ -7,7 +7,7 @@ use crate::local::Local;
 use crate::request::asking::asked_in;
 use crate::request::buffer::MessageBuffer;
 use crate::request::exception::Exception;
-use crate::request::meanwhile::{Looks, Meanwhile};
+use crate::request::meanwhile::{Looks, Meanwhile, NotServed};
 use crate::request::receive::{Received, Source, receive_beside};
 use crate::route::id::RouteId;
 use crate::route::table::Place;
@@ -15,6 +15,7 @@ use crate::server::handler::{Handler, PanicPolicy};
 use crate::server::lent::Lent;
 use crate::server::shared::Shared;
 use crate::timeout::Timeout;
+use crate::wire::message;
 use mach_sys::kern_return::KernError;
 use mach_sys::kernel::system::{self, OuterMask};
 use mach_sys::rights::{ReceiveRight, Right};
@@ -133,8 +134,8 @@ impl<H: Handler> Calls<'_, H> {
         buffer: &mut MessageBuffer,
         reply: &ReceiveRight,
         end: u64,
-    ) -> Result<(), KernError> {
-        let lent = Lent::with(reply, &self.shared.set)?;
+    ) -> Result<(), NotServed> {
+        let lent = Lent::with(reply, &self.shared.set).map_err(|_| NotServed::Unable)?;
         let source = Source {
             name: lent.name(),
             ..self.source()
@@ -143,25 +144,25 @@ impl<H: Handler> Calls<'_, H> {
         loop {
             asked_in(self.shared.set.name()).for_each(|port| lent.add(port));
             let left = Timeout::until(end).milliseconds();
-            let look = looks.next();
-            let limit = left.map_or(look, |left| left.min(look));
+            let (limit, is_last) = looks.next_within(left);
             match receive_beside(source, buffer, Some(limit), reply.name()) {
                 Ok(Some(received)) => {
                     self.answer(received, None);
                     looks = Looks::new();
                 }
                 Ok(None) => return Ok(()),
+                Err(ReceiveError::Kernel(code @ KernError::RCV_TOO_LARGE)) => {
+                    return Err(NotServed::Lost(code));
+                }
                 Err(
                     ReceiveError::Malformed { .. }
                     | ReceiveError::TooLarge
                     | ReceiveError::NoRoom(_),
                 ) => self.shared.note_malformed(),
-                Err(ReceiveError::TimedOut) if left.is_some_and(|left| left <= limit) => {
-                    return Err(KernError::RCV_TIMED_OUT);
-                }
+                Err(ReceiveError::TimedOut) if is_last => return Err(NotServed::TimedOut),
                 Err(ReceiveError::TimedOut | ReceiveError::Kernel(KernError::RCV_INTERRUPTED)) => {}
                 Err(ReceiveError::PortGone | ReceiveError::Kernel(_)) => {
-                    return Err(KernError::RCV_PORT_DIED);
+                    return Err(NotServed::Unable);
                 }
             }
         }
@@ -177,22 +178,24 @@ impl<H: Handler> Meanwhile for Calls<'_, H> {
     fn serve_until(
         &self,
         reply: &ReceiveRight,
-        to: &mut [u32],
+        to: Option<&mut [u32]>,
         milliseconds: Option<u32>,
-    ) -> Result<(), KernError> {
+    ) -> Result<(), NotServed> {
         if self.shared.thread_id.load(Ordering::Acquire) != system::thread_id() {
-            return Err(KernError::RESOURCE_SHORTAGE);
+            return Err(NotServed::Unable);
         }
         let spare = || self.spare.try_lock().ok();
         let taken = spare().and_then(|mut spare| spare.pop());
-        let mut buffer = taken.ok_or(KernError::RESOURCE_SHORTAGE)?;
+        let mut buffer = taken.ok_or(NotServed::Unable)?;
         let end = milliseconds.map_or(Timeout::Never, |left| {
             Timeout::After(core::time::Duration::from_millis(left.into()))
         });
         let end = end.deadline(clock::now());
         let outcome = self.serve_into(&mut buffer, reply, end);
-        if outcome.is_ok() {
-            to.copy_from_slice(&buffer.request);
+        match to {
+            Some(to) if outcome.is_ok() => to.copy_from_slice(&buffer.request),
+            None if outcome.is_ok() => message::destroy(&mut buffer.request),
+            _ => {}
         }
         if let Some(mut spare) = spare() {
             spare.push(buffer);

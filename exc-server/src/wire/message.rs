@@ -52,9 +52,7 @@ pub(crate) fn send(buffer: &mut [u32], size: usize) -> Result<(), Unsent> {
 fn unsent(buffer: &mut [u32], code: KernError) -> Unsent {
     let rights_gone = GIVEN_BACK.contains(&code);
     if rights_gone {
-        // As sent, not as received: the reply right stands in the local field, which `mach_msg_destroy` leaves alone.
-        drop_local(&header(buffer));
-        destroy(buffer);
+        give_up(buffer);
     }
     Unsent { code, rights_gone }
 }
@@ -98,27 +96,37 @@ pub(crate) fn receive(
     })
 }
 
-/// Sends the message of `size` bytes; waits for room at most `milliseconds`, or without limit.
-pub(crate) fn send_within(
+/// Sends the message of `size` bytes; waits for room at most `milliseconds`. After `SEND_TIMED_OUT` the buffer holds the message again,
+/// with its rights (C10.7): the caller sends it once more, or [gives it up](give_up). After another error they are released.
+pub(crate) fn try_send(
     buffer: &mut [u32],
     size: usize,
-    milliseconds: Option<u32>,
+    milliseconds: u32,
 ) -> Result<(), KernError> {
     let size = size.min(size_of_val(buffer));
-    let limit = milliseconds.map_or(0, |_| MACH_SEND_TIMEOUT);
     // SAFETY: as for `send`.
-    KernReturn::check(unsafe {
+    let sent = KernReturn::check(unsafe {
         kernel::mach_msg(
             buffer.as_mut_ptr().cast(),
-            MACH_SEND_MSG | limit,
+            MACH_SEND_MSG | MACH_SEND_TIMEOUT,
             size as u32,
             0,
             MACH_PORT_NULL,
-            milliseconds.unwrap_or(0),
+            milliseconds,
             MACH_PORT_NULL,
         )
-    })
-    .map_err(|code| unsent(buffer, code).code)
+    });
+    match sent {
+        Err(code) if code != KernError::SEND_TIMED_OUT => Err(unsent(buffer, code).code),
+        sent => sent,
+    }
+}
+
+/// Releases the rights of a message that the kernel gave back.
+pub(crate) fn give_up(buffer: &mut [u32]) {
+    // As sent, not as received: the reply right stands in the local field, which `mach_msg_destroy` leaves alone.
+    drop_local(&header(buffer));
+    destroy(buffer);
 }
 
 /// Releases the rights of a received message that are not taken, its reply right included.
