@@ -130,6 +130,58 @@ isolated! {
 }
 
 isolated! {
+    /// A size that is wrong by far is an error at once, however much is mapped at the source.
+    fn a_copy_into_too_little_room_does_not_walk_through_all_of_the_source() {
+        const HUGE: usize = 1 << 40;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a new mapping.
+        let map = |size, protection| unsafe {
+            libc::mmap(core::ptr::null_mut(), size, protection, flags, -1, 0)
+        };
+        // Where a process gets less, less of it is walked through.
+        let sizes = (24..=40).rev().map(|bits| 1_usize << bits);
+        let found = sizes
+            .map(|size| (size, map(size, libc::PROT_READ)))
+            .find(|(_, base)| *base != libc::MAP_FAILED);
+        let (size, source) = found.expect("some memory");
+        let (mut local, mut copied) = ([0x77_u8; LENGTH], 0);
+        for to in [local.as_mut_ptr() as u64, source as u64, 0x18, u64::MAX - HUGE as u64] {
+            let begin = std::time::Instant::now();
+            // SAFETY: all addresses are probed, and nothing is written where that fails.
+            let outcome = unsafe {
+                kernel::mach_vm_read_overwrite(
+                    system::task_self(),
+                    source as u64,
+                    size as u64,
+                    to,
+                    &mut copied,
+                )
+            };
+            let expected = [KernReturn::INVALID_ADDRESS, KernReturn::PROTECTION_FAILURE];
+            assert!(expected.contains(&KernReturn::new(outcome)), "{to:#x}: {outcome:#x}");
+            assert!(begin.elapsed() < Duration::from_secs(5), "{to:#x}");
+        }
+        assert_eq!((local, copied), ([0x77; LENGTH], 0));
+        // SAFETY: the mapping is the test's.
+        unsafe { libc::munmap(source, size) };
+    }
+}
+
+isolated! {
+    fn releasing_more_memory_than_there_is_is_an_error() {
+        let pages = Pages::new();
+        let last = pages.at(3);
+        for (address, size) in [(last, u64::MAX), (last, u64::MAX - last), (0, u64::MAX), (u64::MAX, 1)] {
+            // SAFETY: no such memory is there to release.
+            let outcome = unsafe { kernel::mach_vm_deallocate(system::task_self(), address, size) };
+            assert_eq!(KernReturn::new(outcome), KernReturn::INVALID_ARGUMENT, "{address:#x}, {size:#x}");
+        }
+        // SAFETY: the page is mapped and readable.
+        assert_eq!(unsafe { *(last as *const [u8; 4]) }, [0x5a; 4]);
+    }
+}
+
+isolated! {
     /// Looking whether memory can be written loses nothing that other threads write there meanwhile.
     fn a_refused_copy_leaves_what_others_write() {
         let pages = Pages::new();

@@ -60,6 +60,6 @@ pub unsafe fn mach_vm_deallocate(
     code(own_memory(process(), task).and_then(|_| {
         // SAFETY: the seam's contract: the memory is the caller's to release.
         unsafe { pages::release(address as usize, size as usize) }
-            .map_err(|_| KernReturn::INVALID_ADDRESS)
+            .map_err(|_| KernReturn::INVALID_ARGUMENT)
     }))
 }

@@ -115,7 +115,8 @@ impl<T> Monitor<T> {
     }
 
     /// Copies between two places in user memory, which may overlap. As on XNU (`vm_map_copyin`, `vm_map_copy_overwrite`), all of the
-    /// source is proven readable first and then all of the destination writable: where that fails, nothing is changed.
+    /// source is proven readable first and then all of the destination writable: where that fails, nothing is changed. Of a copy that is
+    /// [`LARGE`] the destination's end is proven before that, so that a wrong size costs no walk through all that is mapped.
     pub(crate) fn copy_within_user(
         &self,
         blocked: Blocked,
@@ -123,10 +124,15 @@ impl<T> Monitor<T> {
         to: u64,
         size: u64,
     ) -> Result<(), KernReturn> {
-        for byte in one_byte_a_page(from, size)? {
+        let (source, destination) = (one_byte_a_page(from, size)?, one_byte_a_page(to, size)?);
+        if size >= LARGE {
+            self.copy_from_user(blocked, from + (size - 1), &mut [0])?;
+            blocked.around(|| copy::prove_writable(to + (size - 1)))?;
+        }
+        for byte in source {
             self.copy_from_user(blocked, byte, &mut [0])?;
         }
-        for byte in one_byte_a_page(to, size)? {
+        for byte in destination {
             blocked.around(|| copy::prove_writable(byte))?;
         }
         // What is copied last must not have been written over by what was copied first.
@@ -144,6 +150,9 @@ impl<T> Monitor<T> {
         Ok(())
     }
 }
+
+/// The size in bytes from which a copy's ends are proven first.
+const LARGE: u64 = 1 << 24;
 
 /// The smallest page of any host, in bytes.
 const PAGE: u64 = 4096;

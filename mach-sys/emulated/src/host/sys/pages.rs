@@ -47,6 +47,12 @@ fn whole_pages(bytes: usize) -> usize {
     bytes.next_multiple_of(super::call::page_size())
 }
 
+/// Returns the size of the pages that a range lies in; `None` if it runs past the end of the address space.
+fn pages_of(address: usize, bytes: usize) -> Option<usize> {
+    address.checked_add(bytes)?;
+    bytes.checked_next_multiple_of(super::call::page_size())
+}
+
 /// The range is not one of pages.
 #[derive(Debug)]
 pub(crate) struct BadRange;
@@ -59,7 +65,8 @@ pub(crate) unsafe fn release(address: usize, size: usize) -> Result<(), BadRange
     if size == 0 {
         return Ok(());
     }
+    let size = pages_of(address, size).ok_or(BadRange)?;
     // SAFETY: the caller vouches that the pages are its own to release.
-    let outcome = unsafe { libc::munmap(address as *mut libc::c_void, whole_pages(size)) };
+    let outcome = unsafe { libc::munmap(address as *mut libc::c_void, size) };
     if outcome == 0 { Ok(()) } else { Err(BadRange) }
 }
