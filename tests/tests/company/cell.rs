@@ -132,7 +132,10 @@ impl Cell {
         let builder = Manager::builder(unsafe { Entry::new(handler) }).mask(all_faults());
         let builder = match self.mode {
             Mode::Handles => builder,
-            _ => builder.only_if(|_| false),
+            _ => builder.only_if(|_| {
+                Note::get().decline();
+                false
+            }),
         };
         self.policy.apply(builder).build().expect("a manager")
     }
@@ -229,6 +232,19 @@ impl Cell {
         Note::get().set_child(status);
     }
 
+    /// Returns whether the library is told of each fault, before anything else that may end the process.
+    pub(crate) fn library_is_told(&self) -> bool {
+        let is_in_place = self.policy.takes_back()
+            || self.company.newcomers.is_empty()
+                && !matches!(self.company.event, Event::Ignored | Event::SetToDefault);
+        let is_ready = match self.company.event {
+            Event::Fork => false,
+            Event::BlockedByTheThread => self.thread != Thread::Unknown,
+            _ => true,
+        };
+        is_in_place && is_ready
+    }
+
     /// The newcomers that a fault visits which is not handled, the last first, and the party from before.
     pub(crate) fn parties(&self) -> Vec<u8> {
         let newcomers = (0..self.company.present() as u8).rev();
@@ -255,6 +271,7 @@ unsafe extern "C" fn attach_at_the_end(_: *mut c_void) {
 fn task_server(mode: Mode) -> Box<dyn Any> {
     let server = Server::start(move |exception: Exception<'_>| {
         if mode != Mode::Handles {
+            Note::get().decline();
             return exception.decline();
         }
         Note::get().handle();

@@ -160,8 +160,13 @@ fn run(job: Job, traced: bool, sums: &mut Sums) {
             for policy in &POLICIES {
                 let cell = Cell { policy, ..cell };
                 let found = process::run(&cell, traced);
+                let declined = process::declined();
                 if found != expected {
                     sums.fail(&cell, &found, Some(&expected));
+                } else if cell.library_is_told() && declined == 0 {
+                    let what = "the library was not told of the fault";
+                    sums.failed.push(what.to_owned());
+                    sums.fail(&cell, &found, None);
                 } else {
                     sums.count(if found.finished { WENT_ON } else { ENDED }, 1);
                 }
@@ -184,6 +189,11 @@ fn check(cell: &Cell, outcome: &Outcome) -> Result<(), &'static str> {
         || cell.company.event == Event::Fork && libc::WEXITSTATUS(ends) == 7;
     if !ends_well {
         return Err("without the library the process came to another end than its company's");
+    }
+    // A handler lets it go on: one that no handler saw had no fault.
+    let survived = ends == 0 || cell.company.event == Event::Fork && libc::WEXITSTATUS(ends) == 7;
+    if survived && libc::WIFEXITED(ends) && outcome.visits.is_empty() {
+        return Err("without the library there was no fault");
     }
     let parties = cell.parties();
     let known = outcome

@@ -13,6 +13,8 @@ pub(crate) struct Note {
     visited: AtomicU32,
     /// Calls of the handler that takes faults in the library's name.
     handled: AtomicU32,
+    /// Faults that the library was told of, and declined.
+    declined: AtomicU32,
     /// Where the code that faults goes on.
     resume: AtomicUsize,
     /// Wait status of the cell's own child, if it made one.
@@ -67,6 +69,7 @@ impl Note {
     pub(crate) fn clear(&self) {
         self.visited.store(0, Ordering::SeqCst);
         self.handled.store(0, Ordering::SeqCst);
+        self.declined.store(0, Ordering::SeqCst);
         self.child.store(NO_CHILD, Ordering::SeqCst);
         self.done.store(0, Ordering::SeqCst);
         self.written.store(0, Ordering::SeqCst);
@@ -110,6 +113,15 @@ impl Note {
 
     pub(crate) fn handled(&self) -> u32 {
         self.handled.load(Ordering::SeqCst)
+    }
+
+    /// The library was told of a fault that nothing wants.
+    pub(crate) fn decline(&self) {
+        self.declined.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn declined(&self) -> u32 {
+        self.declined.load(Ordering::SeqCst)
     }
 
     pub(crate) fn resume_word(&self) -> *mut usize {

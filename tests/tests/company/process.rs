@@ -29,6 +29,11 @@ pub(crate) struct Outcome {
     pub(crate) text: String,
 }
 
+/// Returns how many faults the library of the last cell that was run declined.
+pub(crate) fn declined() -> u32 {
+    Note::get().declined()
+}
+
 /// The limit of a cell, in seconds.
 const SECONDS: i64 = 20;
 
