@@ -204,7 +204,7 @@ pub enum ForwardError {
     #[error("the handler is the receiver of this exception")]
     OwnPort,
     /// The handler waits for the answer to this exception: it is among those that forwarded it here. Or it waits for this one about
-    /// another exception, and cannot serve meanwhile.
+    /// another exception, and neither can serve meanwhile. Threads that receive from one port count as one.
     #[error("the handler waits for the answer to this exception")]
     Circle,
     /// The handler has declined this exception, when it was forwarded before, here or by a handler that it was forwarded to.

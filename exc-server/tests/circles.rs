@@ -10,7 +10,7 @@ use exc_server::{
 };
 use mach_sys::kernel::{self, system};
 use mach_sys::port::{MACH_PORT_RECEIVE_STATUS_COUNT, PortFlavor, mach_port_status_t};
-use mach_sys::rights::{ReceiveRight, Right, TaskRight, ThreadRight};
+use mach_sys::rights::{Name, ReceiveRight, Right, TaskRight, ThreadRight};
 use mach_sys::thread_state::{NativeState, ThreadState};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -522,13 +522,17 @@ fn a_fault_of_a_handler_that_is_waited_for_is_served() {
 
 /// Returns how many messages wait in a port's queue.
 fn queued(port: &ReceiveRight) -> u32 {
+    queued_at(port.name())
+}
+
+fn queued_at(port: Name) -> u32 {
     let mut status = mach_port_status_t::default();
     let mut count = MACH_PORT_RECEIVE_STATUS_COUNT;
     // SAFETY: the structure has as many words as the count says.
     let read = unsafe {
         kernel::mach_port_get_attributes(
             system::task_self(),
-            port.name().raw(),
+            port.raw(),
             PortFlavor::RECEIVE_STATUS.raw(),
             (&raw mut status).cast(),
             &raw mut count,
@@ -596,6 +600,73 @@ fn a_server_whose_request_finds_no_room_serves_the_one_that_is_to_make_it() {
                 assert_eq!(lost.load(Ordering::SeqCst), 0);
                 let stats = server.shutdown();
                 assert_eq!((stats.resumed, stats.forwarded), (8, 1));
+            }
+            assert_eq!(below.stats().resumed, 0);
+            wait_for_census(before);
+        },
+    );
+}
+
+/// A receiver cannot serve while it waits for a server: the server does, and is served by the receiver then.
+#[test]
+fn a_server_serves_a_receiver_that_waits_for_it_before_it_is_served_by_that() {
+    in_own_process(
+        "a_server_serves_a_receiver_that_waits_for_it_before_it_is_served_by_that",
+        || {
+            let (below, _below) = fallback();
+            let before = census();
+            for limit in [Timeout::Never, LIMIT] {
+                let (asked, is_asked) = std::sync::mpsc::channel();
+                let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
+                let goes_on = Mutex::new(goes_on);
+                let server = Server::start(move |exception: Exception<'_>| {
+                    if exception.tag() == 0 {
+                        return skip(exception);
+                    }
+                    asked.send(()).expect("the test listens");
+                    let goes_on = goes_on.lock().expect("not poisoned");
+                    goes_on.recv().expect("the word to go on");
+                    drop(goes_on);
+                    exception.forward(limit)
+                });
+                let server = server.expect("a server");
+                let port = ReceiveRight::new().expect("a port");
+                let send = port.make_send().expect("a right");
+                std::thread::scope(|scope| {
+                    let routing = Routing::new(UNDEFINED, Delivery::THREAD);
+                    // The server's first, the receiver's second.
+                    let (first, first_goes) = thread_that_will_fault(scope);
+                    let target = Target::Thread(&first);
+                    let lower = Installation::install(target, UNDEFINED, &send, Delivery::THREAD);
+                    let lower = lower.expect("a live thread");
+                    let upper = route(&server, Some(&first), &routing.tag(1));
+                    let (second, second_goes) = thread_that_will_fault(scope);
+                    let under = route(&server, Some(&second), &routing);
+                    let target = Target::Thread(&second);
+                    let over = Installation::install(target, UNDEFINED, &send, Delivery::THREAD);
+                    let over = over.expect("a live thread");
+                    first_goes.send(()).expect("the thread waits");
+                    is_asked.recv().expect("the server is asked");
+                    second_goes.send(()).expect("the thread waits");
+                    std::thread::scope(|receivers| {
+                        let receiver = receivers.spawn(|| {
+                            let mut buffer = MessageBuffer::new();
+                            let receiver = Receiver::from_port(&port);
+                            let second = receiver.receive(&mut buffer, LIMIT).expect("one");
+                            let answered = second.try_forward_to(over.previous(), limit);
+                            let _ = answered.expect("the server serves it");
+                            let first = receiver.receive(&mut buffer, LIMIT).expect("one");
+                            let _ = skip(first);
+                        });
+                        wait_until("the receiver waits", || queued_at(under.port()) == 1);
+                        go_on.send(()).expect("the server waits");
+                        receiver.join().expect("both are answered");
+                    });
+                    wait_until("it is answered", || upper.in_flight() == 0);
+                    drop((upper, lower, over, under));
+                });
+                let stats = server.shutdown();
+                assert_eq!((stats.resumed, stats.forwarded, stats.declined), (1, 1, 0));
             }
             assert_eq!(below.stats().resumed, 0);
             wait_for_census(before);

@@ -316,7 +316,8 @@ impl Asking {
         Ok(asking)
     }
 
-    /// If the server that is asked waits for this one, about other exceptions, it is to serve this one meanwhile.
+    /// If the server that is asked waits for this one, about other exceptions, it is to serve this one meanwhile; or, if it cannot, the
+    /// other way round.
     fn call_the_waiting(&self, own: &Entry) -> Result<(), Refused> {
         if !own.is_waited_for() {
             return Ok(());
@@ -325,7 +326,13 @@ impl Asking {
             || all().filter(|(_, other)| other.number != own.number && other.receives(own.asked));
         // The last one is what its thread waits for now.
         match waiting().max_by_key(|(_, other)| other.number) {
-            Some((_, other)) if !other.can_serve => Err(Refused::Circle),
+            Some((_, other)) if !other.can_serve => match self.at {
+                Some((index, _)) if own.can_serve => {
+                    TABLE[index].called.store(true, Ordering::Release);
+                    Ok(())
+                }
+                _ => Err(Refused::Circle),
+            },
             _ => {
                 for (index, _) in waiting() {
                     TABLE[index].called.store(true, Ordering::Release);

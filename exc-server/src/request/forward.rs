@@ -57,12 +57,14 @@ impl<'b> Exception<'b> {
     /// that was set before is dropped.
     ///
     /// While it waits, for room in the handler's queue and then for the reply, this server serves no other request, with one exception:
-    /// if the server that it waits for waits for this one in turn, about another exception, this one serves that. The handler is entered again before `forward` returns, on the
-    /// same thread, up to three times inside each other, as the stack has room. So no lock that the handler takes is to be held across
-    /// it. Where that is not possible the exception is declined.
+    /// if the server that it waits for waits for this one in turn, about another exception, one of the two serves that, this one if the
+    /// other cannot. The handler is entered again before `forward` returns, on the same thread, up to three times inside each other, as
+    /// the stack has room. So no lock that the handler takes is to be held across it, and the limit counts again once the inner calls
+    /// have returned. Where neither can serve the exception is declined.
     ///
-    /// Circles of forwarding are seen among the servers and receivers of one process, those of one copy of this crate. Through another
-    /// process or other code they wait until the limit is over.
+    /// Circles of forwarding are seen among the servers and receivers of one process, those of one copy of this crate, up to 256 forwards
+    /// at a time. Through another process or other code they wait until the limit is over. Threads that receive from one port count as
+    /// one.
     ///
     /// The limit is for a handler that is broken: one that is only slow may still be at work after it, and write to the stack of a thread
     /// that goes on, as a redirect writes its frame.

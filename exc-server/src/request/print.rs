@@ -4,7 +4,8 @@ use mach_sys::exception::ExceptionType;
 use mach_sys::mig::{Identity, Raise, Request, Routine};
 
 /// A number that is the same for what is sent and what arrives in this process: rights on a thread or task keep their names. Requests
-/// about different threads differ: in the thread, or in its registers.
+/// about different threads differ: in the thread, or in its registers. Those that name no thread and carry a state without registers, such
+/// as an exception state, may not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Print(pub(crate) u64);
 
