@@ -165,6 +165,9 @@ std::thread_local! {
 /// A running server: a thread on a port set. Dropping it closes all routes, which declines what is queued or deferred, and ends the
 /// thread once the handler has returned. In the child of a fork, which has no such thread, it is inert: dropping it does nothing.
 ///
+/// A handler may drop its own server. One that drops another server waits for that one's handler to return, and for ever if that one waits
+/// for this handler, as in [`Exception::forward`]: leave that to another thread.
+///
 /// ```
 /// use exc_server::{Delivery, Routing, Server, Target};
 /// use mach_sys::exception::ExceptionMask;
