@@ -120,6 +120,12 @@ pub(crate) fn receive_beside<'b>(
     }
 }
 
+/// Releases the rights of a message that was received into the buffer and is no request.
+#[cfg(feature = "std")]
+pub(crate) fn discard_message(buffer: &mut MessageBuffer) {
+    message::destroy(&mut buffer.request);
+}
+
 /// Waits for a message, from one deadline of a deferred exception to the next.
 fn wait(
     source: Source<'_>,

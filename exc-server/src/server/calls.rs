@@ -8,14 +8,13 @@ use crate::request::asking::asked_in;
 use crate::request::buffer::MessageBuffer;
 use crate::request::exception::Exception;
 use crate::request::meanwhile::{Looks, Meanwhile, NotServed};
-use crate::request::receive::{Received, Source, receive_beside};
+use crate::request::receive::{Received, Source, discard_message, receive_beside};
 use crate::route::id::RouteId;
 use crate::route::table::Place;
 use crate::server::handler::{Handler, PanicPolicy};
 use crate::server::lent::Lent;
 use crate::server::shared::Shared;
 use crate::timeout::Timeout;
-use crate::wire::message;
 use mach_sys::kern_return::KernError;
 use mach_sys::kernel::system::{self, OuterMask};
 use mach_sys::rights::{ReceiveRight, Right};
@@ -194,7 +193,7 @@ impl<H: Handler> Meanwhile for Calls<'_, H> {
         let outcome = self.serve_into(&mut buffer, reply, end);
         match to {
             Some(to) if outcome.is_ok() => to.copy_from_slice(&buffer.request),
-            None if outcome.is_ok() => message::destroy(&mut buffer.request),
+            None if outcome.is_ok() => discard_message(&mut buffer),
             _ => {}
         }
         if let Some(mut spare) = spare() {
