@@ -29,7 +29,7 @@ use std::sync::Arc;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// It stays on its thread:
+/// The value cannot be sent to another thread:
 ///
 /// ```compile_fail,E0277
 /// # fn moved(attached: thread_mgr::Attached) {
@@ -38,9 +38,9 @@ use std::sync::Arc;
 /// ```
 #[must_use = "dropping it detaches the thread"]
 pub struct Attached {
-    /// `None` once it is undone.
+    /// The thread's earlier signal state; `None` once it was put back.
     ready: Option<FaultReadiness>,
-    /// It belongs to the thread that it stands for.
+    /// Keeps the value on its thread.
     not_send: PhantomData<*const ()>,
 }
 
@@ -58,7 +58,7 @@ impl Attached {
         if exit::is_exiting() {
             return Err(AttachError::Exiting);
         }
-        // Before the first kernel call: what that changes is undone too.
+        // Before the first kernel call, so that what that call changes is undone too.
         let ready = system::prepare_for_faults();
         let adopted = take_in(inner, None, false)
             .and_then(|running| exit::adopt(Managed::attached(running)).map_err(AttachError::Hook));
@@ -66,7 +66,7 @@ impl Attached {
             Ok(managed) => {
                 let id = system::thread_id();
                 if inner.registry.leave(id, managed.expose_provenance()) {
-                    // From now on the server looks whether the thread is gone.
+                    // From now on the server checks whether the thread is gone.
                     inner.server.wake();
                 }
                 Ok(Self {
@@ -81,15 +81,15 @@ impl Attached {
         }
     }
 
-    /// Detaches the thread, and returns what was found. `None` if the thread's shutdown came first, because one of its last destructors
-    /// owns this value, and in the child of a fork, which has none of the ports.
+    /// Detaches the thread, and returns the report of its shutdown. Returns `None` if the thread was shut down before, because one of its
+    /// last destructors owns this value, and in the child of a fork, which has none of the ports.
     pub fn detach(mut self) -> Option<ShutdownReport> {
         let report = self.let_go();
         core::mem::forget(self);
         report
     }
 
-    /// `None` when the thread's end came first, and in the child of a fork.
+    /// Detaches the thread. Returns `None` if it was shut down before, and in the child of a fork.
     fn let_go(&mut self) -> Option<ShutdownReport> {
         let managed = exit::disown()?;
         let report = managed.take_end().and_then(Running::detach);

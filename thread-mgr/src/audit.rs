@@ -5,10 +5,10 @@ use exc_server::Timeout;
 use mach_sys::rights::{Census, CensusError, Difference, ThreadRight};
 use std::time::Instant;
 
-/// Remembers a census of the task's port names, to compare with later.
+/// A census of the task's port names, to compare with later ones.
 ///
-/// Compare with the start, never with absolute numbers: the main thread's and the task's own names may start with two references. And
-/// judge by [`Difference::is_leak_free`], not by the number of names: the system's libraries make names that they keep, such as the reply
+/// Compare with the start, never with absolute numbers: the names of the main thread and of the task may start with two references. Judge
+/// by [`Difference::is_leak_free`], not by the number of names: the system's libraries make names that they keep, such as the reply
 /// port of a thread that lives on (G6.1), or the semaphore of its first park (G6.2). The difference lists those apart.
 ///
 /// ```
@@ -33,7 +33,7 @@ impl Audit {
     /// # Errors
     /// [`CensusError`]: the kernel could not list the names.
     pub fn start() -> Result<Self, CensusError> {
-        // The calling thread's own name, which the emulated kernel makes when it first hears of the thread, belongs to the start.
+        // The calling thread's own name belongs to the start. The emulated kernel makes it at the thread's first call.
         let itself = ThreadRight::current();
         drop(itself);
         Census::take().map(|start| Self { start })
@@ -45,7 +45,7 @@ impl Audit {
         self.start
     }
 
-    /// Returns what is different now.
+    /// Returns the difference between now and the start.
     ///
     /// # Errors
     /// [`CensusError`]: the kernel could not list the names.
@@ -53,13 +53,13 @@ impl Audit {
         Ok(Census::take()?.since(&self.start))
     }
 
-    /// Waits until the difference is [free of leaks](Difference::is_leak_free), at most `limit`, and returns the last one. After a thread
-    /// was joined, the name of its port may live on for a moment. A limit that no clock reaches waits without limit.
+    /// Waits until the difference is [free of leaks](Difference::is_leak_free), at most `limit`, and returns the last difference. After a
+    /// thread was joined, the name of its port may live on for a moment. A limit beyond the clock's range waits without limit.
     ///
     /// # Errors
     /// [`CensusError`]: the kernel could not list the names.
     pub fn settle(&self, limit: Timeout) -> Result<Difference, CensusError> {
-        // A limit that no clock can tell is none.
+        // A limit beyond the clock's range is no limit.
         let deadline = limit
             .duration()
             .and_then(|limit| Instant::now().checked_add(limit));

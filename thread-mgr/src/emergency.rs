@@ -1,4 +1,4 @@
-//! A thread's emergency stack, for handlers that cannot run, or shall not run, on the interrupted one.
+//! A thread's emergency stack, for handlers that cannot or must not run on the interrupted one.
 #![allow(unsafe_code)]
 
 use core::ops::Range;
@@ -6,12 +6,12 @@ use mach_sys::kernel::system;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The size in bytes by default; only touched pages count.
+/// The default size in bytes. Only touched pages use memory.
 pub(crate) const DEFAULT_SIZE: usize = 128 * 1024;
 /// The smallest size in bytes: a frame with AVX-512's registers takes some 5 KiB.
 pub(crate) const SMALLEST: usize = 32 * 1024;
 
-/// A mapping with a guard page below. Unmapped when it is dropped.
+/// A mapping with a guard page below it. Dropping it unmaps it.
 #[derive(Debug)]
 pub(crate) struct EmergencyStack {
     base: usize,
@@ -20,7 +20,7 @@ pub(crate) struct EmergencyStack {
 }
 
 impl EmergencyStack {
-    /// Maps a stack of at least so many bytes.
+    /// Maps a stack of at least `size` bytes.
     pub(crate) fn new(size: usize) -> io::Result<Self> {
         let guard = system::page_size();
         let no_memory = || io::Error::from_raw_os_error(libc::ENOMEM);
@@ -29,7 +29,7 @@ impl EmergencyStack {
             .checked_next_multiple_of(guard)
             .ok_or_else(no_memory)?;
         let whole = size.checked_add(guard).ok_or_else(no_memory)?;
-        // SAFETY: a new private mapping at an address of the host's choice touches no existing memory.
+        // SAFETY: a new private mapping at an address that the system chooses touches no existing memory.
         let base = unsafe {
             libc::mmap(
                 core::ptr::null_mut(),
@@ -55,17 +55,18 @@ impl EmergencyStack {
         }
     }
 
+    /// Returns the addresses of the stack, without the guard.
     pub(crate) fn range(&self) -> Range<u64> {
         let start = self.base + self.guard;
         start as u64..(start + self.size) as u64
     }
 
-    /// Bytes of the guard below it.
+    /// Returns the size of the guard below the stack in bytes.
     pub(crate) fn guard(&self) -> u64 {
         self.guard as u64
     }
 
-    /// Whether the calling thread runs on it.
+    /// Returns whether the calling thread runs on this stack.
     pub(crate) fn is_in_use(&self) -> bool {
         let here = 0_u8;
         self.range()
@@ -80,32 +81,33 @@ impl Drop for EmergencyStack {
     }
 }
 
-/// Stacks of threads that ended, kept for the next ones: a mapping made and unmade costs as much as a good part of a thread.
+/// Stacks of threads that ended, kept for new threads: mapping and unmapping one is a good part of the cost of a thread.
 #[derive(Debug)]
 pub(crate) struct Stacks {
-    /// Bytes of each.
+    /// The size of each stack in bytes.
     size: usize,
     idle: Mutex<Vec<EmergencyStack>>,
 }
 
-/// How many are kept.
+/// The number of stacks that are kept.
 const KEPT: usize = 64;
 
 impl Stacks {
     pub(crate) fn new(size: usize) -> Self {
         Self {
             size,
-            // Room for all that are kept: giving one back is part of a thread's end, which allocates nothing.
+            // Room for all that are kept: a thread gives its stack back while it exits, and must not allocate there.
             idle: Mutex::new(Vec::with_capacity(KEPT)),
         }
     }
 
+    /// Returns an idle stack, or maps a new one.
     pub(crate) fn take(&self) -> io::Result<EmergencyStack> {
         let idle = self.idle().pop();
         idle.map_or_else(|| EmergencyStack::new(self.size), Ok)
     }
 
-    /// Gives back a stack that no thread uses any more.
+    /// Gives back a stack that no thread uses any more. Unmaps it if enough are kept.
     pub(crate) fn give_back(&self, stack: EmergencyStack) {
         let mut idle = self.idle();
         if idle.len() < KEPT {
@@ -114,7 +116,7 @@ impl Stacks {
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<EmergencyStack>> {
-        // Nothing under this lock leaves it half changed.
+        // No panic under this lock leaves the list half changed.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -149,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_is_whole_pages_and_what_no_host_has_is_an_error() {
+    fn a_size_is_whole_pages_and_an_impossible_size_is_an_error() {
         let small = EmergencyStack::new(1).expect("a stack").range();
         assert!(small.end - small.start >= SMALLEST as u64);
         let odd = EmergencyStack::new(100_001).expect("a stack").range();
@@ -161,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn stacks_are_used_again_and_not_hoarded() {
+    fn stacks_are_reused_up_to_a_limit() {
         let stacks = Stacks::new(DEFAULT_SIZE);
         let first = stacks.take().expect("a stack");
         let place = first.range();

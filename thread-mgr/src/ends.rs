@@ -12,18 +12,18 @@ pub struct EndStats {
     pub ended: u64,
     /// Threads that were detached.
     pub detached: u64,
-    /// References that nothing owned and that were released ([`Normalization::Dropped`]).
+    /// References without an owner that were released ([`Normalization::Dropped`]).
     pub dropped: u64,
-    /// References that no right owned and that were left alone ([`Normalization::Surplus`]).
+    /// References without an owning right that were left alone ([`Normalization::Surplus`]).
     pub surplus: u64,
     /// References that rights of mach-sys owned at the exit or detachment.
     pub owned: u64,
     /// Exits whose reference count could not be normalized: saturated, too low, dead name, invalid name, or changed concurrently.
-    /// Exits without a shutdown of the thread's own, too: it was attached too late, or ended by a bare system call.
+    /// Includes exits of attached threads that could not shut themselves down: attached too late, or ended by a bare system call.
     pub abnormal: u64,
-    /// Exits and detachments that timed out waiting for an answer in flight.
+    /// Exits and detachments whose wait for an answer in flight timed out.
     pub in_flight: u64,
-    /// Exits and detachments that found other exception ports over the manager's, or could not put the previous ones back.
+    /// Exits and detachments that found other exception ports in place of the manager's, or could not put the previous ones back.
     pub displaced: u64,
 }
 
@@ -40,7 +40,7 @@ pub(crate) struct EndCounters {
 }
 
 impl EndCounters {
-    /// Counts one thread. Atomics only: this follows the normalization.
+    /// Counts one thread. Uses atomics only: no port may be touched after the normalization.
     pub(crate) fn count(&self, report: &ShutdownReport) {
         let add = |counter: &AtomicU64, by: u64| {
             counter.fetch_add(by, Ordering::Relaxed);

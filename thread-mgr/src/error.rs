@@ -1,4 +1,4 @@
-//! Errors. Each says what was attempted; what the system answered is its source.
+//! The crate's errors. Each says what was attempted; its source is the system's error.
 
 use crate::panicked::Panicked;
 use exc_server::RouteError;
@@ -10,10 +10,10 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// The mask lacks the exceptions that a handler returns by.
-    #[error("a handler that returns needs {needed} in the mask, which is {mask}")]
+    /// The mask lacks the exception types that a handler needs to return.
+    #[error("the mask {mask} lacks {needed}, which handlers need to return")]
     ReturnTrap {
-        /// The exceptions that a handler returns by in this process ([`Machine::return_mask`](signal_redirect::Machine::return_mask)).
+        /// The exception types that handlers return by in this process ([`Machine::return_mask`](signal_redirect::Machine::return_mask)).
         needed: ExceptionMask,
         /// The mask that was set.
         mask: ExceptionMask,
@@ -33,11 +33,11 @@ pub enum AttachError {
     /// The thread is managed already, by this manager or another.
     #[error("the thread is managed already")]
     Already,
-    /// The thread is exiting, and nothing would detach it: the C library is in its last pass over the destructors of thread-specific data.
+    /// The thread is exiting, and could not be detached: the C library is in its last pass over the thread-specific-data destructors.
     #[error("the thread is exiting")]
     Exiting,
-    /// The thread is an exception server's, this manager's or another: it cannot answer its own exceptions.
-    #[error("the thread is an exception server's own")]
+    /// The thread belongs to an exception server, this manager's or another: it cannot answer its own exceptions.
+    #[error("the thread belongs to an exception server")]
     ServerThread,
     /// The calling process is a child, by fork, of the one that built the manager.
     #[error("the manager belongs to the parent process")]
@@ -48,8 +48,8 @@ pub enum AttachError {
     /// The emergency stack could not be mapped (`mmap`, `mprotect`).
     #[error("the emergency stack could not be mapped")]
     Stack(#[source] io::Error),
-    /// The manager has 65536 threads, and room for no more.
-    #[error("the manager has as many threads as it can")]
+    /// The manager has 65536 threads, its limit.
+    #[error("the manager has 65536 threads, its limit")]
     Full,
     /// The thread's exceptions could not be routed to the server.
     #[error("the thread's exceptions could not be routed")]
@@ -82,7 +82,7 @@ pub enum SpawnError {
     Attach(#[from] AttachError),
 }
 
-/// A thread could not be joined, or it panicked. In every case the handle is gone; a thread that still runs is detached, and its
+/// A thread could not be joined, or its body panicked. In every case the handle is gone. A thread that still runs is detached, and its
 /// resources are freed when it exits.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -93,19 +93,19 @@ pub enum JoinError {
     /// The calling thread is the thread to join.
     #[error("a thread cannot join itself")]
     Itself,
-    /// The thread is waiting for the calling one to exit, directly or through other threads, so that all would wait for ever.
+    /// The thread is waiting for the calling one to exit, directly or through other threads, so that all would wait forever.
     #[error("the thread is waiting for the calling one to exit")]
     Deadlock,
-    /// The calling thread is an exception server's: the other thread may need it to answer an exception.
+    /// The calling thread belongs to an exception server: the other thread may need it to answer an exception.
     #[error("an exception server's thread cannot join")]
     ServerThread,
-    /// The host refused (`pthread_join`).
+    /// The host refused to join the thread (`pthread_join`).
     #[error("the thread could not be joined")]
     Host(#[source] io::Error),
-    /// The thread exited and left no result, for example because its body called `pthread_exit`.
+    /// The thread exited without a result, for example because its body called `pthread_exit`.
     #[error("the thread left no result")]
     NoResult,
-    /// The calling process is a child, by fork, of the one that started the thread: it does not have that thread.
+    /// The calling process is a child, by fork, of the one that started the thread, and does not have that thread.
     #[error("the thread belongs to the parent process")]
     Forked,
 }
@@ -117,10 +117,10 @@ pub enum ExitError {
     /// The calling thread is not managed.
     #[error("the calling thread is not managed")]
     NotManaged,
-    /// The calling thread was attached, not started, by its manager: only its owner can end it.
+    /// The calling thread was attached by its manager, not started: only the code that started it can end it.
     #[error("the calling thread was attached, not started, by the manager")]
     Attached,
-    /// The thread's body has returned: its destructors are running.
+    /// The thread's body has returned; its destructors are running.
     #[error("the calling thread is exiting already")]
     Ending,
 }
@@ -156,8 +156,8 @@ impl AttachError {
 }
 
 impl SpawnError {
-    /// Returns the stable numeric code of this error, for callers in C; that of its cause for [`Attach`](Self::Attach). A code never
-    /// changes its meaning.
+    /// Returns the stable numeric code of this error, for callers in C. For [`Attach`](Self::Attach) it is the code of the cause. A code
+    /// never changes its meaning.
     #[must_use]
     pub const fn code(&self) -> u32 {
         match self {
@@ -212,7 +212,7 @@ mod tests {
         JoinError::Panicked(Box::new(Panicked::new(Box::new("no more"), None)))
     }
 
-    /// Every error with its code.
+    /// Returns every error with its code and the expected code.
     fn all() -> Vec<(Box<dyn Error>, u32, u32)> {
         let mask = ExceptionMask::BAD_ACCESS;
         let mut all: Vec<(Box<dyn Error>, u32, u32)> = Vec::new();
@@ -259,7 +259,7 @@ mod tests {
         }
     }
 
-    /// Every cause that the exception server has for an error of this crate.
+    /// Returns every error of this crate that an error of the exception server causes.
     fn causes() -> Vec<Box<dyn Error>> {
         let code = KernError::RESOURCE_SHORTAGE;
         let behavior: Behavior = "EXCEPTION_DEFAULT".parse().expect("a name");
@@ -304,7 +304,7 @@ mod tests {
         let errors = all().into_iter().map(|(error, ..)| error);
         for error in errors.chain(causes()) {
             let mut error: &dyn Error = &*error;
-            // As far as the chain goes: what prints it prints nothing twice.
+            // Along the whole chain: a program that prints the chain must not print a cause twice.
             while let Some(cause) = error.source() {
                 assert!(!error.to_string().contains(&cause.to_string()), "{error}");
                 error = cause;

@@ -1,4 +1,4 @@
-//! The last pass of destructors, in which a managed thread is shut down, and the way to end a thread early.
+//! The last pass of destructors, which shuts a managed thread down, and the early exit of a thread.
 #![allow(unsafe_code)]
 
 use crate::entry::WayBack;
@@ -18,15 +18,15 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Passes over the destructors that are counted: all that the C library makes (`PTHREAD_DESTRUCTOR_ITERATIONS`, the same on both systems).
-/// ThreadSanitizer lets go of a thread at the beginning of the last one, and code that it instruments cannot run there any more.
+/// Number of passes over the destructors that are counted: all that the C library makes (`PTHREAD_DESTRUCTOR_ITERATIONS`, the same on both
+/// systems). ThreadSanitizer releases its record of a thread at the beginning of the last one; code that it instruments cannot run there.
 const PASSES: u32 = if cfg!(thread_sanitizer) { 3 } else { 4 };
 
-/// The key whose value is the calling thread's [`Managed`], or the [`pass`](passed) of destructors in which it stopped being managed. Plus
-/// one; 0 before it was made.
+/// The key whose value is the calling thread's [`Managed`], or the [`pass`](passed) of destructors in which the thread stopped being
+/// managed. Stored plus one; 0 before the key was made.
 static KEY: AtomicUsize = AtomicUsize::new(0);
 
-/// Makes the key, if there is none.
+/// Makes the key, unless there is one.
 pub(crate) fn make_key() -> io::Result<()> {
     if KEY.load(Ordering::Acquire) != 0 {
         return Ok(());
@@ -49,10 +49,10 @@ pub(crate) fn make_key() -> io::Result<()> {
     Ok(())
 }
 
-/// Deletes the key.
+/// Deletes the key, if there is one.
 ///
 /// # Safety
-/// No thread is managed, none is ending that was, and no other thread calls a function of this crate meanwhile.
+/// No thread is managed, no thread that was managed is still exiting, and no other thread calls a function of this crate meanwhile.
 pub(crate) unsafe fn delete_key() {
     if let Some(key) = KEY.swap(0, Ordering::AcqRel).checked_sub(1) {
         // SAFETY: the key was made, and is deleted once.
@@ -60,33 +60,33 @@ pub(crate) unsafe fn delete_key() {
     }
 }
 
-/// A managed thread, as itself sees it. Reached through the key only, hence by its own thread only; no Rust thread-local, which
-/// would be gone in the last pass.
+/// A managed thread's own record. Only the key leads to it, so that only its own thread uses it. It is no Rust thread-local, which would be
+/// destroyed before the last pass.
 pub(crate) struct Managed {
-    /// The end still to come; `None` once it is under way.
+    /// The shutdown still to be done; `None` once it has begun.
     end: Cell<Option<Running>>,
-    /// The pass of destructors.
+    /// Number of passes of destructors so far.
     pass: Cell<u32>,
-    /// The records, and which of them is the thread's.
+    /// The manager's records, and the index of the thread's own.
     record: (Arc<Records>, u32),
-    /// What only a thread has that the manager started.
+    /// The part that only started threads have; `None` for an attached thread.
     spawned: Option<Spawned>,
 }
 
-/// What only started threads have.
+/// The part of a [`Managed`] that only started threads have.
 pub(crate) struct Spawned {
-    /// Where `exit_now` goes back to.
+    /// The place that `exit_now` returns to.
     pub(crate) way_back: WayBack,
-    /// The value that the thread was ended with.
+    /// The value given to `exit_now`.
     pub(crate) exit_value: Cell<usize>,
-    /// Where the report goes.
+    /// The place for the report.
     report: Arc<Slot<ShutdownReport>>,
 }
 
 impl Managed {
     pub(crate) fn attached(end: Running) -> Box<Self> {
         let managed = Self::new(end, None);
-        // In a destructor of a thread that was managed before: the passes are counted from the thread's end.
+        // Not 0 in a destructor of a thread that was managed before: passes are counted from the beginning of the thread's exit.
         managed.pass.set(pass());
         managed
     }
@@ -118,7 +118,8 @@ impl Managed {
     }
 }
 
-/// Makes the calling thread a managed one; its end comes with its thread-specific data. A thread that cannot be hooked is let go.
+/// Makes the calling thread managed: the destructor of its thread-specific data shuts it down. If the destructor cannot be registered, the
+/// thread is detached, and the error is that of `pthread_setspecific`.
 pub(crate) fn adopt(managed: Box<Managed>) -> io::Result<*const Managed> {
     let pointer = Box::into_raw(managed);
     match set(pointer) {
@@ -132,7 +133,7 @@ pub(crate) fn adopt(managed: Box<Managed>) -> io::Result<*const Managed> {
     }
 }
 
-/// Lets the calling thread go: it is no managed thread any more.
+/// Makes the calling thread unmanaged, and returns its record. Returns `None` if it is not managed.
 pub(crate) fn disown() -> Option<Box<Managed>> {
     let pointer = current_pointer()?;
     // SAFETY: the pointer came out of a box in `adopt`, and the thread is in no other function that uses it.
@@ -169,8 +170,8 @@ fn value() -> *mut Managed {
     }
 }
 
-/// The key's value of a thread that is not managed, in a pass of destructors: an odd number, which no [`Managed`] has for an address. None
-/// of a thread that is in no pass that we know of.
+/// Returns the key's value for a thread that is not managed and is in this pass of destructors: an odd number, which is no address of a
+/// [`Managed`]. Returns null for pass 0: the thread is in no known pass.
 const fn passed(pass: u32) -> *mut Managed {
     match pass {
         0 => core::ptr::null_mut(),
@@ -178,44 +179,44 @@ const fn passed(pass: u32) -> *mut Managed {
     }
 }
 
-/// Marks the calling thread, which is not managed, as being in a pass. Not in the last one that is counted under ThreadSanitizer: the mark
-/// would bring the thread back here in the one after it.
+/// Marks the calling thread, which is not managed, as being in a pass. Does nothing in the last counted pass under ThreadSanitizer: the
+/// mark would make the C library call the destructor again in the pass after it.
 fn mark(pass: u32) {
     if !cfg!(thread_sanitizer) || pass < PASSES {
         let _ = set(passed(pass));
     }
 }
 
-/// The pass that a value of the key stands for.
+/// Returns the pass that a value of the key means; `None` if the value is null or a [`Managed`].
 fn pass_of(value: *mut Managed) -> Option<u32> {
     let address = value.addr();
     (address & 1 != 0).then_some((address >> 1) as u32)
 }
 
-/// The pass of destructors that the calling thread, which is not managed, is known to be in; 0 for none.
+/// Returns the pass of destructors that the calling thread, which is not managed, is known to be in; 0 for none.
 fn pass() -> u32 {
     pass_of(value()).unwrap_or(0)
 }
 
-/// Whether the calling thread, which is not managed, is past the last of our destructors that will be called.
+/// Returns whether this crate's destructor will not be called again on the calling thread, which is not managed.
 pub(crate) fn is_exiting() -> bool {
     pass() >= PASSES
 }
 
-/// How long the server waits until it looks again whether an attached thread is gone, in milliseconds.
+/// The time between two of the server's checks for attached threads that are gone, in milliseconds.
 const WATCH: u32 = 1000;
 
-/// Ends the attached threads that are gone without having come to their end: those that were attached in the last pass of destructors, or
-/// ended by a bare system call. Returns when to look again: not as long as there is no attached thread.
+/// Shuts down the attached threads that are gone and did not shut themselves down: those that were attached in the last pass of
+/// destructors, or ended by a bare system call. Returns the milliseconds until the next check; `None` if no thread is attached.
 pub(crate) fn end_gone(registry: &Registry) -> Option<u32> {
     loop {
-        // Its route holds a reference on the thread's name, so that it is this thread's until the route is closed.
+        // The thread's route holds a reference on its name: the name stays this thread's until the route is closed.
         let is_gone = |name| matches!(user_references(name, PortRight::DEAD_NAME), Ok(1..));
         match registry.take_gone(is_gone) {
             Some(left) => {
                 let pointer = core::ptr::with_exposed_provenance_mut::<Managed>(left);
                 // SAFETY: the pointer came out of a box in `adopt`. Its thread, the only one that uses it, is gone, and left it in the
-                // registry: a thread that ends or detaches itself takes its entry away. Only one taker gets it.
+                // registry: a thread that exits or detaches itself removes its entry. Only one caller takes it.
                 let managed = unsafe { Box::from_raw(pointer) };
                 let _ = managed.take_end().and_then(Running::abandon);
             }
@@ -224,16 +225,17 @@ pub(crate) fn end_gone(registry: &Registry) -> Option<u32> {
     }
 }
 
-/// The calling thread, if it is managed.
+/// Calls `look` with the calling thread's record; returns `None` if the thread is not managed.
 pub(crate) fn with_current<R>(look: impl FnOnce(&Managed) -> R) -> Option<R> {
     // SAFETY: the pointer came out of a box in `adopt` and stays valid until the thread's last pass or `disown`, both on this thread,
     // and neither inside `look`.
     current_pointer().map(|pointer| look(unsafe { &*pointer }))
 }
 
-/// Calls `look` with the [`Mask`] that holds the calling thread's redirects off; `None` if the thread is not managed.
+/// Calls `look` with the [`Mask`] that holds the calling thread's redirects off, and returns its result. Returns `None` if the thread is
+/// not managed.
 ///
-/// An exception of a thread that holds them off is declined, so that a fault then ends as it would without the manager. The mask remembers
+/// While a thread holds redirects off, its exceptions are declined: a fault then ends as it would without the manager. The mask remembers
 /// that one was refused. A handler that leaves by a jump past guards calls [`Mask::abandon`] afterwards. Async-signal-safe.
 ///
 /// ```
@@ -255,18 +257,18 @@ pub(crate) fn with_current<R>(look: impl FnOnce(&Managed) -> R) -> Option<R> {
 /// ```
 #[doc(alias("sigprocmask", "pthread_sigmask"))]
 pub fn redirect_mask<R>(look: impl FnOnce(&Mask) -> R) -> Option<R> {
-    // The records outlive what `look` does, even if that detaches the thread.
+    // The clone keeps the records alive even if `look` detaches the thread.
     let (records, index) = with_current(|managed| managed.record.clone())?;
     let record = records.get(index.into())?;
     Some(look(record.mask()))
 }
 
-/// Runs in each pass until the last, so that other libraries' destructors may still fault and be served; there the thread ends.
-/// Nothing on this path uses a Rust thread-local, `thread::current`, a channel, or may panic.
+/// Registers itself again in each pass but the last, so that other libraries' destructors may still fault and be served. In the last pass
+/// it shuts the thread down. Nothing on this path uses a Rust thread-local, `thread::current` or a channel, and nothing may panic.
 unsafe extern "C" fn destructor(value: *mut c_void) {
     let pointer: *mut Managed = value.cast();
     if let Some(pass) = pass_of(pointer) {
-        // Not managed any more: the passes go on being counted, up to the mark of a thread that is exiting.
+        // Not managed any more: passes are still counted, up to the mark of a thread that is exiting.
         mark((pass + 1).min(PASSES));
         return;
     }
@@ -283,17 +285,17 @@ unsafe extern "C" fn destructor(value: *mut c_void) {
     let slot = managed.spawned().map(|spawned| Arc::clone(&spawned.report));
     drop(managed);
     let report = end.and_then(Running::end);
-    // After the last pass the C library takes no notice of it; in the last one, other libraries' destructors may come after this.
+    // For other libraries' destructors that run later in this pass. The C library ignores the value after the last pass.
     mark(PASSES);
-    // Storing the report touches no port: the normalization was the last thing that did.
+    // Storing the report touches no port: the normalization was the last step that did.
     if let (Some(slot), Some(report)) = (slot, report) {
         slot.put(report);
     }
 }
 
-/// Ends the calling managed thread with `value`: control returns to the thread's entry, which returns into `pthread_exit`. Destructors
-/// of thread-specific data run as usual. The frames between here and the entry are skipped, as by `longjmp`: nothing in them is dropped,
-/// and their memory is used again at once.
+/// Ends the calling thread, which a manager started, with `value`. Control returns to the thread's entry, which returns into
+/// `pthread_exit`. Destructors of thread-specific data run as usual. The frames between here and the entry are skipped, as by `longjmp`:
+/// nothing in them is dropped, and their memory is reused at once.
 ///
 /// ```
 /// # use core::ffi::c_int;
@@ -324,10 +326,11 @@ unsafe extern "C" fn destructor(value: *mut c_void) {
 /// ```
 ///
 /// # Errors
-/// - [`ExitError::NotManaged`], [`ExitError::Attached`]: the calling thread is not one that a manager started.
+/// - [`ExitError::NotManaged`]: the calling thread is not managed.
+/// - [`ExitError::Attached`]: the calling thread was attached, not started, by its manager.
 /// - [`ExitError::Ending`]: the thread's body has returned already.
 ///
-/// Nothing happened then.
+/// After an error nothing has changed.
 ///
 /// # Safety
 /// The call skips every frame from the caller up to and including the closure that the thread was started with. That must be sound for
@@ -337,20 +340,20 @@ unsafe extern "C" fn destructor(value: *mut c_void) {
 ///   destructor running (a lock guard, a [`Held`](signal_redirect::Held), an `Attached` of another library). Values whose leak
 ///   is harmless are leaked. The closure's own captures count: they lie in such a frame.
 /// - Nothing that outlives the jump uses memory of a skipped frame, or relies on a skipped frame being waited for:
-///   - no `std::thread::scope` (nor another library's scope: rayon, crossbeam) is open in a skipped frame: its threads go on
-///     with borrows of a stack that is gone;
+///   - no `std::thread::scope` (nor another library's scope: rayon, crossbeam) is open in a skipped frame: its threads would keep
+///     borrows of a stack that is gone;
 ///   - no other thread holds a reference or pointer into these frames, nor does the kernel (an asynchronous read or write, a
 ///     `sigaltstack` or robust mutex on the stack);
 ///   - no value in them is pinned, is a node of an intrusive list or waits in a queue (a mutex, condition variable or channel that the
 ///     thread waits on, a future being polled);
 ///   - no thread-local, static or heap value holds a pointer into them, such as a stack of guards or a runtime's list of frames that is
 ///     walked later: also by destructors of thread-specific data, which run after the call.
-/// - No skipped frame is between a `catch_unwind` and its end with something to do afterwards that other code counts on; and the call
-///   is not made while a panic unwinds (from a `Drop`) or inside a panic hook: the thread's panic count would stay raised.
+/// - No skipped frame has a `catch_unwind` in progress after which it must do something that other code counts on. The call is not made
+///   while a panic unwinds (from a `Drop`) or inside a panic hook: the thread's panic count would stay raised.
 /// - Every skipped frame is an ordinary frame of Rust or C that may be left by `longjmp`: no C++ or Swift frame with destructors, no
 ///   `pthread_cleanup_push` that was not popped, no frame on another stack (a coroutine, a fiber, an alternate signal stack in
-///   use: a signal handler of the host may not call this). A handler that the manager redirected the thread to may: what it
-///   interrupted is skipped as well, and has to meet all of this at the interrupted instruction, locks of the C library included.
+///   use: a Unix signal handler may not call this). A handler that the manager redirected the thread to may call this: the frames that it
+///   interrupted are skipped as well, and must meet all of this at the interrupted instruction, locks of the C library included.
 #[doc(alias = "pthread_exit")]
 pub unsafe fn exit_now(value: usize) -> Result<Infallible, ExitError> {
     let spawned = with_current(|managed| managed.spawned().map(core::ptr::from_ref))

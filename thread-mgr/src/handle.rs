@@ -1,4 +1,4 @@
-//! Owns a started thread.
+//! The handle of a started thread.
 #![allow(unsafe_code)]
 
 use crate::error::JoinError;
@@ -11,20 +11,20 @@ use mach_sys::kernel::system::Origin;
 use std::io;
 use std::sync::Arc;
 
-/// Owns a started thread. Dropping the handle detaches the thread; its result and report are lost. In the child of a fork it does
-/// nothing.
+/// An owned, started thread, to join. Dropping the handle detaches the thread; its result and report are lost. In the child of a fork
+/// dropping it does nothing.
 #[must_use = "dropping it detaches the thread"]
 pub struct Handle<T> {
     thread: libc::pthread_t,
     id: u64,
     shared: Arc<Shared<T>>,
     process: Origin,
-    /// Whether the identifier is of no thread any more.
+    /// `true` once the thread was joined: then `thread` must not be used any more.
     joined: bool,
 }
 
 impl<T> Handle<T> {
-    /// Takes a thread over that was created joinable, and that nothing else joins or detaches.
+    /// Takes over a thread that was created joinable, and that nothing else joins or detaches.
     pub(crate) fn new(
         thread: libc::pthread_t,
         id: u64,
@@ -47,22 +47,23 @@ impl<T> Handle<T> {
         self.id
     }
 
-    /// Returns whether the thread is one of the calling process, also after the kernel was stopped.
+    /// Returns whether the thread belongs to the calling process, also after the kernel was stopped.
     fn is_here(&self) -> bool {
         self.process.id() == Origin::current().id()
     }
 
-    /// Waits until the thread has exited. Its kernel port may keep its name a moment longer.
+    /// Waits until the thread has exited, and returns its result and report. Its kernel port may keep its name a moment longer.
     ///
     /// # Errors
     /// - [`JoinError::Panicked`]: the thread's body panicked. The error has the payload and the report.
-    /// - [`JoinError::NoResult`]: the thread exited and left no result.
-    /// - [`JoinError::Itself`], [`JoinError::Deadlock`]: the calling thread is the thread to join, or that thread is waiting for it.
-    /// - [`JoinError::ServerThread`]: the calling thread is an exception server's.
-    /// - [`JoinError::Host`]: the host refused.
-    /// - [`JoinError::Forked`]: this is the child of a fork, which does not have the thread.
+    /// - [`JoinError::NoResult`]: the thread exited without a result.
+    /// - [`JoinError::Itself`]: the calling thread is the thread to join.
+    /// - [`JoinError::Deadlock`]: the thread to join is waiting for the calling thread, directly or through other threads.
+    /// - [`JoinError::ServerThread`]: the calling thread belongs to an exception server.
+    /// - [`JoinError::Host`]: the host refused to join the thread.
+    /// - [`JoinError::Forked`]: the calling process is the child of a fork, and does not have the thread.
     ///
-    /// In the last five cases the thread is detached, as if the handle had been dropped.
+    /// After `Itself`, `Deadlock` and `ServerThread` the thread is detached, as if the handle had been dropped.
     #[doc(alias = "pthread_join")]
     pub fn join(mut self) -> Result<Ended<T>, JoinError> {
         if !self.is_here() {
@@ -81,8 +82,8 @@ impl<T> Handle<T> {
         // SAFETY: as above.
         let error = unsafe { libc::pthread_join(self.thread, core::ptr::null_mut()) };
         drop(waiting);
-        // Only a deadlock leaves the thread as it was: dropping the handle detaches it. Another refusal says that the identifier is none
-        // that can be joined, nor then detached.
+        // Only a deadlock leaves the thread joinable: dropping the handle detaches it. After any other error the identifier can be neither
+        // joined nor detached.
         self.joined = error != libc::EDEADLK;
         match error {
             0 => {}

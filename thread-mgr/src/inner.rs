@@ -1,4 +1,4 @@
-//! What a manager and its threads have in common.
+//! The state that a manager and its threads share.
 
 use crate::emergency::Stacks;
 use crate::ends::EndCounters;
@@ -13,16 +13,16 @@ use mach_sys::kernel::system::Origin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What a manager and its threads have in common.
+/// The state that a manager and its threads share.
 pub(crate) struct Inner {
-    /// Stopped when the last of them is gone; inert in the child of a fork.
+    /// The exception server. It stops when the last clone of the manager and the last thread are gone; inert in the child of a fork.
     pub(crate) server: Server,
     pub(crate) process: Origin,
     pub(crate) mask: ExceptionMask,
     pub(crate) delivery: Delivery,
     pub(crate) promise: Option<SurplusPromise>,
     pub(crate) drain_timeout: Timeout,
-    /// Bytes of a started thread's stack, unless it has a size of its own.
+    /// The stack size in bytes of a started thread that has no size of its own; `None` for the system's default.
     pub(crate) thread_stack_size: Option<usize>,
     pub(crate) records: Arc<Records>,
     pub(crate) stacks: Stacks,
@@ -43,15 +43,15 @@ impl fmt::Debug for Inner {
     }
 }
 
-/// Managers of the process whose exception servers run.
+/// Number of managers in the process whose exception servers run.
 static RUNNING: AtomicU32 = AtomicU32::new(0);
 
-/// Returns how many managers there are, those included that only threads of theirs keep.
+/// Returns the number of managers in the process, including dropped ones whose threads still run.
 pub(crate) fn running() -> u32 {
     RUNNING.load(Ordering::Acquire)
 }
 
-/// Counts a manager, until its server has stopped.
+/// Counts a manager in [`RUNNING`] until it is dropped, after its server has stopped.
 #[derive(Debug)]
 pub(crate) struct Counted(Origin);
 
@@ -64,7 +64,7 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        // A child keeps its parent's count: it cannot tell which of them were its own.
+        // In the child of a fork the parent's managers stay counted: their servers are not there to be stopped.
         if self.0.is_current() {
             RUNNING.fetch_sub(1, Ordering::AcqRel);
         }

@@ -21,8 +21,8 @@ use mach_sys::thread_state::NativeState;
 use signal_redirect::{Entry, Key, Machine, Native, Redirect, Trampoline};
 use std::sync::Arc;
 
-/// Starts threads, attaches existing ones, and shuts them down in order. Clones share it. Its exception server runs until the last clone
-/// and the last of its threads are gone. In the child of a fork it manages no thread, and dropping it does nothing.
+/// A manager of threads: starts them, attaches existing ones, and shuts them down in order. Clones share one manager. Its exception server
+/// runs until the last clone and the last of its threads are gone. In the child of a fork it manages no thread, and dropping it does nothing.
 ///
 /// ```
 /// use core::ffi::c_int;
@@ -48,16 +48,16 @@ pub struct Manager {
 }
 
 impl Manager {
-    /// The exceptions that are sent to the handler by default: bad accesses, bad instructions and arithmetic.
+    /// The exception types that are sent to the handler by default: bad accesses, bad instructions and arithmetic.
     ///
-    /// Breakpoints are not among them. A debugger sits at the task level, and the thread level is asked first: a runtime that takes
-    /// `EXC_BREAKPOINT` takes the debugger's breakpoints and single steps away (G5.9). A runtime whose own code traps that way adds
-    /// [`ExceptionMask::BREAKPOINT`] with [`ManagerBuilder::mask`], and declines what is not its own with [`ManagerBuilder::only_if`].
+    /// Breakpoints are not among them. A debugger uses the task's exception ports, and the kernel delivers to the thread's first: a runtime
+    /// that takes `EXC_BREAKPOINT` takes the debugger's breakpoints and single steps away (G5.9). A runtime whose own code traps that way
+    /// adds [`ExceptionMask::BREAKPOINT`] with [`ManagerBuilder::mask`], and declines others' with [`ManagerBuilder::only_if`].
     pub const DEFAULT_MASK: ExceptionMask = ExceptionMask::BAD_ACCESS
         .union(ExceptionMask::BAD_INSTRUCTION)
         .union(ExceptionMask::ARITHMETIC);
 
-    /// Configures a manager that sends its threads' faults to `entry`.
+    /// Returns a builder of a manager that sends its threads' faults to `entry`.
     pub fn builder(entry: Entry) -> ManagerBuilder {
         ManagerBuilder {
             entry,
@@ -76,10 +76,10 @@ impl Manager {
         }
     }
 
-    /// Starts a thread. Returns once it runs and its exceptions are routed.
+    /// Starts a thread with the default settings. Returns once it runs and its exceptions are routed.
     ///
     /// # Errors
-    /// As for [`ThreadBuilder::spawn`].
+    /// The same as for [`ThreadBuilder::spawn`].
     pub fn spawn<T, F>(&self, body: F) -> Result<Handle<T>, SpawnError>
     where
         F: FnOnce() -> T + Send + 'static,
@@ -88,7 +88,7 @@ impl Manager {
         self.thread().spawn(body)
     }
 
-    /// Configures a thread to start.
+    /// Returns a builder of a thread.
     pub fn thread(&self) -> ThreadBuilder<'_> {
         ThreadBuilder::new(&self.inner)
     }
@@ -96,22 +96,25 @@ impl Manager {
     /// Attaches the calling thread, which may be the main thread: its exceptions are routed to the manager until the returned value is
     /// dropped.
     ///
-    /// A destructor of thread-specific data may attach, too. If it does so so late in the thread's end that the C library calls no other
-    /// destructor, the exception server's thread detaches in its place, when the thread is gone: within a second or so.
+    /// A destructor of thread-specific data may attach the thread, too. If it does so in the last pass, after which the C library calls no
+    /// destructor, the exception server's thread detaches the thread within about a second after it is gone.
     ///
     /// # Errors
     /// - [`AttachError::Already`]: the thread is managed already.
-    /// - [`AttachError::Exiting`]: the thread is in the last of its destructors of thread-specific data, and known to be.
-    /// - [`AttachError::ServerThread`]: the thread is an exception server's.
-    /// - [`AttachError::Forked`]: this is the child of a fork.
-    /// - [`AttachError::Right`], [`AttachError::Stack`], [`AttachError::Full`], [`AttachError::Route`], [`AttachError::Hook`]: its port,
-    ///   its emergency stack, its record, its route or its exit destructor could not be had.
+    /// - [`AttachError::Exiting`]: the thread was managed before, and is in the last pass over its thread-specific-data destructors.
+    /// - [`AttachError::ServerThread`]: the thread belongs to an exception server.
+    /// - [`AttachError::Forked`]: the calling process is the child of a fork.
+    /// - [`AttachError::Right`]: the thread's kernel port could not be named.
+    /// - [`AttachError::Stack`]: the emergency stack could not be mapped.
+    /// - [`AttachError::Full`]: the manager has 65536 threads.
+    /// - [`AttachError::Route`]: the thread's exceptions could not be routed.
+    /// - [`AttachError::Hook`]: the exit destructor could not be registered.
     #[doc(alias("thread_set_exception_ports", "thread_swap_exception_ports"))]
     pub fn attach(&self) -> Result<Attached, AttachError> {
         Attached::new(&self.inner)
     }
 
-    /// Returns the threads that are managed now; none in the child of a fork.
+    /// Returns the threads that are managed now; an empty list in the child of a fork.
     #[must_use]
     pub fn threads(&self) -> Vec<ThreadInfo> {
         if !self.inner.process.is_current() {
@@ -140,7 +143,7 @@ impl Manager {
         self.inner.ends.read()
     }
 
-    /// Returns counters of what became of the exceptions.
+    /// Returns the counts of exceptions redirected, returned from, and declined.
     #[must_use]
     pub fn redirect_stats(&self) -> RedirectStats {
         self.inner.counters.read()
@@ -187,9 +190,10 @@ pub struct ManagerBuilder {
 }
 
 impl ManagerBuilder {
-    /// Sets the exceptions that are sent to the handler; [`Manager::DEFAULT_MASK`] by default, which leaves breakpoints to debuggers. It
-    /// must have [`Machine::return_mask`] of this process, which handlers return by. With `EXC_CRASH`, which the kernel never delivers to the task itself, no
-    /// thread can be attached or started ([`InstallError::OwnCrash`](exc_server::InstallError::OwnCrash)).
+    /// Sets the exception types that are sent to the handler; [`Manager::DEFAULT_MASK`] by default, which leaves breakpoints to debuggers.
+    /// The mask must contain this process's [`Machine::return_mask`], the types that handlers return by. With `EXC_CRASH`, which the kernel
+    /// never delivers to the task itself, no thread can be attached or started
+    /// ([`InstallError::OwnCrash`](exc_server::InstallError::OwnCrash)).
     #[doc(alias = "exception_mask_t")]
     pub fn mask(mut self, mask: ExceptionMask) -> Self {
         self.mask = mask;
@@ -199,8 +203,8 @@ impl ManagerBuilder {
     /// Redirects only the exceptions that `wants` returns `true` for. The others are declined untouched, so that debuggers and crash
     /// reporters see the original fault, or answered by the function of [`otherwise`](Self::otherwise).
     ///
-    /// `wants` runs on the server's thread while the faulting one is stopped at an arbitrary instruction: it must not allocate, nor take
-    /// a lock that a thread may hold. There a thread cannot be attached or joined ([`AttachError::ServerThread`],
+    /// `wants` runs on the server's thread while the faulting thread is stopped at an arbitrary instruction: it must not allocate, nor take
+    /// a lock that a managed thread may hold. It cannot attach or join a thread ([`AttachError::ServerThread`],
     /// [`JoinError::ServerThread`](crate::JoinError::ServerThread)). All exceptions are redirected by default.
     pub fn only_if(
         mut self,
@@ -210,10 +214,10 @@ impl ManagerBuilder {
         self
     }
 
-    /// Answers the exceptions that the filter of [`only_if`](Self::only_if) does not want with `answer`: it may resume, forward, defer or
-    /// decline them. It runs where the filter runs, under the same conditions. They are declined by default.
+    /// Answers the exceptions that the filter of [`only_if`](Self::only_if) rejects with `answer`, which may resume, forward, defer or
+    /// decline them. It runs on the server's thread, under the filter's conditions. They are declined by default.
     ///
-    /// An exception cannot be kept without an answer; [`Exception::defer`] is the way to answer it later:
+    /// An exception cannot be kept without an answer. Use [`Exception::defer`] to answer it later:
     ///
     /// ```compile_fail,E0308
     /// # use thread_mgr::{Manager, exc_server::Exception, signal_redirect::Entry};
@@ -247,7 +251,7 @@ impl ManagerBuilder {
         self
     }
 
-    /// Sets the size of each thread's emergency stack in bytes; 128 KiB by default, and 32 KiB at least. It is rounded up to whole pages.
+    /// Sets the size of each thread's emergency stack in bytes; 128 KiB by default, at least 32 KiB. It is rounded up to whole pages.
     /// A size that the host cannot provide makes [`Manager::attach`] and [`ThreadBuilder::spawn`] fail with [`AttachError::Stack`].
     pub fn emergency_stack_size(mut self, bytes: usize) -> Self {
         self.emergency_stack_size = bytes;
@@ -255,23 +259,23 @@ impl ManagerBuilder {
     }
 
     /// Sets the number of bytes that the handler needs on its stack. If they are not writable on the interrupted stack, the handler runs
-    /// on the emergency stack; where that has not as many, the exception is declined. 0 by default.
+    /// on the emergency stack. If that is too small, the exception is declined. 0 by default.
     pub fn handler_room(mut self, bytes: u64) -> Self {
         self.room = bytes;
         self
     }
 
-    /// Chooses the signal mask that handlers run with: that of the interrupted code and `signals`, in Darwin's bits
-    /// ([`DarwinSignal::mask`](mach_sys::darwin::DarwinSignal::mask)), as `sa_mask` does for a Unix handler. The five that the thread's own
-    /// faults raise are never blocked. `uc_sigmask` shows the interrupted mask, and it is restored when the handler returns, with the
-    /// handler's edits. A handler that leaves by a jump, or by [`exit_now`](crate::exit_now), calls
-    /// [`restore_signal_mask`](signal_redirect::restore_signal_mask) before. Costs each redirect two system calls.
+    /// Blocks `signals` while a handler runs, in addition to the interrupted code's signal mask, as `sa_mask` does for a Unix signal
+    /// handler. `signals` has Darwin's bits ([`DarwinSignal::mask`](mach_sys::darwin::DarwinSignal::mask)). The five signals that the
+    /// thread's own faults raise are never blocked. `uc_sigmask` shows the interrupted mask. It is restored, with the handler's edits, when
+    /// the handler returns. A handler that leaves by a jump, or by [`exit_now`](crate::exit_now), calls
+    /// [`restore_signal_mask`](signal_redirect::restore_signal_mask) first. Each redirect costs two more system calls.
     ///
-    /// By default a handler runs with the interrupted mask, `uc_sigmask` is 0, and edits of it count for nothing. With 0 for `signals`
+    /// By default a handler runs with the interrupted mask, `uc_sigmask` is 0, and edits of it have no effect. With 0 for `signals`
     /// nothing more is blocked, and `uc_sigmask` shows the interrupted mask.
     ///
-    /// Threads and processes that a handler starts inherit its mask, as those of a signal handler do. One that is to start some with the
-    /// interrupted mask calls `restore_signal_mask` before.
+    /// Threads and processes that a handler starts inherit its mask, as those of a signal handler do. To start them with the interrupted
+    /// mask, a handler calls `restore_signal_mask` first.
     #[doc(alias("sa_mask", "sigprocmask", "uc_sigmask"))]
     pub fn block_signals(mut self, signals: u32) -> Self {
         self.blocked = Some(signals);
@@ -279,12 +283,12 @@ impl ManagerBuilder {
     }
 
     /// Sets the vector registers and floating-point control words that threads resume with when their handler returns, in place of the
-    /// interrupted ones; the handler sees them in its machine context and may edit them. All zero means those of a new thread. The
+    /// interrupted ones. The handler sees them in its machine context and may edit them. An all-zero state means that of a new thread. The
     /// interrupted ones are kept by default. A handler itself always starts with the floating-point environment of a new thread.
     ///
     /// # Safety
-    /// Interrupted code that keeps a value in a vector register loses it: at every instruction at which an exception of the mask can
-    /// stop a managed thread, the code must not rely on any of them, nor on another rounding mode, when the handler returns.
+    /// Interrupted code that keeps a value in a vector register loses it. At every instruction at which an exception of the mask can
+    /// stop a managed thread, the code must not rely on any vector register, nor on another rounding mode, when the handler returns.
     #[allow(unsafe_code)]
     pub unsafe fn resume_float_state(mut self, state: <Native as Machine>::FloatState) -> Self {
         self.float = Some(state);
@@ -298,7 +302,7 @@ impl ManagerBuilder {
         self
     }
 
-    /// Sets how long the exit of a thread waits for answers in flight; 5 seconds by default.
+    /// Sets the time that the exit of a thread waits for answers in flight; 5 seconds by default.
     pub fn drain_timeout(mut self, limit: Timeout) -> Self {
         self.drain_timeout = limit;
         self
@@ -310,25 +314,24 @@ impl ManagerBuilder {
         self
     }
 
-    /// Sets the size of the stacks of the threads that the manager starts, in bytes; the system's default size by default. What the
-    /// C library takes out of a stack comes on top of either. A thread may have a size of its own ([`ThreadBuilder::stack_size`], where the
-    /// limits are told).
+    /// Sets the stack size in bytes of the threads that the manager starts; the system's default by default. The C library's own share of a
+    /// stack is added to either. A thread may have a size of its own: see [`ThreadBuilder::stack_size`], also for the limits.
     #[doc(alias = "pthread_attr_setstacksize")]
     pub fn thread_stack_size(mut self, bytes: usize) -> Self {
         self.thread_stack_size = Some(bytes);
         self
     }
 
-    /// Sets the size of the exception server's stack in bytes; 256 KiB by default. The filter runs on it. What the C library takes out of a
-    /// stack, such as a program's static thread-local variables, comes on top. A size that is too small or too
-    /// large makes [`build`](Self::build) fail.
+    /// Sets the size of the exception server's stack in bytes; 256 KiB by default. The filter runs on it. The C library's own share of a
+    /// stack, such as a program's static thread-local variables, is added. A size that is too small or too large makes
+    /// [`build`](Self::build) fail.
     pub fn server_stack_size(mut self, bytes: usize) -> Self {
         self.server = self.server.stack_size(bytes);
         self
     }
 
-    /// Reserves room for so many exceptions that the function of [`otherwise`](Self::otherwise) defers, about 10 KiB each; none by
-    /// default.
+    /// Reserves room for `capacity` exceptions deferred by the function of [`otherwise`](Self::otherwise), about 10 KiB each; 0 by default.
+    /// A capacity that is too large makes [`build`](Self::build) fail.
     pub fn deferrals(mut self, capacity: usize) -> Self {
         self.server = self.server.deferrals(capacity);
         self
@@ -343,8 +346,8 @@ impl ManagerBuilder {
     /// Builds the manager, and starts its exception server.
     ///
     /// # Errors
-    /// - [`BuildError::ReturnTrap`]: the mask lacks the exceptions that handlers return by.
-    /// - [`BuildError::Server`]: the exception server did not start; a setting of the server's is out of its range, for example.
+    /// - [`BuildError::ReturnTrap`]: the mask lacks the exception types that handlers return by.
+    /// - [`BuildError::Server`]: the exception server did not start, for example because one of its settings is out of range.
     /// - [`BuildError::Key`]: the process has no more keys for thread-specific data.
     pub fn build(self) -> Result<Manager, BuildError> {
         check_mask(self.mask, &system::capabilities())?;
@@ -393,7 +396,7 @@ impl ManagerBuilder {
     }
 }
 
-/// Refuses a mask that lacks what handlers return by in a process with these capabilities.
+/// Returns [`BuildError::ReturnTrap`] for a mask that lacks the types that handlers return by in a process with these capabilities.
 fn check_mask(mask: ExceptionMask, capabilities: &Capabilities) -> Result<(), BuildError> {
     let needed = Native::return_mask(capabilities);
     if mask.contains(needed) {

@@ -1,9 +1,9 @@
 //! Releases the user references of a thread's kernel port that nothing owns.
 //!
-//! What is left is one reference, which the kernel itself releases at the end of the thread, and those that rights of mach-sys own
-//! ([`mach_sys::rights::send_references`]). Never less: without its reference the kernel's release would hit nothing, or another
-//! right under the same name by then (E37), and so would an owner's (E50, E55). Never `mach_port_destroy`: that too leaves the
-//! thread's end without its reference, and the stack and the thread's structure stay mapped.
+//! One reference stays, which the kernel itself releases when the thread is gone, and those that rights of mach-sys own
+//! ([`mach_sys::rights::send_references`]). Never release more: without its reference the kernel's release would fail, or release another
+//! right that has the name by then (E37), and so would an owner's release (E50, E55). Never call `mach_port_destroy`: the kernel's release
+//! would lack its reference then too, and the stack and the thread's structure would stay mapped.
 
 use core::fmt;
 use mach_sys::kern_return::{KernError, KernReturn};
@@ -12,36 +12,35 @@ use mach_sys::rights::{
     Name, modify_references, owned_references, send_references, user_references,
 };
 
-/// Tells what a thread's name held, and what was done about it.
+/// The references that a thread's name held, and the action taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Normalization {
-    /// The name held one reference, the kernel's own. Nothing was to be done.
+    /// The name held one reference, the kernel's own. Nothing was done.
     AlreadyOne,
-    /// The name held the kernel's own reference and this many that rights of mach-sys own. Nothing was to be done. The name stays, as
-    /// a dead name after the thread's exit, until the last of these rights is dropped.
+    /// The name held the kernel's own reference and this many that rights of mach-sys own. Nothing was done. After the thread's exit the
+    /// name stays as a dead name until the last of these rights is dropped.
     Owned(u32),
     /// This many references that nothing owned were released.
     Dropped(u32),
     /// The name held this many references that no right of mach-sys owns, beside the kernel's own. They were left alone, for lack of a
     /// [`SurplusPromise`](crate::SurplusPromise).
     Surplus(u32),
-    /// The name held no more references than this many rights own: other code released one that was not its own, but the kernel's or
-    /// a right's.
+    /// The name held no more references than this many that rights own: other code released one that belonged to the kernel or to a right.
     Short(u32),
-    /// The count is saturated at 65535 and stays there (A7.3). On a live thread's pinned name nothing can be done about it (D5.6), and
-    /// it becomes a dead name when the thread exits.
+    /// The count is saturated at 65535 and stays there (A7.3). On a live thread's pinned name it cannot be corrected (D5.6), and the name
+    /// becomes a dead name when the thread exits.
     Pegged,
     /// The name is a dead name with this many references: the port died.
     Dead(u32),
     /// The name does not exist, or is no send right.
     Invalid(KernError),
-    /// Other code changed the count at the same time, or rights on the name were made and dropped all the while.
+    /// Other code changed the count at the same time, or rights on the name were being made and dropped.
     Raced {
-        /// Number of references that were seen at first, without those that rights own.
+        /// Number of references that were counted first, without those that rights own.
         seen: u32,
-        /// The kernel's answer to the last try, or to the look that followed it. `KERN_SUCCESS` means that all was done that was sure to
-        /// be right, and that there may be more surplus references.
+        /// The kernel's return code of the last attempt to release, or of the count after it. `KERN_SUCCESS` means that only references
+        /// without an owner were released, and that there may be more of them.
         code: KernReturn,
     },
 }
@@ -53,8 +52,8 @@ impl Normalization {
         matches!(self, Self::AlreadyOne | Self::Owned(_) | Self::Dropped(_))
     }
 
-    /// Returns the user references of the send right that were seen at first, without those that rights own. `None` where there was no
-    /// send right, where the count is pegged, and where it is too low.
+    /// Returns the number of user references of the send right that were counted first, without those that rights own. Returns `None` if
+    /// there was no send right, or the count is saturated or too low.
     #[must_use]
     pub const fn seen(self) -> Option<u32> {
         match self {
@@ -84,22 +83,22 @@ impl fmt::Display for Normalization {
     }
 }
 
-/// Where the count stays (`MACH_PORT_UREFS_MAX`).
+/// The count that a saturated name stays at (`MACH_PORT_UREFS_MAX`).
 const PEGGED: u32 = 65_535;
-/// Tries, while other code changes the count.
+/// Number of attempts while other code changes the count.
 const TRIES: usize = 3;
 
-/// What a name holds, and whose it is.
+/// The references that a name holds, and their owners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
     pub(crate) normalization: Normalization,
-    /// Owned by rights of mach-sys.
+    /// Number of references that rights of mach-sys own.
     pub(crate) owned: u32,
-    /// All references that were seen at first, if they could be counted.
+    /// Number of all references that were counted first; `None` if they could not be counted.
     pub(crate) total: Option<u32>,
 }
 
-/// Looks at what a name holds; touches nothing.
+/// Counts the references that a name holds, and changes nothing.
 pub(crate) fn look(name: Name) -> Found {
     let invalid = |code| Found {
         normalization: Normalization::Invalid(code),
@@ -127,7 +126,7 @@ pub(crate) fn look(name: Name) -> Found {
         },
         (PEGGED.., _) => found(Normalization::Pegged, None),
         (_, others @ (0 | 1)) if !references.is_exact => {
-            // What was in the middle of being made or dropped may hide the kernel's own, or one that nothing owns.
+            // A right that was just being made or dropped may hide the kernel's own reference, or one without an owner.
             let (seen, code) = (others, KernReturn::SUCCESS);
             found(Normalization::Raced { seen, code }, Some(total))
         }
@@ -138,7 +137,7 @@ pub(crate) fn look(name: Name) -> Found {
     }
 }
 
-/// Returns what a thread's name holds, and changes nothing.
+/// Counts the references that a thread's name holds, and changes nothing.
 ///
 /// ```
 /// use thread_mgr::Normalization;
@@ -158,14 +157,14 @@ pub fn survey(name: Name) -> Normalization {
     look(name).normalization
 }
 
-/// Releases the user references of a thread's name that nothing owns, and returns what was found and done. The kernel's own reference
+/// Releases the user references of a thread's name that nothing owns, and returns the number found or released. The kernel's own reference
 /// and those that rights of mach-sys own stay. Such rights may be made and dropped on other threads meanwhile.
 ///
 /// # Safety
-/// As [`SurplusPromise::new`](crate::SurplusPromise::new), for the thread of this name, as if it ended now: no code outside mach-sys's
-/// rights counts on a reference above one, and no other thread normalizes the same name at the same time. Code that releases one of
-/// them at this very moment can make the trim reach 0, which the kernel refuses for a pinned name (macOS 26, D5.6) and carries out
-/// for another (E37).
+/// The contract of [`SurplusPromise::new`](crate::SurplusPromise::new) holds for the thread of this name, as if it exited now: no code
+/// outside mach-sys's rights counts on a reference above one, and no other thread normalizes the same name at the same time. If other code
+/// releases one of them during the call, the count can reach 0. The kernel refuses that for a pinned name (macOS 26, D5.6), and carries it
+/// out for any other (E37).
 #[allow(unsafe_code)]
 #[must_use]
 #[doc(alias = "mach_port_mod_refs")]
@@ -174,10 +173,10 @@ pub unsafe fn normalize(name: Name) -> Normalization {
     unsafe { trim(name) }.normalization
 }
 
-/// As [`normalize`], and says what rights own.
+/// Does the same as [`normalize`], and also returns the number of references that rights own.
 ///
 /// # Safety
-/// As [`normalize`].
+/// The same as for [`normalize`].
 #[allow(unsafe_code)]
 pub(crate) unsafe fn trim(name: Name) -> Found {
     let mut first: Option<Found> = None;
@@ -185,12 +184,12 @@ pub(crate) unsafe fn trim(name: Name) -> Found {
     for _ in 0..TRIES {
         let found = look(name);
         let Normalization::Surplus(surplus) = found.normalization else {
-            // Nothing to do, or nothing that can be done; or other code released what was seen before.
+            // Nothing to release, nothing that may be released, or other code released the surplus of the attempt before.
             return found;
         };
         let total = first.get_or_insert(found).total;
-        // SAFETY: by the caller's promise nothing counts on the references that are above one and that no right owns. Rights that are
-        // made or dropped since the look change the kernel's count and what must be left alike, so that what goes stays the same.
+        // SAFETY: by the caller's promise nothing counts on the references above one that no right owns. A right that was made or dropped
+        // since the count changes the kernel's count and the number to keep by the same amount, so that the surplus stays the same.
         match unsafe { modify_references(name, PortRight::SEND, -(surplus as i32)) } {
             Ok(()) => {
                 let now = look(name);
@@ -219,7 +218,7 @@ pub(crate) unsafe fn trim(name: Name) -> Found {
     }
 }
 
-/// What a trim that the kernel carried out comes to, by what is there afterwards.
+/// Returns the result of a trim that the kernel carried out, by the references found afterwards.
 const fn after(found: Normalization, seen: u32, dropped: u32) -> Normalization {
     match found {
         Normalization::AlreadyOne | Normalization::Owned(_) => Normalization::Dropped(dropped),
@@ -240,7 +239,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trim_that_raced_is_told_apart_from_one_that_did_not() {
+    fn a_trim_that_raced_is_reported_as_raced() {
         let seen = 4;
         assert_eq!(
             after(Normalization::AlreadyOne, seen, 3),

@@ -6,7 +6,7 @@ use crate::slot::Slot;
 use core::any::Any;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// How a thread left its body. A panic is an error of [`Handle::join`](crate::Handle::join), not an exit.
+/// The exit of a thread from its body. A panic is an error of [`Handle::join`](crate::Handle::join), not an exit.
 #[must_use = "it has the value that the thread returned"]
 #[derive(Debug)]
 #[non_exhaustive]
@@ -28,21 +28,21 @@ impl<T> Exit<T> {
     }
 }
 
-/// The result of a thread that has exited: how it left its body, and what its shutdown found.
+/// The result of a thread that has exited: its exit, and the report of its shutdown.
 #[must_use = "it has the value that the thread returned, and its report"]
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Ended<T> {
-    /// How the thread left its body.
+    /// The thread's exit from its body.
     pub exit: Exit<T>,
-    /// What the shutdown found and did; `None` if the system did not run the thread's last destructors.
+    /// The report of the thread's shutdown; `None` if the system did not run the thread's last destructors.
     pub report: Option<ShutdownReport>,
 }
 
-/// What a thread's entry leaves for the one that joins it: an exit, or the payload of a panic.
+/// The result that a thread's entry leaves for the joining thread: an exit, or the payload of a panic.
 pub(crate) type Left<T> = Result<Exit<T>, Box<dyn Any + Send>>;
 
-/// What the starter and the thread have in common.
+/// The state that a started thread and its handle share.
 pub(crate) struct Shared<T> {
     start: Mutex<Option<Result<u64, AttachError>>>,
     started: Condvar,
@@ -51,7 +51,7 @@ pub(crate) struct Shared<T> {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Each of these is written once.
+    // The value under the lock is written whole: a panic cannot leave it half changed.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -65,6 +65,7 @@ impl<T> Shared<T> {
         }
     }
 
+    /// Waits until the thread runs, and returns its identifier, or the error that kept it from being attached.
     pub(crate) fn wait_for_start(&self) -> Result<u64, AttachError> {
         let mut start = lock(&self.start);
         loop {
@@ -80,6 +81,7 @@ impl<T> Shared<T> {
         }
     }
 
+    /// Reports the start of the calling thread, or the error, to [`wait_for_start`](Self::wait_for_start).
     pub(crate) fn report_start(&self, outcome: Result<u64, AttachError>) {
         *lock(&self.start) = Some(outcome);
         self.started.notify_one();

@@ -5,8 +5,8 @@ use core::any::Any;
 use core::fmt;
 use std::sync::{Mutex, PoisonError};
 
-/// A thread's body panicked. [`Handle::join`](crate::Handle::join) returns it as an error, so that a panic is not lost where only the
-/// thread's value or report is used.
+/// The panic of a thread's body. [`Handle::join`](crate::Handle::join) returns it as an error, so that a panic is not lost in code that
+/// uses only the thread's value or report.
 ///
 /// ```
 /// # use core::ffi::c_int;
@@ -21,7 +21,7 @@ use std::sync::{Mutex, PoisonError};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Panicked {
-    /// Under a lock, since a payload may not be shared between threads, and an error should be.
+    /// Under a lock, because an error should be `Sync`, and a payload need not be.
     payload: Mutex<Box<dyn Any + Send>>,
     report: Option<ShutdownReport>,
 }
@@ -42,7 +42,7 @@ impl Panicked {
         text.or_else(|| payload.downcast_ref::<String>().cloned())
     }
 
-    /// Returns the thread's report; `None` if the system did not run its last destructors.
+    /// Returns the report of the thread's shutdown; `None` if the system did not run its last destructors.
     #[must_use]
     pub const fn report(&self) -> Option<&ShutdownReport> {
         self.report.as_ref()

@@ -1,11 +1,11 @@
-//! The promise that trimming rests on.
+//! The promise that makes trimming sound.
 
-/// Promises that a trim takes no reference from an owner: [`ManagerBuilder::trim_surplus`](crate::ManagerBuilder::trim_surplus).
+/// A promise that a trim takes no reference from an owner: [`ManagerBuilder::trim_surplus`](crate::ManagerBuilder::trim_surplus).
 ///
 /// All user references that a task holds on one name are one counter. mach-sys counts those that its own rights own, and a trim leaves
-/// them: routes of other servers, a `ThreadRight` that is kept for later. No type can see what other code holds, through
-/// `mach_thread_self`, `task_threads` or a received message. A trim takes its references too; its later release fails, or hits
-/// whatever has the name by then. So a manager trims only if its builder was given this.
+/// them: routes of other servers, a `ThreadRight` that is kept for later. No type can see the references that other code got from
+/// `mach_thread_self`, `task_threads` or a received message. A trim takes those too; the other code's later release fails, or releases
+/// another right that has the name by then. So a manager trims only if its builder was given this promise.
 #[derive(Clone, Copy, Debug)]
 pub struct SurplusPromise(());
 
@@ -13,13 +13,13 @@ impl SurplusPromise {
     /// Makes the promise.
     ///
     /// # Safety
-    /// It concerns user references on the names of threads that the manager starts or attaches, other than those that rights of mach-sys
-    /// own (`SendRight`, `ThreadRight` and what is made of them: requests, routes, installations).
+    /// The promise concerns the user references on the names of threads that the manager starts or attaches, except those that rights of
+    /// mach-sys own (`SendRight`, `ThreadRight` and values made from them: requests, routes, installations).
     ///
-    /// From the moment at which such a thread's exit begins, which is the last pass over its thread-specific-data destructors, no code of
-    /// the process releases such a reference: each one that exists is released, or handed to a right (`Right::from_name`), before,
-    /// or forgotten for good. Code that takes one out of a right (`Right::into_name`) is bound likewise. The same goes for code that
-    /// relies on one staying, for example to keep the name from being used again.
+    /// Such a thread's exit begins with the last pass over its thread-specific-data destructors. From then on no code of the process
+    /// releases such a reference. Each one is released before, handed to a right before (`Right::from_name`), or forgotten for good. This
+    /// includes references taken out of a right (`Right::into_name`). Nor does any code rely on such a reference staying, for example to
+    /// keep the name from being used again.
     #[allow(unsafe_code)]
     #[must_use]
     pub const unsafe fn new() -> Self {

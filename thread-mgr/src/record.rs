@@ -1,26 +1,29 @@
-//! What the server's handler needs to know of a thread: type-stable, found by the route's tag.
+//! The records of threads that the server's handler uses: never freed while the manager lives, found by the route's tag.
 
 use core::ops::Range;
 use signal_redirect::{FrameId, Mask};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+/// Number of records in a chunk.
 const CHUNK: usize = 256;
+/// Number of chunks.
 const CHUNKS: usize = 256;
 
-/// One thread. Written by its own thread before its route is open, and by the server's handler while it is stopped.
+/// The record of one thread. The thread itself writes it before its route is open; the server's handler writes it while the thread is
+/// stopped.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
     /// The name of the thread's kernel port, which the thread itself keeps (D1.2).
     thread: AtomicU32,
-    /// Where its errno is.
+    /// The address of the thread's errno; 0 for none.
     errno: AtomicU64,
-    /// Holds its redirects off.
+    /// The mask that holds the thread's redirects off.
     mask: Mask,
     guard_start: AtomicU64,
     stack_start: AtomicU64,
     stack_end: AtomicU64,
-    /// The innermost frame that it is inside of; address 0 for none.
+    /// The address of the thread's innermost redirect frame; 0 for none.
     frame: AtomicU64,
     depth: AtomicU32,
 }
@@ -38,7 +41,7 @@ impl Record {
         Some(self.errno.load(Ordering::Acquire)).filter(|address| *address != 0)
     }
 
-    /// Notes where its errno is.
+    /// Sets the address of the thread's errno.
     pub(crate) fn set_errno(&self, address: usize) {
         self.errno.store(address as u64, Ordering::Release);
     }
@@ -47,7 +50,7 @@ impl Record {
         self.stack_start.load(Ordering::Acquire)..self.stack_end.load(Ordering::Acquire)
     }
 
-    /// The guard below it.
+    /// Returns the addresses of the guard below the emergency stack.
     pub(crate) fn emergency_guard(&self) -> Range<u64> {
         self.guard_start.load(Ordering::Acquire)..self.stack_start.load(Ordering::Acquire)
     }
@@ -66,7 +69,7 @@ impl Record {
     }
 }
 
-/// All records of a manager. Chunks are made when a thread first needs one, never on the way of an exception.
+/// All records of a manager. A chunk is allocated when a thread first needs one, never while an exception is handled.
 #[derive(Debug)]
 pub(crate) struct Records {
     chunks: [OnceLock<Box<[Record]>>; CHUNKS],
@@ -92,8 +95,8 @@ impl Records {
         self.chunks.get(index / CHUNK)?.get()?.get(index % CHUNK)
     }
 
-    /// A place for a thread whose port has this name, with this emergency stack, and a guard of so many bytes below it. `None` when all are
-    /// taken.
+    /// Takes a record for a thread and returns its index; `None` if all 65536 are taken. `thread` is the name of the thread's port, `stack`
+    /// its emergency stack, and `guard` the size in bytes of the guard below it.
     pub(crate) fn open(&self, thread: u32, stack: Range<u64>, guard: u64) -> Option<u32> {
         let index = {
             let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,7 +107,7 @@ impl Records {
                     let chunk = self.chunks.get(index as usize / CHUNK)?;
                     chunk.get_or_init(|| (0..CHUNK).map(|_| Record::default()).collect());
                     places.used += 1;
-                    // Room for all of them: giving a place back is part of a thread's end, which allocates nothing.
+                    // Room for all of them: a thread gives its place back while it exits, and must not allocate there.
                     let used = places.used as usize;
                     places.free.reserve(used);
                     index
@@ -114,7 +117,7 @@ impl Records {
         let record = self.get(u64::from(index))?;
         record.set_innermost(None);
         record.set_errno(0);
-        // A thread that ended while it held them off.
+        // The thread that had this record before may have exited while it held redirects off.
         record.mask.abandon();
         record.thread.store(thread, Ordering::Release);
         let guard_start = stack.start.saturating_sub(guard);
@@ -124,6 +127,7 @@ impl Records {
         Some(index)
     }
 
+    /// Gives a record back.
     pub(crate) fn close(&self, index: u32) {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         places.free.push(index);
@@ -135,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_used_again_and_start_afresh() {
+    fn a_reused_record_keeps_nothing_of_its_former_thread() {
         let records = Records::new();
         let first = records.open(0x103, 0x1000..0x2000, 0x400).expect("a place");
         let record = records.get(first.into()).expect("a record");
@@ -157,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_so_many_places_and_no_more() {
+    fn records_run_out_at_the_limit_and_can_be_reused() {
         let records = Records::new();
         for index in 0..(CHUNK * CHUNKS) as u32 {
             assert_eq!(records.open(7, 0..1, 0), Some(index));
@@ -166,13 +170,13 @@ mod tests {
         assert_eq!(records.open(7, 0..1, 0), None);
         records.close(300);
         assert_eq!(records.open(7, 0..1, 0), Some(300));
-        for nobodys in [(CHUNK * CHUNKS) as u64, u64::MAX, 1 << 32] {
-            assert!(records.get(nobodys).is_none());
+        for outside in [(CHUNK * CHUNKS) as u64, u64::MAX, 1 << 32] {
+            assert!(records.get(outside).is_none());
         }
     }
 
     #[test]
-    fn giving_places_back_needs_no_more_room() {
+    fn giving_records_back_allocates_nothing() {
         let records = Records::new();
         let all: Vec<_> = (0..1000)
             .map(|_| records.open(7, 0..1, 0).expect("a place"))
