@@ -1,4 +1,4 @@
-//! Connects a route to a redirect: the server's handler of the exceptions of managed threads.
+//! The exception server's handler: redirects the exceptions of managed threads.
 #![allow(unsafe_code)]
 
 use crate::record::{Record, Records};
@@ -13,13 +13,13 @@ use signal_redirect::{
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Decides whether an exception is the runtime's.
+/// Returns whether an exception is to be redirected.
 pub(crate) type Filter = dyn Fn(&Exception<'_>) -> bool + Send + Sync;
-/// Answers the exceptions that the filter does not want.
+/// Answers the exceptions that the filter rejects.
 pub(crate) type Otherwise = dyn Fn(Exception<'_>) -> Answered + Send + Sync;
 
-/// Selects the stack that handlers run on. A handler that overflows the emergency stack is not entered again: the exception is declined, as
-/// any whose frame fits nowhere.
+/// The stack that handlers run on. After a handler overflowed the emergency stack, the thread's exception is declined, like any exception
+/// whose frame fits on no stack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandlerStack {
@@ -27,28 +27,29 @@ pub enum HandlerStack {
     /// there, or the stack pointer is bad.
     #[default]
     Interrupted,
-    /// Always the thread's emergency stack, as an alternate signal stack. A handler that is interrupted on it is nested: the next one
-    /// runs below its frame.
+    /// Always the thread's emergency stack, like an alternate signal stack. A nested handler, which interrupts one on that stack, runs
+    /// below its frame.
     #[doc(alias("sigaltstack", "SA_ONSTACK"))]
     Alternate,
 }
 
-/// Counts what became of the exceptions of a manager's threads, since the manager was built.
+/// Counts of the exceptions of a manager's threads since the manager was built, by result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RedirectStats {
-    /// Exceptions whose thread was sent to the handler.
+    /// Exceptions redirected to the handler.
     pub entered: u64,
     /// Handlers that returned.
     pub returned: u64,
-    /// Exceptions that the filter did not want.
+    /// Exceptions that the filter rejected.
     pub filtered: u64,
-    /// Exceptions that were declined because no frame could be written, a handler overflowed the emergency stack, the kernel would not take
-    /// the thread's stack pointer back (x86_64: 0x7ffffffff000 or more), XNU sends no signal for them, or they were no managed thread's own: other code had its exception port registered for another thread.
+    /// Exceptions declined because no frame could be written, a handler overflowed the emergency stack, the kernel would refuse the thread's
+    /// stack pointer (x86_64: 0x7ffffffff000 or more), XNU sends no signal for them, or they did not come from the route's own thread:
+    /// other code registered the route's port for another thread.
     pub refused: u64,
-    /// Exceptions that were declined because their thread held redirects off ([`redirect_mask`](crate::redirect_mask)).
+    /// Exceptions declined because their thread held redirects off ([`redirect_mask`](crate::redirect_mask)).
     pub held: u64,
-    /// Returns that were declined because their frame was forged or used before.
+    /// Handler returns declined because their frame was forged or used before.
     pub forged: u64,
 }
 
@@ -82,7 +83,7 @@ fn count(counter: &AtomicU64) {
 
 /// The server's handler.
 pub(crate) struct Redirector {
-    /// What all redirects have in common.
+    /// The settings of all redirects.
     pub(crate) plan: Redirect,
     pub(crate) stack: HandlerStack,
     pub(crate) trampoline: Trampoline,
@@ -91,13 +92,13 @@ pub(crate) struct Redirector {
     pub(crate) filter: Option<Box<Filter>>,
     pub(crate) otherwise: Option<Box<Otherwise>>,
     pub(crate) registry: Arc<Registry>,
-    /// Ends the attached threads that are gone without having come to their end.
+    /// Shuts down the attached threads that are gone and did not shut themselves down ([`end_gone`](crate::exit::end_gone)).
     pub(crate) end_gone: fn(&Registry) -> Option<u32>,
 }
 
 impl Handler for Redirector {
     fn starts_nothing(&self) -> bool {
-        // Only the filter, and what answers in its place, are user code.
+        // Only the filter and `otherwise` are user code, and `otherwise` runs only after the filter.
         self.filter.is_none()
     }
 
@@ -110,8 +111,8 @@ impl Handler for Redirector {
         else {
             return exception.decline();
         };
-        // SAFETY: it is used only once the record's thread is known to be stopped with these registers, until the exception is answered.
-        // That thread's own stack, below the interrupted frame, its emergency stack and its errno are written to, and nothing else.
+        // SAFETY: the value is used only after the record's thread was found stopped with these registers, and until the exception is
+        // answered. It writes to that thread's own stack, below the interrupted frame, to its emergency stack and to its errno only.
         let mut memory = unsafe { OwnMemory::new() };
         if state.pc() == self.trampoline.trap() {
             self.come_back(exception, &state, record, &mut memory)
@@ -160,14 +161,13 @@ impl Redirector {
                 None => exception.decline(),
             };
         }
-        // A handler that has overflowed the emergency stack is not entered again: another frame there would overwrite those that it is
-        // inside of.
+        // After a handler overflowed the emergency stack, no handler is entered: another frame there would overwrite the frames in use.
         if !is_stopped_so(record.thread(), state) || record.emergency_guard().contains(&state.sp())
         {
             count(&self.counters.refused);
             return exception.decline();
         }
-        // A handler that left by a jump of its own has left its frame (R27).
+        // A handler that left by a jump is not inside its frame any more (R27).
         let inside = record.innermost().and_then(|frame| {
             self.trampoline
                 .still_inside(frame, state.sp(), memory)
@@ -204,12 +204,13 @@ impl Redirector {
 }
 
 fn resume_with(exception: Exception<'_>, state: &NativeState) -> Answered {
-    // SAFETY: the state enters the trampoline on a frame made for it, or goes back to the interrupted code as its handler left it;
-    // the contract of `Entry::new` covers what the handler leaves.
+    // SAFETY: the state enters the trampoline on a frame made for it, or returns to the interrupted code with the handler's edits, which
+    // the contract of `Entry::new` covers.
     unsafe { exception.resume_with(state) }
 }
 
-/// The processor's description of the trap that a thread is stopped for: whether it was a write is not in the codes.
+/// Returns the exception state of a stopped thread: the processor's description of the trap. It tells a write from a read; the codes do
+/// not.
 fn exception_state(thread: mach_port_name_t) -> Option<<Native as Machine>::ExceptionState> {
     type Found = <Native as Machine>::ExceptionState;
     let mut found = Found::default();
@@ -217,9 +218,9 @@ fn exception_state(thread: mach_port_name_t) -> Option<<Native as Machine>::Exce
     (words == Found::COUNT as usize).then_some(found)
 }
 
-/// Returns whether the thread is stopped with these registers. The message names no thread, and whoever finds a send right on the port
-/// can register it for another thread, or forward that one's exceptions to it: then two threads would run on one emergency stack. A
-/// thread that is not the one in the message has another stack pointer.
+/// Returns whether the thread is stopped with these registers. The request names no thread. Any code with a send right to the port can
+/// register it for another thread, or forward that thread's exceptions to it; then two threads would run on one emergency stack. A thread
+/// other than the one in the request has another stack pointer.
 fn is_stopped_so(thread: mach_port_name_t, state: &NativeState) -> bool {
     let mut now = NativeState::default();
     system::read_thread_state(thread, NativeState::FLAVOR, now.as_words_mut()).is_ok()

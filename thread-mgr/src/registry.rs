@@ -1,47 +1,46 @@
-//! The threads that are managed now.
+//! The registry of the threads that are managed now.
 
 use mach_sys::rights::Name;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Describes a managed thread.
+/// A description of a managed thread.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ThreadInfo {
-    /// The 64-bit identifier, which is never used again while the system runs.
+    /// The thread's 64-bit identifier, which is never reused while the system runs.
     #[doc(alias = "pthread_threadid_np")]
     pub id: u64,
-    /// The name of its kernel port, which holds no reference: valid as long as the thread lives.
+    /// The name of the thread's kernel port. It holds no reference, and is valid as long as the thread lives.
     #[doc(alias = "pthread_mach_thread_np")]
     pub port: Name,
-    /// The name that it was given ([`ThreadBuilder::name`](crate::ThreadBuilder::name)).
+    /// The name given with [`ThreadBuilder::name`](crate::ThreadBuilder::name).
     pub name: Option<String>,
-    /// Whether the manager started it; otherwise it was attached.
+    /// `true` if the manager started the thread, `false` if it was attached.
     pub spawned: bool,
 }
 
-/// A managed thread, and what is left to do for it.
+/// A managed thread, with its [`Managed`](crate::exit::Managed) if it was attached.
 #[derive(Debug)]
 struct Entry {
     info: ThreadInfo,
-    /// The address of what an attached thread has under its key. 0 for a started thread, whose end is always reached, and once it was
-    /// taken.
+    /// The address of an attached thread's key value. 0 once it was taken, and for a started thread, which always shuts itself down.
     left: usize,
 }
 
 #[derive(Debug, Default)]
 struct Threads {
     by_id: BTreeMap<u64, Entry>,
-    /// How many have something left.
+    /// Number of entries whose `left` is not 0.
     attached: usize,
-    /// Attachments that are left until the next look for those that are gone.
+    /// Number of attachments until the next check for threads that are gone.
     until_look: u32,
 }
 
-/// Attachments between two looks for those that are gone. The server also looks once a second.
+/// Number of attachments between two checks for threads that are gone. The server also checks once a second.
 const OFTEN: u32 = 64;
 
-/// The managed threads, by their 64-bit identifiers, which are never used again while the system runs; names are.
+/// The managed threads, by 64-bit identifier: identifiers are never reused while the system runs, port names are.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     threads: Mutex<Threads>,
@@ -60,7 +59,8 @@ impl Registry {
         }
     }
 
-    /// Notes what an attached thread has under its key, for [`take_gone`](Self::take_gone). Returns whether it is time to look.
+    /// Stores the address of an attached thread's key value for [`take_gone`](Self::take_gone). Returns whether a check for threads that
+    /// are gone is due.
     pub(crate) fn leave(&self, id: u64, left: usize) -> bool {
         let mut threads = self.lock();
         if let Some(entry) = threads.by_id.get_mut(&id) {
@@ -72,7 +72,7 @@ impl Registry {
         look
     }
 
-    /// Takes what an attached thread that is gone had under its key; each is taken once. `None` if all are there.
+    /// Takes the address of the key value of an attached thread that is gone, each once. Returns `None` if no such thread is gone.
     pub(crate) fn take_gone(&self, is_gone: impl Fn(Name) -> bool) -> Option<usize> {
         let mut threads = self.lock();
         let mut attached = threads.by_id.values_mut().filter(|entry| entry.left != 0);
@@ -94,7 +94,7 @@ impl Registry {
     }
 
     fn lock(&self) -> MutexGuard<'_, Threads> {
-        // Nothing under this lock leaves it half changed.
+        // No panic under this lock leaves the map half changed.
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_thread_left_is_taken_once_and_only_when_it_is_gone() {
+    fn the_key_value_of_a_gone_thread_is_taken_once() {
         let registry = Registry::default();
         for id in 1..=3 {
             registry.insert(thread(id));
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_looks_again_and_again_while_threads_are_attached() {
+    fn a_check_is_due_regularly_while_threads_are_attached() {
         let registry = Registry::default();
         let looks = (1..=1000).filter(|id| {
             registry.insert(thread(*id));

@@ -1,6 +1,6 @@
-//! The shutdown of a managed thread, step by step. The crate's front page says what each step does and why it stands there.
+//! The shutdown of a managed thread, step by step. The crate's front page describes each step and the reason for its place.
 //!
-//! Not part of the API: no public function makes the first of these types. The module is public, and hidden, only so that the doc tests
+//! Not part of the API: no public function makes the first of these types. The module is public, but hidden, so that the doc tests
 //! below can prove the order: each step is a type that only the step before can make, and another order does not compile.
 //!
 //! ```
@@ -19,7 +19,7 @@
 //! }
 //! ```
 //!
-//! No step can be left out (each of these differs from the above by what it shows only):
+//! No step can be left out. Each of these differs from the code above only in the step shown:
 //!
 //! ```compile_fail,E0599
 //! fn normalized_first(thread: thread_mgr::shutdown::Running) {
@@ -28,7 +28,7 @@
 //! ```
 //!
 //! ```compile_fail,E0599
-//! fn unrouted_with_answers_under_way(thread: thread_mgr::shutdown::Running) {
+//! fn unrouted_with_answers_in_flight(thread: thread_mgr::shutdown::Running) {
 //!     let _ = thread.unroute();
 //! }
 //! ```
@@ -52,7 +52,7 @@
 //! ```
 //!
 //! ```compile_fail,E0382
-//! fn two_ends_of_one_thread(thread: thread_mgr::shutdown::Quiesced) {
+//! fn two_shutdowns_of_one_thread(thread: thread_mgr::shutdown::Quiesced) {
 //!     let _ = thread.unroute();
 //!     let _ = thread.unroute();
 //! }
@@ -75,14 +75,15 @@ use mach_sys::kernel::system::Origin;
 use mach_sys::rights::Name;
 use std::sync::Arc;
 
-/// Everything that a managed thread has.
+/// The resources of a managed thread.
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) inner: Arc<Inner>,
-    /// The process that the thread was taken in by.
+    /// The process that the thread was started or attached in.
     pub(crate) process: Origin,
+    /// The name of the thread's kernel port.
     pub(crate) name: Name,
-    /// References on the name at that time; `None` where they could not be counted.
+    /// Number of references on the name at the start; `None` if they could not be counted.
     pub(crate) references: Option<u32>,
     pub(crate) id: u64,
     pub(crate) route: Route,
@@ -102,22 +103,23 @@ impl Running {
         Self { parts }
     }
 
-    /// The records, and which of them is the thread's.
+    /// Returns the manager's records, and the index of the thread's own.
     pub(crate) fn record(&self) -> (Arc<Records>, u32) {
         (Arc::clone(&self.parts.inner.records), self.parts.record)
     }
 
-    /// All steps of a thread that ends now, with the manager's time limit. `None` in the child of a fork.
+    /// Runs all steps for a thread that exits now, with the manager's time limit. Returns `None` in the child of a fork.
     pub(crate) fn end(self) -> Option<ShutdownReport> {
         self.release().map(Released::normalize)
     }
 
-    /// All steps of a thread that goes on, with the manager's time limit. `None` in the child of a fork.
+    /// Runs all steps for a thread that keeps running, with the manager's time limit. Returns `None` in the child of a fork.
     pub(crate) fn detach(self) -> Option<ShutdownReport> {
         self.release().map(Released::detach)
     }
 
-    /// All steps of a thread that is gone, on another one, with no wait: no answer to it is in flight.
+    /// Runs all steps for a thread that is gone, on another thread, without waiting: none of its exceptions is in flight. Returns `None` in
+    /// the child of a fork.
     pub(crate) fn abandon(self) -> Option<ShutdownReport> {
         let limit = Timeout::After(core::time::Duration::ZERO);
         self.release_within(Some(limit)).map(Released::abandon)
@@ -129,7 +131,7 @@ impl Running {
 
     fn release_within(self, limit: Option<Timeout>) -> Option<Released> {
         if !self.parts.process.is_current() {
-            // The child of a fork has none of the ports: the numbers are other rights' here, or none's.
+            // The child of a fork has none of the ports: here the names belong to other rights, or to none.
             core::mem::forget(self);
             return None;
         }
@@ -153,7 +155,7 @@ impl Running {
     }
 }
 
-/// A thread whose exceptions are answered.
+/// A thread whose exceptions are answered, or whose wait for them timed out.
 #[derive(Debug)]
 #[must_use]
 pub struct Quiesced {
@@ -191,7 +193,7 @@ impl Quiesced {
     }
 }
 
-/// What is left of the parts when the route is gone.
+/// The parts that remain once the route is gone.
 #[derive(Debug)]
 struct Rest {
     inner: Arc<Inner>,
@@ -203,7 +205,7 @@ struct Rest {
     restored: Result<Restored, InstallError>,
 }
 
-/// A thread whose exceptions go elsewhere again.
+/// A thread that has its previous exception ports again.
 #[derive(Debug)]
 #[must_use]
 pub struct Unrouted {
@@ -213,8 +215,8 @@ pub struct Unrouted {
 }
 
 impl Unrouted {
-    /// Takes the port out of the server's set, waits for what was received meanwhile, and destroys the port, which declines what is
-    /// queued.
+    /// Removes the port from the server's port set, waits for the exceptions received meanwhile, and destroys the port, which declines the
+    /// queued ones.
     pub fn close_port(self) -> PortClosed {
         let Self {
             port,
@@ -239,7 +241,7 @@ pub struct PortClosed {
 }
 
 impl PortClosed {
-    /// Takes the thread out of the manager's registry.
+    /// Removes the thread from the manager's registry.
     pub fn deregister(self) -> Deregistered {
         self.rest.inner.registry.remove(self.rest.id);
         if self.rest.in_flight.is_none() {
@@ -252,7 +254,7 @@ impl PortClosed {
     }
 }
 
-/// A thread that its manager does not know any more.
+/// A thread that is not in its manager's registry any more.
 #[derive(Debug)]
 #[must_use]
 pub struct Deregistered {
@@ -264,7 +266,7 @@ impl Deregistered {
     /// Releases the thread's own memory: the emergency stack.
     pub fn release(self) -> Released {
         if self.rest.in_flight.is_some() || self.stack.is_in_use() {
-            // A late answer may still write to it, or a handler that detaches its thread is running on it.
+            // A late answer may still write to the stack, or a handler that detaches its thread is running on it.
             core::mem::forget(self.stack);
         } else {
             self.rest.inner.stacks.give_back(self.stack);
@@ -273,7 +275,7 @@ impl Deregistered {
     }
 }
 
-/// A thread that has nothing of its manager's any more. Either it ends, or it goes on as it was.
+/// A thread that uses none of its manager's resources any more. It exits, or keeps running unmanaged.
 #[derive(Debug)]
 #[must_use]
 pub struct Released {
@@ -281,8 +283,8 @@ pub struct Released {
 }
 
 impl Released {
-    /// For a thread that ends now: releases the references of its kernel port that nothing owns, down to the kernel's own, if the manager
-    /// has the promise, and reports. Nothing of the thread's may run after this but the way into the kernel.
+    /// Releases the references of the thread's kernel port that nothing owns, if the manager has the promise, and returns the report. For a
+    /// thread that exits now: after this the thread may only run its way into the kernel.
     #[allow(unsafe_code)]
     #[must_use]
     pub fn normalize(self) -> ShutdownReport {
@@ -296,11 +298,11 @@ impl Released {
         } = self.parts;
         let promise = inner.promise;
         let ends = Arc::clone(&inner.ends);
-        // The last thread of a manager that was dropped stops the server here, not after its normalization.
+        // If this was the last thread of a dropped manager, the server stops here, not after the normalization.
         drop(inner);
-        // Answers under way may hold rights: past the deadline nothing is trimmed.
+        // Answers in flight may hold rights: nothing is trimmed if the wait for them timed out.
         let found = match (promise, in_flight) {
-            // SAFETY: the promise is this function's contract.
+            // SAFETY: the promise is the contract of `trim`.
             (Some(_promise), None) => unsafe { trim(name) },
             _ => look(name),
         };
@@ -315,7 +317,7 @@ impl Released {
         report
     }
 
-    /// For a thread that is gone, by another one. Its name may be another's by now: it is not looked at.
+    /// Returns the report of a thread that is gone, on another thread. Does not read the name, which may belong to another right by now.
     fn abandon(self) -> ShutdownReport {
         let Rest {
             inner,
@@ -334,7 +336,7 @@ impl Released {
         report
     }
 
-    /// For a thread that goes on without its manager.
+    /// Returns the report of a thread that keeps running unmanaged.
     #[must_use]
     pub fn detach(self) -> ShutdownReport {
         let Rest {
@@ -358,6 +360,7 @@ impl Released {
     }
 }
 
+/// Returns the difference of two counts; `None` if one of them is unknown.
 fn gained(before: Option<u32>, now: Option<u32>) -> Option<i64> {
     Some(i64::from(now?) - i64::from(before?))
 }

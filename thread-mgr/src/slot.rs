@@ -9,15 +9,16 @@ const BUSY: u8 = 1;
 const FULL: u8 = 2;
 const TAKEN: u8 = 3;
 
-/// Filled once, emptied once. No lock: a lock may be made by its first use, and the end of a thread allocates nothing.
+/// A place that is filled once and emptied once. It has no lock: the first use of a lock may allocate it, and a thread must not allocate
+/// while it exits.
 pub(crate) struct Slot<T> {
     state: AtomicU8,
     value: UnsafeCell<Option<T>>,
 }
 
-// SAFETY: the value is touched only by the thread that moved the state from EMPTY to BUSY, until it stores FULL, and then only by the one that moved it
-// from FULL to TAKEN; each happens at most once, and the second sees what the first wrote. What is shared is thus a value that moves
-// from thread to thread.
+// SAFETY: only the thread that moved the state from EMPTY to BUSY touches the value, until it stores FULL, and then only the thread that
+// moved it from FULL to TAKEN. Each happens at most once, and the second thread sees the writes of the first. So the value only moves from
+// one thread to another.
 unsafe impl<T: Send> Sync for Slot<T> {}
 
 impl<T> Slot<T> {
@@ -28,16 +29,16 @@ impl<T> Slot<T> {
         }
     }
 
-    /// Leaves a value; the first one stays.
+    /// Stores a value. If there was one before, that one stays, and `value` is dropped.
     pub(crate) fn put(&self, value: T) {
         if self.advance(EMPTY, BUSY) {
-            // SAFETY: only one thread ever moves the state to BUSY, and none looks before FULL.
+            // SAFETY: only one thread ever moves the state to BUSY, and none reads before FULL.
             unsafe { *self.value.get() = Some(value) };
             self.state.store(FULL, Ordering::Release);
         }
     }
 
-    /// Takes the value, if it was left and not taken.
+    /// Takes the value; returns `None` if none was stored, or it was taken before.
     pub(crate) fn take(&self) -> Option<T> {
         if !self.advance(FULL, TAKEN) {
             return None;
@@ -46,6 +47,7 @@ impl<T> Slot<T> {
         unsafe { (*self.value.get()).take() }
     }
 
+    /// Moves the state from `from` to `to`; returns whether it did.
     fn advance(&self, from: u8, to: u8) -> bool {
         self.state
             .compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed)
@@ -70,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_takes_is_dropped_with_the_slot() {
+    fn an_untaken_value_is_dropped_with_the_slot() {
         let value = std::sync::Arc::new(());
         let slot = Slot::new();
         slot.put(std::sync::Arc::clone(&value));
@@ -79,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_takers_one_has_the_value() {
+    fn only_one_of_many_takers_gets_the_value() {
         for _ in 0..200 {
             let slot = Slot::new();
             let taken = core::sync::atomic::AtomicU8::new(0);

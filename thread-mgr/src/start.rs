@@ -1,4 +1,4 @@
-//! Creates the host's thread, and what it runs.
+//! Creates the host's thread, and contains its start routine.
 #![allow(unsafe_code)]
 
 use crate::error::{AttachError, SpawnError};
@@ -13,10 +13,10 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// The smallest stack in bytes: what the start and the end of a thread need in a debug build, with some left for its body.
+/// The smallest stack in bytes: enough for the start and the exit of a thread in a debug build, and some for its body.
 const SMALLEST_STACK: usize = 128 * 1024;
 
-/// What a new thread is given.
+/// The argument of a new thread's start routine.
 pub(crate) struct Start<F, T> {
     pub(crate) body: F,
     pub(crate) name: Option<String>,
@@ -24,7 +24,7 @@ pub(crate) struct Start<F, T> {
     pub(crate) shared: Arc<Shared<T>>,
 }
 
-/// Creates the host's thread.
+/// Creates the host's thread, with a stack of `stack_size` bytes or the system's default.
 pub(crate) fn create<F, T>(
     stack_size: Option<usize>,
     start: Box<Start<F, T>>,
@@ -48,7 +48,7 @@ where
         },
         |size| size.max(SMALLEST_STACK),
     );
-    // One of the systems refuses a size that is not whole pages. What overflows is refused by both.
+    // One of the systems refuses a size that is not whole pages. Both refuse a size that overflows.
     let size = system::stack_size_for(own);
     // SAFETY: initialised above.
     let sized = unsafe { libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), size) };
@@ -56,7 +56,7 @@ where
     let pointer = Box::into_raw(start);
     let error = match sized {
         // SAFETY: the routine takes ownership of the pointer, which it gets exactly once if the thread is created. It is
-        // `C-unwind`, so that a forced unwind may pass; the declaration at hand has `C`, which is the same call.
+        // `C-unwind`, so that a forced unwind may pass through it; libc's declaration has `C`, with the same calling convention.
         0 => unsafe {
             libc::pthread_create(
                 thread.as_mut_ptr(),
@@ -70,7 +70,7 @@ where
         },
         error => error,
     };
-    // SAFETY: initialised above, and used no more.
+    // SAFETY: initialised above, and not used afterwards.
     unsafe { libc::pthread_attr_destroy(attributes.as_mut_ptr()) };
     if error == 0 {
         // SAFETY: the call that succeeded filled it.
@@ -85,7 +85,7 @@ where
     })
 }
 
-/// The start routine. Returning from it is how `pthread_exit` is fallen into.
+/// Attaches the thread, runs its body and stores the result. The C library calls `pthread_exit` when this returns.
 extern "C-unwind" fn run<F, T>(argument: *mut c_void) -> *mut c_void
 where
     F: FnOnce() -> T + Send + 'static,
@@ -107,7 +107,7 @@ where
     let managed = match taken {
         Ok(managed) => managed,
         Err(error) => {
-            // Nothing may unwind out of here, and what the body captured has destructors.
+            // Nothing may unwind out of this function, and the body's captures have destructors.
             quietly(|| drop(body));
             shared.report_start(Err(error));
             return core::ptr::null_mut();
@@ -129,21 +129,22 @@ where
             None => Ok(Exit::Exited(spawned.exit_value.get())),
         });
     }
-    // The result of a thread that is not joined ends here, and its destructor may panic.
+    // The result of a detached thread is dropped here, and its destructor may panic.
     quietly(|| drop(shared));
     core::ptr::null_mut()
 }
 
-/// Runs destructors that may panic. The payload, whose own may as well, is forgotten.
+/// Runs destructors and catches their panics. The payload of a panic is leaked, because its own destructor may panic as well.
 fn quietly(destructors: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(destructors)) {
         core::mem::forget(payload);
     }
 }
 
-/// The body, and what became of it.
+/// The body of a thread, and its result.
 struct Call<F, T> {
     body: Option<F>,
+    /// The body's value or panic; `None` until it returned, and if it left by `exit_now`.
     outcome: Option<std::thread::Result<T>>,
 }
 
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_that_cannot_be_taken_in_drops_its_body_quietly() {
+    fn a_thread_that_cannot_be_attached_drops_its_body_and_catches_its_panic() {
         // SAFETY: the handler does nothing.
         let entry = unsafe { Entry::new(handler) };
         let manager = Manager::builder(entry).build().expect("a manager");

@@ -1,12 +1,12 @@
-//! The end of the crate's own use of the process.
+//! Gives back the process's resources that the crate took.
 #![allow(unsafe_code)]
 
 use crate::{exit, inner};
 use mach_sys::kernel::{self, StopError, Stopped};
 
-/// Gives back what this crate and the emulated kernel took from the process, once all managers are dropped and their threads have exited:
-/// the key of thread-specific data, and what [`kernel::stop`] names. A shared library that contains this crate can be unloaded afterwards
-/// ([`Stopped::can_be_unloaded`]), and not before: until then it stays loaded on the emulated kernel, whatever `dlclose` is called. The next
+/// Gives back the resources that this crate and the emulated kernel took from the process: the key of thread-specific data, and those that
+/// [`kernel::stop`] lists. Call it once all managers are dropped and their threads have exited. Afterwards a shared library that contains
+/// this crate can be unloaded ([`Stopped::can_be_unloaded`]). Before that, on the emulated kernel, `dlclose` does not unload it. The next
 /// manager starts everything again.
 ///
 /// ```
@@ -26,13 +26,14 @@ use mach_sys::kernel::{self, StopError, Stopped};
 /// ```
 ///
 /// # Errors
-/// Nothing was changed then.
 /// - [`StopError::Servers`]: there is a manager, or another exception server.
-/// - [`StopError::Threads`], [`StopError::SignalHandler`], [`StopError::Forked`]: as [`kernel::stop`].
+/// - [`StopError::Threads`], [`StopError::SignalHandler`], [`StopError::Forked`]: as described for [`kernel::stop`].
+///
+/// After an error nothing has changed.
 ///
 /// # Safety
-/// As for [`kernel::stop`]: from the beginning of this call to its end, no other thread calls a function of this workspace's crates or is
-/// in one, faults, or is ending after it did; threads that were managed have ended or were detached.
+/// The contract of [`kernel::stop`] holds: during this call no other thread runs or calls a function of this workspace's crates, faults, or
+/// is exiting after it did either. Threads that were managed have exited or were detached.
 #[doc(alias = "dlclose")]
 pub unsafe fn stop() -> Result<Stopped, StopError> {
     match inner::running() {

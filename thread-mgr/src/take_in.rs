@@ -1,4 +1,4 @@
-//! Takes the calling thread in: emergency stack, record, route, registry.
+//! Gives the calling thread the resources of a managed one: emergency stack, record, route, registry entry.
 #![allow(unsafe_code)]
 
 use crate::error::AttachError;
@@ -11,7 +11,7 @@ use mach_sys::kernel::system;
 use mach_sys::rights::{Borrowed, Name, ThreadRight, send_references};
 use std::sync::Arc;
 
-/// Takes the calling thread in: emergency stack, record, route, registry.
+/// Gives the calling thread an emergency stack, a record, a route and a registry entry. `spawned` says that the manager started the thread.
 pub(crate) fn take_in(
     inner: &Arc<Inner>,
     name: Option<String>,
@@ -22,7 +22,7 @@ pub(crate) fn take_in(
     // SAFETY: the kernel keeps a reference on a thread's own name until the thread is gone (D1.2, D1.3).
     let thread: Borrowed<'_, ThreadRight> = unsafe { Borrowed::from_name(port) };
     let references = match spawned {
-        // Its own (D1.3).
+        // A new thread's name has one reference, the kernel's own (D1.3).
         true => Some(1),
         false => send_references(port)
             .ok()

@@ -1,4 +1,4 @@
-//! Configures and starts threads.
+//! The builder that configures and starts threads.
 
 use crate::error::SpawnError;
 use crate::handle::Handle;
@@ -7,7 +7,7 @@ use crate::outcome::Shared;
 use crate::start::{Start, create};
 use std::sync::Arc;
 
-/// Configures a thread to start.
+/// A builder that configures and starts a thread.
 ///
 /// ```
 /// # use core::ffi::c_int;
@@ -43,9 +43,10 @@ impl<'m> ThreadBuilder<'m> {
         self
     }
 
-    /// Sets the size of the thread's stack in bytes, 128 KiB at least; by default that of
-    /// [`ManagerBuilder::thread_stack_size`](crate::ManagerBuilder::thread_stack_size). What the C library takes out of a stack, such as a
-    /// program's static thread-local variables, comes on top. It is rounded up to whole pages. A size that the host cannot provide makes [`spawn`](Self::spawn) fail.
+    /// Sets the size of the thread's stack in bytes, at least 128 KiB; by default that of
+    /// [`ManagerBuilder::thread_stack_size`](crate::ManagerBuilder::thread_stack_size). The C library's own share of a stack, such as a
+    /// program's static thread-local variables, is added, and the sum is rounded up to whole pages. A size that the host cannot provide
+    /// makes [`spawn`](Self::spawn) fail.
     #[doc(alias = "pthread_attr_setstacksize")]
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = Some(bytes);
@@ -55,9 +56,10 @@ impl<'m> ThreadBuilder<'m> {
     /// Starts the thread. Returns once it runs and its exceptions are routed.
     ///
     /// # Errors
-    /// - [`SpawnError::Create`], [`SpawnError::StackSize`]: the host refused the thread, or its stack size.
+    /// - [`SpawnError::Create`]: the host could not create the thread.
+    /// - [`SpawnError::StackSize`]: the host cannot provide a stack of this size.
     /// - [`SpawnError::Attach`]: the thread could not be attached, and has exited without running its body.
-    /// - [`SpawnError::Forked`]: this is the child of a fork.
+    /// - [`SpawnError::Forked`]: the calling process is the child of a fork.
     #[doc(alias = "pthread_create")]
     pub fn spawn<T, F>(self, body: F) -> Result<Handle<T>, SpawnError>
     where
@@ -81,7 +83,7 @@ impl<'m> ThreadBuilder<'m> {
         match started {
             Ok(_) => Ok(handle),
             Err(error) => {
-                // It ran for nothing, and is gone when this returns.
+                // The thread exits without running its body; wait until it is gone.
                 let _ = handle.join();
                 Err(error.into())
             }

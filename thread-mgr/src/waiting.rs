@@ -1,5 +1,5 @@
-//! Which thread waits for the end of which, so that threads which would wait for each other are told. The C library sees two of them
-//! at best, and glibc 2.36 none.
+//! The table of threads that wait for others to exit, by which a join that would deadlock returns an error. The C library detects circles
+//! of two threads at best, and glibc 2.36 none.
 
 #![allow(unsafe_code)]
 
@@ -9,31 +9,32 @@ use mach_sys::kernel::system::Origin;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A thread while it exists: `pthread_t`, which no other thread has before this one is joined.
+/// The identifier of a thread, which no other thread has before this one is joined.
 type Thread = libc::pthread_t;
 
-/// Waiting thread → the thread it waits for, in one process.
+/// The waiting threads of one process.
 struct Table {
     process: Origin,
+    /// Each waiting thread, with the thread that it waits for.
     waiting: Mutex<BTreeMap<Thread, Thread>>,
 }
 
-/// The table of the calling process. In the child of a fork the parent's is left as it is: its threads are not there, and one of them may
-/// have held the lock. A table is never freed.
+/// The table of the calling process. The child of a fork makes a new one and leaves the parent's alone: the parent's threads do not exist
+/// there, and one of them may have held the lock. A table is never freed.
 static TABLE: AtomicPtr<Table> = AtomicPtr::new(null_mut());
 
-/// One thread waits for another until this is dropped.
+/// An entry of the table: one thread waits for another until this is dropped.
 #[must_use]
 pub(crate) struct Waiting {
     waiter: Thread,
 }
 
 impl Waiting {
-    /// `None` if the target waits for the waiter, directly or over others.
+    /// Records that `waiter` waits for `target`. Returns `None` if `target` is `waiter`, or waits for it, directly or through others.
     pub(crate) fn begin(waiter: Thread, target: Thread) -> Option<Self> {
         let mut waiting = lock();
         let mut at = target;
-        // There is no circle among those that wait, so that this ends.
+        // The table contains no circle, so this loop ends.
         while at != waiter {
             match waiting.get(&at) {
                 Some(next) => at = *next,
@@ -53,6 +54,7 @@ impl Drop for Waiting {
     }
 }
 
+/// Returns the calling process's table; makes it at the first call.
 fn table() -> &'static Table {
     let mut seen = TABLE.load(Ordering::Acquire);
     loop {
@@ -69,7 +71,7 @@ fn table() -> &'static Table {
             // SAFETY: it is never freed.
             Ok(_) => return unsafe { &*new },
             Err(other) => {
-                // SAFETY: nobody else has seen its address.
+                // SAFETY: the address was not published, so this function still owns the table.
                 drop(unsafe { Box::from_raw(new) });
                 seen = other;
             }
@@ -78,7 +80,7 @@ fn table() -> &'static Table {
 }
 
 fn lock() -> MutexGuard<'static, BTreeMap<Thread, Thread>> {
-    // Nothing under this lock leaves it half changed.
+    // No panic under this lock leaves the map half changed.
     table()
         .waiting
         .lock()
@@ -90,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn circles_of_any_size_are_seen_and_nothing_else() {
+    fn circles_of_any_size_are_detected_and_chains_are_not() {
         // Numbers that no thread has.
         let [a, b, c, d]: [Thread; 4] = [1, 2, 3, 5];
         assert!(Waiting::begin(a, a).is_none());

@@ -1,4 +1,4 @@
-//! The call on arm64: x0 argument, x1 body, x2 where to note the stack pointer.
+//! The call on arm64: x0 has the argument, x1 the body, x2 the address to save the stack pointer at.
 
 use core::arch::global_asm;
 
@@ -8,7 +8,7 @@ global_asm!(
     ".globl thread_mgr_call, _thread_mgr_call, thread_mgr_return, _thread_mgr_return",
     "thread_mgr_call:",
     "_thread_mgr_call:",
-    // For code that walks the stack (registers by DWARF's numbers): the frame pointer tells where the frame is.
+    // For stack walkers (registers in DWARF's numbering): the frame is found by the frame pointer.
     ".cfi_startproc",
     "hint #34",
     "stp x29, x30, [sp, #-176]!",

@@ -1,5 +1,5 @@
-//! The call from which a managed thread may return early: saves what a function preserves for its caller, calls, and returns once,
-//! in the ordinary way or when code deeper inside goes back to it.
+//! The call from which a managed thread may return early: it saves the callee-saved registers, calls the body, and returns once, when the
+//! body returns or when code inside it jumps back.
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "aarch64")]
@@ -9,7 +9,7 @@ mod x86_64;
 
 use core::ffi::c_void;
 
-/// Where to go back to: the stack pointer of the call, 0 when it is not under way.
+/// The place to jump back to: the stack pointer of the call; 0 while no call is in progress.
 #[derive(Debug, Default)]
 #[repr(transparent)]
 pub(crate) struct WayBack(core::cell::Cell<usize>);
@@ -31,18 +31,18 @@ impl WayBack {
         self.0.set(0);
     }
 
-    /// Whether the call is under way.
+    /// Returns whether the call is in progress.
     pub(crate) fn is_open(&self) -> bool {
         self.0.get() != 0
     }
 
-    /// Goes back to the call.
+    /// Jumps back to the call, which returns.
     ///
     /// # Safety
-    /// The calling thread is inside the call, which is open, and every frame between it and here may be skipped, as
-    /// [`exit_now`](crate::exit_now) says.
+    /// The calling thread is inside the call, which is in progress, and every frame between it and here may be skipped: see
+    /// [`exit_now`](crate::exit_now).
     pub(crate) unsafe fn go(&self) -> ! {
-        // SAFETY: the stack pointer that the call under way saved, on the calling thread's own stack.
+        // SAFETY: the stack pointer that the call in progress saved, on the calling thread's own stack.
         unsafe { thread_mgr_return(self.0.get()) }
     }
 }

@@ -1,4 +1,4 @@
-//! The call on x86_64, both System V's convention: rdi argument, rsi body, rdx where to note the stack pointer.
+//! The call on x86_64, in System V's convention: rdi has the argument, rsi the body, rdx the address to save the stack pointer at.
 
 use core::arch::global_asm;
 
@@ -8,7 +8,7 @@ global_asm!(
     ".globl thread_mgr_call, _thread_mgr_call, thread_mgr_return, _thread_mgr_return",
     "thread_mgr_call:",
     "_thread_mgr_call:",
-    // For code that walks the stack (registers by DWARF's numbers): the frame pointer tells where the frame is.
+    // For stack walkers (registers in DWARF's numbering): the frame is found by the frame pointer.
     ".cfi_startproc",
     "endbr64",
     "push rbp",
@@ -27,7 +27,7 @@ global_asm!(
     "push r15",
     ".cfi_offset 15, -56",
     "sub rsp, 8",
-    // The rounding modes are the callee's to preserve as well.
+    // A callee must preserve the rounding modes as well.
     "stmxcsr [rsp]",
     "fnstcw [rsp + 4]",
     "mov [rdx], rsp",
