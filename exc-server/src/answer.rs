@@ -1,26 +1,26 @@
-//! Answers: the one code that means each, and the proof that one was given.
+//! Answers to requests: their reply codes, their outcomes, and the proof that a request was answered.
 
 use mach_sys::kern_return::KernReturn;
 use mach_sys::mig::Routine;
 
-/// What a reply tells the kernel.
+/// The meaning of a reply to the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Answer {
     /// Not handled: the kernel tries the next level.
     Decline,
-    /// Handled: the thread goes on with the registers that it has.
+    /// Handled: the thread resumes with its registers unchanged.
     Resume,
-    /// Handled: the thread goes on with the state in the reply.
+    /// Handled: the thread resumes with the state in the reply.
     ResumeWithState,
 }
 
 impl Answer {
-    /// Returns the reply code that makes the kernel do this for a request of `routine` (A6.5, A1.1).
+    /// Returns the reply code that has this meaning in a reply to `routine` (A6.5, A1.1).
     ///
-    /// [`Resume`](Self::Resume) of a routine that carries a state is `MACH_RCV_PORT_DIED`: the kernel then neither sets a state nor
-    /// tries the next level. Success without a state would be a malformed reply there, hence "not handled" (A6.4).
-    /// [`ResumeWithState`](Self::ResumeWithState) of a routine without one is `KERN_SUCCESS`: its reply has no room for a state.
+    /// For [`Resume`](Self::Resume) of a routine with a state it is `MACH_RCV_PORT_DIED`: the kernel then neither sets a state nor
+    /// tries the next level. `KERN_SUCCESS` without a state would be a malformed reply, which the kernel takes as "not handled" (A6.4).
+    /// For [`ResumeWithState`](Self::ResumeWithState) of a routine without a state it is `KERN_SUCCESS`: its reply has no room for one.
     ///
     /// ```
     /// use exc_server::Answer;
@@ -41,25 +41,25 @@ impl Answer {
     }
 }
 
-/// How a request was answered.
+/// The result of answering a request.
 #[cfg(feature = "receiver")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Handled: the thread goes on.
+    /// Handled: the thread resumes.
     Resumed,
     /// Declined: the kernel tries the next level.
     Declined,
-    /// The previously registered handler handled it.
+    /// Handled by the previously registered handler.
     Forwarded,
     /// Deferred: a [`Deferred`](crate::Deferred) answers later.
     Deferred,
-    /// The kernel refused the reply: the thread was terminated or its wait aborted meanwhile. Also in the child of a fork, where no thread
-    /// waits. A reply that comes late is not always refused ([`Stats::unwanted`](crate::Stats::unwanted)).
+    /// The reply could not be delivered: the thread was terminated or its wait aborted meanwhile, or the calling process is the child of a
+    /// fork, where no thread waits. The kernel does not refuse every late reply ([`Stats::unwanted`](crate::Stats::unwanted)).
     Unwanted,
 }
 
-/// The proof that a request was answered. Only the calls that answer make one.
+/// The proof that a request was answered. Only the functions that answer return one.
 #[cfg(feature = "receiver")]
 #[must_use = "a handler returns it"]
 #[derive(Debug)]

@@ -1,7 +1,7 @@
-//! The clock that deadlines are read from, without the standard library.
+//! The monotonic clock for deadlines, without the standard library.
 #![allow(unsafe_code)]
 
-/// Returns the nanoseconds of the monotonic clock. Safe in any context; allocates nothing.
+/// Returns the time of the monotonic clock in nanoseconds. Async-signal-safe; allocates nothing.
 pub(crate) fn now() -> u64 {
     // SAFETY: zeroes are a valid time.
     let mut time: libc::timespec = unsafe { core::mem::zeroed() };
@@ -14,7 +14,7 @@ pub(crate) fn now() -> u64 {
         .saturating_add(nanoseconds)
 }
 
-/// Gives the processor to another thread.
+/// Yields the processor to another thread.
 pub(crate) fn yield_now() {
     // SAFETY: no preconditions.
     unsafe { libc::sched_yield() };

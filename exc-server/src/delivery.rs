@@ -1,4 +1,4 @@
-//! What the kernel sends: behavior, code width and flavor.
+//! The delivery of an exception: behavior, code width and flavor.
 
 use crate::error::DeliveryError;
 use core::fmt;
@@ -14,10 +14,10 @@ use mach_sys::thread_state::{
 };
 use mach_sys::types::thread_state_flavor_t;
 
-/// The behavior and flavor of a registration: what `*_set_exception_ports` takes besides port and mask.
+/// The behavior and flavor of a registration: the arguments of `*_set_exception_ports` besides port and mask.
 ///
-/// A value that the kernel would accept and could not deliver cannot be made. The state of another machine, whose flavor is the number
-/// of an unrelated state here, does not compile:
+/// A combination that the kernel would accept but could not deliver cannot be made. The state of another machine, whose flavor is the
+/// number of an unrelated state here, does not compile:
 ///
 /// ```compile_fail,E0080
 /// use exc_server::Delivery;
@@ -26,7 +26,7 @@ use mach_sys::types::thread_state_flavor_t;
 /// let deliveries = (Delivery::state::<arm_thread_state64_t>(), Delivery::state::<x86_thread_state64_t>());
 /// ```
 ///
-/// Nor does a state that a 64-bit thread has not:
+/// Nor does a state that 64-bit threads do not have:
 ///
 /// ```compile_fail,E0080
 /// use exc_server::Delivery;
@@ -52,11 +52,11 @@ impl Delivery {
     /// Recommended delivery for a thread route: `EXCEPTION_STATE` with 64-bit codes and the general registers.
     pub const THREAD: Self = Self::state::<NativeState>();
     /// Recommended delivery for a task route of an ordinary process: `EXCEPTION_STATE_IDENTITY` with 64-bit codes and the general
-    /// registers. It ends a hardened process; [`for_task`](Self::for_task) chooses.
+    /// registers. The kernel ends a hardened process that registers it; [`for_task`](Self::for_task) chooses.
     pub const TASK: Self = Self::state_identity::<NativeState>();
 
     /// Returns the recommended delivery for a task route of a process with these capabilities: [`TASK`](Self::TASK), or
-    /// `EXCEPTION_STATE_IDENTITY_PROTECTED` where that would end the process at the first try (B5.3, B5.4).
+    /// `EXCEPTION_STATE_IDENTITY_PROTECTED` if the kernel would end the process for registering `TASK` (B5.3, B5.4).
     ///
     /// A protected behavior does not name the task: such a route needs
     /// [`Routing::accept_child_tasks`](crate::Routing::accept_child_tasks), and handles the exceptions of child processes too.
@@ -80,15 +80,16 @@ impl Delivery {
         }
     }
 
-    /// Makes a delivery of any behavior and flavor that the kernel can deliver. A behavior with a state needs a flavor; one without takes
-    /// none.
+    /// Makes a delivery of any behavior and flavor that the kernel can deliver. A behavior with a state needs a flavor; one without a state
+    /// takes none.
     ///
     /// # Errors
-    /// Combinations that the kernel accepts and then cannot deliver, or that crash it (B2.7):
-    /// - [`DeliveryError::Behavior`]: a behavior that the kernel does not know, or a protected one or one that prefers a backtrace
-    ///   without 64-bit codes (B2.5).
-    /// - [`DeliveryError::NoFlavor`], [`DeliveryError::NeedlessFlavor`]: a flavor is missing, or would never be sent.
-    /// - [`DeliveryError::Flavor`]: a flavor of another machine, or one that its 64-bit threads do not have (A4.2).
+    /// Combinations that the kernel accepts but cannot deliver, or that crash it (B2.7):
+    /// - [`DeliveryError::Behavior`]: the kernel does not know the behavior, or the behavior is protected or prefers a backtrace and has no
+    ///   64-bit codes (B2.5).
+    /// - [`DeliveryError::NoFlavor`]: the behavior has a state, and `flavor` is `None`.
+    /// - [`DeliveryError::NeedlessFlavor`]: the behavior has no state, so that the flavor would never be sent.
+    /// - [`DeliveryError::Flavor`]: the flavor belongs to another machine, or this machine's 64-bit threads do not have it (A4.2).
     pub const fn new(behavior: Behavior, flavor: Option<Flavor>) -> Result<Self, DeliveryError> {
         let plain = Behavior::of(
             behavior.kind(),
@@ -113,8 +114,8 @@ impl Delivery {
         }
     }
 
-    /// Makes `EXCEPTION_STATE` with 64-bit codes: the reply sets the state, and no rights travel. For threads: it names neither thread
-    /// nor task, so that at task level a child's exceptions cannot be told from the task's own.
+    /// Makes `EXCEPTION_STATE` with 64-bit codes: the request carries a state, the reply sets it, and no rights are sent. Use it for
+    /// threads: the request names neither thread nor task, so that at task level a child's exceptions cannot be told from the task's own.
     ///
     /// `S` is a state of this machine's 64-bit threads; any other does not compile.
     #[must_use]
@@ -123,22 +124,23 @@ impl Delivery {
         Self::with_state::<S>(BehaviorKind::STATE)
     }
 
-    /// Makes `EXCEPTION_STATE_IDENTITY` with 64-bit codes: state, thread and task. For `S`, see [`state`](Self::state).
+    /// Makes `EXCEPTION_STATE_IDENTITY` with 64-bit codes: the request carries state, thread and task. For `S`, see [`state`](Self::state).
     #[must_use]
     #[doc(alias = "EXCEPTION_STATE_IDENTITY")]
     pub const fn state_identity<S: ThreadState>() -> Self {
         Self::with_state::<S>(BehaviorKind::STATE_IDENTITY)
     }
 
-    /// Makes `EXCEPTION_STATE_IDENTITY_PROTECTED`: state, a token for the task, the thread's identifier. A hardened process may still
-    /// register it (B5.3). macOS 15 and later. For `S`, see [`state`](Self::state).
+    /// Makes `EXCEPTION_STATE_IDENTITY_PROTECTED`: the request carries a state, a token for the task, and the thread's identifier. A
+    /// hardened process may register it too (B5.3). macOS 15 and later. For `S`, see [`state`](Self::state).
     #[must_use]
     #[doc(alias = "EXCEPTION_STATE_IDENTITY_PROTECTED")]
     pub const fn state_identity_protected<S: ThreadState>() -> Self {
         Self::with_state::<S>(BehaviorKind::STATE_IDENTITY_PROTECTED)
     }
 
-    /// Makes `EXCEPTION_IDENTITY_PROTECTED`: a token for the task, the thread's identifier, no state. macOS 12 and later.
+    /// Makes `EXCEPTION_IDENTITY_PROTECTED`: the request carries a token for the task and the thread's identifier, and no state. macOS 12
+    /// and later.
     #[must_use]
     #[doc(alias = "EXCEPTION_IDENTITY_PROTECTED")]
     pub const fn identity_protected() -> Self {
@@ -148,7 +150,7 @@ impl Delivery {
         }
     }
 
-    /// Makes `EXCEPTION_DEFAULT` with 64-bit codes: thread and task, no state.
+    /// Makes `EXCEPTION_DEFAULT` with 64-bit codes: the request carries thread and task, and no state.
     #[must_use]
     #[doc(alias = "EXCEPTION_DEFAULT")]
     pub const fn identity() -> Self {
@@ -171,10 +173,10 @@ impl Delivery {
         }
     }
 
-    /// Returns the same with 32-bit codes (`exc`): addresses lose their upper halves. Protected behaviors have no such form (B2.5).
+    /// Returns the same delivery with 32-bit codes (`exc`), in which addresses lose their upper halves.
     ///
     /// # Errors
-    /// [`DeliveryError::Behavior`] for a protected behavior.
+    /// [`DeliveryError::Behavior`]: a protected behavior has no form with 32-bit codes (B2.5).
     pub const fn narrow(self) -> Result<Self, DeliveryError> {
         Self::new(
             Behavior::of(self.behavior.kind(), BehaviorModifiers::empty()),
@@ -188,14 +190,14 @@ impl Delivery {
         self.behavior
     }
 
-    /// Returns the flavor, where a state is sent.
+    /// Returns the flavor of the state; `None` if no state is sent.
     #[must_use]
     pub const fn flavor(self) -> Option<Flavor> {
         self.flavor
     }
 
-    /// Returns whether the message names the task, so that its exceptions can be told from its children's. A token does not: each message
-    /// has a new one, which compares with none (A7.10).
+    /// Returns whether the request names the task, so that the task's exceptions can be told from its children's. A token does not name
+    /// it: each request has a new one, which equals no other (A7.10).
     #[must_use]
     pub const fn names_task(self) -> bool {
         matches!(
@@ -204,7 +206,7 @@ impl Delivery {
         )
     }
 
-    /// Returns whether the message carries a state.
+    /// Returns whether the request carries a state.
     #[must_use]
     pub const fn has_state(self) -> bool {
         self.behavior.kind().has_state()
@@ -221,9 +223,9 @@ impl fmt::Display for Delivery {
     }
 }
 
-/// Returns whether the kernel can send a state of this flavor for every 64-bit thread of this machine, as far as flavors decide it
-/// (A4.2): not those of 32-bit threads, nor those that need a local descriptor table or branch records. Vector states that only
-/// some processors have are among them.
+/// Returns whether the kernel can send a state of this flavor for a 64-bit thread of this machine (A4.2). Returns `false` for the flavors
+/// of 32-bit threads, and for those that need a local descriptor table or branch records. Returns `true` also for vector states that only
+/// some processors have.
 const fn is_deliverable(flavor: Flavor) -> bool {
     let refused: &[thread_state_flavor_t] = match flavor.machine {
         Machine::X86_64 => &[
@@ -251,7 +253,7 @@ const fn is_deliverable(flavor: Flavor) -> bool {
         }
         index += 1;
     }
-    // `==` is no constant function for enums.
+    // `==` of enums is not a constant function.
     matches!(
         (flavor.machine, Machine::NATIVE),
         (Machine::X86_64, Machine::X86_64) | (Machine::Arm64, Machine::Arm64)
@@ -287,7 +289,7 @@ mod tests {
             }
             assert!(!refused(kind, CODES, FLAVOR), "{kind}");
         }
-        // It would stop the kernel.
+        // This combination would crash the kernel.
         let protected = BehaviorKind::STATE_IDENTITY_PROTECTED;
         assert!(refused(protected, BehaviorModifiers::empty(), FLAVOR));
         assert!(
@@ -295,7 +297,7 @@ mod tests {
                 .narrow()
                 .is_err()
         );
-        // A flavor that is never sent.
+        // The flavor would never be sent.
         assert!(refused(BehaviorKind::DEFAULT, CODES, FLAVOR));
     }
 
@@ -305,7 +307,7 @@ mod tests {
             for raw in -1..=machine.thread_state_flavors() {
                 let flavor = Flavor::new(machine, raw);
                 let name = flavor.name().unwrap_or("");
-                // By name: VFP and the composed ones are those of both widths.
+                // By name: VFP and the unified flavors exist for both widths.
                 let narrow = (name.ends_with("32") || name.starts_with("i386_"))
                     || ["ARM_EXCEPTION_STATE", "ARM_DEBUG_STATE", "ARM_NEON_STATE"].contains(&name)
                     || ["x86_THREAD_FULL_STATE64", "x86_LAST_BRANCH_STATE"].contains(&name);

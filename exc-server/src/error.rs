@@ -1,4 +1,4 @@
-//! Errors. Each says what was attempted, on what, and what the kernel answered; each has a number, which a caller in C can be given.
+//! The crate's errors. Each names the attempted operation, its object and the kernel's error, and has a numeric code for callers in C.
 
 use mach_sys::exception::Behavior;
 #[cfg(feature = "receiver")]
@@ -12,11 +12,11 @@ use mach_sys::machine::Machine;
 use mach_sys::mig;
 use mach_sys::thread_state::{Flavor, StateMismatch};
 
-/// A delivery that the kernel cannot make.
+/// A combination of behavior and flavor that the kernel cannot deliver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeliveryError {
-    /// There is no message for this behavior.
+    /// The kernel has no request for this behavior.
     #[error("the kernel has no message for behavior {0}")]
     Behavior(Behavior),
     /// The behavior carries a state, and no flavor is given.
@@ -33,7 +33,7 @@ pub enum DeliveryError {
         /// The flavor.
         flavor: Flavor,
     },
-    /// A 64-bit thread of this machine has no state of the flavor (A4.2): the kernel accepts it or not, and never sends it.
+    /// A 64-bit thread of this machine has no state of the flavor (A4.2): the kernel may accept it, but never sends it.
     #[error("a 64-bit thread of {machine} has no state of flavor {flavor} (of {})", flavor.machine, machine = Machine::NATIVE)]
     Flavor {
         /// The behavior.
@@ -56,29 +56,29 @@ impl DeliveryError {
     }
 }
 
-/// A request's state was asked for, or set, as something that it is not.
+/// A request's state could not be read or set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
-    /// The behavior sends none.
+    /// The behavior carries no state.
     #[error("the request carries no thread state")]
     Absent,
-    /// It is of another flavor or size.
+    /// The request's state has another flavor or size.
     #[error(transparent)]
     Mismatch(#[from] StateMismatch),
-    /// It is a state of another machine, whose flavors are other states here.
+    /// The type is a state of another machine, whose flavors mean other states on this one.
     #[error("{flavor} is a thread state of {}, not of {machine}", flavor.machine, machine = Machine::NATIVE)]
     Foreign {
         /// The flavor, with its machine.
         flavor: Flavor,
     },
-    /// The deferred exception was answered before.
+    /// The deferred exception was answered already.
     #[error("the deferred exception was already answered")]
     Answered,
-    /// The new state is larger than any reply.
+    /// The new state is larger than any reply can carry.
     #[error("a thread state of {words} words does not fit into a reply")]
     TooLarge {
-        /// Its size in words of 32 bits.
+        /// The state's size in words of 32 bits.
         words: usize,
     },
 }
@@ -111,27 +111,27 @@ impl StateError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReceiveError {
-    /// Nothing arrived in time.
+    /// No message arrived in time.
     #[error("no exception arrived in time")]
     TimedOut,
-    /// The port or set was destroyed.
+    /// The port or port set was destroyed.
     #[error("the exception port is gone")]
     PortGone,
-    /// A message that is no exception request: answered with the MIG error that Apple's servers answer, its rights released.
+    /// A message was not an exception request. It was answered with the MIG error that Apple's servers reply, and its rights were released.
     #[error("a message with id {id} was refused: {reason}")]
     Malformed {
-        /// Its id.
+        /// The message's id.
         id: i32,
-        /// What is wrong with it.
+        /// The reason for refusing it.
         reason: mig::DecodeError,
     },
-    /// A message larger than any request: the kernel destroyed it, and its sender knows.
+    /// A message was larger than any request. The kernel destroyed it and notified its sender.
     #[error("a message larger than any exception request was destroyed")]
     TooLarge,
-    /// A message whose rights the task had no room for (C11.11): what came of it was destroyed, and its sender knows.
+    /// The task had no room for a message's rights (C11.11). The received part was destroyed, and its sender notified.
     #[error("a message whose rights there was no room for was destroyed: {0}")]
     NoRoom(KernError),
-    /// Anything else.
+    /// Another error of `mach_msg`.
     #[error("mach_msg, receiving an exception: {0}")]
     Kernel(KernError),
 }
@@ -152,16 +152,16 @@ impl ReceiveError {
     }
 }
 
-/// A reply that did not leave.
+/// A reply could not be delivered.
 #[cfg(feature = "receiver")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AnswerError {
-    /// The thread does not wait any more.
+    /// The thread is gone, or does not wait any more.
     #[error("the faulting thread is gone, or waits no longer")]
     NobodyWaits,
-    /// The deferred exception was declined before: its route, server or table was closed, or its deadline passed. Also in the child of
-    /// a fork, where no thread waits.
+    /// The deferred exception was declined already: its route, server or table was closed, or its deadline passed. Returned also in the
+    /// child of a fork, where no thread waits.
     #[error(
         "the deferred exception was already declined: its route or server closed, or its deadline passed"
     )]
@@ -169,10 +169,10 @@ pub enum AnswerError {
     /// The reply could not be written.
     #[error("the reply could not be written")]
     Encode(#[from] mig::EncodeError),
-    /// Anything else.
+    /// Another error of `mach_msg`.
     #[error("mach_msg, sending the reply: {0}")]
     Kernel(KernError),
-    /// The state to resume with could not be set. The exception was declined.
+    /// The state to resume with could not be set; the exception was declined.
     #[error("the exception was declined: its new state could not be set")]
     State(#[source] StateError),
 }
@@ -192,31 +192,31 @@ impl AnswerError {
     }
 }
 
-/// No other handler handled the exception.
+/// The exception could not be forwarded, or the other handler did not handle it.
 #[cfg(feature = "receiver")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ForwardError {
-    /// No handler was registered for the exception type before, or its port has died, or the route is closed.
+    /// No handler was registered for the exception type before, its port has died, or the route is closed.
     #[error("no other handler is registered for the exception")]
     NoHandler,
-    /// The handler's port is the receiver's own, or a member of its set: it would wait for itself.
+    /// The handler's port is the receiver's own, or a member of its port set: the receiver would wait for itself.
     #[error("the handler is the receiver of this exception")]
     OwnPort,
-    /// The handler waits for the answer to this exception: it is among those that forwarded it here. Or it waits for this one about
-    /// another exception, and neither can serve meanwhile. Threads that receive from one port count as one.
+    /// The handler waits for the answer to this exception, because it forwarded the exception here. Or it waits for this receiver's answer
+    /// to another exception, and neither can serve meanwhile. Threads that receive from one port count as one.
     #[error("the handler waits for the answer to this exception")]
     Circle,
-    /// The handler has declined this exception, when it was forwarded before, here or by a handler that it was forwarded to.
+    /// The handler has declined this exception already, forwarded by this receiver or by another handler on its way.
     #[error("the handler has declined this exception before")]
     AlreadyDeclined,
-    /// This is the child of a fork, where no thread waits.
+    /// The calling process is the child of a fork, where no thread waits.
     #[error("the exception is the parent process's")]
     Forked,
-    /// The handler's behavior has no message, or needs what the request lacks: the thread's right, or a token.
+    /// The handler's behavior has no request, or needs a right that this request lacks: the thread's port, or a token.
     #[error("the handler's {0} needs what the request lacks")]
     Behavior(Behavior),
-    /// A state of the thread could not be read for the handler, or set from its reply.
+    /// The thread's state could not be read for the handler, or set from its reply.
     #[error("getting or setting a state of the thread: {0}")]
     State(KernError),
     /// The request could not be written.
@@ -231,10 +231,10 @@ pub enum ForwardError {
     /// The handler declined: it replied with this code.
     #[error("the handler declined: {0}")]
     Declined(KernError),
-    /// The handler's reply is none.
+    /// The handler's reply is malformed.
     #[error("the handler's reply is malformed")]
     Malformed(#[source] mig::ReplyError),
-    /// Anything else.
+    /// Another error of `mach_msg`.
     #[error("mach_msg, forwarding the exception: {0}")]
     Kernel(KernError),
 }
@@ -261,7 +261,7 @@ impl ForwardError {
         }
     }
 
-    /// Returns whether the handler left, and may have done so without an answer.
+    /// Returns whether the handler's port died, possibly before the handler answered.
     #[cfg(feature = "std")]
     pub(crate) fn is_of_the_dead(&self) -> bool {
         matches!(
@@ -284,16 +284,16 @@ impl ForwardError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeferError {
-    /// The receiver was lent no table of deferred exceptions.
+    /// The receiver has no table of deferred exceptions.
     #[error("the receiver has no table for deferred exceptions")]
     NoTable,
-    /// As many exceptions are deferred as the table has room for.
+    /// The table of deferred exceptions is full.
     #[error("{capacity} exception(s) are deferred, and there is no room for more")]
     Full {
         /// The table's capacity.
         capacity: usize,
     },
-    /// The route, the server or the table was closed meanwhile, or this is the child of a fork.
+    /// The route, the server or the table was closed meanwhile, or the calling process is the child of a fork.
     #[error("the exception's route or server was closed")]
     Closed,
 }
@@ -317,9 +317,9 @@ impl DeferError {
 #[error("room for {capacity} deferred exceptions was asked for; {max} are the most")]
 #[non_exhaustive]
 pub struct CapacityError {
-    /// The capacity that was asked for.
+    /// The requested capacity.
     pub capacity: usize,
-    /// The largest.
+    /// The largest capacity.
     pub max: usize,
 }
 
@@ -337,8 +337,8 @@ impl CapacityError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InstallError {
-    /// A policy forbids the behavior for this target (B5.3): `EXCEPTION_STATE` or a protected one may be allowed. Where the policy is this
-    /// process's own, the kernel is not called, since it would end the process (B5.4).
+    /// A policy forbids the behavior for this target (B5.3); `EXCEPTION_STATE` or a protected behavior may be allowed. If it is this
+    /// process's own policy, the kernel is not called, since it would end the process (B5.4).
     #[error(
         "registering {behavior} is forbidden here; EXCEPTION_STATE or a protected behavior may be allowed"
     )]
@@ -349,20 +349,20 @@ pub enum InstallError {
     /// The thread or task is gone.
     #[error("registering exception ports: the thread or task is gone ({0})")]
     TargetGone(KernError),
-    /// `EXC_CRASH` of this task, or of the calling thread, with a port that this task receives from: the kernel would skip it, since
-    /// the task cannot answer for itself then (A1.7). Another process can.
+    /// The mask has `EXC_CRASH`, the target is this task or the calling thread, and this task receives from the port: the kernel would
+    /// skip the handler, since the task cannot answer for itself then (A1.7). Another process can register for it.
     #[error(
         "EXC_CRASH of this task is never delivered to a port that the task itself receives from"
     )]
     OwnCrash,
-    /// Anything else.
+    /// Another error of the kernel.
     #[error("registering {mask} with {behavior}: {code}")]
     Kernel {
-        /// For which exceptions.
+        /// The exception types to register for.
         mask: ExceptionMask,
-        /// With which behavior.
+        /// The behavior.
         behavior: Behavior,
-        /// The kernel's answer.
+        /// The kernel's error.
         code: KernError,
     },
 }
@@ -387,20 +387,19 @@ impl InstallError {
 #[non_exhaustive]
 pub enum RouteError {
     /// The behavior does not name the task: at task level the exceptions of children, which inherit the registration (B6.3), cannot
-    /// be told from the task's own.
-    /// [`Routing::accept_child_tasks`](crate::Routing::accept_child_tasks) allows it.
+    /// be told from the task's own. [`Routing::accept_child_tasks`](crate::Routing::accept_child_tasks) allows it.
     #[error("{behavior} at task level cannot tell a child's exceptions from the task's own")]
     AnonymousTask {
         /// The behavior.
         behavior: Behavior,
     },
-    /// All places for routes are taken.
+    /// The server has as many routes as it can, this many.
     #[error("the server has {0} routes, and no room for more")]
     Full(u32),
     /// The target is the server's own thread: a fault there would wait for itself.
     #[error("the server's own thread cannot answer its own exceptions")]
     ServerThread,
-    /// The server was shut down, or this is the child of a fork, where no server thread runs.
+    /// The server was shut down, or the calling process is the child of a fork, where no server thread runs.
     #[error("the server was shut down")]
     Stopped,
     /// The exception port could not be made.
@@ -413,7 +412,8 @@ pub enum RouteError {
 
 #[cfg(feature = "std")]
 impl RouteError {
-    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning. [`Install`](Self::Install) has that of its [`InstallError`].
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning. [`Install`](Self::Install) has
+    /// the code of its [`InstallError`].
     #[must_use]
     pub const fn code(&self) -> u32 {
         match self {
@@ -427,13 +427,13 @@ impl RouteError {
     }
 }
 
-/// Requests of a route that were received and not answered in time.
+/// Requests of a route that were received but not answered in time.
 #[cfg(feature = "std")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{count} request(s) of the route are still being answered")]
 #[non_exhaustive]
 pub struct InFlight {
-    /// How many.
+    /// Number of requests in flight.
     pub count: u32,
 }
 
@@ -451,40 +451,40 @@ impl InFlight {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerStartError {
-    /// A thread's name ends at its first NUL.
+    /// The thread's name contains a NUL.
     #[error("the server's thread cannot be named {name:?}: the name contains a NUL")]
     Name {
         /// The name.
         name: String,
     },
-    /// The stack is too small to serve on, or too large for any system.
+    /// The stack is too small for the server, or too large for any system.
     #[error("a stack of {bytes} bytes was asked for; it must have {min} to {max}")]
     StackSize {
-        /// The size that was asked for.
+        /// The requested size in bytes.
         bytes: usize,
-        /// The smallest.
+        /// The smallest size in bytes.
         min: usize,
-        /// The largest.
+        /// The largest size in bytes.
         max: usize,
     },
-    /// More room for deferred exceptions was asked for than a table has.
+    /// The requested capacity for deferred exceptions is too large.
     #[error(transparent)]
     Deferrals(#[from] CapacityError),
-    /// The emulated kernel could not be started. The source says what the host refused.
+    /// The emulated kernel could not be started. The source is the host's error.
     #[error("starting the emulated kernel")]
     Kernel(#[source] &'static StartError),
-    /// Its ports could not be made.
+    /// The server's ports could not be made.
     #[error("making the server's ports: {0}")]
     Port(KernError),
-    /// Its thread could not be created.
+    /// The server's thread could not be created.
     #[error("starting the server's thread")]
     Thread(#[source] std::io::Error),
 }
 
 #[cfg(feature = "std")]
 impl ServerStartError {
-    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning. [`Deferrals`](Self::Deferrals) has that of its [`CapacityError`],
-    /// [`Kernel`](Self::Kernel) that of its [`StartError`].
+    /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning. [`Deferrals`](Self::Deferrals)
+    /// has the code of its [`CapacityError`], and [`Kernel`](Self::Kernel) that of its [`StartError`].
     #[must_use]
     pub const fn code(&self) -> u32 {
         match self {
@@ -502,7 +502,7 @@ impl ServerStartError {
 mod tests {
     use super::*;
 
-    // The others are held by a test of the public interface, which cannot make this one.
+    // A test of the public interface checks the other codes; it cannot construct this error.
     #[test]
     fn the_code_of_requests_in_flight_never_changes() {
         assert_eq!(InFlight { count: 1 }.code(), 0x4901);

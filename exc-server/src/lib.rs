@@ -15,7 +15,7 @@
 //!
 //! | in C | here |
 //! |---|---|
-//! | `mach_msg_server(mach_exc_server, …)` | [`Server::start`]; on a thread of the caller's, [`Receiver::receive`] |
+//! | `mach_msg_server(mach_exc_server, …)` | [`Server::start`]; on a thread of your own, [`Receiver::receive`] |
 //! | `catch_mach_exception_raise` and its siblings | the closure, or [`Handler::handle`] |
 //! | `thread_swap_exception_ports`, `task_swap_exception_ports` | [`Server::route`], [`Installation::install`] |
 //! | `KERN_SUCCESS`, `KERN_FAILURE`, `MACH_RCV_PORT_DIED` | [`Exception::resume`], [`Exception::decline`]; [`Answer::return_code`] |
@@ -45,7 +45,7 @@ mod stats;
 mod timeout;
 #[cfg(feature = "receiver")]
 mod wire;
-// Parts of this are the server's only.
+// Only the server uses some parts of this.
 #[cfg(feature = "receiver")]
 #[cfg_attr(not(feature = "std"), allow(dead_code))]
 mod registration;

@@ -1,4 +1,4 @@
-//! Values whose port names mean something in one process only.
+//! Values whose port names are valid in one process only.
 #![allow(unsafe_code)]
 
 use core::fmt;
@@ -6,8 +6,8 @@ use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 use mach_sys::kernel::system::Origin;
 
-/// A value that owns port names of the process that made it. In the child of a fork it is forgotten instead of dropped: the names
-/// are not the child's to release, and the memory goes with the child.
+/// A value that owns port names of the process that made it. In the child of a fork it is leaked instead of dropped: the child does not own
+/// the names, and its memory is freed when it exits.
 pub(crate) struct Local<T> {
     value: ManuallyDrop<T>,
     origin: Origin,
@@ -50,7 +50,7 @@ impl<T> DerefMut for Local<T> {
 impl<T> Drop for Local<T> {
     fn drop(&mut self) {
         if self.is_here() {
-            // SAFETY: dropped here only, and not used after.
+            // SAFETY: dropped only here, and not used afterwards.
             unsafe { ManuallyDrop::drop(&mut self.value) };
         }
     }

@@ -3,31 +3,31 @@
 use crate::answer::Outcome;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// Counters since the server's start. Read one by one: their sum may be off by what happens meanwhile.
+/// Counters since the server's start. They are read one by one, so that their sum may miss requests answered meanwhile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Requests whose thread was resumed.
     pub resumed: u64,
-    /// Requests declined, dropped ones and those of stale routes included.
+    /// Requests declined, including dropped ones and those of closed routes.
     pub declined: u64,
-    /// Requests that the displaced handler answered.
+    /// Requests that the displaced handler handled.
     pub forwarded: u64,
-    /// Requests deferred. How they were answered is not counted.
+    /// Requests deferred. Their later answers are not counted.
     pub deferred: u64,
-    /// Of the deferred ones, those that were declined because their deadline passed.
+    /// Deferred requests that were declined because their deadline passed.
     pub expired: u64,
-    /// Replies that the kernel refused, to deferred requests included: nothing waits for them, since the thread was terminated or its wait
-    /// aborted, or the reply port is full. Each request is also counted above, by its answer or as deferred. Most late replies are
-    /// not refused: the kernel takes a reply whose port died after the request was received, and drops it (C10.2).
+    /// Replies that could not be delivered, including those to deferred requests: the thread was terminated, its wait was aborted, or the
+    /// reply port is full. Each request is also counted above, by its answer or as deferred. Most late replies are not counted here: if
+    /// the reply port died after the request was received, the kernel accepts the reply and drops it (C10.2).
     pub unwanted: u64,
-    /// Of the declined ones, those that came late: their route was closed.
+    /// Declined requests that arrived after their route was closed.
     pub stale: u64,
-    /// Of the declined ones, those of another task than the route's: of children, which inherit a task's registration.
+    /// Declined requests of another task than the route's, for example of children, which inherit a task's registration.
     pub foreign: u64,
     /// Messages that were not exception requests.
     pub malformed: u64,
-    /// Handlers that panicked. Requests that they had not answered were declined, and are counted there.
+    /// Calls of the handler that panicked. A request that was not answered before the panic is also counted as declined.
     pub panicked: u64,
 }
 

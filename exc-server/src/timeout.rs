@@ -1,9 +1,9 @@
-//! Limits of waits.
+//! Time limits of waits.
 
 use crate::clock;
 use core::time::Duration;
 
-/// How long a call may block, or a deferred exception may wait for its answer.
+/// The time that a call may block, or that a deferred exception may wait for its answer.
 ///
 /// ```
 /// use exc_server::Timeout;
@@ -14,11 +14,11 @@ use core::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Timeout {
-    /// Without limit.
+    /// No limit.
     Never,
-    /// Not at all: the call returns at once if nothing is there.
+    /// No wait: the call returns at once if there is nothing to receive.
     Now,
-    /// For this time. The kernel counts milliseconds: a wait for a message is rounded up to them.
+    /// A wait of at most this time. A wait for a message is rounded up to whole milliseconds, the kernel's unit.
     After(Duration),
 }
 
@@ -29,7 +29,7 @@ impl From<Duration> for Timeout {
 }
 
 impl Timeout {
-    /// Returns the time, which is zero for [`Now`](Self::Now); `None` for [`Never`](Self::Never).
+    /// Returns the time, zero for [`Now`](Self::Now); `None` for [`Never`](Self::Never).
     #[must_use]
     pub const fn duration(self) -> Option<Duration> {
         match self {
@@ -39,6 +39,7 @@ impl Timeout {
         }
     }
 
+    /// Returns the time in milliseconds, rounded up, at most `u32::MAX`; `None` for [`Never`](Self::Never).
     pub(crate) fn milliseconds(self) -> Option<u32> {
         match self {
             Self::Never => None,
@@ -50,7 +51,7 @@ impl Timeout {
         }
     }
 
-    /// The time that is left until then, on the clock; `u64::MAX` is never.
+    /// Returns the time left until `end`, a time on the clock in nanoseconds; [`Never`](Self::Never) for `u64::MAX`.
     pub(crate) fn until(end: u64) -> Self {
         match end {
             u64::MAX => Self::Never,
@@ -58,7 +59,7 @@ impl Timeout {
         }
     }
 
-    /// The time on the clock when it is over; `u64::MAX` if never.
+    /// Returns the end of the wait on the clock, in nanoseconds, if it begins at `now`; `u64::MAX` for [`Never`](Self::Never).
     pub(crate) fn deadline(self, now: u64) -> u64 {
         match self {
             Self::Never => u64::MAX,
