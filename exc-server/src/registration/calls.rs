@@ -1,4 +1,4 @@
-//! The kernel's calls that register exception ports, and what they return.
+//! The kernel's calls that register exception ports, and their results.
 #![allow(unsafe_code)]
 
 use crate::registration::previous::{Previous, PreviousHandler, Registration};
@@ -16,10 +16,10 @@ use mach_sys::types::{
     mach_port_name_t, thread_state_flavor_t,
 };
 
-/// Room that the calls need: they may fill as many entries as there are types, whatever they are told (B3.4).
+/// Number of entries in each array. The calls may fill as many entries as there are exception types, whatever count they are given (B3.4).
 const ROOM: usize = 32;
 
-/// The arrays that swap and get fill.
+/// The arrays that the swap and get calls fill.
 #[derive(Default)]
 struct Lists {
     masks: [exception_mask_t; ROOM],
@@ -37,14 +37,14 @@ impl Lists {
         }
     }
 
-    /// The entries, each owning the send right that came with it (B3.5); to be asked for once.
+    /// Returns the entries, each owning its send right (B3.5). Must be called only once: each call takes the same references.
     fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
         (0..ROOM).take(self.count as usize).map(|index| Entry {
             dead: self.ports[index] == MACH_PORT_DEAD,
             handler: PreviousHandler {
                 mask: ExceptionMask::from_bits_retain(self.masks[index]),
                 port: Name::new(self.ports[index]).map(|name| {
-                    // SAFETY: the kernel gave one reference with each entry, and this one takes it.
+                    // SAFETY: the kernel gave one reference with each entry, and this entry takes it.
                     unsafe { SendRight::from_name(name) }
                 }),
                 behavior: Behavior::new(self.behaviors[index]),
@@ -56,13 +56,13 @@ impl Lists {
 
 /// An entry of the lists.
 struct Entry {
-    /// Whether its port has died: it is none then (B3.5).
+    /// `true` if its port has died; the handler has no port then (B3.5).
     dead: bool,
     handler: PreviousHandler,
 }
 
-/// Refuses what the kernel would end this process for (B5.3, B5.4): a behavior that the process's policy forbids, as the kernel's own
-/// `KERN_DENIED`. Another task's policy is not known here, and the kernel's to judge; a thread counts as one of this process.
+/// Returns `KERN_DENIED`, as the kernel does, for a behavior that this process's policy forbids: the kernel would end the process for
+/// registering it (B5.3, B5.4). Does not check other tasks, whose policy only the kernel knows. A thread counts as one of this process.
 fn permit(policy: Option<Policy>, own: bool, new: &Registration) -> Result<(), KernError> {
     if own && new.port.is_some() && !policy_allows(policy, new.behavior) {
         return Err(KernError::DENIED);
@@ -70,11 +70,12 @@ fn permit(policy: Option<Policy>, own: bool, new: &Registration) -> Result<(), K
     Ok(())
 }
 
+/// Returns whether the target is this process's task, or any thread.
 fn may_be_own(target: &Owner) -> bool {
     matches!(target, Owner::Thread(_)) || target.is_own()
 }
 
-/// Registers, and returns what was registered before (B3.2).
+/// Registers `new`, and returns the handlers registered before (B3.2).
 pub(crate) fn swap(target: &Owner, new: Registration) -> Result<Previous, KernError> {
     permit(system::policy(), may_be_own(target), &new)?;
     let call = match target {
@@ -82,7 +83,7 @@ pub(crate) fn swap(target: &Owner, new: Registration) -> Result<Previous, KernEr
         Owner::Task(_) => kernel::task_swap_exception_ports,
     };
     let mut lists = Lists::new();
-    // SAFETY: each array has room for as many entries as the kernel ever returns.
+    // SAFETY: each array has room for the most entries that the kernel returns.
     KernReturn::check(unsafe {
         call(
             target.raw(),
@@ -111,13 +112,13 @@ pub(crate) fn swap(target: &Owner, new: Registration) -> Result<Previous, KernEr
 /// A registration that is in place.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InPlace {
-    /// Without a port also where that has died. The name of a port that nothing here owns may be another's soon.
+    /// The registration; without a port also if its port has died. Nothing here owns the port, so that another port may soon get its name.
     pub(crate) registration: Registration,
-    /// Whether it had a port, which has died: it serves nothing.
+    /// `true` if its port has died.
     pub(crate) dead: bool,
 }
 
-/// Reads what is registered (B4), by exception type. Allocates nothing: putting back is part of a thread's exit.
+/// Reads the registrations in place (B4), by exception type. Allocates nothing: a thread that exits calls this to put handlers back.
 pub(crate) fn registered(
     target: &Owner,
     mask: ExceptionMask,
@@ -127,7 +128,7 @@ pub(crate) fn registered(
         Owner::Task(_) => kernel::task_get_exception_ports,
     };
     let mut lists = Lists::new();
-    // SAFETY: as for swap.
+    // SAFETY: as in `swap`.
     KernReturn::check(unsafe {
         call(
             target.raw(),
@@ -161,19 +162,19 @@ pub(crate) fn registered(
     Ok(found)
 }
 
-/// Returns whether this task holds the receive right of the port that `name` names.
+/// Returns whether this task holds the receive right of the port named `name`.
 pub(crate) fn receives_from(name: Name) -> bool {
     user_references(name, PortRight::RECEIVE).is_ok_and(|references| references != 0)
 }
 
-/// Registers (B3.1).
+/// Registers `new` (B3.1).
 pub(crate) fn set(target: &Owner, new: Registration) -> Result<(), KernError> {
     permit(system::policy(), may_be_own(target), &new)?;
     let call = match target {
         Owner::Thread(_) => kernel::thread_set_exception_ports,
         Owner::Task(_) => kernel::task_set_exception_ports,
     };
-    // SAFETY: no pointers. The port is a send right that the caller borrows, or none.
+    // SAFETY: the call takes no pointers. The port is a send right that the caller borrows, or null.
     KernReturn::check(unsafe {
         call(
             target.raw(),

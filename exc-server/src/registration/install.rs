@@ -1,4 +1,4 @@
-//! Installing exception ports, and putting back what was registered before.
+//! Installs exception ports, and puts the previous handlers back.
 
 use crate::delivery::Delivery;
 use crate::error::InstallError;
@@ -14,24 +14,23 @@ use mach_sys::exception::{EXC_TYPES_COUNT, ExceptionMask, ExceptionType};
 use mach_sys::kern_return::KernError;
 use mach_sys::rights::{Right, SendRight, ThreadRight};
 
-/// The state that uninstalling found, and left.
+/// The result of uninstalling: the registrations found, and those put back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[must_use]
 #[non_exhaustive]
 pub enum Restored {
-    /// The previous handlers are registered again, or none where there was none. Where a previous handler was an
-    /// [`Installation`]'s of this process that has left, or whose port has died, the nearest handler below it is.
+    /// The previous handlers are registered again, or none if there was none. If an [`Installation`] of this process had registered a
+    /// previous handler, and has left or its port has died, the nearest handler below it is registered.
     Clean,
-    /// For these exceptions another registration had replaced the installed one. Where its port lives it was left alone: if it is an
-    /// installation's of this process, that one puts the previous handlers back. Where its port has died the previous handlers were
-    /// put back over it.
+    /// For these exception types another registration had replaced the installed one. If its port lives, it was left alone; an installation
+    /// of this process puts the previous handlers back itself. If its port has died, the previous handlers were registered over it.
     Displaced(ExceptionMask),
-    /// A previous handler has died, and what it had displaced is not known here, since no [`Installation`] of this process had
-    /// registered it.
+    /// A previous handler has died, and the handler below it is not known, because no [`Installation`] of this process had registered the
+    /// dead one.
     PreviousDied {
-        /// The exceptions for which no handler is registered therefore.
+        /// The exception types that have no handler for this reason.
         died: ExceptionMask,
-        /// The exceptions that are [`Displaced`](Self::Displaced).
+        /// The exception types that are [`Displaced`](Self::Displaced).
         displaced: ExceptionMask,
     },
 }
@@ -55,7 +54,7 @@ impl fmt::Display for Restored {
     }
 }
 
-/// Keeps an exception port registered; dropping it puts the previous handlers back.
+/// A registered exception port. Dropping the value puts the previous handlers back.
 ///
 /// ```
 /// use exc_server::mach_sys::{exception::ExceptionMask, rights::{ReceiveRight, ThreadRight}};
@@ -69,18 +68,18 @@ impl fmt::Display for Restored {
 /// ```
 ///
 /// Until then it holds one reference on the thread or task, so that the name stays the target's; one on the exception port, so that
-/// no other port gets its name; and those on the previous handlers' ports. In the child of a fork it is inert: the registration is
-/// the parent's.
+/// no other port gets its name; and those on the previous handlers' ports. In the child of a fork it is inert: the registration belongs to
+/// the parent.
 ///
 /// # Several installations
-/// Those of one process know of each other, and leave in any order, on any threads, also after their ports have died. One that leaves
-/// below another one hands on what it displaced: the upper one forwards to that, and puts it back. So the last to leave puts back what
-/// was registered before the first, as long as that lives.
+/// Several installations of one process on one target form layers. They may be uninstalled in any order, on any thread, and after their
+/// ports have died. When a lower one leaves, the one above it inherits its previous handlers: it forwards to them, and puts them back. So
+/// the last to leave puts back the handlers registered before the first, as long as they live.
 ///
-/// What other processes, other code or other copies of this crate register in between is not known. A registration of theirs over this
-/// one is left alone ([`Restored::Displaced`]), and what lies below this one is lost with it unless they put it back. If they put a dead
-/// port back, no handler is registered for it. A registration of theirs below this one is put back as long as its port lives; after
-/// that none is ([`Restored::PreviousDied`]).
+/// Registrations by other processes, by other code or by other copies of this crate are not part of these layers. Such a registration over
+/// this one is left alone ([`Restored::Displaced`]), and the handlers below this one are lost unless the other code puts them back. If it
+/// puts a dead port back, no handler is registered for it. Such a registration below this one is put back as long as its port lives; after
+/// that no handler is registered ([`Restored::PreviousDied`]).
 #[must_use = "dropping an installation uninstalls it"]
 #[derive(Debug)]
 pub struct Installation {
@@ -95,24 +94,24 @@ struct Parts {
     installed: bool,
 }
 
-/// The handler that an installation displaced for an exception type, with references of its own.
+/// The handler that an installation displaced for an exception type. Owns its references.
 #[derive(Debug)]
 pub(crate) struct Displaced {
     pub(crate) handler: PreviousHandler,
-    /// The thread, of a thread's installation.
+    /// The thread that the installation is for; `None` if it is for a task.
     pub(crate) thread: Option<ThreadRight>,
 }
 
 impl Installation {
-    /// Registers a port, and keeps what was registered before (`{thread,task}_swap_exception_ports`).
+    /// Registers a port, and keeps the previous handlers (`{thread,task}_swap_exception_ports`).
     ///
     /// # Errors
-    /// Nothing was changed then.
+    /// After an error nothing has changed.
     /// - [`InstallError::OwnCrash`]: `mask` has `EXC_CRASH`, `target` is this task or the calling thread, and this task receives from
     ///   `port` (A1.7).
     /// - [`InstallError::Denied`]: a policy forbids the behavior.
-    /// - [`InstallError::TargetGone`]: the thread has exited, or the task.
-    /// - [`InstallError::Kernel`]: another refusal, such as of a mask with unknown bits.
+    /// - [`InstallError::TargetGone`]: the thread or task has exited.
+    /// - [`InstallError::Kernel`]: another error, for example for a mask with unknown bits.
     #[doc(alias = "task_swap_exception_ports")]
     #[doc(alias = "thread_swap_exception_ports")]
     pub fn install(
@@ -128,7 +127,7 @@ impl Installation {
         Self::with_port(target, wanted, port)
     }
 
-    /// As [`install`](Self::install), with a reference that the installation takes.
+    /// Does the same as [`install`](Self::install), and takes the caller's reference on the port.
     pub(crate) fn with_port(
         target: Target<'_>,
         wanted: Registration,
@@ -159,13 +158,13 @@ impl Installation {
         })
     }
 
-    /// Returns the handlers that were registered before: those that it displaced when it was installed.
+    /// Returns the handlers that this installation displaced when it was installed.
     #[must_use]
     pub fn previous(&self) -> &Previous {
         &self.parts.previous
     }
 
-    /// The nearest handler below. Allocates nothing.
+    /// Returns the nearest handler below that lives; `None` if there is none. Allocates nothing.
     pub(crate) fn displaced(&self, kind: ExceptionType) -> Option<Displaced> {
         let nearest = self.parts.layer.nearest(kind, |nearest| match nearest {
             Nearest::Handler(handler) => Some(handler.duplicate()),
@@ -179,16 +178,18 @@ impl Installation {
         Some(Displaced { handler, thread })
     }
 
-    /// Puts the previous handlers back where no other handler was registered meanwhile, and releases the saved rights. Allocates
-    /// nothing. Does nothing in the child of a fork.
+    /// Puts the previous handlers back unless another handler was registered meanwhile, and releases the saved rights. Works also after the
+    /// installed port has died. Allocates nothing. Does nothing in the child of a fork.
     ///
-    /// That the installed port has died does not hinder it. The kernel has no compare-and-swap of registrations: a handler that
-    /// is registered between the look and the putting back is displaced.
+    /// The kernel has no compare-and-swap of registrations: a handler that other code registers while this function reads the registrations
+    /// and puts the previous ones back is displaced.
     ///
     /// # Errors
-    /// The saved rights are released all the same.
-    /// - [`InstallError::TargetGone`]: the thread has exited, or the task.
-    /// - [`InstallError::Denied`], [`InstallError::Kernel`]: another refusal.
+    /// - [`InstallError::TargetGone`]: the thread or task has exited.
+    /// - [`InstallError::Denied`]: a policy forbids the behavior of a previous handler.
+    /// - [`InstallError::Kernel`]: another error of the kernel.
+    ///
+    /// The saved rights are released also after an error.
     pub fn uninstall(mut self) -> Result<Restored, InstallError> {
         self.restore()
     }
@@ -200,8 +201,8 @@ impl Installation {
         self.parts.restore()
     }
 
-    /// Leaves the port registered for good: nothing is put back, and the previous handlers' rights are released, unless another
-    /// installation of this process lies over this one, once that leaves.
+    /// Leaves the port registered for good: nothing is put back. The previous handlers' rights are released at once, or, if another
+    /// installation of this process lies over this one, when that one leaves.
     pub fn leave_installed(mut self) {
         self.parts.installed = false;
         if self.parts.is_here() {
@@ -211,7 +212,7 @@ impl Installation {
 }
 
 impl Parts {
-    /// Leaves, and puts back what lies below.
+    /// Removes the installation from the list, and puts the handlers below back.
     fn restore(&self) -> Result<Restored, InstallError> {
         let mut all = Installations::lock();
         let mask = self.layer.wanted.mask;
@@ -221,11 +222,11 @@ impl Parts {
         self.put_back(&in_place, &all, &company)
     }
 
-    /// Puts back what lies below where the own registration is in place, or a dead one. Allocates nothing.
+    /// Puts the handlers below back for the exception types whose registration in place is this installation's, or dead. Allocates nothing.
     ///
-    /// A dead port does not identify itself (B3.5). While the installed port lives, a dead registration is another's. When it has died
-    /// too, one with the same behavior and flavor is taken for the own, unless another installation of this process lies over it; and
-    /// if it was another's, nothing is lost.
+    /// A dead port cannot be identified (B3.5). While the installed port lives, a dead registration is another's. If the installed port has
+    /// died too, a dead registration with the same behavior and flavor counts as this installation's, unless another installation of this
+    /// process lies over it. If it was another's after all, nothing is lost.
     fn put_back(
         &self,
         in_place: &[InPlace; EXC_TYPES_COUNT],
@@ -251,7 +252,7 @@ impl Parts {
             } else {
                 self.layer.put_back(kind)
             };
-            // In place already: an installation above passed over this one, whose port has died.
+            // Already in place: an installation above skipped this one, whose port has died.
             let is_back = !dead && registration.is_as(&below.registration);
             if own || dead {
                 back.add(below.registration);
@@ -287,7 +288,7 @@ impl Parts {
     }
 }
 
-/// What is to be registered, in as few calls as there are handlers.
+/// The registrations to put back, one for each different handler.
 #[derive(Default)]
 struct Batch {
     registrations: [Option<Registration>; EXC_TYPES_COUNT],

@@ -1,4 +1,4 @@
-//! The list of this process's installations: each knows which of them it lies over, so that they leave in any order.
+//! The list of this process's installations. Each knows the one that it lies over, so that they may leave in any order.
 
 use crate::registration::lock::{Lock, Locked};
 use crate::registration::lower::{Layer, PutBack};
@@ -10,7 +10,7 @@ use core::sync::atomic::Ordering;
 use mach_sys::exception::{ExceptionMask, ExceptionType};
 use mach_sys::rights::{Right, SendRight};
 
-/// Installations of this process that have not left.
+/// The installations of this process that have not left.
 static INSTALLED: Lock<List> = Lock::new(List {
     layers: Vec::new(),
     next: 0,
@@ -19,39 +19,40 @@ static INSTALLED: Lock<List> = Lock::new(List {
 #[derive(Default)]
 struct List {
     layers: Vec<Arc<Layer>>,
-    /// The number of the next.
+    /// The serial number of the next installation.
     next: u64,
 }
 
-/// The list, locked: no installation comes or leaves meanwhile.
+/// The locked list: no installation is added or leaves meanwhile.
 pub(crate) struct Installations {
     list: Locked<'static, List>,
 }
 
-/// The other installations on the target of one that leaves.
+/// The other installations on the target of an installation that leaves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Company {
-    /// The exceptions for which others lay directly over it, but for those that were passed over.
+    /// The exception types for which another installation lay directly over it and was not itself replaced.
     pub(crate) over_it: ExceptionMask,
-    /// The exceptions that others above have registered with the same port: while that is registered, it is theirs.
+    /// The exception types for which installations above registered the same port: a registration with that port is theirs.
     pub(crate) same_port: ExceptionMask,
-    /// The exceptions for which it was passed over after its port had died.
+    /// The exception types for which another handler was registered over it after its port had died.
     pub(crate) replaced: ExceptionMask,
-    /// Whether no other lay over it, nor it over another.
+    /// `true` if no installation lay over it, nor it over another.
     pub(crate) alone: bool,
 }
 
-/// References on a layer while nothing lies over it: the list's, and the installation's.
+/// Number of references on a layer while nothing lies over it: the list's, and the installation's.
 const OWN_REFERENCES: usize = 2;
 
 impl Installations {
+    /// Locks the list.
     pub(crate) fn lock() -> Self {
         Self {
             list: INSTALLED.lock(),
         }
     }
 
-    /// Adds an installation that was just registered, over what it displaced.
+    /// Adds an installation that was just registered, over the installations that it displaced.
     pub(crate) fn add(
         &mut self,
         target: &Owner,
@@ -70,8 +71,8 @@ impl Installations {
         layer
     }
 
-    /// The installation whose registration was displaced. A dead port reads as `MACH_PORT_DEAD` and does not identify its port (B3.5): it
-    /// is taken for that of the latest installation of the same form whose port has died.
+    /// Returns the installation whose registration was displaced. A dead port reads as `MACH_PORT_DEAD`, which does not identify it (B3.5):
+    /// the latest installation with the same behavior and flavor whose port has died is returned.
     fn registrant(
         &self,
         target: &Owner,
@@ -99,7 +100,7 @@ impl Installations {
             .max_by_key(|layer| layer.serial)
     }
 
-    /// An installation leaves: those over it lie over what it displaced. Allocates nothing.
+    /// Removes an installation; those over it inherit the handlers that it displaced. Returns the others on its target. Allocates nothing.
     pub(crate) fn leave(&mut self, layer: &Arc<Layer>) -> Company {
         let mut company = Company {
             over_it: ExceptionMask::empty(),
@@ -120,6 +121,7 @@ impl Installations {
         company
     }
 
+    /// Returns the installations on the same target that were installed later.
     fn above<'a>(&'a self, layer: &'a Layer) -> impl Iterator<Item = &'a Arc<Layer>> {
         self.list
             .layers
@@ -127,8 +129,8 @@ impl Installations {
             .filter(|above| above.target == layer.target && above.serial > layer.serial)
     }
 
-    /// What is to be registered over a dead registration, once an installation has left: the highest one over it, or what lies
-    /// below that.
+    /// Returns the registration to put over a dead one after an installation has left: that of the highest installation above it, or, if
+    /// that one's port has died, of the nearest handler below.
     pub(crate) fn highest(&self, left: &Layer, kind: ExceptionType) -> PutBack {
         let highest = self
             .above(left)
@@ -147,7 +149,7 @@ impl Installations {
         }
     }
 
-    /// A handler was put back for these exceptions: the registrations of dead ports that were in place are no more.
+    /// Records that a handler was put back for these exception types: installations with dead ports are not in place any more.
     pub(crate) fn note_put_back(&self, left: &Layer, mask: ExceptionMask) {
         for layer in &self.list.layers {
             if layer.target == left.target && layer.port.is_dead() {
@@ -156,7 +158,7 @@ impl Installations {
         }
     }
 
-    /// An installation stays registered for good, and is listed no more. Those over it put it back.
+    /// Removes an installation from the list only. Those over it still put it back.
     pub(crate) fn forget(&mut self, layer: &Arc<Layer>) {
         let place = layer.place.load(Ordering::Relaxed);
         if self

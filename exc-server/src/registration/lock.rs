@@ -1,4 +1,4 @@
-//! A lock without the standard library, which the child of a fork finds open.
+//! A lock without the standard library, which is open in the child of a fork.
 #![allow(unsafe_code)]
 
 use crate::clock;
@@ -9,27 +9,27 @@ use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU64, Ordering};
 use mach_sys::kernel::system::Origin;
 
-/// No thread has it.
+/// The state of a lock that no thread holds.
 const OPEN: u64 = 0;
-/// Set beside the process of the thread that has it: no process's number makes [`OPEN`].
+/// The bit set beside the holder's process number, so that no process number makes [`OPEN`].
 const HELD: u64 = 1 << 32;
 
-/// Guards a value of one process. Held for a few kernel calls, and never while other code runs; not for a thread's way from an
-/// exception to its answer.
+/// A lock that guards a value of one process. It is held for a few kernel calls, and never while user code runs. It is not taken between an
+/// exception and its answer.
 ///
-/// A value that the parent of a fork made is forgotten in the child, together with the lock on it: what it names is the parent's.
+/// In the child of a fork the value is leaked and replaced by the default, and the lock is open: the names in the value belong to the parent.
 pub(crate) struct Lock<T> {
     holder: AtomicU64,
     value: UnsafeCell<Owned<T>>,
 }
 
 struct Owned<T> {
-    /// `None` until it is first locked.
+    /// The process that the value belongs to; `None` until the lock is first taken.
     origin: Option<Origin>,
     value: T,
 }
 
-// SAFETY: the value is touched by one thread at a time: see `Lock::lock`.
+// SAFETY: only one thread at a time touches the value: see `Lock::lock`.
 unsafe impl<T: Send> Sync for Lock<T> {}
 
 impl<T: Default> Lock<T> {
@@ -43,14 +43,14 @@ impl<T: Default> Lock<T> {
         }
     }
 
-    /// Waits until the calling thread has it.
+    /// Waits until the calling thread holds the lock.
     pub(crate) fn lock(&self) -> Locked<'_, T> {
         let origin = Origin::current();
         let mine = HELD | u64::from(origin.id());
         let mut spins = 0_u32;
         loop {
             let holder = self.holder.load(Ordering::Relaxed);
-            // A thread of another process is not here to give it back.
+            // A holder in another process does not exist here: the lock counts as open.
             let free = holder != mine;
             if free
                 && self
@@ -67,24 +67,23 @@ impl<T: Default> Lock<T> {
                 spin_loop();
             }
         }
-        // SAFETY: the exchange gave the lock to this thread: `holder` says that a thread of this process has it, until `Locked` is dropped,
-        // and no other thread gets past the loop until then. The memory of another process is a copy, or that process waits for this
-        // one (`vfork`) and counts as the same.
+        // SAFETY: the exchange gave the lock to this thread. `holder` names this process until `Locked` is dropped, and no other thread of it
+        // leaves the loop until then. Another process has a copy of the memory, or it waits for this one (`vfork`) and counts as the same.
         let owned = unsafe { &mut *self.value.get() };
         if owned
             .origin
             .replace(origin)
             .is_some_and(|before| before != origin)
         {
-            // Another thread of the parent may have been changing it: nothing in it is looked at.
-            // SAFETY: valid for writes, as above; what is overwritten is forgotten.
+            // Another thread of the parent may have been changing the value at the fork: it is not read.
+            // SAFETY: valid for writes, as above; the old value is leaked.
             unsafe { (&raw mut owned.value).write(T::default()) };
         }
         Locked { lock: self }
     }
 }
 
-/// The lock, held.
+/// A held lock. Dropping it opens the lock.
 pub(crate) struct Locked<'l, T> {
     lock: &'l Lock<T>,
 }
@@ -93,14 +92,14 @@ impl<T> Deref for Locked<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: this thread has the lock.
+        // SAFETY: this thread holds the lock.
         unsafe { &(*self.lock.value.get()).value }
     }
 }
 
 impl<T> DerefMut for Locked<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: this thread has the lock, and `self` is borrowed mutably.
+        // SAFETY: this thread holds the lock, and `self` is borrowed mutably.
         unsafe { &mut (*self.lock.value.get()).value }
     }
 }

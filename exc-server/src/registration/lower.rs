@@ -1,7 +1,7 @@
-//! What lies below an installation, exception by exception.
+//! The handlers below an installation, by exception type.
 //!
-//! A fault that is forwarded looks at it without a lock. It changes when an installation of this process leaves below: what that one
-//! had displaced lies below this one then.
+//! A thread that forwards an exception reads them without a lock. They change when the installation below leaves: the handlers that it
+//! displaced then lie below this one.
 #![allow(unsafe_code)]
 
 use crate::clock;
@@ -14,51 +14,52 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use mach_sys::exception::{EXC_TYPES_COUNT, ExceptionMask, ExceptionType};
 use mach_sys::rights::SendRight;
 
-/// The most installations of one chain that know of each other: a look goes from one to the next on the stack of a server.
+/// The most linked installations in a chain: a reader recurses from one to the next on a server's stack.
 const DEPTH: u32 = 64;
 
-/// An installation, as those above it and the list of all know it.
+/// The part of an installation that the installations above it and the list share.
 pub(crate) struct Layer {
     pub(crate) target: Key,
     pub(crate) wanted: Registration,
-    /// Keeps the port's name while an installation above remembers it.
+    /// Keeps the port's name while an installation above refers to it.
     pub(crate) port: SendRight,
-    /// Its place in the list of all.
+    /// Its index in the list.
     pub(super) place: AtomicUsize,
-    /// When it was installed: later ones have greater numbers.
+    /// Its serial number; later installations have greater ones.
     pub(super) serial: u64,
-    /// By exception type. Owned: from `Arc::into_raw`, or null where nothing was registered.
+    /// The layer below, by exception type. Owned: from `Arc::into_raw`, or null if nothing was registered.
     lower: [AtomicPtr<Lower>; EXC_TYPES_COUNT],
+    /// Number of threads that read `lower` now.
     readers: AtomicU32,
-    /// The exceptions for which another handler was registered over it after its port had died.
+    /// The exception types for which another handler was registered over it after its port had died.
     replaced: AtomicU32,
 }
 
-/// What lies below an installation.
+/// The layer below an installation.
 #[derive(Debug)]
 pub(crate) struct Lower {
-    /// Where the handler is listed.
+    /// The list that contains the handler.
     previous: Arc<Previous>,
-    /// The installation that registered it, if one of this process did.
+    /// The installation that registered the handler; `None` if none of this process did.
     layer: Option<Arc<Layer>>,
 }
 
 /// The nearest handler below an installation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Nearest<'a> {
-    /// Nothing was registered.
+    /// No handler was registered.
     Nothing,
     /// A handler whose port lives, or a slot that had a behavior and no port.
     Handler(&'a PreviousHandler),
-    /// A handler whose port has died; what it displaced is not known.
+    /// A handler whose port has died; the handler below it is not known.
     Dead(&'a PreviousHandler),
 }
 
-/// What putting the nearest handler back registers.
+/// The registration that puts the nearest handler back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PutBack {
     pub(crate) registration: Registration,
-    /// Whether the handler to put back has died, so that none is registered.
+    /// `true` if the handler to put back has died, so that none is registered.
     pub(crate) died: bool,
 }
 
@@ -76,7 +77,7 @@ impl Layer {
         }
     }
 
-    /// Lays it over what it displaced: for each exception type, over the installation that `which` finds.
+    /// Links the layer to those below it: for each exception type, to the installation that `which` returns.
     pub(super) fn lay_over<'a>(
         &mut self,
         previous: &Arc<Previous>,
@@ -104,18 +105,18 @@ impl Layer {
         self.lower.get(usize::try_from(kind.raw()).ok()?)
     }
 
-    /// Looks at what lies below; it stays while `look` runs.
+    /// Calls `look` with the layer below, which stays valid while `look` runs.
     fn look<R>(&self, kind: ExceptionType, look: impl FnOnce(Option<&Lower>) -> R) -> R {
         // Sequentially consistent, as in `exchange`: either the reader's count is seen there, or the reader sees the new pointer.
         self.readers.fetch_add(1, Ordering::SeqCst);
         let _leave = Leave(&self.readers);
         let lower = self.slot(kind).map(|slot| slot.load(Ordering::SeqCst));
-        // SAFETY: null, or from `Arc::into_raw`. It was in place after this reader was counted, so that the thread that takes it out waits for
-        // `_leave` before it gives the reference up.
+        // SAFETY: null, or from `Arc::into_raw`. The pointer was in place after this reader was counted, so that the thread that removes it
+        // waits for `_leave` before it gives the reference up.
         look(lower.and_then(|lower| unsafe { lower.as_ref() }))
     }
 
-    /// Puts something else below, and waits for the threads that look at what was there.
+    /// Replaces the layer below, waits for the threads that read the old one, and returns it.
     fn exchange(&self, kind: ExceptionType, lower: Option<Arc<Lower>>) -> Option<Arc<Lower>> {
         let new = lower.map_or(ptr::null(), Arc::into_raw);
         let Some(slot) = self.slot(kind) else {
@@ -130,24 +131,24 @@ impl Layer {
             clock::yield_now();
         }
         // SAFETY: every pointer in the slots came from `Arc::into_raw`, and the swap gave this one to this thread alone. A thread that read
-        // it before the swap was counted then, and has left; a thread that is counted after it reads the new one.
+        // it before the swap was counted then, and is done; a thread that is counted after the swap reads the new pointer.
         Some(unsafe { Arc::from_raw(old) })
     }
 
-    /// A reference of its own on what lies below. Only for a thread that keeps all others from [`exchange`](Self::exchange).
+    /// Returns a new reference on the layer below. The caller must keep all other threads from [`exchange`](Self::exchange).
     fn share(&self, kind: ExceptionType) -> Option<Arc<Lower>> {
         let lower = self.slot(kind)?.load(Ordering::SeqCst);
         if lower.is_null() {
             return None;
         }
-        // SAFETY: from `Arc::into_raw`, and the slot's reference stays: no other thread exchanges it meanwhile.
+        // SAFETY: from `Arc::into_raw`, and the slot's reference stays, since no other thread exchanges it meanwhile.
         unsafe {
             Arc::increment_strong_count(lower);
             Some(Arc::from_raw(lower))
         }
     }
 
-    /// Returns for which exceptions it lies directly over another installation.
+    /// Returns the exception types for which this layer lies directly over `layer`.
     pub(super) fn lies_over(&self, layer: &Arc<Layer>) -> ExceptionMask {
         let mut over = ExceptionMask::empty();
         for kind in self.wanted.mask.kinds() {
@@ -160,14 +161,15 @@ impl Layer {
         over
     }
 
-    /// The installation below leaves: what lies below that one lies below this one. Allocates nothing. Only under the list's lock.
+    /// Takes over the layers below `leaving`, for the exception types for which this one lies directly over it. Allocates nothing. Must be
+    /// called under the list's lock.
     pub(super) fn inherit(&self, leaving: &Arc<Layer>) {
         for kind in self.lies_over(leaving).kinds() {
             drop(self.exchange(kind, leaving.share(kind)));
         }
     }
 
-    /// Finds the nearest handler below. One whose port has died is passed over where its installation is known.
+    /// Calls `see` with the nearest handler below. A handler whose port has died is skipped if its installation is known.
     pub(crate) fn nearest<R>(
         &self,
         kind: ExceptionType,
@@ -181,6 +183,7 @@ impl Layer {
         seen
     }
 
+    /// Does the work of [`nearest`](Self::nearest), from layer to layer.
     fn descend(&self, kind: ExceptionType, see: &mut dyn FnMut(Nearest<'_>)) {
         self.look(kind, |lower| {
             let Some((lower, handler)) = lower.and_then(|lower| {
@@ -201,23 +204,23 @@ impl Layer {
         });
     }
 
-    /// Returns for which exceptions it is registered no more since its port died. Only under the list's lock.
+    /// Returns the exception types for which another handler was registered after the port died. Must be called under the list's lock.
     pub(super) fn replaced(&self) -> ExceptionMask {
         ExceptionMask::from_bits_retain(self.replaced.load(Ordering::Relaxed))
     }
 
-    /// Its port has died, and another handler was registered over it.
+    /// Records that another handler was registered for these exception types after the port had died.
     pub(super) fn replace(&self, mask: ExceptionMask) {
         self.replaced.fetch_or(mask.bits(), Ordering::Relaxed);
     }
 
-    /// Returns whether it lies over an installation of this process.
+    /// Returns whether this layer lies over an installation of this process.
     pub(super) fn knows_lower(&self) -> bool {
         let mut kinds = self.wanted.mask.kinds();
         kinds.any(|kind| self.depth(kind) > 0)
     }
 
-    /// Returns how many installations of this process lie below each other under this one.
+    /// Returns the number of installations of this process in the chain below this one.
     fn depth(&self, kind: ExceptionType) -> u32 {
         self.look(kind, |lower| {
             let layer = lower.and_then(|lower| lower.layer.as_ref());
@@ -225,7 +228,8 @@ impl Layer {
         })
     }
 
-    /// What putting the nearest handler back registers for an exception type. Its port's name is good as long as nothing below leaves.
+    /// Returns the registration that puts the nearest handler back for an exception type. Its port's name is valid until an installation
+    /// below leaves.
     pub(crate) fn put_back(&self, kind: ExceptionType) -> PutBack {
         let mask = kind.mask();
         let found = self.nearest(kind, |nearest| match nearest {
@@ -239,6 +243,7 @@ impl Layer {
 }
 
 impl Lower {
+    /// Returns whether `layer` registered the handler; for `None`, whether no installation of this process did.
     fn is_of(&self, layer: Option<&Arc<Layer>>) -> bool {
         match (&self.layer, layer) {
             (None, None) => true,
@@ -248,6 +253,7 @@ impl Lower {
     }
 }
 
+/// Counts a reader out when dropped.
 struct Leave<'a>(&'a AtomicU32);
 
 impl Drop for Leave<'_> {

@@ -1,4 +1,4 @@
-//! Registering exception ports, and putting back what was registered before.
+//! Registers exception ports, and puts the previous handlers back.
 
 pub(crate) mod calls;
 pub(crate) mod install;

@@ -1,4 +1,4 @@
-//! Registrations: those that are wanted, and those that were there before.
+//! Registrations, new and previous.
 
 use crate::delivery::Delivery;
 use alloc::vec::Vec;
@@ -11,18 +11,18 @@ use mach_sys::types::thread_state_flavor_t;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct PreviousHandler {
-    /// The exceptions it was registered for.
+    /// The exception types that it was registered for.
     pub mask: ExceptionMask,
-    /// Its port; `None` where a slot had a behavior and no port, or one that had died.
+    /// Its port; `None` if the slot had a behavior and no port, or the port had died.
     pub port: Option<SendRight>,
-    /// Its behavior, modifiers included: it is put back exactly (B2.9).
+    /// Its behavior, including modifiers. It is put back unchanged (B2.9).
     pub behavior: Behavior,
-    /// Its flavor, as it was registered: it is put back exactly, also where the behavior sends no state. 0 is none.
+    /// Its flavor, as it was registered; 0 for none. It is put back unchanged, also if the behavior carries no state.
     pub flavor: Flavor,
 }
 
 impl PreviousHandler {
-    /// The same with a reference of its own. A port that died meanwhile becomes `None`.
+    /// Returns a copy with a new reference on the port. A port that died meanwhile becomes `None`.
     pub(crate) fn duplicate(&self) -> Self {
         Self {
             mask: self.mask,
@@ -32,8 +32,8 @@ impl PreviousHandler {
         }
     }
 
-    /// What putting it back registers. A port that died meanwhile is left out: a slot without a port behaves the same (A2.3), and
-    /// does not name the dead.
+    /// Returns the registration that puts the handler back for the exception types of `mask`. A port that died meanwhile is left out: a
+    /// slot without a port behaves the same (A2.3), and holds no dead name.
     pub(crate) fn registration(&self, mask: ExceptionMask) -> Registration {
         let alive = self.port.as_ref().filter(|port| !port.is_dead());
         Registration {
@@ -45,12 +45,12 @@ impl PreviousHandler {
     }
 }
 
-/// The handlers that were registered before; owns their send rights.
+/// The handlers that were registered before, with their send rights.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Previous {
     handlers: Vec<PreviousHandler>,
-    /// The exceptions whose handler's port had died by then.
+    /// The exception types whose handler's port had died by then.
     dead: ExceptionMask,
 }
 
@@ -65,7 +65,7 @@ impl Previous {
         Self { handlers, dead }
     }
 
-    /// Returns what was registered for an exception type, if anything: also a slot without a port.
+    /// Returns the entry of an exception type, also one without a port; `None` if nothing was registered.
     pub(crate) fn entry(&self, exception_type: ExceptionType) -> Option<&PreviousHandler> {
         self.handlers
             .iter()
@@ -85,12 +85,13 @@ impl Previous {
             .find(|handler| handler.mask.has(exception_type) && handler.port.is_some())
     }
 
-    /// Returns all of them.
+    /// Returns all previous handlers, including slots without a port.
     #[must_use]
     pub fn handlers(&self) -> &[PreviousHandler] {
         &self.handlers
     }
 
+    /// Returns a copy with new references on the ports.
     pub(crate) fn duplicate(&self) -> Self {
         Self {
             handlers: self
@@ -103,7 +104,7 @@ impl Previous {
     }
 }
 
-/// What slots are to hold.
+/// The content of one or more slots of a target's exception ports.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Registration {
     pub(crate) mask: ExceptionMask,
@@ -113,7 +114,7 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    /// A port, with what it is to be sent.
+    /// Returns the registration of a port with a delivery.
     pub(crate) fn of(mask: ExceptionMask, port: &SendRight, delivery: Delivery) -> Self {
         Self {
             mask,
@@ -123,18 +124,18 @@ impl Registration {
         }
     }
 
-    /// Returns whether it is delivered so.
+    /// Returns whether it has this behavior and flavor.
     pub(crate) fn has_form(&self, behavior: Behavior, flavor: thread_state_flavor_t) -> bool {
         (self.behavior, self.flavor) == (behavior, flavor)
     }
 
-    /// Returns whether the same is registered, for whichever exceptions; without a port, whether both have none.
+    /// Returns whether port, behavior and flavor are equal; without a port, whether `other` has none either. Ignores the masks.
     pub(crate) fn is_as(&self, other: &Self) -> bool {
         self.port == other.port
             && (self.port.is_none() || self.has_form(other.behavior, other.flavor))
     }
 
-    /// No handler.
+    /// Returns the registration of no handler.
     pub(crate) const fn none(mask: ExceptionMask) -> Self {
         Self {
             mask,

@@ -1,4 +1,4 @@
-//! Threads and tasks that exception ports are registered for.
+//! The threads and tasks that exception ports are registered for.
 
 use mach_sys::kern_return::KernError;
 use mach_sys::kernel::system;
@@ -9,13 +9,14 @@ use mach_sys::types::mach_port_name_t;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Target<'a> {
-    /// The exceptions of one thread.
+    /// One thread: its own exceptions.
     Thread(&'a ThreadRight),
-    /// The exceptions of all threads of a task.
+    /// A task: the exceptions of all its threads.
     Task(&'a TaskRight),
 }
 
 impl Target<'_> {
+    /// Returns the target with a new reference.
     pub(crate) fn to_owned(self) -> Result<Owner, KernError> {
         match self {
             Self::Thread(thread) => thread.try_clone().map(Owner::Thread),
@@ -24,7 +25,7 @@ impl Target<'_> {
     }
 }
 
-/// A target with a reference of its own, which keeps the name the target's.
+/// A target with its own reference, which keeps the name the target's.
 #[derive(Debug)]
 pub(crate) enum Owner {
     Thread(ThreadRight),
@@ -42,7 +43,7 @@ impl Owner {
         }
     }
 
-    /// Identifies the target among those of this process, as long as something owns its name.
+    /// Returns the target's identity within this process, which is valid as long as some right owns its name.
     pub(crate) fn key(&self) -> Key {
         Key {
             thread: matches!(self, Self::Thread(_)),
@@ -50,6 +51,7 @@ impl Owner {
         }
     }
 
+    /// Returns the target's name.
     pub(crate) fn raw(&self) -> mach_port_name_t {
         match self {
             Self::Thread(thread) => thread.name().raw(),
@@ -58,7 +60,7 @@ impl Owner {
     }
 }
 
-/// Which target.
+/// The identity of a target: its name, and whether it is a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
     thread: bool,
