@@ -1,72 +1,74 @@
-//! The forwards under way in this process: which request asks which port, and for the sake of which other request.
+//! The table of forwards in progress in this process: each one's request, the port that it was forwarded to, and the forward that it
+//! belongs to.
 //!
-//! A handler waits for the reply to what it forwards. Servers that forward to each other in a circle would wait for ever. So each
-//! forward is entered here first, and looks whether the port that it asks is received by code that waits for its own answer.
+//! A handler that forwards a request waits for the reply. Servers that forward to each other in a circle would wait forever. So each
+//! forward is first entered here, and refused if the receiver of its port waits for the forward's own answer.
 //!
-//! The table is type-stable memory without a lock: an exception's way to its answer takes none.
+//! The table is static memory without a lock: no lock may be taken between an exception and its answer.
 
 use crate::request::print::Print;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use mach_sys::kernel::system::Origin;
 use mach_sys::rights::{Name, set_contains};
 
-/// Forwards that are seen at a time. Those beyond are made, and not seen.
+/// Number of forwards that the table holds at a time. Further forwards are made but not recorded.
 const PLACES: usize = 256;
-/// Ports that are remembered, of each request, as having declined it. Those beyond are asked again.
+/// Number of ports recorded per request that have declined it. A port beyond that may receive the request again.
 const DECLINED: usize = 8;
 
 static TABLE: [Place; PLACES] = [const { Place::new() }; PLACES];
-/// The number of the next forward.
+/// The serial number of the next forward.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
-/// Nothing is in a place, whose number is that of the forward before.
+/// The state of a place without a forward; its number is that of the last one.
 const FREE: u64 = 0;
-/// A forward is being entered.
+/// The state of a place whose forward is being entered.
 const FILLING: u64 = 1;
-/// A forward is under way.
+/// The state of a place whose forward is in progress.
 const ASKING: u64 = 2;
 
-/// One place for a forward.
+/// A place for one forward.
 struct Place {
-    /// The forward's number, and in the two low bits what there is of it.
+    /// The forward's number, and in the two low bits the state of the place.
     word: AtomicU64,
-    /// The process whose forward it is.
+    /// The process that the forward belongs to.
     origin: AtomicU32,
     asked: AtomicU32,
     arrived: AtomicU32,
     set: AtomicU32,
     print: AtomicU64,
     parent: AtomicU64,
-    /// Whether the server that waits can serve other requests meanwhile.
+    /// `true` if the waiting server can serve other requests meanwhile.
     can_serve: AtomicBool,
-    /// Whether it is to.
+    /// `true` if the waiting server must serve other requests meanwhile.
     called: AtomicBool,
-    /// Each with the low half of the forward's number before it.
+    /// The ports that declined the request, each below the low half of the forward's number.
     declined: [AtomicU64; DECLINED],
 }
 
-/// What a forward says of itself.
+/// The description of a forward in the table.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     number: u64,
-    /// The port that is asked.
+    /// The port that the request is forwarded to.
     asked: u32,
-    /// Where the request arrived that is forwarded.
+    /// The port that the request arrived on; 0 if it died.
     arrived: u32,
+    /// The port set that the request was received from; 0 for none.
     set: u32,
-    /// What the message to that port says.
+    /// The fingerprint of the forwarded message.
     print: u64,
-    /// The number of the forward whose message the request is; 0 if it is the kernel's, or unknown.
+    /// The number of the forward that sent the request; 0 if the kernel sent it, or the sender is unknown.
     parent: u64,
     can_serve: bool,
 }
 
-/// Where a request came from.
+/// The port and port set that a request arrived on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival {
-    /// The port that it arrived on; `None` if that died meanwhile.
+    /// The port that it arrived on; `None` if the port died meanwhile.
     pub(crate) port: Option<Name>,
-    /// The set that it was received from, if from one.
+    /// The port set that it was received from; `None` if it was received from a port.
     pub(crate) set: Option<Name>,
 }
 
@@ -74,33 +76,33 @@ pub(crate) struct Arrival {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Begin {
     pub(crate) arrival: Arrival,
-    /// What the request says.
+    /// The fingerprint of the request.
     pub(crate) request: Print,
-    /// The port to ask.
+    /// The port to forward to.
     pub(crate) port: Name,
-    /// What the message to it says.
+    /// The fingerprint of the message to that port.
     pub(crate) message: Print,
-    /// Whether the server can serve other requests while it waits.
+    /// `true` if the server can serve other requests while it waits.
     pub(crate) can_serve: bool,
 }
 
-/// Ports whose handlers have declined a request.
+/// The ports whose handlers have declined a request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Declined([u32; DECLINED]);
 
-/// Why a forward does not begin.
+/// The reason that a forward is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// The handler would wait for the answer that this one waits for.
+    /// The handler waits for the answer that this forward would wait for.
     Circle,
-    /// The handler has declined this exception.
+    /// The handler has declined this exception already.
     Declined,
 }
 
-/// A forward under way. Dropping it ends it.
+/// A forward in progress. Dropping it removes it from the table.
 #[derive(Debug)]
 pub(crate) struct Asking {
-    /// `None`: there was no place.
+    /// The index of its place, and its number; `None` if the table was full.
     at: Option<(usize, u64)>,
     parent: u64,
 }
@@ -121,7 +123,7 @@ impl Place {
         }
     }
 
-    /// Takes it if it is free. In the child of a fork the parent's forwards keep theirs.
+    /// Takes the place if it is free; returns whether it did. In the child of a fork the parent's forwards keep their places.
     fn claim(&self, number: u64) -> bool {
         let word = self.word.load(Ordering::Relaxed);
         let filling = number << 2 | FILLING;
@@ -132,6 +134,7 @@ impl Place {
                 .is_ok()
     }
 
+    /// Fills the place with a forward, and makes it visible.
     fn fill(&self, entry: &Entry) {
         self.origin.store(Origin::current().id(), Ordering::Relaxed);
         self.asked.store(entry.asked, Ordering::Relaxed);
@@ -141,12 +144,12 @@ impl Place {
         self.parent.store(entry.parent, Ordering::Relaxed);
         self.can_serve.store(entry.can_serve, Ordering::Relaxed);
         self.called.store(false, Ordering::Relaxed);
-        // One order for all (`SeqCst`): of two forwards that are entered at the same time, one sees the other.
+        // Sequentially consistent: of two forwards that are entered at the same time, at least one sees the other.
         self.word
             .store(entry.number << 2 | ASKING, Ordering::SeqCst);
     }
 
-    /// The forward in it, as far as one is under way.
+    /// Returns the forward in the place; `None` if none of this process is in progress there.
     fn read(&self) -> Option<Entry> {
         let word = self.word.load(Ordering::SeqCst);
         if word & 3 != ASKING || self.origin.load(Ordering::Acquire) != Origin::current().id() {
@@ -161,11 +164,11 @@ impl Place {
             parent: self.parent.load(Ordering::Acquire),
             can_serve: self.can_serve.load(Ordering::Acquire),
         };
-        // Values of a later one would have been read after its word said that it was being entered.
+        // If the values above belonged to a later forward, the word would have changed before they were read.
         (self.word.load(Ordering::SeqCst) == word).then_some(entry)
     }
 
-    /// Remembers that a port declined. For a later forward in this place it says nothing.
+    /// Records that a port declined. The number keeps the record from counting for a later forward in this place.
     fn decline(&self, number: u64, port: u32) {
         let new = number << 32 | u64::from(port);
         for place in &self.declined {
@@ -185,6 +188,7 @@ impl Place {
         }
     }
 
+    /// Returns the ports that declined the request of the forward `number`.
     fn declined(&self, number: u64) -> impl Iterator<Item = u32> {
         self.declined
             .iter()
@@ -194,7 +198,7 @@ impl Place {
     }
 }
 
-/// All forwards under way, each with its place.
+/// Returns all forwards in progress, each with the index of its place.
 fn all() -> impl Iterator<Item = (usize, Entry)> {
     TABLE
         .iter()
@@ -202,7 +206,7 @@ fn all() -> impl Iterator<Item = (usize, Entry)> {
         .filter_map(|(index, place)| Some((index, place.read()?)))
 }
 
-/// The forward that a request came from, then the one that that one's request came from, and so on.
+/// Returns the forward that sent a request, then the forward that sent that one's request, and so on.
 fn ancestors(parent: u64) -> impl Iterator<Item = (usize, Entry)> {
     let find = |number: u64| {
         (number != 0)
@@ -212,7 +216,7 @@ fn ancestors(parent: u64) -> impl Iterator<Item = (usize, Entry)> {
     core::iter::successors(find(parent), move |(_, entry)| find(entry.parent)).take(PLACES)
 }
 
-/// Returns whether what arrives at a port is received where a request arrived.
+/// Returns whether messages to `port` are received by the receiver of a request that arrived on `arrived`, from the port set `set`.
 fn receives(arrived: u32, set: u32, port: u32) -> bool {
     if arrived == port {
         return true;
@@ -223,7 +227,7 @@ fn receives(arrived: u32, set: u32, port: u32) -> bool {
     }
 }
 
-/// The ports of a set that forwards under way ask.
+/// Returns the ports of a set that forwards in progress were sent to.
 #[cfg(feature = "std")]
 pub(crate) fn asked_in(set: Name) -> impl Iterator<Item = Name> {
     all()
@@ -232,11 +236,12 @@ pub(crate) fn asked_in(set: Name) -> impl Iterator<Item = Name> {
 }
 
 impl Entry {
+    /// Returns whether the code that forwards this request also receives the messages to `port`.
     fn receives(&self, port: u32) -> bool {
         receives(self.arrived, self.set, port)
     }
 
-    /// Returns whether the code that is asked waits, with any others between, for what this one receives.
+    /// Returns whether the receiver of the forwarded message waits, directly or through others, for an answer from this forward's code.
     fn is_waited_for(&self) -> bool {
         let mut waiting = [false; PLACES];
         let mut asked = [self.asked; PLACES];
@@ -263,7 +268,11 @@ impl Entry {
 }
 
 impl Asking {
-    /// Enters a forward, unless it would wait for itself.
+    /// Enters a forward in the table.
+    ///
+    /// # Errors
+    /// - [`Refused::Circle`]: the forward would wait for itself.
+    /// - [`Refused::Declined`]: the handler has declined this exception already.
     pub(crate) fn begin(begin: &Begin, before: &Declined) -> Result<Self, Refused> {
         let Begin {
             arrival,
@@ -316,15 +325,15 @@ impl Asking {
         Ok(asking)
     }
 
-    /// If the server that is asked waits for this one, about other exceptions, it is to serve this one meanwhile; or, if it cannot, the
-    /// other way round.
+    /// Tells the server that the request is forwarded to, if it waits for this one about another exception, to serve requests meanwhile; or
+    /// this one, if that one cannot. Returns [`Refused::Circle`] if neither can.
     fn call_the_waiting(&self, own: &Entry) -> Result<(), Refused> {
         if !own.is_waited_for() {
             return Ok(());
         }
         let waiting =
             || all().filter(|(_, other)| other.number != own.number && other.receives(own.asked));
-        // The last one is what its thread waits for now.
+        // The thread of that server waits for its last forward now.
         match waiting().max_by_key(|(_, other)| other.number) {
             Some((_, other)) if !other.can_serve => match self.at {
                 Some((index, _)) if own.can_serve => {
@@ -342,13 +351,14 @@ impl Asking {
         }
     }
 
-    /// Returns whether the server is to serve other requests while it waits.
+    /// Returns whether the server must serve other requests while it waits.
     pub(crate) fn is_called(&self) -> bool {
         self.at
             .is_some_and(|(index, _)| TABLE[index].called.load(Ordering::Acquire))
     }
 
-    /// The handler has declined, as others may have that it asked: none of them is asked about this exception again.
+    /// Records that the handler at `port` declined the exception, as may have others that it forwarded to: the exception is not forwarded to
+    /// any of them again.
     pub(crate) fn note_declined(&self, port: Name, declined: &mut Declined) {
         for (index, entry) in ancestors(self.parent) {
             TABLE[index].decline(entry.number, port.raw());

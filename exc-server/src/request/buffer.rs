@@ -1,14 +1,13 @@
-//! Memory for messages, taken before the first exception.
+//! Memory for messages, allocated before the first exception.
 
 use crate::request::question::Question;
 use crate::wire::scratch::{REPLY_WORDS, REQUEST_WORDS, Scratch};
 use core::fmt;
 
-/// Room for the largest request with its trailer, for the largest reply, and for a request to another handler: about 16 KiB.
+/// A buffer for the largest request with its trailer, for the largest reply, and for a request to another handler: about 16 KiB.
 ///
-/// It also owns the unanswered request that was received into it: one that is forgotten (`core::mem::forget`) is declined by
-/// the next [`receive`](crate::Receiver::receive), or when the buffer is dropped. A buffer that is itself forgotten leaves the thread
-/// waiting.
+/// The buffer also owns the unanswered request that was received into it. An exception that is forgotten (`core::mem::forget`) is declined
+/// by the next [`receive`](crate::Receiver::receive), or when the buffer is dropped. Forgetting the buffer itself leaves the thread waiting.
 pub struct MessageBuffer {
     pub(crate) request: [u32; REQUEST_WORDS],
     pub(crate) scratch: Scratch,

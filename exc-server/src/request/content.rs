@@ -1,4 +1,4 @@
-//! What a deferred exception consists of.
+//! The content of a deferred exception.
 
 use crate::request::question::{NewState, Question};
 use mach_sys::exception::ExceptionType;
@@ -6,7 +6,7 @@ use mach_sys::mig::Request;
 use mach_sys::thread_state::THREAD_STATE_MAX;
 use mach_sys::types::{natural_t, thread_state_flavor_t};
 
-/// All that answering needs.
+/// The parts of an exception that its answer needs.
 pub(crate) struct Content {
     pub(crate) question: Option<Question>,
     state: Option<(thread_state_flavor_t, usize)>,
@@ -26,7 +26,7 @@ impl Content {
         }
     }
 
-    /// Takes all that answering needs: the request's state is copied.
+    /// Takes the question, and copies the request's state and the new state.
     pub(super) fn fill(
         &mut self,
         request: &Request<'_>,
@@ -41,18 +41,19 @@ impl Content {
         self.question = Some(question);
     }
 
-    /// The flavor and words of the state that came.
+    /// Returns the flavor and words of the request's state; `None` if it carried none.
     pub(crate) fn state(&self) -> Option<(thread_state_flavor_t, &[natural_t])> {
         let (flavor, length) = self.state?;
         Some((flavor, self.state_words.get(..length)?))
     }
 
-    /// The state that the thread is to go on with.
+    /// Returns the state that the thread will resume with; `None` for an unchanged one.
     pub(crate) fn new_state(&self) -> Option<NewState<'_>> {
         let (flavor, length) = self.new_state?;
         Some((flavor, self.new_words.get(..length)?))
     }
 
+    /// Copies the state that the thread will resume with.
     pub(crate) fn set_new_state(&mut self, new: Option<NewState<'_>>) {
         self.new_state = new.and_then(|(flavor, words)| {
             self.new_words
@@ -63,7 +64,7 @@ impl Content {
     }
 }
 
-/// What a deferred exception is listed with.
+/// The properties of a deferred exception that can be read without holding its slot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Summary {
     pub(crate) generation: u64,
@@ -74,7 +75,7 @@ pub(crate) struct Summary {
     pub(crate) deadline: u64,
 }
 
-/// What is put into a slot beside the request.
+/// The properties that a slot stores beside the request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Filed {
     pub(crate) route: u64,

@@ -1,4 +1,4 @@
-//! Deferring an exception.
+//! Defers the answer of an exception.
 
 use crate::answer::{Answered, Outcome};
 use crate::clock;
@@ -9,36 +9,38 @@ use crate::request::exception::Exception;
 use crate::timeout::Timeout;
 use alloc::sync::Arc;
 
-/// An exception that could not be deferred: it still waits for an answer.
+/// An exception that could not be deferred, and still waits for an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the exception was not deferred")]
 #[non_exhaustive]
 pub struct NotDeferred<'b> {
     /// The exception. Dropping it declines.
     pub exception: Exception<'b>,
-    /// Why it was not deferred.
+    /// The reason that it was not deferred.
     #[source]
     pub reason: DeferError,
 }
 
 impl From<NotDeferred<'_>> for DeferError {
-    /// Returns the reason. The exception is dropped, which declines it.
+    /// Returns the reason, and drops the exception, which declines it.
     fn from(refused: NotDeferred<'_>) -> Self {
         refused.reason
     }
 }
 
 impl<'b> Exception<'b> {
-    /// Defers the answer: the exception, the state that was set included, moves into the server's or receiver's table
-    /// ([`Deferrals`](crate::Deferrals)), and is answered later by its key, from any thread. Allocates nothing.
+    /// Defers the answer: the exception, with the state set so far, moves into the server's or receiver's table
+    /// ([`Deferrals`](crate::Deferrals)). Returns the key that answers it later, from any thread. Allocates nothing.
     ///
-    /// When the limit is over before that, it is declined by a thread that waits for exceptions: by the server's, once the handler has
-    /// returned; without a server, by any thread in [`Receiver::receive`](crate::Receiver::receive) with the same table.
+    /// After the limit an unanswered exception is declined by a thread that waits for exceptions: by the server's thread, once the handler
+    /// has returned; without a server, by any thread in [`Receiver::receive`](crate::Receiver::receive) with the same table.
     ///
     /// # Errors
-    /// [`NotDeferred`], with the exception, unanswered, and the reason: there is no table, no room in it, or the route or table is
-    /// closed.
-    // The exception comes back by value: a box would be an allocation.
+    /// [`NotDeferred`], with the unanswered exception and the reason:
+    /// - [`DeferError::NoTable`]: the receiver has no table.
+    /// - [`DeferError::Full`]: the table is full.
+    /// - [`DeferError::Closed`]: the route or table is closed, or the calling process is the child of a fork.
+    // The exception is returned by value: a box would be an allocation.
     #[allow(clippy::result_large_err)]
     pub fn defer(self, limit: Timeout) -> Result<(Answered, Deferred), NotDeferred<'b>> {
         let refused = |exception, reason| Err(NotDeferred { exception, reason });
@@ -70,7 +72,7 @@ impl<'b> Exception<'b> {
             since,
             deadline: limit.deadline(since),
         };
-        // Counted before another thread can answer it.
+        // Counted before another thread can answer the exception.
         if let Some(counters) = self.counters {
             counters.answered(Outcome::Deferred);
         }

@@ -13,13 +13,13 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
 use mach_sys::exception::ExceptionType;
 
-/// Room for deferred exceptions, and the exceptions in it.
+/// A table of deferred exceptions.
 ///
-/// A [`Server`](crate::Server) has one of its own. A [`Receiver`](crate::Receiver) is lent one. An exception that is deferred stays in
-/// the table until it is answered; a [`Deferred`](crate::Deferred) is only the key to it. So none is lost with its key: the table
-/// declines what is in it when the exception's route closes, its deadline passes, or the table is dropped.
+/// A [`Server`](crate::Server) has its own table; a [`Receiver`](crate::Receiver) borrows one. A deferred exception stays in the table
+/// until it is answered; a [`Deferred`](crate::Deferred) is only its key, and no exception is lost with its key. The table declines an
+/// exception when its route closes, its deadline passes, or the table is dropped.
 ///
-/// Each place takes about 10 KiB, reserved when the table is made: deferring allocates nothing.
+/// Each place takes about 10 KiB, allocated when the table is made: deferring allocates nothing.
 ///
 /// ```
 /// use exc_server::mach_sys::rights::ReceiveRight;
@@ -35,17 +35,17 @@ pub struct Deferrals {
     slots: Arc<Local<Slots>>,
 }
 
-/// A deferred exception, as a list shows it.
+/// The description of a deferred exception in the list of [`Deferrals::pending`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Pending {
-    /// The tag of its route; for a receiver, the context of its port.
+    /// The tag of its route; without a server, the context of its port.
     pub tag: u64,
     /// The exception type.
     pub exception_type: ExceptionType,
     /// The time since it was deferred.
     pub age: Duration,
-    /// The time until it is declined, if it has a deadline.
+    /// The time until it is declined; `None` if it has no deadline.
     pub left: Option<Duration>,
 }
 
@@ -53,7 +53,7 @@ impl Deferrals {
     /// The largest capacity.
     pub const MAX: usize = 1024;
 
-    /// Makes a table for so many exceptions at a time.
+    /// Makes a table for `capacity` exceptions at a time.
     ///
     /// # Errors
     /// [`CapacityError`]: the capacity is larger than [`MAX`](Self::MAX).
@@ -78,15 +78,15 @@ impl Deferrals {
         })
     }
 
-    /// Returns how many exceptions it has room for.
+    /// Returns the number of exceptions that fit into the table.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.slots.slots.len()
     }
 
-    /// Lists the exceptions that wait in it, for a dump of what a program waits for. Exceptions that are deferred or answered
-    /// meanwhile may be listed or not. In the child of a fork it is empty. Not for a signal handler: it waits for a thread that is just
-    /// deferring, which may be the interrupted one.
+    /// Returns the exceptions that wait in the table, for example to print them. Exceptions that are deferred or answered meanwhile may be
+    /// missing. The list is empty in the child of a fork. Not async-signal-safe: waits for a thread that is just deferring, which may be
+    /// the interrupted one.
     pub fn pending(&self) -> impl Iterator<Item = Pending> + '_ {
         let now = clock::now();
         let here = self.slots.is_here().then_some(&self.slots);
@@ -121,22 +121,24 @@ impl fmt::Debug for Deferrals {
     }
 }
 
-/// The memory of a table. Lives as long as a key to it.
+/// The memory of a table. It lives as long as the table and the keys to it.
 pub(crate) struct Slots {
     slots: Box<[Slot]>,
-    /// No deadline in the table is earlier, on the clock, unless a thread is just declining what is late.
+    /// A time on the clock that no deadline in the table is before, unless a thread is just declining expired exceptions.
     next_deadline: AtomicU64,
-    /// How often threads began to decline what is late, and how often they were through.
+    /// Number of times that a thread began to decline expired exceptions.
     begun: AtomicU64,
+    /// Number of times that a thread finished declining expired exceptions.
     ended: AtomicU64,
     closed: AtomicBool,
-    /// How many were declined because their deadline had passed.
+    /// Number of exceptions declined because their deadline had passed.
     expired: AtomicU64,
-    /// How many replies could not be delivered.
+    /// Number of replies that could not be delivered.
     unwanted: AtomicU64,
 }
 
 impl Slots {
+    /// Returns the exceptions in the table, each with its slot.
     fn summaries(&self) -> impl Iterator<Item = (&Slot, Summary)> {
         self.slots
             .iter()
@@ -156,11 +158,11 @@ impl Slots {
         self.unwanted.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Takes a free slot; its index comes with it.
+    /// Takes a free slot, and returns it with its index; `None` if the table is full.
     ///
-    /// Whether the exception's route is open must be asked *after* this, and in the same total order (`SeqCst`): a thread that closes the
-    /// route marks it closed first and looks at the slots then. So either the closing thread finds this slot taken, and waits until
-    /// it is filled, or the route is found closed here.
+    /// The caller must check *afterwards* that the exception's route is open, in the same total order (`SeqCst`): a thread that closes the
+    /// route first marks it closed, and then reads the slots. So either the closing thread finds this slot taken, and waits until it is
+    /// filled, or the caller finds the route closed.
     pub(crate) fn claim(&self) -> Option<(u32, Filling<'_>)> {
         let (index, filling) = self
             .slots
@@ -170,20 +172,22 @@ impl Slots {
         Some((u32::try_from(index).ok()?, filling))
     }
 
-    /// Returns whether the table was closed, to be asked after [`claim`](Self::claim) as a route is.
+    /// Returns whether the table was closed. To be checked after [`claim`](Self::claim), like the route.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
     }
 
-    /// An exception with this deadline was put in.
+    /// Records the deadline of an exception that was put into the table.
     pub(crate) fn note_deadline(&self, deadline: u64) {
         self.next_deadline.fetch_min(deadline, Ordering::AcqRel);
     }
 
+    /// Takes the exception that a key belongs to; `None` if it was answered.
     pub(crate) fn hold(&self, index: u32, generation: u64) -> Option<Held<'_>> {
         self.slots.get(index as usize)?.hold(generation)
     }
 
+    /// Declines the exceptions that `which` selects, and returns their number, without those that another thread holds.
     fn decline_where(&self, which: impl Fn(&Summary) -> bool) -> u64 {
         let mut count = 0;
         for (slot, summary) in self.summaries() {
@@ -201,7 +205,7 @@ impl Slots {
         let question = held.content_mut().question.take();
         held.free();
         if let Some(mut question) = question {
-            // Nothing waits any more, or the thread goes to the next level: either way it does not wait for this server.
+            // After an error too the thread does not wait for this server.
             if question.answer(false, None, &mut [0; REPLY_WORDS]).is_err() {
                 self.note_unwanted();
             }
@@ -214,20 +218,20 @@ impl Slots {
         self.decline_where(|summary| summary.route == route);
     }
 
-    /// Declines all exceptions; none is put in any more.
+    /// Declines all exceptions, and closes the table for further ones.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         self.decline_where(|_| true);
     }
 
-    /// Declines the exceptions whose deadline has passed. Returns the time until the next deadline, in milliseconds.
+    /// Declines the exceptions whose deadline has passed. Returns the time until the next deadline in milliseconds; `None` if there is none.
     pub(crate) fn expire(&self) -> Option<u32> {
         let next = self.next_deadline.load(Ordering::Acquire);
         if next != u64::MAX && next <= clock::now() {
             self.decline_late();
         }
         loop {
-            // In this order: if they are equal, nobody was at it when the second was read.
+            // In this order: if both are equal, no thread was declining when `begun` was read.
             let ended = self.ended.load(Ordering::Acquire);
             let begun = self.begun.load(Ordering::Acquire);
             let next = self.next_deadline.load(Ordering::Acquire);
@@ -244,9 +248,10 @@ impl Slots {
         }
     }
 
+    /// Declines the exceptions whose deadline has passed, and finds the next deadline.
     fn decline_late(&self) {
         self.begun.fetch_add(1, Ordering::AcqRel);
-        // Lowered again below, and by threads that defer meanwhile.
+        // Set to the next deadline below, and by threads that defer meanwhile.
         self.next_deadline.swap(u64::MAX, Ordering::AcqRel);
         let now = clock::now();
         let count = self.decline_where(|summary| summary.deadline <= now);
@@ -258,8 +263,8 @@ impl Slots {
     }
 }
 
-/// Milliseconds after which a thread looks again that found another declining what is late: until that is through, deadlines may be
-/// missing.
+/// The time in milliseconds after which a thread checks again if it found another declining expired exceptions: until that thread is done,
+/// `next_deadline` may miss deadlines.
 const SOON: u32 = 1;
 
 impl fmt::Debug for Slots {
@@ -280,7 +285,7 @@ mod tests {
         let later = clock::now() + 3_600_000_000_000;
         slots.note_deadline(later);
         assert!(slots.expire().is_some_and(|left| left > 3_000_000));
-        // As far as `decline_late` comes before it has seen what is left.
+        // The part of `decline_late` before it reads the remaining deadlines.
         slots.begun.fetch_add(1, Ordering::AcqRel);
         slots.next_deadline.swap(u64::MAX, Ordering::AcqRel);
         assert_eq!(slots.expire(), Some(SOON));

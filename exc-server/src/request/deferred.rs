@@ -11,12 +11,12 @@ use mach_sys::pod;
 use mach_sys::rights::ThreadRight;
 use mach_sys::thread_state::{Flavor, StateMismatch as Mismatch, THREAD_STATE_MAX, ThreadState};
 
-/// The key to a deferred exception, which can be answered from any thread. Dropping it declines.
+/// The key to a deferred exception, which answers it from any thread. Dropping the key declines.
 ///
 /// ```
 /// use exc_server::{AnswerError, Deferred};
 ///
-/// /// Lets the thread go on if it still waits.
+/// /// Resumes the thread if it still waits.
 /// fn release(deferred: Deferred) -> Result<bool, AnswerError> {
 ///     match deferred.resume() {
 ///         Ok(()) => Ok(true),
@@ -26,13 +26,13 @@ use mach_sys::thread_state::{Flavor, StateMismatch as Mismatch, THREAD_STATE_MAX
 /// }
 /// ```
 ///
-/// The exception itself stays in its table ([`Deferrals`](crate::Deferrals)). When its route closes, its server or table goes, or its
-/// deadline passes, it is declined there, also if this key was forgotten; the key is stale then, and harmless: what it is asked for is
-/// an error. Exactly one answer leaves, whichever comes first.
+/// The exception itself stays in its table ([`Deferrals`](crate::Deferrals)). When its route closes, its server or table is dropped, or its
+/// deadline passes, the table declines it, also if this key was forgotten. The key is then stale: its methods return errors. Exactly one
+/// answer is sent, whichever comes first.
 ///
-/// Until it is answered it is a request in flight of its route. Answering takes about 6 KiB of stack. Dropping the key in the child of
-/// a fork does nothing. Its methods are not for signal handlers: they wait for a thread that uses the key, which may be the interrupted
-/// one.
+/// Until it is answered, the exception is a request in flight of its route. Answering takes about 6 KiB of stack. Dropping the key in the
+/// child of a fork does nothing. The methods are not async-signal-safe: they wait for a thread that uses the key, which may be the
+/// interrupted one.
 #[must_use = "dropping a deferred exception declines it"]
 #[derive(Debug)]
 pub struct Deferred {
@@ -41,14 +41,14 @@ pub struct Deferred {
     description: Description,
 }
 
-/// Which slot, of which generation.
+/// The identity of a deferred exception: the index and generation of its slot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Key {
     pub(crate) index: u32,
     pub(crate) generation: u64,
 }
 
-/// What is known of an exception after it is answered too.
+/// The properties of an exception that the key keeps after the answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Description {
     pub(crate) exception_type: ExceptionType,
@@ -71,26 +71,26 @@ impl Deferred {
         self.description.exception_type
     }
 
-    /// Returns the codes.
+    /// Returns the exception's codes.
     #[must_use]
     pub fn codes(&self) -> [i64; 2] {
         self.description.codes
     }
 
-    /// Returns the tag of the route.
+    /// Returns the tag of the route; without a server, the context of the port.
     #[must_use]
     pub fn tag(&self) -> u64 {
         self.description.tag
     }
 
-    /// Returns whether the exception still waits for an answer. Another thread may decline it the next moment.
+    /// Returns whether the exception still waits for an answer. Another thread may decline it at any moment.
     #[must_use]
     pub fn is_pending(&self) -> bool {
         self.hold().is_some()
     }
 
-    /// Returns a new reference on the faulting thread, where the behavior names it and it still lives. `None` also when the exception
-    /// is answered already.
+    /// Returns a new reference on the faulting thread. Returns `None` if the behavior does not name the thread, if it is gone, or if the
+    /// exception is answered already.
     #[must_use]
     pub fn thread(&self) -> Option<ThreadRight> {
         let held = self.hold()?;
@@ -98,13 +98,13 @@ impl Deferred {
         question.rights().thread.as_ref()?.try_clone().ok()
     }
 
-    /// Returns the state that came.
+    /// Returns the thread state in the request.
     ///
     /// # Errors
     /// - [`StateError::Answered`]: the exception is answered already.
-    /// - [`StateError::Absent`]: the behavior sends none.
+    /// - [`StateError::Absent`]: the behavior carries no state.
     /// - [`StateError::Foreign`]: `S` is a state of another machine.
-    /// - [`StateError::Mismatch`]: another flavor or size came.
+    /// - [`StateError::Mismatch`]: the state in the request has another flavor or size.
     #[doc(alias = "thread_get_state")]
     pub fn state<S: ThreadState>(&self) -> Result<S, StateError> {
         StateError::check_machine(Flavor::new(S::MACHINE, S::FLAVOR))?;
@@ -120,16 +120,16 @@ impl Deferred {
         Ok(S::from_words(words)?)
     }
 
-    /// Sets the state that the thread goes on with if it is resumed.
+    /// Sets the state that the thread resumes with.
     ///
     /// # Safety
-    /// As [`Exception::set_state`](crate::Exception::set_state).
+    /// The same as for [`Exception::set_state`](crate::Exception::set_state).
     ///
     /// # Errors
     /// - [`StateError::Answered`]: the exception is answered already.
     /// - [`StateError::Absent`]: the behavior carries no state.
     /// - [`StateError::Foreign`]: `S` is a state of another machine.
-    /// - [`StateError::TooLarge`]: the state is larger than any reply.
+    /// - [`StateError::TooLarge`]: the state is larger than any reply can carry.
     #[doc(alias = "thread_set_state")]
     #[allow(unsafe_code)]
     pub unsafe fn set_state<S: ThreadState>(&mut self, state: &S) -> Result<(), StateError> {
@@ -151,10 +151,10 @@ impl Deferred {
     /// Resumes the thread with `state`: [`set_state`](Self::set_state), then [`resume`](Self::resume).
     ///
     /// # Safety
-    /// As [`Exception::set_state`](crate::Exception::set_state).
+    /// The same as for [`Exception::set_state`](crate::Exception::set_state).
     ///
     /// # Errors
-    /// As [`resume`](Self::resume), and [`AnswerError::State`]: the state could not be set; the exception was declined.
+    /// The errors of [`resume`](Self::resume), and [`AnswerError::State`]: the state could not be set; the exception was declined.
     #[allow(unsafe_code)]
     pub unsafe fn resume_with<S: ThreadState>(mut self, state: &S) -> Result<(), AnswerError> {
         // SAFETY: the caller's promise.
@@ -165,23 +165,26 @@ impl Deferred {
         }
     }
 
-    /// Resumes the thread, with the state set before, or unchanged. Its place in the table is free before it goes on.
+    /// Resumes the thread with the state set before, or with its state unchanged. The place in the table is free before the thread resumes.
     ///
     /// # Errors
-    /// - [`AnswerError::AlreadyDeclined`]: the exception was declined before.
-    /// - [`AnswerError::NobodyWaits`], [`AnswerError::Kernel`]: the reply reached no thread.
+    /// - [`AnswerError::AlreadyDeclined`]: the exception was declined already, or the calling process is the child of a fork.
+    /// - [`AnswerError::NobodyWaits`]: the thread is gone, or does not wait any more.
+    /// - [`AnswerError::Encode`]: the reply could not be written; the exception was declined.
+    /// - [`AnswerError::Kernel`]: another error of the kernel.
     pub fn resume(self) -> Result<(), AnswerError> {
         self.answer(true)
     }
 
-    /// Declines: the kernel tries the next level. Its place in the table is free before the thread goes on.
+    /// Declines the exception: the kernel tries the next level. The place in the table is free before the thread continues.
     ///
     /// # Errors
-    /// As [`resume`](Self::resume).
+    /// The same as for [`resume`](Self::resume).
     pub fn decline(self) -> Result<(), AnswerError> {
         self.answer(false)
     }
 
+    /// Takes the exception; `None` if it was answered, and in the child of a fork.
     fn hold(&self) -> Option<Held<'_>> {
         if !self.slots.is_here() {
             return None;
@@ -194,7 +197,7 @@ impl Deferred {
         let content = held.content_mut();
         let question = content.question.take();
         let mut question = question.ok_or(AnswerError::AlreadyDeclined)?;
-        // Written before the slot is free, sent after: the thread that goes on may defer into the same slot.
+        // The reply is written before the slot is free, and sent after: the thread that resumes may need the same slot.
         let mut reply = [0; REPLY_WORDS];
         let state = content.new_state().filter(|_| handled);
         let size = question.encode(handled, state, pod::word_bytes_mut(&mut reply));
@@ -209,7 +212,7 @@ impl Deferred {
 
 impl Drop for Deferred {
     fn drop(&mut self) {
-        // Stale if it was answered. Nothing waits any more, or the thread goes to the next level.
+        // An error means that the exception was answered already, or that no thread waits.
         let _ = self.answer(false);
     }
 }

@@ -1,4 +1,4 @@
-//! A stopped thread that waits for an answer.
+//! An exception: a stopped thread that waits for an answer.
 
 use crate::answer::{Answered, Outcome};
 use crate::error::StateError;
@@ -16,16 +16,16 @@ use mach_sys::rights::{Name, PortSet, SendRight, TaskIdToken, TaskRight, ThreadR
 use mach_sys::thread_state::{Flavor, NativeState, THREAD_STATE_MAX, ThreadState};
 use mach_sys::types::{natural_t, thread_state_flavor_t};
 
-/// A request: a thread that is stopped in an exception until it is answered. Borrows the receive buffer.
+/// A received request: its thread is stopped in an exception until the request is answered. Borrows the receive buffer.
 ///
-/// Exactly one answer leaves. Dropping it declines, so that neither an early return nor a panic leaves the thread stopped or claims
-/// the fault handled.
+/// Exactly one answer is sent. Dropping the exception declines, so that neither an early return nor a panic leaves the thread stopped or
+/// reports the fault as handled.
 ///
 /// ```
 /// use exc_server::mach_sys::thread_state::Registers;
 /// use exc_server::{Answered, Exception};
 ///
-/// /// Sets the program counter of the thread, if its registers came.
+/// /// Resumes the thread at `pc`, if the request carries its registers.
 /// fn go_on_at(pc: u64, exception: Exception<'_>) -> Answered {
 ///     let Ok(mut state) = exception.registers() else {
 ///         return exception.decline();
@@ -36,7 +36,7 @@ use mach_sys::types::{natural_t, thread_state_flavor_t};
 /// }
 /// ```
 ///
-/// It is not answered twice:
+/// An exception cannot be answered twice:
 ///
 /// ```compile_fail,E0382
 /// use exc_server::{Answered, Exception};
@@ -47,7 +47,7 @@ use mach_sys::types::{natural_t, thread_state_flavor_t};
 /// }
 /// ```
 ///
-/// Nor does a handler keep it: what is to be answered later is deferred.
+/// Nor can a handler keep it. To answer later, [`defer`](Self::defer) it:
 ///
 /// ```compile_fail,E0521
 /// use exc_server::Exception;
@@ -62,16 +62,16 @@ use mach_sys::types::{natural_t, thread_state_flavor_t};
 #[must_use = "dropping an exception declines it"]
 pub struct Exception<'b> {
     pub(super) request: Request<'b>,
-    /// Owned by the receiving side: forgetting the exception leaves it there, and it is declined.
+    /// The receiving side owns it: if the exception is forgotten, the question stays there and is declined.
     pub(super) question: &'b mut Question,
     pub(super) tag: u64,
     pub(super) context: u64,
     pub(super) scratch: &'b mut Scratch,
-    /// The new state's flavor and length; its words lie in the scratch's forward buffer.
+    /// The flavor and the length in words of the new state, whose words are in `scratch.forward`.
     pub(super) new_state: Option<(thread_state_flavor_t, usize)>,
     pub(super) counters: Option<&'b Counters>,
     pub(super) deferrals: Option<&'b Deferrals>,
-    /// The set that it was received from, if from one.
+    /// The port set that it was received from; `None` if it was received from a port.
     pub(super) set: Option<&'b PortSet>,
     pub(super) server: Server<'b>,
 }
@@ -111,20 +111,19 @@ impl<'b> Exception<'b> {
         self.request.exception()
     }
 
-    /// Returns the codes, two of them in every message of the kernel's but one (A3.8); sign-extended from 32 bits where they came so. A
-    /// code that did not come is 0.
+    /// Returns the codes. The kernel sends two in every request but one (A3.8); a missing code is 0. 32-bit codes are sign-extended.
     #[must_use]
     pub fn codes(&self) -> [i64; 2] {
         two_codes(&self.request)
     }
 
-    /// Decodes what the codes mean.
+    /// Returns the decoded meaning of the codes.
     #[must_use]
     pub fn meaning(&self) -> Meaning {
         Meaning::decode(Machine::NATIVE, self.exception_type(), self.request.codes())
     }
 
-    /// Returns the routine of `exc` or `mach_exc` that was called.
+    /// Returns the request's routine of `exc` or `mach_exc`.
     #[must_use]
     pub fn routine(&self) -> Routine {
         self.question.routine()
@@ -132,8 +131,8 @@ impl<'b> Exception<'b> {
 
     /// Returns the tag of its route; for a [`Receiver`](crate::Receiver) without a server, the port's context.
     ///
-    /// It says by which port the exception came, not whose it is: other code that has a send right on the port can register it for
-    /// another thread, or forward that one's exceptions to it. A behavior that names the thread tells ([`thread`](Self::thread)).
+    /// The tag identifies the port, not the faulting thread: other code with a send right to the port can register it for another thread,
+    /// or forward that thread's exceptions to it. Only a behavior that names the thread identifies it ([`thread`](Self::thread)).
     #[must_use]
     pub fn tag(&self) -> u64 {
         self.tag
@@ -145,58 +144,59 @@ impl<'b> Exception<'b> {
         self.context
     }
 
-    /// Returns the port that it arrived on; `None` if that died meanwhile.
+    /// Returns the port that it arrived on; `None` if the port died meanwhile.
     #[must_use]
     pub fn port(&self) -> Option<Name> {
         Name::new(self.request.exception_port())
     }
 
-    /// Returns the faulting thread, where the behavior names it and it still lives. Released with the answer: clone it to keep it.
+    /// Returns the faulting thread's port; `None` if the behavior does not name the thread, or it is gone. The answer releases the right:
+    /// clone it to keep it.
     #[must_use]
     pub fn thread(&self) -> Option<&ThreadRight> {
         self.question.rights().thread.as_ref()
     }
 
-    /// Returns the faulting thread's task, under the same conditions.
+    /// Returns the port of the faulting thread's task, under the same conditions as [`thread`](Self::thread).
     #[must_use]
     pub fn task(&self) -> Option<&TaskRight> {
         self.question.rights().task.as_ref()
     }
 
-    /// Returns the task's identity token, where the behavior is a protected one.
+    /// Returns the task's identity token; `None` unless the behavior is protected.
     #[must_use]
     #[doc(alias = "task_id_token_t")]
     pub fn task_token(&self) -> Option<&SendRight<TaskIdToken>> {
         self.question.rights().token.as_ref()
     }
 
-    /// Returns the kcdata object with the backtrace, of a `mach_exception_raise_backtrace` request: no thread waits for its answer
-    /// (A3.6).
+    /// Returns the kcdata object with the backtrace; `None` unless the request is a `mach_exception_raise_backtrace`, for whose answer no
+    /// thread waits (A3.6).
     #[must_use]
     #[doc(alias = "kcdata_object_t")]
     pub fn kcdata(&self) -> Option<&SendRight> {
         self.question.rights().kcdata.as_ref()
     }
 
-    /// Returns the thread's 64-bit identifier, where the behavior is a protected one.
+    /// Returns the thread's 64-bit identifier; `None` unless the behavior is protected.
     #[must_use]
     pub fn thread_id(&self) -> Option<u64> {
         self.question.rights().thread_id
     }
 
-    /// Returns the flavor of the state that came, if one did.
+    /// Returns the flavor of the thread state in the request; `None` if the behavior carries no state.
     #[must_use]
     pub fn flavor(&self) -> Option<Flavor> {
         let raw = self.request.flavor()?;
         Some(Flavor::new(Machine::NATIVE, raw))
     }
 
-    /// Returns the state that came, as `S`.
+    /// Returns the thread state in the request, as `S`.
     ///
     /// # Errors
-    /// - [`StateError::Absent`]: the behavior sends none.
+    /// - [`StateError::Absent`]: the behavior carries no state.
     /// - [`StateError::Foreign`]: `S` is a state of another machine.
-    /// - [`StateError::Mismatch`]: another flavor or size came.
+    /// - [`StateError::Mismatch`]: the state in the request has another flavor or size.
     #[doc(alias = "thread_get_state")]
     pub fn state<S: ThreadState>(&self) -> Result<S, StateError> {
         StateError::check_machine(Flavor::new(S::MACHINE, S::FLAVOR))?;
@@ -206,15 +206,15 @@ impl<'b> Exception<'b> {
         Ok(self.request.state()?)
     }
 
-    /// Returns the general registers.
+    /// Returns the general registers in the request.
     ///
     /// # Errors
-    /// As [`state`](Self::state).
+    /// The same as for [`state`](Self::state).
     pub fn registers(&self) -> Result<NativeState, StateError> {
         self.state()
     }
 
-    /// Sets the state that the thread goes on with if it is resumed.
+    /// Sets the state that the thread resumes with.
     ///
     /// # Safety
     /// With these registers the thread must not break any invariant of the code it resumes in: the program counter is an entry point
@@ -223,7 +223,7 @@ impl<'b> Exception<'b> {
     /// # Errors
     /// - [`StateError::Absent`]: the behavior carries no state.
     /// - [`StateError::Foreign`]: `S` is a state of another machine.
-    /// - [`StateError::TooLarge`]: the state is larger than any reply.
+    /// - [`StateError::TooLarge`]: the state is larger than any reply can carry.
     #[doc(alias = "thread_set_state")]
     #[allow(unsafe_code)]
     pub unsafe fn set_state<S: ThreadState>(&mut self, state: &S) -> Result<(), StateError> {
@@ -232,13 +232,13 @@ impl<'b> Exception<'b> {
         unsafe { self.set_state_words(flavor, state.as_words()) }
     }
 
-    /// As [`set_state`](Self::set_state), from words of a flavor; it may be another than the one that came (A4.3).
+    /// Sets the state that the thread resumes with, from the words of a flavor. The flavor may differ from the request's (A4.3).
     ///
     /// # Safety
-    /// As [`set_state`](Self::set_state).
+    /// The same as for [`set_state`](Self::set_state).
     ///
     /// # Errors
-    /// As [`set_state`](Self::set_state).
+    /// The same as for [`set_state`](Self::set_state).
     #[allow(unsafe_code)]
     pub unsafe fn set_state_words(
         &mut self,
@@ -257,11 +257,11 @@ impl<'b> Exception<'b> {
         Ok(())
     }
 
-    /// Resumes the thread with `state`: [`set_state`](Self::set_state), then [`resume`](Self::resume). Declines where `set_state`
+    /// Resumes the thread with `state`: [`set_state`](Self::set_state), then [`resume`](Self::resume). Declines if `set_state`
     /// returns an error.
     ///
     /// # Safety
-    /// As [`set_state`](Self::set_state).
+    /// The same as for [`set_state`](Self::set_state).
     #[allow(unsafe_code)]
     pub unsafe fn resume_with<S: ThreadState>(mut self, state: &S) -> Answered {
         // SAFETY: the caller's promise.
@@ -271,12 +271,12 @@ impl<'b> Exception<'b> {
         }
     }
 
-    /// Resumes the thread, with the state set before, or unchanged.
+    /// Resumes the thread with the state set before, or with its state unchanged.
     pub fn resume(mut self) -> Answered {
         self.answer(true)
     }
 
-    /// Declines: the kernel tries the next level, with nothing changed.
+    /// Declines the exception: the kernel tries the next level, with nothing changed.
     pub fn decline(mut self) -> Answered {
         self.answer(false)
     }
@@ -296,7 +296,7 @@ impl<'b> Exception<'b> {
             .new_state
             .filter(|_| handled)
             .map(|(flavor, length)| (flavor, &forward[..length]));
-        // Counted before the reply leaves: a thread that goes on because of it finds it counted.
+        // Counted before the reply is sent: the resumed thread finds it counted.
         if let Some(counters) = self.counters {
             counters.answered(outcome);
         }
@@ -313,7 +313,7 @@ impl<'b> Exception<'b> {
     }
 }
 
-/// The codes of a request; one that did not come is 0.
+/// Returns the codes of a request; a missing code is 0.
 pub(crate) fn two_codes(request: &Request<'_>) -> [i64; 2] {
     let mut codes = [0; 2];
     for (to, from) in codes.iter_mut().zip(request.codes()) {

@@ -1,4 +1,4 @@
-//! Forwarding a request to the handler that was registered before.
+//! Forwards a request to the previously registered handler.
 #![allow(unsafe_code)]
 
 use crate::answer::{Answered, Outcome};
@@ -28,46 +28,45 @@ use mach_sys::rights::{Name, ReceiveRight, Right, ThreadRight};
 use mach_sys::thread_state::THREAD_STATE_MAX;
 use mach_sys::types::{mach_msg_type_number_t, natural_t, thread_state_flavor_t};
 
-/// An exception that no other handler handled: it still waits for an answer.
+/// An exception that no other handler handled, and that still waits for an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the exception was not forwarded")]
 #[non_exhaustive]
 pub struct NotForwarded<'b> {
     /// The exception, without a new state. Dropping it declines.
     pub exception: Exception<'b>,
-    /// Why it was not handled.
+    /// The reason that it was not handled.
     #[source]
     pub reason: ForwardError,
 }
 
 impl From<NotForwarded<'_>> for ForwardError {
-    /// Returns the reason. The exception is dropped, which declines it.
+    /// Returns the reason, and drops the exception, which declines it.
     fn from(refused: NotForwarded<'_>) -> Self {
         refused.reason
     }
 }
 
 impl<'b> Exception<'b> {
-    /// Forwards the request to the handler that the route displaced, with that handler's behavior and flavor, and returns its reply
-    /// to the kernel. Declines if there is none, if it declines or times out, if it has declined this exception before, or if it is this
-    /// server, or one that forwarded the exception here: those wait for the answer.
+    /// Forwards the request to the handler that the route displaced, with that handler's behavior and flavor, and returns its reply to
+    /// the kernel. Declines if there is no such handler, if it declines or times out, if it has declined this exception already, or if it
+    /// waits for the answer itself: it is this server, or one that forwarded the exception here.
     ///
-    /// The displaced handler is the nearest below the route that lives: where an installation of this process has left, or its port has
-    /// died, the one below it. 64-bit codes are cut for a 32-bit handler; a state that the request lacks is read from the thread. A state
-    /// that was set before is dropped.
+    /// The displaced handler is the nearest living one below the route. Installations of this process that have left, or whose port has
+    /// died, are skipped. 64-bit codes are truncated for a 32-bit handler. A state that the request lacks is read from the thread. A state
+    /// set before with [`set_state`](Self::set_state) is dropped.
     ///
-    /// While it waits, for room in the handler's queue and then for the reply, this server serves no other request, with one exception:
-    /// if the server that it waits for waits for this one in turn, about another exception, one of the two serves that, this one if the
-    /// other cannot. The handler is entered again before `forward` returns, on the same thread, up to three times inside each other, as
-    /// the stack has room. So no lock that the handler takes is to be held across it, and the limit counts again once the inner calls
-    /// have returned. Where neither can serve the exception is declined.
+    /// While it waits, for room in the handler's queue and then for the reply, this server serves no other request, except if the server
+    /// that it waits for waits in turn for this one about another exception. Then one of the two serves that exception: this one if the
+    /// other cannot. It calls its handler before `forward` returns, on the same thread, nested up to three deep if the stack has room. So do
+    /// not hold a lock that the handler takes while calling `forward`. The limit counts again once the inner calls have returned. If
+    /// neither server can serve, the exception is declined.
     ///
-    /// Circles of forwarding are seen among the servers and receivers of one process, those of one copy of this crate, up to 256 forwards
-    /// at a time. Through another process or other code they wait until the limit is over. Threads that receive from one port count as
-    /// one.
+    /// Circles of forwarding are detected among the servers and receivers of one process that use one copy of this crate, up to 256 forwards
+    /// at a time. A circle through another process or other code waits until the limit. Threads that receive from one port count as one.
     ///
-    /// The limit is for a handler that is broken: one that is only slow may still be at work after it, and write to the stack of a thread
-    /// that goes on, as a redirect writes its frame.
+    /// The limit is meant for broken handlers. A handler that is only slow may still be working after the limit, and write to the stack of
+    /// a thread that has resumed, as a redirect writes its frame.
     #[cfg(feature = "std")]
     pub fn forward(self, limit: Timeout) -> Answered {
         or_decline(self.try_forward(limit))
@@ -76,10 +75,10 @@ impl<'b> Exception<'b> {
     /// Forwards the request as [`forward`](Self::forward) does, and returns the exception instead of declining it.
     ///
     /// # Errors
-    /// [`NotForwarded`], with the exception, unanswered, and the reason. After [`ForwardError::TimedOut`] the other handler may still
-    /// be at work.
+    /// [`NotForwarded`], with the unanswered exception and the reason. After [`ForwardError::TimedOut`] the other handler may still be
+    /// working.
     #[cfg(feature = "std")]
-    // The exception comes back by value: a box would be an allocation.
+    // The exception is returned by value: a box would be an allocation.
     #[allow(clippy::result_large_err)]
     pub fn try_forward(self, limit: Timeout) -> Result<Answered, NotForwarded<'b>> {
         let mut exception = self;
@@ -93,7 +92,7 @@ impl<'b> Exception<'b> {
                 Ok(answered) => return Ok(answered),
                 Err(refused) => refused,
             };
-            // A handler that left meanwhile, unanswered: the one below it is asked.
+            // If the handler's port died meanwhile, the request is forwarded to the handler below.
             let below = refused.exception.displaced();
             let below = below
                 .and_then(|below| below.handler.port)
@@ -107,15 +106,15 @@ impl<'b> Exception<'b> {
         }
     }
 
-    /// The nearest handler below its route.
+    /// Returns the nearest handler below the exception's route; `None` if there is none, or no route.
     #[cfg(feature = "std")]
     fn displaced(&self) -> Option<Displaced> {
         self.question.place()?.displaced(self.exception_type())
     }
 
     /// Forwards the request to the handler that an [`Installation`](crate::Installation) displaced, as `forward` does to a route's.
-    /// Declines also if the handler's port is any of this server's, or, without a server, the one that the request arrived on or
-    /// another member of the receiver's set; and if the handler's behavior needs what the request lacks.
+    /// Declines also if the handler's port belongs to this server, or, without a server, is the port that the request arrived on or another
+    /// member of the receiver's set, and if the handler's behavior needs a right that the request lacks.
     pub fn forward_to(self, previous: &Previous, limit: Timeout) -> Answered {
         or_decline(self.try_forward_to(previous, limit))
     }
@@ -123,9 +122,9 @@ impl<'b> Exception<'b> {
     /// Forwards the request as [`forward_to`](Self::forward_to) does, and returns the exception instead of declining it.
     ///
     /// # Errors
-    /// [`NotForwarded`], with the exception, unanswered, and the reason. After [`ForwardError::TimedOut`] the other handler may still
-    /// be at work.
-    // As in `try_forward`.
+    /// [`NotForwarded`], with the unanswered exception and the reason. After [`ForwardError::TimedOut`] the other handler may still be
+    /// working.
+    // The exception is returned by value: a box would be an allocation.
     #[allow(clippy::result_large_err)]
     pub fn try_forward_to(
         self,
@@ -146,7 +145,8 @@ impl<'b> Exception<'b> {
         }
     }
 
-    // As in `try_forward`.
+    /// Forwards the request to `handler`, and answers it with the reply.
+    // The exception is returned by value: a box would be an allocation.
     #[allow(clippy::result_large_err)]
     fn ask(
         mut self,
@@ -187,14 +187,14 @@ impl<'b> Exception<'b> {
         }
     }
 
-    /// Returns whether a message to this port is received where this exception was: by the thread that would wait for the reply.
+    /// Returns whether messages to this port are received by the receiver of this exception, which would then wait for itself.
     fn would_wait_for_itself(&self, port: Name) -> Result<bool, KernError> {
         let place = self.question.place();
         if self.port() == Some(port) || place.is_some_and(|place| place.is_own_port(port)) {
             return Ok(true);
         }
         match self.set {
-            // A server knows its ports. Another task's port is in no set of this one's.
+            // A server knows its own ports. Another task's port is in no port set of this task.
             Some(set) if place.is_none() && receives_from(port) => set.contains(port),
             _ => Ok(false),
         }
@@ -208,23 +208,24 @@ fn or_decline(forwarded: Result<Answered, NotForwarded<'_>>) -> Answered {
     }
 }
 
-/// The state that the displaced handler wants the thread to go on with: flavor and length; its words are at the start of the
-/// scratch's forward buffer.
+/// The state in the displaced handler's reply: its flavor and its length in words. The words are at the start of the scratch's `forward`
+/// buffer.
 pub(crate) type NewState = Option<(thread_state_flavor_t, usize)>;
 
-/// A displaced handler, and how the request is forwarded to it.
+/// The parameters of one forward.
 pub(crate) struct Forward<'a> {
     pub(crate) handler: &'a PreviousHandler,
-    /// The thread, if the request does not name it.
+    /// The thread of the route, for a request that does not name its thread.
     pub(crate) thread: Option<&'a ThreadRight>,
     pub(crate) limit: Timeout,
-    /// Where the request came from.
+    /// The port and port set that the request arrived on.
     pub(crate) arrival: Arrival,
     pub(crate) server: Server<'a>,
 }
 
 impl Forward<'_> {
-    /// Sends the request, with the handler's behavior and flavor, and waits for the reply. An error unless the handler handled it.
+    /// Sends the request with the handler's behavior and flavor, waits for the reply, and returns the new state in it, if any. Returns an
+    /// error unless the handler handled the exception.
     pub(crate) fn ask(
         &self,
         request: &Request<'_>,
@@ -248,7 +249,7 @@ impl Forward<'_> {
         } else {
             state_of(thread.ok_or(lacks)?, flavor, reply).map_err(ForwardError::State)?
         };
-        // A port of this request's own: a reply that comes too late dies with it.
+        // Each forward has its own reply port: a late reply is destroyed with it.
         let reply_port = ReceiveRight::new().map_err(ForwardError::Kernel)?;
         let raise = Raise {
             routine,
@@ -277,10 +278,10 @@ impl Forward<'_> {
         let (bytes, _) = message::split(forward);
         let answer = match check_reply(routine, bytes, limit) {
             Ok(answer) => answer,
-            // "Handled, and leave the thread as it is" (A6.5).
+            // Handled, with the thread's state unchanged (A6.5).
             Err(ReplyError::Refused(KernError::RCV_PORT_DIED)) => return Ok(None),
             Err(refused) => {
-                // Whatever a bad answer brought is released; a refusal brings nothing.
+                // Releases the rights in a malformed reply; a refusal carries none.
                 message::destroy(forward);
                 return Err(match refused {
                     ReplyError::Refused(code) => {
@@ -299,13 +300,13 @@ impl Forward<'_> {
             forward[..words.len()].copy_from_slice(words);
             return Ok(Some((flavor, words.len())));
         }
-        // The reply to the kernel has no room for the handler's state. A state that is refused means "not handled" (A4.4).
+        // The reply to the kernel has no room for the handler's state. A state that the kernel refuses means "not handled" (A4.4).
         set_state_of(thread.ok_or(lacks)?, flavor, words).map_err(ForwardError::State)?;
         Ok(None)
     }
 
     /// Sends the request and receives the reply into the same buffer, each within the limit. If the handler's server waits for this
-    /// one meanwhile, this one serves what arrives.
+    /// one meanwhile, this one serves its requests.
     fn exchange(
         &self,
         asking: &Asking,
@@ -386,7 +387,8 @@ impl From<Refused> for ForwardError {
     }
 }
 
-/// The thread and task of the request. The task is this one if the request names none: only a thread's route lends its thread.
+/// Returns the identity to send to the handler; `None` if a right is missing. The task is this one if the request names none: `thread` then
+/// comes from a thread's route.
 fn identity(
     routine: Routine,
     question: &Question,
@@ -410,7 +412,7 @@ fn identity(
     })
 }
 
-/// Reads a state of the thread, which waits inside its exception.
+/// Reads a state of the thread, which is stopped in its exception, into `to`.
 fn state_of<'a>(
     thread: &ThreadRight,
     flavor: thread_state_flavor_t,
@@ -420,14 +422,14 @@ fn state_of<'a>(
     Ok(&to[..count])
 }
 
-/// Writes a state of the thread: the one in the displaced handler's reply, which the kernel would have set.
+/// Sets a state of the thread: the one in the displaced handler's reply, which the kernel would have set.
 fn set_state_of(
     thread: &ThreadRight,
     flavor: thread_state_flavor_t,
     words: &[natural_t],
 ) -> Result<(), KernError> {
-    // SAFETY: there are as many words as the count says. With which registers the thread goes on is the displaced handler's answer;
-    // the kernel would have applied it unasked.
+    // SAFETY: `words` has as many words as the count says. The registers are the displaced handler's reply, which the kernel would have
+    // applied in the same way.
     KernReturn::check(unsafe {
         kernel::thread_set_state(
             thread.name().raw(),

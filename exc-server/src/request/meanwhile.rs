@@ -1,15 +1,16 @@
-//! Serving other requests while a handler waits for a reply.
+//! Serves other requests while a handler waits for a reply.
 
 use mach_sys::kern_return::KernError;
 use mach_sys::rights::ReceiveRight;
 
 /// A server whose handler forwards a request.
 pub(crate) trait Meanwhile: Sync {
-    /// Returns whether it can serve now: on its own thread, and while it has memory for another message.
+    /// Returns whether it can serve now: on its own thread, and with memory for another message.
     fn can_serve(&self) -> bool;
 
-    /// Serves what other handlers of this process forward to it and wait for, until the reply has come, or the limit is over. The
-    /// handler is entered again. The reply is copied into `to`; where none is awaited yet, one that comes all the same is dropped.
+    /// Serves the requests that other handlers of this process forwarded to it and wait for, by calling its handler again, until the reply
+    /// arrives on `reply` or the limit is over. Copies the reply into `to`; with `None`, no reply is awaited yet, and one that arrives is
+    /// dropped.
     fn serve_until(
         &self,
         reply: &ReceiveRight,
@@ -29,10 +30,10 @@ pub(crate) enum NotServed {
     Lost(KernError),
 }
 
-/// The server that a request came to, if any.
+/// The server that received a request; `None` for a [`Receiver`](crate::Receiver).
 pub(crate) type Server<'b> = Option<&'b dyn Meanwhile>;
 
-/// The pauses between looks of a thread that waits for a message, which no other thread can interrupt.
+/// The growing pauses after which a thread that waits for a message checks other conditions: no other thread can interrupt its wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Looks(u32);
 
@@ -41,7 +42,8 @@ impl Looks {
         Self(1)
     }
 
-    /// The time until the next look, in milliseconds: at most as many as are `left`, and whether it is all of them.
+    /// Returns the time until the next check in milliseconds: 1, doubled each time, at most 32 and at most what is `left`. The flag tells
+    /// whether that is all that is left.
     pub(crate) fn next_within(&mut self, left: Option<u32>) -> (u32, bool) {
         let next = self.0;
         self.0 = (2 * next).min(32);

@@ -1,16 +1,16 @@
-//! A fingerprint of what a request says, by which its receiver finds the forward that sent it.
+//! A fingerprint of a request, by which its receiver finds the forward that sent it.
 
 use mach_sys::exception::ExceptionType;
 use mach_sys::mig::{Identity, Raise, Request, Routine};
 
-/// A number that is the same for what is sent and what arrives in this process: rights on a thread or task keep their names. Requests
-/// about different threads differ: in the thread, or in its registers. Those that name no thread and carry a state without registers, such
-/// as an exception state, may not.
+/// A fingerprint that is equal for a request as sent and as received in this process: rights on a thread or task keep their names. Requests
+/// about different threads have different fingerprints, since the thread or its registers differ. Requests that name no thread and carry a
+/// state without registers, such as an exception state, may not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Print(pub(crate) u64);
 
 impl Print {
-    /// Of a request that arrived.
+    /// Returns the fingerprint of a received request.
     pub(crate) fn of_request(request: &Request<'_>) -> Self {
         let print = Self::new(
             request.routine(),
@@ -24,7 +24,7 @@ impl Print {
         }
     }
 
-    /// Of a request that is sent.
+    /// Returns the fingerprint of a request to be sent.
     pub(crate) fn of_raise(raise: &Raise<'_>) -> Self {
         let print = Self::new(raise.routine, raise.identity, raise.exception, raise.codes);
         if raise.routine.has_state() {
@@ -37,7 +37,7 @@ impl Print {
     }
 
     fn new(routine: Routine, identity: Identity, exception: ExceptionType, codes: &[i64]) -> Self {
-        // FNV-1a, by words.
+        // FNV-1a over words.
         let print = Self(0xcbf2_9ce4_8422_2325).with([routine.id() as u32]);
         let print = match identity {
             Identity::ThreadAndTask { thread, task } => print.with([1, thread, task]),
@@ -46,7 +46,7 @@ impl Print {
             }
             _ => print,
         };
-        // Handlers of 32-bit codes are sent the low halves.
+        // Only the low halves count: they are all that a handler of 32-bit codes receives.
         print
             .with([exception.raw() as u32, codes.len() as u32])
             .with(codes.iter().map(|code| *code as u32))
@@ -108,7 +108,7 @@ mod tests {
         assert!(all >= 15);
         prints.sort_unstable();
         prints.dedup();
-        // Of 32-bit codes only the low halves count.
+        // Codes that differ only in their upper halves have the same fingerprint.
         assert!(prints.len() > all / 2);
     }
 }

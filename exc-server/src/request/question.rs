@@ -1,4 +1,4 @@
-//! What an answer needs of a request: the reply right, the rights that came with it, and where the reply goes.
+//! The parts of a request that its answer needs: the reply right, the other rights, and the reply's header.
 
 use crate::answer::Answer;
 use crate::error::AnswerError;
@@ -18,7 +18,7 @@ use mach_sys::types::{natural_t, thread_state_flavor_t};
 #[cfg(feature = "std")]
 pub(crate) use crate::route::table::Place;
 
-/// Without a server there are no routes to have a place in.
+/// A place in a route; without a server there are no routes.
 #[cfg(not(feature = "std"))]
 #[derive(Debug)]
 pub(crate) enum Place {}
@@ -38,7 +38,7 @@ impl Place {
     }
 }
 
-/// The rights of a request. Dropping releases them.
+/// The rights of a request. Dropping the value releases them.
 #[derive(Debug, Default)]
 pub(crate) struct Rights {
     pub(crate) thread: Option<ThreadRight>,
@@ -56,7 +56,7 @@ impl Rights {
         match request.identity() {
             Identity::ThreadAndTask { thread, task } => {
                 // SAFETY: the message was received, and moved one reference on each of these names to this task; the request's
-                // one owner takes them. A right whose port died arrives as a name that is none.
+                // one owner takes them. A right whose port died arrives as no name.
                 rights.thread = Name::new(thread).map(|name| unsafe { Right::from_name(name) });
                 // SAFETY: as above.
                 rights.task = Name::new(task).map(|name| unsafe { Right::from_name(name) });
@@ -70,31 +70,31 @@ impl Rights {
                 // SAFETY: as above.
                 rights.kcdata = Name::new(object).map(|name| unsafe { Right::from_name(name) });
             }
-            // No identity, or one that this version decodes no rights of.
+            // No identity, or one whose rights this version does not decode.
             _ => {}
         }
         rights
     }
 }
 
-/// An unanswered request, but for its content. Dropping it destroys the reply right, which declines (A6.8); in the child of a fork it
-/// does nothing.
+/// An unanswered request without its codes and state. Dropping it destroys the reply right, which declines (A6.8). In the child of a fork
+/// dropping it does nothing.
 #[derive(Debug)]
 pub(crate) struct Question {
     to: ReplyTo,
     routine: Routine,
-    /// `None` also where the request came without one, or with one that had died.
+    /// The right to reply; `None` once used, and if the request came without one, or with a dead one.
     reply: Option<SendOnceRight>,
     answered: bool,
     rights: Rights,
     place: Option<Place>,
-    /// The handlers that it was forwarded to and that declined.
+    /// The ports of handlers that it was forwarded to and that declined.
     declined: Declined,
     /// The process that the rights belong to.
     origin: Origin,
 }
 
-/// A state for the thread to go on with.
+/// A state for the thread to resume with: its flavor and words.
 pub(crate) type NewState<'a> = (thread_state_flavor_t, &'a [natural_t]);
 
 impl Question {
@@ -116,7 +116,7 @@ impl Question {
         }
     }
 
-    /// Takes the question out, for another to answer; what is left is answered.
+    /// Takes the question, for other code to answer, and leaves an answered one.
     pub(crate) fn take(&mut self) -> Self {
         let answered = Self {
             to: ReplyTo::header(&mach_msg_header_t::default()),
@@ -139,7 +139,7 @@ impl Question {
         &self.rights
     }
 
-    /// The place in its route, if it came by one.
+    /// Returns the place in its route; `None` if it has no route.
     pub(crate) fn place(&self) -> Option<&Place> {
         self.place.as_ref()
     }
@@ -161,12 +161,12 @@ impl Question {
         self.answered
     }
 
-    /// Returns whether this is the process that received it.
+    /// Returns whether the calling process received it.
     pub(crate) fn is_here(&self) -> bool {
         self.origin.is_current()
     }
 
-    /// Answers: [`encode`](Self::encode), then [`send`](Self::send).
+    /// Answers the request: [`encode`](Self::encode), then [`send`](Self::send). Declines if the reply cannot be written.
     pub(crate) fn answer(
         &mut self,
         handled: bool,
@@ -182,7 +182,7 @@ impl Question {
         }
     }
 
-    /// Writes the reply. Returns its size in bytes.
+    /// Writes the reply into `bytes`, and returns its size in bytes.
     pub(crate) fn encode(
         &self,
         handled: bool,
@@ -206,8 +206,8 @@ impl Question {
         })
     }
 
-    /// Sends the reply. The request's rights are released before it leaves: after it the thread may have exited, and its name be
-    /// another thread's. It is in flight no more then: a thread that goes on because of the reply finds its route idle.
+    /// Sends the reply. First releases the request's rights: after the reply the thread may exit, and another thread get its name. Also
+    /// leaves the route first, so that the resumed thread finds it idle.
     pub(crate) fn send(&mut self, size: usize, buffer: &mut [u32]) -> Result<(), AnswerError> {
         if !self.origin.is_current() {
             self.forget();
@@ -218,7 +218,7 @@ impl Question {
         self.place = None;
         let reply = self.reply.take().ok_or(AnswerError::NobodyWaits)?;
         match message::send(buffer, size) {
-            // The message used the right up.
+            // The message consumed the right.
             Ok(()) => {
                 let _ = reply.into_name();
                 Ok(())
@@ -247,7 +247,7 @@ impl Question {
         self.reply = None;
     }
 
-    /// Leaves all rights alone: their names are another process's.
+    /// Leaks all rights: their names belong to another process.
     fn forget(&mut self) {
         self.answered = true;
         mem::forget(mem::take(&mut self.rights));
@@ -258,7 +258,7 @@ impl Question {
 
 impl Drop for Question {
     fn drop(&mut self) {
-        // Answered ones have no rights left.
+        // An answered request has no rights left.
         if !self.is_answered() {
             self.abandon();
         }

@@ -1,4 +1,4 @@
-//! Receiving and decoding one message.
+//! Receives and decodes one message.
 
 use crate::clock;
 use crate::error::ReceiveError;
@@ -24,25 +24,25 @@ pub(crate) struct Received<'b> {
     pub(crate) question: &'b mut Question,
 }
 
-/// Where messages come from.
+/// The port or port set to receive messages from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source<'a> {
-    /// A port or a set.
+    /// The name of the port or port set.
     pub(crate) name: Name,
-    /// The set, unless the server knows its members.
+    /// The port set; `None` for a port, and for a server, which knows its ports.
     pub(crate) set: Option<&'a PortSet>,
-    /// The process whose name that is.
+    /// The process that the name belongs to.
     pub(crate) origin: Origin,
-    /// What is deferred, and may have deadlines.
+    /// The table of deferred exceptions, whose deadlines are kept while waiting.
     pub(crate) deferrals: Option<&'a Deferrals>,
-    /// Whether other threads may defer into that table during a wait here, which they cannot interrupt.
+    /// `true` if other threads may defer into the table during a wait here, which they cannot interrupt.
     pub(crate) shared: bool,
 }
 
-/// Milliseconds after which a wait looks at a table that other threads may defer into.
+/// The time in milliseconds after which a wait checks a table that other threads may defer into.
 const LOOK: u32 = 100;
 
-/// Receives one message and decodes it. Meanwhile declines what is deferred when its deadline passes.
+/// Receives one message and decodes it. While waiting, declines deferred exceptions whose deadline passes.
 pub(crate) fn receive<'b>(
     source: Source<'_>,
     buffer: &'b mut MessageBuffer,
@@ -52,16 +52,17 @@ pub(crate) fn receive<'b>(
     decode(source, buffer)
 }
 
+/// Receives one message into the buffer.
 fn await_message(
     source: Source<'_>,
     buffer: &mut MessageBuffer,
     milliseconds: Option<u32>,
 ) -> Result<(), ReceiveError> {
-    // One that was forgotten there is declined now, not when the next has come.
+    // Declines a request that was forgotten in the buffer, before the wait.
     buffer.question = None;
     if let Err(code) = wait(source, buffer, milliseconds) {
         if code.without_space_bits() == KernError::RCV_BODY_ERROR {
-            // It came all the same, with those of its rights that there was room for.
+            // The message arrived, with as many of its rights as there was room for.
             message::destroy(&mut buffer.request);
         }
         return Err(receive_error(code));
@@ -93,13 +94,13 @@ pub(crate) fn decode<'b>(
             scratch,
             question: question.insert(Question::of(&request, source.origin)),
         }),
-        // Decoded above: the same bytes decode again.
+        // Unreachable: the same bytes were decoded above.
         Err(reason) => Err(ReceiveError::Malformed { id: 0, reason }),
     }
 }
 
-/// As [`receive`], from a set that has the port of an awaited reply as a member too. `None`: the reply has come, and lies in the buffer.
-/// `Kernel(RCV_TOO_LARGE)`: it has come, and is lost.
+/// Receives like [`receive`], from a set that also contains the port of an awaited reply. Returns `None` if the reply arrived, which is then
+/// in the buffer, and `Kernel(RCV_TOO_LARGE)` if it arrived and is lost.
 #[cfg(feature = "std")]
 pub(crate) fn receive_beside<'b>(
     source: Source<'_>,
@@ -126,7 +127,7 @@ pub(crate) fn discard_message(buffer: &mut MessageBuffer) {
     message::destroy(&mut buffer.request);
 }
 
-/// Waits for a message, from one deadline of a deferred exception to the next.
+/// Receives a message, waking up for each deadline of a deferred exception.
 fn wait(
     source: Source<'_>,
     buffer: &mut MessageBuffer,
@@ -170,7 +171,7 @@ fn receive_error(code: KernError) -> ReceiveError {
     }
 }
 
-/// Answers a message that is no request as Apple's servers do, and releases what it brought.
+/// Replies to a message that is not a request as Apple's servers do, and releases its rights.
 fn refuse(buffer: &mut MessageBuffer, reason: DecodeError) {
     let header = message::header(&buffer.request);
     let to = ReplyTo::header(&header);
@@ -188,7 +189,7 @@ fn refuse(buffer: &mut MessageBuffer, reason: DecodeError) {
                 }))
         );
         if used_up {
-            // What is left of the message goes without it (as `mach_msg_server` does it).
+            // The rest of the message is destroyed without the reply right, as `mach_msg_server` does.
             const REMOTE: usize = offset_of!(mach_msg_header_t, msgh_remote_port) / 4;
             buffer.request[REMOTE] = MACH_PORT_NULL;
         }

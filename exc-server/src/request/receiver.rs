@@ -1,4 +1,4 @@
-//! Pulling exceptions from a port or set, one at a time.
+//! Receives exceptions from a port or port set, one at a time.
 
 use crate::error::ReceiveError;
 use crate::request::buffer::MessageBuffer;
@@ -10,7 +10,7 @@ use core::marker::PhantomData;
 use mach_sys::kernel::system::Origin;
 use mach_sys::rights::{Name, PortSet, ReceiveRight, Right};
 
-/// Receives exceptions from a port or a set, on the calling thread.
+/// A receiver of exceptions from a port or port set, on the calling thread.
 ///
 /// ```
 /// use exc_server::mach_sys::rights::ReceiveRight;
@@ -32,13 +32,13 @@ pub struct Receiver<'p> {
 }
 
 impl<'p> Receiver<'p> {
-    /// Receives from one port.
+    /// Makes a receiver from one port.
     #[must_use]
     pub fn from_port(port: &'p ReceiveRight) -> Self {
         Self::from_name(port.name(), None)
     }
 
-    /// Receives from all members of a set.
+    /// Makes a receiver from all members of a port set.
     #[must_use]
     pub fn from_set(set: &'p PortSet) -> Self {
         Self::from_name(set.name(), Some(set))
@@ -57,28 +57,31 @@ impl<'p> Receiver<'p> {
         }
     }
 
-    /// Lets the exceptions be deferred, into this table. Deadlines of what is in it are kept by [`receive`](Self::receive), while it
-    /// waits.
+    /// Sets the table that exceptions can be deferred into. While it waits, [`receive`](Self::receive) declines the exceptions in the table
+    /// whose deadline passes.
     ///
-    /// Several receivers and threads may share a table. Each keeps the deadlines of all; one that another thread sets while it waits
-    /// already is kept at most 100 milliseconds late, since no thread can interrupt the wait of another. While no thread waits in
-    /// `receive`, no deadline is kept. A server keeps the deadlines that its own handler sets: one that a receiver sets in a server's
-    /// table ([`Server::deferrals`](crate::Server::deferrals)) is the receivers' to keep.
+    /// Several receivers and threads may share a table; each keeps the deadlines of all. A deadline that another thread sets during a wait
+    /// is kept at most 100 milliseconds late, since no thread can interrupt the wait of another. While no thread waits in `receive`, no
+    /// deadline is kept. A server keeps only the deadlines that its own handler sets: if a receiver defers into a server's table
+    /// ([`Server::deferrals`](crate::Server::deferrals)), the receivers must keep that deadline.
     #[must_use]
     pub fn deferring(mut self, deferrals: &'p Deferrals) -> Self {
         self.source.deferrals = Some(deferrals);
         self
     }
 
-    /// Waits for one exception. A message that is none is answered with the MIG error that Apple's servers answer, its rights are
-    /// released, and it is reported.
+    /// Waits for one exception, and returns it. A message that is not an exception request is answered with the MIG error that Apple's
+    /// servers reply, its rights are released, and an error is returned.
     ///
     /// # Errors
-    /// - [`ReceiveError::TimedOut`]: nothing came in time.
-    /// - [`ReceiveError::PortGone`]: the port or set was destroyed.
-    /// - [`ReceiveError::Malformed`], [`ReceiveError::TooLarge`], [`ReceiveError::NoRoom`]: what came is no exception request, or came
-    ///   incomplete. The receiver goes on.
-    /// - [`ReceiveError::Kernel`]: another answer of the kernel.
+    /// - [`ReceiveError::TimedOut`]: no message arrived in time.
+    /// - [`ReceiveError::PortGone`]: the port or port set was destroyed.
+    /// - [`ReceiveError::Malformed`]: the message was not an exception request.
+    /// - [`ReceiveError::TooLarge`]: the message was larger than any request.
+    /// - [`ReceiveError::NoRoom`]: the task had no room for the message's rights.
+    /// - [`ReceiveError::Kernel`]: another error of the kernel.
+    ///
+    /// After `Malformed`, `TooLarge` and `NoRoom` the receiver can be used as before.
     #[doc(alias = "mach_msg")]
     #[doc(alias = "mach_msg_server_once")]
     pub fn receive<'b>(

@@ -1,4 +1,5 @@
-//! One place for a deferred exception: type-stable memory, and a word that says which thread may touch it.
+//! A place for one deferred exception: memory that is never freed while the table lives, and a state word that says which thread may
+//! access it.
 #![allow(unsafe_code)]
 
 use crate::clock;
@@ -11,18 +12,18 @@ use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use mach_sys::exception::ExceptionType;
 use mach_sys::mig::Request;
 
-/// Nothing is in it.
+/// The state of an empty slot.
 const FREE: u64 = 0;
-/// An exception is being put in. A thread that closes its route waits for that.
+/// The state of a slot that an exception is being put into. A thread that closes the exception's route waits until it is filled.
 const FILLING: u64 = 1;
-/// An exception waits in it.
+/// The state of a slot whose exception waits for an answer.
 const WAITING: u64 = 2;
-/// One thread has it, to look or to answer.
+/// The state of a slot that one thread holds, to read or to answer it.
 const HELD: u64 = 3;
-/// Held, and to be declined by the holder when it is given back.
+/// The state of a held slot whose exception the holder must decline when it gives the slot back.
 const DOOMED: u64 = 4;
 
-/// The low bits of a slot's word; the others are its generation.
+/// Number of low bits of a slot's word that are its state; the others are its generation.
 const STATE_BITS: u32 = 3;
 
 const fn word(generation: u64, state: u64) -> u64 {
@@ -40,20 +41,20 @@ const fn state_of(word: u64) -> u64 {
 /// A place for one deferred exception.
 pub(crate) struct Slot {
     word: AtomicU64,
-    /// What can be read without holding the slot. Written while it is being filled.
+    /// The exception's route, as a number. This and the next four can be read without holding the slot; they are written while it is filled.
     route: AtomicU64,
     tag: AtomicU64,
     kind: AtomicI32,
-    /// On the clock.
+    /// The time of deferring on the clock, in nanoseconds.
     since: AtomicU64,
-    /// On the clock; `u64::MAX` is none.
+    /// The deadline on the clock, in nanoseconds; `u64::MAX` for none.
     deadline: AtomicU64,
     content: UnsafeCell<Content>,
 }
 
-// SAFETY: `content` is touched only by the thread that moved `word` from FREE to FILLING or from WAITING to HELD, until that thread
-// moves it on with release ordering; the moves are compare-exchanges with acquire ordering, so that one thread has it at a time and
-// sees what the one before wrote. What is in it may be sent to other threads: asserted below.
+// SAFETY: only the thread that moved `word` from FREE to FILLING or from WAITING to HELD accesses `content`, until that thread moves
+// `word` on with release ordering. The moves are compare-exchanges with acquire ordering, so that one thread at a time has the slot and
+// sees the writes of the one before. The content may be sent to other threads: asserted below.
 unsafe impl Sync for Slot {}
 
 const _: fn() = || {
@@ -74,6 +75,7 @@ impl Slot {
         }
     }
 
+    /// Moves the slot of a generation from one state to another. Returns the word found if it is another one.
     fn change(&self, generation: u64, from: u64, to: u64) -> Result<(), u64> {
         // Sequentially consistent: see `Slots::claim`.
         self.word
@@ -86,7 +88,7 @@ impl Slot {
             .map(drop)
     }
 
-    /// Takes the slot to put an exception in, if it is free.
+    /// Takes the slot to put an exception into; `None` if it is not free.
     pub(crate) fn claim(&self) -> Option<Filling<'_>> {
         let now = self.word.load(Ordering::Relaxed);
         let generation = generation_of(now);
@@ -97,8 +99,8 @@ impl Slot {
         })
     }
 
-    /// Takes the exception of a generation, to look or to answer. `None` if it was answered. Waits while another thread looks, which
-    /// runs no user code.
+    /// Takes the exception of a generation, to read or to answer it; `None` if it was answered. Waits while another thread holds it, which
+    /// runs no user code meanwhile.
     pub(crate) fn hold(&self, generation: u64) -> Option<Held<'_>> {
         let mut spins = 0_u32;
         loop {
@@ -117,8 +119,8 @@ impl Slot {
         }
     }
 
-    /// Takes the exception of a generation to decline it. If another thread holds it, that one declines it when it is through, unless
-    /// it answers it; nothing is waited for.
+    /// Takes the exception of a generation to decline it. Returns `None` if it was answered, or if another thread holds it: that thread then
+    /// answers it, or declines it when it gives it back. Does not wait.
     pub(crate) fn doom(&self, generation: u64) -> Option<Held<'_>> {
         loop {
             if self.change(generation, WAITING, HELD).is_ok() {
@@ -128,14 +130,14 @@ impl Slot {
                 });
             }
             match self.change(generation, HELD, DOOMED) {
-                // Given back between the two attempts.
+                // The holder gave it back between the two attempts.
                 Err(now) if now == word(generation, WAITING) => {}
                 Ok(()) | Err(_) => return None,
             }
         }
     }
 
-    /// What is in it, if an exception waits in it. Waits while one is being put in.
+    /// Returns the properties of the exception in the slot; `None` if it is empty. Waits while an exception is being put in.
     pub(crate) fn summary(&self) -> Option<Summary> {
         let mut spins = 0_u32;
         loop {
@@ -158,7 +160,7 @@ impl Slot {
                 since: self.since.load(Ordering::Acquire),
                 deadline: self.deadline.load(Ordering::Acquire),
             };
-            // A value of a later generation would have been read after that generation's word (its stores release).
+            // A value of a later generation would have been stored, with release ordering, after the word changed.
             let after = self.word.load(Ordering::Acquire);
             if generation_of(after) == generation {
                 return (state_of(after) != FREE).then_some(summary);
@@ -166,14 +168,14 @@ impl Slot {
         }
     }
 
-    /// Puts the slot back as free, for the next generation.
+    /// Marks the slot free, for the next generation.
     fn free(&self, generation: u64) {
         self.word
             .store(word(generation.wrapping_add(1), FREE), Ordering::SeqCst);
     }
 }
 
-/// Waits a moment for a thread that is about to finish; gives it the processor now and then.
+/// Waits a moment for a thread that is about to finish, and yields the processor every 64th time.
 fn pause(spins: &mut u32) {
     *spins = spins.wrapping_add(1);
     if *spins % 64 == 0 {
@@ -183,14 +185,14 @@ fn pause(spins: &mut u32) {
     }
 }
 
-/// A slot that is being filled. Dropping it leaves it free.
+/// A slot that is being filled. Dropping the value frees the slot.
 pub(crate) struct Filling<'s> {
     slot: &'s Slot,
     generation: u64,
 }
 
 impl Filling<'_> {
-    /// Puts an exception in and lets it be answered. Returns its generation.
+    /// Puts an exception into the slot and makes it answerable. Returns its generation.
     pub(crate) fn fill(
         self,
         request: &Request<'_>,
@@ -198,13 +200,13 @@ impl Filling<'_> {
         new_state: Option<NewState<'_>>,
         filed: Filed,
     ) -> u64 {
-        // SAFETY: `claim` gave this thread the slot, and it has not been moved on.
+        // SAFETY: `claim` gave this thread the slot, and its state has not changed since.
         let content = unsafe { &mut *self.slot.content.get() };
         content.fill(request, question, new_state);
         self.publish(request.exception(), filed)
     }
 
-    /// Lets what is in it be answered.
+    /// Makes the exception in the slot answerable. Returns its generation.
     fn publish(self, kind: ExceptionType, filed: Filed) -> u64 {
         let (slot, generation) = (self.slot, self.generation);
         core::mem::forget(self);
@@ -224,7 +226,7 @@ impl Drop for Filling<'_> {
     }
 }
 
-/// A slot that this thread has, with an exception in it. Dropping it gives it back, for others to answer.
+/// A slot with an exception that this thread holds. Dropping the value gives the slot back, for any thread to answer.
 pub(crate) struct Held<'s> {
     slot: &'s Slot,
     generation: u64,
@@ -232,7 +234,7 @@ pub(crate) struct Held<'s> {
 
 impl Held<'_> {
     pub(crate) fn content(&self) -> &Content {
-        // SAFETY: `hold` or `doom` gave this thread the slot, until `self` is gone.
+        // SAFETY: `hold` or `doom` gave this thread the slot until `self` is dropped.
         unsafe { &*self.slot.content.get() }
     }
 
@@ -241,14 +243,14 @@ impl Held<'_> {
         unsafe { &mut *self.slot.content.get() }
     }
 
-    /// Leaves the slot free; what is left in it was taken out before. An answer must leave only after this: the thread that goes on
-    /// because of it may need the slot again.
+    /// Frees the slot, whose question must have been taken out before. The answer must be sent only after this: the resumed thread may need
+    /// the slot again.
     pub(crate) fn free(self) {
         self.slot.free(self.generation);
         core::mem::forget(self);
     }
 
-    /// Gives it back. `false`: it was doomed meanwhile, and is still held.
+    /// Gives the slot back. Returns `false` if it was doomed meanwhile; then it is still held.
     fn give_back(&self) -> bool {
         self.slot.change(self.generation, HELD, WAITING).is_ok()
     }
@@ -257,7 +259,7 @@ impl Held<'_> {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         if !self.give_back() {
-            // Its route closed while this thread looked. Without its reply right it is declined (A6.8).
+            // The route closed while this thread held the slot. Dropping the reply right declines the exception (A6.8).
             let question = self.content_mut().question.take();
             self.slot.free(self.generation);
             drop(question);
