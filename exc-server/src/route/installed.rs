@@ -1,4 +1,4 @@
-//! An installation's place in a route's record: looked at by the server without a lock, taken out by the thread that closes the route.
+//! The installation in a route's record. The server reads it without a lock; the thread that closes the route takes it out.
 #![allow(unsafe_code)]
 
 use crate::registration::install::Installation;
@@ -6,28 +6,30 @@ use core::fmt;
 use core::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
-/// Holds an installation, or none.
+/// A place for an installation.
 ///
-/// The thread that takes it out waits for those that look at it; they never wait. A look is short: a few kernel calls, and no code of the
-/// user's.
+/// The thread that takes the installation out waits for its readers; readers never wait. A read is short: a few kernel calls, and no user
+/// code.
 #[derive(Default)]
 pub(crate) struct Installed {
-    /// A box's, or null. Owned.
+    /// A pointer from a box, which this value owns, or null.
     installation: AtomicPtr<Installation>,
+    /// Number of threads that read the installation now.
     readers: AtomicU32,
 }
 
 impl Installed {
-    /// Puts one in; returns the one before.
+    /// Puts an installation in, and returns the one before.
     pub(crate) fn put(&self, installation: Box<Installation>) -> Option<Box<Installation>> {
         self.replace(Box::into_raw(installation))
     }
 
-    /// Takes it out, and waits for the threads that look at it.
+    /// Takes the installation out, and waits for the threads that read it.
     pub(crate) fn take(&self) -> Option<Box<Installation>> {
         self.replace(ptr::null_mut())
     }
 
+    /// Puts a pointer in, waits for the threads that read the old one, and returns that.
     fn replace(&self, new: *mut Installation) -> Option<Box<Installation>> {
         // Sequentially consistent, as in `look`: either the reader's count is seen here, or the reader sees the new pointer.
         let old = self.installation.swap(new, Ordering::SeqCst);
@@ -37,29 +39,30 @@ impl Installed {
         while self.readers.load(Ordering::SeqCst) != 0 {
             std::thread::yield_now();
         }
-        // SAFETY: every pointer in here came from `Box::into_raw`, and the swap gave this one to this thread alone. A thread that read it before
-        // the swap was counted then, and has left; a thread that is counted after it reads the new one.
+        // SAFETY: every pointer in here came from `Box::into_raw`, and the swap gave this one to this thread alone. A thread that read it
+        // before the swap was counted then, and is done; a thread that is counted after the swap reads the new pointer.
         Some(unsafe { Box::from_raw(old) })
     }
 
-    /// Looks at it.
+    /// Calls `look` with the installation; returns `None` if there is none.
     pub(crate) fn look<R>(&self, look: impl FnOnce(&Installation) -> R) -> Option<R> {
         self.readers.fetch_add(1, Ordering::SeqCst);
         let _leave = Leave(&self.readers);
         let installation = self.installation.load(Ordering::SeqCst);
-        // SAFETY: null, or a box's. It was in place after this reader was counted, so a thread that takes it out waits for `_leave`
-        // before it frees it; until then only shared references to it exist.
+        // SAFETY: null, or from a box. The pointer was in place after this reader was counted, so that a thread that takes it out waits for
+        // `_leave` before it frees it; until then only shared references to it exist.
         let installation = unsafe { installation.as_ref() };
         installation.map(look)
     }
 }
 
-// The pointer says nothing of what it leads to, which several threads look at, and which another one drops than put it in.
+// An `AtomicPtr` is `Send` and `Sync` whatever it points to. Several threads read the installation, and one may drop it that another put in.
 const _: fn() = || {
     fn shareable<T: Send + Sync>() {}
     shareable::<Installation>();
 };
 
+/// Counts a reader out when dropped.
 struct Leave<'a>(&'a AtomicU32);
 
 impl Drop for Leave<'_> {

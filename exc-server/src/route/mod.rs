@@ -1,4 +1,4 @@
-//! Records of routes, which a request looks at without a lock.
+//! The records of routes, which a request reads without a lock.
 
 pub(crate) mod id;
 pub(crate) mod installed;

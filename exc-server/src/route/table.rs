@@ -1,7 +1,7 @@
-//! Route records: type-stable memory, so that a message that arrives late finds its route gone instead of another's.
+//! The records of routes. They are never freed while the server lives, so that a late message finds its route closed, not another one.
 //!
-//! A port's context is (index of its record, generation of its route). Raising the generation makes every message of the route
-//! stale at once, wherever it is.
+//! A port's context is the index of its record and the generation of its route. Raising the generation makes all messages of the route
+//! stale at once.
 
 use crate::registration::install::{Displaced, Installation};
 use crate::route::id::RouteId;
@@ -12,46 +12,47 @@ use mach_sys::rights::Name;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// One route.
+/// The record of one route.
 #[derive(Debug, Default)]
 struct Record {
-    /// Odd while a route is open.
+    /// The generation, which is odd while a route is open.
     generation: AtomicU32,
     /// The route's exception port.
     port: AtomicU32,
-    /// The task that requests must be about; 0 if anybody's are taken.
+    /// The task that requests must come from; 0 if any task's are handled.
     task: AtomicU32,
-    /// Requests received and not answered.
+    /// Number of requests received and not answered.
     in_flight: AtomicU32,
     tag: AtomicU64,
     installed: Installed,
 }
 
-/// What a route is opened with.
+/// The parameters of a new route.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Opening {
     pub(crate) port: Name,
-    /// The task that requests must be about, if one is to be compared.
+    /// The task that requests must come from; `None` if any task's are handled.
     pub(crate) task: Option<Name>,
     pub(crate) tag: u64,
 }
 
-/// What a request needs of its route.
+/// The properties of a route that a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entered {
     pub(crate) tag: u64,
     pub(crate) task: Option<Name>,
 }
 
-// Of the kibibyte that a route may take, its installation and the kernel's objects have the rest.
+// A route may take 1 KiB; its installation and the kernel's objects need the rest.
 const _: () = assert!(size_of::<Record>() <= 64);
 
+/// Number of records in a chunk.
 const CHUNK: usize = 256;
-/// Routes that a server can have at a time.
+/// Number of routes that a server can have at a time.
 pub(crate) const CAPACITY: u32 = 65_536;
 const CHUNKS: usize = CAPACITY as usize / CHUNK;
 
-/// All routes of a server. Chunks of records are made when a route first needs one, never on the way of an exception.
+/// All routes of a server. A chunk of records is allocated when a route first needs one, never while an exception is handled.
 pub(crate) struct Table {
     chunks: [OnceLock<Box<[Record]>>; CHUNKS],
 }
@@ -68,7 +69,7 @@ impl Table {
         self.chunks.get(index / CHUNK)?.get()?.get(index % CHUNK)
     }
 
-    /// Starts a route in a place that is free. Allocates the place's chunk if it is the first in it; `None` if there is no such place.
+    /// Opens a route in the free record `index`, and allocates the record's chunk if needed. Returns `None` if the index is out of range.
     pub(crate) fn open(&self, index: u32, opening: Opening) -> Option<RouteId> {
         self.chunks
             .get(index as usize / CHUNK)?
@@ -86,9 +87,10 @@ impl Table {
         })
     }
 
-    /// Makes everything of the route stale; once, however often it is said. A thread that sees nothing in flight after this knows that no
-    /// request of the route will be handled any more: either it sees a request that entered, or the request sees this; hence one order
-    /// for all (`SeqCst`), here and in [`enter`](Self::enter).
+    /// Makes all messages of the route stale. Further calls for the same route do nothing.
+    ///
+    /// If a thread then sees no request in flight, no request of the route will be handled any more: either the thread sees a request that
+    /// entered, or the request sees the route closed. This needs sequential consistency, here and in [`enter`](Self::enter).
     pub(crate) fn close(&self, id: RouteId) {
         if let Some(record) = self.open_record(id) {
             let _ = record.generation.compare_exchange(
@@ -100,14 +102,14 @@ impl Table {
         }
     }
 
-    /// The port of a route is about to be destroyed. Until then it is the server's, also when its messages are stale already.
+    /// Removes a route's port, which is about to be destroyed. Until then it belongs to the server, even if its messages are stale already.
     pub(crate) fn forget_port(&self, id: RouteId) {
         if let Some(record) = self.record(id.index) {
             record.port.store(0, Ordering::Relaxed);
         }
     }
 
-    /// Returns whether a port is one of the server's routes'.
+    /// Returns whether a port belongs to one of the server's routes.
     pub(crate) fn owns_port(&self, name: Name) -> bool {
         self.chunks
             .iter()
@@ -116,21 +118,22 @@ impl Table {
             .any(|record| record.port.load(Ordering::Relaxed) == name.raw())
     }
 
-    /// Returns whether a route is open. A request that is deferred after this was `true` is seen by the thread that closes the route: one order
-    /// for all, as in [`close`](Self::close).
+    /// Returns whether a route is open. If it is, the thread that closes the route sees the slot that was taken before this call:
+    /// sequentially consistent, as in [`close`](Self::close).
     pub(crate) fn is_open(&self, id: RouteId) -> bool {
         self.record(id.index)
             .is_some_and(|record| record.generation.load(Ordering::SeqCst) == id.generation)
     }
 
-    /// Whether a closed route's place can be another's: the requests of the one before are over, so that no count is mixed up, and
-    /// no tag.
+    /// Returns whether a closed route's record can be reused: all requests of the old route are answered, so that neither count nor tag can
+    /// be confused.
     pub(crate) fn is_free(&self, index: u32) -> bool {
         self.record(index)
             .is_none_or(|record| record.in_flight.load(Ordering::Acquire) == 0)
     }
 
-    /// A request of the route arrived; `None` if the route is gone. Counts it as in flight.
+    /// Counts a request of the route as in flight, and returns the route's properties. Returns `None`, and counts nothing, if the route is
+    /// closed.
     pub(crate) fn enter(&self, id: RouteId) -> Option<Entered> {
         let record = self.record(id.index)?;
         record.in_flight.fetch_add(1, Ordering::SeqCst);
@@ -138,38 +141,39 @@ impl Table {
             record.in_flight.fetch_sub(1, Ordering::AcqRel);
             return None;
         }
-        // Not another route's yet, should the route be closed meanwhile: the place is not given away while this is counted.
+        // Even if the route is closed meanwhile, these are its own: the record is not reused while this request is counted.
         Some(Entered {
             tag: record.tag.load(Ordering::Relaxed),
             task: Name::new(record.task.load(Ordering::Relaxed)),
         })
     }
 
-    /// A request that entered is answered, its rights released.
+    /// Counts a request that entered as answered. Its rights must have been released.
     pub(crate) fn leave(&self, id: RouteId) {
         if let Some(record) = self.record(id.index) {
             record.in_flight.fetch_sub(1, Ordering::AcqRel);
         }
     }
 
-    /// Requests of the route that are being answered.
+    /// Returns the number of requests of the route in flight.
     pub(crate) fn in_flight(&self, id: RouteId) -> u32 {
         self.record(id.index)
             .map_or(0, |record| record.in_flight.load(Ordering::SeqCst))
     }
 
+    /// Stores the installation of a route.
     pub(crate) fn put(&self, id: RouteId, installation: Box<Installation>) {
         if let Some(record) = self.record(id.index) {
             drop(record.installed.put(installation));
         }
     }
 
-    /// The installation of an open route, to put back. A second one finds none.
+    /// Takes the installation of an open route; `None` if it was taken already.
     pub(crate) fn take(&self, id: RouteId) -> Option<Box<Installation>> {
         self.open_record(id)?.installed.take()
     }
 
-    /// Looks at the installation of an open route.
+    /// Calls `look` with the installation of an open route; returns `None` if there is none.
     pub(crate) fn look<R>(&self, id: RouteId, look: impl FnOnce(&Installation) -> R) -> Option<R> {
         self.open_record(id)?.installed.look(look)
     }
@@ -179,13 +183,13 @@ impl Table {
             .filter(|record| record.generation.load(Ordering::Acquire) == id.generation)
     }
 
-    /// The handler that the route displaced for an exception type.
+    /// Returns the nearest living handler below the route for an exception type.
     pub(crate) fn displaced(&self, id: RouteId, kind: ExceptionType) -> Option<Displaced> {
         self.look(id, |installation| installation.displaced(kind))?
     }
 }
 
-/// A place in a route, left when it is dropped.
+/// A request's place in its route. Dropping it counts the request as answered.
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) table: Arc<Table>,
@@ -193,12 +197,12 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The handler that the route displaced.
+    /// Returns the nearest living handler below the route.
     pub(crate) fn displaced(&self, kind: ExceptionType) -> Option<Displaced> {
         self.table.displaced(self.id, kind)
     }
 
-    /// Returns whether a port is one of the same server's.
+    /// Returns whether a port belongs to the same server.
     pub(crate) fn is_own_port(&self, name: Name) -> bool {
         self.table.owns_port(name)
     }
@@ -208,7 +212,7 @@ impl Place {
         self.table.is_open(self.id)
     }
 
-    /// The route, as a number.
+    /// Returns the route's identity as a number.
     pub(crate) fn route(&self) -> u64 {
         self.id.to_context()
     }
@@ -265,7 +269,7 @@ mod tests {
         let table = Table::new();
         let id = table.open(0, opening(1)).expect("a place");
         table.close(id);
-        // Context 2 is what the record says now that it is closed.
+        // Context 2 has the generation of the record now that it is closed.
         for context in [0, 1, 2, 3, u64::MAX, 1 << 32, 1 << 63] {
             assert_eq!(tag(&table, RouteId::from_context(context)), None);
         }

@@ -1,4 +1,4 @@
-//! One call of the handler, and those that it waits through.
+//! Calls of the handler, including nested calls while it waits for a reply.
 
 use crate::answer::Outcome;
 use crate::clock;
@@ -23,22 +23,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-/// What the handler is called with.
+/// The data that a call of the handler needs.
 pub(crate) struct Calls<'a, H> {
     pub(crate) shared: &'a Local<Shared>,
     pub(crate) handler: &'a H,
     pub(crate) on_panic: PanicPolicy,
-    /// Memory for requests that are served while the handler waits, one for each call that it may be entered again. Only the server's
-    /// thread takes it.
+    /// Buffers for requests that are served while the handler waits, one for each nested call. Only the server's thread takes them.
     pub(crate) spare: Mutex<Vec<Box<MessageBuffer>>>,
 }
 
-/// Calls of the handler inside one that waits, at most.
+/// The largest number of nested calls of the handler.
 const SPARE: usize = 3;
-/// Stack that a call inside another needs, at least.
+/// The stack in bytes that a nested call needs.
 const STACK: usize = 48 * 1024;
 
-/// Memory for as many calls inside others as a stack has room for.
+/// Returns buffers for as many nested calls as fit on a stack of `stack_size` bytes.
 pub(crate) fn spare(stack_size: usize) -> Mutex<Vec<Box<MessageBuffer>>> {
     let count = (stack_size / STACK).saturating_sub(1).min(SPARE);
     let spare = core::iter::repeat_with(Box::default).take(count);
@@ -46,18 +45,20 @@ pub(crate) fn spare(stack_size: usize) -> Mutex<Vec<Box<MessageBuffer>>> {
 }
 
 impl<H: Handler> Calls<'_, H> {
+    /// Returns the server's port set, to receive from.
     pub(crate) fn source(&self) -> Source<'_> {
         Source {
             name: self.shared.set.name(),
             set: None,
             origin: self.shared.origin(),
             deferrals: Some(&self.shared.deferrals),
-            // Only the handler defers, and no wait is under way then.
+            // Only the handler defers, and the server's thread is not waiting then.
             shared: false,
         }
     }
 
-    /// Calls the handler, with the mask of the server's starter, unless the thread has that already.
+    /// Calls the handler, and makes sure that the request is answered. `outer` is the signal mask to call it with; `None` if the thread has
+    /// that mask already.
     pub(crate) fn answer(&self, received: Received<'_>, outer: Option<&OuterMask>) {
         let shared = self.shared;
         let Received {
@@ -87,24 +88,24 @@ impl<H: Handler> Calls<'_, H> {
             Some(self),
         );
         let Some(entered) = entered else {
-            // A late message of a route that is gone.
+            // A late message of a closed route.
             counters.stale();
             let _ = exception.decline();
             return;
         };
         let task = exception.task().map(Right::name);
         if entered.task.is_some() && entered.task != task {
-            // A child's, which inherited the registration (B6.3), or one that names no task.
+            // From a child, which inherited the registration (B6.3), or from a task that the request does not name.
             counters.foreign();
             let _ = exception.decline();
             return;
         }
-        // An exception that a panic drops is declined on its way out.
+        // If the handler panics, dropping the exception declines it.
         let handled = self.in_user_code(outer, || {
             catch_unwind(AssertUnwindSafe(|| self.handler.handle(exception)))
         });
         if !question.is_answered() {
-            // Forgotten: the answer that the handler returned was another's. Dropping the reply right declines.
+            // The handler forgot the exception, and returned another's `Answered`. Dropping the reply right declines.
             counters.answered(Outcome::Declined);
             question.abandon();
         }
@@ -117,7 +118,7 @@ impl<H: Handler> Calls<'_, H> {
         }
     }
 
-    /// Runs user code: with the mask of the server's starter, unless it starts no threads.
+    /// Runs user code with the signal mask `outer`, unless there is none or the handler starts no threads.
     fn in_user_code<R>(&self, outer: Option<&OuterMask>, code: impl FnOnce() -> R) -> R {
         match outer {
             Some(outer) if !self.handler.starts_nothing() => outer.run(code),
@@ -127,7 +128,8 @@ impl<H: Handler> Calls<'_, H> {
 }
 
 impl<H: Handler> Calls<'_, H> {
-    /// Serves what other handlers of this process wait for, and nothing else, until the reply lies in the buffer.
+    /// Serves only the requests that other handlers of this process wait for, until the reply is in the buffer or the time `end` on the
+    /// clock.
     fn serve_into(
         &self,
         buffer: &mut MessageBuffer,
@@ -203,7 +205,7 @@ impl<H: Handler> Meanwhile for Calls<'_, H> {
     }
 }
 
-/// Drops what a panic threw. Its destructor is the user's, and may panic in turn; what that one throws is given up.
+/// Drops the payload of a panic. Its destructor is user code, and may panic; the payload of that panic is leaked.
 fn discard(payload: Box<dyn Any + Send>) {
     if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         core::mem::forget(second);

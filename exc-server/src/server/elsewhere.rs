@@ -1,7 +1,7 @@
-//! Runs code on a thread that ends at once.
+//! Runs code on a short-lived thread.
 //!
-//! Rust's library leaves a thread-local variable with a destructor on each thread that starts another. The C library keeps a shared
-//! library loaded until such threads have ended: the starter of a server would pin the library that contains this crate.
+//! Rust's standard library leaves a thread-local variable with a destructor on each thread that starts another. The C library keeps a
+//! shared library loaded until such threads have exited: the starter of a server would pin the library that contains this crate.
 #![allow(unsafe_code)]
 
 use core::ffi::c_void;
@@ -11,24 +11,25 @@ use mach_sys::kernel::system;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What goes over, and comes back.
+/// The code to run, and its result.
 struct Call<F, R> {
     code: Option<F>,
     returned: Option<std::thread::Result<R>>,
 }
 
-/// Bytes of the thread's stack. The C library keeps it for another thread, so that a large one would be found where a small one is wanted.
+/// Returns the size of the thread's stack in bytes. It is small because the C library keeps the stack for a later thread.
 fn stack_size() -> usize {
     (STACK + system::stack_overhead()).next_multiple_of(system::page_size())
 }
 
-/// What code needs that starts a thread, in a debug build.
+/// The stack in bytes that starting a thread needs in a debug build.
 const STACK: usize = 64 * 1024;
 
-/// Runs `code` on another thread, with the calling thread's signal mask, and waits for it.
+/// Runs `code` on another thread, with the calling thread's signal mask, waits for it, and returns its value. A panic of `code` continues
+/// on the calling thread.
 ///
 /// # Errors
-/// The system refused the thread.
+/// The error of `pthread_attr_init` or `pthread_create`, or `Interrupted` if the thread exited without running `code` to its end.
 pub(crate) fn elsewhere<R: Send>(code: impl FnOnce() -> R + Send) -> io::Result<R> {
     let mut call = Call {
         code: Some(code),
@@ -42,7 +43,7 @@ pub(crate) fn elsewhere<R: Send>(code: impl FnOnce() -> R + Send) -> io::Result<
     let error = unsafe {
         match libc::pthread_attr_init(attributes.as_mut_ptr()) {
             0 => {
-                // Where it is refused the thread has the default size.
+                // If the size is refused, the thread has the default one.
                 libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), stack_size());
                 let routine = routine(&call);
                 let attributes = attributes.as_mut_ptr();
@@ -67,7 +68,7 @@ pub(crate) fn elsewhere<R: Send>(code: impl FnOnce() -> R + Send) -> io::Result<
     }
 }
 
-/// The start routine for a call's types.
+/// Returns the start routine for a call's types.
 fn routine<F: FnOnce() -> R, R>(_: &Call<F, R>) -> extern "C" fn(*mut c_void) -> *mut c_void {
     run::<F, R>
 }

@@ -1,19 +1,19 @@
-//! What a server calls.
+//! The handler that a server calls.
 
 use crate::answer::Answered;
 use crate::request::exception::Exception;
 use std::sync::Arc;
 
-/// Answers exceptions, on the server's thread.
+/// A handler that answers exceptions on the server's thread.
 ///
-/// The faulting thread is stopped at an arbitrary instruction and may hold any lock, the allocator's included. A handler that locks
-/// or allocates is not unsound, but can wait for the thread that waits for it.
+/// The faulting thread is stopped at an arbitrary instruction and may hold any lock, including the allocator's. A handler that locks
+/// or allocates is sound, but may deadlock with the thread that waits for its answer.
 ///
-/// While it runs, the server's thread has the signal mask of the thread that started the server, so that threads and processes that
-/// it starts inherit that one; otherwise the thread has all signals blocked but those that its own faults raise.
+/// While the handler runs, the server's thread has the signal mask of the thread that started the server, so that threads and processes
+/// that the handler starts inherit that mask. Otherwise the thread blocks all signals but those that its own faults raise.
 ///
-/// A closure needs no handler: [`Server::start`](crate::Server::start) takes it. A value that implements this trait is given to
-/// [`Server::start_handler`](crate::Server::start_handler); an `Arc` of it can be kept.
+/// A closure need not implement this trait: pass it to [`Server::start`](crate::Server::start). Pass a value that implements this trait, or
+/// an `Arc` of it, to [`Server::start_handler`](crate::Server::start_handler).
 ///
 /// ```
 /// use exc_server::{Answered, Exception, Handler, Server};
@@ -44,25 +44,25 @@ use std::sync::Arc;
     note = "`Server::start` and `ServerBuilder::start` take a closure; the calls that end in `_handler` take a `Handler`"
 )]
 pub trait Handler: Send + Sync + 'static {
-    /// Answers one exception.
+    /// Answers one exception, and returns the proof.
     fn handle(&self, exception: Exception<'_>) -> Answered;
 
-    /// Returns whether [`handle`](Self::handle) never starts a thread or a process. It then runs with the server's own signal mask,
-    /// which saves the system calls that change it.
+    /// Returns whether [`handle`](Self::handle) never starts a thread or a process. If so, it runs with the server thread's own signal
+    /// mask, which saves two system calls.
     #[doc(hidden)]
     fn starts_nothing(&self) -> bool {
         false
     }
 
-    /// Does what is to be done from time to time, on the server's thread, with no exception at hand: called after
-    /// [`Server::wake`](crate::Server::wake), and then again after as many milliseconds as it returns; not again for `None`.
+    /// Does periodic work on the server's thread, between exceptions. It is called after [`Server::wake`](crate::Server::wake), and again
+    /// after the milliseconds that it returns; for `None` not again until the next `wake`.
     #[doc(hidden)]
     fn look_around(&self) -> Option<u32> {
         None
     }
 }
 
-/// A pointer to a handler is one: it passes every call on.
+/// Implements `Handler` for a pointer to a handler, which passes every call on.
 macro_rules! pointers {
     ($($pointer:ident)*) => {$(
         impl<H: Handler + ?Sized> Handler for $pointer<H> {
@@ -83,7 +83,8 @@ macro_rules! pointers {
 
 pointers! { Arc Box }
 
-/// A closure as a handler. `Handler` is not implemented for closures themselves: a bound that is no `Fn` infers no argument.
+/// A handler that calls a closure. `Handler` is not implemented for closures themselves: the compiler infers a closure's argument only from
+/// an `Fn` bound.
 pub(crate) struct Closure<F>(pub(crate) F);
 
 impl<F> Handler for Closure<F>
@@ -99,7 +100,7 @@ where
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PanicPolicy {
-    /// Declines the exception, counts it, and goes on serving.
+    /// Declines the exception, counts the panic, and continues serving.
     #[default]
     Decline,
     /// Aborts the process.

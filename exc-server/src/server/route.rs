@@ -1,4 +1,4 @@
-//! Routes: one target's way to a server.
+//! Routes from targets to a server.
 
 use crate::clock;
 use crate::error::{InFlight, InstallError};
@@ -11,7 +11,7 @@ use crate::timeout::Timeout;
 use mach_sys::rights::Name;
 use std::sync::Arc;
 
-/// One target's way to the server.
+/// A route from one target to the server: an exception port of its own, registered for the target.
 ///
 /// ```
 /// use exc_server::mach_sys::{exception::ExceptionMask, rights::ThreadRight};
@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// let thread = ThreadRight::current()?;
 /// let routing = Routing::new(ExceptionMask::ARITHMETIC, Delivery::THREAD).tag(7);
 /// let route = server.route(Target::Thread(&thread), &routing)?;
-/// // In steps: no new exceptions, none in flight, the port.
+/// // In steps: stop new exceptions, wait for those in flight, close the port.
 /// let (detached, restored) = route.unroute();
 /// assert_eq!(restored?, Restored::Clean);
 /// detached.stop_delivery();
@@ -30,15 +30,15 @@ use std::sync::Arc;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Dropping it puts the previous handlers back, declines what is queued or deferred, and destroys
-/// the port. A server that is dropped first does the same for all its routes. In the child of a fork it is inert.
+/// Dropping the route puts the previous handlers back, declines queued and deferred exceptions, and destroys the port. Dropping the server
+/// first does the same for all its routes. In the child of a fork a route is inert.
 #[must_use = "dropping a route closes it"]
 #[derive(Debug)]
 pub struct Route {
     shared: Arc<Local<Shared>>,
     id: RouteId,
     port: Name,
-    /// Whether the next step has taken over.
+    /// `true` once a [`DetachedRoute`] has taken over.
     passed_on: bool,
 }
 
@@ -58,8 +58,8 @@ impl Route {
         self.port
     }
 
-    /// Returns the handlers that were registered before, with references of their own on the ports that still live; `None` when the
-    /// server was dropped, and in the child of a fork.
+    /// Returns the handlers that were registered before, with new references on the ports that still live. Returns `None` if the server was
+    /// dropped, and in the child of a fork.
     #[must_use]
     pub fn previous(&self) -> Option<Previous> {
         if !self.shared.is_here() {
@@ -69,24 +69,24 @@ impl Route {
         self.shared.table.look(self.id, look)
     }
 
-    /// Returns how many requests of this route were received and are not answered yet, deferred ones included.
+    /// Returns the number of requests of this route that were received and are not answered yet, including deferred ones.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         self.shared.table.in_flight(self.id)
     }
 
-    /// Waits until no request of this route is in flight, deferred ones included. In the child of a fork none is.
+    /// Waits until no request of this route is in flight, including deferred ones. Returns at once in the child of a fork.
     ///
     /// # Errors
-    /// [`InFlight`]: some still were when the limit was over.
+    /// [`InFlight`]: requests were still in flight at the limit.
     pub fn wait_idle(&self, limit: Timeout) -> Result<(), InFlight> {
         wait_idle(&self.shared, self.id, limit)
     }
 
-    /// Puts the previous handlers back: no new exception arrives here. What is queued is still served.
+    /// Puts the previous handlers back: no new exception arrives on this route. Queued exceptions are still served.
     ///
-    /// The second value says whether they are back. It is an [`InstallError`] when the kernel refused, such as for a thread that has
-    /// exited; the route then goes on in the same steps.
+    /// The second value is the result of putting them back: an [`InstallError`] if the kernel refused, for example because the thread has
+    /// exited. The route is detached in either case.
     pub fn unroute(mut self) -> (DetachedRoute, Result<Restored, InstallError>) {
         self.passed_on = true;
         let detached = DetachedRoute {
@@ -97,10 +97,10 @@ impl Route {
         (detached, restored)
     }
 
-    /// Closes the route, all steps at once.
+    /// Closes the route in one step: puts the previous handlers back, and closes the port.
     ///
     /// # Errors
-    /// [`InstallError`]: the previous handlers could not be put back. The route is closed all the same.
+    /// [`InstallError`]: the previous handlers could not be put back. The route is closed nevertheless.
     pub fn close(self) -> Result<Restored, InstallError> {
         let (detached, restored) = self.unroute();
         detached.close_port();
@@ -126,22 +126,22 @@ pub struct DetachedRoute {
 }
 
 impl DetachedRoute {
-    /// Waits until no request of this route is in flight, deferred ones included. In the child of a fork none is.
+    /// Waits until no request of this route is in flight, including deferred ones. Returns at once in the child of a fork.
     ///
     /// # Errors
-    /// [`InFlight`]: some still were when the limit was over.
+    /// [`InFlight`]: requests were still in flight at the limit.
     pub fn wait_idle(&self, limit: Timeout) -> Result<(), InFlight> {
         wait_idle(&self.shared, self.id, limit)
     }
 
-    /// Takes the port out of the server's set, and makes its late messages stale: after this none of them reaches the handler, and
-    /// [`wait_idle`](Self::wait_idle) sees all that did.
+    /// Removes the port from the server's port set, and makes its late messages stale. After this no further request reaches the handler,
+    /// and [`wait_idle`](Self::wait_idle) waits for all that did.
     pub fn stop_delivery(&self) {
         self.shared.stop_delivery(self.id);
     }
 
-    /// Takes the port out of the server's set, makes its late messages stale, and destroys it, which declines what is queued; declines
-    /// what is deferred.
+    /// Removes the port from the server's port set, makes its late messages stale, declines deferred exceptions, and destroys the port,
+    /// which declines the queued ones.
     pub fn close_port(self) {
         drop(self);
     }

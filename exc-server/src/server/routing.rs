@@ -1,9 +1,9 @@
-//! What a route is opened with.
+//! The parameters of a route.
 
 use crate::delivery::Delivery;
 use mach_sys::exception::ExceptionMask;
 
-/// The exceptions to route, and their delivery.
+/// The exception types to route, their delivery, and the route's tag.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Routing {
@@ -25,15 +25,16 @@ impl Routing {
         }
     }
 
-    /// Sets a number that comes back as [`Exception::tag`](crate::Exception::tag).
+    /// Sets a number that [`Exception::tag`](crate::Exception::tag) returns; 0 by default.
     #[must_use]
     pub const fn tag(mut self, tag: u64) -> Self {
         self.tag = tag;
         self
     }
 
-    /// Allows behaviors that do not name the task at task level: children inherit the registration (B6.3), and their exceptions look
-    /// like the task's own. Exceptions of other tasks are handled too; without this they are declined.
+    /// Accepts the exceptions of child tasks, and allows behaviors that do not name the task at task level. Children inherit the
+    /// registration (B6.3), and with such a behavior their exceptions look like the task's own. By default the exceptions of other tasks
+    /// are declined.
     #[must_use]
     pub const fn accept_child_tasks(mut self) -> Self {
         self.anonymous_task = true;

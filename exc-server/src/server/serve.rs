@@ -1,4 +1,4 @@
-//! The server thread's life: receive, hand over, make sure that an answer left.
+//! The loop of the server's thread: receives exceptions and calls the handler.
 
 use crate::clock;
 use crate::error::ReceiveError;
@@ -13,16 +13,16 @@ use mach_sys::kernel::system::{self, OuterMask};
 use mach_sys::rights::ReplyPort;
 use std::sync::atomic::Ordering;
 
-/// What a server thread serves with.
+/// The data that the server's thread needs.
 pub(crate) struct Service<'a, H> {
     pub(crate) calls: Calls<'a, H>,
-    /// The mask that the handler runs with.
+    /// The signal mask that the handler runs with.
     pub(crate) outer: OuterMask,
 }
 
 impl<H: Handler> Service<'_, H> {
-    /// Serves until the server is stopped, or its set destroyed. However that ends, no thread is left waiting. `ready` is called once
-    /// the thread has all names that it makes by itself.
+    /// Serves until the server is stopped or its port set destroyed. In either case, and after a panic, no thread is left waiting. Calls
+    /// `ready` once the thread has all port names that it makes by itself.
     pub(crate) fn run(&self, ready: impl FnOnce()) {
         let shared = self.calls.shared;
         shared
@@ -31,7 +31,7 @@ impl<H: Handler> Service<'_, H> {
         let _closing = CloseAll(shared);
         let port = system::own_thread_port();
         shared.thread_port.store(port, Ordering::Release);
-        // An exception's handler calls MIG routines; the reply port that the first would make is there from the start (G6.1).
+        // Makes the reply port that the handler's first call of a MIG routine would make (G6.1).
         let _reply_port = ReplyPort::of_this_thread();
         ready();
         let source = self.calls.source();
@@ -47,14 +47,14 @@ impl<H: Handler> Service<'_, H> {
                     | ReceiveError::NoRoom(_),
                 ) => shared.note_malformed(),
                 Err(ReceiveError::Kernel(KernError::RCV_INTERRUPTED) | ReceiveError::TimedOut) => {}
-                // Without its set there is nothing to serve. The child of a fork in a handler ends here too.
+                // Without its port set there is nothing to serve. A child that was forked in a handler returns here too.
                 Err(ReceiveError::PortGone | ReceiveError::Kernel(_)) => return,
             }
         }
     }
 
-    /// Lets the handler look around if it was woken for that, or if the time is `due`. Returns how many milliseconds are left until the
-    /// next time.
+    /// Calls the handler's `look_around` if the server was woken, or the time `due` has come. Returns the milliseconds until the next call;
+    /// `None` if none is due.
     fn look_around(&self, due: &mut Option<u64>) -> Option<u32> {
         let woken = self.calls.shared.woken.swap(false, Ordering::AcqRel);
         if woken || due.is_some_and(|due| clock::now() >= due) {
@@ -68,7 +68,7 @@ impl<H: Handler> Service<'_, H> {
     }
 }
 
-/// A thread whose exceptions are routed to a server that ended would wait for ever.
+/// Closes all routes when dropped: a thread whose exceptions are routed to a server without a thread would wait forever.
 struct CloseAll<'a>(&'a Local<Shared>);
 
 impl Drop for CloseAll<'_> {

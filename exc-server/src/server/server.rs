@@ -1,4 +1,4 @@
-//! The server: a thread on a port set.
+//! The server: a thread that receives from a port set.
 
 use crate::answer::Answered;
 use crate::error::{RouteError, ServerStartError};
@@ -22,7 +22,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 
-/// Configures a [`Server`].
+/// A builder that configures and starts a [`Server`].
 #[must_use]
 #[derive(Clone, Debug)]
 pub struct ServerBuilder {
@@ -44,31 +44,32 @@ impl Default for ServerBuilder {
 }
 
 impl ServerBuilder {
-    /// The smallest stack, in bytes: the server's own frames and messages need about half of it.
+    /// The smallest stack size in bytes. The server's own frames and messages need about half of it.
     pub const MIN_STACK_SIZE: usize = 64 * 1024;
-    /// The largest stack, in bytes.
+    /// The largest stack size in bytes.
     pub const MAX_STACK_SIZE: usize = isize::MAX as usize / 2;
 
-    /// Sets the thread's name, `exc-server` by default.
+    /// Sets the thread's name; `exc-server` by default. A name with a NUL makes [`start`](Self::start) fail.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Sets the size of the thread's stack in bytes, 256 KiB by default; the handler runs on it. What the C library takes out of a
-    /// stack, such as a program's static thread-local variables, comes on top.
+    /// Sets the size of the thread's stack in bytes; 256 KiB by default. The handler runs on it. The C library's own share of a stack, such
+    /// as a program's static thread-local variables, is added. A size that is too small or too large makes [`start`](Self::start) fail.
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size = bytes;
         self
     }
 
-    /// Sets the effect of a panic in the handler.
+    /// Sets the effect of a panic in the handler; [`PanicPolicy::Decline`] by default.
     pub fn on_panic(mut self, policy: PanicPolicy) -> Self {
         self.on_panic = policy;
         self
     }
 
-    /// Reserves room for so many deferred exceptions at a time, about 10 KiB each; none by default.
+    /// Reserves room for `capacity` deferred exceptions at a time, about 10 KiB each; 0 by default. A capacity above
+    /// [`Deferrals::MAX`] makes [`start`](Self::start) fail.
     pub fn deferrals(mut self, capacity: usize) -> Self {
         self.deferrals = capacity;
         self
@@ -77,7 +78,9 @@ impl ServerBuilder {
     /// Starts the server with a closure that answers each exception.
     ///
     /// # Errors
-    /// - [`ServerStartError::Name`], [`ServerStartError::StackSize`], [`ServerStartError::Deferrals`]: a setting is out of its range.
+    /// - [`ServerStartError::Name`]: the thread's name contains a NUL.
+    /// - [`ServerStartError::StackSize`]: the stack size is too small or too large.
+    /// - [`ServerStartError::Deferrals`]: the capacity for deferred exceptions is too large.
     /// - [`ServerStartError::Kernel`]: the emulated kernel could not be started.
     /// - [`ServerStartError::Port`]: the kernel refused a port.
     /// - [`ServerStartError::Thread`]: the system refused the thread.
@@ -91,7 +94,7 @@ impl ServerBuilder {
     /// Starts the server with a [`Handler`].
     ///
     /// # Errors
-    /// As [`start`](Self::start).
+    /// The same as for [`start`](Self::start).
     pub fn start_handler(self, handler: impl Handler) -> Result<Server, ServerStartError> {
         // `std::thread::Builder` panics on these.
         if self.name.contains('\0') {
@@ -105,7 +108,7 @@ impl ServerBuilder {
             });
         }
         let deferrals = Deferrals::new(self.deferrals)?;
-        // As the first call would, but with a reason if it fails.
+        // The first kernel call would start the kernel too, but without the reason if that fails.
         kernel::configure(Config::default()).map_err(ServerStartError::Kernel)?;
         let set = PortSet::new().map_err(ServerStartError::Port)?;
         let control = ReceiveRight::new().map_err(ServerStartError::Port)?;
@@ -117,7 +120,7 @@ impl ServerBuilder {
         let serving = Arc::clone(&shared);
         let on_panic = self.on_panic;
         let spare = spare(self.stack_size);
-        // The thread's port and its reply port get names before anything can be counted, or routed to it.
+        // Waits below until the thread's port and reply port have names: before a census, and before a route to this thread.
         let ready = Arc::new(Barrier::new(2));
         let begun = Arc::clone(&ready);
         let builder = std::thread::Builder::new()
@@ -141,7 +144,7 @@ impl ServerBuilder {
             });
             // The handler's destructor is user code.
             outer.restore();
-            // The control port lives as long as something may be sent to it.
+            // The control port lives as long as messages may be sent to it.
             drop(control);
         });
         let thread = elsewhere(|| builder.spawn(serve))
@@ -158,12 +161,13 @@ impl ServerBuilder {
 }
 
 std::thread_local! {
-    /// Whether the thread is a server's. Constant, without a destructor: nothing is allocated for it.
+    /// `true` on a server's thread. The initializer is constant and there is no destructor, so that nothing is allocated.
     static SERVES: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A running server: a thread on a port set. Dropping it closes all routes, which declines what is queued or deferred, and ends the
-/// thread once the handler has returned. In the child of a fork, which has no such thread, it is inert: dropping it does nothing.
+/// A running server: a thread that receives exceptions from a port set and calls the handler. Dropping the server closes all routes, which
+/// declines queued and deferred exceptions, and ends the thread once the handler has returned. In the child of a fork, which does not have
+/// the thread, the server is inert, and dropping it does nothing.
 ///
 /// A handler may drop its own server. One that drops another server waits for that one's handler to return, and for ever if that one waits
 /// for this handler, as in [`Exception::forward`]: leave that to another thread.
@@ -186,22 +190,23 @@ std::thread_local! {
 #[doc(alias = "exc_server")]
 pub struct Server {
     shared: Arc<Local<Shared>>,
-    /// A right on the control port. Its end is the message that wakes the server's thread.
+    /// A send-once right on the control port. Dropping it sends the message that wakes the server's thread.
     wake: Option<Local<SendOnceRight>>,
-    /// The port of both that right and those of [`wake`](Self::wake).
+    /// The control port, on which [`wake`](Self::wake) makes further send-once rights.
     control: Arc<Local<ReceiveRight>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Returns a builder, which configures a server.
+    /// Returns a builder that configures and starts a server.
     pub fn builder() -> ServerBuilder {
         ServerBuilder::default()
     }
 
-    /// Starts a server with what [`ServerBuilder`] has by default, and a closure that answers each exception.
+    /// Starts a server with the default settings of [`ServerBuilder`] and a closure that answers each exception.
     ///
     /// # Errors
+    /// - [`ServerStartError::Kernel`]: the emulated kernel could not be started.
     /// - [`ServerStartError::Port`]: the kernel refused a port.
     /// - [`ServerStartError::Thread`]: the system refused the thread.
     pub fn start<F>(handler: F) -> Result<Self, ServerStartError>
@@ -211,30 +216,30 @@ impl Server {
         Self::builder().start(handler)
     }
 
-    /// Starts a server with what [`ServerBuilder`] has by default, and a [`Handler`].
+    /// Starts a server with the default settings of [`ServerBuilder`] and a [`Handler`].
     ///
     /// # Errors
-    /// As [`start`](Self::start).
+    /// The same as for [`start`](Self::start).
     pub fn start_handler(handler: impl Handler) -> Result<Self, ServerStartError> {
         Self::builder().start_handler(handler)
     }
 
-    /// Returns whether the calling thread is the thread of a server, whichever of this process's servers.
+    /// Returns whether the calling thread belongs to any of this process's servers.
     #[must_use]
     pub fn is_server_thread() -> bool {
         SERVES.get()
     }
 
-    /// Routes a target's exceptions here, through a port of their own, until the route is closed.
+    /// Routes a target's exceptions to this server, through a port of their own, until the route is closed.
     ///
-    /// A route of the task includes the server's own thread: a fault of the handler then waits for itself. A second server, routed to
-    /// this one's thread, answers for it.
+    /// A route of the task includes the server's own thread: a fault of the handler would then wait for itself. To answer such faults, route
+    /// the server's thread to a second server.
     ///
     /// # Errors
     /// - [`RouteError::AnonymousTask`]: the target is a task, and the behavior does not name it.
     /// - [`RouteError::ServerThread`]: the target is the server's own thread.
-    /// - [`RouteError::Full`]: the server has no room for another route.
-    /// - [`RouteError::Stopped`]: the server's thread has ended, or this is the child of a fork.
+    /// - [`RouteError::Full`]: the server has 65536 routes.
+    /// - [`RouteError::Stopped`]: the server's thread has ended, or the calling process is the child of a fork.
     /// - [`RouteError::Port`]: the kernel refused a port.
     /// - [`RouteError::Install`]: the port could not be registered.
     #[doc(alias = "task_set_exception_ports")]
@@ -261,13 +266,13 @@ impl Server {
         self.shared.stats()
     }
 
-    /// Returns the table of the exceptions that are deferred.
+    /// Returns the server's table of deferred exceptions.
     #[must_use]
     pub fn deferrals(&self) -> &Deferrals {
         &self.shared.deferrals
     }
 
-    /// Wakes the server's thread for [`Handler::look_around`]. A call that the kernel refuses the right for is made up for with the next
+    /// Wakes the server's thread for [`Handler::look_around`]. If the kernel refuses a right for this, the thread calls it after the next
     /// message.
     #[doc(hidden)]
     pub fn wake(&self) {
@@ -276,7 +281,7 @@ impl Server {
         }
         self.shared.woken.store(true, Ordering::Release);
         self.shared.wakes.fetch_add(1, Ordering::AcqRel);
-        // Its end is the message.
+        // Dropping the right sends the message.
         if self.control.make_send_once().map(drop).is_err() {
             self.shared.take_wake();
         }
@@ -293,16 +298,16 @@ impl Server {
             return;
         };
         if !self.shared.is_here() {
-            // The thread is the parent's: joining it would wait for ever.
+            // The thread belongs to the parent: joining it would wait forever.
             core::mem::forget(thread);
             return;
         }
         self.shared.stopping.store(true, Ordering::Release);
         self.shared.close_all();
-        // The kernel itself announces the end of a send-once right (C8.8), also while no user's message finds room.
+        // The kernel itself sends the notification of a dropped send-once right (C8.8), also if the queue has no room for messages.
         drop(self.wake.take());
-        // The handler's own thread cannot wait for itself; it ends when it has answered. The system identifies the calling thread, since
-        // this may run in the last destructors of a thread, where `std::thread::current` has gone.
+        // The server's own thread cannot join itself; it ends after its answer. The thread is compared by the system's identifier, since
+        // this may run in a thread's last destructors, where `std::thread::current` does not work.
         if self.shared.thread_id.load(Ordering::Acquire) != system::thread_id() {
             let _ = thread.join();
         }

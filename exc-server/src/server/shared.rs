@@ -1,4 +1,4 @@
-//! What a server, its thread and its routes have in common: opening and closing routes.
+//! The state that a server, its thread and its routes share: opens and closes routes.
 
 use crate::error::{InstallError, RouteError};
 use crate::local::Local;
@@ -16,6 +16,7 @@ use mach_sys::types::MACH_PORT_NULL;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// The state that a server, its thread and its routes share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) set: PortSet,
@@ -23,34 +24,39 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) deferrals: Deferrals,
     pub(crate) stopping: AtomicBool,
-    /// Whether the handler is to look around.
+    /// `true` if the handler's `look_around` must be called.
     pub(crate) woken: AtomicBool,
-    /// Messages under way to the control port that say so.
+    /// Number of messages in flight to the control port that only wake the thread.
     pub(crate) wakes: AtomicU32,
-    /// The server's thread, once it runs: its identifier, and the name of its port.
+    /// The identifier of the server's thread; 0 before it runs.
     pub(crate) thread_id: AtomicU64,
+    /// The name of the thread's port; null before it runs.
     pub(crate) thread_port: AtomicU32,
-    /// Taken to open and close routes, never on the way of an exception.
+    /// The routes. Locked to open and close routes, never while an exception is handled.
     routes: Mutex<Routes>,
-    /// How many are closing all routes just now.
+    /// Number of threads that are closing all routes now.
     closing: AtomicU32,
 }
 
+/// The ports of the open routes, and the free records.
 #[derive(Debug, Default)]
 struct Routes {
+    /// The ports, by the index of their record.
     open: Vec<Option<Port>>,
+    /// The indices of free records.
     free: Vec<u32>,
+    /// `true` once all routes were closed for good.
     closed: bool,
 }
 
-/// An open route's port. Its installation stands in the table.
+/// The port of an open route. Its installation is in the table.
 #[derive(Debug)]
 struct Port {
     id: RouteId,
     port: ReceiveRight,
 }
 
-/// Time between two looks at what another thread is about to finish.
+/// The time between two checks of a condition that another thread is about to fulfil.
 pub(crate) const PAUSE: Duration = Duration::from_micros(50);
 
 impl Shared {
@@ -71,11 +77,11 @@ impl Shared {
     }
 
     fn routes(&self) -> MutexGuard<'_, Routes> {
-        // Nothing under this lock leaves it half changed.
+        // No panic under this lock leaves the routes half changed.
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the server did so far.
+    /// Returns the server's counters.
     pub(crate) fn stats(&self) -> Stats {
         let counted = self.counters.read();
         let slots = self.deferrals.slots();
@@ -86,7 +92,7 @@ impl Shared {
         }
     }
 
-    /// Opens a route: a port in the set whose context is the route's, then the registration.
+    /// Opens a route: makes a port with the route's context, adds it to the port set, and registers it.
     fn open_here(
         &self,
         target: Target<'_>,
@@ -124,13 +130,13 @@ impl Shared {
         Ok((id, name))
     }
 
-    /// A place in the table.
+    /// Takes a free record in the table, and opens a route in it.
     fn reserve(&self, opening: Opening) -> Result<RouteId, RouteError> {
         let mut routes = self.routes();
         if routes.closed {
             return Err(RouteError::Stopped);
         }
-        // Nearly always the last: a place is taken only when the requests of the route before are over.
+        // Nearly always the last one. A record is taken only if all requests of its former route are answered.
         let free = routes
             .free
             .iter()
@@ -145,13 +151,14 @@ impl Shared {
             .ok_or(RouteError::Full(CAPACITY))?;
         if free.is_none() {
             routes.open.push(None);
-            // Room for all of them: closing a route, at the end of a thread, allocates nothing.
+            // Room for all of them: closing a route, also at a thread's exit, allocates nothing.
             let missing = routes.open.len() - routes.free.len();
             routes.free.reserve(missing);
         }
         Ok(id)
     }
 
+    /// Stores the port of a route that is ready; closes it if the server was closed meanwhile.
     fn publish(&self, port: Port) -> Result<(), RouteError> {
         let mut routes = self.routes();
         if routes.closed {
@@ -166,6 +173,7 @@ impl Shared {
         Ok(())
     }
 
+    /// Gives a route's record back.
     fn give_back(&self, id: RouteId) {
         let mut routes = self.routes();
         if !routes.closed {
@@ -173,7 +181,7 @@ impl Shared {
         }
     }
 
-    /// Returns whether a message to the control port that only wakes the thread was to be expected, and expects one less.
+    /// Returns whether a message that only wakes the thread was expected on the control port, and counts it as received.
     pub(crate) fn take_wake(&self) -> bool {
         let less = |wakes: u32| wakes.checked_sub(1);
         let before = self
@@ -182,32 +190,34 @@ impl Shared {
         before.is_ok()
     }
 
-    /// A message came that is no request. The control port's, whose only news is that it came, is among these.
+    /// Counts a message that is not a request, unless it is one of the control port's, which only wake the thread.
     pub(crate) fn note_malformed(&self) {
         if !self.stopping.load(Ordering::Acquire) && !self.take_wake() {
             self.counters.malformed();
         }
     }
 
+    /// Removes the port from the port set, and makes its messages stale.
     fn silence(&self, port: &Port) {
-        // Fails for a port that is not in the set: it was taken out before, or never came in, or other code destroyed it.
+        // Fails if the port is not in the set: it was removed before, was never added, or other code destroyed it.
         let _ = self.set.remove(&port.port);
         self.table.close(port.id);
     }
 
+    /// Closes a route's port, and declines its queued and deferred exceptions.
     fn close(&self, port: Port) {
-        // Of a route that was not detached. A thread that is gone has nothing to put back.
+        // Uninstalls a route that was not detached. A thread that is gone has nothing to put back.
         drop(self.table.take(port.id));
         self.silence(&port);
-        // Stale from here on: what was deferred before is found, what is deferred after is refused.
+        // The route is stale now: exceptions deferred before are found here, and later ones are refused.
         self.deferrals.slots().decline_route(port.id.to_context());
         self.table.forget_port(port.id);
         drop(port);
     }
 }
 
-/// What a server and its routes are asked for. In the child of a fork they are inert: the names are the parent's, the server's thread is
-/// not there, and a lock may be held for ever.
+/// The operations of a server and its routes. In the child of a fork they do nothing: the names belong to the parent, the server's thread
+/// does not exist, and a lock may be held forever.
 impl Local<Shared> {
     /// Opens a route.
     pub(crate) fn open(
@@ -221,7 +231,7 @@ impl Local<Shared> {
         self.open_here(target, routing)
     }
 
-    /// Puts the previous handlers back. For a route that the server has closed nothing is left to do, once that is over.
+    /// Puts the previous handlers back. If the server is closing the route, waits until that is done.
     pub(crate) fn unroute(&self, id: RouteId) -> Result<Restored, InstallError> {
         if !self.is_here() {
             return Ok(Restored::Clean);
@@ -235,7 +245,7 @@ impl Local<Shared> {
         Ok(Restored::Clean)
     }
 
-    /// Lets no further message of the route reach the handler.
+    /// Stops the delivery of the route's messages to the handler.
     pub(crate) fn stop_delivery(&self, id: RouteId) {
         if !self.is_here() {
             return;
@@ -247,7 +257,7 @@ impl Local<Shared> {
         }
     }
 
-    /// Closes the port: out of the set, its messages stale, destroyed.
+    /// Closes the port: removes it from the set, makes its messages stale, and destroys it.
     pub(crate) fn close_port(&self, id: RouteId) {
         if !self.is_here() {
             return;
@@ -259,12 +269,12 @@ impl Local<Shared> {
         };
         if let Some(port) = port {
             self.close(port);
-            // Only now: another route in this place raises the generation.
+            // Given back only now: another route in this record raises the generation.
             self.give_back(id);
         }
     }
 
-    /// Closes all routes; none can be opened any more.
+    /// Closes all routes for good: no route can be opened afterwards.
     pub(crate) fn close_all(&self) {
         if !self.is_here() {
             return;
@@ -278,7 +288,7 @@ impl Local<Shared> {
         for port in open.into_iter().flatten() {
             self.close(port);
         }
-        // What no open route had: deferred by a handler while its route closed.
+        // Declines exceptions that no open route had: a handler deferred them while their route closed.
         self.deferrals.slots().close();
         self.closing.fetch_sub(1, Ordering::AcqRel);
     }

@@ -1,4 +1,4 @@
-//! The wire side: messages as words, and the one place that sends and receives them.
+//! Sends and receives messages, as buffers of words.
 
 pub(crate) mod message;
 pub(crate) mod scratch;
