@@ -1,5 +1,5 @@
-//! What a fault costs that a manager sends to its handler and brings back, over one that a bare exception server skips, side by side in
-//! one run; and what the looks at the stopped thread cost that a redirect takes beside writing the frame. A report, no gate.
+//! Measures a fault that a manager redirects to its handler and returns from, against a fault that a bare exception server skips, side by
+//! side in one run. Also measures the reads of the stopped thread that a redirect makes besides writing the frame. A report, not a gate.
 //!
 //! `cargo bench -p thread-mgr --bench redirects`. Batches of 1 000 faults alternate between the ways; the medians of 41 batches are
 //! compared.
@@ -22,7 +22,7 @@ use std::time::Instant;
 const BATCH: u32 = 1000;
 const BATCHES: usize = 41;
 
-/// Nanoseconds for one, in a batch.
+/// Returns the nanoseconds for one fault, averaged over a batch.
 fn batch(mut one: impl FnMut()) -> f64 {
     let start = Instant::now();
     for _ in 0..BATCH {
@@ -36,7 +36,7 @@ fn median(mut samples: Vec<f64>) -> f64 {
     samples[samples.len() / 2]
 }
 
-/// A thread that waits, to be looked at.
+/// Starts a thread that waits until the sender is dropped, and returns its right and the sender.
 fn waiting() -> (ThreadRight, mpsc::Sender<()>) {
     let (send, receive) = mpsc::channel();
     let (end, wait) = mpsc::channel();

@@ -1,5 +1,5 @@
-//! How much longer a managed thread's life takes than a plain one's: spawn, route, exit and join over `pthread_create` and
-//! `pthread_join`, side by side in one run. A report, no gate.
+//! Measures the life of a managed thread (spawn, route, exit and join) against `pthread_create` and `pthread_join`, side by side in one
+//! run. A report, not a gate.
 //!
 //! `cargo bench -p thread-mgr --bench threads`. Batches of 200 lives alternate between the ways; the medians of 21 batches are compared.
 #![allow(unsafe_code)]
@@ -21,7 +21,7 @@ extern "C" fn nothing(_: *mut c_void) -> *mut c_void {
     core::ptr::null_mut()
 }
 
-/// A stack as large as a C library gives, mapped, one page of it touched, and unmapped: what a fresh mapping alone costs.
+/// Maps a stack as large as the C library's, touches one page of it, and unmaps it: the cost of a new mapping alone.
 extern "C" fn touch(_: *mut c_void) -> *mut c_void {
     const BYTES: usize = 128 * 1024;
     // SAFETY: a new private mapping, written to inside its bounds, and unmapped by its only user.
@@ -57,7 +57,7 @@ fn plain(routine: extern "C" fn(*mut c_void) -> *mut c_void) {
     }
 }
 
-/// Microseconds for one life, in a batch.
+/// Returns the microseconds for one life, averaged over a batch.
 fn batch(mut life: impl FnMut()) -> f64 {
     let start = Instant::now();
     for _ in 0..BATCH {

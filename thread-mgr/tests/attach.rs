@@ -1,4 +1,4 @@
-//! R5: a thread that is taken in again is served as it was the first time, and let go as its owner has it by then.
+//! R5: a thread that is attached again is served as it was the first time, and keeps its owner's settings when it is detached.
 #![allow(unsafe_code)]
 
 mod support;
@@ -67,7 +67,7 @@ fn r5_faults_whose_signals_the_owner_blocks_are_served_in_every_round() {
     );
 }
 
-/// Registers a stack of the thread's own, or none, and returns where it is.
+/// Registers an alternate signal stack of the thread's own, or none, and returns its address; 0 for none.
 fn own_stack(wanted: bool) -> usize {
     let memory = vec![0_u8; 65_536].leak();
     let stack = libc::stack_t {
@@ -80,7 +80,7 @@ fn own_stack(wanted: bool) -> usize {
     memory.as_ptr() as usize
 }
 
-/// Where the registered stack is; 0 for none.
+/// Returns the address of the registered alternate signal stack; 0 for none.
 fn registered_stack() -> usize {
     let mut stack = MaybeUninit::<libc::stack_t>::zeroed();
     // SAFETY: the call fills the structure.
@@ -113,8 +113,8 @@ fn r5_a_stack_pointer_that_is_none_is_served_in_every_round_without_an_own_stack
 }
 
 #[test]
-fn r5_what_the_owner_arranges_while_attached_stays() {
-    in_own_process("r5_what_the_owner_arranges_while_attached_stays", || {
+fn r5_the_owners_changes_while_attached_stay() {
+    in_own_process("r5_the_owners_changes_while_attached_stay", || {
         let manager = reporting();
         own_stack(false);
         let attached = manager.attach().expect("attached");
@@ -172,7 +172,7 @@ fn r5_a_thread_with_a_port_of_its_own_has_it_after_a_thousand_rounds() {
                     return exception.decline();
                 };
                 state.set_pc(state.pc() + if cfg!(target_arch = "x86_64") { 2 } else { 4 });
-                // SAFETY: behind the instruction, which did nothing.
+                // SAFETY: the thread resumes after the instruction, which did nothing.
                 match unsafe { exception.set_state(&state) } {
                     Ok(()) => exception.resume(),
                     Err(_) => exception.decline(),
@@ -206,7 +206,7 @@ fn r5_a_thread_with_a_port_of_its_own_has_it_after_a_thousand_rounds() {
                     if round % 100 == 0 {
                         let left = start.difference().expect("a census");
                         assert!(left.is_leak_free(), "round {round}: {left}");
-                        // Between two attachments the owner's port is asked.
+                        // Between two attachments the owner's port receives the exception.
                         undefined_instruction();
                     }
                 }
@@ -224,16 +224,16 @@ fn r5_a_thread_with_a_port_of_its_own_has_it_after_a_thousand_rounds() {
 }
 
 #[test]
-fn a_detached_thread_is_told_what_its_name_gained() {
-    in_own_process("a_detached_thread_is_told_what_its_name_gained", || {
+fn detach_reports_the_references_that_the_name_gained() {
+    in_own_process("detach_reports_the_references_that_the_name_gained", || {
         let manager = trimming();
-        // What was there before is the owner's.
+        // References taken before attaching belong to the owner.
         forget_references(4);
         let attached = manager.attach().expect("attached");
         forget_references(3);
         let report = attached.detach().expect("a report");
         assert_eq!((report.gained, report.normalization), (Some(3), None));
-        // Nothing was trimmed: the thread goes on.
+        // Nothing was trimmed: the thread keeps running.
         let attached = manager.attach().expect("attached");
         let report = attached.detach().expect("a report");
         assert_eq!(report.gained, Some(0));

@@ -17,7 +17,7 @@ fn names() -> Vec<NameInfo> {
     found
 }
 
-/// Waits until nothing leaks any more, and says whose each name is that was not there.
+/// Waits until nothing leaks any more, and prints the source of each new name.
 fn settled(what: &str, audit: &Audit, before: &[NameInfo]) -> Difference {
     let left = audit.settle(LONG.into()).expect("a census");
     println!("{what}: {left}");
@@ -43,7 +43,7 @@ fn g6_1_g6_2_names_that_libraries_take_are_no_leak_and_are_listed_by_source() {
             let at_first = Audit::start().expect("a census");
             let before = names();
             let manager = trimming();
-            // The server's thread has its names when the manager is there: its reply port among them, which is that thread's.
+            // The server's thread has its names once the manager is built, among them its reply port.
             let with_manager = names();
             let port_of_server = with_manager
                 .iter()
@@ -70,13 +70,13 @@ fn g6_1_g6_2_names_that_libraries_take_are_no_leak_and_are_listed_by_source() {
             settled("a thread without a fault", &audit, &with_manager);
             run(undefined_instruction);
             let left = settled("a thread with one fault", &audit, &with_manager);
-            // The server's first request makes no name any more.
+            // The server's first request makes no further name.
             assert_eq!(left.of(Source::ReplyPort).names, 0, "{left}");
             for _ in 0..20 {
                 run(undefined_instruction);
             }
             settled("twenty more", &audit, &with_manager);
-            // In XNU a semaphore, with one reference; the emulation's host parks without Mach.
+            // XNU makes a semaphore, with one reference; the emulation's host parks without Mach.
             std::thread::park_timeout(Duration::from_millis(5));
             settled("the auditor has parked", &audit, &with_manager);
             // The server's thread takes its names with it.

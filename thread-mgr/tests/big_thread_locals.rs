@@ -1,5 +1,4 @@
-//! A program with more static thread-local variables than the server's stack is large: the C library takes them out of every thread's
-//! stack.
+//! A program whose static thread-local variables are larger than the server's stack: the C library places them in every thread's stack.
 #![allow(unsafe_code)]
 
 mod support;
@@ -42,7 +41,7 @@ fn bigtls_stacks_are_sized_beyond_static_thread_local_variables() {
         let mut handled = 0;
         for server in servers {
             let filtering = |large: bool| {
-                // The filter has what was asked for, not what is left of it.
+                // The filter has the stack that was set, not the rest of it.
                 let builder = builder().server_stack_size(server);
                 let builder = builder.only_if(move |_| {
                     if large {
@@ -72,7 +71,7 @@ fn bigtls_stacks_are_sized_beyond_static_thread_local_variables() {
     });
 }
 
-/// The setting of the manager, and a thread's own over it.
+/// The manager's setting applies unless a thread has its own.
 #[test]
 fn the_stack_size_of_started_threads_is_the_managers_unless_it_is_their_own() {
     let name = "the_stack_size_of_started_threads_is_the_managers_unless_it_is_their_own";

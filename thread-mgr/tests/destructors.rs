@@ -1,5 +1,5 @@
-//! R14: threads that are attached in a destructor of thread-specific data, in whichever pass, by whichever kind of thread. Nothing of
-//! theirs stays: no record, no route, no name, no mapping.
+//! R14: threads of every kind that are attached in a destructor of thread-specific data, in every pass, leave nothing behind: no record, no
+//! route, no name, no mapping.
 #![allow(unsafe_code)]
 
 mod support;
@@ -12,15 +12,15 @@ use std::time::Instant;
 use support::{HANDLED, in_own_process, reporting, undefined_instruction};
 use thread_mgr::{AttachError, Audit, Manager};
 
-/// Threads of each kind.
+/// Number of threads of each kind.
 const THREADS: usize = 50;
 
 static MANAGER: Mutex<Option<Manager>> = Mutex::new(None);
 static KEY: AtomicUsize = AtomicUsize::new(0);
-/// What the destructor does.
+/// The destructor's settings.
 static PASS: AtomicUsize = AtomicUsize::new(0);
 static DETACHES: AtomicU32 = AtomicU32::new(0);
-/// What came of it.
+/// The destructor's results.
 static FAULTS: AtomicU32 = AtomicU32::new(0);
 static EXITING: AtomicU32 = AtomicU32::new(0);
 static OTHER: AtomicU32 = AtomicU32::new(0);
@@ -29,7 +29,7 @@ fn manager() -> Option<Manager> {
     MANAGER.lock().expect("no panic").clone()
 }
 
-/// Another library's destructor: in every pass, or in the last one only.
+/// Attaches the thread and faults, as another library's destructor may: in every pass, or in the last one only.
 unsafe extern "C" fn destructor(value: *mut c_void) {
     let pass = value.addr();
     let from = PASS.load(SeqCst);
@@ -127,7 +127,7 @@ fn run(kind: Kind) {
     }
 }
 
-/// Waits until something is so, for a while.
+/// Waits until a condition holds; panics after 20 seconds.
 fn eventually(what: &str, is_so: impl Fn() -> bool) {
     let start = Instant::now();
     while !is_so() {
@@ -136,7 +136,8 @@ fn eventually(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// Every kind of thread, attached in every pass or in the last only, detached or not, with a key made before or after the manager's.
+/// Checks that nothing stays, for every kind of thread, attached in every pass or in the last one only, detached or not, with a key made
+/// before or after the manager's.
 fn nothing_stays(before: bool) {
     let start = || *MANAGER.lock().expect("no panic") = Some(reporting());
     if before {
@@ -146,7 +147,7 @@ fn nothing_stays(before: bool) {
         start();
         make_key();
     }
-    // The first threads make what the process keeps: stacks, records.
+    // The first threads make the stacks and records that the process keeps.
     run(Kind::Std);
     run(Kind::Managed);
     eventually("warm", || {
@@ -187,7 +188,7 @@ fn nothing_stays(before: bool) {
     }
     assert_eq!(OTHER.load(SeqCst), 0);
     if !before {
-        // The manager's comes first in each pass.
+        // The manager's destructor runs first in each pass.
         assert_ne!(EXITING.load(SeqCst), 0, "some came too late");
     }
 }
@@ -208,7 +209,7 @@ fn r14_attaching_in_a_destructor_of_a_key_made_after_leaves_nothing() {
     );
 }
 
-/// No thread calls the manager any more: its server finds out by itself, and ends.
+/// The server detaches a thread that is gone although no thread calls the manager any more, and then ends.
 #[test]
 fn r14_the_server_ends_although_no_destructor_comes_for_its_last_thread() {
     in_own_process(
@@ -230,7 +231,7 @@ fn r14_the_server_ends_although_no_destructor_comes_for_its_last_thread() {
     );
 }
 
-/// A thread that ends by the bare system call runs no destructor at all.
+/// A thread that exits by the bare system call runs no destructor at all.
 #[test]
 fn a_thread_that_vanishes_is_detached() {
     const NAME: &str = "a_thread_that_vanishes_is_detached";
@@ -244,7 +245,7 @@ fn a_thread_that_vanishes_is_detached() {
             let manager = manager.clone();
             std::thread::spawn(move || {
                 core::mem::forget(manager.attach().expect("attached"));
-                // The manager is not this thread's to keep.
+                // The thread must not keep the manager.
                 drop(manager);
                 // SAFETY: the frames that are skipped own nothing.
                 unsafe { libc::syscall(EXIT as _, 0) };

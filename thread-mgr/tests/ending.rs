@@ -1,4 +1,4 @@
-//! The end of a thread in bad company: answers that do not come, forks, threads that cannot be made, misuse.
+//! The exit of a thread in difficult conditions: missing answers, forks, threads that cannot be made, misuse.
 #![allow(unsafe_code)]
 
 mod support;
@@ -28,12 +28,12 @@ use thread_mgr::{
 
 const LONG: Duration = Duration::from_secs(20);
 
-/// The port of the calling thread's route, and the number of what is registered for bad instructions.
+/// Returns a send right to the port of the calling thread's route.
 fn route_port() -> SendRight<Queue> {
     let thread = ThreadRight::current().expect("the own thread");
     let (mut masks, mut ports, mut behaviors, mut flavors) = ([0; 32], [0; 32], [0; 32], [0; 32]);
     let mut count = 32;
-    // SAFETY: the arrays have room for all there can be.
+    // SAFETY: the arrays have room for all entries.
     let code = unsafe {
         kernel::thread_get_exception_ports(
             thread.name().raw(),
@@ -96,9 +96,9 @@ fn wait_for(what: impl Fn() -> bool) {
 }
 
 #[test]
-fn past_the_deadline_nothing_is_trimmed_and_nobody_waits() {
+fn past_the_deadline_nothing_is_trimmed_and_no_thread_waits() {
     in_own_process(
-        "past_the_deadline_nothing_is_trimmed_and_nobody_waits",
+        "past_the_deadline_nothing_is_trimmed_and_no_thread_waits",
         || {
             static ASKED: AtomicBool = AtomicBool::new(false);
             static ANSWER: AtomicBool = AtomicBool::new(false);
@@ -140,7 +140,7 @@ fn past_the_deadline_nothing_is_trimmed_and_nobody_waits() {
             assert_eq!(report.normalization, Some(Normalization::Surplus(2)));
             assert_eq!(report.gained, Some(2));
             assert!(manager.threads().is_empty());
-            // The late answer does no harm, and the server goes on with others.
+            // The late answer does no harm, and the server keeps serving others.
             ANSWER.store(true, Ordering::Release);
             wait_for(|| manager.redirect_stats().filtered == 1);
             let other = manager
@@ -164,7 +164,7 @@ fn an_answer_under_way_is_waited_for() {
         let promise = unsafe { SurplusPromise::new() };
         let manager = builder()
             .trim_surplus(promise)
-            // No clock can tell when this is over.
+            // This limit is beyond the clock's range.
             .drain_timeout(Timeout::Never)
             .only_if(|_| {
                 ASKED.store(true, Ordering::Release);
@@ -206,7 +206,7 @@ fn the_child_of_a_fork_ends_its_thread_and_touches_no_port() {
             let handle = manager
                 .spawn(|| {
                     forget_references(1);
-                    // SAFETY: the child does nothing but return from here.
+                    // SAFETY: the child only returns from here.
                     match unsafe { libc::fork() } {
                         0 => None,
                         child => {
@@ -237,7 +237,7 @@ fn r12_threads_that_cannot_be_made_leave_nothing() {
         let manager = trimming();
         let audit = Audit::start().expect("a census");
         for round in 0..100 {
-            // More than any address space has.
+            // Larger than any address space.
             for size in [1 << 56, usize::MAX] {
                 let refused = manager.thread().stack_size(size).spawn(|| ());
                 assert!(
@@ -300,9 +300,9 @@ fn exit_now_in_a_destructor_is_refused() {
 }
 
 #[test]
-fn a_result_that_panics_when_nobody_wants_it_ends_its_thread_in_order() {
+fn a_result_that_panics_when_it_is_dropped_ends_its_thread_in_order() {
     in_own_process(
-        "a_result_that_panics_when_nobody_wants_it_ends_its_thread_in_order",
+        "a_result_that_panics_when_it_is_dropped_ends_its_thread_in_order",
         || {
             struct Loud;
             impl Drop for Loud {
@@ -377,9 +377,9 @@ fn a_handler_may_end_its_thread_on_any_stack() {
 }
 
 #[test]
-fn somebody_elses_port_over_ours_is_left_alone_and_told() {
+fn another_port_over_the_managers_is_left_alone_and_reported() {
     in_own_process(
-        "somebody_elses_port_over_ours_is_left_alone_and_told",
+        "another_port_over_the_managers_is_left_alone_and_reported",
         || {
             let manager = trimming();
             let other = ReceiveRight::new().expect("a port");

@@ -10,9 +10,9 @@ use thread_mgr::{AttachError, Audit, JoinError, Manager, SpawnError};
 
 const LONG: Duration = Duration::from_secs(20);
 
-/// Runs code in the child of a fork, which must end it with what it returns. A child that hangs is killed.
+/// Runs code in the child of a fork, and checks that it returns `true`. A child that hangs is killed.
 fn in_child(code: impl FnOnce() -> bool) {
-    // SAFETY: the child's code is what these tests are about; it ends by `_exit`.
+    // SAFETY: the child runs the code under test, and ends by `_exit`.
     let child = unsafe { libc::fork() };
     if child == 0 {
         // SAFETY: no preconditions.
@@ -27,7 +27,7 @@ fn in_child(code: impl FnOnce() -> bool) {
     assert_eq!(status, 0, "how the child ended");
 }
 
-/// The parent's manager works as before, and nothing is left.
+/// Checks that the parent's manager works as before, and that nothing leaks.
 fn is_whole(manager: &Manager, audit: &Audit) {
     let handle = manager.spawn(undefined_instruction).expect("a thread");
     let _ended = handle.join().expect("a thread");

@@ -1,4 +1,4 @@
-//! Joins that fail, and builders with values that make no sense.
+//! Joins that fail, and builders with senseless values.
 #![allow(unsafe_code)]
 
 mod support;
@@ -12,10 +12,10 @@ use support::{builder, in_own_process, own_process, reporting, undefined_instruc
 use thread_mgr::{BuildError, Handle, JoinError, Manager, SpawnError};
 
 const LONG: Duration = Duration::from_secs(20);
-/// More than the C library keeps for the next thread.
+/// A stack size larger than the C library keeps for the next thread.
 const STACK: usize = 256 << 20;
 
-/// Threads that join each other in a circle; what each of their joins came to.
+/// Starts threads that join each other in a circle, and returns the results of their joins.
 fn circle(manager: &Manager, size: usize) -> Vec<Result<(), JoinError>> {
     type Next = Handle<()>;
     let (done, results) = mpsc::channel();
@@ -44,7 +44,7 @@ fn circle(manager: &Manager, size: usize) -> Vec<Result<(), JoinError>> {
         .collect()
 }
 
-/// Bytes of address space; 0 where the host has no such file.
+/// Returns the size of the address space; 0 if the host has no such file.
 fn address_space() -> u64 {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = text.split(' ').next().and_then(|field| field.parse().ok());
@@ -74,7 +74,7 @@ fn of_threads_that_join_in_a_circle_one_is_told_and_none_stays_joinable() {
                     before = Some(address_space());
                 }
             }
-            // A thread that stayed joinable would keep its stack: one a round. The allocator may have reserved something for new threads.
+            // A thread that stayed joinable would keep its stack, one a round. The allocator may reserve some memory for new threads.
             let before = before.expect("ten rounds");
             if before == 0 {
                 own_process::report_partly(
@@ -147,7 +147,7 @@ fn any_manager_is_built_or_refused() {
                 "{mask}"
             );
         }
-        // The kernel decides of each bit; what it refuses is an error of each thread.
+        // The kernel decides on each bit; if it refuses one, each thread's start or attachment fails.
         let all = builder()
             .mask(ExceptionMask::from_bits_retain(u32::MAX))
             .build();

@@ -1,4 +1,4 @@
-//! The end of a thread frees, and allocates nothing: by then the allocator's own destructors may have run.
+//! A thread's exit frees memory and allocates none: the allocator's own destructors may have run before.
 #![allow(unsafe_code)]
 
 mod support;
@@ -8,11 +8,11 @@ use support::{forget_references, in_own_process, trimming, undefined_instruction
 use test_support::counting::Counting;
 use thread_mgr::Normalization;
 
-/// Counts what one thread asks for.
+/// Counts one thread's allocations and frees.
 #[global_allocator]
 static ALLOCATOR: Counting = Counting::new();
 
-/// Keys whose destructors run right before and right after the manager's in each pass: they are made before and after its.
+/// Keys whose destructors run right before and right after the manager's in each pass: they are made before and after its key.
 static BEFORE: AtomicUsize = AtomicUsize::new(0);
 static AFTER: AtomicUsize = AtomicUsize::new(0);
 static LAST_PASSES: AtomicU32 = AtomicU32::new(0);
@@ -63,7 +63,7 @@ fn the_last_pass_allocates_nothing() {
         let manager = trimming();
         make_key(&AFTER, after);
         assert!(BEFORE.load(Ordering::Relaxed) < AFTER.load(Ordering::Relaxed));
-        // The very first thread too.
+        // Including the very first thread.
         for round in 1..=3 {
             let handle = manager
                 .spawn(|| {

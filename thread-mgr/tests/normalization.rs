@@ -1,4 +1,4 @@
-//! What a name may hold, and what normalization makes of it.
+//! The references that a name may hold, and the result of normalizing it.
 #![allow(unsafe_code)]
 
 mod support;
@@ -16,7 +16,7 @@ use support::in_own_process;
 use thread_mgr::normalize::{normalize, survey};
 use thread_mgr::{Audit, Normalization};
 
-/// A port with so many user references on its send right, under one name with the receive right.
+/// Returns a port with `references` user references on its send right, which has the same name as the receive right.
 fn port_with(references: u32) -> (ReceiveRight, Name) {
     let port = ReceiveRight::new().expect("a port");
     for _ in 0..references {
@@ -36,7 +36,7 @@ fn change(name: Name, right: PortRight, delta: mach_port_delta_t) -> Result<(), 
 }
 
 fn normalized(name: Name) -> Normalization {
-    // SAFETY: nobody counts on the references above one: the tests made them, and forgot them.
+    // SAFETY: no code counts on the references above one: the tests made and forgot them.
     unsafe { normalize(name) }
 }
 
@@ -101,7 +101,7 @@ fn c4_1_what_is_no_send_right_is_invalid_and_untouched() {
         assert_eq!(found, Normalization::Invalid(KernError::INVALID_RIGHT));
         assert_eq!(found, survey(name));
     }
-    // Names that this task does not have: one that was never given out, one that was given back.
+    // Names that this task does not have: one that was never allocated, and one that was freed.
     let (port, used) = port_with(0);
     drop(port);
     for name in [Name::new(0x00ff_ff03).expect("a name"), used] {
@@ -123,7 +123,7 @@ fn e37_racing_counts_are_told_apart_and_a_pinned_name_never_reaches_none() {
                 for _ in 0..2 {
                     scope.spawn(|| {
                         while !over.load(Ordering::Relaxed) {
-                            // Takes references and releases them, which the trim may have taken meanwhile.
+                            // Takes references and releases them; the trim may have released them meanwhile.
                             let _ = change(name, PortRight::SEND, 3);
                             let _ = change(name, PortRight::SEND, -3);
                         }

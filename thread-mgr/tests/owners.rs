@@ -1,4 +1,4 @@
-//! References that rights own: the end of a thread leaves them to their owners, who may drop them whenever they like.
+//! References that rights own: a thread's exit leaves them to their owners, which may drop them at any time.
 #![allow(unsafe_code)]
 
 mod support;
@@ -15,7 +15,7 @@ use thread_mgr::{Audit, Handle, Manager, Normalization, ShutdownReport};
 
 const LONG: Duration = Duration::from_secs(20);
 
-/// A thread that has sent its right and ends when the sender that is returned is dropped.
+/// Starts a thread that exits when the returned sender is dropped, and returns its handle, its right and the sender.
 fn waiting_thread(
     manager: &Manager,
     forgotten: u32,
@@ -64,7 +64,7 @@ fn e37_a_trim_leaves_what_the_route_of_another_server_owns() {
             let (handle, right, go) = waiting_thread(&manager, 3);
             let route = routed(&other, &right);
             let name = right.name();
-            // What is left is what the route's installation owns.
+            // The route's installation owns the remaining reference.
             drop(right);
             drop(go);
             let report = ended(handle);
@@ -89,8 +89,8 @@ fn e37_a_trim_leaves_what_the_route_of_another_server_owns() {
 }
 
 #[test]
-fn what_is_owned_and_what_is_not_are_told_apart() {
-    in_own_process("what_is_owned_and_what_is_not_are_told_apart", || {
+fn owned_and_forgotten_references_are_told_apart() {
+    in_own_process("owned_and_forgotten_references_are_told_apart", || {
         use Normalization::{AlreadyOne, Dropped, Owned, Surplus};
         let (with, without) = (trimming(), reporting());
         let audit = Audit::start().expect("a census");
@@ -122,7 +122,7 @@ fn what_is_owned_and_what_is_not_are_told_apart() {
         assert_eq!(with.end_stats().owned, 4);
         assert_eq!(without.end_stats().owned, 4);
         assert_eq!(with.end_stats().abnormal, 0);
-        // What the reporting manager left: two references of one dead name.
+        // The reporting manager left two references of one dead name.
         wait_until("the rest is gone", || {
             let left = audit.difference().expect("a census");
             (left.dead_names, left.dead_references, left.owned_references) == (1, 2, 0)
@@ -130,8 +130,8 @@ fn what_is_owned_and_what_is_not_are_told_apart() {
     });
 }
 
-/// Threads end and are trimmed while other threads make and drop rights on their names, some long after the end. No right ever loses its
-/// reference, and at the end nothing is left.
+/// Threads exit and are trimmed while other threads make and drop rights on their names, some long after the exit. No right ever loses its
+/// reference, and nothing leaks.
 #[test]
 fn e37_e50_e55_owners_beside_ending_threads_lose_nothing() {
     in_own_process(
@@ -174,7 +174,7 @@ fn e37_e50_e55_owners_beside_ending_threads_lose_nothing() {
                 kept.push((right, route));
                 if kept.len() > KEPT {
                     let (right, route) = kept.remove(0);
-                    // Its name is there, dead or alive, with its reference.
+                    // The right's name exists, dead or alive, with its reference.
                     assert!(send_references(right.name()).is_ok());
                     wait_until("the port dies", || right.is_dead());
                     drop((route, right));
@@ -187,7 +187,7 @@ fn e37_e50_e55_owners_beside_ending_threads_lose_nothing() {
                 (0, 0),
                 "{left}"
             );
-            // A trim that ran beside a change may leave what it could not be sure of: said in the report, not hidden.
+            // A trim during a change may leave references that it could not attribute. The report says so.
             assert!(
                 left.is_leak_free() || manager.end_stats().abnormal > 0,
                 "{left}"

@@ -1,4 +1,4 @@
-//! Filters that call back into their manager, on the server's own thread: it works, or is a typed error; nothing hangs.
+//! Filters that call back into their manager, on the server's own thread: each call works or returns a typed error, and nothing hangs.
 #![allow(unsafe_code)]
 
 mod support;
@@ -12,7 +12,7 @@ use thread_mgr::{AttachError, JoinError, Manager};
 
 const LONG: Duration = Duration::from_secs(20);
 
-/// Runs `act` in the filter at the first fault of a manager's thread; returns what it returned. The fault is handled all the same.
+/// Runs `act` in the filter at the first fault of a manager's thread, and returns its result. The fault is handled nevertheless.
 fn in_the_filter<T: Send + 'static>(act: impl Fn(&Manager) -> T + Send + Sync + 'static) -> T {
     let manager: Arc<OnceLock<Manager>> = Arc::default();
     let theirs = Arc::clone(&manager);
@@ -44,7 +44,7 @@ fn in_the_filter<T: Send + 'static>(act: impl Fn(&Manager) -> T + Send + Sync + 
         .recv_timeout(LONG)
         .expect("the filter ran to its end");
     assert_eq!(handle.join().expect("a thread").exit.returned(), Some(9));
-    // A thread that the filter started may be in its handler yet.
+    // A thread that the filter started may still be in its handler.
     let deadline = Instant::now() + LONG;
     loop {
         let stats = manager.redirect_stats();
@@ -61,7 +61,7 @@ fn the_servers_own_thread_is_not_attached() {
     in_own_process("the_servers_own_thread_is_not_attached", || {
         let refused = in_the_filter(|manager| match manager.attach() {
             Err(error) => Some(error.to_string()),
-            // It must not be leaked: the server's thread would wait for itself at its next fault.
+            // The attachment must not be leaked: the server's thread would wait for itself at its next fault.
             Ok(attached) => {
                 drop(attached);
                 None

@@ -1,4 +1,4 @@
-//! The builder's settings: each has the effect that it says.
+//! The builder's settings have the documented effects.
 #![allow(unsafe_code)]
 
 mod support;
@@ -15,7 +15,7 @@ use std::sync::mpsc;
 use support::{HANDLED, LAST_STACK, builder, in_own_process, undefined_instruction};
 use thread_mgr::{AttachError, BuildError, HandlerStack, Manager, ManagerBuilder, SpawnError};
 
-/// Bytes of the instruction that the tests fault with.
+/// The length in bytes of the instruction that the tests fault with.
 const LENGTH: u64 = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
 
 /// Builds a manager and starts a thread that faults once. Returns whether the handler ran on the thread's own stack.
@@ -45,7 +45,7 @@ fn the_handler_runs_on_the_stack_that_was_set() {
                 .emergency_stack_size(size);
             assert!(!ran_on_the_interrupted_stack(alternate));
         }
-        // More than the interrupted stack has.
+        // More room than the interrupted stack has.
         let roomy = builder()
             .handler_room(64 << 20)
             .emergency_stack_size(65 << 20);
@@ -84,7 +84,7 @@ fn handlers_nest_on_the_alternate_stack() {
     });
 }
 
-/// One call chooses the mask: with nothing to block, the handler still sees the interrupted one, and its edit counts.
+/// With no signal to block, the handler still sees the interrupted mask, and its edit takes effect.
 #[test]
 fn a_handler_for_which_no_signal_is_blocked_sees_and_edits_the_interrupted_mask() {
     static SEEN: AtomicU32 = AtomicU32::new(0);
@@ -126,7 +126,7 @@ fn a_handler_for_which_no_signal_is_blocked_sees_and_edits_the_interrupted_mask(
     });
 }
 
-/// The calling thread's signal mask, which is empty afterwards.
+/// Returns the calling thread's signal mask, and empties it.
 fn take_blocked() -> u32 {
     let before = system::block_signals(0).signals();
     system::set_blocked_signals(0);
@@ -190,9 +190,9 @@ fn a_thread_resumes_with_the_float_state_that_was_set() {
 }
 
 #[test]
-fn what_the_filter_does_not_want_is_answered_otherwise() {
+fn exceptions_that_the_filter_rejects_are_answered_by_otherwise() {
     in_own_process(
-        "what_the_filter_does_not_want_is_answered_otherwise",
+        "exceptions_that_the_filter_rejects_are_answered_by_otherwise",
         || {
             let manager = builder()
                 .only_if(|_| false)
@@ -257,8 +257,8 @@ fn as_many_exceptions_can_be_deferred_as_was_set() {
 }
 
 #[test]
-fn settings_that_cannot_be_had_are_errors() {
-    in_own_process("settings_that_cannot_be_had_are_errors", || {
+fn impossible_settings_are_errors() {
+    in_own_process("impossible_settings_are_errors", || {
         let refused = [
             builder().server_name("a\0name").build(),
             builder().server_stack_size(1).build(),

@@ -1,4 +1,4 @@
-//! A managed thread's exception port is for its own exceptions: those of another thread that are sent there are declined. Otherwise two
+//! A managed thread's exception port serves only its own exceptions. Those of another thread that arrive there are declined: otherwise two
 //! threads would run on one emergency stack.
 #![allow(unsafe_code)]
 
@@ -22,11 +22,11 @@ fn skip(exception: Exception<'_>) -> Answered {
     let mut state = exception.registers().expect("the registers");
     let length = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
     state.set_pc(state.pc() + length);
-    // SAFETY: the next instruction expects nothing of the one that is skipped.
+    // SAFETY: the next instruction does not depend on the skipped one.
     unsafe { exception.resume_with(&state) }
 }
 
-/// A server at the task's level, which takes what the thread's level leaves.
+/// Starts a server at the task's level, which receives the exceptions that the thread's level declines.
 fn fallback() -> (Server, Route) {
     let server = Server::start(skip).expect("a server");
     let task = TaskRight::current().expect("the own task");
@@ -40,7 +40,8 @@ fn alternate() -> Manager {
     builder.build().expect("a manager")
 }
 
-/// A managed thread that shows who handles its exceptions. When the sender is dropped it faults once, and ends.
+/// Starts a managed thread, and returns its handle, its registered handlers, and a sender. When the sender is dropped, the thread faults
+/// once and exits.
 fn shown(manager: &Manager) -> (Handle<()>, Previous, mpsc::Sender<()>) {
     let (send, receive) = mpsc::channel();
     let (go, wait) = mpsc::channel::<()>();
@@ -60,7 +61,7 @@ fn shown(manager: &Manager) -> (Handle<()>, Previous, mpsc::Sender<()>) {
     (handle.expect("a thread"), previous, go)
 }
 
-/// The manager served its own thread, and refused one exception.
+/// Checks that the manager refuses one exception, and then serves its own thread.
 fn ends_well(manager: &Manager, handle: Handle<()>, go: mpsc::Sender<()>) {
     assert_eq!(manager.redirect_stats().entered, 0);
     assert_eq!(manager.redirect_stats().refused, 1);
@@ -95,8 +96,8 @@ fn an_exception_port_that_is_registered_for_another_thread_declines_its_exceptio
 }
 
 #[test]
-fn an_exception_of_another_thread_is_not_taken_from_who_forwards_it() {
-    let name = "an_exception_of_another_thread_is_not_taken_from_who_forwards_it";
+fn a_forwarded_exception_of_another_thread_is_declined() {
+    let name = "a_forwarded_exception_of_another_thread_is_declined";
     in_own_process(name, || {
         let manager = alternate();
         let (handle, previous, go) = shown(&manager);

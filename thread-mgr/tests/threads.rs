@@ -1,4 +1,4 @@
-//! Managed threads: faults, ends, and what they leave.
+//! Managed threads: their faults, their exits, and the names they leave.
 #![allow(unsafe_code)]
 
 mod support;
@@ -87,7 +87,7 @@ fn without_the_promise_the_surplus_is_reported_and_a_dead_name_stays() {
             let report = ended.report.expect("a report");
             assert_eq!(report.normalization, Some(Normalization::Surplus(3)));
             let name = ended.exit.returned().expect("it returned");
-            // The kernel's own release took one of four; the port's death made a dead name of the rest.
+            // The kernel's own release took one of four references; the port's death turned the others into a dead name.
             let deadline = std::time::Instant::now() + LONG;
             loop {
                 match user_references(Name::new(name).expect("a name"), PortRight::DEAD_NAME) {
@@ -237,25 +237,28 @@ fn the_stack_can_be_walked_from_the_body_to_the_start_routine() {
     let handle = manager.spawn(|| std::backtrace::Backtrace::force_capture().to_string());
     let ended = handle.expect("a thread").join().expect("a thread");
     let trace = ended.exit.returned().expect("it returned");
-    // Where the debug information has no more than lines, only the file tells the function's crate.
+    // If the debug information has only lines, the function's crate is known only from its file.
     let found = trace.contains("thread_mgr::start::run")
         || trace.contains("run<") && trace.contains("src/start.rs");
     assert!(found, "{trace}");
 }
 
 #[test]
-fn exit_now_is_refused_where_nobody_could_come_back() {
-    in_own_process("exit_now_is_refused_where_nobody_could_come_back", || {
-        // SAFETY: refused, so that no frame is skipped.
-        let refused = unsafe { exit_now(1) };
-        assert_eq!(refused.err(), Some(ExitError::NotManaged));
-        let manager = reporting();
-        let attached = manager.attach().expect("attached");
-        // SAFETY: as above.
-        let refused = unsafe { exit_now(1) };
-        assert_eq!(refused.err(), Some(ExitError::Attached));
-        drop(attached);
-    });
+fn exit_now_is_refused_on_threads_that_were_not_started() {
+    in_own_process(
+        "exit_now_is_refused_on_threads_that_were_not_started",
+        || {
+            // SAFETY: refused, so that no frame is skipped.
+            let refused = unsafe { exit_now(1) };
+            assert_eq!(refused.err(), Some(ExitError::NotManaged));
+            let manager = reporting();
+            let attached = manager.attach().expect("attached");
+            // SAFETY: as above.
+            let refused = unsafe { exit_now(1) };
+            assert_eq!(refused.err(), Some(ExitError::Attached));
+            drop(attached);
+        },
+    );
 }
 
 #[test]
@@ -295,7 +298,7 @@ fn destructors_of_the_last_pass_may_still_fault() {
         let error = unsafe { libc::pthread_key_create(&mut key, Some(fault_in_every_pass)) };
         assert_eq!(error, 0);
         KEY.set(key).expect("set once");
-        // Made after the other key, so that the manager's comes later in each pass.
+        // Built after the other key, so that the manager's destructor runs later in each pass.
         let manager = trimming();
         let handle = manager
             .spawn(|| {
@@ -364,7 +367,7 @@ fn overflow(depth: u64) -> u64 {
     overflow(depth + 1) + core::hint::black_box(local[7])
 }
 
-/// Needs more stack than there is anywhere. Says that it was entered.
+/// Prints that it was entered, and overflows any stack.
 unsafe extern "C" fn overflowing(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t) {
     // SAFETY: both are async-signal-safe; the bytes are a constant.
     unsafe {
@@ -378,7 +381,7 @@ unsafe extern "C" fn overflowing(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t
 
 const ENTERED: &str = "the handler was entered\n";
 
-/// Runs `body` on a thread whose handler overflows the stack that it runs on: it is entered once, and the fault kills the process.
+/// Checks that a handler that overflows its stack, on a thread that runs `body`, is entered once, and that the fault kills the process.
 fn overflows_once(name: &str, stack: HandlerStack, size: usize, body: fn()) {
     let outcome = own_process::outcome(name, || {
         // SAFETY: the handler calls nothing that is not async-signal-safe and does not return.

@@ -1,4 +1,4 @@
-//! What a handler is told of a fault, and what the interrupted code must not see of it.
+//! The information that a handler gets about a fault, and the effects that the interrupted code must not see.
 #![allow(unsafe_code)]
 
 mod support;
@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
 use support::in_own_process;
 use thread_mgr::{HandlerStack, Manager};
 
-/// Bytes of the instructions that the tests fault with.
+/// The length in bytes of the instructions that the tests fault with.
 const LENGTH: u64 = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
 const ROUNDS: u32 = 500;
-/// What the interrupted code has in errno; no call sets it.
+/// The value of errno in the interrupted code; no call sets it.
 const ITS_OWN: i32 = 7777;
 
 static CALLS: AtomicU32 = AtomicU32::new(0);
@@ -50,7 +50,7 @@ fn errno_around_a_fault() -> i32 {
     found
 }
 
-/// Looks at errno, spoils it, faults inside itself, and skips the instruction.
+/// Reads errno, overwrites it, faults inside itself, and skips the instruction.
 unsafe extern "C" fn spoils_errno(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {
     CALLS.fetch_add(1, SeqCst);
     // SAFETY: the calling thread's errno.
@@ -71,7 +71,7 @@ fn skip(context: *mut ucontext_t) {
 }
 
 fn manager(handler: SignalHandler, stack: HandlerStack) -> Manager {
-    // SAFETY: the handlers here make system calls and touch atomics; what they skip has no effect.
+    // SAFETY: the handlers here make system calls and touch atomics; the instructions that they skip have no effect.
     let builder = Manager::builder(unsafe { Entry::new(handler) }).handler_stack(stack);
     builder.build().expect("a manager")
 }
@@ -107,14 +107,14 @@ fn r17_errno_is_the_interrupted_codes_after_every_redirect() {
     );
 }
 
-/// Thread-local storage that is another's, or not there, while the thread faults: errno is where it was.
+/// Errno is restored at its address also if the thread has foreign or no thread-local storage while it faults.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn r17_errno_is_put_back_where_it_was_without_thread_local_storage() {
-    /// Two bytes, as the others; the thread cannot use its C library here, nor can the handler.
+    /// Skips two bytes, as the other handlers do. Neither the thread nor the handler can use the C library here.
     unsafe extern "C" fn skips(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {
         CALLS.fetch_add(1, SeqCst);
-        // SAFETY: the place of errno, which the thread left there.
+        // SAFETY: the address of errno, which the thread left in the register.
         unsafe { *(PLACE.load(SeqCst) as *mut i32) = 5 };
         skip(context);
     }
@@ -163,7 +163,7 @@ fn r17_errno_is_put_back_where_it_was_without_thread_local_storage() {
     );
 }
 
-/// What the handler saw of the processor's exception state: x86_64: error code, trap number, address; arm64: syndrome, -, address.
+/// The exception state that the handler saw. On x86_64: error code, trap number, address; on arm64: syndrome, unused, address.
 static TOLD: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
 
 unsafe extern "C" fn looks(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {
@@ -194,17 +194,17 @@ fn load_from(address: u64) {
     };
 }
 
-/// Whether the processor said that it was a write.
+/// Returns whether the exception state says that the access was a write.
 fn was_a_write() -> bool {
     let told = TOLD[0].load(SeqCst);
     let bit = if cfg!(target_arch = "x86_64") { 1 } else { 6 };
     told >> bit & 1 != 0
 }
 
-/// Pages with a protection.
+/// Maps pages with a protection, and returns their address.
 fn mapped(protection: c_int) -> u64 {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANON;
-    // SAFETY: a new mapping, given to nobody.
+    // SAFETY: a new mapping touches no existing memory.
     let at = unsafe { libc::mmap(core::ptr::null_mut(), 1 << 16, protection, flags, -1, 0) };
     assert_ne!(at, libc::MAP_FAILED);
     at as u64
@@ -217,7 +217,7 @@ fn a_handler_tells_a_write_from_a_read() {
         let attached = manager.attach().expect("attached");
         let (none, read_only) = (mapped(libc::PROT_NONE), mapped(libc::PROT_READ));
         let mut faults = 0;
-        // No exception of arm64 has the syndrome 0: qemu-user writes none into its frames, and the codes do not tell.
+        // No exception of arm64 has the syndrome 0: qemu-user writes none into its frames, and the codes do not tell writes from reads.
         support::store_to(0x18);
         faults += 1;
         if cfg!(target_arch = "aarch64") && TOLD[0].load(SeqCst) == 0 {
@@ -261,7 +261,8 @@ fn a_handler_tells_a_write_from_a_read() {
     });
 }
 
-/// A stack pointer that the kernel takes from no thread: the handler's return would be refused, and its exception would be the trampoline's.
+/// With a stack pointer that the kernel refuses for any thread, the handler could not return, and the final exception would be the
+/// trampoline's instead of the thread's own.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn a_thread_that_could_not_be_brought_back_gets_its_own_exception_declined() {
@@ -272,7 +273,7 @@ fn a_thread_that_could_not_be_brought_back_gets_its_own_exception_declined() {
     in_own_process(
         "a_thread_that_could_not_be_brought_back_gets_its_own_exception_declined",
         || {
-            // What the task's level sees, it repairs: r12 is the stack pointer that the thread had.
+            // The server at the task's level repairs the stack pointer: r12 has the thread's earlier one.
             let below = Server::start(|exception: Exception<'_>| {
                 let mut state = exception.registers().expect("the registers");
                 SITE.store(state.rip, SeqCst);
@@ -292,7 +293,7 @@ fn a_thread_that_could_not_be_brought_back_gets_its_own_exception_declined() {
                 let pointers = [0x7fff_ffff_f000_u64, 1 << 47, 1 << 60, !15];
                 for sp in pointers {
                     let site: u64;
-                    // SAFETY: the server puts the stack pointer back, and goes on behind the instruction.
+                    // SAFETY: the server puts the stack pointer back, and resumes after the instruction.
                     unsafe {
                         core::arch::asm!(
                             "mov r12, rsp", "lea r13, [rip + 2f]", "mov rsp, {sp}", "2:", "ud2",
@@ -320,7 +321,7 @@ mod masks {
     const USR1: u32 = DarwinSignal::USR1.mask();
     const USR2: u32 = DarwinSignal::USR2.mask();
     const TERM: u32 = DarwinSignal::TERM.mask();
-    /// A signal whose number is another one on Linux, and the five that are never blocked.
+    /// A signal with another number on Linux, and the five that are never blocked.
     const WANTED: u32 = USR1
         | DarwinSignal::CHLD.mask()
         | DarwinSignal::SEGV.mask()
@@ -329,15 +330,15 @@ mod masks {
 
     static INSIDE: AtomicU32 = AtomicU32::new(0);
     static TOLD: AtomicU32 = AtomicU32::new(0);
-    /// What the handler does to `uc_sigmask`.
+    /// The handler's edit of `uc_sigmask`.
     static EDIT: AtomicU32 = AtomicU32::new(0);
 
-    /// What the calling thread has blocked.
+    /// Returns the calling thread's blocked signals, in Darwin's bits.
     fn blocked() -> u32 {
         block_signals(0).signals()
     }
 
-    /// What the host says that it has blocked, by the host's own number.
+    /// Returns whether the host blocks a signal of the calling thread, by the host's own number.
     fn host_blocks(signal: c_int) -> bool {
         // SAFETY: zeroes are an empty set, which the call fills.
         unsafe {
@@ -412,7 +413,7 @@ mod masks {
         });
     }
 
-    /// Leaves for the thread's entry.
+    /// Leaves the handler by `exit_now`.
     unsafe extern "C" fn throws(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {
         CALLS.fetch_add(1, SeqCst);
         INSIDE.store(blocked(), SeqCst);
@@ -423,7 +424,7 @@ mod masks {
         }
     }
 
-    /// What a destructor of thread-specific data finds after the throw.
+    /// The signal mask in a destructor of thread-specific data after the throw.
     static AFTER: AtomicU32 = AtomicU32::new(u32::MAX);
 
     unsafe extern "C" fn after(_: *mut core::ffi::c_void) {
@@ -452,7 +453,7 @@ mod masks {
         });
     }
 
-    /// Redirects that a thread holds off: its exceptions go where they would go without the manager.
+    /// While a thread holds redirects off, its exceptions reach the handler that they would reach without the manager.
     #[test]
     fn a_thread_that_holds_redirects_off_is_not_redirected() {
         use exc_server::{Delivery, Exception, Routing, Server, Target};
@@ -487,7 +488,7 @@ mod masks {
                 support::undefined_instruction();
                 assert_eq!(redirect_mask(|mask| mask.abandon()), Some(true));
                 support::undefined_instruction();
-                // Left behind for the next thread in this place.
+                // Leaves the hold behind for the next thread with this record.
                 redirect_mask(|mask| core::mem::forget(mask.hold()));
             };
             for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Shared parts of the tests.
 #![allow(unsafe_code, dead_code)]
 
 pub(crate) use test_support::own_process;
@@ -13,17 +13,17 @@ use std::ffi::c_int;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use thread_mgr::{Manager, ManagerBuilder, SurplusPromise};
 
-/// How often the handler ran, and what it saw last.
+/// The number of the handler's calls, and the last values that it saw.
 pub(crate) static HANDLED: AtomicU32 = AtomicU32::new(0);
 pub(crate) static LAST_SIGNAL: AtomicU32 = AtomicU32::new(0);
 pub(crate) static LAST_ADDRESS: AtomicU64 = AtomicU64::new(0);
-/// Where the handler's own stack was.
+/// An address on the handler's stack.
 pub(crate) static LAST_STACK: AtomicU64 = AtomicU64::new(0);
 
-/// Bytes of the instructions that the tests' handlers skip.
+/// The length in bytes of the instructions that the tests' handlers skip.
 pub(crate) const LENGTH: u64 = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
 
-/// Skips the faulting instruction, whose length is the thread's agreement with it: 2 bytes on x86_64, 4 on arm64.
+/// Skips the faulting instruction, which must have the agreed length: 2 bytes on x86_64, 4 on arm64.
 pub(crate) unsafe extern "C" fn skip(
     signal: c_int,
     info: *mut siginfo_t,
@@ -41,7 +41,7 @@ pub(crate) unsafe extern "C" fn skip(
     }
 }
 
-/// The general registers in a context.
+/// Returns the general registers in a context.
 ///
 /// # Safety
 /// The context is one that a redirect made.
@@ -59,14 +59,14 @@ pub(crate) fn builder() -> ManagerBuilder {
     Manager::builder(entry())
 }
 
-/// A manager with the promise.
+/// Builds a manager with the promise.
 pub(crate) fn trimming() -> Manager {
     // SAFETY: in these tests references are forgotten for good, never released after a thread's end.
     let promise = unsafe { SurplusPromise::new() };
     builder().trim_surplus(promise).build().expect("a manager")
 }
 
-/// A manager without.
+/// Builds a manager without the promise.
 pub(crate) fn reporting() -> Manager {
     builder().build().expect("a manager")
 }
@@ -83,10 +83,10 @@ pub(crate) fn undefined_instruction() {
     unsafe { core::arch::asm!("udf #0") };
 }
 
-/// Faults with a stack pointer that is none.
+/// Faults with an invalid stack pointer.
 pub(crate) fn undefined_without_a_stack() {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: the handler skips the instruction; the stack pointer is put back right behind it.
+    // SAFETY: the handler skips the instruction; the stack pointer is put back right after it.
     unsafe {
         core::arch::asm!("mov r12, rsp", "xor esp, esp", "ud2", "mov rsp, r12", out("r12") _)
     };
@@ -126,12 +126,12 @@ pub(crate) fn forget_references(count: u32) {
     }
 }
 
-/// Darwin's number of a signal.
+/// Returns Darwin's number of a signal.
 pub(crate) fn number(signal: DarwinSignal) -> u32 {
     signal.raw() as u32
 }
 
-/// How many threads a stress test takes: 2 000, fewer where an emulator runs the program. `MACH_TEST_THREADS` says otherwise.
+/// Returns the number of threads of a stress test: `MACH_TEST_THREADS`, by default 2 000, and fewer if an emulator runs the program.
 pub(crate) fn thread_count() -> u32 {
     let emulated = cfg!(target_arch = "aarch64")
         && std::env::var_os("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER").is_some();
