@@ -1,9 +1,9 @@
-//! How much longer a fault takes by way of the server than by a bare signal handler that repairs it itself: ratios, measured
-//! side by side in one run. A report, no gate.
+//! Measures a fault that the server answers against one that a bare signal handler repairs: ratios, measured side by side in one run. A
+//! report, not a gate.
 //!
 //! `cargo bench -p exc-server --bench round_trip`. The faulting thread and the server are pinned to two CPUs; batches of 1 000 faults
-//! alternate between the two ways, and the medians of 41 batches each are compared. A single fault after a pause is reported beside:
-//! it pays the machine's wake-up from sleep. The last column is the ratio of a handler that may start threads, and for that runs with the
+//! alternate between the two ways, and the medians of 41 batches each are compared. A single fault after a pause is also reported:
+//! it includes the machine's wake-up from sleep. The last column is the ratio for a handler that may start threads, and so runs with the
 //! signal mask of the server's starter: each of its exceptions costs the system calls that change the mask.
 #![allow(unsafe_code)]
 
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 const BATCH: u32 = 1000;
 const BATCHES: usize = 41;
 
-/// What is measured: an instruction, and how its fault is put right.
+/// A measured case: a faulting instruction, and the repair of its fault.
 #[derive(Clone, Copy)]
 struct Row {
     name: &'static str,
@@ -33,7 +33,7 @@ const ROWS: [Row; 2] = [
     Row {
         name: "ud2",
         signal: libc::SIGILL,
-        // SAFETY: whoever handles the fault skips the instruction.
+        // SAFETY: the handler of the fault skips the instruction.
         fault: || unsafe { core::arch::asm!("ud2") },
         length: 2,
     },
@@ -51,7 +51,7 @@ const ROWS: [Row; 2] = [
     Row {
         name: "udf",
         signal: libc::SIGILL,
-        // SAFETY: whoever handles the fault skips the instruction.
+        // SAFETY: the handler of the fault skips the instruction.
         fault: || unsafe { core::arch::asm!("udf #0") },
         length: 4,
     },
@@ -64,7 +64,8 @@ const ROWS: [Row; 2] = [
     },
 ];
 
-/// Bytes to skip: of the store on x86_64 they depend on the register that the compiler chose (a REX prefix for the upper eight).
+/// Returns the number of bytes to skip. For the store on x86_64 it depends on the register that the compiler chose (a REX prefix for the
+/// upper eight).
 fn length_at(pc: u64, length: u64) -> u64 {
     if length != 0 {
         return length;
@@ -74,14 +75,14 @@ fn length_at(pc: u64, length: u64) -> u64 {
     if first & 0xf0 == 0x40 { 3 } else { 2 }
 }
 
-/// Offset of the program counter in Linux's `ucontext`.
+/// The offset of the program counter in Linux's `ucontext`, in bytes.
 const PC: usize = if cfg!(target_arch = "x86_64") {
     168
 } else {
     440
 };
 
-/// The floor: repairs the fault in the signal handler itself.
+/// Repairs the fault in the signal handler itself: the floor of the comparison.
 extern "C" fn bare(signal: i32, _: *mut libc::c_void, context: *mut libc::c_void) {
     for row in &ROWS {
         if row.signal == signal {
@@ -94,7 +95,7 @@ extern "C" fn bare(signal: i32, _: *mut libc::c_void, context: *mut libc::c_void
     }
 }
 
-/// Installs an action for a signal and returns the one that was there.
+/// Installs an action for a signal, and returns the previous one.
 fn swap(signal: i32, action: &libc::sigaction) -> libc::sigaction {
     // SAFETY: zeroes are a valid action; the handler is a function of three arguments.
     unsafe {
@@ -142,14 +143,14 @@ fn serve(mut exception: Exception<'_>) -> Answered {
     let row = &ROWS
         [usize::from(exception.exception_type() == mach_sys::exception::ExceptionType::BAD_ACCESS)];
     state.set_pc(state.pc() + length_at(state.pc(), row.length));
-    // SAFETY: the next instruction expects nothing of the one that is skipped.
+    // SAFETY: the next instruction does not depend on the skipped one.
     match unsafe { exception.set_state(&state) } {
         Ok(()) => exception.resume(),
         Err(_) => exception.decline(),
     }
 }
 
-/// The handler; with the server's own mask, or its starter's.
+/// The handler, which runs with the server's own signal mask or its starter's.
 struct Serve {
     starts_nothing: bool,
 }

@@ -1,4 +1,4 @@
-//! What a caller may rely on: numbers and texts of errors, what is refused, and what comes back from what fails.
+//! The guarantees to callers: codes and texts of errors, refused calls, and the values that failed calls return.
 #![allow(unsafe_code)]
 
 mod support;
@@ -34,10 +34,10 @@ const ROUTING: Routing = Routing::new(UNDEFINED, Delivery::THREAD);
 type ForeignState = arm_thread_state64_t;
 #[cfg(target_arch = "aarch64")]
 type ForeignState = x86_thread_state64_t;
-/// Both are used, so that none is an unused import.
+/// Uses both states, so that neither is an unused import.
 const _: usize = size_of::<arm_thread_state64_t>() + size_of::<x86_thread_state64_t>();
 
-/// A report that prints the chain of causes says each of them once.
+/// Checks that each cause appears once in a report that prints the chain of causes.
 fn said_once(error: &dyn Error) {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -159,7 +159,7 @@ fn a_state_of_another_machine_is_neither_read_nor_set() {
         assert_eq!(exception.state::<ForeignState>(), Err(refused));
         // SAFETY: refused, so that no register changes.
         assert_eq!(unsafe { exception.set_state(&state) }, Err(refused));
-        // The number is a flavor of this machine: that of exception states.
+        // On this machine the number is the flavor of exception states.
         let words = state.as_words();
         // SAFETY: as above.
         let set = unsafe { exception.set_state_words(foreign, words) };
@@ -173,7 +173,7 @@ fn a_state_of_another_machine_is_neither_read_nor_set() {
         assert_eq!(unsafe { deferred.set_state(&state) }, Err(refused));
         let mut state: NativeState = deferred.state().expect("the native state");
         skip_undefined(&mut state);
-        // SAFETY: the next instruction expects nothing of the one that is skipped.
+        // SAFETY: the next instruction does not depend on the skipped one.
         unsafe { deferred.resume_with(&state) }.expect("the thread waits");
         answered
     });
@@ -291,7 +291,7 @@ fn replies_that_the_kernel_refuses_are_counted_however_they_are_given() {
             let (give, receive) = mpsc::sync_channel::<Deferred>(8);
             let server = Server::builder().deferrals(4).start(move |exception| {
                 if exception.codes() == [0, 0] {
-                    // Until the next request is there, and its reply port dead.
+                    // Waits until the next request has arrived and its reply port is dead.
                     wait.lock().expect("no panic").recv().expect("a sender");
                     return exception.resume();
                 }
@@ -330,7 +330,7 @@ fn replies_that_the_kernel_refuses_are_counted_however_they_are_given() {
                         match tag {
                             4 => assert_eq!(deferred.resume(), Err(AnswerError::NobodyWaits)),
                             5 => drop(deferred),
-                            // Declined with its route.
+                            // Closing its route declines it.
                             _ => {
                                 core::mem::forget(deferred);
                                 assert_eq!(server.stats().unwanted, 5);
@@ -421,7 +421,7 @@ fn protected_behavior() -> Behavior {
     Delivery::identity_protected().behavior()
 }
 
-/// A handler with state of its own.
+/// A handler with its own state.
 #[derive(Default)]
 struct Counting(AtomicU64);
 
@@ -463,7 +463,7 @@ fn a_refusal_is_turned_into_its_reason() {
         scope.spawn(|| {
             let state = NativeState::default();
             let about = request(Routine::MachExceptionRaiseState, &state);
-            // Dropped with the refusal, which declines.
+            // The exception is dropped with the refusal, which declines it.
             assert_eq!(raise(port.name(), about).code, KernReturn::FAILURE);
         });
         let mut buffer = MessageBuffer::new();
@@ -475,8 +475,8 @@ fn a_refusal_is_turned_into_its_reason() {
     assert_ne!(system::task_self(), 0);
 }
 
-/// `ulimit -v 150000`: the chain of sources ends with what the host refused, and the reservation before it. An emulator needs address space
-/// of its own.
+/// With `ulimit -v 150000` the chain of sources ends with the failed reservation and the host's error. Not for an emulator, which needs
+/// address space itself.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[test]
 fn a_server_that_finds_no_address_space_says_which_reservation_failed() {

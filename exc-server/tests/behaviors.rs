@@ -1,4 +1,4 @@
-//! Every behavior and width on real faults: resumed with a state, resumed unchanged, declined; and what that leaves behind.
+//! Every behavior and code width on real faults: resumed with a state, resumed unchanged, declined; and the names left behind.
 #![allow(unsafe_code)]
 
 mod support;
@@ -50,12 +50,12 @@ fn a3_1_a_behavior_without_state_is_resumed_with_what_was_set_through_the_right(
 
 #[test]
 fn a6_5_every_behavior_is_resumed_unchanged() {
-    // The cause is taken away, and the instruction works: no behavior needs a state for that.
+    // The handler removes the cause, and the instruction works: no behavior needs a state for that.
     let page = Arc::new(GuardPage::new());
     let (opened, address) = (Arc::clone(&page), page.address() as u64);
     let server = Server::start(move |exception: Exception<'_>| {
         assert_eq!(exception.exception_type(), ExceptionType::BAD_ACCESS);
-        // Of a 32-bit code the low half is left.
+        // A 32-bit code has only the low half.
         let [_, subcode] = exception.codes();
         assert_eq!(subcode as u32, address as u32);
         opened.open();
@@ -151,7 +151,7 @@ fn a7_6_the_rights_of_a_request_name_the_thread_and_the_task_and_are_released() 
         let before = thread.user_references().expect("a live thread");
         for _ in 0..100 {
             undefined_instruction();
-            // Not a moment later either: the rights go before the reply (E49).
+            // The rights are released before the reply, so that no wait is needed (E49).
             assert_eq!(thread.user_references(), Ok(before));
         }
     });
@@ -188,7 +188,7 @@ fn a7_a_thousand_exceptions_of_each_behavior_leave_the_census_as_it_was() {
             let page = Arc::new(GuardPage::new());
             let opened = Arc::clone(&page);
             let turn = AtomicU32::new(0);
-            // The thread's level resumes one and declines one; the task's level takes what is declined.
+            // The thread's level resumes one and declines one; the task's level handles the declined ones.
             let server = Server::start(move |exception: Exception<'_>| {
                 if exception.tag() == 1 && turn.fetch_add(1, Ordering::Relaxed) % 2 == 0 {
                     return exception.decline();

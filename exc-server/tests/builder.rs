@@ -1,4 +1,4 @@
-//! Settings of a server that no system can honour are typed errors, never a panic or an abort.
+//! Impossible settings of a server are typed errors, never a panic or an abort.
 
 mod support;
 
@@ -13,14 +13,14 @@ fn decline(exception: Exception<'_>) -> Answered {
     exception.decline()
 }
 
-/// What a setting leads to.
+/// The result of a setting.
 #[derive(Debug, PartialEq)]
 enum Ends {
     Starts,
     Name,
     StackSize,
     Deferrals,
-    /// The system refuses; which sizes it refuses is its own affair.
+    /// The system may refuse; the sizes that it refuses differ between systems.
     StartsOrThread,
 }
 
@@ -79,7 +79,7 @@ fn a_builder_never_panics() {
     }
 }
 
-/// A report that prints the chain of causes says each of them once.
+/// Checks that each cause appears once in a report that prints the chain of causes.
 fn said_once(error: &dyn Error) {
     let text = error.to_string();
     let mut cause = error.source();
@@ -113,7 +113,7 @@ fn the_smallest_stack_serves() {
                     if exception.tag() == 1 {
                         return skip(exception);
                     }
-                    // Declined by the server, on its own stack.
+                    // The server declines it, on its own stack.
                     let limit = Timeout::After(Duration::from_millis(1));
                     let (answered, deferred) = exception.defer(limit).expect("room");
                     core::mem::forget(deferred);
@@ -130,7 +130,7 @@ fn the_smallest_stack_serves() {
     });
 }
 
-/// What thread-mgr looks for its threads with.
+/// `look_around` is called after a wake, and again until it returns `None`; thread-mgr uses it to find threads that are gone.
 #[test]
 fn a_server_that_is_woken_looks_around_until_it_says_that_it_need_not() {
     use exc_server::{Answered, Exception, Handler};
@@ -165,7 +165,7 @@ fn a_server_that_is_woken_looks_around_until_it_says_that_it_need_not() {
         std::thread::sleep(Duration::from_millis(50));
         assert_eq!(looks(), wanted, "not again");
     }
-    // A wake is no malformed message.
+    // A wake is not counted as a malformed message.
     let stats = server.shutdown();
     assert_eq!(stats.malformed, 0, "{stats:?}");
 }

@@ -1,4 +1,4 @@
-//! Servers that forward to each other: a circle is seen, and nothing else is taken for one.
+//! Servers that forward to each other: every circle is detected, and nothing else is taken for one.
 
 #![allow(unsafe_code)]
 
@@ -22,7 +22,7 @@ use support::{
 
 const LIMIT: Timeout = Timeout::After(Duration::from_secs(20));
 
-/// Skips the undefined instruction by whatever the behavior offers.
+/// Skips the undefined instruction, through the reply's state or the thread's right, as the behavior allows.
 fn skip_somehow(exception: Exception<'_>) -> Answered {
     if exception.flavor().is_some() {
         return skip(exception);
@@ -42,7 +42,7 @@ enum How {
     TryForwardTo,
 }
 
-/// What a server of a circle has seen.
+/// The record of a server in a circle.
 #[derive(Default)]
 struct Seen {
     asked: AtomicU64,
@@ -51,7 +51,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// Forwards, in one of the ways. The exception that is not forwarded is answered by `or`.
+    /// Forwards in one of the ways. Answers an exception that is not forwarded with `or`.
     fn forward<'b>(
         &self,
         exception: Exception<'b>,
@@ -85,7 +85,7 @@ fn route(server: &Server, thread: Option<&ThreadRight>, routing: &Routing) -> Ro
     server.route(target, routing).expect("a route")
 }
 
-/// A circle of so many servers: the first is at the bottom and at the top.
+/// Checks a circle of `servers` servers, the first of which is both at the bottom and at the top.
 fn circle(servers: usize, at_task: bool, how: How, limit: Timeout, delivery: Delivery) {
     let what = format!("{servers} servers, task: {at_task}, {how:?}, {limit:?}, {delivery}");
     let seen: Vec<Arc<Seen>> = (0..servers).map(|_| Arc::default()).collect();
@@ -93,7 +93,7 @@ fn circle(servers: usize, at_task: bool, how: How, limit: Timeout, delivery: Del
         .map(|index| {
             let seen = Arc::clone(&seen[index]);
             let start = Server::start(move |exception: Exception<'_>| match index {
-                // The top takes what no other does; the others leave it, in each of the ways.
+                // The top handles the exceptions that no other does; the others decline, in each of the ways.
                 0 => {
                     let how = match how {
                         How::Forward | How::TryForward => How::TryForward,
@@ -179,7 +179,7 @@ fn every_circle_is_declined_by_the_one_that_would_close_it() {
     );
 }
 
-/// Servers that forward what comes by any route but a tag of 0, which they answer.
+/// Starts servers that answer the exceptions of routes with tag 0, and forward all others.
 fn forwarders(count: usize, lost: &Arc<AtomicUsize>) -> Vec<Server> {
     let start = |_| {
         let lost = Arc::clone(lost);
@@ -200,7 +200,7 @@ fn forwarders(count: usize, lost: &Arc<AtomicUsize>) -> Vec<Server> {
     (0..count).map(start).collect()
 }
 
-/// Threads that fault at the same time, each with its own order of the servers, the lowest first.
+/// Runs threads that fault at the same time, each with its own order of the servers, the lowest first.
 fn faults_at_once(servers: &[Server], orders: &[Vec<usize>], faults: u32) {
     std::thread::scope(|scope| {
         for order in orders {
@@ -284,107 +284,108 @@ fn servers_over_each_other_for_different_threads_serve_them_all() {
 }
 
 #[test]
-fn a_handler_that_has_declined_is_not_asked_again() {
-    in_own_process("a_handler_that_has_declined_is_not_asked_again", || {
-        let (below, _below) = fallback();
-        let before = census();
-        let declines = || {
-            let server = Server::start(|exception: Exception<'_>| exception.decline());
-            server.expect("a server")
-        };
-        let lowest = declines();
-        // The middle asks the lowest and leaves it at that.
-        let middle = Server::start(|exception: Exception<'_>| exception.forward(Timeout::Never));
-        let middle = middle.expect("a server");
-        let asks_lowest = Arc::new(Mutex::new(None::<Arc<Previous>>));
-        let reasons = Arc::new(Mutex::new(Vec::new()));
-        let (previous, told) = (Arc::clone(&asks_lowest), Arc::clone(&reasons));
-        let top = Server::start(move |exception: Exception<'_>| {
-            let lowest = previous.lock().expect("not poisoned").clone();
-            let lowest = lowest.expect("registered");
-            let mut exception = exception;
-            let mut told = told.lock().expect("not poisoned");
-            for ask_lowest in [false, false, true, true] {
-                let outcome = if ask_lowest {
-                    exception.try_forward_to(&lowest, LIMIT)
-                } else {
-                    exception.try_forward(LIMIT)
-                };
-                match outcome {
-                    Ok(answered) => return answered,
-                    Err(refused) => {
-                        told.push(refused.reason);
-                        exception = refused.exception;
-                    }
-                }
-            }
-            exception.decline()
-        });
-        let top = top.expect("a server");
-        on_a_thread(|thread| {
-            let routing = Routing::new(UNDEFINED, Delivery::THREAD);
-            let first = route(&lowest, Some(thread), &routing);
-            let second = route(&middle, Some(thread), &routing);
-            *asks_lowest.lock().expect("not poisoned") = second.previous().map(Arc::new);
-            let third = route(&top, Some(thread), &routing);
-            // Each fault is a new one.
-            for round in 1..=3 {
-                undefined_instruction();
-                let mut reasons = reasons.lock().expect("not poisoned");
-                assert!(matches!(reasons[0], ForwardError::Declined(_)));
-                assert_eq!(reasons[1..], [ForwardError::AlreadyDeclined; 3]);
-                reasons.clear();
-                assert_eq!(middle.stats().declined, round);
-                assert_eq!(lowest.stats().declined, round);
-            }
-            drop((third, second, first));
-        });
-        *asks_lowest.lock().expect("not poisoned") = None;
-        assert_eq!(below.stats().resumed, 3);
-        drop((top, middle, lowest));
-        wait_for_census(before);
-    });
-}
-
-/// The handler between leaves while it is asked: the one below it serves.
-#[test]
-fn a_handler_that_leaves_while_it_is_asked_is_passed_over() {
+fn an_exception_is_not_forwarded_again_to_a_handler_that_declined() {
     in_own_process(
-        "a_handler_that_leaves_while_it_is_asked_is_passed_over",
+        "an_exception_is_not_forwarded_again_to_a_handler_that_declined",
         || {
             let (below, _below) = fallback();
             let before = census();
-            let lower = Server::start(skip).expect("a server");
-            let upper = Server::start(|exception: Exception<'_>| exception.forward(Timeout::Never));
-            let upper = upper.expect("a server");
-            std::thread::scope(|scope| {
-                let (thread, go) = thread_that_will_fault(scope);
-                let routing = Routing::new(UNDEFINED, Delivery::THREAD);
-                let lowest = route(&lower, Some(&thread), &routing);
-                // Takes what it is asked, and answers nothing.
-                let between = ReceiveRight::new().expect("a port");
-                let send = between.make_send().expect("a right");
-                let target = Target::Thread(&thread);
-                let installed = Installation::install(target, UNDEFINED, &send, Delivery::THREAD);
-                let installed = installed.expect("a live thread");
-                let highest = route(&upper, Some(&thread), &routing);
-                go.send(()).expect("the thread waits");
-                wait_until("it is asked", || highest.in_flight() == 1);
-                // Time for the request to be in its queue.
-                std::thread::sleep(Duration::from_millis(30));
-                drop(between);
-                wait_until("the lower one is asked", || lower.stats().resumed == 1);
-                drop((highest, installed, lowest));
+            let declines = || {
+                let server = Server::start(|exception: Exception<'_>| exception.decline());
+                server.expect("a server")
+            };
+            let lowest = declines();
+            // The middle forwards to the lowest only.
+            let middle =
+                Server::start(|exception: Exception<'_>| exception.forward(Timeout::Never));
+            let middle = middle.expect("a server");
+            let asks_lowest = Arc::new(Mutex::new(None::<Arc<Previous>>));
+            let reasons = Arc::new(Mutex::new(Vec::new()));
+            let (previous, told) = (Arc::clone(&asks_lowest), Arc::clone(&reasons));
+            let top = Server::start(move |exception: Exception<'_>| {
+                let lowest = previous.lock().expect("not poisoned").clone();
+                let lowest = lowest.expect("registered");
+                let mut exception = exception;
+                let mut told = told.lock().expect("not poisoned");
+                for ask_lowest in [false, false, true, true] {
+                    let outcome = if ask_lowest {
+                        exception.try_forward_to(&lowest, LIMIT)
+                    } else {
+                        exception.try_forward(LIMIT)
+                    };
+                    match outcome {
+                        Ok(answered) => return answered,
+                        Err(refused) => {
+                            told.push(refused.reason);
+                            exception = refused.exception;
+                        }
+                    }
+                }
+                exception.decline()
             });
-            assert_eq!(upper.shutdown().forwarded, 1);
-            drop(lower);
-            assert_eq!(below.stats().resumed, 0);
+            let top = top.expect("a server");
+            on_a_thread(|thread| {
+                let routing = Routing::new(UNDEFINED, Delivery::THREAD);
+                let first = route(&lowest, Some(thread), &routing);
+                let second = route(&middle, Some(thread), &routing);
+                *asks_lowest.lock().expect("not poisoned") = second.previous().map(Arc::new);
+                let third = route(&top, Some(thread), &routing);
+                // Refusals of one fault do not count for the next.
+                for round in 1..=3 {
+                    undefined_instruction();
+                    let mut reasons = reasons.lock().expect("not poisoned");
+                    assert!(matches!(reasons[0], ForwardError::Declined(_)));
+                    assert_eq!(reasons[1..], [ForwardError::AlreadyDeclined; 3]);
+                    reasons.clear();
+                    assert_eq!(middle.stats().declined, round);
+                    assert_eq!(lowest.stats().declined, round);
+                }
+                drop((third, second, first));
+            });
+            *asks_lowest.lock().expect("not poisoned") = None;
+            assert_eq!(below.stats().resumed, 3);
+            drop((top, middle, lowest));
             wait_for_census(before);
         },
     );
 }
 
-/// Two receivers, each on a port and a thread of its own, that forward to each other.
+/// If the handler between leaves while the request is at its port, the one below it serves.
+#[test]
+fn a_handler_that_leaves_before_its_reply_is_skipped() {
+    in_own_process("a_handler_that_leaves_before_its_reply_is_skipped", || {
+        let (below, _below) = fallback();
+        let before = census();
+        let lower = Server::start(skip).expect("a server");
+        let upper = Server::start(|exception: Exception<'_>| exception.forward(Timeout::Never));
+        let upper = upper.expect("a server");
+        std::thread::scope(|scope| {
+            let (thread, go) = thread_that_will_fault(scope);
+            let routing = Routing::new(UNDEFINED, Delivery::THREAD);
+            let lowest = route(&lower, Some(&thread), &routing);
+            // Receives requests, and answers none.
+            let between = ReceiveRight::new().expect("a port");
+            let send = between.make_send().expect("a right");
+            let target = Target::Thread(&thread);
+            let installed = Installation::install(target, UNDEFINED, &send, Delivery::THREAD);
+            let installed = installed.expect("a live thread");
+            let highest = route(&upper, Some(&thread), &routing);
+            go.send(()).expect("the thread waits");
+            wait_until("it is asked", || highest.in_flight() == 1);
+            // Gives the request time to arrive in its queue.
+            std::thread::sleep(Duration::from_millis(30));
+            drop(between);
+            wait_until("the lower one is asked", || lower.stats().resumed == 1);
+            drop((highest, installed, lowest));
+        });
+        assert_eq!(upper.shutdown().forwarded, 1);
+        drop(lower);
+        assert_eq!(below.stats().resumed, 0);
+        wait_for_census(before);
+    });
+}
+
+/// Two receivers that forward to each other, each on its own port and thread, are no deadlock.
 #[test]
 fn receivers_do_not_wait_for_each_other_about_one_exception() {
     in_own_process(
@@ -445,7 +446,7 @@ fn forwards_that_time_out_or_end_in_a_panic_are_forgotten() {
             std::panic::set_hook(Box::new(|_| {}));
             let (below, _below) = fallback();
             let before = census();
-            // Receives nothing.
+            // No thread receives from this port.
             let silent = ReceiveRight::new().expect("a port");
             let send = silent.make_send().expect("a right");
             let server = Server::start(|exception: Exception<'_>| {
@@ -456,7 +457,7 @@ fn forwards_that_time_out_or_end_in_a_panic_are_forgotten() {
                 panic!("after the forward");
             });
             let server = server.expect("a server");
-            // More than there are places for.
+            // More forwards than the table has places.
             on_a_thread(|thread| {
                 let installed = Installation::install(
                     Target::Thread(thread),
@@ -480,7 +481,7 @@ fn forwards_that_time_out_or_end_in_a_panic_are_forgotten() {
     );
 }
 
-/// A handler that faults itself is served by the server that is routed to its thread, also while another one waits for it.
+/// The fault of a handler is served by the server that its thread is routed to, also while another server waits for that handler.
 #[test]
 fn a_fault_of_a_handler_that_is_waited_for_is_served() {
     in_own_process("a_fault_of_a_handler_that_is_waited_for_is_served", || {
@@ -673,7 +674,7 @@ fn a_server_serves_a_receiver_that_waits_for_it_before_it_is_served_by_that() {
     );
 }
 
-/// Servers that end while they forward to each other, on threads that go on faulting: each fault is served in the end.
+/// When servers end while they forward to each other, and threads keep faulting, each fault is served in the end.
 #[test]
 fn servers_that_end_amid_circles_leave_no_thread_waiting() {
     in_own_process(

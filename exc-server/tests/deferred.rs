@@ -1,4 +1,4 @@
-//! Answers that are put off, and the requests in flight that they are.
+//! Deferred answers, which count as requests in flight.
 #![allow(unsafe_code)]
 
 mod support;
@@ -20,7 +20,7 @@ use support::{
 
 const ROUTING: Routing = Routing::new(UNDEFINED, Delivery::TASK);
 
-/// A server that defers each exception and hands the keys out.
+/// Starts a server that defers each exception and sends the keys.
 fn deferring(capacity: usize, limit: Timeout) -> (Server, mpsc::Receiver<Deferred>) {
     let (send, receive) = mpsc::sync_channel(64);
     let handler = move |exception: Exception<'_>| match exception.defer(limit) {
@@ -37,7 +37,7 @@ fn deferring(capacity: usize, limit: Timeout) -> (Server, mpsc::Receiver<Deferre
 
 #[test]
 fn a_deferred_exception_is_answered_from_another_thread() {
-    // One place: it is free before the thread goes on, and faults again.
+    // The table's one place is free before the thread resumes and faults again.
     let (server, receive) = deferring(1, Timeout::Never);
     std::thread::scope(|scope| {
         scope.spawn(move || {
@@ -48,9 +48,9 @@ fn a_deferred_exception_is_answered_from_another_thread() {
                 let state: NativeState = deferred.state().expect("the native state");
                 let mut next = state;
                 skip_undefined(&mut next);
-                // SAFETY: the next instruction expects nothing of the one that is skipped.
+                // SAFETY: the next instruction does not depend on the skipped one.
                 unsafe { deferred.set_state(&next) }.expect("a state-carrying request");
-                // What came is still there.
+                // The state from the request is unchanged.
                 assert_eq!(deferred.state::<NativeState>(), Ok(state));
                 deferred.resume().expect("the thread waits");
             }
@@ -68,7 +68,7 @@ fn a_state_that_was_set_before_goes_with_the_deferred_exception() {
         .start(move |mut exception: Exception<'_>| {
             let mut state = exception.registers().expect("registers");
             skip_undefined(&mut state);
-            // SAFETY: the next instruction expects nothing of the one that is skipped.
+            // SAFETY: the next instruction does not depend on the skipped one.
             unsafe { exception.set_state(&state) }.expect("a state-carrying request");
             let (answered, deferred) = exception.defer(Timeout::Never).expect("room");
             send.send(deferred).expect("the test listens");
@@ -126,7 +126,7 @@ fn without_room_the_exception_comes_back() {
             let server = Server::builder().deferrals(capacity).start(handler);
             let server = server.expect("a server");
             std::thread::scope(|scope| {
-                // Takes the only place.
+                // This exception takes the only place.
                 let first = (capacity == 1).then(|| {
                     scope.spawn(|| faults_on_a_thread(&server, &ROUTING, 1));
                     receive.recv().expect("an exception")
@@ -141,7 +141,7 @@ fn without_room_the_exception_comes_back() {
     });
 }
 
-/// What may happen to a key while its exception is deferred.
+/// The fate of a key while its exception is deferred.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum KeyFate {
     Kept,
@@ -149,7 +149,7 @@ enum KeyFate {
     DroppedInAPanic,
 }
 
-/// What declines an exception whose key does not.
+/// The event that declines an exception whose key does not.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum End {
     RouteCloses,
@@ -159,9 +159,9 @@ enum End {
 }
 
 #[test]
-fn whatever_becomes_of_the_key_the_thread_does_not_wait_for_ever() {
+fn whatever_happens_to_the_key_the_thread_does_not_wait_forever() {
     in_own_process(
-        "whatever_becomes_of_the_key_the_thread_does_not_wait_for_ever",
+        "whatever_happens_to_the_key_the_thread_does_not_wait_forever",
         || {
             std::panic::set_hook(Box::new(|_| {}));
             let (below, _route) = fallback();
@@ -189,7 +189,7 @@ fn whatever_becomes_of_the_key_the_thread_does_not_wait_for_ever() {
                         give.send(own).expect("the test listens");
                         wait_routed.recv().expect("a route");
                         undefined_instruction();
-                        // It lives until its route was looked at.
+                        // The thread lives until its route was checked.
                         let _ = wait_routed.recv();
                     });
                     let thread = take.recv().expect("a thread");
@@ -286,8 +286,8 @@ fn a_stale_key_answers_nothing_when_its_place_is_anothers() {
 }
 
 #[test]
-fn what_is_deferred_is_listed() {
-    in_own_process("what_is_deferred_is_listed", || {
+fn pending_lists_the_deferred_exceptions() {
+    in_own_process("pending_lists_the_deferred_exceptions", || {
         let (_below, _route) = fallback();
         let hour = Duration::from_secs(3600);
         for (limit, left) in [(Timeout::Never, None), (Timeout::After(hour), Some(hour))] {
@@ -367,7 +367,7 @@ fn a_handler_that_closes_its_route_cannot_defer_any_more() {
 fn answers_and_closing_race_and_one_of_them_answers() {
     in_own_process("answers_and_closing_race_and_one_of_them_answers", || {
         let (below, _below) = fallback();
-        // Some are overdue at once, so that the server's deadline races too.
+        // Some deadlines pass at once, so that the server's deadline races too.
         let round = AtomicU32::new(0);
         let (send, keys) = mpsc::sync_channel(64);
         let handler = move |exception: Exception<'_>| {

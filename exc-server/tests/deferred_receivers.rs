@@ -1,4 +1,4 @@
-//! Answers that receivers put off, into a table that they are lent.
+//! Exceptions that receivers defer into a borrowed table.
 #![allow(unsafe_code)]
 
 mod support;
@@ -14,7 +14,7 @@ use support::{
     wait_until,
 };
 
-/// Undefined instructions on a thread of their own, whose exceptions go to a port.
+/// Runs undefined instructions on a new thread whose exceptions go to a port.
 fn fault_to_port(port: &ReceiveRight, faults: u32) {
     let send = port.make_send().expect("a send right");
     on_a_thread(|thread| {
@@ -41,25 +41,25 @@ fn a_receivers_exceptions_are_deferred_into_a_table_of_its_owners() {
                 scope.spawn(|| fault_to_port(&port, 4));
                 let plain = Receiver::from_port(&port);
                 let receiver = Receiver::from_port(&port).deferring(&table);
-                // Without a table.
+                // Deferring without a table is refused.
                 let exception = plain.receive(&mut buffer, Timeout::Never).expect("one");
                 let NotDeferred {
                     exception, reason, ..
                 } = exception.defer(Timeout::Never).expect_err("no table");
                 assert_eq!(reason, DeferError::NoTable);
                 let _ = skip(exception);
-                // Answered.
+                // A deferred exception is answered.
                 let exception = receiver.receive(&mut buffer, Timeout::Never).expect("one");
                 let (_, deferred) = exception.defer(Timeout::Never).expect("room");
                 assert_eq!(table.pending().count(), 1);
                 assert_eq!(resume(deferred), Ok(()));
-                // Overdue: the receiver declines it while it waits for the next.
+                // The receiver declines a deferred exception whose deadline passes while it waits for the next.
                 let exception = receiver.receive(&mut buffer, Timeout::Never).expect("one");
                 let limit = Timeout::After(Duration::from_millis(10));
                 core::mem::forget(exception.defer(limit).expect("room").1);
                 let exception = receiver.receive(&mut buffer, Timeout::Never).expect("one");
                 assert_eq!(below.stats().resumed, 1);
-                // Forgotten, and the table dropped.
+                // Dropping the table declines an exception whose key was forgotten.
                 core::mem::forget(exception.defer(Timeout::Never).expect("room").1);
                 drop(table);
             });
@@ -124,7 +124,7 @@ fn a_receiver_that_waits_already_keeps_a_deadline_that_another_thread_sets() {
                     wait_waits.recv().expect("it receives next");
                     std::thread::sleep(Duration::from_millis(30));
                     scope.spawn(|| fault_to_port(&deferring_port, 1));
-                    // This thread defers, and receives no more.
+                    // This thread defers, and does not receive any more.
                     let mut buffer = MessageBuffer::new();
                     let receiver = Receiver::from_port(&deferring_port).deferring(table);
                     let exception = receiver.receive(&mut buffer, Timeout::Never).expect("one");

@@ -1,5 +1,5 @@
-//! Ugly ends: panics, servers that go away, answers that are forgotten. No thread waits for ever, and nothing is called handled that was
-//! not.
+//! Abnormal ends: panics, servers that are dropped, answers that are forgotten. No thread waits forever, and no unhandled fault is reported
+//! as handled.
 #![allow(unsafe_code)]
 
 mod support;
@@ -98,7 +98,7 @@ fn a_panic_under_the_policy_abort_ends_the_process() {
             .start(|_: Exception<'_>| -> Answered { panic!("a handler's bug") })
             .expect("a server");
         faults_on_a_thread(&server, &ROUTING, 1);
-        // The thread may be through before the process is.
+        // The thread may finish before the process ends.
         std::thread::sleep(std::time::Duration::from_secs(20));
     });
     if let Some((status, text)) = died {
@@ -108,9 +108,9 @@ fn a_panic_under_the_policy_abort_ends_the_process() {
 }
 
 #[test]
-fn an_exception_that_is_forgotten_is_declined_whatever_the_handler_says() {
+fn a_forgotten_exception_is_declined_whatever_the_handler_returns() {
     in_own_process(
-        "an_exception_that_is_forgotten_is_declined_whatever_the_handler_says",
+        "a_forgotten_exception_is_declined_whatever_the_handler_returns",
         || {
             quietly();
             let (below, _route) = fallback();
@@ -118,7 +118,7 @@ fn an_exception_that_is_forgotten_is_declined_whatever_the_handler_says() {
             let server = Server::start(move |exception: Exception<'_>| -> Answered {
                 let mut kept = kept.lock().unwrap_or_else(|broken| broken.into_inner());
                 match kept.take() {
-                    // An answer that was another exception's.
+                    // Returns the `Answered` of another exception.
                     Some(answered) => {
                         core::mem::forget(exception);
                         answered
@@ -144,7 +144,7 @@ fn a6_8_a_server_that_is_dropped_with_faults_outstanding_leaves_no_thread_waitin
         "a6_8_a_server_that_is_dropped_with_faults_outstanding_leaves_no_thread_waiting",
         || {
             let (below, _route) = fallback();
-            // The server has one exception in its hand, and the others are queued behind it.
+            // The server handles one exception, and the others are queued.
             let (entered, wait_entered) = mpsc::channel();
             let (go, wait_go) = mpsc::channel::<()>();
             let wait_go = Mutex::new(wait_go);
@@ -169,7 +169,7 @@ fn a6_8_a_server_that_is_dropped_with_faults_outstanding_leaves_no_thread_waitin
                     let route = route.expect("a route");
                     routed.wait();
                     undefined_instruction();
-                    // The server went first: nothing is left to put back.
+                    // The server was dropped before: there is nothing to put back.
                     assert_eq!(route.close(), Ok(Restored::Clean));
                 })
             });
@@ -177,7 +177,7 @@ fn a6_8_a_server_that_is_dropped_with_faults_outstanding_leaves_no_thread_waitin
             wait_entered.recv().expect("the handler runs");
             let server = server.lock().expect("not poisoned").take();
             let closing = std::thread::spawn(move || drop(server));
-            // Three were queued, or come to a port that is gone.
+            // Three exceptions were queued, or are sent to a destroyed port.
             wait_until("what was not in hand goes to the task's level", || {
                 below.stats().resumed == 3
             });
@@ -255,7 +255,7 @@ fn a_server_whose_set_is_destroyed_behind_its_back_leaves_no_thread_waiting() {
                     .route(Target::Thread(thread), &ROUTING)
                     .expect("a route");
                 undefined_instruction();
-                // SAFETY: no pointers. A mistake of other code.
+                // SAFETY: the call takes no pointers. It imitates a bug of other code.
                 let code = unsafe {
                     kernel::mach_port_mod_refs(
                         system::task_self(),
@@ -277,7 +277,7 @@ fn a_server_whose_set_is_destroyed_behind_its_back_leaves_no_thread_waiting() {
     );
 }
 
-/// Sends messages that no thread receives, until the kernel has room for no more; returns the ports that hold them.
+/// Sends messages that no thread receives, until the kernel has no room for more; returns the ports that hold them.
 fn fill_the_kernel() -> Vec<ReceiveRight> {
     let mut ports = Vec::new();
     loop {
@@ -321,7 +321,7 @@ fn c8_8_a_server_serves_and_ends_although_no_message_finds_room() {
     if KERNEL != Kernel::Emulated {
         return report_skipped(NAME, "this kernel's messages are not counted");
     }
-    /// What the handler does.
+    /// The handler's action.
     #[derive(Clone, Copy, Debug)]
     enum Does {
         Nothing,
@@ -364,7 +364,7 @@ fn c8_8_a_server_serves_and_ends_although_no_message_finds_room() {
     });
 }
 
-/// The names of all port sets.
+/// Returns the names of all port sets.
 fn port_sets() -> Vec<mach_port_name_t> {
     let (mut names, mut types) = (core::ptr::null_mut(), core::ptr::null_mut());
     let (mut count, mut type_count) = (0, 0);
@@ -380,7 +380,7 @@ fn port_sets() -> Vec<mach_port_name_t> {
     };
     assert_eq!((code, count), (0, type_count));
     (0..count as usize)
-        // SAFETY: both arrays have so many elements; they live as long as this process of its own.
+        // SAFETY: both arrays have `count` elements, and are never freed in this process.
         .map(|index| unsafe { (names.add(index).read(), types.add(index).read()) })
         .filter(|(_, kind)| kind & MACH_PORT_TYPE_PORT_SET != 0)
         .map(|(name, _)| name)

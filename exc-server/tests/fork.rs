@@ -1,4 +1,4 @@
-//! In the child of a fork everything is inert: nothing panics, waits, or touches what is the parent's.
+//! In the child of a fork every value is inert: no call panics, waits, or touches the parent's ports.
 #![allow(unsafe_code)]
 
 mod support;
@@ -18,18 +18,17 @@ use support::{
 
 const ROUTING: Routing = Routing::new(UNDEFINED, Delivery::TASK);
 
-/// Runs code in the child of a fork, and waits until that has exited, with status 0.
+/// Runs code in the child of a fork, and checks that it exits with status 0.
 fn in_a_child(what: &str, code: impl FnOnce()) {
-    // SAFETY: the child runs the code and exits. No lock that the code takes is held by another thread, but for those that are
-    // tested.
+    // SAFETY: the child runs the code and exits. No other thread holds a lock that the code takes, except those under test.
     let child = unsafe { libc::fork() };
     assert!(child >= 0, "{what}");
     if child == 0 {
-        // A child that waits for ever is killed by this.
+        // Kills a child that waits forever.
         // SAFETY: no preconditions.
         unsafe { libc::alarm(20) };
         let status = i32::from(catch_unwind(AssertUnwindSafe(code)).is_err());
-        // SAFETY: no destructors of the parent's run.
+        // SAFETY: `_exit` runs none of the parent's destructors.
         unsafe { libc::_exit(status) };
     }
     wait_for(child, what);
@@ -43,13 +42,13 @@ fn wait_for(child: i32, what: &str) {
     assert!(exited, "{what}: status {status:#x}");
 }
 
-/// A server with a route of a thread, seen from the parent and from a child.
+/// A server, and a route of a thread to it.
 struct Parts {
     server: Server,
     route: exc_server::Route,
 }
 
-/// What the child does.
+/// The child's action.
 type Act = fn(Parts);
 
 #[test]
@@ -89,7 +88,7 @@ fn a_server_and_its_routes_are_inert_in_the_child() {
                 assert!(!format!("{:?} {:?}", parts.server, parts.route).is_empty());
             }),
             ("routes", |parts| {
-                // The name is the parent's; it must not be looked at.
+                // The name belongs to the parent, and must not be used.
                 let thread = ThreadRight::current();
                 if let Ok(thread) = &thread {
                     let refused = parts.server.route(Target::Thread(thread), &ROUTING);
@@ -117,7 +116,7 @@ fn a_server_and_its_routes_are_inert_in_the_child() {
                     let parts = parts.lock().expect("not poisoned").take();
                     act(parts.expect("not taken"));
                 });
-                // The parent's are as they were.
+                // The parent's values are unchanged.
                 let parts = parts.lock().expect("not poisoned").take();
                 let Parts { server, route } = parts.expect("the parent's");
                 undefined_instruction();
@@ -161,7 +160,7 @@ fn a_handler_may_fork() {
     in_own_process("a_handler_may_fork", || {
         let (send, receive) = mpsc::channel();
         let server = Server::start(move |exception: Exception<'_>| {
-            // SAFETY: the child, which has the server's thread only, answers as its parent does, to no one, and ends with that thread.
+            // SAFETY: the child has only the server's thread. It answers as its parent does, without effect, and exits with that thread.
             let child = unsafe { libc::fork() };
             if child == 0 {
                 // SAFETY: no preconditions.
@@ -198,7 +197,7 @@ fn installations_are_inert_in_the_child() {
                 in_a_child("ends an installation", || {
                     act(installation.take().expect("one"));
                 });
-                // Still in place in the parent.
+                // The registration is still in place in the parent.
                 let installation = installation.take().expect("the parent's");
                 assert_eq!(installation.uninstall(), Ok(Restored::Clean));
             });
@@ -222,7 +221,7 @@ fn deferred_exceptions_are_inert_in_the_child() {
                 .start(move |mut exception: Exception<'_>| {
                     let mut state = exception.registers().expect("registers");
                     skip_undefined(&mut state);
-                    // SAFETY: the next instruction expects nothing of the one that is skipped.
+                    // SAFETY: the next instruction does not depend on the skipped one.
                     unsafe { exception.set_state(&state) }.expect("a state-carrying request");
                     let (answered, deferred) = exception.defer(Timeout::Never).expect("room");
                     send.send(deferred).expect("the test listens");
@@ -235,7 +234,7 @@ fn deferred_exceptions_are_inert_in_the_child() {
                 in_a_child("ends a deferred exception", || {
                     act(deferred.take().expect("one"));
                 });
-                // Still to be answered in the parent.
+                // The exception still waits for an answer in the parent.
                 let deferred = deferred.take().expect("the parent's");
                 assert_eq!(deferred.resume(), Ok(()));
             });
@@ -281,7 +280,7 @@ fn a_receivers_exceptions_are_inert_in_the_child() {
                 in_a_child("ends an exception", || {
                     act(exception.take().expect("one"));
                 });
-                // Still to be answered in the parent.
+                // The exception still waits for an answer in the parent.
                 let answered = exception.take().expect("the parent's").decline();
                 assert_eq!(answered.outcome(), Outcome::Declined);
                 in_a_child("drops the table and the buffer", || {

@@ -1,4 +1,4 @@
-//! Asking the handler that a route displaced, in the form that it registered for.
+//! Forwarding to the handler that a route displaced, with that handler's behavior and flavor.
 #![allow(unsafe_code)]
 
 mod support;
@@ -23,7 +23,7 @@ fn forward(exception: Exception<'_>) -> Answered {
     exception.forward(LIMIT)
 }
 
-/// Skips the undefined instruction by whatever the behavior offers.
+/// Skips the undefined instruction, through the reply's state or the thread's right, as the behavior allows.
 fn skip_somehow(exception: Exception<'_>) -> Answered {
     if exception.flavor().is_some() {
         return skip(exception);
@@ -35,7 +35,7 @@ fn skip_somehow(exception: Exception<'_>) -> Answered {
     exception.resume()
 }
 
-/// Whether a handler of behavior `to` can be asked about a request of behavior `from`: only the kernel makes a token.
+/// Returns whether a request of behavior `from` can be forwarded to a handler of behavior `to`: only the kernel makes a token.
 fn can_ask(from: Delivery, to: Delivery) -> bool {
     let protected = |delivery: Delivery| delivery.behavior().kind().raw() >= 4;
     !protected(to) || protected(from)
@@ -47,7 +47,7 @@ fn every_behavior_is_forwarded_to_every_other() {
         let (below, _below) = fallback();
         let before = Server::start(|exception: Exception<'_>| {
             assert_eq!(exception.tag(), 5);
-            // Only the kernel makes a token; a protected one without state offers no way at all.
+            // Only the kernel makes a token; a protected behavior without a state gives no access to the thread.
             if exception.flavor().is_none() && exception.thread().is_none() {
                 return exception.decline();
             }
@@ -107,7 +107,7 @@ fn a6_5_a_handler_that_leaves_the_thread_as_it_is_has_handled_it() {
             let target = Target::Thread(thread);
             let access = ExceptionMask::BAD_ACCESS;
             let _first = before.route(target, &Routing::new(access, to));
-            // A protected request, so that every form can be made of it.
+            // A protected request can be converted to every behavior.
             let from = Delivery::state_identity_protected::<NativeState>();
             let _second = server.route(target, &Routing::new(access, from));
             page.shut();
@@ -119,9 +119,9 @@ fn a6_5_a_handler_that_leaves_the_thread_as_it_is_has_handled_it() {
 }
 
 #[test]
-fn nobody_there_a_refusal_and_a_dead_port_are_declined() {
+fn without_a_handler_after_a_refusal_and_with_a_dead_port_the_exception_is_declined() {
     in_own_process(
-        "nobody_there_a_refusal_and_a_dead_port_are_declined",
+        "without_a_handler_after_a_refusal_and_with_a_dead_port_the_exception_is_declined",
         || {
             let (below, _below) = fallback();
             let before =
@@ -130,11 +130,11 @@ fn nobody_there_a_refusal_and_a_dead_port_are_declined() {
             let routing = Routing::new(UNDEFINED, Delivery::THREAD);
             on_a_thread(|thread| {
                 let target = Target::Thread(thread);
-                // No handler.
+                // There is no handler.
                 let route = server.route(target, &routing).expect("a route");
                 undefined_instruction();
                 drop(route);
-                // One who says no, and then is gone.
+                // The handler declines, and then its port is dead.
                 let first = before.route(target, &routing).expect("a route");
                 let second = server.route(target, &routing).expect("a route");
                 undefined_instruction();
@@ -156,7 +156,7 @@ fn a_server_does_not_wait_for_itself() {
         let (below, _below) = fallback();
         let mut declined = 0;
         for by_forward_to in [false, true] {
-            // Whether the lower route's port is as it was, or does not deliver any more and is not destroyed yet.
+            // With the lower route open, and with its delivery stopped and its port not destroyed yet.
             for stopped in [false, true] {
                 let previous = Arc::new(Mutex::new(None::<Previous>));
                 let lower = Arc::clone(&previous);
@@ -254,7 +254,7 @@ fn a_receiver_of_a_set_waits_for_no_member_of_it() {
         let send = port.make_send().expect("a send right");
         let other_send = other.make_send().expect("a send right");
         let before = support::census();
-        // Only this receiver receives what is sent to a member; nothing receives from the port once it is none.
+        // Only this receiver receives the messages to a member; nothing receives from the port once it is not a member.
         for (member, limit, reason) in [
             (true, Timeout::Never, ForwardError::OwnPort),
             (
@@ -297,12 +297,12 @@ fn a_receiver_of_a_set_waits_for_no_member_of_it() {
 }
 
 #[test]
-fn a_handler_that_does_not_answer_is_given_up_and_his_late_answer_disturbs_nobody() {
+fn a_handler_that_does_not_answer_times_out_and_its_late_answer_is_dropped() {
     in_own_process(
-        "a_handler_that_does_not_answer_is_given_up_and_his_late_answer_disturbs_nobody",
+        "a_handler_that_does_not_answer_times_out_and_its_late_answer_is_dropped",
         || {
             let (below, _below) = fallback();
-            // Receives nothing: what is sent there waits in the queue.
+            // No thread receives from this port: messages wait in its queue.
             let silent = ReceiveRight::new().expect("a port");
             let send = silent.make_send().expect("a send right");
             let limit = Duration::from_millis(30);
@@ -318,7 +318,7 @@ fn a_handler_that_does_not_answer_is_given_up_and_his_late_answer_disturbs_nobod
                         .expect("a live thread");
                 let routing = Routing::new(UNDEFINED, Delivery::THREAD);
                 let route = server.route(target, &routing).expect("a route");
-                // More than a queue holds (C10.5): the last ones are not even taken.
+                // More than a queue holds (C10.5): the last ones cannot even be sent.
                 for _ in 0..7 {
                     let start = Instant::now();
                     undefined_instruction();

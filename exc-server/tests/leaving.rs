@@ -1,4 +1,4 @@
-//! Installations over each other leave in every order: what was registered before the first is registered after the last.
+//! Installations over each other leave in every order: the handler registered before the first is registered after the last.
 #![allow(unsafe_code)]
 
 mod support;
@@ -13,13 +13,13 @@ use support::{census, in_own_process, on_a_thread, wait_for_census, wait_until};
 
 const KINDS: [ExceptionType; 2] = [ExceptionType::BAD_INSTRUCTION, ExceptionType::ARITHMETIC];
 
-/// The registered port: a name, `MACH_PORT_NULL` or `MACH_PORT_DEAD`. Takes no reference.
+/// Returns the registered port: a name, `MACH_PORT_NULL` or `MACH_PORT_DEAD`. Keeps no reference.
 fn registered(thread: &ThreadRight, kind: ExceptionType) -> mach_port_name_t {
     const ROOM: usize = 32;
     let (mut masks, mut ports) = ([0; ROOM], [0; ROOM]);
     let (mut behaviors, mut flavors) = ([0; ROOM], [0; ROOM]);
     let mut count = ROOM as u32;
-    // SAFETY: each array has room for as many entries as the kernel ever returns (B3.4).
+    // SAFETY: each array has room for the most entries that the kernel returns (B3.4).
     let code = unsafe {
         kernel::thread_get_exception_ports(
             thread.name().raw(),
@@ -42,7 +42,7 @@ fn registered(thread: &ThreadRight, kind: ExceptionType) -> mach_port_name_t {
     ports[0]
 }
 
-/// Registers as code does that knows nothing of this crate.
+/// Registers a port without this crate, as other code does.
 fn set(thread: &ThreadRight, mask: ExceptionMask, port: mach_port_name_t) {
     let delivery = Delivery::THREAD;
     let flavor = delivery.flavor().map_or(0, |flavor| flavor.raw);
@@ -63,7 +63,7 @@ fn both() -> ExceptionMask {
     KINDS[0].mask() | KINDS[1].mask()
 }
 
-/// How one of them goes.
+/// The way that an installation ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fate {
     /// Its installation is uninstalled.
@@ -89,13 +89,13 @@ const FATES: [Fate; 6] = [
     Fate::DeadForgotten,
 ];
 
-/// One that is registered. The lowest has no installation.
+/// A registered port, with its installation. The lowest has no installation.
 struct Party {
     port: Option<ReceiveRight>,
     send: SendRight,
     installation: Option<Installation>,
     mask: ExceptionMask,
-    /// Whether it has left, for the model.
+    /// `true` once it has left, for the model.
     left: bool,
 }
 
@@ -117,10 +117,10 @@ impl Party {
     }
 }
 
-/// Who is registered for one exception type, as it is to be: an index, counted from the lowest.
+/// The expected registration of each exception type: an index, counted from the lowest.
 type Model = [Option<usize>; 2];
 
-/// The next below that serves.
+/// Returns the next one below that serves.
 fn below(parties: &[Party], index: usize, kind: ExceptionType) -> Option<usize> {
     (0..index).rev().find(|lower| parties[*lower].serves(kind))
 }
@@ -138,7 +138,7 @@ fn check_registered(thread: &ThreadRight, parties: &[Party], model: Model, what:
     }
 }
 
-/// Uninstalls one. Says what is to come of it.
+/// Uninstalls one in the model, and returns the expected result.
 fn leave(parties: &mut [Party], index: usize, model: &mut Model) -> Restored {
     let (mut died, mut displaced) = (ExceptionMask::empty(), ExceptionMask::empty());
     let foreign_died = parties[0].port.is_none();
@@ -149,7 +149,7 @@ fn leave(parties: &mut [Party], index: usize, model: &mut Model) -> Restored {
         }
         let own = *now == Some(index);
         let dead = now.is_some_and(|now| parties[now].port.is_none());
-        // Over a dead registration the highest that serves, whether it is above or below.
+        // A dead registration is replaced by the highest one that serves, above or below.
         let next = match *now {
             Some(now) if dead && !own => (0..now)
                 .rev()
@@ -190,14 +190,14 @@ fn orders(count: usize) -> Vec<Vec<usize>> {
     all
 }
 
-/// How the lowest fares, which no installation registered.
+/// The fate of the lowest registration, which no installation made.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Foreign {
     Lives,
     Dies,
 }
 
-/// Installs as many as there are fates over a foreign one, and lets them go in this order.
+/// Installs one for each fate over a foreign registration, ends them in this order, and checks the registrations.
 fn check(thread: &ThreadRight, foreign: Foreign, fates: &[Fate], order: &[usize], masks: usize) {
     let what = format!("{foreign:?} {fates:?} {order:?} {masks}");
     let mut parties = vec![Party::new(both())];
@@ -262,12 +262,12 @@ fn check(thread: &ThreadRight, foreign: Foreign, fates: &[Fate], order: &[usize]
     if !stays && foreign == Foreign::Lives {
         assert_eq!(model, [Some(0); 2], "the lowest is lost: {what}");
     }
-    // Forgotten for the run; the test leaks nothing.
+    // Drops those that were kept for the run, so that the test leaks nothing.
     drop(kept);
     set(thread, both(), MACH_PORT_NULL);
 }
 
-/// Every sequence of as many fates.
+/// Returns every sequence of `count` fates.
 fn sequences(count: usize) -> Vec<Vec<Fate>> {
     if count == 0 {
         return vec![Vec::new()];
@@ -292,7 +292,7 @@ fn installations_leave_in_every_order_and_the_lowest_is_not_lost() {
                     let all = sequences(count);
                     for (number, fates) in all.iter().enumerate() {
                         for (nth, order) in orders(count).iter().enumerate() {
-                            // Of four, a part of all combinations: each sequence, and each order, many times.
+                            // For four installations only a part of the combinations: each sequence and each order many times.
                             if count == 4 && (number + nth) % 13 != 0 {
                                 continue;
                             }
@@ -345,7 +345,7 @@ fn the_same_port_installed_twice_leaves_in_either_order() {
 }
 
 #[test]
-fn one_that_is_left_installed_is_put_back_and_passed_over_once_it_has_died() {
+fn an_installation_left_in_place_is_put_back_and_skipped_once_dead() {
     on_a_thread(|thread| {
         for dies in [false, true] {
             let lowest = Party::new(both());
@@ -389,7 +389,7 @@ fn a_thread_that_has_exited_is_gone_for_those_that_install_and_those_that_leave(
     }
 }
 
-/// However often: what is remembered does not grow.
+/// Repeated installing and uninstalling does not make the list or the references grow.
 #[test]
 fn two_that_take_turns_for_long_lose_nothing_and_leave_nothing() {
     in_own_process(
@@ -438,9 +438,9 @@ fn two_that_take_turns_for_long_lose_nothing_and_leave_nothing() {
     );
 }
 
-/// What cannot be repaired is said.
+/// A loss that cannot be repaired is reported.
 #[test]
-fn what_other_code_registers_in_between_is_left_alone_and_told() {
+fn registrations_of_other_code_in_between_are_left_alone_and_reported() {
     on_a_thread(|thread| {
         let [lowest, lower, upper] = [(); 3].map(|()| Party::new(both()));
         let mut between = Party::new(both());
@@ -543,7 +543,7 @@ fn threads_that_install_and_uninstall_at_the_same_time_lose_nothing() {
     );
 }
 
-/// A thread of the parent has the list's lock when the child is made; the child does not wait for it.
+/// The child does not wait for the list's lock, which a thread of the parent holds at the fork.
 #[test]
 fn the_child_of_a_fork_waits_for_no_thread_that_installs() {
     in_own_process(
@@ -572,9 +572,9 @@ fn the_child_of_a_fork_waits_for_no_thread_that_installs() {
                             unsafe { libc::alarm(20) };
                             let restored = installed.take().map(Installation::uninstall);
                             let inert = restored == Some(Ok(Restored::Clean));
-                            // Whatever comes of it: it ends.
+                            // The result does not matter: the call must return.
                             drop(install(&kept));
-                            // SAFETY: no destructors of the parent's run.
+                            // SAFETY: `_exit` runs none of the parent's destructors.
                             unsafe { libc::_exit(i32::from(!inert)) };
                         }
                         let mut status = 0;

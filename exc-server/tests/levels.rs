@@ -54,9 +54,9 @@ fn a1_1_declined_at_the_thread_level_the_task_level_gets_the_original_fault() {
 }
 
 #[test]
-fn a1_1_handled_at_the_thread_level_the_task_level_never_hears_of_it() {
+fn a1_1_handled_at_the_thread_level_the_task_level_gets_nothing() {
     in_own_process(
-        "a1_1_handled_at_the_thread_level_the_task_level_never_hears_of_it",
+        "a1_1_handled_at_the_thread_level_the_task_level_gets_nothing",
         || {
             let server = Server::start(|exception: Exception<'_>| {
                 assert_eq!(exception.tag(), 1);
@@ -84,7 +84,7 @@ fn a1_1_handled_at_the_thread_level_the_task_level_never_hears_of_it() {
 
 static PAGE: AtomicUsize = AtomicUsize::new(0);
 static SIGNALS: AtomicU32 = AtomicU32::new(0);
-/// What the levels above wrote down when the signal came.
+/// The levels that had declined when the signal arrived, one digit each.
 static LEVELS: AtomicU32 = AtomicU32::new(0);
 static LEVELS_AT_SIGNAL: AtomicU32 = AtomicU32::new(0);
 static SIGNAL_THREAD: AtomicUsize = AtomicUsize::new(0);
@@ -113,7 +113,7 @@ fn a1_1_declined_by_thread_and_task_the_unix_handler_runs_on_the_faulting_thread
     in_own_process(
         "a1_1_declined_by_thread_and_task_the_unix_handler_runs_on_the_faulting_thread",
         || {
-            // Which of the two signals it is differs by system.
+            // The signal is one of two, depending on the system.
             for signal in [libc::SIGSEGV, libc::SIGBUS] {
                 // SAFETY: zeroes are a valid action; the handler is a function of three arguments, safe in a handler.
                 unsafe {
@@ -124,7 +124,7 @@ fn a1_1_declined_by_thread_and_task_the_unix_handler_runs_on_the_faulting_thread
                 }
             }
             let server = Server::start(|exception: Exception<'_>| {
-                // One digit a level.
+                // Appends the level's digit.
                 let before = LEVELS.load(Ordering::Relaxed);
                 LEVELS.store(before * 10 + exception.tag() as u32, Ordering::Relaxed);
                 exception.decline()
@@ -156,10 +156,10 @@ fn a1_1_declined_by_thread_and_task_the_unix_handler_runs_on_the_faulting_thread
 }
 
 #[test]
-fn a1_1_declined_by_everybody_the_process_dies_of_the_original_signal() {
+fn a1_1_declined_at_every_level_the_process_dies_of_the_original_signal() {
     use std::os::unix::process::ExitStatusExt;
     let died = outcome(
-        "a1_1_declined_by_everybody_the_process_dies_of_the_original_signal",
+        "a1_1_declined_at_every_level_the_process_dies_of_the_original_signal",
         || {
             let server =
                 Server::start(|exception: Exception<'_>| exception.decline()).expect("a server");

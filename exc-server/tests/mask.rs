@@ -1,4 +1,4 @@
-//! Which signals are blocked where: the server's own work runs with all of them blocked but the five, the handler as its starter does.
+//! Signal masks: the server's own code runs with all signals blocked but the five, the handler with the mask of the server's starter.
 #![allow(unsafe_code)]
 
 mod support;
@@ -12,7 +12,7 @@ use support::{UNDEFINED, faults_on_a_thread, in_own_process, skip, wait_until};
 
 const ROUTING: Routing = Routing::new(UNDEFINED, Delivery::THREAD);
 
-/// The signals below 32 that the calling thread has blocked.
+/// Returns the signals below 32 that the calling thread has blocked.
 fn blocked() -> Vec<i32> {
     // SAFETY: zeroes are a valid set, and it is filled before it is read.
     unsafe {
@@ -33,7 +33,7 @@ fn block(signal: i32) {
     }
 }
 
-/// The mask of a child process's program.
+/// Returns the signal mask of a program in a child process.
 fn blocked_in_a_process() -> u64 {
     let output = std::process::Command::new("cat")
         .arg("/proc/self/status")
@@ -45,7 +45,7 @@ fn blocked_in_a_process() -> u64 {
     u64::from_str_radix(mask.expect("a mask").trim(), 16).expect("a number")
 }
 
-/// Notes the masks in and around it when it is called and when it is dropped.
+/// A handler that records its signal mask, and that of a thread it starts, when it is called and when it is dropped.
 struct Noting {
     masks: mpsc::Sender<Vec<i32>>,
     panics: AtomicBool,
@@ -59,7 +59,7 @@ impl Drop for Payload {
     }
 }
 
-/// The mask of this thread, and that of one that it starts.
+/// Sends the mask of this thread, and that of a thread that it starts.
 fn note(masks: &mpsc::Sender<Vec<i32>>) {
     masks.send(blocked()).expect("the test listens");
     let inherited = std::thread::spawn(blocked).join();
@@ -87,30 +87,27 @@ impl Drop for Noting {
 }
 
 #[test]
-fn user_code_of_a_server_has_the_mask_of_who_started_it() {
-    in_own_process(
-        "user_code_of_a_server_has_the_mask_of_who_started_it",
-        || {
-            let mut expected = blocked();
-            expected.push(libc::SIGUSR1);
-            expected.sort_unstable();
-            block(libc::SIGUSR1);
-            let (send, receive) = mpsc::channel();
-            let server = Server::start_handler(Noting {
-                masks: send,
-                panics: AtomicBool::new(true),
-            })
-            .expect("a server");
-            // Not the mask of who faults, or closes.
-            block(libc::SIGUSR2);
-            faults_on_a_thread(&server, &ROUTING, 2);
-            assert_eq!(server.shutdown().panicked, 1);
-            let masks: Vec<_> = receive.iter().collect();
-            // Before and after each answer, in the payload's destructor, and in the handler's.
-            assert_eq!(masks.len(), 2 * (2 + 2 + 1 + 1));
-            assert!(masks.iter().all(|mask| *mask == expected), "{masks:?}");
-        },
-    );
+fn user_code_of_a_server_has_the_mask_of_its_starter() {
+    in_own_process("user_code_of_a_server_has_the_mask_of_its_starter", || {
+        let mut expected = blocked();
+        expected.push(libc::SIGUSR1);
+        expected.sort_unstable();
+        block(libc::SIGUSR1);
+        let (send, receive) = mpsc::channel();
+        let server = Server::start_handler(Noting {
+            masks: send,
+            panics: AtomicBool::new(true),
+        })
+        .expect("a server");
+        // Neither the faulting thread's mask nor the closing one's.
+        block(libc::SIGUSR2);
+        faults_on_a_thread(&server, &ROUTING, 2);
+        assert_eq!(server.shutdown().panicked, 1);
+        let masks: Vec<_> = receive.iter().collect();
+        // Before and after each answer, in the payload's destructor, and in the handler's.
+        assert_eq!(masks.len(), 2 * (2 + 2 + 1 + 1));
+        assert!(masks.iter().all(|mask| *mask == expected), "{masks:?}");
+    });
 }
 
 #[test]
@@ -125,7 +122,7 @@ fn a_starter_that_blocks_the_five_does_not_block_them_in_the_handler() {
                 libc::SIGFPE,
                 libc::SIGTRAP,
             ];
-            // The kernel's first call is not made with them blocked.
+            // The first kernel call is made before they are blocked.
             drop(Server::start(skip));
             let start = move || {
                 for signal in five {
@@ -166,7 +163,7 @@ fn a_process_that_a_handler_starts_has_no_more_signals_blocked_than_others() {
     });
 }
 
-/// Runs with the server's own mask.
+/// A handler that runs with the server's own mask.
 struct Quiet(mpsc::Sender<Vec<i32>>);
 
 impl Handler for Quiet {
@@ -226,7 +223,7 @@ fn a_signal_during_a_handlers_kernel_calls_disturbs_nothing() {
                     }
                 });
                 faults_on_a_thread(&server, &ROUTING, 2000);
-                // Between requests they wait, and are delivered in the next handler.
+                // Signals that arrive between requests are pending until the next call of the handler.
                 wait_until("a signal arrives in the handler", || {
                     faults_on_a_thread(&server, &ROUTING, 10);
                     ARRIVED.load(Ordering::Relaxed) > 0

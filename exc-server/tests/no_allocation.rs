@@ -1,4 +1,4 @@
-//! Between a fault and its answer nothing allocates, in any thread of the process, however it is answered.
+//! Between a fault and its answer no thread of the process allocates, whatever the answer.
 #![allow(unsafe_code)]
 
 mod support;
@@ -19,16 +19,16 @@ static ALLOCATOR: Counting = Counting::new();
 
 const ACCESS: ExceptionMask = ExceptionMask::BAD_ACCESS;
 
-/// Requests to the allocator, by whomever, while a thread faults a hundred times.
+/// Returns the number of requests to the allocator, by any thread, while one thread faults a hundred times.
 fn while_faulting(page: &GuardPage) -> u64 {
     let fault = || {
         page.shut();
         page.store();
     };
-    // The first faults bring into being what is there from then on.
+    // The first faults allocate memory that is then kept.
     fault();
     fault();
-    // The harness and threads that just started have business of their own, which is over when nothing comes any more.
+    // The test harness and new threads allocate too; wait until no more requests arrive.
     ALLOCATOR.settle();
     let before = ALLOCATOR.requests();
     for _ in 0..100 {
@@ -37,7 +37,7 @@ fn while_faulting(page: &GuardPage) -> u64 {
     ALLOCATOR.requests() - before
 }
 
-/// The same for each delivery of a thread's route to a server.
+/// Checks that no request is made, for each delivery of a thread's route to a server.
 fn for_every_delivery(
     page: &GuardPage,
     handler: impl Fn(Exception<'_>) -> Answered + Send + Sync + 'static,
@@ -59,7 +59,7 @@ fn for_every_delivery(
     }
 }
 
-/// A server at the task's level that opens the page.
+/// Starts a server at the task's level that opens the page.
 fn opener(page: &Arc<GuardPage>) -> (Server, exc_server::Route) {
     let page = Arc::clone(page);
     let server = Server::start(move |exception: Exception<'_>| {
@@ -83,7 +83,7 @@ fn resuming_allocates_nothing() {
             opened.open();
             exception.resume()
         });
-        // That the allocator is counted at all:
+        // Checks that requests to the allocator are counted.
         let before = ALLOCATOR.requests();
         drop(std::hint::black_box(Box::new(1)));
         assert!(ALLOCATOR.requests() - before >= 2);
@@ -127,7 +127,7 @@ fn deferring_allocates_nothing() {
         static STOP: AtomicBool = AtomicBool::new(false);
         let page = Arc::new(GuardPage::new());
         let opened = Arc::clone(&page);
-        // One thread faults, so that one exception at a time is deferred; its place is free before the thread goes on.
+        // One thread faults, so that one exception at a time is deferred; its place is free before the thread resumes.
         let deferred = Arc::new(Mutex::new(None::<Deferred>));
         let outbox = Arc::clone(&deferred);
         let handler = move |exception: Exception<'_>| -> Answered {

@@ -1,4 +1,4 @@
-//! Messages that the kernel did not send: malformed, foreign, stale. Each is answered, and nothing of it stays.
+//! Messages that the kernel did not send: malformed, foreign, stale. Each is answered, and none of its rights stays.
 #![allow(unsafe_code)]
 
 mod support;
@@ -52,10 +52,10 @@ fn a_message_that_is_no_request_is_answered_as_mig_does() {
                     assert_eq!(reply.size, 36);
                 }
                 assert_eq!(Census::take().expect("a census"), before);
-                // And the route goes on.
+                // The route still serves.
                 undefined_instruction();
             });
-            // Counted behind the answer, hence looked at when the server has ended.
+            // Malformed messages are counted after the answer, so that the counters are read after the server has ended.
             let stats = server.shutdown();
             assert_eq!((stats.resumed, stats.malformed), (2, 12));
         },
@@ -120,7 +120,7 @@ fn c10_5_a_reply_port_that_is_full_does_not_hold_the_server_up() {
                 undefined_instruction();
                 let before = Census::take().expect("a census");
                 let full = ReceiveRight::new().expect("a port");
-                // An ordinary send right for the answer, five of which fill its queue: the other answers have no room.
+                // The reply port is a send right. Five replies fill its queue; there is no room for the others.
                 for id in [4711, 2406, 4711, 4711, 4711, 2406, 4711, 4711] {
                     let mut message = [0_u32; 8];
                     let make_send = Disposition::MAKE_SEND.raw();
@@ -158,7 +158,7 @@ fn b6_3_an_exception_of_another_task_is_declined() {
         let server =
             Server::start(|exception: Exception<'_>| exception.resume()).expect("a server");
         let task = TaskRight::current().expect("the own task");
-        // A kind that nothing else raises.
+        // An exception type that nothing else raises.
         let routing = Routing::new(ExceptionMask::EMULATION, Delivery::TASK);
         let route = server
             .route(Target::Task(&task), &routing)
@@ -179,7 +179,7 @@ fn b6_3_an_exception_of_another_task_is_declined() {
         assert_eq!(handled.code, KernReturn::RCV_PORT_DIED);
         let declined = raise(route.port(), about(stranger.0.name().raw()));
         assert_eq!(declined.code, KernReturn::FAILURE);
-        // One that does not say whose it is could be anybody's.
+        // A request that does not name its task could come from any task.
         let declined = raise(
             route.port(),
             request(Routine::MachExceptionRaiseState, &state),
@@ -188,7 +188,7 @@ fn b6_3_an_exception_of_another_task_is_declined() {
         let stats = server.stats();
         assert_eq!((stats.foreign, stats.declined, stats.resumed), (2, 2, 1));
         drop(route);
-        // Unless the caller says that they need not be told apart.
+        // With `accept_child_tasks` it is handled.
         let route = server
             .route(Target::Task(&task), &routing.accept_child_tasks())
             .expect("a route");
@@ -198,7 +198,7 @@ fn b6_3_an_exception_of_another_task_is_declined() {
 }
 
 #[test]
-fn a_task_route_that_names_no_task_has_to_be_asked_for() {
+fn a_task_route_that_names_no_task_must_be_allowed_explicitly() {
     let server = Server::start(|exception: Exception<'_>| exception.decline()).expect("a server");
     let task = TaskRight::current().expect("the own task");
     for delivery in [
@@ -251,7 +251,7 @@ fn a_request_of_a_route_that_is_gone_is_declined() {
             let fresh = context_of(port);
             assert_ne!(fresh, stale);
             assert_eq!(fresh >> 32, stale >> 32, "the same place");
-            // As a message would that was received before the first was closed.
+            // Like a message that was received before the first route was closed.
             for context in [stale, 0, u64::MAX] {
                 set_context(port, context);
                 undefined_instruction();

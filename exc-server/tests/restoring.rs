@@ -1,4 +1,4 @@
-//! What an installation puts back, whichever of the ports have died by then.
+//! The handlers that an installation puts back, with every combination of dead ports.
 
 use exc_server::{Delivery, Installation, Restored, Target};
 use mach_sys::exception::ExceptionMask;
@@ -55,14 +55,14 @@ impl Party {
     }
 }
 
-/// The port that is registered now: a name, `MACH_PORT_NULL` or `MACH_PORT_DEAD`. Takes no reference.
+/// Returns the port that is registered now: a name, `MACH_PORT_NULL` or `MACH_PORT_DEAD`. Keeps no reference.
 #[allow(unsafe_code)]
 fn registered(thread: &ThreadRight) -> mach_port_name_t {
     const ROOM: usize = 32;
     let (mut masks, mut ports) = ([0; ROOM], [0; ROOM]);
     let (mut behaviors, mut flavors) = ([0; ROOM], [0; ROOM]);
     let mut count = ROOM as u32;
-    // SAFETY: each array has room for as many entries as the kernel ever returns (B3.4).
+    // SAFETY: each array has room for the most entries that the kernel returns (B3.4).
     let code = unsafe {
         kernel::thread_get_exception_ports(
             thread.name().raw(),
@@ -85,7 +85,7 @@ fn registered(thread: &ThreadRight) -> mach_port_name_t {
     if count == 0 { MACH_PORT_NULL } else { ports[0] }
 }
 
-/// What uninstalling says, and which port is registered after it: the previous one, the other's, or none.
+/// Returns the expected result of uninstalling, and the port that is registered afterwards: the previous one, the other's, or none.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Slot {
     Previous,
@@ -101,11 +101,12 @@ fn expected(alive: bool, previous: Previous, now: Now) -> (Restored, Slot) {
     };
     match (now, alive) {
         (Now::Installed, _) => (Restored::Clean, back),
-        // The living are left alone, and so is a slot that other code cleared; where nothing is to be put back, it is as before.
+        // A living registration is left alone, and so is a slot that other code cleared. With nothing to put back, the result is clean.
         (Now::Other, _) => (displaced, Slot::Other),
         (Now::Cleared, _) if back == Slot::Previous => (displaced, Slot::Empty),
         (Now::Cleared, _) => (Restored::Clean, Slot::Empty),
-        // The dead serve no one: the previous handler is back. Whose they were is known while the own port lives, or by the delivery.
+        // A dead registration serves nothing: the previous handler is put back. It is known to be another's while the own port lives, or
+        // by its delivery.
         (Now::DeadOther, _) | (Now::DeadTwin, true) => (displaced, back),
         (Now::DeadTwin, false) => (Restored::Clean, back),
     }
@@ -142,7 +143,7 @@ fn check(thread: &ThreadRight, alive: bool, previous: Previous, now: Now) {
         MACH_PORT_NULL => Slot::Empty,
         name if name == below.send.name().raw() => Slot::Previous,
         name if name == other.send.name().raw() => Slot::Other,
-        // A dead one among them.
+        // Includes a dead port.
         name => panic!("{what}: {name:#x}"),
     };
     let (outcome, left) = expected(alive, previous, now);

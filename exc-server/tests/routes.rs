@@ -1,4 +1,4 @@
-//! Opening and closing routes, and who else registers meanwhile.
+//! Opening and closing routes, also while other code registers.
 #![allow(unsafe_code)]
 
 mod support;
@@ -36,7 +36,7 @@ fn routes_that_open_and_close_on_many_threads_never_make_each_other_stale() {
 }
 
 #[test]
-fn somebody_who_registers_over_a_route_is_left_alone() {
+fn a_registration_over_a_route_is_left_alone() {
     let server = Server::start(|exception: Exception<'_>| exception.decline()).expect("a server");
     on_a_thread(|thread| {
         let mask = UNDEFINED | ExceptionMask::ARITHMETIC;
@@ -53,7 +53,7 @@ fn somebody_who_registers_over_a_route_is_left_alone() {
 }
 
 #[test]
-fn b2_9_who_was_there_before_comes_back_as_he_was() {
+fn b2_9_the_previous_handler_is_put_back_unchanged() {
     let port = ReceiveRight::new().expect("a port");
     let send = port.make_send().expect("a send right");
     let server = Server::start(skip).expect("a server");
@@ -98,7 +98,7 @@ fn b3_5_routes_leave_the_census_as_it_was() {
                 drop(route.previous());
                 drop(route);
             }
-            // Refused: mask bit 0 is no exception (B2.1).
+            // The kernel refuses this: mask bit 0 is no exception type (B2.1).
             let wrong = Routing::new(ExceptionMask::from_bits_retain(1), Delivery::TASK);
             assert!(server.route(target, &wrong).is_err());
             drop(first);
@@ -152,7 +152,7 @@ fn a_thread_that_is_gone_is_a_typed_error_and_leaves_nothing() {
             let right = take.recv().expect("a right");
             support::wait_until("the thread's port dies", || right.is_dead());
             let refused = server.route(Target::Thread(&right), &ROUTING).err();
-            // The clone of a right that is a dead name by now is what the kernel refuses first.
+            // The kernel first refuses to clone the right, which is a dead name now.
             assert!(
                 matches!(refused, Some(RouteError::Install(_))),
                 "{refused:?}"

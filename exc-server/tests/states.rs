@@ -1,4 +1,4 @@
-//! States on their way: of a waiting thread, in replies, and refused ones.
+//! Thread states: of a waiting thread, in replies, and refused ones.
 #![allow(unsafe_code)]
 
 mod support;
@@ -20,7 +20,7 @@ fn a9_a_waiting_threads_registers_are_read_and_set_through_its_right() {
     let server = Server::start(|exception: Exception<'_>| -> Answered {
         let thread = exception.thread().expect("a thread");
         let mut state = get(thread).expect("it waits");
-        // A4.6: another count is refused, and nothing changed.
+        // A4.6: another count is refused, and nothing changes.
         let refused = set(thread, &state, NativeState::COUNT - 1);
         assert_eq!(refused, Err(KernError::INVALID_ARGUMENT));
         skip_undefined(&mut state);
@@ -35,7 +35,7 @@ fn a9_a_waiting_threads_registers_are_read_and_set_through_its_right() {
 
 #[test]
 fn a6_5_resumed_unchanged_leaves_what_was_set_through_the_right() {
-    // A state-carrying request that is answered "handled" without a state: what thread_set_state did stays.
+    // If a request with a state is answered "handled" without one, the state set by `thread_set_state` stays.
     let server = Server::start(|exception: Exception<'_>| -> Answered {
         let thread = exception.thread().expect("a thread");
         let mut state = get(thread).expect("it waits");
@@ -72,7 +72,7 @@ fn a4_4_a_refused_state_means_not_handled_and_changes_nothing() {
                 }
                 assert_eq!(state.pc() as u32, FIRST_PC.load(Ordering::Relaxed));
                 skip_undefined(&mut state);
-                // SAFETY: the next instruction expects nothing of the one that is skipped.
+                // SAFETY: the next instruction does not depend on the skipped one.
                 unsafe { exception.set_state(&state) }.expect("a state-carrying request");
                 exception.resume()
             })
@@ -122,7 +122,7 @@ fn a_receiver_without_a_server_pulls_one_exception_at_a_time() {
             assert_eq!(exception.port(), Some(port.name()));
             let mut state = exception.registers().expect("registers");
             skip_undefined(&mut state);
-            // SAFETY: the next instruction expects nothing of the one that is skipped.
+            // SAFETY: the next instruction does not depend on the skipped one.
             unsafe { exception.set_state(&state) }.expect("a state-carrying request");
             let _ = exception.resume();
         }

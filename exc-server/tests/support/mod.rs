@@ -1,11 +1,11 @@
-//! What the tests share.
+//! Shared parts of the tests.
 #![allow(unsafe_code, dead_code)]
 
 pub(crate) use test_support::own_process;
 
 use test_support::watchdog;
 
-/// Runs a test in a process of its own, where a thread that waits for ever is a failure.
+/// Runs a test in its own process, in which a thread that waits forever is a failure.
 pub(crate) fn in_own_process(name: &str, body: impl FnOnce()) {
     own_process::in_own_process(name, || {
         watchdog::bite_after(Duration::from_secs(240));
@@ -31,7 +31,7 @@ use std::sync::mpsc;
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
-/// The exceptions of [`undefined_instruction`].
+/// The exception types of [`undefined_instruction`].
 pub(crate) const UNDEFINED: ExceptionMask = ExceptionMask::BAD_INSTRUCTION;
 
 #[cfg(target_arch = "x86_64")]
@@ -46,22 +46,22 @@ pub(crate) fn undefined_instruction() {
     unsafe { core::arch::asm!("udf #0") };
 }
 
-/// Moves the program counter behind the undefined instruction.
+/// Moves the program counter past the undefined instruction.
 pub(crate) fn skip_undefined(state: &mut NativeState) {
     let length = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
     state.set_pc(state.pc() + length);
 }
 
-/// A handler that skips the undefined instruction, of a behavior with state.
+/// Skips the undefined instruction; a handler for a behavior with a state.
 pub(crate) fn skip(mut exception: Exception<'_>) -> Answered {
     let mut state: NativeState = exception.state().expect("the native state");
     skip_undefined(&mut state);
-    // SAFETY: the next instruction expects nothing of the one that is skipped.
+    // SAFETY: the next instruction does not depend on the skipped one.
     unsafe { exception.set_state(&state) }.expect("a state-carrying request");
     exception.resume()
 }
 
-/// Lets the thread skip its undefined instruction.
+/// Resumes the thread after its undefined instruction.
 pub(crate) fn resume(mut deferred: Deferred) -> Result<(), AnswerError> {
     let mut state: NativeState = match deferred.state() {
         Ok(state) => state,
@@ -69,7 +69,7 @@ pub(crate) fn resume(mut deferred: Deferred) -> Result<(), AnswerError> {
         Err(error) => panic!("{error}"),
     };
     skip_undefined(&mut state);
-    // SAFETY: the next instruction expects nothing of the one that is skipped.
+    // SAFETY: the next instruction does not depend on the skipped one.
     match unsafe { deferred.set_state(&state) } {
         Ok(()) => deferred.resume(),
         Err(StateError::Answered) => Err(AnswerError::AlreadyDeclined),
@@ -77,7 +77,7 @@ pub(crate) fn resume(mut deferred: Deferred) -> Result<(), AnswerError> {
     }
 }
 
-/// All behaviors with both widths of codes, where they have two.
+/// Returns all behaviors with each width of codes that they have.
 pub(crate) fn every_delivery() -> Vec<Delivery> {
     let wide = [
         Delivery::identity(),
@@ -92,7 +92,7 @@ pub(crate) fn every_delivery() -> Vec<Delivery> {
     all
 }
 
-/// Runs on a thread of its own.
+/// Runs `body` on a new thread, with that thread's right.
 pub(crate) fn on_a_thread<R: Send>(body: impl FnOnce(&ThreadRight) -> R + Send) -> R {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| body(&ThreadRight::current().expect("the own thread")));
@@ -100,7 +100,7 @@ pub(crate) fn on_a_thread<R: Send>(body: impl FnOnce(&ThreadRight) -> R + Send) 
     })
 }
 
-/// A thread that runs an undefined instruction when it is told to.
+/// Starts a thread that runs an undefined instruction when it gets a message.
 pub(crate) fn thread_that_will_fault<'scope>(
     scope: &'scope Scope<'scope, '_>,
 ) -> (ThreadRight, mpsc::Sender<()>) {
@@ -115,7 +115,7 @@ pub(crate) fn thread_that_will_fault<'scope>(
     (take.recv().expect("a thread"), go)
 }
 
-/// Runs undefined instructions on a thread of their own that is routed so.
+/// Runs undefined instructions on a new thread with this routing.
 pub(crate) fn faults_on_a_thread(server: &Server, routing: &Routing, faults: u32) {
     on_a_thread(|thread| {
         let route = server
@@ -128,7 +128,7 @@ pub(crate) fn faults_on_a_thread(server: &Server, routing: &Routing, faults: u32
     });
 }
 
-/// A server at the task's level, which takes what the thread's level leaves.
+/// Starts a server at the task's level, which receives the exceptions that the thread's level declines.
 pub(crate) fn fallback() -> (Server, Route) {
     let server = Server::start(skip).expect("a server");
     let task = TaskRight::current().expect("the own task");
@@ -141,7 +141,7 @@ pub(crate) fn fallback() -> (Server, Route) {
     (server, route)
 }
 
-/// Waits, with a bound.
+/// Waits until a condition holds; panics after a time limit.
 pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !done() {
@@ -150,12 +150,12 @@ pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-/// The census now: to be taken before the threads that a test starts, whose names may live on for a moment after they are joined.
+/// Returns a census. To be taken before a test starts threads, whose names may live on for a moment after they are joined.
 pub(crate) fn census() -> Census {
     Census::take().expect("a census")
 }
 
-/// Waits, with a bound, until nothing more is there than at an earlier census that would be a leak.
+/// Waits until there is no leak since an earlier census; panics after a time limit.
 pub(crate) fn wait_for_census(before: Census) {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
@@ -168,7 +168,7 @@ pub(crate) fn wait_for_census(before: Census) {
     }
 }
 
-/// A reply, as the sender of the question receives it.
+/// A reply, as the sender of the request receives it.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) id: i32,
@@ -201,7 +201,7 @@ pub(crate) fn exchange(write: impl FnOnce(&mut [u32], &ReceiveRight) -> usize) -
     }
 }
 
-/// Sends a message of so many words, all zero but its header, to a port that this task has the receive right of.
+/// Sends a message that is all zero but its header to a port that this task has the receive right of.
 pub(crate) fn ask(port: Name, id: i32, words: usize) -> Reply {
     exchange(|message, reply| {
         let [make_send, make_send_once] = [Disposition::MAKE_SEND, Disposition::MAKE_SEND_ONCE];
@@ -213,7 +213,7 @@ pub(crate) fn ask(port: Name, id: i32, words: usize) -> Reply {
     })
 }
 
-/// Raises an exception as the kernel would, at a port that this task has the receive right of.
+/// Sends an exception request as the kernel would, to a port that this task has the receive right of.
 pub(crate) fn raise(port: Name, raise: Raise<'_>) -> Reply {
     exchange(|message, reply| {
         let raise = Raise {
@@ -228,7 +228,7 @@ pub(crate) fn raise(port: Name, raise: Raise<'_>) -> Reply {
     })
 }
 
-/// Memory without access, that a handler opens.
+/// A page without access, which a handler opens.
 pub(crate) struct GuardPage {
     address: usize,
 }
@@ -264,9 +264,9 @@ impl GuardPage {
         self.protect(libc::PROT_NONE);
     }
 
-    /// Stores into the page: faults while it is shut.
+    /// Stores into the page, which faults while it has no access.
     pub(crate) fn store(&self) {
-        // SAFETY: the page is this value's; whoever handles the fault opens it.
+        // SAFETY: this value owns the page, and the handler of the fault opens it.
         unsafe { (self.address as *mut u32).write_volatile(1) };
     }
 
@@ -290,12 +290,12 @@ impl Drop for GuardPage {
     }
 }
 
-/// A behavior with 64-bit codes.
+/// Returns a behavior with 64-bit codes.
 pub(crate) fn wide(kind: BehaviorKind) -> Behavior {
     Behavior::of(kind, BehaviorModifiers::CODES)
 }
 
-/// A thread's general registers.
+/// Returns a thread's general registers.
 pub(crate) fn get(thread: &ThreadRight) -> Result<NativeState, KernError> {
     let mut state = NativeState::default();
     let name = thread.name().raw();
@@ -315,7 +315,7 @@ pub(crate) fn set(thread: &ThreadRight, state: &NativeState, count: u32) -> Resu
     })
 }
 
-/// A request that names no thread and no task.
+/// Returns a request that names no thread and no task.
 pub(crate) fn request(routine: Routine, state: &NativeState) -> Raise<'_> {
     Raise {
         routine,
