@@ -154,7 +154,7 @@ fn a_server_that_is_woken_looks_around_until_it_says_that_it_need_not() {
     let server = Server::start_handler(Arc::clone(&looking)).expect("a server");
     let looks = || looking.0.load(Ordering::SeqCst);
     std::thread::sleep(Duration::from_millis(50));
-    assert_eq!(looks(), 0, "nobody woke it");
+    assert_eq!(looks(), 0, "no call before a wake");
     for wanted in [3, 6] {
         server.wake();
         let start = Instant::now();

@@ -371,11 +371,11 @@ fn a_handler_that_leaves_before_its_reply_is_skipped() {
             let installed = installed.expect("a live thread");
             let highest = route(&upper, Some(&thread), &routing);
             go.send(()).expect("the thread waits");
-            wait_until("it is asked", || highest.in_flight() == 1);
+            wait_until("the request is received", || highest.in_flight() == 1);
             // Gives the request time to arrive in its queue.
             std::thread::sleep(Duration::from_millis(30));
             drop(between);
-            wait_until("the lower one is asked", || lower.stats().resumed == 1);
+            wait_until("the lower one serves", || lower.stats().resumed == 1);
             drop((highest, installed, lowest));
         });
         assert_eq!(upper.shutdown().forwarded, 1);
@@ -414,7 +414,7 @@ fn receivers_do_not_wait_for_each_other_about_one_exception() {
                         .expect("an exception");
                     assert_eq!(exception.port(), Some(ports[index].name()));
                     let refused = exception.try_forward_to(over.previous(), Timeout::Never);
-                    let refused = refused.expect_err("nobody takes it");
+                    let refused = refused.expect_err("no handler takes it");
                     let reason = refused.reason;
                     let _ = refused.exception.decline();
                     reason
@@ -452,7 +452,7 @@ fn forwards_that_time_out_or_end_in_a_panic_are_forgotten() {
             let server = Server::start(|exception: Exception<'_>| {
                 let refused = exception
                     .try_forward(Timeout::Now)
-                    .expect_err("nobody answers");
+                    .expect_err("no answer");
                 assert_eq!(refused.reason, ForwardError::TimedOut);
                 panic!("after the forward");
             });

@@ -285,7 +285,7 @@ fn a_receiver_of_a_set_waits_for_no_member_of_it() {
                 assert_eq!(exception.port(), Some(port.name()));
                 let refused = exception
                     .try_forward_to(second.previous(), limit)
-                    .expect_err("nobody answers");
+                    .expect_err("no answer");
                 assert_eq!(refused.reason, reason);
                 assert_eq!(refused.exception.decline().outcome(), Outcome::Declined);
                 drop((second, first));

@@ -96,7 +96,7 @@ fn a_malformed_request_gives_its_rights_back() {
                 let size = good
                     .encode(mach_sys::pod::word_bytes_mut(message))
                     .expect("a good request");
-                // A word of the state is missing.
+                // Removes one word of the state.
                 size - 4
             });
             assert_eq!(reply.code, KernReturn::MIG_BAD_ARGUMENTS);

@@ -146,7 +146,7 @@ fn a_thread_that_is_gone_is_a_typed_error_and_leaves_nothing() {
             let before = support::census();
             let thread = std::thread::spawn(move || {
                 give.send(ThreadRight::current().expect("the own thread"))
-                    .expect("somebody listens");
+                    .expect("the test listens");
             });
             thread.join().expect("the thread ends");
             let right = take.recv().expect("a right");

@@ -48,7 +48,7 @@ impl EmergencyStack {
             guard,
             size,
         };
-        // SAFETY: the lowest page of our own mapping.
+        // SAFETY: the lowest page of the mapping made above.
         match unsafe { libc::mprotect(base, guard, libc::PROT_NONE) } {
             0 => Ok(stack),
             _ => Err(io::Error::last_os_error()),
@@ -76,7 +76,7 @@ impl EmergencyStack {
 
 impl Drop for EmergencyStack {
     fn drop(&mut self) {
-        // SAFETY: the mapping is this value's; the thread whose stack it was is past its last redirect.
+        // SAFETY: this value owns the mapping, and its thread has no redirect any more.
         unsafe { libc::munmap(self.base as *mut libc::c_void, self.guard + self.size) };
     }
 }

@@ -45,7 +45,7 @@
 //! | [`redirect_mask`] | holds redirects off for the calling thread |
 //! | [`exit_now`] | ends the calling thread from the middle of a computation |
 //! | [`ShutdownReport`], [`Normalization`], [`normalize`](mod@normalize) | report the findings and actions of a thread's shutdown |
-//! | [`stop`] | gives back all that the crate took from the process, so that a library can be unloaded |
+//! | [`stop()`] | gives back all that the crate took from the process, so that a library can be unloaded |
 //! | [`SurplusPromise`] | lets the shutdown of a thread release forgotten references, not only report them |
 //! | [`EndStats`], [`RedirectStats`], [`ThreadInfo`], [`Audit`], [`Difference`] | counters, the managed threads, leak checks |
 //! | [`BuildError`], [`AttachError`], [`SpawnError`], [`JoinError`], [`Panicked`], [`ExitError`] | errors, each with a stable numeric code |
@@ -83,7 +83,7 @@
 //! what signal handlers, crash reporters and other servers may do, on a Mac and on the emulation.
 //!
 //! # The end of the runtime
-//! Dropping the last clone of a manager, once its threads have exited, stops its exception server. [`stop`] then gives back the rest, so
+//! Dropping the last clone of a manager, once its threads have exited, stops its exception server. [`stop()`] then gives back the rest, so
 //! that a shared library that contains the crate can be unloaded. On the emulated kernel the threads of exception servers do not keep a
 //! process alive: it ends with its last other thread, also when the main thread left by `pthread_exit`. On Apple's kernel a server's thread
 //! keeps the process alive until the manager is dropped.

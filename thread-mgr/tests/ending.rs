@@ -127,7 +127,7 @@ fn past_the_deadline_nothing_is_trimmed_and_no_thread_waits() {
                 manager
                     .spawn(move || {
                         forget_references(2);
-                        send.send(route_port()).expect("somebody listens");
+                        send.send(route_port()).expect("the test listens");
                         wait_for(|| ASKED.load(Ordering::Acquire));
                     })
                     .expect("a thread")
@@ -184,7 +184,7 @@ fn an_answer_under_way_is_waited_for() {
             manager
                 .spawn(move || {
                     forget_references(1);
-                    send.send(route_port()).expect("somebody listens");
+                    send.send(route_port()).expect("the test listens");
                     wait_for(|| ASKED.load(Ordering::Acquire));
                 })
                 .expect("a thread")

@@ -40,7 +40,7 @@ fn circle(manager: &Manager, size: usize) -> Vec<Result<(), JoinError>> {
         send.send(handle).expect("a receiver");
     }
     (0..size)
-        .map(|_| results.recv_timeout(LONG).expect("no join waits for ever"))
+        .map(|_| results.recv_timeout(LONG).expect("no join waits forever"))
         .collect()
 }
 

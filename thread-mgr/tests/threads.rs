@@ -271,7 +271,7 @@ fn a_thread_cannot_join_itself() {
             .spawn(move || {
                 let itself = receive.recv().expect("the own handle");
                 let refused = itself.join().map(|_| ());
-                done.send(refused).expect("somebody listens");
+                done.send(refused).expect("the test listens");
             })
             .expect("a thread");
         send.send(handle).expect("the thread listens");

@@ -33,7 +33,7 @@ pub(crate) struct Installations {
 pub(crate) struct Company {
     /// The exception types for which another installation lay directly over it and was not itself replaced.
     pub(crate) over_it: ExceptionMask,
-    /// The exception types for which installations above registered the same port: a registration with that port is theirs.
+    /// The exception types for which installations above registered the same port: a registration with that port belongs to them.
     pub(crate) same_port: ExceptionMask,
     /// The exception types for which another handler was registered over it after its port had died.
     pub(crate) replaced: ExceptionMask,
