@@ -450,9 +450,7 @@ fn forwards_that_time_out_or_end_in_a_panic_are_forgotten() {
             let silent = ReceiveRight::new().expect("a port");
             let send = silent.make_send().expect("a right");
             let server = Server::start(|exception: Exception<'_>| {
-                let refused = exception
-                    .try_forward(Timeout::Now)
-                    .expect_err("no answer");
+                let refused = exception.try_forward(Timeout::Now).expect_err("no answer");
                 assert_eq!(refused.reason, ForwardError::TimedOut);
                 panic!("after the forward");
             });
