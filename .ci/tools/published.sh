@@ -25,7 +25,7 @@ edit() {
     sed "s|$2|$3|" "$1" >"$1.new"
     mv "$1.new" "$1"
 }
-edit Cargo.toml ', "examples", "tests"\]' ']'
+edit Cargo.toml ', "examples", "tests".*\]' ']'
 edit Cargo.toml '^mach-sys = { path' "mach-sys = { package = \"$published\", path"
 edit mach-sys/Cargo.toml '^name = "mach-sys"$' "name = \"$published\""
 grep -q '^\[lib\]' mach-sys/Cargo.toml && die "mach-sys/Cargo.toml has a [lib] now: published.sh must name it mach_sys there"

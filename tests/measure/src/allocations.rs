@@ -19,7 +19,7 @@ pub fn measure(effort: Effort, allocator: &'static Counting) -> Result<Vec<Line>
         return Err("the allocator is not this process's".into());
     }
     let manager = Manager::builder(entry()).build()?;
-    let faults = effort.batch;
+    let faults = 4 * effort.batch;
     let body = move || {
         let take = |times| (0..times).for_each(|_| KINDS.iter().for_each(|kind| (kind.take)()));
         // The first faults bring into being what is there from then on.

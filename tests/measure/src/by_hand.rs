@@ -47,7 +47,7 @@ impl ByHand {
         }
         let first = made[0].make_send()?;
         let name = set.name();
-        let server = std::thread::spawn(move || serve(name));
+        let server = cpus::start_server(|| std::thread::spawn(move || serve(name)));
         Ok(Self {
             form,
             ports: made,
@@ -149,7 +149,6 @@ fn serve(set: Name) {
                 0,
             )
         };
-        cpus::pin_server();
         match answer(&mut message) {
             Some(answer) if code == 0 => size = answer as u32,
             _ => return,

@@ -18,11 +18,11 @@ pub struct Effort {
 }
 
 impl Effort {
-    /// The sizes that the targets are for.
+    /// The sizes that the targets are for. Batches are short, so that most of them are not interrupted on a machine that does other work.
     pub const FULL: Self = Self {
-        batch: 1000,
-        rounds: 41,
-        lives: 200,
+        batch: 250,
+        rounds: 101,
+        lives: 100,
         live_threads: 1000,
         leak_threads: 2000,
         memory_threads: 500,

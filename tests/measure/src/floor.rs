@@ -106,7 +106,6 @@ extern "C" fn spinning(signal: c_int, info: *mut c_void, context: *mut c_void) {
 }
 
 fn serve_spinning() {
-    cpus::pin_server();
     let mut seen = 0;
     while !END.load(Ordering::Relaxed) {
         let request = REQUEST.0.load(Ordering::SeqCst);
@@ -136,7 +135,6 @@ extern "C" fn sleeping(signal: c_int, info: *mut c_void, context: *mut c_void) {
 }
 
 fn serve_sleeping() {
-    cpus::pin_server();
     let mut seen = 0;
     loop {
         let request = REQUEST.0.load(Ordering::SeqCst);
@@ -205,7 +203,7 @@ impl Floor {
         END.store(false, Ordering::SeqCst);
         // The server begins with 0 seen; nothing was requested before.
         REQUEST.0.store(0, Ordering::SeqCst);
-        let server = std::thread::Builder::new().spawn(serve)?;
+        let server = cpus::start_server(|| std::thread::Builder::new().spawn(serve))?;
         Ok(Self {
             handler,
             server: Some(server),

@@ -45,7 +45,9 @@ fn managed(threads: u32) -> Result<Difference, Error> {
         let _ = thread.join()?;
         Ok(())
     };
+    let audit = Audit::start()?;
     life()?;
+    audit.settle(Duration::from_secs(1).into())?;
     let audit = Audit::start()?;
     for _ in 0..threads {
         life()?;
@@ -56,18 +58,23 @@ fn managed(threads: u32) -> Result<Difference, Error> {
 fn by_hand(threads: u32) -> Result<Difference, Error> {
     let server = ByHand::start(Form::Default, 1)?;
     let registration = server.registration();
+    let body = move || {
+        registration.register()?;
+        (0..FAULTS).for_each(|_| undefined());
+        registration.remove()
+    };
+    let life = || -> Result<(), Error> {
+        let ended = std::thread::spawn(body).join();
+        Ok(ended.map_err(|_| "a thread panicked")??)
+    };
+    // The kernel's own end of a thread may take a moment.
+    let settle = || std::thread::sleep(Duration::from_millis(50));
+    life()?;
+    settle();
     let before = Census::take()?;
     for _ in 0..threads {
-        let body = move || {
-            registration.register()?;
-            (0..FAULTS).for_each(|_| undefined());
-            registration.remove()
-        };
-        std::thread::spawn(body)
-            .join()
-            .map_err(|_| "a thread panicked")??;
+        life()?;
     }
-    // The kernel's own end of the threads may take a moment.
-    std::thread::sleep(Duration::from_millis(50));
+    settle();
     Ok(Census::take()?.since(&before))
 }

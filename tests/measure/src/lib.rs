@@ -6,6 +6,7 @@
 
 pub mod allocations;
 pub mod bare;
+pub mod bench;
 pub mod by_hand;
 pub mod child;
 pub mod codec;

@@ -1,5 +1,6 @@
 //! One line of the report.
 
+use core::fmt;
 use serde::{Deserialize, Serialize};
 
 /// A way of doing the same thing, and its figure.
@@ -88,6 +89,82 @@ impl Line {
     #[must_use]
     pub fn is_met(&self) -> Option<bool> {
         self.target.map(|target| self.measured <= target)
+    }
+
+    /// Returns the target in words, empty without one.
+    #[must_use]
+    pub fn target_text(&self) -> String {
+        match self.target {
+            Some(0.0) => "0".to_owned(),
+            Some(target) => format!("≤ {target}"),
+            None => String::new(),
+        }
+    }
+
+    /// Returns the figure that the target bounds, with what it is over if it is a ratio.
+    #[must_use]
+    pub fn measured_text(&self) -> String {
+        let measured = figure(self.measured);
+        if self.is_ratio() {
+            format!("{measured} {}", self.bounded)
+        } else {
+            measured
+        }
+    }
+
+    /// Returns whether the target bounds a ratio.
+    #[must_use]
+    pub fn is_ratio(&self) -> bool {
+        self.bounded.starts_with('×')
+    }
+
+    /// Returns the line over lines that are printed with a first column of this width.
+    #[must_use]
+    pub fn header(width: usize) -> String {
+        format!("{:<width$} {:>9} {:>9}", "", "target", "measured")
+    }
+}
+
+/// Prints the target and the measured figure, and below all figures with the product's ratio over each. The format's width is that of
+/// the first column.
+impl fmt::Display for Line {
+    fn fmt(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = text.width().unwrap_or(0);
+        let met = match self.is_met() {
+            Some(true) => "met",
+            Some(false) => "MISSED",
+            None => "",
+        };
+        let (target, measured) = (self.target_text(), figure(self.measured));
+        let (what, bounded) = (&self.what, &self.bounded);
+        writeln!(
+            text,
+            "{what:<width$} {target:>9} {measured:>9} {bounded}  {met}"
+        )?;
+        let product = figure(self.product);
+        writeln!(text, "    {product:>9} {} these crates", self.unit)?;
+        for way in self.floor.iter().chain(&self.instead) {
+            let ratio = self.product / way.figure;
+            let ratio = if self.target != Some(0.0) && ratio.is_finite() {
+                format!("{ratio:.2} ×")
+            } else {
+                String::new()
+            };
+            let time = figure(way.figure);
+            let (unit, name) = (&self.unit, &way.name);
+            writeln!(text, "    {time:>9} {unit} {name:<40} {ratio:>8}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes a figure with as many digits as say something.
+#[must_use]
+pub fn figure(figure: f64) -> String {
+    if figure == figure.trunc() || figure.abs() >= 100.0 {
+        format!("{figure:.0}")
+    } else {
+        format!("{figure:.2}")
     }
 }
 

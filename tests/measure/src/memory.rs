@@ -5,8 +5,7 @@ use crate::effort::Effort;
 use crate::faults::{KINDS, undefined};
 use crate::line::{Line, Way};
 use crate::redirect::entry;
-use crate::served::Skip;
-use crate::{Error, NotHere, child};
+use crate::{Error, NotHere, child, served};
 use exc_server::{Delivery, Routing, Server, Target};
 use mach_sys::exception::ExceptionMask;
 use mach_sys::kernel::system;
@@ -29,7 +28,9 @@ const SERVER: f64 = 64.0;
 pub fn measure(effort: Effort) -> Result<Vec<Line>, Error> {
     resident()?;
     let kib = |part: &str, count: usize| -> Result<f64, Error> {
-        Ok(child::start(&format!("memory {part} {count}"))?.trim().parse()?)
+        Ok(child::start(&format!("memory {part} {count}"))?
+            .trim()
+            .parse()?)
     };
     let threads = effort.memory_threads;
     let (managed, plain) = (kib("managed", threads)?, kib("plain", threads)?);
@@ -45,8 +46,13 @@ pub fn measure(effort: Effort) -> Result<Vec<Line>, Error> {
         .or("all of a managed thread", managed)
         .or("all of a std::thread", plain),
         Line::of("memory of a route", "KiB", routes, ROUTE).or("a bare port", ports),
-        Line::of("memory of a server thread, with its stack", "KiB", servers, SERVER)
-            .with_floor(Way::new("all of a std::thread", plain)),
+        Line::of(
+            "memory of a server thread, with its stack",
+            "KiB",
+            servers,
+            SERVER,
+        )
+        .with_floor(Way::new("all of a std::thread", plain)),
     ])
 }
 
@@ -113,7 +119,9 @@ fn managed(count: usize) -> Result<f64, Error> {
 /// Threads of std that have faulted once and live; a signal handler repaired it.
 fn plain(count: usize) -> Result<f64, Error> {
     let _handler = install(KINDS[0].signal, repair);
-    std::thread::spawn(undefined).join().map_err(|_| "a panic")?;
+    std::thread::spawn(undefined)
+        .join()
+        .map_err(|_| "a panic")?;
     let [all, end] = [(); 2].map(|()| Arc::new(Barrier::new(count + 1)));
     let (kib, threads) = grown(count, || {
         let mut threads = Vec::with_capacity(count);
@@ -137,9 +145,7 @@ fn plain(count: usize) -> Result<f64, Error> {
 
 /// Routes of one thread to one server.
 fn routes(count: usize) -> Result<f64, Error> {
-    let server = Server::start_handler(Skip {
-        starts_nothing: true,
-    })?;
+    let server = served::start(true)?;
     let thread = ThreadRight::current()?;
     let routing = Routing::new(
         ExceptionMask::BAD_INSTRUCTION,
@@ -177,15 +183,15 @@ fn ports(count: usize) -> Result<f64, Error> {
 fn servers(count: usize) -> Result<f64, Error> {
     let thread = ThreadRight::current()?;
     let start = || -> Result<Server, Error> {
-        let server = Server::start_handler(Skip {
-            starts_nothing: true,
-        })?;
-        let route = crate::served::route(&server, &thread)?;
+        let server = served::start(true)?;
+        let route = served::route(&server, &thread)?;
         undefined();
         drop(route);
         Ok(server)
     };
     let _first = start()?;
-    let (kib, _servers) = grown(count, || (0..count).map(|_| start()).collect::<Result<Vec<_>, _>>())?;
+    let (kib, _servers) = grown(count, || {
+        (0..count).map(|_| start()).collect::<Result<Vec<_>, _>>()
+    })?;
     Ok(kib)
 }

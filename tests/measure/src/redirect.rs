@@ -7,10 +7,9 @@ use crate::effort::Effort;
 use crate::faults::{self, KINDS, undefined};
 use crate::line::{Line, Way};
 use crate::rounds::{batch, medians};
-use crate::served::{Skip, route};
+use crate::served::{self, route};
 use crate::{Error, cpus, machine};
 use core::ffi::c_int;
-use exc_server::Server;
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::kernel::system;
 use mach_sys::rights::{Right, ThreadRight};
@@ -59,10 +58,8 @@ pub fn measure(effort: Effort) -> Result<Vec<Line>, Error> {
     if !cpus::apart() {
         cpus::together();
     }
-    let manager = Manager::builder(entry()).build()?;
-    let server = Server::start_handler(Skip {
-        starts_nothing: true,
-    })?;
+    let manager = cpus::start_server(|| Manager::builder(entry()).build())?;
+    let server = served::start(true)?;
     let own = ThreadRight::current()?;
     let (other, end) = waiting()?;
     let name = other.name().raw();
@@ -70,8 +67,6 @@ pub fn measure(effort: Effort) -> Result<Vec<Line>, Error> {
     let memory = unsafe { OwnMemory::new() };
     let errno = system::errno_address() as u64;
     let times = effort.batch;
-    // The handler of a server pins its thread. The manager's server answers with the code of `thread-mgr`, and stays where the host
-    // puts it; it is another thread than this one, which is pinned.
     let [bare, skipped, redirected, registers, trap, errno] = medians(effort.rounds, || {
         let bare = {
             let _handler = install(KINDS[0].signal, repair);

@@ -7,7 +7,7 @@ use crate::faults::{KINDS, Kind};
 use crate::floor::{Floor, STEPS};
 use crate::line::{Line, Way};
 use crate::rounds::{batch, medians};
-use crate::served::{Skip, route};
+use crate::served::{self, route};
 use crate::{Error, NotHere, cpus, machine};
 use exc_server::Server;
 use mach_sys::rights::ThreadRight;
@@ -29,10 +29,9 @@ struct Ways {
 
 impl Ways {
     fn start() -> Result<Self, Error> {
-        let start = |starts_nothing| Server::start_handler(Skip { starts_nothing });
         Ok(Self {
-            server: start(true)?,
-            opening: start(false)?,
+            server: served::start(true)?,
+            opening: served::start(false)?,
             state: ByHand::start(Form::State, 1)?,
             default: ByHand::start(Form::Default, 1)?,
             thread: ThreadRight::current()?,
@@ -79,40 +78,50 @@ pub fn spare_core(effort: Effort) -> Result<Vec<Line>, Error> {
     let times = effort.batch;
     let mut lines = Vec::new();
     for kind in KINDS {
-        let [bare, call, stack, copy, hand_off, floor, served, opening, state, default, isolated] =
-            medians(effort.rounds, || {
-                let floor = Floor::on_another_cpu()?;
-                let mut steps = [0.0; STEPS.len()];
-                for (step, figure) in steps.iter_mut().enumerate() {
-                    let _handler = floor.install(kind.signal, step);
-                    *figure = batch(times, kind.take);
-                }
-                // Its server spins, and would keep the others from their CPU.
-                drop(floor);
-                let [_, call, stack, copy, hand_off, lock] = steps;
-                Ok::<_, Error>([
-                    bare(kind, times),
-                    call,
-                    stack,
-                    copy,
-                    hand_off,
-                    lock,
-                    ways.served(&ways.server, kind, times)?,
-                    ways.served(&ways.opening, kind, times)?,
-                    ways.by_hand(ways.state.registration(), kind, times)?,
-                    ways.by_hand(ways.default.registration(), kind, times)?,
-                    ways.isolated(kind)?,
-                ])
-            })?
-            .map(|nanoseconds| nanoseconds / 1e3);
+        let [
+            bare,
+            call,
+            stack,
+            copy,
+            hand_off,
+            floor,
+            served,
+            opening,
+            state,
+            default,
+            isolated,
+        ] = medians(effort.rounds, || {
+            let floor = Floor::on_another_cpu()?;
+            let mut steps = [0.0; STEPS.len()];
+            for (step, figure) in steps.iter_mut().enumerate() {
+                let _handler = floor.install(kind.signal, step);
+                *figure = batch(times, kind.take);
+            }
+            // Its server spins, and would keep the others from their CPU.
+            drop(floor);
+            let [_, call, stack, copy, hand_off, lock] = steps;
+            Ok::<_, Error>([
+                bare(kind, times),
+                call,
+                stack,
+                copy,
+                hand_off,
+                lock,
+                ways.served(&ways.server, kind, times)?,
+                ways.served(&ways.opening, kind, times)?,
+                ways.by_hand(ways.state.registration(), kind, times)?,
+                ways.by_hand(ways.default.registration(), kind, times)?,
+                ways.isolated(kind)?,
+            ])
+        })?
+        .map(|nanoseconds| nanoseconds / 1e3);
         let what = format!("round trip, {}, spare core", kind.name);
-        let mut line =
-            Line::over_floor(&what, "µs", served, Way::new("floor", floor), SPARE_CORE)
-                .or("sigaction", bare)
-                .or("by hand, STATE", state)
-                .or("by hand, DEFAULT", default)
-                .or("handler that may start threads", opening)
-                .or("an isolated fault", isolated);
+        let mut line = Line::over_floor(&what, "µs", served, Way::new("floor", floor), SPARE_CORE)
+            .or("sigaction", bare)
+            .or("by hand, STATE", state)
+            .or("by hand, DEFAULT", default)
+            .or("handler that may start threads", opening)
+            .or("an isolated fault", isolated);
         for (step, figure) in STEPS[1..].iter().zip([call, stack, copy, hand_off]) {
             line = line.or(&format!("floor: {step}"), figure);
         }

@@ -2,9 +2,7 @@
 
 use crate::effort::Effort;
 use crate::line::Line;
-use crate::{
-    Error, allocations, codec, leaks, memory, redirect, round_trip, scale, threads,
-};
+use crate::{Error, allocations, codec, leaks, memory, redirect, round_trip, scale, threads};
 use core::fmt;
 use core::str::FromStr;
 use test_support::counting::Counting;

@@ -5,8 +5,7 @@ use crate::by_hand::{ByHand, Form};
 use crate::effort::Effort;
 use crate::line::{Line, Way};
 use crate::rounds::{batch, medians};
-use crate::served::Skip;
-use crate::{Error, cpus};
+use crate::{Error, cpus, served};
 use exc_server::{Delivery, Route, Routing, Server, Target};
 use mach_sys::exception::{ExceptionMask, ExceptionType};
 use mach_sys::kern_return::KernReturn;
@@ -130,10 +129,7 @@ pub fn measure(effort: Effort) -> Result<Vec<Line>, Error> {
     if !cpus::apart() {
         cpus::together();
     }
-    let skip = Skip {
-        starts_nothing: true,
-    };
-    let (few, many) = (Server::start_handler(skip)?, Server::start_handler(skip)?);
+    let (few, many) = (served::start(true)?, served::start(true)?);
     let (threads, ends) = live(effort.live_threads + 1)?;
     let [first, rest @ ..] = threads.as_slice() else {
         return Err("no threads".into());

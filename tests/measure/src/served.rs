@@ -3,7 +3,10 @@
 
 use crate::cpus;
 use crate::faults::{self, MASK};
-use exc_server::{Answered, Delivery, Exception, Handler, Route, RouteError, Routing, Server, Target};
+use exc_server::{
+    Answered, Delivery, Exception, Handler, Route, RouteError, Routing, Server, ServerStartError,
+    Target,
+};
 use mach_sys::rights::ThreadRight;
 use mach_sys::thread_state::NativeState;
 
@@ -17,7 +20,6 @@ pub struct Skip {
 
 impl Handler for Skip {
     fn handle(&self, mut exception: Exception<'_>) -> Answered {
-        cpus::pin_server();
         let Ok(mut state) = exception.registers() else {
             return exception.decline();
         };
@@ -32,6 +34,14 @@ impl Handler for Skip {
     fn starts_nothing(&self) -> bool {
         self.starts_nothing
     }
+}
+
+/// Starts such a server, on the servers' CPU.
+///
+/// # Errors
+/// The server's.
+pub fn start(starts_nothing: bool) -> Result<Server, ServerStartError> {
+    cpus::start_server(|| Server::start_handler(Skip { starts_nothing }))
 }
 
 /// Routes the timed faults of a thread to a server, until the route is dropped.

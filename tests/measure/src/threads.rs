@@ -37,8 +37,7 @@ fn plain(routine: extern "C" fn(*mut c_void) -> *mut c_void) {
     let argument = core::ptr::null_mut();
     // SAFETY: the routine takes no argument, and the thread is joined at once.
     unsafe {
-        let error =
-            libc::pthread_create(thread.as_mut_ptr(), core::ptr::null(), routine, argument);
+        let error = libc::pthread_create(thread.as_mut_ptr(), core::ptr::null(), routine, argument);
         assert_eq!(error, 0, "pthread_create");
         libc::pthread_join(thread.assume_init(), core::ptr::null_mut());
     }

@@ -2,10 +2,10 @@
 //!
 //! It has no background, and its colours stand out from a white page as well as from a dark one.
 
-use crate::report::{Report, figure, measured, target};
+use crate::report::Report;
 use crate::rows::lines;
 use core::fmt::Write;
-use measure::line::Line;
+use measure::line::{Line, figure};
 
 const WIDTH: f64 = 900.0;
 /// Where bars begin and end.
@@ -64,12 +64,16 @@ fn targets(body: &mut String, report: &Report, y: &mut f64) {
         text(body, LEFT - 10.0, *y, "end", 12, &short(&line.what));
         bar(body, *y, length, if met { GREEN } else { RED });
         let cut = if share > LONGEST { " →" } else { "" };
-        let unit = if line.bounded.starts_with('×') {
+        let unit = if line.is_ratio() {
             ""
         } else {
             line.unit.as_str()
         };
-        let figures = format!("{} {unit}{cut} ({})", measured(line), target(line));
+        let figures = format!(
+            "{} {unit}{cut} ({})",
+            line.measured_text(),
+            line.target_text()
+        );
         text(body, RIGHT + 10.0, *y, "start", 12, &figures);
     }
     let at = LEFT + (RIGHT - LEFT) / LONGEST;
@@ -100,7 +104,10 @@ fn ways(body: &mut String, line: &Line, y: &mut f64) {
         Some((way.name.as_str(), way.figure, colour))
     });
     bars.extend(instead);
-    let longest = bars.iter().map(|bar| bar.1).fold(f64::MIN_POSITIVE, f64::max);
+    let longest = bars
+        .iter()
+        .map(|bar| bar.1)
+        .fold(f64::MIN_POSITIVE, f64::max);
     for (name, time, colour) in bars {
         *y += STEP;
         text(body, LEFT - 10.0, *y, "end", 12, name);
@@ -112,7 +119,7 @@ fn ways(body: &mut String, line: &Line, y: &mut f64) {
 
 /// A label that fits before a bar.
 fn short(what: &str) -> String {
-    const MOST: usize = 50;
+    const MOST: usize = 46;
     if what.chars().count() <= MOST {
         return what.to_owned();
     }

@@ -2,7 +2,7 @@
 
 use crate::rows::lines;
 use core::fmt::{self, Write};
-use measure::line::Line;
+use measure::line::{Line, figure};
 use serde::{Deserialize, Serialize};
 
 /// All that was measured.
@@ -57,8 +57,8 @@ impl Report {
                 text,
                 "| {} | {} | {} | {} {} | {floor} | {} |",
                 line.what,
-                target(line),
-                measured(line),
+                line.target_text(),
+                line.measured_text(),
                 figure(line.product),
                 line.unit,
                 instead.join("; ")
@@ -81,12 +81,12 @@ impl fmt::Display for Report {
         }
         let width = lines(&self.rows).map(|line| line.what.chars().count());
         let width = width.max().unwrap_or(0);
-        writeln!(text, "{:<width$} {:>9} {:>9}", "", "target", "measured")?;
+        writeln!(text, "{}", Line::header(width))?;
         for row in &self.rows {
             match &row.found {
                 Found::Lines(lines) => {
                     for line in lines {
-                        write_line(text, line, width)?;
+                        write!(text, "{line:width$}")?;
                     }
                 }
                 Found::LeftOut(reason) => writeln!(text, "{}: left out: {reason}", row.row)?,
@@ -94,62 +94,5 @@ impl fmt::Display for Report {
             }
         }
         Ok(())
-    }
-}
-
-fn write_line(text: &mut fmt::Formatter<'_>, line: &Line, width: usize) -> fmt::Result {
-    let met = match line.is_met() {
-        Some(true) => "met",
-        Some(false) => "MISSED",
-        None => "",
-    };
-    writeln!(
-        text,
-        "{:<width$} {:>9} {:>9} {}  {met}",
-        line.what,
-        target(line),
-        figure(line.measured),
-        line.bounded
-    )?;
-    let product = figure(line.product);
-    writeln!(text, "    {product:>9} {} these crates", line.unit)?;
-    for way in line.floor.iter().chain(&line.instead) {
-        let ratio = line.product / way.figure;
-        let ratio = if ratio.is_finite() {
-            format!("{ratio:.2} ×")
-        } else {
-            String::new()
-        };
-        let way_figure = figure(way.figure);
-        writeln!(text, "    {way_figure:>9} {} {:<40} {ratio:>8}", line.unit, way.name)?;
-    }
-    Ok(())
-}
-
-/// The target of a line, in words.
-pub(crate) fn target(line: &Line) -> String {
-    match line.target {
-        Some(0.0) => "0".to_owned(),
-        Some(target) => format!("≤ {target}"),
-        None => String::new(),
-    }
-}
-
-/// What was measured, with what it is over.
-pub(crate) fn measured(line: &Line) -> String {
-    let measured = figure(line.measured);
-    if line.bounded.starts_with('×') {
-        format!("{measured} {}", line.bounded)
-    } else {
-        measured
-    }
-}
-
-/// A figure with as many digits as say something.
-pub(crate) fn figure(figure: f64) -> String {
-    if figure == figure.trunc() || figure.abs() >= 100.0 {
-        format!("{figure:.0}")
-    } else {
-        format!("{figure:.2}")
     }
 }

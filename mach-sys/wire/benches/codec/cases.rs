@@ -34,17 +34,17 @@ pub(crate) struct Case {
 pub(crate) const CASES: [Case; 3] = [
     Case {
         symbol: "measured_mach_exc",
-        what: "mach_exc_server: 2407, 42 words, handler copies the state",
+        what: "mach_exc_server: handler copies the state",
         run: measured_mach_exc,
     },
     Case {
         symbol: "measured_both",
-        what: "server of both subsystems: the same",
+        what: "both subsystems, handler copies the state",
         run: measured_both,
     },
     Case {
         symbol: "measured_minimal",
-        what: "mach_exc_server: the same, handler reads nothing and copies nothing",
+        what: "mach_exc_server: handler copies nothing",
         run: measured_minimal,
     },
 ];
