@@ -13,7 +13,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 
@@ -178,8 +177,8 @@ def start(command, variables):
 
 def finish(child, sample=None):
     """Waits for a process and returns its status and output. One that hangs is ended."""
-    output = tempfile.TemporaryFile()
-    reader = threading.Thread(target=lambda: [output.write(part) for part in iter(lambda: child.stdout.read(65536), b"")])
+    parts = []
+    reader = threading.Thread(target=lambda: parts.extend(iter(lambda: child.stdout.read1(65536), b"")))
     reader.start()
     deadline = time.monotonic() + HANGS_AFTER
     hung = False
@@ -194,9 +193,11 @@ def finish(child, sample=None):
                 hung = True
                 # Its own group: nothing that another process started.
                 os.killpg(child.pid, signal.SIGKILL)
+    # A grandchild may have the pipe still: what it says later is not waited for.
     reader.join(10)
-    output.seek(0)
-    text = output.read().decode(errors="replace")
+    if not reader.is_alive():
+        child.stdout.close()
+    text = b"".join(parts).decode(errors="replace")
     return (f"hung for {HANGS_AFTER} s" if hung else child.returncode), text
 
 
