@@ -30,5 +30,10 @@ edit Cargo.toml '^mach-sys = { path' "mach-sys = { package = \"$published\", pat
 edit mach-sys/Cargo.toml '^name = "mach-sys"$' "name = \"$published\""
 grep -q '^\[lib\]' mach-sys/Cargo.toml && die "mach-sys/Cargo.toml has a [lib] now: published.sh must name it mach_sys there"
 printf '\n[lib]\nname = "mach_sys"\n' >>mach-sys/Cargo.toml
+# What only tests and benches of the repository use: no package has it, nor them.
+for manifest in Cargo.toml ./*/Cargo.toml mach-sys/*/Cargo.toml; do
+    sed '/^test-support[. ]/d; /^measure[. ]/d' "$manifest" >"$manifest.new"
+    mv "$manifest.new" "$manifest"
+done
 # The lock file follows the new name; no other version in it changes.
 cargo update --workspace --offline --quiet 2>/dev/null || cargo update --workspace --quiet
