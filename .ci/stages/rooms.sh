@@ -3,11 +3,12 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 need python3 "install Python 3"
-say "the checks themselves, the tally of tests, and the limit of time"
+say "the checks themselves, the tally of tests, the limit of time, and the long run"
 python3 "$tools/test_rooms.py"
 python3 "$tools/test_skips.py"
 python3 "$tools/test_tally.py"
 bash "$tools/test_within.sh"
+python3 "$tools/test_long_run.py"
 say "rooms"
 python3 "$tools/rooms.py" --circles
 

@@ -1,16 +1,17 @@
 //! Every program with its default options, and what it says to options that are wrong.
 
+mod bench_report;
 mod codec;
 mod faults;
 mod names;
 mod running;
 
-use running::{PROGRAMS, run};
+use running::{PROGRAMS, plain_options, run};
 
 #[test]
 fn every_program_ends_well_with_its_default_options() {
     for (name, promised) in PROGRAMS {
-        let ended = run(name, &[]);
+        let ended = run(name, plain_options(name));
         assert_eq!(ended.code, Some(0), "{name}: {}", ended.text);
         assert!(ended.text.contains(promised), "{name}: {}", ended.text);
     }
@@ -39,6 +40,11 @@ fn every_program_says_what_it_is_for() {
 fn a_value_that_makes_no_sense_is_an_error() {
     for (name, arguments, reason) in [
         ("catch", ["bogus"].as_slice(), "possible values: null-store"),
+        (
+            "bench_report",
+            &["--only", "bogus"],
+            "there is no row bogus",
+        ),
         ("cons", &["--young", "0"], "0 is not in 1.."),
         (
             "cons",

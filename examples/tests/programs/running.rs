@@ -10,6 +10,7 @@ use std::time::Duration;
 
 /// Each program, and what it prints when all is well.
 pub(crate) const PROGRAMS: &[(&str, &str)] = &[
+    ("bench_report", "memory of a route"),
     ("catch", "EXC_BAD_ACCESS: KERN_INVALID_ADDRESS at 0x10"),
     ("cons", "every list is whole"),
     (
@@ -27,6 +28,14 @@ pub(crate) const PROGRAMS: &[(&str, &str)] = &[
     ("ports", "no leak"),
     ("process_run_function", "thread-mgr: no leak"),
 ];
+
+/// The options of a program's plain run: the default ones, but for a bench, which would run for minutes.
+pub(crate) fn plain_options(name: &str) -> &'static [&'static str] {
+    match name {
+        "bench_report" => &["--quick"],
+        _ => &[],
+    }
+}
 
 /// How a program ended.
 #[derive(Debug)]
@@ -56,7 +65,7 @@ fn path(name: &str) -> &'static str {
         };
     }
     find!(
-        "catch" "cons" "crash_reporter" "debugger" "demux" "main-job" "only_rewriter" "only_server" "only_threads" "only_wire" "overflow"
+        "bench_report" "catch" "cons" "crash_reporter" "debugger" "demux" "main-job" "only_rewriter" "only_server" "only_threads" "only_wire" "overflow"
         "ports" "process_run_function"
     )
 }

@@ -409,8 +409,9 @@ impl Replay {
         });
     }
 
-    /// Ends what is out, so that the thread that waits in T's place ends.
-    fn end(mut self) {
+    /// Ends what is out, so that the thread that waits in T's place ends. The kernel stays where that thread knows it: the replay is not
+    /// moved, which would copy a lock that the thread may hold at that moment.
+    fn end(&mut self) {
         for name in [self.x, self.y] {
             let _ = self.world.kernel(|kernel| {
                 let space = kernel.tables.task(self.world.task).space;

@@ -1,0 +1,51 @@
+//! Parts of a measurement that run in a process of their own: the program starts itself again.
+
+use crate::{Error, codec, memory};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use test_support::own_process;
+
+/// Says which part a program is to run.
+pub const PART: &str = "MACH_MEASURE_PART";
+
+/// Runs the part that this process was started for, if it was. A program that measures calls this first.
+#[must_use]
+pub fn run_part() -> Option<ExitCode> {
+    if codec::run_case() {
+        return Some(ExitCode::SUCCESS);
+    }
+    let part = std::env::var(PART).ok()?;
+    let done = match part.split_once(' ') {
+        Some(("memory", rest)) => memory::part(rest),
+        _ => Err(format!("there is no part {part}").into()),
+    };
+    Some(match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+/// Runs a part in a process of its own, and returns what it printed.
+///
+/// # Errors
+/// It failed; with what it said.
+pub fn start(part: &str) -> Result<String, Error> {
+    let output = own_process::command(program()?).env(PART, part).output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(text);
+    }
+    let errors = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{part}: {}: {}", output.status, errors.trim()).into())
+}
+
+/// The path of this program.
+///
+/// # Errors
+/// The host's error.
+pub fn program() -> Result<PathBuf, Error> {
+    Ok(std::env::current_exe()?)
+}

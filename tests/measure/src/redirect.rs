@@ -1,0 +1,120 @@
+//! What a fault costs whose thread runs a handler and returns, over one that a server skips; and what the looks at the stopped thread
+//! cost that a redirect takes beside writing the frame.
+#![allow(unsafe_code)]
+
+use crate::bare::{install, repair};
+use crate::effort::Effort;
+use crate::faults::{self, KINDS, undefined};
+use crate::line::{Line, Way};
+use crate::rounds::{batch, medians};
+use crate::served::{self, route};
+use crate::{Error, cpus, machine};
+use core::ffi::c_int;
+use mach_sys::darwin::{siginfo_t, ucontext_t};
+use mach_sys::kernel::system;
+use mach_sys::rights::{Right, ThreadRight};
+use mach_sys::thread_state::{NativeState, ThreadState};
+use signal_redirect::{Entry, Machine, Memory, Native, OwnMemory};
+use std::hint::black_box;
+use std::sync::mpsc;
+use thread_mgr::Manager;
+
+/// The most that a redirect may take over a round trip, where handlers return without a trap.
+const NO_TRAP: f64 = 1.1;
+/// The same where handlers return by a trap.
+const BY_A_TRAP: f64 = 2.1;
+
+/// Skips the instruction, on the faulting thread.
+unsafe extern "C" fn skip(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {
+    // SAFETY: the trampoline hands over its own structure, and nothing else refers to it.
+    faults::skip(unsafe { (*context).registers_mut() });
+}
+
+/// An entry whose handler skips the instruction.
+#[must_use]
+pub fn entry() -> Entry {
+    // SAFETY: the handler changes one register, and does not unwind.
+    unsafe { Entry::new(skip) }
+}
+
+/// A thread that waits until the sender is dropped.
+fn waiting() -> Result<(ThreadRight, mpsc::Sender<()>), Error> {
+    let (send, receive) = mpsc::channel();
+    let (end, wait) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        let _ = send.send(ThreadRight::current());
+        let _ = wait.recv();
+    });
+    Ok((receive.recv()??, end))
+}
+
+/// Measures a redirect, with the round trip as its floor.
+///
+/// # Errors
+/// The kernel's.
+pub fn measure(effort: Effort) -> Result<Vec<Line>, Error> {
+    type Trap = <Native as Machine>::ExceptionState;
+    machine::needs_emulation()?;
+    if !cpus::apart() {
+        cpus::together();
+    }
+    let manager = cpus::start_server(|| Manager::builder(entry()).build())?;
+    let server = served::start(true)?;
+    let own = ThreadRight::current()?;
+    let (other, end) = waiting()?;
+    let name = other.name().raw();
+    // SAFETY: the own errno is read, and nothing written.
+    let memory = unsafe { OwnMemory::new() };
+    let errno = system::errno_address() as u64;
+    let times = effort.batch;
+    let [bare, skipped, redirected, registers, trap, errno] = medians(effort.rounds, || {
+        let bare = {
+            let _handler = install(KINDS[0].signal, repair);
+            batch(times, undefined)
+        };
+        let skipped = {
+            let _route = route(&server, &own)?;
+            batch(10, undefined);
+            batch(times, undefined)
+        };
+        let redirected = {
+            let _attached = manager.attach()?;
+            batch(10, undefined);
+            batch(times, undefined)
+        };
+        Ok::<_, Error>([
+            bare,
+            skipped,
+            redirected,
+            batch(times, || {
+                let mut state = NativeState::default();
+                let words = state.as_words_mut();
+                black_box(system::read_thread_state(name, NativeState::FLAVOR, words).is_ok());
+            }),
+            batch(times, || {
+                let mut state = Trap::default();
+                let words = state.as_words_mut();
+                black_box(system::read_thread_state(name, Trap::FLAVOR, words).is_ok());
+            }),
+            batch(times, || {
+                let mut bytes = [0; 4];
+                black_box(memory.read(errno, &mut bytes).is_ok());
+            }),
+        ])
+    })?
+    .map(|nanoseconds| nanoseconds / 1e3);
+    drop(end);
+    let target = if cfg!(target_arch = "x86_64") {
+        NO_TRAP
+    } else {
+        BY_A_TRAP
+    };
+    let what = format!("redirect and return, {}", KINDS[0].name);
+    let floor = Way::new("round trip", skipped);
+    let line = Line::over_floor(&what, "µs", redirected, floor, target)
+        .or("sigaction", bare)
+        .or("of that: a look at the registers (two)", registers)
+        .or("of that: a look at the exception state", trap)
+        .or("of that: errno read, or written", errno);
+    Ok(vec![line])
+}
