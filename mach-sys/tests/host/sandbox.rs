@@ -91,11 +91,7 @@ fn a_fault_that_nobody_wants_ends_the_process_whatever_calls_are_refused() {
     for (refused, expected) in cases {
         // arm64's breakpoints recur.
         let recurs = cfg!(target_arch = "aarch64") && refused != [libc::SYS_rt_sigaction];
-        let expected = if recurs {
-            libc::SIGTRAP
-        } else {
-            expected
-        };
+        let expected = if recurs { libc::SIGTRAP } else { expected };
         dies(name, &format!("{refused:?}"), expected, || {
             let _server = registers::server();
             if !refuse(refused) {
