@@ -473,7 +473,7 @@ pub enum ServerStartError {
     /// The emulated kernel could not be started. The source says what the host refused.
     #[error("starting the emulated kernel")]
     Kernel(#[source] &'static StartError),
-    /// Its ports could not be made.
+    /// Its ports could not be made, or the emulated kernel has no room for its thread: `KERN_RESOURCE_SHORTAGE`.
     #[error("making the server's ports: {0}")]
     Port(KernError),
     /// Its thread could not be created.
