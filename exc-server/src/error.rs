@@ -473,7 +473,7 @@ pub enum ServerStartError {
     /// The emulated kernel could not be started. The source is the host's error.
     #[error("starting the emulated kernel")]
     Kernel(#[source] &'static StartError),
-    /// The server's ports could not be made.
+    /// The server's ports could not be made, or the emulated kernel has no room for its thread: `KERN_RESOURCE_SHORTAGE`.
     #[error("making the server's ports: {0}")]
     Port(KernError),
     /// The server's thread could not be created.

@@ -169,3 +169,28 @@ fn a_server_that_is_woken_looks_around_until_it_says_that_it_need_not() {
     let stats = server.shutdown();
     assert_eq!(stats.malformed, 0, "{stats:?}");
 }
+
+/// Its thread's kernel calls would fail, and a fault that is routed to it would wait for ever.
+#[test]
+#[cfg(not(target_vendor = "apple"))]
+fn a_server_whose_thread_the_kernel_has_no_room_for_is_not_started() {
+    use mach_sys::kern_return::KernError;
+    use mach_sys::kernel::{self, Config};
+    in_own_process(
+        "a_server_whose_thread_the_kernel_has_no_room_for_is_not_started",
+        || {
+            let mut config = Config::default();
+            config.threads = 1;
+            kernel::configure(config).expect("started");
+            // The calling thread's first kernel call takes the only place.
+            let refused = Server::start(decline).expect_err("no room for another thread");
+            assert!(
+                matches!(
+                    refused,
+                    ServerStartError::Port(KernError::RESOURCE_SHORTAGE)
+                ),
+                "{refused}"
+            );
+        },
+    );
+}

@@ -255,6 +255,32 @@ static void many_lives(void)
     as_without_a_library();
 }
 
+static volatile int others_end;
+
+static void *other_library(void *unused)
+{
+    while (!others_end) {
+        void *other = dlopen("libresolv.so.2", RTLD_NOW | RTLD_LOCAL);
+        if (other)
+            dlclose(other);
+    }
+    return unused;
+}
+
+/* The loader's locks are taken in its own order: the start looks the library up while another thread loads and unloads one. */
+static void while_others_load(void)
+{
+    enum { LIVES = 30 };
+    pthread_t other;
+    CHECK(!pthread_create(&other, NULL, other_library, NULL));
+    for (int i = 0; i < LIVES; i++)
+        a_life();
+    others_end = 1;
+    pthread_join(other, NULL);
+    CHECK(!is_loaded());
+    as_without_a_library();
+}
+
 static pthread_barrier_t attached, unloaded;
 static struct runtime *kept;
 
@@ -381,6 +407,7 @@ static const struct {
 } scenarios[] = {
     { "loaded_and_unloaded", loaded_and_unloaded },
     { "many_lives", many_lives },
+    { "while_others_load", while_others_load },
     { "attached_while_unloaded", attached_while_unloaded },
     { "displaced", displaced },
     { "threads_live_on", threads_live_on },

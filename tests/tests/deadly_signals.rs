@@ -63,6 +63,28 @@ enum Arranged {
     Handled,
     /// The thread that faults has it blocked itself.
     Blocked,
+    /// A sandbox refuses `tgkill`.
+    Sandboxed,
+}
+
+/// Lets `tgkill` fail with `EPERM`. Returns whether this host has filters of system calls.
+fn refuse_tgkill() -> bool {
+    let statement = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let mut filter = [
+        statement(0x20, 0, 0, 0),
+        statement(0x15, 0, 1, libc::SYS_tgkill as u32),
+        statement(0x06, 0, 0, 0x0005_0000 | libc::EPERM as u32),
+        statement(0x06, 0, 0, 0x7fff_0000),
+    ];
+    let program = libc::sock_fprog {
+        len: filter.len() as u16,
+        filter: filter.as_mut_ptr(),
+    };
+    // SAFETY: a filter that refuses a system call, for this process, which is the test's own.
+    unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::syscall(libc::SYS_seccomp, 1, 0, &program) == 0
+    }
 }
 
 fn install(signal: i32, handler: usize, flags: i32) {
@@ -117,6 +139,10 @@ fn fault_while_sent(signal: i32, arranged: Arranged) {
         Arranged::Ignored => install(signal, libc::SIG_IGN, 0),
         Arranged::Handled => install(signal, seen as *const () as usize, 0),
         Arranged::Blocked => mask_with(signal, libc::SIG_BLOCK),
+        Arranged::Sandboxed => {
+            mask_with(signal, libc::SIG_UNBLOCK);
+            assert!(refuse_tgkill(), "filters of system calls");
+        }
     }
     install(libc::SIGILL, skip as *const () as usize, libc::SA_SIGINFO);
     let server = Server::builder().deferrals(1).start(answered_late);
@@ -209,5 +235,19 @@ fn r28_a_signal_that_no_thread_would_take_waits_for_the_answer_like_its_thread()
                 "{signal} {arranged:?}: {status}"
             );
         }
+    });
+}
+
+/// It is taken from those that are pending before it is sent to the thread that dies of it.
+#[test]
+fn r28_a_deadly_signal_is_not_lost_where_a_sandbox_refuses_to_send_it() {
+    const NAME: &str = "r28_a_deadly_signal_is_not_lost_where_a_sandbox_refuses_to_send_it";
+    if is_emulated() {
+        return report_skipped(NAME, "a processor's emulator makes no threads in children");
+    }
+    in_own_process(NAME, || {
+        bite_after(Duration::from_secs(60));
+        let status = status(libc::SIGTERM, Arranged::Sandboxed);
+        assert_eq!(status.signal(), Some(libc::SIGTERM), "{status}");
     });
 }

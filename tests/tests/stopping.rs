@@ -11,7 +11,7 @@ use mach_sys::kernel::system::{self, Origin};
 use mach_sys::kernel::{self, StopError};
 use mach_sys::rights::{Census, Difference, ReceiveRight, Right, ThreadRight};
 use signal_redirect::Entry;
-use std::sync::{Mutex, Once, mpsc};
+use std::sync::{Barrier, Mutex, Once, mpsc};
 use std::time::{Duration, Instant};
 use tests::c_program::is_emulated;
 use tests::faults::{registers, skip, store_to, undefined};
@@ -396,5 +396,43 @@ fn r11_a_kernel_that_something_needs_is_not_stopped() {
             drop(port);
             assert_eq!(stop_kernel(), Ok(true), "after {need:?}");
         }
+    });
+}
+
+/// While one thread starts the kernel another one looks whether it is there.
+#[test]
+fn threads_that_start_the_kernel_at_once_all_get_it() {
+    const NAME: &str = "threads_that_start_the_kernel_at_once_all_get_it";
+    const THREADS: usize = 4;
+    in_own_process(NAME, || {
+        bite_after(Duration::from_secs(200));
+        let rounds = if is_emulated() { 50 } else { 2000 };
+        let (begin, end) = (Barrier::new(THREADS + 1), Barrier::new(THREADS + 1));
+        let (begin, end) = (&begin, &end);
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..THREADS)
+                .map(|_| {
+                    scope.spawn(move || {
+                        let mut made = 0;
+                        for _ in 0..rounds {
+                            begin.wait();
+                            made += usize::from(ReceiveRight::new().is_ok());
+                            end.wait();
+                        }
+                        made
+                    })
+                })
+                .collect();
+            let mut stopped = 0;
+            for _ in 0..rounds {
+                begin.wait();
+                end.wait();
+                stopped += usize::from(stop_kernel() == Ok(true));
+            }
+            for thread in threads {
+                assert_eq!(thread.join().expect("a thread"), rounds);
+            }
+            assert_eq!(stopped, rounds);
+        });
     });
 }

@@ -47,6 +47,15 @@ fn r10_a_library_that_is_loaded_many_times_takes_no_more_than_once() {
     );
 }
 
+/// The start and the end of the library do not wait for a thread that waits for them.
+#[test]
+fn r10_a_library_starts_while_other_threads_load_and_unload_others() {
+    host(
+        "r10_a_library_starts_while_other_threads_load_and_unload_others",
+        "while_others_load",
+    );
+}
+
 /// The library stays, serves the thread until its end, and the host's fault is the host's.
 #[test]
 fn r10_a_library_with_an_attached_thread_stays_loaded() {

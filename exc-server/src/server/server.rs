@@ -16,8 +16,10 @@ use crate::server::shared::Shared;
 use crate::stats::Stats;
 use core::cell::Cell;
 use core::fmt;
+use mach_sys::kern_return::KernError;
 use mach_sys::kernel::{self, Config, system};
 use mach_sys::rights::{PortSet, ReceiveRight, Right, SendOnceRight};
+use mach_sys::types::MACH_PORT_NULL;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
@@ -151,12 +153,17 @@ impl ServerBuilder {
             .and_then(core::convert::identity)
             .map_err(ServerStartError::Thread)?;
         ready.wait();
-        Ok(Server {
+        let server = Server {
             shared,
             wake: Some(Local::new(wake)),
             control: kept,
             thread: Some(thread),
-        })
+        };
+        if server.shared.thread_port.load(Ordering::Acquire) == MACH_PORT_NULL {
+            // The kernel has no room for the thread: all its calls would fail, and a fault that is routed here wait for ever.
+            return Err(ServerStartError::Port(KernError::RESOURCE_SHORTAGE));
+        }
+        Ok(server)
     }
 }
 

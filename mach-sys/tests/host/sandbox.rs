@@ -78,21 +78,20 @@ isolated! {
 #[test]
 fn a_fault_that_nobody_wants_ends_the_process_whatever_calls_are_refused() {
     let name = test_name!(a_fault_that_nobody_wants_ends_the_process_whatever_calls_are_refused);
-    let cases: [(&[libc::c_long], i32); 3] = [
+    let cases: [(&[libc::c_long], i32); 4] = [
         (&[libc::SYS_rt_tgsigqueueinfo], libc::SIGTRAP),
         (&[libc::SYS_tgkill], libc::SIGTRAP),
         (
             &[libc::SYS_rt_tgsigqueueinfo, libc::SYS_tgkill],
             libc::SIGKILL,
         ),
+        // The default cannot be installed: the fault would come to the entry again, for ever.
+        (&[libc::SYS_rt_sigaction], libc::SIGKILL),
     ];
     for (refused, expected) in cases {
         // arm64's breakpoints recur.
-        let expected = if cfg!(target_arch = "aarch64") {
-            libc::SIGTRAP
-        } else {
-            expected
-        };
+        let recurs = cfg!(target_arch = "aarch64") && refused != [libc::SYS_rt_sigaction];
+        let expected = if recurs { libc::SIGTRAP } else { expected };
         dies(name, &format!("{refused:?}"), expected, || {
             let _server = registers::server();
             if !refuse(refused) {
@@ -106,4 +105,17 @@ fn a_fault_that_nobody_wants_ends_the_process_whatever_calls_are_refused() {
             });
         });
     }
+}
+
+/// The test at the start faults: without a handler that would end the process with no word said.
+#[test]
+fn a_start_that_may_not_install_a_handler_says_so() {
+    let name = test_name!(a_start_that_may_not_install_a_handler_says_so);
+    crate::support::in_own_process(name, || {
+        if !refuse(&[libc::SYS_rt_sigaction]) {
+            return report_skipped(name, "this host has no filters of system calls");
+        }
+        let error = mach_sys::emulated::start().expect_err("no handler can be installed");
+        assert_eq!(error.code(), 0x2101, "{error}");
+    });
 }

@@ -90,6 +90,11 @@ impl Installed {
 
 /// Reads what is installed. `None` where the host refuses to say.
 pub(super) fn read(signal: i32) -> Option<Installed> {
+    read_first(signal).ok()
+}
+
+/// As [`read`], with the host's error number.
+pub(super) fn read_first(signal: i32) -> Result<Installed, i32> {
     raw(signal, None).map(|action| Installed::of(signal, action))
 }
 
@@ -98,25 +103,30 @@ pub(super) fn arm(signal: i32, alias: usize) -> Option<Installed> {
     install(signal, &own(signal, alias)?)
 }
 
-/// Installs an action that was read. Returns what was installed.
+/// Installs an action that was read. Returns what was installed; `None` where the host refuses.
 pub(super) fn install(signal: i32, action: &Action) -> Option<Installed> {
-    raw(signal, Some(action)).map(|old| Installed::of(signal, old))
+    let old = raw(signal, Some(action)).ok()?;
+    Some(Installed::of(signal, old))
 }
 
-/// Makes the default action the signal's, for a fault that is about to end the process.
-pub(super) fn set_default(signal: i32) {
+/// Makes the default action the signal's, for a fault that is about to end the process. Returns whether the host does it.
+#[must_use]
+pub(super) fn set_default(signal: i32) -> bool {
     // The default needs neither handler nor restorer.
-    raw(signal, Some(&Action::default()));
+    raw(signal, Some(&Action::default())).is_ok()
 }
 
-/// Installs an action, if there is one, and returns the one before.
-fn raw(signal: i32, action: Option<&Action>) -> Option<Action> {
+/// Installs an action, if there is one, and returns the one before. Fails with the error number.
+fn raw(signal: i32, action: Option<&Action>) -> Result<Action, i32> {
     let mut old = Action::default();
     let new = action.map_or(0, |action| core::ptr::from_ref(action) as usize);
     let old_at = core::ptr::from_mut(&mut old) as usize;
     let arguments = [signal as usize, new, old_at, size_of::<Mask>(), 0, 0];
     // SAFETY: the kernel reads one action at most, and writes one. What is installed was installed before, or is the entry.
-    (unsafe { call(libc::SYS_rt_sigaction, arguments) } == 0).then_some(old)
+    match unsafe { call(libc::SYS_rt_sigaction, arguments) } {
+        0 => Ok(old),
+        error => Err(-error as i32),
+    }
 }
 
 /// Installs the entry for the first time, and notes how the host shows it.
@@ -144,7 +154,7 @@ pub(super) fn arm_first(signal: i32, alias: usize) -> Result<(), i32> {
     if cfg!(thread_sanitizer) {
         // It has installed a handler of its own, which calls this one, and would take the rest of the program for that of a handler where it
         // is left behind. The restorer is the C library's.
-        if let Some(theirs) = raw(signal, None) {
+        if let Ok(theirs) = raw(signal, None) {
             const RESTORER: usize = if cfg!(target_arch = "x86_64") { 0x0400_0000 } else { 0 };
             let entry = Action {
                 handler: entry::address(alias),
@@ -152,10 +162,10 @@ pub(super) fn arm_first(signal: i32, alias: usize) -> Result<(), i32> {
                 restorer: theirs.restorer,
                 mask: HANDLER_MASK,
             };
-            raw(signal, Some(&entry));
+            let _ = raw(signal, Some(&entry));
         }
     }
-    if let (Some(index), Some(shown)) = (mask::index(signal), raw(signal, None)) {
+    if let (Some(index), Ok(shown)) = (mask::index(signal), raw(signal, None)) {
         SHOWN[index].flags.store(shown.flags, Ordering::Release);
         SHOWN[index].restorer.store(shown.restorer, Ordering::Release);
         SHOWN[index].mask.store(shown.mask, Ordering::Release);

@@ -49,8 +49,8 @@ impl Process {
             && matches!(action, HostAction::Handler(handler) if handler.once)
             && !shares_dispositions()
         {
-            // As the kernel would have: in the child's own dispositions.
-            disposition::set_default(signal);
+            // As the kernel would have: in the child's own dispositions. Where it refuses the handler is called once more.
+            let _ = disposition::set_default(signal);
         }
         action
     }
@@ -67,7 +67,10 @@ impl Process {
             kill_this_process();
             return;
         }
-        disposition::set_default(arrived.signal);
+        if !disposition::set_default(arrived.signal) {
+            // The fault would come to the entry again, for ever.
+            kill_this_process();
+        }
         if !arrived.recurs() {
             // Not here: a handler that chains may have left it unblocked. Whatever way out of the fault handler is taken sets the mask.
             mask::change(How::Block, mask::bit(arrived.signal));

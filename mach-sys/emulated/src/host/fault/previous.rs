@@ -250,15 +250,16 @@ impl Party {
     }
 }
 
-/// Installs the entry for the five signals, where it is not yet, and keeps what was there.
+/// Installs the entry for the five signals, where it is not yet, and keeps what was there. Fails with the error number if the host refuses
+/// one of them.
 pub(in crate::host) fn install() -> Result<(), i32> {
     for (signal, level) in SYNCHRONOUS.into_iter().zip(&LEVELS) {
-        let Some(Installed::Other(current)) = disposition::read(signal) else {
+        let Installed::Other(current) = disposition::read_first(signal)? else {
             continue;
         };
-        if level.below.stamp.load(Ordering::Acquire) == 0 {
+        if !level.is_known() {
             level.below.store(&current, BOTTOM);
-            disposition::arm_first(signal, 0)?;
+            disposition::arm_first(signal, 0).inspect_err(|_| level.forget())?;
         } else {
             // It stayed at a stop, and may chain to the entry.
             level.add(&current);
@@ -283,10 +284,15 @@ pub(in crate::host) fn uninstall() -> Vec<i32> {
     });
     for ((signal, level), found) in SYNCHRONOUS.into_iter().zip(&LEVELS).zip(found) {
         let Some((action, stamp)) = found else {
-            displaced.push(signal);
+            // Where it is not known, the start did not get that far.
+            if level.is_known() {
+                displaced.push(signal);
+            }
             continue;
         };
         match disposition::install(signal, &action) {
+            // Refused: the entry stays.
+            None => displaced.push(signal),
             Some(Installed::Other(newcomer)) => {
                 // Installed this moment.
                 disposition::install(signal, &newcomer);
@@ -422,6 +428,11 @@ impl Level {
             below = stamp;
         }
         (Action::default(), BOTTOM)
+    }
+
+    /// Returns whether the entry was installed for the signal, and may still be called.
+    fn is_known(&self) -> bool {
+        self.below.stamp.load(Ordering::Acquire) != 0
     }
 
     /// Forgets everything, when the entry is not installed any more.

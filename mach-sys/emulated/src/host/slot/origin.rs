@@ -66,11 +66,13 @@ pub(in crate::host) fn mark() -> Result<(), ReserveError> {
     // A kernel before 4.14 refuses. There the hook of `pthread_atfork` sees the children of `fork`, and no other.
     // SAFETY: the page was mapped just now, and holds nothing yet.
     unsafe { call(libc::SYS_madvise, advice) };
-    let origin = ORIGIN.set(Origin {
+    let origin = Origin {
         page,
         process: getpid(),
-    });
+    };
+    // Before another thread can look: an empty page is that of a copy.
     origin.word().store(ORIGINAL, Ordering::Release);
+    ORIGIN.set(origin);
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! The loaded object that this code is in: a program, or a library that may be unloaded.
 #![allow(unsafe_code)]
 
-use core::ffi::{c_int, c_void};
-use core::ptr::null_mut;
+use core::ffi::{c_char, c_int, c_void};
+use core::ptr::{null, null_mut};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// A reference on the object, as `dlopen` gives it; null for none.
@@ -17,11 +17,19 @@ pub(in crate::host) fn pin() {
     let mut found = Found {
         address: pin as *const () as usize,
         is_first: true,
-        handle: null_mut(),
+        name: null(),
     };
     // SAFETY: the callback takes the value for what it is, and does not outlive the call.
     unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut found).cast()) };
-    PIN.store(found.handle, Ordering::Release);
+    if found.name.is_null() {
+        return;
+    }
+    // Not in the callback, which the loader calls with one of its locks held: `dlopen` takes another one, which a thread that is loading or
+    // unloading something holds while it waits for the first.
+    // SAFETY: the name is a string of the loader's for as long as the object is loaded, and this code, which is part of it, runs. The call
+    // only counts one reference more.
+    let handle = unsafe { libc::dlopen(found.name, libc::RTLD_LAZY | libc::RTLD_NOLOAD) };
+    PIN.store(handle, Ordering::Release);
 }
 
 /// Ends [`pin`]. The calling code stays loaded as long as another reference is held.
@@ -38,7 +46,8 @@ struct Found {
     address: usize,
     /// The loader tells of the program before all libraries.
     is_first: bool,
-    handle: *mut c_void,
+    /// The object's name, if it is a library; null otherwise.
+    name: *const c_char,
 }
 
 unsafe extern "C" fn look(
@@ -64,9 +73,7 @@ unsafe extern "C" fn look(
         return 0;
     }
     if !is_program {
-        // SAFETY: the name is a string of the loader's. The object is loaded: this only counts one reference more.
-        found.handle =
-            unsafe { libc::dlopen(object.dlpi_name, libc::RTLD_LAZY | libc::RTLD_NOLOAD) };
+        found.name = object.dlpi_name;
     }
     1
 }

@@ -3,7 +3,7 @@
 
 use super::call::call;
 use super::mask::{self, How, Mask};
-use super::thread::{getpid, gettid};
+use super::thread::{getpid, gettid, kill_this_process};
 
 /// The kernel's `struct sigaction`, of which only the handler matters here; zeroes are the default action.
 #[derive(Default)]
@@ -66,11 +66,19 @@ pub(in crate::host) fn end_by(signal: i32) {
     let action = Action::default();
     let action_at = core::ptr::from_ref(&action) as usize;
     let (process, thread) = (getpid() as usize, gettid() as usize);
+    let signal_word = signal as usize;
     // SAFETY: the kernel reads one action, the default; dying of the signal is what this is for.
-    unsafe {
-        let arguments = [signal as usize, action_at, 0, size_of::<Mask>(), 0, 0];
-        call(libc::SYS_rt_sigaction, arguments);
-        call(libc::SYS_tgkill, [process, thread, signal as usize, 0, 0, 0]);
+    let sent = unsafe {
+        call(libc::SYS_rt_sigaction, [signal_word, action_at, 0, size_of::<Mask>(), 0, 0]);
+        // A sandbox may refuse one of them.
+        match call(libc::SYS_tgkill, [process, thread, signal_word, 0, 0, 0]) {
+            ..0 => call(libc::SYS_kill, [process, signal_word, 0, 0, 0, 0]),
+            sent => sent,
+        }
+    };
+    if sent < 0 {
+        // It was taken, and would be lost.
+        kill_this_process();
     }
     mask::change(How::Unblock, mask::bit(signal));
 }
