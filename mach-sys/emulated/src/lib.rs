@@ -86,48 +86,54 @@ pub use config::{Config, Generation, WhenDisplaced};
 pub use error::{HostError, ReserveError, SignalFrameError, StartError, StopError};
 pub use stopped::Stopped;
 
-/// What is here on hosts that have no Mach of their own.
-macro_rules! without_mach {
-    ($($item:item)*) => {$(
-        #[cfg(not(target_vendor = "apple"))]
-        $item
-    )*};
+// Apple's systems have a Mach of their own: none of this is there.
+// Declared and documented where they are called: the seam, `mach_sys::kernel`.
+#[allow(missing_docs, clippy::missing_safety_doc, clippy::too_many_arguments)]
+#[cfg(not(target_vendor = "apple"))]
+pub mod calls;
+#[cfg(not(target_vendor = "apple"))]
+pub(crate) mod exception;
+#[cfg(not(target_vendor = "apple"))]
+pub(crate) mod host;
+#[cfg(not(target_vendor = "apple"))]
+pub(crate) mod ipc;
+#[cfg(not(target_vendor = "apple"))]
+mod process;
+#[cfg(not(target_vendor = "apple"))]
+mod rules;
+#[allow(missing_docs, clippy::missing_safety_doc)]
+#[cfg(not(target_vendor = "apple"))]
+pub mod system;
+#[cfg(not(target_vendor = "apple"))]
+pub(crate) mod thread;
+
+#[cfg(not(target_vendor = "apple"))]
+pub use calls::take_guard;
+#[cfg(not(target_vendor = "apple"))]
+pub use host::LENT_STACK_SIZE;
+#[cfg(not(target_vendor = "apple"))]
+pub use process::{start, start_with, stop};
+#[cfg(not(target_vendor = "apple"))]
+pub use system::FaultReadiness;
+
+/// Returns how often a fault or a kernel call found as many threads known as [`Config::threads`] allows: those faults went to the
+/// previous signal handler, those calls failed.
+#[cfg(not(target_vendor = "apple"))]
+pub fn refused_threads() -> u32 {
+    host::exhausted()
 }
 
-without_mach! {
-    // Declared and documented where they are called: the seam, `mach_sys::kernel`.
-    #[allow(missing_docs, clippy::missing_safety_doc, clippy::too_many_arguments)]
-    pub mod calls;
-    pub(crate) mod exception;
-    pub(crate) mod host;
-    pub(crate) mod ipc;
-    mod process;
-    mod rules;
-    #[allow(missing_docs, clippy::missing_safety_doc)]
-    pub mod system;
-    pub(crate) mod thread;
+/// Returns the signals whose handler was replaced after the start, or whose handler's flags or mask were changed. A new handler runs
+/// first; the emulation sees a fault only if that handler chains. Flags and masks are put right when a thread becomes known, or a
+/// fault shows them: [`changed_handlers`] counts that.
+#[cfg(not(target_vendor = "apple"))]
+pub fn displaced_signals() -> impl Iterator<Item = i32> {
+    host::fault::previous::displaced()
+}
 
-    pub use calls::take_guard;
-    pub use host::LENT_STACK_SIZE;
-    pub use process::{start, start_with, stop};
-    pub use system::FaultReadiness;
-
-    /// Returns how often a fault or a kernel call found as many threads known as [`Config::threads`] allows: those faults went to the
-    /// previous signal handler, those calls failed.
-    pub fn refused_threads() -> u32 {
-        host::exhausted()
-    }
-
-    /// Returns the signals whose handler was replaced after the start, or whose handler's flags or mask were changed. A new handler runs
-    /// first; the emulation sees a fault only if that handler chains. Flags and masks are put right when a thread becomes known, or a
-    /// fault shows them: [`changed_handlers`] counts that.
-    pub fn displaced_signals() -> impl Iterator<Item = i32> {
-        host::fault::previous::displaced()
-    }
-
-    /// Returns how often another component had changed the flags or the mask of the emulation's own handler, as
-    /// `signal(SIGSEGV, signal(SIGSEGV, SIG_IGN))` does. The emulation put them right, whatever [`Config::displaced`] says.
-    pub fn changed_handlers() -> u32 {
-        host::fault::previous::changed()
-    }
+/// Returns how often another component had changed the flags or the mask of the emulation's own handler, as
+/// `signal(SIGSEGV, signal(SIGSEGV, SIG_IGN))` does. The emulation put them right, whatever [`Config::displaced`] says.
+#[cfg(not(target_vendor = "apple"))]
+pub fn changed_handlers() -> u32 {
+    host::fault::previous::changed()
 }

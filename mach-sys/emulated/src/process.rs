@@ -92,14 +92,18 @@ fn caller() -> Result<(&'static Process, SlotId), &'static StartError> {
 
 /// The name of the calling thread's MIG reply port, made if there is none. `MACH_PORT_NULL` when the kernel or the name space is full.
 pub(super) fn own_mig_reply_port() -> mach_port_name_t {
-    caller().map_or(MACH_PORT_NULL, |(process, slot)| process.mig_reply_port(slot))
+    caller().map_or(MACH_PORT_NULL, |(process, slot)| {
+        process.mig_reply_port(slot)
+    })
 }
 
 /// The process's own name of its task, once the emulation is started. No system call.
 pub(super) fn task_name() -> Option<mach_port_name_t> {
     match PROCESS.get() {
         Some(process) => process.as_ref().ok().map(|process| process.task_name),
-        None => set_up(Config::default()).ok().map(|process| process.task_name),
+        None => set_up(Config::default())
+            .ok()
+            .map(|process| process.task_name),
     }
 }
 

@@ -136,7 +136,9 @@ pub fn prepare_for_faults() -> FaultReadiness {
     // Before the first kernel call: what registration changes is undone, too.
     let before = Arranged::now();
     // A thread that cannot be known is not served; its registration says so when it is routed.
-    let slot = process::current().ok().and_then(|_| threads::register().ok());
+    let slot = process::current()
+        .ok()
+        .and_then(|_| threads::register().ok());
     FaultReadiness {
         changed: match slot {
             Some(slot) => before.make_ready(slot),

@@ -6,8 +6,8 @@ use crate::ipc::name::{Name, SpaceId};
 use crate::ipc::right;
 use crate::ipc::state::Ipc;
 use crate::thread::action::Action;
-use mach_wire::machine::Machine;
 use mach_wire::exception::{Behavior, EXC_TYPES_COUNT, ExceptionMask, ExceptionType};
+use mach_wire::machine::Machine;
 use mach_wire::thread_state::Flavor;
 
 /// Some types of exceptions with the same action, as handed to the caller.

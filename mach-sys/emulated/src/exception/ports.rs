@@ -117,11 +117,7 @@ fn kind_of(behavior: Behavior, rules: &Rules) -> (BehaviorKind, bool) {
     (kind, needs_codes && !behavior.has_codes())
 }
 
-fn validate(
-    ipc: &Ipc<'_, '_>,
-    registration: Registration,
-    port: Right,
-) -> Result<(), KernReturn> {
+fn validate(ipc: &Ipc<'_, '_>, registration: Registration, port: Right) -> Result<(), KernReturn> {
     let refused = Err(KernReturn::INVALID_ARGUMENT);
     // B2.1
     if !ExceptionMask::VALID.contains(registration.mask) {

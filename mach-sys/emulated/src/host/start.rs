@@ -139,7 +139,9 @@ pub(crate) fn stop() -> Vec<i32> {
     let displaced = previous::uninstall();
     watcher::stop();
     key::delete();
-    if let Some(slot) = inside::slot().filter(|slot| altstack::registered().is_same(&slot.lent_stack())) {
+    if let Some(slot) =
+        inside::slot().filter(|slot| altstack::registered().is_same(&slot.lent_stack()))
+    {
         debug_assert!(slot.header().has_lent.load(Ordering::Acquire));
         // SAFETY: no stack at all, as before it was lent. The thread does not run on it.
         let _ = unsafe { altstack::register(&Stack::NONE) };

@@ -8,8 +8,8 @@ use super::slot::owner::{self, Caller};
 use super::slot::region::{self, Slot, SlotId};
 use super::slot::{origin, watch_word};
 use super::sys::altstack::{self, Stack};
-use super::sys::mask::{self, How, Mask, SYNCHRONOUS_MASK};
 use super::sys::clock;
+use super::sys::mask::{self, How, Mask, SYNCHRONOUS_MASK};
 use super::sys::thread::{gettid, thread_pointer};
 use core::sync::atomic::Ordering;
 
@@ -55,7 +55,9 @@ fn claim(slot: Slot) {
     // SAFETY: no arguments.
     let this = unsafe { libc::pthread_self() };
     header.pthread.store(this, Ordering::Release);
-    header.announces.store(key::arm(slot.id()), Ordering::Release);
+    header
+        .announces
+        .store(key::arm(slot.id()), Ordering::Release);
     header.note_serving(inside::is_serving());
 }
 

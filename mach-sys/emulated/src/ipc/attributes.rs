@@ -56,7 +56,10 @@ pub(crate) fn get(
             if protection.guarded {
                 flags |= PortStatusFlags::GUARDED;
                 flags.set(PortStatusFlags::STRICT_GUARD, protection.strict);
-                flags.set(PortStatusFlags::GUARD_IMMOVABLE_RECEIVE, protection.immovable);
+                flags.set(
+                    PortStatusFlags::GUARD_IMMOVABLE_RECEIVE,
+                    protection.immovable,
+                );
             }
             let is_there = |right: &super::kmsg::Right| u32::from(right.port().is_some());
             words[..10].copy_from_slice(&[

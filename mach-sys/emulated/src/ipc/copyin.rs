@@ -119,12 +119,7 @@ pub(super) fn copyin_body(
 }
 
 /// Takes the receive right from the name: the port is in transit, in no set, and reset (C7.1a).
-fn detach_receive_right(
-    ipc: &mut Ipc<'_, '_>,
-    space: SpaceId,
-    name: Name,
-    port: PortId,
-) -> Right {
+fn detach_receive_right(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name, port: PortId) -> Right {
     member::leave_others(ipc, port, None);
     ipc.wake(WaitOn::Port(port));
     right::reset_receive_right(ipc, port);

@@ -19,7 +19,10 @@ pub(crate) fn get_context(
     name: Name,
 ) -> Result<u64, KernReturn> {
     let port = lookup::receive_right(ipc, space, name)?;
-    let queue = ipc.port(port).queue().filter(|queue| !queue.protection.strict);
+    let queue = ipc
+        .port(port)
+        .queue()
+        .filter(|queue| !queue.protection.strict);
     Ok(queue.map_or(0, |queue| queue.context))
 }
 
@@ -44,11 +47,7 @@ pub(crate) fn set_context(
 }
 
 /// Returns the port behind the receive right under a name. Errors raise guards (C5.6).
-fn receive_right(
-    ipc: &mut Ipc<'_, '_>,
-    space: SpaceId,
-    name: Name,
-) -> Result<PortId, KernReturn> {
+fn receive_right(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name) -> Result<PortId, KernReturn> {
     if !name.is_valid() {
         return Err(KernReturn::INVALID_NAME);
     }
@@ -79,7 +78,11 @@ fn change(
     let queue = queue.ok_or(KernReturn::INVALID_RIGHT)?;
     let value = queue.context;
     operate(queue).map_err(|flavor| {
-        let payload = if flavor == PortGuardFlavor::UNGUARDED { 0 } else { value };
+        let payload = if flavor == PortGuardFlavor::UNGUARDED {
+            0
+        } else {
+            value
+        };
         guard::raise(ipc, flavor, name, payload);
         KernReturn::INVALID_ARGUMENT
     })

@@ -21,12 +21,7 @@ pub(crate) fn insert_right(
     poly: Name,
     disposition: Disposition,
 ) -> Result<(), KernReturn> {
-    if name == poly
-        && matches!(
-            disposition,
-            Disposition::MAKE_SEND | Disposition::COPY_SEND
-        )
-    {
+    if name == poly && matches!(disposition, Disposition::MAKE_SEND | Disposition::COPY_SEND) {
         return insert_same_name(ipc, space, name, disposition);
     }
     if !poly.is_valid() {
@@ -59,11 +54,7 @@ fn insert_same_name(
         return Err(KernReturn::INVALID_CAPABILITY);
     }
     let makes = disposition == Disposition::MAKE_SEND;
-    let needed = if makes {
-        Rights::RECEIVE
-    } else {
-        Rights::SEND
-    };
+    let needed = if makes { Rights::RECEIVE } else { Rights::SEND };
     let has = entry.rights.has(needed);
     let port = entry.port().filter(|_| has);
     let port = port.ok_or(KernReturn::INVALID_RIGHT)?;

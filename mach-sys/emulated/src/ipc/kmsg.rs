@@ -5,7 +5,8 @@ use core::mem::size_of;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::{
     DescriptorKind, Disposition, MACH_MSGH_BITS_IS_COMPLEX, MAX_TRAILER_SIZE, mach_msg_base_t,
-    mach_msg_header_t, mach_msg_mac_trailer_t, mach_msg_port_descriptor_t, mach_msg_type_descriptor_t,
+    mach_msg_header_t, mach_msg_mac_trailer_t, mach_msg_port_descriptor_t,
+    mach_msg_type_descriptor_t,
 };
 use mach_wire::pod::{self, Pod};
 use mach_wire::types::{MACH_PORT_DEAD, MACH_PORT_NULL, mach_port_t};

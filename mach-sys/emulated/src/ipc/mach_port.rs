@@ -160,11 +160,7 @@ fn pinned(ipc: &mut Ipc<'_, '_>, name: Name, payload: u64) -> KernReturn {
 }
 
 /// `mach_port_destroy` (C3.1).
-pub(crate) fn destroy(
-    ipc: &mut Ipc<'_, '_>,
-    space: SpaceId,
-    name: Name,
-) -> Result<(), KernReturn> {
+pub(crate) fn destroy(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name) -> Result<(), KernReturn> {
     if !name.is_valid() {
         return Ok(());
     }

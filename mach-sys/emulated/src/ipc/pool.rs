@@ -55,7 +55,10 @@ impl Pool {
             length,
         };
         Ok(Self {
-            cells: Table::new("the message buffers", common as usize + 2 * reserve as usize)?,
+            cells: Table::new(
+                "the message buffers",
+                common as usize + 2 * reserve as usize,
+            )?,
             common: list(1, common),
             reserve: list(common + 1, reserve),
             notices: list(common + reserve + 1, reserve),

@@ -208,11 +208,7 @@ fn next_port(ipc: &Ipc<'_, '_>, object: WaitOn) -> Option<PortId> {
     }
 }
 
-fn take_message<'k>(
-    ipc: &mut Ipc<'_, 'k>,
-    object: WaitOn,
-    request: ReceiveRequest,
-) -> Found<'k> {
+fn take_message<'k>(ipc: &mut Ipc<'_, 'k>, object: WaitOn, request: ReceiveRequest) -> Found<'k> {
     let nothing = |ipc: &Ipc<'_, 'k>| Found::Nothing(ipc.wait_word(object).sequence());
     let Some(port) = next_port(ipc, object) else {
         return nothing(ipc);

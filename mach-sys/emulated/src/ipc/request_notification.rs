@@ -111,7 +111,10 @@ fn no_senders(
 ) -> Result<Right, KernReturn> {
     let port = lookup::receive_right(ipc, space, name)?;
     let object = ipc.port_mut(port);
-    let (made, is_due) = (object.mscount, object.srights == 0 && sync <= object.mscount);
+    let (made, is_due) = (
+        object.mscount,
+        object.srights == 0 && sync <= object.mscount,
+    );
     let queue = object.queue_mut().ok_or(KernReturn::INVALID_RIGHT)?;
     let previous = queue.no_senders.take();
     if is_due && notify != Right::Null {
@@ -135,7 +138,10 @@ fn port_destroyed(
     }
     let port = lookup::receive_right(ipc, space, name)?;
     let refuses_immovable = ipc.rules.immovable_ports_have_no_port_destroyed();
-    let queue = ipc.port_mut(port).queue_mut().ok_or(KernReturn::INVALID_RIGHT)?;
+    let queue = ipc
+        .port_mut(port)
+        .queue_mut()
+        .ok_or(KernReturn::INVALID_RIGHT)?;
     if refuses_immovable && queue.protection.immovable {
         guard::raise(ipc, INVALID_NOTIFICATION_REQUEST, name, 0);
         return Err(KernReturn::INVALID_RIGHT);

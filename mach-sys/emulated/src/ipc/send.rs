@@ -106,8 +106,8 @@ fn post<'k, T>(
     request: SendRequest,
 ) -> Result<(), KernReturn> {
     let timeout = Duration::from_millis(u64::from(request.timeout));
-    let deadline = (request.options.contains(MessageOptions::SEND_TIMEOUT))
-        .then(|| Instant::now() + timeout);
+    let deadline =
+        (request.options.contains(MessageOptions::SEND_TIMEOUT)).then(|| Instant::now() + timeout);
     // A send-once right is never held up.
     while let Right::Send(port) = message.destination {
         let ipc = held.ipc();

@@ -67,10 +67,7 @@ impl Space {
 
     #[inline]
     pub(crate) fn get_mut(&mut self, name: Name) -> Option<&mut Entry> {
-        let entry = self
-            .entries
-            .as_mut_slice()
-            .get_mut(name.index() as usize)?;
+        let entry = self.entries.as_mut_slice().get_mut(name.index() as usize)?;
         (!entry.rights.is_none() && entry.generation == name.generation()).then_some(entry)
     }
 

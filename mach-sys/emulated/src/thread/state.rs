@@ -5,9 +5,9 @@
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+mod words;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
-mod words;
 
 #[cfg(target_arch = "aarch64")]
 use aarch64 as machine;

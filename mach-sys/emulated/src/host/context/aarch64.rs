@@ -53,7 +53,12 @@ impl Context {
     }
 
     /// Returns whether a siginfo may belong to this context.
-    pub(in crate::host) fn may_come_with(&self, _signal: i32, _si_code: i32, _si_addr: u64) -> bool {
+    pub(in crate::host) fn may_come_with(
+        &self,
+        _signal: i32,
+        _si_code: i32,
+        _si_addr: u64,
+    ) -> bool {
         true
     }
 
@@ -61,7 +66,10 @@ impl Context {
     pub(in crate::host) fn described(&self, signal: i32, _trust: Trust) -> Option<(i32, u64)> {
         /// Of the status in a syndrome: a fault of translation, of access rights; in the class: of alignment.
         const STATUS: u64 = 0x3f;
-        let (pc, address) = (self.read::<u64>(at::PC), self.read::<u64>(at::FAULT_ADDRESS));
+        let (pc, address) = (
+            self.read::<u64>(at::PC),
+            self.read::<u64>(at::FAULT_ADDRESS),
+        );
         let status = self.syndrome() & STATUS;
         Some(match signal {
             libc::SIGSEGV if matches!(status, 0x08..=0x0f) => (2, address),

@@ -3,9 +3,9 @@
 
 use super::Context;
 use super::classify::{self, Delivered, Hardware, Raised, Trust};
+use core::arch::x86_64::__cpuid_count;
 use core::mem::offset_of;
 use mach_wire::pod;
-use core::arch::x86_64::__cpuid_count;
 use mach_wire::thread_state::{
     x86_avx_state64_t, x86_avx512_state64_t, x86_exception_state64_t, x86_float_state64_t,
     x86_thread_state64_t,
@@ -153,7 +153,10 @@ impl Context {
     /// Ends a probed copy, whose fault the entry did not recognise, with its result.
     pub(in crate::host) fn end_copy(&mut self, end: usize, outcome: usize) {
         self.write(at::RIP, end);
-        self.write(at::RAX, outcome | usize::from(self.read::<u8>(at::TRAP)) << 16);
+        self.write(
+            at::RAX,
+            outcome | usize::from(self.read::<u8>(at::TRAP)) << 16,
+        );
     }
 
     pub(in crate::host) fn classify(

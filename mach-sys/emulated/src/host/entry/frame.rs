@@ -4,11 +4,11 @@
 //! not in the range that is registered as the alternate stack.
 #![allow(unsafe_code)]
 
+use super::extent::machine::{self, ALIGNMENT, SMALLEST};
 use crate::host::slot::region::Slot;
 use crate::host::sys::altstack::Stack;
 use crate::host::sys::copy;
 use crate::host::sys::mask::Mask;
-use super::extent::machine::{self, ALIGNMENT, SMALLEST};
 
 /// Copies a frame to the top of a slot's copy area, next to the header, so that both share pages. Returns how far it went in bytes, or
 /// `None` if the area cannot hold it.
@@ -64,7 +64,11 @@ pub(in crate::host) unsafe fn bytes_behind(frame: usize) -> Option<usize> {
     let interrupted = unsafe { *((frame + machine::INTERRUPTED) as *const usize) };
     let is_first = !stack.is_disabled() && stack.holds(frame) && !stack.holds(interrupted);
     let end = frame.checked_add(extent.length.max(SMALLEST))?;
-    stack.base.checked_add(stack.size)?.checked_sub(end).filter(|_| is_first)
+    stack
+        .base
+        .checked_add(stack.size)?
+        .checked_sub(end)
+        .filter(|_| is_first)
 }
 
 /// Puts a frame back where [`copy_to_slot`] copied it from.

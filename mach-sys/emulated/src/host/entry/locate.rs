@@ -3,8 +3,8 @@
 
 use super::entered::{BUSY, KNOWN};
 use super::frame;
-use crate::host::slot::{origin, owner};
 use crate::host::slot::region::{self, Slot};
+use crate::host::slot::{origin, owner};
 use crate::host::sys::altstack::Stack;
 use crate::host::sys::mask::{COPY_MASK, Mask};
 use crate::host::sys::thread::gettid;

@@ -42,7 +42,10 @@ impl Servers {
             };
             let header = slot.header();
             let (owner, served) = (header.owner(), header.served());
-            if served % 2 == 1 && owner == seen.identity() && is_there(owner, header.registered.load(Ordering::Relaxed)) {
+            if served % 2 == 1
+                && owner == seen.identity()
+                && is_there(owner, header.registered.load(Ordering::Relaxed))
+            {
                 let one = owner.bits().wrapping_mul(u64::from(served) | 1 << 32);
                 servers.count += 1;
                 servers.mark = servers.mark.wrapping_add(one);

@@ -65,18 +65,19 @@ pub(super) unsafe fn mend_info(signal: i32, info: usize, context: &Context) -> O
     // SAFETY: the caller's promise: the frame has room for one, whatever lies there.
     let there = unsafe { &mut *(info as *mut Info) };
     // What lies there may be that of an earlier signal.
-    let is_there = there.signal == signal && context.may_come_with(signal, there.code, there.address);
+    let is_there =
+        there.signal == signal && context.may_come_with(signal, there.code, there.address);
     if is_there {
         return None;
     }
-        let (code, address) = context.described(signal, trust()).unwrap_or_default();
-        *there = Info {
-            signal,
-            errno: 0,
-            code,
-            pad: 0,
-            address,
-        };
+    let (code, address) = context.described(signal, trust()).unwrap_or_default();
+    *there = Info {
+        signal,
+        errno: 0,
+        code,
+        pad: 0,
+        address,
+    };
     Some(code)
 }
 

@@ -72,7 +72,10 @@ unsafe fn ask_for_another(
                 return None;
             }
         }
-    } else if let Some(header) = slot.map(Slot::header).filter(|header| !header.serving.get()) {
+    } else if let Some(header) = slot
+        .map(Slot::header)
+        .filter(|header| !header.serving.get())
+    {
         // It may be one of several that were kept, which raises the next.
         held::raise_at_return(header, || outer);
     }

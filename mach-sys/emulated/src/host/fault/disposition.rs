@@ -71,7 +71,10 @@ fn own(signal: i32, alias: usize) -> Option<Action> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Installed {
     /// The entry, under one of its addresses. `intact`: with the flags and the mask that the emulation gave it, too.
-    Entry { alias: usize, intact: bool },
+    Entry {
+        alias: usize,
+        intact: bool,
+    },
     Other(Action),
 }
 
@@ -80,8 +83,9 @@ impl Installed {
         match entry::alias_of(action.handler) {
             Some(alias) => Self::Entry {
                 alias,
-                intact: own(signal, alias)
-                    .is_some_and(|own| own.flags as u32 == action.flags as u32 && own.mask == action.mask),
+                intact: own(signal, alias).is_some_and(|own| {
+                    own.flags as u32 == action.flags as u32 && own.mask == action.mask
+                }),
             },
             None => Self::Other(action),
         }
@@ -145,7 +149,11 @@ pub(super) fn arm_first(signal: i32, alias: usize) -> Result<(), i32> {
         // It has installed a handler of its own, which calls this one, and would take the rest of the program for that of a handler where it
         // is left behind. The restorer is the C library's.
         if let Some(theirs) = raw(signal, None) {
-            const RESTORER: usize = if cfg!(target_arch = "x86_64") { 0x0400_0000 } else { 0 };
+            const RESTORER: usize = if cfg!(target_arch = "x86_64") {
+                0x0400_0000
+            } else {
+                0
+            };
             let entry = Action {
                 handler: entry::address(alias),
                 flags: action.sa_flags as usize | theirs.flags & RESTORER,
@@ -157,7 +165,9 @@ pub(super) fn arm_first(signal: i32, alias: usize) -> Result<(), i32> {
     }
     if let (Some(index), Some(shown)) = (mask::index(signal), raw(signal, None)) {
         SHOWN[index].flags.store(shown.flags, Ordering::Release);
-        SHOWN[index].restorer.store(shown.restorer, Ordering::Release);
+        SHOWN[index]
+            .restorer
+            .store(shown.restorer, Ordering::Release);
         SHOWN[index].mask.store(shown.mask, Ordering::Release);
     }
     Ok(())

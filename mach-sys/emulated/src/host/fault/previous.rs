@@ -171,7 +171,12 @@ pub(super) fn take_action(
     };
     let mut below = visited.0;
     let mut above = 0;
-    if visited == Visited::NONE && level.later.iter().any(|party| party.stamp.load(Ordering::Acquire) != 0) {
+    if visited == Visited::NONE
+        && level
+            .later
+            .iter()
+            .any(|party| party.stamp.load(Ordering::Acquire) != 0)
+    {
         match disposition::read(signal) {
             Some(Installed::Entry { alias, .. }) if whose == Whose::Child => {
                 below = level.since[alias].load(Ordering::Acquire).saturating_add(1);
@@ -343,7 +348,9 @@ pub(in crate::host) fn look() {
 
 /// As [`look`], in a fault of a signal that the kernel entered the entry for, though its flags were not the entry's.
 pub(super) fn look_in_fault(signal: i32) {
-    if let (Some(Installed::Other(action)), Some(index)) = (disposition::read(signal), index(signal)) {
+    if let (Some(Installed::Other(action)), Some(index)) =
+        (disposition::read(signal), index(signal))
+    {
         if action.has_fired_once() {
             let alias = LEVELS[index].alias.load(Ordering::Acquire);
             settle(signal, &LEVELS[index], alias, false);

@@ -351,7 +351,10 @@ mod tests {
             }
         }
         assert!(most <= 32, "{most} words");
-        for index in living.into_iter().chain(stay.into_iter().map(|(_, index)| index)) {
+        for index in living
+            .into_iter()
+            .chain(stay.into_iter().map(|(_, index)| index))
+        {
             end(&keys, index);
         }
         // The last leave nothing at all.

@@ -7,10 +7,10 @@
 
 use crate::error::ReserveError;
 use crate::host::sys::call::{call, page_size};
+use crate::host::sys::installed::Installed;
 use crate::host::sys::reservation::Reservation;
 use crate::host::sys::thread::{exists, getpid, gettid};
 use core::sync::atomic::{AtomicU32, Ordering};
-use crate::host::sys::installed::Installed;
 
 /// What the word holds in the process that the emulation was started in, and in children that share its memory.
 const ORIGINAL: u32 = 0x6d61_6368;

@@ -59,10 +59,7 @@ pub(in crate::host) fn adopt(slot: Slot, caller: Caller) {
     } else {
         let fresh = Identity::fresh(key.tid());
         // The watching thread does not free a slot whose key a living thread found.
-        if slot
-            .keys()
-            .take_over(slot.id().index(), key, fresh)
-        {
+        if slot.keys().take_over(slot.id().index(), key, fresh) {
             settle(slot.id());
             TAKEN.fetch_sub(1, Ordering::Relaxed);
         }

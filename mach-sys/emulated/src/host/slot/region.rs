@@ -7,10 +7,10 @@ use super::layout::Layout;
 use crate::error::ReserveError;
 use crate::host::sys::altstack::Stack;
 use crate::host::sys::call::{call, page_size};
-use crate::host::sys::reservation::Reservation;
-use crate::host::sys::mask;
-use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use crate::host::sys::installed::Installed;
+use crate::host::sys::mask;
+use crate::host::sys::reservation::Reservation;
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 /// Identifies a slot: the place of a host thread in tables of the layers above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,10 +174,18 @@ impl Slot {
             // Each has a mapping of its own.
             left = UNTOUCHED;
             for at in self.guards() {
-                protect(at, self.region.layout.guard, libc::PROT_READ | libc::PROT_WRITE);
+                protect(
+                    at,
+                    self.region.layout.guard,
+                    libc::PROT_READ | libc::PROT_WRITE,
+                );
             }
         }
-        let range = [self.address(), self.region.layout.size, libc::MADV_DONTNEED as usize];
+        let range = [
+            self.address(),
+            self.region.layout.size,
+            libc::MADV_DONTNEED as usize,
+        ];
         // SAFETY: the slot belongs to no thread. Zeroes are a valid record.
         unsafe { call(libc::SYS_madvise, [range[0], range[1], range[2], 0, 0, 0]) };
         self.use_of().store(left, Ordering::Relaxed);
@@ -238,7 +246,12 @@ impl Guards {
 
 fn protect(at: usize, length: usize, protection: libc::c_int) {
     // SAFETY: pages of a slot that nothing is kept in.
-    unsafe { call(libc::SYS_mprotect, [at, length, protection as usize, 0, 0, 0]) };
+    unsafe {
+        call(
+            libc::SYS_mprotect,
+            [at, length, protection as usize, 0, 0, 0],
+        )
+    };
 }
 
 /// Faults and registrations that found every slot taken.

@@ -57,7 +57,11 @@ mod tests {
         for _ in 0..2 {
             assert!(installed.get().is_none());
             installed.set(Arc::clone(&value));
-            assert!(installed.get().is_some_and(|there| Arc::ptr_eq(there, &value)));
+            assert!(
+                installed
+                    .get()
+                    .is_some_and(|there| Arc::ptr_eq(there, &value))
+            );
             // SAFETY: the reference above is gone.
             let taken = unsafe { installed.take() };
             assert!(taken.is_some_and(|taken| Arc::ptr_eq(&taken, &value)));

@@ -44,11 +44,10 @@ pub(in crate::host) const ASYNCHRONOUS_MASK: Mask = ALL_MASK & !SYNCHRONOUS_MASK
 /// itself, and a server's thread takes the last two.
 ///
 /// Without the two signals that cannot be blocked: the kernel leaves them out of a frame's mask.
-pub(in crate::host) const HANDLER_MASK: Mask = ASYNCHRONOUS_MASK
-    & !bit(libc::SIGKILL)
-    & !bit(libc::SIGSTOP)
-    | bit(libc::SIGILL)
-    | bit(libc::SIGFPE);
+pub(in crate::host) const HANDLER_MASK: Mask =
+    ASYNCHRONOUS_MASK & !bit(libc::SIGKILL) & !bit(libc::SIGSTOP)
+        | bit(libc::SIGILL)
+        | bit(libc::SIGFPE);
 
 /// Whether a signal handler ran in a fault handler's wait.
 static WAIT_INTERRUPTED: AtomicBool = AtomicBool::new(false);

@@ -58,7 +58,8 @@ unsafe extern "C" fn look(
     };
     let contains = |header: &&libc::Elf64_Phdr| {
         let start = (object.dlpi_addr as usize).wrapping_add(header.p_vaddr as usize);
-        header.p_type == libc::PT_LOAD && found.address.wrapping_sub(start) < header.p_memsz as usize
+        header.p_type == libc::PT_LOAD
+            && found.address.wrapping_sub(start) < header.p_memsz as usize
     };
     if headers.iter().find(contains).is_none() {
         return 0;

@@ -70,7 +70,10 @@ pub(in crate::host) fn end_by(signal: i32) {
     unsafe {
         let arguments = [signal as usize, action_at, 0, size_of::<Mask>(), 0, 0];
         call(libc::SYS_rt_sigaction, arguments);
-        call(libc::SYS_tgkill, [process, thread, signal as usize, 0, 0, 0]);
+        call(
+            libc::SYS_tgkill,
+            [process, thread, signal as usize, 0, 0, 0],
+        );
     }
     mask::change(How::Unblock, mask::bit(signal));
 }

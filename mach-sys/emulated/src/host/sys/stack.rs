@@ -44,7 +44,10 @@ pub(crate) fn overhead() -> usize {
             };
             (headers, &mut *sum.cast::<usize>())
         };
-        for header in headers.iter().filter(|header| header.p_type == libc::PT_TLS) {
+        for header in headers
+            .iter()
+            .filter(|header| header.p_type == libc::PT_TLS)
+        {
             let size = (header.p_memsz as usize).saturating_add(header.p_align as usize);
             *sum = sum.saturating_add(size);
         }

@@ -25,7 +25,8 @@ mod tests {
 
     #[test]
     fn the_tracer_decides() {
-        let status = |tracer: &str| format!("Name:\tTracerPid:\nPid:\t7\nTracerPid:\t{tracer}\nUid:\t0\n");
+        let status =
+            |tracer: &str| format!("Name:\tTracerPid:\nPid:\t7\nTracerPid:\t{tracer}\nUid:\t0\n");
         assert_eq!(parse(status("0").as_bytes()), Some(false));
         assert_eq!(parse(status("4711").as_bytes()), Some(true));
         assert_eq!(parse(b"Name:\tx\n"), None);

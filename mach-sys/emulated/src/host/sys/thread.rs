@@ -56,7 +56,12 @@ pub(in crate::host) unsafe fn queue_signal(tid: u32, signal: i32, info: usize) -
     // SAFETY: the caller's promise.
     match unsafe { call(libc::SYS_rt_tgsigqueueinfo, arguments) } {
         // SAFETY: as above.
-        ..0 => unsafe { call(libc::SYS_tgkill, [process, tid as usize, signal as usize, 0, 0, 0]) },
+        ..0 => unsafe {
+            call(
+                libc::SYS_tgkill,
+                [process, tid as usize, signal as usize, 0, 0, 0],
+            )
+        },
         sent => sent,
     }
 }

@@ -20,11 +20,21 @@ pub(super) const REGISTRABLE: &[i32] = &[1, 2, 3, 4, 5, 6, 7, 9, 10, 14, 15, 16,
 const LISTS: [(i32, &[i32]); 3] = [
     (
         0,
-        &[ARM_UNIFIED_THREAD_STATE, ARM_VFP_STATE, ARM_EXCEPTION_STATE, ARM_DEBUG_STATE],
+        &[
+            ARM_UNIFIED_THREAD_STATE,
+            ARM_VFP_STATE,
+            ARM_EXCEPTION_STATE,
+            ARM_DEBUG_STATE,
+        ],
     ),
     (
         128,
-        &[ARM_UNIFIED_THREAD_STATE, ARM_VFP_STATE, ARM_EXCEPTION_STATE64, ARM_DEBUG_STATE64],
+        &[
+            ARM_UNIFIED_THREAD_STATE,
+            ARM_VFP_STATE,
+            ARM_EXCEPTION_STATE64,
+            ARM_DEBUG_STATE64,
+        ],
     ),
     (
         131,
@@ -86,9 +96,7 @@ pub(super) fn set(context: &mut Context, flavor: i32, words: &[u32]) -> Result<(
     match flavor {
         ARM_THREAD_STATE64 => set_general(context, &exactly(words)?),
         ARM_UNIFIED_THREAD_STATE => set_unified(context, words),
-        ARM_NEON_STATE64 => {
-            set_float(context, &exactly(words)?)
-        }
+        ARM_NEON_STATE64 => set_float(context, &exactly(words)?),
         // A4.7: accepted, and without effect.
         ARM_EXCEPTION_STATE64 => exactly::<arm_exception_state64_t>(words).map(|_| ()),
         ARM_EXCEPTION_STATE64_V2 => exactly::<arm_exception_state64_v2_t>(words).map(|_| ()),
@@ -118,7 +126,10 @@ fn set_debug(state: &arm_debug_state64_t) -> Result<(), KernReturn> {
     const STEP: u64 = 1;
     let is_linked = |control: &u64| control & LINKED != 0;
     let is_typed = |control: &u64| control & TYPE != 0;
-    if state.bcr.iter().any(|control| is_linked(control) || is_typed(control))
+    if state
+        .bcr
+        .iter()
+        .any(|control| is_linked(control) || is_typed(control))
         || state.wcr.iter().any(is_linked)
     {
         return Err(KernReturn::PROTECTION_FAILURE);

@@ -10,10 +10,11 @@ use crate::host::context::Context;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::thread_state::{
     x86_AVX_STATE, x86_AVX_STATE64, x86_AVX512_STATE, x86_AVX512_STATE64, x86_DEBUG_STATE,
-    x86_DEBUG_STATE64, x86_EXCEPTION_STATE, x86_EXCEPTION_STATE32, x86_EXCEPTION_STATE64, x86_FLOAT_STATE, x86_FLOAT_STATE32,
-    x86_FLOAT_STATE64, x86_INSTRUCTION_STATE, x86_INSTRUCTION_STATE_COUNT, x86_PAGEIN_STATE,
-    x86_PAGEIN_STATE_COUNT, x86_THREAD_STATE, x86_THREAD_STATE32, x86_THREAD_STATE64, x86_exception_state_t,
-    x86_float_state_t, x86_float_state64_t, x86_thread_state_t, x86_thread_state64_t,
+    x86_DEBUG_STATE64, x86_EXCEPTION_STATE, x86_EXCEPTION_STATE32, x86_EXCEPTION_STATE64,
+    x86_FLOAT_STATE, x86_FLOAT_STATE32, x86_FLOAT_STATE64, x86_INSTRUCTION_STATE,
+    x86_INSTRUCTION_STATE_COUNT, x86_PAGEIN_STATE, x86_PAGEIN_STATE_COUNT, x86_THREAD_STATE,
+    x86_THREAD_STATE32, x86_THREAD_STATE64, x86_exception_state_t, x86_float_state_t,
+    x86_float_state64_t, x86_thread_state_t, x86_thread_state64_t,
 };
 
 /// `osfmk/mach/i386/thread_status.h`: all but the kernel's saved states, 14 and 15.

@@ -32,9 +32,7 @@ pub(super) fn set(flavor: i32, words: &[u32]) -> Result<(), KernReturn> {
             unified.and_then(|unified| unified.wide())
         }
     };
-    let state = state
-        .filter(is_valid)
-        .ok_or(KernReturn::INVALID_ARGUMENT)?;
+    let state = state.filter(is_valid).ok_or(KernReturn::INVALID_ARGUMENT)?;
     if enabled(&state).any(|enabled| enabled) {
         Err(KernReturn::NOT_SUPPORTED)
     } else {

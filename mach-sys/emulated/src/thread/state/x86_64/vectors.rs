@@ -63,5 +63,9 @@ pub(super) fn set(context: &mut Context, flavor: i32, words: &[u32]) -> Result<(
         x86_AVX_STATE64 | x86_AVX_STATE => context.set_avx(state),
         _ => context.set_avx512(state),
     };
-    if has_them { Ok(()) } else { Err(KernReturn::FAILURE) }
+    if has_them {
+        Ok(())
+    } else {
+        Err(KernReturn::FAILURE)
+    }
 }
