@@ -16,7 +16,7 @@ use mach_wire::machine::Machine;
 use mach_wire::thread_state::{Flavor, THREAD_STATE_MAX};
 use mach_wire::types::*;
 
-/// Where a get or swap writes its entries: arrays with room for 14.
+/// Output arrays of a get or swap, each with room for 14 entries.
 struct Arrays {
     masks: *mut exception_mask_t,
     count: *mut mach_msg_type_number_t,

@@ -1,4 +1,4 @@
-//! Which calls are MIG routines, and the port that these make (G6.1).
+//! Table of the calls that are MIG routines, and the reply port that those make (G6.1).
 //!
 //! Each call of `mach_sys::kernel` is a function of Apple's library (libsyscall). Some of them enter the kernel by a trap of their own;
 //! the others, and traps that the kernel refuses with `MACH_SEND_INVALID_DEST`, send a message by MIG's client code, which first asks

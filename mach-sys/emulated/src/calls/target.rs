@@ -1,4 +1,4 @@
-//! What a call works on, and how its result is returned.
+//! The target of a call, and the conversion of its result to `kern_return_t`.
 #![allow(unsafe_code)]
 
 use super::guards;
