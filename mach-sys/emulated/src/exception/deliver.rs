@@ -29,7 +29,7 @@ pub(super) struct Fault {
     pub(super) thread_id: u64,
 }
 
-/// What a level asked for, read in one step (A2.4).
+/// A level's registration for one exception type, read in one step (A2.4).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
     pub(super) port: PortId,
@@ -37,8 +37,8 @@ pub(super) struct Wanted {
     pub(super) flavor: Flavor,
 }
 
-/// Asks the thread's handler, then the task's. The first that replies with success, or with `MACH_RCV_PORT_DIED`, ends the
-/// search (A1.1); when none does, the host level is asked.
+/// Delivers the exception to the thread's handler, then to the task's. The first that replies with success, or with `MACH_RCV_PORT_DIED`, ends the
+/// search (A1.1); if none does, the fault goes to the host level.
 pub(crate) fn walk(mach: &Mach, thread: ThreadId, trap: &mut Trap<'_>) -> Verdict {
     let fault = Fault {
         exception: ExceptionType::new(trap.raised.exception),

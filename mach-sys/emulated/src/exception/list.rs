@@ -1,4 +1,4 @@
-//! What a get or swap of exception ports returns (B3, B4).
+//! The entries that a get or swap of exception ports returns (B3, B4).
 
 use crate::ipc::copyout;
 use crate::ipc::kmsg::Right;

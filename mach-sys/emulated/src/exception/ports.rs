@@ -16,7 +16,7 @@ use mach_wire::kern_return::KernReturn;
 use mach_wire::message::Disposition;
 use mach_wire::thread_state::Flavor;
 
-/// What a caller registers.
+/// The arguments of a registration.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Registration {
     pub(crate) mask: ExceptionMask,

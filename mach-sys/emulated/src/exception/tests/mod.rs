@@ -95,7 +95,7 @@ impl World {
         })
     }
 
-    /// Whether the thread's level has a handler for a bad access.
+    /// Returns whether the thread's level has a handler for a bad access.
     fn is_delivered(&self) -> bool {
         let level = Level::Thread(self.thread);
         self.kernel(|kernel| deliver::wanted(kernel, level, ExceptionType::BAD_ACCESS).is_ok())

@@ -28,7 +28,7 @@ use serde_json::Value;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Where the registers are that the recording looks at, in the kernel's `ucontext`.
+/// Offsets of the recorded registers in the kernel's `ucontext`, in bytes.
 const RAX: usize = 144;
 const RIP: usize = 168;
 const FPSTATE: usize = 224;
@@ -54,7 +54,7 @@ impl Frame {
     }
 }
 
-/// How a case ended.
+/// The end of a case.
 #[derive(Debug)]
 enum End {
     Agrees,
@@ -93,10 +93,10 @@ struct Replay {
     x: Name,
     y: Name,
     frame: Box<Frame>,
-    /// What became of the exception that was raised: 0 none, 1 it is out, 2 handled, 3 not handled.
+    /// State of the raised exception: 0 none, 1 in flight, 2 handled, 3 not handled.
     raised: std::sync::Arc<AtomicUsize>,
     waiting: Option<std::thread::JoinHandle<()>>,
-    /// The exception that is out: its type and first code.
+    /// Type and first code of the exception in flight.
     exception: (i64, i64),
     /// The request that was received last, unanswered.
     request: Option<Vec<u32>>,
