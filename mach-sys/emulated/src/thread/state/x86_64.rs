@@ -34,7 +34,7 @@ const LISTED: [i32; 7] = [
     x86_PAGEIN_STATE,
 ];
 
-/// Where user addresses end (A4.8).
+/// End of the user addresses (A4.8).
 const ADDRESS_END: u64 = 0x7fff_ffff_f000;
 /// Flags that a user cannot set, and the one that is always set (A4.8).
 const IOPL_NT_RF: u64 = 0x3000 | 0x4000 | 0x1_0000;
