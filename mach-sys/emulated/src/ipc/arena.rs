@@ -80,7 +80,7 @@ pub(crate) struct Arena<I, T> {
     free: u32,
     #[cfg(test)]
     live: u32,
-    /// How often a value was looked at.
+    /// Number of times that a value was read.
     #[cfg(test)]
     looks: core::cell::Cell<u64>,
     ids: PhantomData<I>,

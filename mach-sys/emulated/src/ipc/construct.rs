@@ -13,7 +13,7 @@ use mach_wire::exception::PortGuardFlavor;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::port::{MACH_PORT_QLIMIT_MAX, PortOptionFlags};
 
-/// How a port is to be made.
+/// Options of `mach_port_construct`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
     pub(crate) flags: PortOptionFlags,

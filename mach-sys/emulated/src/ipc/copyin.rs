@@ -17,7 +17,7 @@ use mach_wire::exception::PortGuardFlavor;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::Disposition;
 
-/// Whether a dead name may stand for the right.
+/// Treatment of a dead name in place of the right.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dead {
     Refused,

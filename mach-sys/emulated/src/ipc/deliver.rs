@@ -1,4 +1,4 @@
-//! What becomes of a message, by the kind of port that it is sent to.
+//! Delivery of a message, by the kind of its destination port.
 
 use super::arrive;
 use super::mqueue::QueueFull;

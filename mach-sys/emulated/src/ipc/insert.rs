@@ -67,7 +67,7 @@ fn insert_same_name(
     Ok(())
 }
 
-/// How a right fits under a name that its task chose.
+/// Result of the check whether a right fits under a name that its task chose.
 enum Admitted {
     /// The name is free.
     New,

@@ -1,4 +1,4 @@
-//! What a name denotes, for calls that take one.
+//! Lookup of names, for calls that take one.
 
 use super::entry::{Entry, Rights};
 use super::id::{PortId, SetId};

@@ -34,7 +34,7 @@ pub(crate) struct Pool {
 struct FreeList {
     /// Head of the list: identifier in the low half, a count against reuse in the high half.
     head: AtomicU64,
-    /// How many cells were taken at least once.
+    /// Number of cells that were taken at least once.
     used: AtomicU32,
     first: u32,
     length: u32,

@@ -48,7 +48,7 @@ pub(crate) struct Link {
     pub(super) of_port: Neighbours,
     /// Among the links of the set.
     pub(super) of_set: Neighbours,
-    /// Whether it is in the set's list of members with messages, and where.
+    /// True if it is in the set's list of members with messages. `of_ready` has its neighbours there.
     pub(super) ready: bool,
     pub(super) of_ready: Neighbours,
 }

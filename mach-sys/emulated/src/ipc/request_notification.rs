@@ -25,7 +25,7 @@ use mach_wire::mig::{
 /// `kGUARD_EXC_INVALID_NOTIFICATION_REQ`, which came with macOS 26.
 const INVALID_NOTIFICATION_REQUEST: PortGuardFlavor = PortGuardFlavor::new(65);
 
-/// What is asked for: the notification's identifier, a number whose meaning it decides, and who is told.
+/// Arguments of `mach_port_request_notification`: the notification's identifier, its `sync` value, and the notify port with its disposition.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wish {
     pub(crate) id: i32,
@@ -34,7 +34,7 @@ pub(crate) struct Wish {
     pub(crate) disposition: Disposition,
 }
 
-/// Asks for a notification about a name, or cancels one if the notify port is null. Returns the name of the send-once right that was
+/// Requests a notification about a name, or cancels one if the notify port is null. Returns the name of the send-once right that was
 /// armed before (C8.9).
 pub(crate) fn request(
     ipc: &mut Ipc<'_, '_>,

@@ -12,14 +12,14 @@ use super::state::Ipc;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::port::PortType;
 
-/// What a request waits for.
+/// The event that a request waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Awaited {
     /// The death of the port (`MACH_NOTIFY_DEAD_NAME`).
     Death,
     /// A message received from the port (`MACH_NOTIFY_SEND_POSSIBLE`), or its death.
     Room,
-    /// As `Room`, once a send has found the port full.
+    /// The same event as `Room`, armed once a send has found the port full.
     RoomAfterASend,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Requested {
     progress: Progress,
     port: PortId,
     name: Name,
-    /// Whether the entry of the name refers to it.
+    /// True if the entry of the name refers to it.
     is_on_a_name: bool,
     /// Neighbours in the list of the port.
     previous: Option<RequestId>,

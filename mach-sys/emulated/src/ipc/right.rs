@@ -75,7 +75,7 @@ fn discard(ipc: &mut Ipc<'_, '_>, right: Right) {
     }
 }
 
-/// Who is told that the last send right of a port is gone, and how many there were made.
+/// A no-senders notification to send: its send-once right, and the port's make-send count.
 #[must_use]
 pub(super) struct NoSenders {
     right: Right,
@@ -83,7 +83,7 @@ pub(super) struct NoSenders {
 }
 
 impl NoSenders {
-    /// Sends the notification, if one was asked for.
+    /// Sends the notification, if one was requested.
     pub(super) fn tell(self, ipc: &mut Ipc<'_, '_>) {
         notify::no_senders(ipc, self.right, self.made);
     }

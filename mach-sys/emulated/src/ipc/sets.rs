@@ -10,7 +10,7 @@ use super::name::{Name, SpaceId};
 use super::state::Ipc;
 use mach_wire::kern_return::KernReturn;
 
-/// Which of its two names a call looks at first.
+/// The name that a call checks first.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum First {
     Port,

@@ -20,9 +20,9 @@ pub(crate) struct Space {
     free: u32,
     names: u32,
     random: u32,
-    /// Whether generations always move by 4 (C0.7).
+    /// True if generations always move by 4 (C0.7).
     even_steps: bool,
-    /// How often an entry was looked at by its slot.
+    /// Number of times that an entry was read by its slot.
     #[cfg(test)]
     looks: core::cell::Cell<u64>,
 }
@@ -241,7 +241,7 @@ impl Space {
     }
 }
 
-/// What a space answers to a name that its task chose (C2.2).
+/// Result of the check of a name that its task chose (C2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
     /// The name is not in use.

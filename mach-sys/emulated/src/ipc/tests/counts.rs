@@ -14,7 +14,7 @@ fn counts(world: &World, port: PortId) -> Counts {
     })
 }
 
-/// What a step finds: the port under test, another port with a send right, and what an earlier step made or received.
+/// The state that a step finds: the port under test, another port with a send right, and what an earlier step made or received.
 struct Step<'w> {
     world: &'w World,
     port: Name,

@@ -1,4 +1,4 @@
-//! What remains of a port that died (C1, C3).
+//! Remains of a port that died (C1, C3).
 
 use super::*;
 use mach_wire::port::*;

@@ -6,7 +6,7 @@ use Generation::{MacOs11, MacOs15, MacOs26};
 
 const ALL: [Generation; 3] = [MacOs11, MacOs15, MacOs26];
 
-/// A rule, how it is asked for, and what it answers in macOS 11, 15 and 26.
+/// A rule, its function, and its value in macOS 11, 15 and 26.
 type Row<'r, T> = (&'r str, &'r dyn Fn(&World) -> T, [T; 3]);
 
 fn table<T: core::fmt::Debug + PartialEq>(rows: &[Row<'_, T>]) {

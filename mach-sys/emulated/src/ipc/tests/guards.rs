@@ -6,7 +6,7 @@ use mach_wire::exception::PortGuardFlavor;
 use mach_wire::port::{GuardFlags, PortFlavor};
 
 impl World {
-    /// What the last operation raised: the flavor and the payload.
+    /// Returns the flavor and the payload of the guard that the last operation raised.
     fn raised(&self) -> Option<(PortGuardFlavor, u64)> {
         let guard = self.ipc(|ipc| ipc.take_guard());
         guard.map(|guard| (PortGuardFlavor::new(guard.flavor), guard.payload))
@@ -92,7 +92,7 @@ fn c5_6_c7_1_an_immovable_receive_right_stays_where_it_is() {
     assert_eq!(world.kind(port), Err(KernReturn::INVALID_NAME));
 }
 
-/// What misuse raises: the call, its error, the guard.
+/// Checks, for each misuse, its error and its guard.
 #[test]
 fn c3_c4_misuse_of_names_raises_guards() {
     type Outcome = Result<(), KernReturn>;

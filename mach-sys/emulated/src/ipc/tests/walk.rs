@@ -6,7 +6,7 @@ use crate::ipc::kmsg::{Kmsg, Right};
 use crate::ipc::port::{MessagePort, Receiver};
 use crate::ipc::state::State;
 
-/// What a walk found for one port.
+/// Counts that a walk found for one port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Found {
     srights: u32,
