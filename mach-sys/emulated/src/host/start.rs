@@ -20,7 +20,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::io;
 
-/// What the layers above do.
+/// Functions of the layers above.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hooks {
     /// A thread faulted. Called on it, in its fault handler.
@@ -29,7 +29,7 @@ pub(crate) struct Hooks {
     pub(crate) ended: fn(SlotId),
 }
 
-/// Whether `pthread_atfork` was called.
+/// True once `pthread_atfork` was called.
 static HOOKED: AtomicBool = AtomicBool::new(false);
 
 /// Sets everything up; once until [`stop`]. `outer` is the signal mask of the starter. Where that fails the signal handlers from before
@@ -81,7 +81,7 @@ fn hook_and_watch(outer: Mask) -> Result<(), HostError> {
     Ok(())
 }
 
-/// How long threads that have ended may still be there.
+/// Number of waits of 1 ms for threads that have ended to free their slots.
 const PATIENCE: u32 = 100;
 
 /// Returns whether the emulation may stop: no server's thread is left, and no thread needs its slot but the calling one.
@@ -165,7 +165,7 @@ pub(crate) unsafe fn give_back(displaced: &[i32]) {
     }
 }
 
-/// What pthreads answered: an error number.
+/// Converts an error number of pthreads.
 fn hook_error(errno: i32) -> HostError {
     HostError::Hook(io::Error::from_raw_os_error(errno))
 }

@@ -90,7 +90,7 @@ fn prepare() {
     previous::look();
 }
 
-/// What the calling thread has arranged that making it ready for faults may change.
+/// The calling thread's alternate signal stack and signal mask, which making it ready for faults may change.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arranged {
     stack: Stack,
@@ -98,7 +98,7 @@ pub(crate) struct Arranged {
 }
 
 impl Arranged {
-    /// Looks.
+    /// Reads the calling thread's alternate signal stack and signal mask.
     pub(crate) fn now() -> Self {
         Self {
             stack: altstack::registered(),
@@ -122,7 +122,7 @@ impl Arranged {
         }
     }
 
-    /// Nothing was changed: the thread could not be registered.
+    /// Changes nothing: the thread could not be registered.
     pub(crate) fn keep(self) -> Changed {
         Changed {
             before: self,
@@ -132,13 +132,13 @@ impl Arranged {
     }
 }
 
-/// What making a thread ready for faults changed.
+/// The changes that made a thread ready for faults.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Changed {
     before: Arranged,
     /// The thread's slot, if it is ready.
     slot: Option<Slot>,
-    /// Whether the slot's lent stack was registered.
+    /// True if the slot's lent stack was registered.
     lent: bool,
 }
 

@@ -32,7 +32,7 @@ const CONDITIONS: u64 = 0xf000_0000;
 impl Context {
     pub(super) const MASK: usize = 40;
 
-    /// Whether the interrupted code is 64-bit user code: everything else is declined untouched (R20).
+    /// Returns whether the interrupted code is 64-bit user code. Everything else is declined untouched (R20).
     pub(in crate::host) fn is_native_code(&self) -> bool {
         self.read::<u64>(at::PSTATE) & MODE == 0
     }
@@ -64,7 +64,7 @@ impl Context {
 
     /// Returns the code and the address that the siginfo of a signal would have, as far as the hardware's words tell.
     pub(in crate::host) fn described(&self, signal: i32, _trust: Trust) -> Option<(i32, u64)> {
-        /// Of the status in a syndrome: a fault of translation, of access rights; in the class: of alignment.
+        /// Mask of the fault status in a syndrome: a translation fault, a permission fault, or an alignment fault.
         const STATUS: u64 = 0x3f;
         let (pc, address) = (
             self.read::<u64>(at::PC),
@@ -185,7 +185,7 @@ impl Context {
         true
     }
 
-    /// What the processor reported: the syndrome, and the address where it is one of an abort (A12.15). In the context of another
+    /// Returns the processor's report: the syndrome, and the address where it is one of an abort (A12.15). In the context of another
     /// signal than those of bad accesses both words are those of an earlier trap, and read as 0 (G1.4).
     pub(crate) fn exception(&self) -> arm_exception_state64_t {
         if !matches!(self.signal(), libc::SIGSEGV | libc::SIGBUS) {

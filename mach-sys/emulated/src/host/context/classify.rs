@@ -15,7 +15,7 @@ pub(crate) struct Raised {
 }
 
 impl Raised {
-    /// Whether the instruction runs into the same fault again when the thread goes on: after a step, an x86_64 breakpoint or an
+    /// Returns whether the instruction faults again when the thread resumes. After a step, an x86_64 breakpoint or an
     /// overflow trap it does not (G3.2).
     pub(in crate::host) fn recurs(&self) -> bool {
         match (self.exception, self.codes) {
@@ -33,7 +33,7 @@ const fn raised(exception: exception_type_t, code: i64, subcode: u64) -> Option<
     })
 }
 
-/// What a signal came with.
+/// A delivered signal, with the interrupted pc and the hardware's words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Delivered {
     pub(crate) signal: i32,
@@ -56,7 +56,7 @@ pub(crate) struct Hardware {
     pub(crate) sp: u64,
 }
 
-/// Whether this host fills the hardware's words in.
+/// Source of the trap data: the hardware's words, if this host fills them in, or the signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trust {
     Hardware,

@@ -14,7 +14,7 @@ use super::sys::altstack::Stack;
 use super::sys::mask::Mask;
 use core::ffi::c_void;
 
-/// Where a thread's interrupted registers are.
+/// The signal context of an interrupted thread, which holds its registers.
 #[derive(Debug)]
 pub(crate) struct Context {
     at: usize,

@@ -59,13 +59,13 @@ const _: () =
     assert!(size_of::<x86_float_state64_t>() == offset_of!(x86_avx_state64_t, avx_reserved1));
 /// Registers of the image, before the words that are not: all that XNU's float states have, too.
 const REGISTERS: usize = FP_MAGIC - 48;
-/// Where XNU's float states have the image, and the AVX state the upper halves.
+/// Offsets of the FXSAVE image in XNU's float states, and of the upper halves in the AVX state, in bytes.
 const IMAGE: usize = offset_of!(x86_avx_state64_t, fpu_fcw);
 const YMMH: usize = offset_of!(x86_avx_state64_t, fpu_ymmh);
 const _: () = assert!(IMAGE == offset_of!(x86_float_state64_t, fpu_fcw));
 const _: () = assert!(YMMH + UPPER_HALVES_SIZE == size_of::<x86_avx_state64_t>());
 
-/// How much of an image the kernel wrote, from its start and in bytes: a word of the kernel's behind the components' bits.
+/// Offset of the kernel's word for the size of the image that it wrote, in bytes. It follows the components' bits.
 const XSTATE_SIZE: usize = 480;
 /// The components of AVX-512: bit, place in XNU's state, bytes.
 const AVX512: [(u32, usize, usize); 3] = [
@@ -89,7 +89,7 @@ fn component_offset(bit: u32, size: usize) -> Option<usize> {
 impl Context {
     pub(super) const MASK: usize = 296;
 
-    /// Whether the interrupted code is 64-bit user code: everything else is declined untouched (R20).
+    /// Returns whether the interrupted code is 64-bit user code. Everything else is declined untouched (R20).
     pub(in crate::host) fn is_native_code(&self) -> bool {
         self.read::<u16>(at::CS) == USER_CODE
     }
@@ -168,7 +168,7 @@ impl Context {
     ) -> Option<Raised> {
         let detail = match self.fxsave() {
             Some(image) => {
-                // SAFETY: the image has 512 bytes; the status word stands at 2, MXCSR at 24.
+                // SAFETY: the image has 512 bytes; the status word is at offset 2, MXCSR at 24.
                 let (status, mxcsr) = unsafe {
                     (
                         ((image + 2) as *const u16).read_unaligned(),
@@ -430,7 +430,7 @@ impl Context {
         true
     }
 
-    /// What the processor reported.
+    /// Returns the processor's report of the trap.
     pub(crate) fn exception(&self) -> x86_exception_state64_t {
         x86_exception_state64_t {
             trapno: self.read::<u64>(at::TRAP) as u16,

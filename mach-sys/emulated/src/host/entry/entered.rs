@@ -1,9 +1,9 @@
-//! The entry's calls into the fault handler: what goes over, and the hooks that are called.
+//! The entry's calls into the fault handler: their arguments, and the functions called.
 #![allow(unsafe_code)]
 
 use std::sync::OnceLock;
 
-/// What the entry hands to the Rust side, and takes back: frame, siginfo and context may be others afterwards. The layout is the
+/// Arguments of the entry's call into Rust. The call may replace frame, siginfo and context. The layout is the
 /// entry's.
 #[derive(Debug)]
 #[repr(C)]
@@ -56,7 +56,7 @@ impl Entered {
     }
 }
 
-/// What the entry calls.
+/// The Rust functions that the entry calls.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::host) struct Handlers {
     /// Serves a fault. Returns the handler to leave for, or `None`: return from the frame. Where the frame, its siginfo and context

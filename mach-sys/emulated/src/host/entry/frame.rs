@@ -47,7 +47,7 @@ pub(super) unsafe fn registered_stack(frame: usize) -> Stack {
 /// Returns the signal mask of the code that a frame interrupted.
 ///
 /// # Safety
-/// As [`registered_stack`].
+/// The safety requirements of [`registered_stack`] apply.
 pub(super) unsafe fn signal_mask(frame: usize) -> Mask {
     // SAFETY: as above.
     unsafe { *((frame + machine::MASK) as *const Mask) }
@@ -56,7 +56,7 @@ pub(super) unsafe fn signal_mask(frame: usize) -> Mask {
 /// Returns how many bytes of the alternate stack lie above a frame's end, if the kernel put it there for code that ran elsewhere.
 ///
 /// # Safety
-/// As [`registered_stack`].
+/// The safety requirements of [`registered_stack`] apply.
 pub(in crate::host) unsafe fn bytes_behind(frame: usize) -> Option<usize> {
     // SAFETY: the caller's promise.
     let (stack, extent) = unsafe { (registered_stack(frame), machine::measure(frame)?) };
@@ -90,7 +90,7 @@ pub(in crate::host) unsafe fn put_back(frame: usize, delta: usize) {
     }
 }
 
-/// What code may use below its stack pointer, in bytes.
+/// Size of the area that code may use below its stack pointer, in bytes.
 const RED_ZONE: usize = 128;
 
 /// Copies a frame to below a stack pointer and its red zone, where the kernel would have put it had there been no alternate stack.

@@ -1,4 +1,4 @@
-//! Where the entry runs, and where it goes.
+//! The stack that the entry runs on, and the one that it moves to.
 #![allow(unsafe_code)]
 
 use super::entered::{BUSY, KNOWN};
@@ -9,7 +9,7 @@ use crate::host::sys::altstack::Stack;
 use crate::host::sys::mask::{COPY_MASK, Mask};
 use crate::host::sys::thread::gettid;
 
-/// Where the entry goes. In two registers.
+/// Destination of the entry, returned in two registers.
 #[repr(C)]
 pub(super) struct Place {
     /// The thread's slot, by address; 0 for none. With [`BUSY`] and [`KNOWN`].
@@ -22,7 +22,7 @@ pub(super) struct Place {
 /// The five signals are to be blocked during the move. The address of a stack has this bit clear.
 pub(super) const GUARDED: usize = 1;
 
-/// What [`locate`] knows of the frame.
+/// The frame, as [`locate`] knows it.
 #[derive(Clone, Copy)]
 struct Frame {
     base: usize,

@@ -14,7 +14,7 @@ use crate::host::sys::task_stat::{self, TaskStat};
 use crate::host::sys::thread;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// What the thread had blocked that started the emulation.
+/// Signal mask of the thread that started the emulation.
 static OUTER: AtomicU64 = AtomicU64::new(0);
 
 /// Notes the signal mask that `exit` is called with.

@@ -6,7 +6,7 @@ use crate::host::context::classify::{Raised, Trust};
 use crate::host::sys::copy;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether the hardware's words say nothing on this host: set by [`probe`].
+/// True if the hardware's words are not filled in on this host. Set by [`probe`].
 static SIGNAL_ONLY: AtomicBool = AtomicBool::new(false);
 
 /// Notes whether this host fills the hardware's words in: the configuration says so, or one fault tells (R22).

@@ -29,7 +29,7 @@ pub(in crate::host) unsafe fn serve(signal: i32, info: usize, context: usize) ->
 /// `outer` is the mask of the handler that chains.
 ///
 /// # Safety
-/// As [`serve`].
+/// The safety requirements of [`serve`] apply.
 unsafe fn ask_for_another(
     signal: i32,
     info: usize,

@@ -1,4 +1,4 @@
-//! What the host has installed for a signal, and the entry among it.
+//! The handler that the kernel below has for a signal, and the entry's installation.
 #![allow(unsafe_code)]
 
 use crate::host::entry;
@@ -67,7 +67,7 @@ fn own(signal: i32, alias: usize) -> Option<Action> {
     })
 }
 
-/// What is installed for a signal.
+/// The handler installed for a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Installed {
     /// The entry, under one of its addresses. `intact`: with the flags and the mask that the emulation gave it, too.

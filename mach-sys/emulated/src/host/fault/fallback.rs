@@ -31,7 +31,7 @@ impl Process {
         }
     }
 
-    /// What the fallback does. A handler that wants to be called once is forgotten.
+    /// Returns the action of the signal fallback. A handler with `SA_RESETHAND` is forgotten.
     ///
     /// `called`: by a handler that the host has installed above the entry. The context gets a mark of what was visited, for the case that
     /// the handler chains.

@@ -1,4 +1,4 @@
-//! What the fault handler does, on its own stack: classify, ask the layers above, apply what they decided or go on to the handler that
+//! The fault handler. On its own stack it classifies the fault, asks the layers above, and applies their decision or goes on to the handler that
 //! was installed before.
 //!
 //! | file | contents |

@@ -53,7 +53,7 @@ impl Party {
         self.stamp.store(stamp, Ordering::Release);
     }
 
-    /// As its owner installed it.
+    /// Returns the action as its owner installed it.
     fn installed(&self) -> Action {
         Action {
             handler: self.handler.load(Ordering::Acquire),
@@ -104,7 +104,7 @@ static LEVELS: [Level; SYNCHRONOUS.len()] = [const {
     }
 }; SYNCHRONOUS.len()];
 
-/// What a fault has visited: the parties from the top down to the one with this stamp.
+/// The handlers that a fault has visited: from the top down to the one with this stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Visited(u32);
 
@@ -115,7 +115,7 @@ impl Visited {
     /// The high half of a mark in a context. The low half is the stamp.
     const MARK: u64 = 0x6d61_6368 << 32;
 
-    /// As a word that stands in the context of the fault, on its way into foreign code. The kernel clears that word in every new
+    /// Returns the mark for the context of the fault, which is put there before foreign code runs. The kernel clears that word in every new
     /// context: the mark ends with its fault, however that is left.
     pub(super) fn to_mark(self) -> u64 {
         Self::MARK | u64::from(self.0)
@@ -127,7 +127,7 @@ impl Visited {
     }
 }
 
-/// What the host level does with a signal.
+/// Action of the host level for a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HostAction {
     Default,
@@ -135,11 +135,11 @@ pub(super) enum HostAction {
     Handler(Handler),
 }
 
-/// How a handler wants to be entered.
+/// Entry conditions of a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Handler {
     pub(super) address: usize,
-    /// What is blocked while it runs, beside what was blocked before.
+    /// Signals blocked while it runs, in addition to those already blocked.
     pub(super) mask: Mask,
     /// `SA_ONSTACK`.
     pub(super) on_alternate_stack: bool,
@@ -278,7 +278,7 @@ pub(in crate::host) fn install() -> Result<(), i32> {
 /// installed for: it stays, and what the entry knows of the signal, too, since that handler may chain.
 pub(in crate::host) fn uninstall() -> Vec<i32> {
     let mut displaced = Vec::new();
-    // Whether a handler is still there is asked by probed copies, which need the entry.
+    // Probed copies, which need the entry, find out whether a handler is still there.
     let found = SYNCHRONOUS.map(|signal| match (disposition::read(signal), index(signal)) {
         (Some(Installed::Entry { alias, intact }), Some(index)) => {
             settle(signal, &LEVELS[index], alias, intact);
@@ -321,7 +321,7 @@ pub(in crate::host) fn set_policy(policy: WhenDisplaced) {
     TAKES_BACK.store(policy == WhenDisplaced::TakeBack, Ordering::Relaxed);
 }
 
-/// How often the entry was found with other flags or another mask.
+/// Number of times that the entry was found with other flags or another mask.
 static CHANGED: AtomicU32 = AtomicU32::new(0);
 
 /// Returns how often another component had changed the flags or the mask of the emulation's handler, which the emulation put right.
@@ -346,7 +346,7 @@ pub(in crate::host) fn look() {
     }
 }
 
-/// As [`look`], in a fault of a signal that the kernel entered the entry for, though its flags were not the entry's.
+/// Does the work of [`look`] in a fault, for a signal that entered the entry with flags that are not the entry's.
 pub(super) fn look_in_fault(signal: i32) {
     if let (Some(Installed::Other(action)), Some(index)) =
         (disposition::read(signal), index(signal))
@@ -418,7 +418,7 @@ fn take_back(signal: i32, level: &Level) {
 }
 
 impl Level {
-    /// What would be installed without the emulation: the uppermost handler that is still there, with its stamp.
+    /// Returns the action that would be installed without the emulation: the uppermost handler that is still there, with its stamp.
     fn uppermost(&self) -> (Action, u32) {
         let mut below = u32::MAX;
         while let Some((party, stamp)) = self.next(below) {

@@ -145,7 +145,7 @@ fn leave(entered: &Entered, header: &Header) {
 /// A signal arrived while the thread was in the kernel, where it may hold the lock, or in its fault handler. It is not served there.
 ///
 /// # Safety
-/// As [`serve`]; the slot is the calling thread's.
+/// The safety requirements of [`serve`] apply, and the slot is the calling thread's.
 unsafe fn while_busy(entered: &mut Entered, arrived: &Arrived, slot: Slot) -> Option<usize> {
     if arrived.is_sent() {
         if previous::is_handled(arrived.signal) {
@@ -206,7 +206,7 @@ unsafe fn answer(
 /// without a copy a redirect could write over it.
 ///
 /// # Safety
-/// As [`answer`].
+/// The safety requirements of [`answer`] apply.
 unsafe fn frame_of_answer(
     entered: &Entered,
     original: Context,
@@ -230,7 +230,7 @@ unsafe fn frame_of_answer(
 /// Serves a fault of the self-test, in the way of any other.
 ///
 /// # Safety
-/// As [`answer`].
+/// The safety requirements of [`answer`] apply.
 unsafe fn serve_probe(
     entered: &mut Entered,
     mut original: Context,

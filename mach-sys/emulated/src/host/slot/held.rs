@@ -24,7 +24,7 @@ pub(in crate::host) unsafe fn keep(header: &Header, signal: i32, info: usize) {
 /// mask: the interrupted code is to go on with it blocked.
 ///
 /// # Safety
-/// As [`keep`], and the signal has a handler.
+/// The safety requirements of [`keep`] apply, and the signal has a handler.
 pub(in crate::host) unsafe fn leave_pending(header: &Header, signal: i32, info: usize) -> Mask {
     // Blocked before it is raised: it must not arrive here, and no other on top of this.
     mask::change(How::Block, SYNCHRONOUS_MASK);

@@ -49,7 +49,7 @@ impl Seen {
     }
 }
 
-/// What stands in the low half of a word.
+/// Returns the low half of a word, without the mark.
 const fn tid_of(word: u64) -> u32 {
     (word & !MARK) as u32
 }
@@ -145,7 +145,7 @@ impl Keys {
         }
     }
 
-    /// As [`find_or_claim`](Self::find_or_claim), but claims nothing.
+    /// Finds a key as [`find_or_claim`](Self::find_or_claim) does, but claims nothing.
     pub(in crate::host) fn find_only(&self, tid: u32) -> Option<usize> {
         self.find(tid).ok()
     }
@@ -310,7 +310,7 @@ mod tests {
         assert_ne!(old, new);
     }
 
-    /// How many words a lookup looks at that does not find its key.
+    /// Returns the number of words that a lookup reads if it does not find its key.
     fn probes(keys: &Keys, tid: u32) -> usize {
         let count = keys.count();
         let places = (0..count).map(|step| (tid as usize + step) % count);

@@ -1,4 +1,4 @@
-//! Where the parts of a slot lie, as a pure function of the page size.
+//! Layout of a slot, as a pure function of the page size.
 //!
 //! From the bottom of a slot:
 //!

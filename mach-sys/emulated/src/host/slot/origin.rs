@@ -1,4 +1,4 @@
-//! Whether this process is the one that the emulation was started in.
+//! The test whether the emulation was started in this process.
 //!
 //! The child of a fork has none of the threads that would answer. The child of a `vfork`, or of a `clone` that shares memory, is in
 //! another process with this one's memory: what it did would be done to its parent. In both a fault is the child's own affair, and
@@ -12,7 +12,7 @@ use crate::host::sys::reservation::Reservation;
 use crate::host::sys::thread::{exists, getpid, gettid};
 use core::sync::atomic::{AtomicU32, Ordering};
 
-/// What the word holds in the process that the emulation was started in, and in children that share its memory.
+/// Value of the word in the process that the emulation was started in, and in children that share its memory.
 const ORIGINAL: u32 = 0x6d61_6368;
 
 /// A page that the kernel gives to a child of a fork zeroed, however it was forked.
@@ -24,10 +24,10 @@ struct Origin {
 
 static ORIGIN: Installed<Origin> = Installed::new();
 
-/// How often the emulation was stopped.
+/// Number of times that the emulation was stopped.
 static STOPS: AtomicU32 = AtomicU32::new(0);
 
-/// Returns how often the emulation was stopped in this process: values of an earlier start mean nothing in a later one.
+/// Returns the number of times that the emulation was stopped in this process: values of an earlier start mean nothing in a later one.
 #[inline]
 pub(crate) fn stops() -> u32 {
     STOPS.load(Ordering::Relaxed)

@@ -1,4 +1,4 @@
-//! Which thread a slot belongs to, and whether it is still that thread.
+//! The thread that a slot belongs to, and the check that it still does.
 //!
 //! The host gives a dead thread's identifier to another thread. A thread that finds a key with its identifier may find a dead one's:
 //! then the dead one's end is settled first, and the slot is the new one's, with a new identity.
@@ -35,7 +35,7 @@ pub(in crate::host) fn forget_all() {
     TAKEN.store(0, Ordering::Relaxed);
 }
 
-/// Whether the calling thread has registered, which each does once, and keeps the fact in a thread-local word.
+/// Registration of the calling thread. Each thread registers once, and keeps the fact in a thread-local word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::host) enum Caller {
     /// A fault handler, which cannot know.

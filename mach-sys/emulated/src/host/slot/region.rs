@@ -161,7 +161,7 @@ impl Slot {
         }
     }
 
-    /// Gives the slot's memory back to the host, where many slots have theirs: a thread's identifier says which slot it gets, so that short
+    /// Gives the slot's memory back to the system, if many slots have memory: a thread's identifier says which slot it gets, so that short
     /// threads would use all of them up in turn. Called by the watching thread for a slot that no thread has, or can get.
     pub(in crate::host) fn give_memory_back(self) {
         if self.use_of().load(Ordering::Relaxed) != IN_USE
@@ -197,7 +197,7 @@ impl Slot {
     }
 }
 
-/// What a slot's memory is used for: nothing was ever touched.
+/// State of a slot's memory: never touched.
 const UNTOUCHED: u8 = 0;
 /// The guards are in place, and nothing else.
 const GUARDED: u8 = 1;
@@ -207,7 +207,7 @@ const IN_USE: u8 = 2;
 /// Slots that keep their memory for the next thread. A slot is 256 KiB of address space and some 16 KiB of memory.
 const KEPT: u32 = 64;
 
-/// How guards are made.
+/// Kind of the guards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Guards {
     /// Marks in the page tables (Linux 6.13): the region stays one mapping.

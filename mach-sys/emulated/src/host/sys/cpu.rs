@@ -1,4 +1,4 @@
-//! Which CPU a thread runs on. The C library's `sched_getcpu` reads thread-local storage, which a thread that has faulted may not have: its
+//! The CPU that a thread runs on. The C library's `sched_getcpu` reads thread-local storage, which a thread that has faulted may not have: its
 //! segment base or thread pointer may be a guest's, or 0.
 #![allow(unsafe_code)]
 
@@ -36,7 +36,7 @@ fn told_by_the_processor() -> Option<u32> {
 
 fn told_by_the_kernel() -> u32 {
     let mut cpu = u32::MAX;
-    // SAFETY: the kernel writes the number to a local variable; it is asked for nothing else.
+    // SAFETY: the kernel writes the number to a local variable; the other pointers are null.
     unsafe { call(libc::SYS_getcpu, [(&raw mut cpu) as usize, 0, 0, 0, 0, 0]) };
     cpu
 }

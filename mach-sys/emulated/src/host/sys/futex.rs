@@ -5,7 +5,7 @@ use super::call::call;
 use core::sync::atomic::AtomicU32;
 use core::time::Duration;
 
-/// How a wait ended.
+/// Result of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
     /// Another thread woke this one, or the host did for no reason.

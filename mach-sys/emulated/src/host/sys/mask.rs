@@ -39,7 +39,7 @@ pub(in crate::host) const ALL_MASK: Mask = !bit(SETXID);
 /// All signals but the five of [`SYNCHRONOUS`] and that one.
 pub(in crate::host) const ASYNCHRONOUS_MASK: Mask = ALL_MASK & !SYNCHRONOUS_MASK;
 
-/// What the fault handler has blocked from its first instruction on. Never the two signals that a probed copy raises, nor that of a
+/// Signals that the fault handler blocks from its first instruction on. Never the two that a probed copy raises, nor that of a
 /// step. No other code has all of these blocked, with one of the others unblocked: the first contain a signal that the C library keeps to
 /// itself, and a server's thread takes the last two.
 ///
@@ -49,7 +49,7 @@ pub(in crate::host) const HANDLER_MASK: Mask =
         | bit(libc::SIGILL)
         | bit(libc::SIGFPE);
 
-/// Whether a signal handler ran in a fault handler's wait.
+/// True if a signal handler ran in a fault handler's wait.
 static WAIT_INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// In a fault handler, whose wait a signal interrupted. None but the five can be delivered there, unless another component changed the
@@ -85,7 +85,7 @@ impl Drop for AllBlocked {
     }
 }
 
-/// How [`change`] combines.
+/// Combination that [`change`] applies.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::host) enum How {
     Block = 0,

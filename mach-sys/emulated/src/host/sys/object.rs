@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 /// A reference on the object, as `dlopen` gives it; null for none.
 static PIN: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
-/// Keeps the object loaded, whoever unloads it, until [`unpin`]. Does nothing for the program itself, which nothing unloads, and where it is
+/// Keeps the object loaded until [`unpin`], even if other code unloads it. Does nothing for the program itself, which nothing unloads, and where it is
 /// kept already.
 pub(in crate::host) fn pin() {
     if !PIN.load(Ordering::Acquire).is_null() {

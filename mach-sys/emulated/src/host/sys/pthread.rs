@@ -8,13 +8,13 @@ use core::ffi::{CStr, c_void};
 use core::mem::MaybeUninit;
 use std::io;
 
-/// What a thread is started with.
+/// Arguments for the start of a thread.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::host) struct Start {
     pub(in crate::host) name: &'static CStr,
     /// In bytes; `None` for the C library's default.
     pub(in crate::host) stack_size: Option<usize>,
-    /// What the thread does.
+    /// The thread's function.
     pub(in crate::host) run: fn(),
 }
 

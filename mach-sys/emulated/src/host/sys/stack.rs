@@ -27,7 +27,7 @@ pub(crate) fn bounds() -> Option<Range<usize>> {
 /// Returns how many bytes the C library takes out of a new thread's stack: all thread-local variables that the loaded objects declare, as many as
 /// may be in the part that every thread has from its start, and the C library's own record of the thread.
 pub(crate) fn overhead() -> usize {
-    /// What glibc has there beside variables: its record of the thread, and room for objects loaded later.
+    /// Bytes that glibc has there beside variables: its record of the thread, and room for objects loaded later.
     const RECORD: usize = 16 * 1024;
     unsafe extern "C" fn add(
         object: *mut libc::dl_phdr_info,

@@ -1,4 +1,4 @@
-//! What the host tells about the process in `/proc/self/status`, read without allocation.
+//! The process's `/proc/self/status`, read without allocation.
 
 use super::proc_file::read_file;
 

@@ -1,4 +1,4 @@
-//! What the host tells about a thread in `/proc/self/task/…/stat`, read without allocation.
+//! A thread's `/proc/self/task/…/stat`, read without allocation.
 
 use super::proc_file::{is_missing_file, read_file};
 use super::thread::{getpid, gettid};
@@ -41,7 +41,7 @@ pub(in crate::host) fn is_missing(tid: u32) -> bool {
         && read(gettid()).is_some()
 }
 
-/// The name stands in parentheses and may contain anything; the other fields follow it.
+/// The name is in parentheses and may contain anything; the other fields follow it.
 fn parse(line: &[u8]) -> Option<TaskStat> {
     let end = line.iter().rposition(|byte| *byte == b')')?;
     let mut fields = line.get(end + 2..)?.split(|byte| *byte == b' ');

@@ -27,7 +27,7 @@ pub(in super::super) const ALIGNMENT: usize = 64;
 /// No frame is smaller.
 pub(in super::super) const SMALLEST: usize = END_WITHOUT_FPSTATE;
 
-/// How long a frame is, and where the one pointer into itself stands, if it has it.
+/// Returns the length of a frame in bytes, and the place of its pointer into itself, if it has one.
 ///
 /// # Safety
 /// `frame` is the base of a live frame that the kernel wrote.

@@ -17,7 +17,7 @@ pub(super) const PC: &str = "pc";
 pub(super) const ADDRESS: usize = 0;
 pub(super) const SP: usize = 31;
 pub(super) const FLAGS: usize = 32;
-/// Of the flags the carry flag.
+/// The carry flag.
 pub(super) const FLAG: u64 = 1 << 29;
 /// Bytes below the stack pointer that are used.
 const ROOM: usize = 512;

@@ -15,7 +15,7 @@ static UNDERWAY: AtomicPtr<Probe> = AtomicPtr::new(core::ptr::null_mut());
 static THREAD: AtomicU32 = AtomicU32::new(0);
 static PAGE: AtomicUsize = AtomicUsize::new(0);
 
-/// How often the handler tries to get the thread past its fault.
+/// Number of times that the handler tries to get the thread past its fault.
 const MOST: u32 = 4;
 
 /// Runs one probe on the calling thread.

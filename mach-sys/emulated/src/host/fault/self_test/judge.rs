@@ -17,7 +17,7 @@ pub(super) struct Seen {
     pub(super) behind: Option<usize>,
 }
 
-/// What it is to be.
+/// The expected frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expected {
     pub(super) registers: Registers,

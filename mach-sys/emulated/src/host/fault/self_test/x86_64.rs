@@ -16,7 +16,7 @@ pub(super) const PC: &str = "rip";
 pub(super) const ADDRESS: usize = 0;
 pub(super) const SP: usize = 15;
 pub(super) const FLAGS: usize = 16;
-/// Of the flags the carry flag.
+/// The carry flag.
 pub(super) const FLAG: u64 = 1;
 /// Bytes below the stack pointer that are used.
 const ROOM: usize = 512;
