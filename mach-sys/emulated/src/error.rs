@@ -1,4 +1,4 @@
-//! Why the emulated kernel could not be started.
+//! Errors of the start and the stop of the emulated kernel.
 //!
 //! Each error has a stable numeric `code`, unique in this crate and between 0x2000 and 0x2fff.
 
@@ -21,7 +21,7 @@ pub enum StartError {
     /// that would answer are not in it.
     #[error("the emulated kernel does not outlive a fork: this process is the child of one")]
     Forked,
-    /// As many threads are known as [`Config::threads`](crate::Config::threads) allows, and the calling thread is none of them.
+    /// The calling thread is not registered, and [`Config::threads`](crate::Config::threads) threads are already.
     #[error("the emulated kernel knows as many threads as it is configured for")]
     Threads,
     /// A signal handler interrupted the start on the same thread, and made a kernel call. The start goes on when the handler returns.
@@ -58,7 +58,7 @@ impl StartError {
     }
 }
 
-/// What the self-test at the start saw of this host's signal frames that is not so on Linux.
+/// A difference between this host's signal frames and Linux's, found by the self-test at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignalFrameError {
@@ -82,13 +82,13 @@ pub enum SignalFrameError {
     Ignored {
         /// The register's name.
         register: &'static str,
-        /// Whether the handler returned from a copy of the frame.
+        /// True if the handler returned from a copy of the frame.
         copied: bool,
     },
     /// The host has something of its own behind the frame, which a copy of the frame would lack.
     #[error("the host keeps {bytes} bytes behind the frame of a fault")]
     Behind {
-        /// How many bytes.
+        /// Number of bytes.
         bytes: usize,
     },
     /// The alternate signal stack was not what the frame said after the return from it.
@@ -115,14 +115,14 @@ pub enum StopError {
     /// Threads of exception servers run, or the calling thread is one.
     #[error("{count} threads of exception servers still run")]
     Servers {
-        /// How many.
+        /// Number of those threads.
         count: u32,
     },
     /// Threads need the emulation: they were made ready for faults, as attached threads are, they wait for the answer to a fault, or they are
     /// other threads than the calling one and have an alternate signal stack of the emulation's.
     #[error("{count} threads still need the emulated kernel")]
     Threads {
-        /// How many.
+        /// Number of those threads.
         count: u32,
     },
 }
@@ -178,9 +178,9 @@ impl HostError {
 )]
 #[non_exhaustive]
 pub struct ReserveError {
-    /// What they were asked for: `"the table of ports"` for example.
+    /// Purpose of the reservation, for example `"the table of ports"`.
     pub purpose: &'static str,
-    /// The number of bytes that were asked for.
+    /// Size of the reservation in bytes.
     pub bytes: usize,
     /// The host's error.
     pub source: io::Error,

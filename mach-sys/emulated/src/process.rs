@@ -63,7 +63,7 @@ pub fn start() -> Result<(), &'static StartError> {
 /// Starts the emulated Mach with a configuration. Has no effect if it is already running, because of a kernel call for example.
 ///
 /// # Errors
-/// As [`start`].
+/// Starts the emulation with a configuration, as [`start`] does with the default one.
 pub fn start_with(config: Config) -> Result<(), &'static StartError> {
     set_up(config).map(|_| ())
 }
@@ -74,7 +74,7 @@ pub(super) fn current() -> Result<&'static Process, &'static StartError> {
     caller().map(|(process, _)| process)
 }
 
-/// As [`current`], for a routine of MIG's: the calling thread has its reply port from here on (G6.1), unless there is no room for one. Costs
+/// Returns what [`current`] returns, and makes the thread's reply port for a MIG routine (G6.1), unless there is no room for one. Costs
 /// a load and a branch more where it has.
 #[inline]
 pub(super) fn current_with_reply_port() -> Result<&'static Process, &'static StartError> {

@@ -9,7 +9,7 @@ use mach_wire::thread_state::THREAD_STATE_MAX;
 /// Slots of the largest name table that XNU makes (C0.7).
 const LARGEST_TABLE: u32 = 305_834;
 
-/// How many of each kind of object one kernel can hold. Address space is reserved for all of them; memory is used for what is
+/// Capacity of one kernel for each kind of object. Address space is reserved for all of them; memory is used for what is
 /// touched.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -67,7 +67,7 @@ impl Limits {
     };
 }
 
-/// What a kernel object of the emulation is as an exception port (B1.6, B2.3).
+/// Role of an emulated kernel object as an exception port (B1.6, B2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KobjectHandler {
     /// It is stored, and deliveries to it fail.
@@ -78,7 +78,7 @@ pub(crate) enum KobjectHandler {
     Refused,
 }
 
-/// What a kernel does where kernels differ. Each rule that does is asked for here, by one function.
+/// Behaviour of a kernel where versions differ. Each rule that differs is one function here.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     pub(crate) generation: Generation,

@@ -1,4 +1,4 @@
-//! What the seam needs beside Mach: what `mach_sys::kernel::system` answers on hosts that are not Apple's.
+//! Functions beyond Mach's, behind `mach_sys::kernel::system` on hosts that are not Apple's.
 #![allow(unsafe_code)]
 
 use super::host;
@@ -17,7 +17,7 @@ use mach_wire::types::{MACH_PORT_NULL, mach_port_name_t};
 /// Starts the emulated kernel with a configuration, unless it is running already.
 ///
 /// # Errors
-/// As [`start_with`](crate::start_with).
+/// Starts the emulation with a configuration, by [`start_with`](crate::start_with).
 pub fn configure(config: Config) -> Result<(), &'static StartError> {
     process::start_with(config)
 }
@@ -78,7 +78,7 @@ pub fn process_id() -> libc::pid_t {
     host::process_id() as libc::pid_t
 }
 
-/// How often the emulation was stopped.
+/// Returns the number of times that the emulation was stopped in this process.
 pub fn stops() -> u32 {
     host::stops()
 }
@@ -86,10 +86,10 @@ pub fn stops() -> u32 {
 /// Stops the emulated kernel.
 ///
 /// # Errors
-/// As [`stop`](crate::stop).
+/// The errors of [`stop`](crate::stop).
 ///
 /// # Safety
-/// As [`stop`](crate::stop).
+/// The safety requirements of [`stop`](crate::stop) apply.
 pub unsafe fn stop() -> Result<Stopped, StopError> {
     // SAFETY: the caller's promise.
     unsafe { process::stop() }
@@ -148,7 +148,7 @@ pub fn prepare_for_faults() -> FaultReadiness {
     }
 }
 
-/// What [`prepare_for_faults`] changed.
+/// The changes made by [`prepare_for_faults`].
 #[derive(Debug)]
 pub struct FaultReadiness {
     changed: Changed,
