@@ -28,7 +28,7 @@ pub(crate) struct List {
     compare: Compare,
 }
 
-/// By what slots with equal actions are found together (B3.3).
+/// Key by which slots with equal actions are grouped (B3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Compare {
     /// get: the port that is stored.
