@@ -34,11 +34,11 @@ pub(crate) struct Port {
 /// Kind of a port, which decides the destination of its messages.
 #[derive(Debug)]
 pub(crate) enum PortKind {
-    /// Into a queue, for the holder of the receive right.
+    /// A queue, for the holder of the receive right.
     Queue(MessagePort),
-    /// To the kernel, which answers for an object of its own.
+    /// An object of the kernel, which replies itself.
     Kobject(Kobject),
-    /// To the kernel, which waits for the reply to a request that it sent.
+    /// A reply port of the kernel, which waits for the reply to its request.
     Reply(ReplyWait),
 }
 
@@ -126,9 +126,9 @@ pub(super) struct Protection {
 /// Location of a receive right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Receiver {
-    /// Under a name.
+    /// In a space, under a name.
     Name(SpaceId, Name),
-    /// In a message to a port (C7.6), or for a moment in no port's.
+    /// In a message to a port (C7.6), or briefly in none.
     Transit(Option<PortId>),
 }
 
