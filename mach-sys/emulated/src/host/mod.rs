@@ -1,4 +1,4 @@
-//! The host's own ways: everything that knows Linux stands here and nowhere else.
+//! The Linux side: signals, contexts, futexes, stacks and thread exit. No other folder knows Linux.
 //!
 //! Each room uses the ones below it, never one above:
 //!

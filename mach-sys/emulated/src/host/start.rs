@@ -170,7 +170,7 @@ fn hook_error(errno: i32) -> HostError {
     HostError::Hook(io::Error::from_raw_os_error(errno))
 }
 
-/// In the child of a fork: none of the emulation's threads is here, and none would answer. Every fault goes to the handler that was
+/// Runs in the child of a fork, which has none of the emulation's threads to answer a fault. Every fault goes to the handler that was
 /// there before.
 unsafe extern "C" fn forked() {
     origin::wipe();

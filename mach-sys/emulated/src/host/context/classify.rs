@@ -1,4 +1,4 @@
-//! From a signal to an exception, as a pure function over what the host delivers (G1).
+//! Translation of a signal to an exception, as a pure function of the delivered signal (G1).
 //!
 //! The pair (signal, si_code) decides first. Only for a pair that a CPU fault produces do the hardware's words count: trap number,
 //! error code and fault address are those of the thread's *last* trap, stale in every other signal (G1.3, G1.4). On hosts that

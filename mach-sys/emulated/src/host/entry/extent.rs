@@ -13,7 +13,7 @@ pub(super) use x86_64 as machine;
 /// A frame's extent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Extent {
-    /// In bytes, from its base.
+    /// Length in bytes, from the frame's base.
     pub(super) length: usize,
     /// Offset of the one pointer into itself.
     pub(super) pointer: Option<usize>,

@@ -81,14 +81,14 @@ const LATER: usize = 8;
 /// The stamp of the handler from before the start.
 const BOTTOM: u32 = 1;
 
-/// The host level of one signal.
+/// The host level's state for one signal.
 #[derive(Debug)]
 struct Level {
     below: Party,
     later: [Party; LATER],
     /// The last stamp that was given.
     last: AtomicU32,
-    /// Under which of its addresses the entry was installed last.
+    /// Index of the address under which the entry was installed last.
     alias: AtomicUsize,
     /// For each of these addresses: the last stamp when the entry was installed under it.
     since: [AtomicU32; ALIASES],
@@ -121,7 +121,7 @@ impl Visited {
         Self::MARK | u64::from(self.0)
     }
 
-    /// From the word in a context; `None` if there is no mark.
+    /// Reads the mark from the word in a context; `None` if there is none.
     pub(super) fn from_mark(word: u64) -> Option<Self> {
         (word & !u64::from(u32::MAX) == Self::MARK).then_some(Self(word as u32))
     }

@@ -23,7 +23,7 @@ pub(crate) struct Trap<'a> {
 pub(crate) enum Verdict {
     /// The thread goes on with its registers as they are now.
     Resume,
-    /// No handler wanted it.
+    /// No handler took it.
     HostLevel,
 }
 

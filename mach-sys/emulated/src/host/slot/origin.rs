@@ -74,7 +74,7 @@ pub(in crate::host) fn mark() -> Result<(), ReserveError> {
     Ok(())
 }
 
-/// In the child of a fork: what the kernel does to the page, for kernels that do not.
+/// Clears the page in the child of a fork, for kernels that do not.
 pub(in crate::host) fn wipe() {
     if let Some(origin) = ORIGIN.get() {
         origin.word().store(0, Ordering::Release);

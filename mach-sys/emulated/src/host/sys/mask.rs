@@ -52,8 +52,8 @@ pub(in crate::host) const HANDLER_MASK: Mask =
 /// True if a signal handler ran in a fault handler's wait.
 static WAIT_INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// In a fault handler, whose wait a signal interrupted. None but the five can be delivered there, unless another component changed the
-/// mask that comes with the fault handler: blocks them for the rest.
+/// Notes that a signal interrupted the wait of a fault handler. Only the five can be delivered there, unless another component changed
+/// the fault handler's mask: blocks all others for the rest of the wait.
 pub(crate) fn wait_was_interrupted() {
     WAIT_INTERRUPTED.store(true, Ordering::Relaxed);
     change(How::Block, HANDLER_MASK);

@@ -34,7 +34,7 @@ pub(in crate::host) fn unpin() {
 }
 
 struct Found {
-    /// In the object that is looked for.
+    /// Address in the object to find.
     address: usize,
     /// The loader tells of the program before all libraries.
     is_first: bool,

@@ -12,7 +12,7 @@ use std::io;
 #[derive(Clone, Copy, Debug)]
 pub(in crate::host) struct Start {
     pub(in crate::host) name: &'static CStr,
-    /// In bytes; `None` for the C library's default.
+    /// Size of the stack in bytes; `None` for the C library's default.
     pub(in crate::host) stack_size: Option<usize>,
     /// The thread's function.
     pub(in crate::host) run: fn(),

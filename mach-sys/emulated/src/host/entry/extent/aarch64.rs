@@ -21,7 +21,7 @@ pub(in super::super) const INTERRUPTED: usize = CONTEXT + 432;
 /// Offset of the signal mask of the interrupted code.
 pub(in super::super) const MASK: usize = CONTEXT + 40;
 
-/// By multiples of what a frame may be moved.
+/// Alignment of a frame's copy, in bytes: the distance to it is a multiple of this.
 pub(in super::super) const ALIGNMENT: usize = 16;
 
 /// Returns the length of a frame in bytes, and the place of its pointer into itself, if it has one.
