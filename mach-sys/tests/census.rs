@@ -14,7 +14,7 @@ use mach_sys::rights::{
 use own_process::in_own_process;
 use std::sync::Barrier;
 
-/// What one action changes, of each source.
+/// Returns the changes that one action makes, by source.
 fn changes(action: impl FnOnce()) -> Difference {
     let before = Census::take().expect("a census");
     action();
@@ -44,7 +44,7 @@ fn info(name: Name) -> NameInfo {
     found.expect("the name is there")
 }
 
-/// What is forgotten, where its name comes from, how many names and references more there are then, and how it is forgotten.
+/// A leak: its right, the source of its name, the names and references that it adds, and the function that leaks it.
 type Forgotten = (&'static str, Source, (i64, i64), &'static dyn Fn());
 
 #[test]

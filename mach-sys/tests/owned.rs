@@ -1,4 +1,4 @@
-//! Which user references rights own: counted exactly, whatever is made, dropped, forgotten or released meanwhile.
+//! User references that rights own: counted exactly, whatever is made, dropped, forgotten or released meanwhile.
 #![allow(unsafe_code)]
 
 use test_support::own_process;

@@ -42,7 +42,7 @@ fn receive_names() -> Vec<mach_port_name_t> {
     }
 }
 
-/// What calls are made on. All of it is made and released by another thread than the one that calls.
+/// The objects that calls are made on. All of it is made and released by another thread than the one that calls.
 #[derive(Clone, Copy)]
 struct Given {
     /// A port of this task's with a send right.
@@ -55,7 +55,7 @@ struct Given {
 
 const MASK: exception_mask_t = EXC_MASK_BAD_INSTRUCTION;
 
-/// What a call answered; most of these fail or change nothing, which does not matter to the reply port.
+/// Return value of a call. Most calls fail or change nothing, which does not matter to the reply port.
 type Answer = kern_return_t;
 
 /// A call, whether it makes its thread's reply port, and how it is made here.

@@ -50,7 +50,7 @@ fn on_each_kind(body: impl Fn() + Send + Copy + 'static) {
 }
 
 isolated! {
-    fn g1_9_a_misaligned_access_succeeds_and_is_nobodys_exception() {
+    fn g1_9_a_misaligned_access_succeeds_and_raises_no_exception() {
         let server = registers::server();
         server.route_task();
         on_each_kind(|| {

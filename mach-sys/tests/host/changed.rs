@@ -12,7 +12,7 @@ use mach_sys::rights::ThreadRight;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// What other code does to the handler of a signal.
+/// A change that other code makes to the handler of a signal.
 type Change = fn(i32);
 
 fn edit(signal: i32, change: impl FnOnce(&mut libc::sigaction)) {

@@ -150,7 +150,7 @@ fn wait(process: i32) -> ExitStatus {
     }
 }
 
-/// What a thread is when it makes a child.
+/// State of a thread when it makes a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Parent {
     /// Known by its kernel calls, with the lent stack.
@@ -304,7 +304,7 @@ fn g4_3_a_signal_sent_in_a_child_has_the_default_action() {
     });
 }
 
-/// Of the parent.
+/// The parent's origin.
 static ORIGIN: OnceLock<Origin> = OnceLock::new();
 
 fn is_another_process() -> i32 {

@@ -96,7 +96,7 @@ fn r24_by_default_it_ends_the_process_at_once() {
 
 /// Faults with a stack pointer that nothing can be written below.
 fn fault_without_stack() {
-    // SAFETY: whoever handles the fault skips the instruction, and nothing is written below the stack pointer before it is back.
+    // SAFETY: the handler of the fault skips the instruction, and nothing is written below the stack pointer before it is back.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         core::arch::asm!(

@@ -8,25 +8,25 @@ use mach_sys::emulated;
 use std::io::Read;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// What a host does otherwise than Linux.
+/// A difference between a host and Linux.
 #[derive(Clone, Copy, Debug)]
 enum Host {
     Linux,
-    /// It carries faults out itself, and tells the process nothing.
+    /// Handles faults itself, and delivers no signal to the process.
     Swallows,
-    /// The nth fault shows another value of `rbx`.
+    /// Shows another value of `rbx` at the nth fault.
     Shows(usize),
-    /// It takes no notice of a register in the frame at the nth return from a handler.
+    /// Ignores a register in the frame at the nth return from a handler.
     IgnoresRegister(usize),
-    /// As for the register, of the program counter.
+    /// Ignores the program counter, as above.
     IgnoresProgramCounter(usize),
-    /// As for the register, of the stack pointer.
+    /// Ignores the stack pointer, as above.
     IgnoresStackPointer(usize),
-    /// As for the register, of the signal mask.
+    /// Ignores the signal mask, as above.
     IgnoresMask(usize),
 }
 
-/// Where a start may begin.
+/// Stack on which a start begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stack {
     None,
@@ -45,7 +45,7 @@ const SIGNALS: [i32; 5] = [
 
 extern "C" fn previous(_: i32) {}
 
-/// What the thread and the process have that the start may change, and puts back if it fails.
+/// State of the thread and the process that the start may change, and restores if it fails.
 #[derive(PartialEq, Eq, Debug)]
 struct Arrangement {
     handlers: Vec<(usize, i32, u64)>,
@@ -261,7 +261,7 @@ fn trace(child: i32, host: Host) -> i32 {
 /// faults are the first, a probed copy and the third.
 const HOSTS: [(Host, &str); 15] = [
     (Host::Linux, "started"),
-    (Host::Swallows, "a fault did not come to the signal handler"),
+    (Host::Swallows, "a fault did not reach the signal handler"),
     (Host::Shows(1), "shows another value than rbx had"),
     (Host::Shows(3), "shows another value than rbx had"),
     (Host::Shows(4), "shows another value than rbx had"),

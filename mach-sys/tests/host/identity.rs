@@ -70,7 +70,7 @@ fn under_identifier_with_stack(size: usize, wanted: u32, body: impl FnOnce() + S
     panic!("the identifier {wanted} did not come back");
 }
 
-/// What a thread does first. All of them have their server at the thread's level, if they can have one.
+/// The first act of a thread. All of them have their server at the thread's level, if they can have one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
     /// By kernel calls.
@@ -196,11 +196,11 @@ fn a_dead_threads_word_on_a_stack_that_the_c_library_keeps_makes_no_other_thread
     }
 }
 
-/// How long new threads race with the watching one.
+/// Duration of the race of new threads with the watching one.
 const RACE: Duration = Duration::from_secs(3);
 
 /// New threads register under identifiers of threads that have just ended, while the watching thread frees those, and others look for a
-/// slot whose key lies where theirs does.
+/// slot whose key is at the same place.
 #[test]
 fn two_living_threads_never_share_a_slot() {
     let name = test_name!(two_living_threads_never_share_a_slot);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 unsafe extern "C" {
-    /// Where the entry has changed stacks, and has not registered the new one.
+    /// Address in the entry after the change of stacks, before the new one is registered.
     fn mach_sys_fault_between();
 }
 
@@ -31,7 +31,7 @@ extern "C" fn previous(_: i32, info: *const libc::siginfo_t, uc: *mut libc::ucon
 }
 
 fn undefined() {
-    // SAFETY: whoever handles the fault skips the instruction.
+    // SAFETY: the handler of the fault skips the instruction.
     unsafe { core::arch::asm!("ud2") };
 }
 
@@ -48,7 +48,7 @@ enum Answered {
     Declined,
 }
 
-/// Where the signal is sent.
+/// Place at which the signal is sent.
 #[derive(Clone, Copy, Debug)]
 enum At {
     /// After so many instructions.

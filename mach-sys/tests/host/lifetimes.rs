@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// What a name denotes; 0 for nothing.
+/// Returns the type bits of a name; 0 for none.
 fn type_of(name: u32) -> u32 {
     let mut kind = 0;
     // SAFETY: the result goes to a local variable.
@@ -26,7 +26,7 @@ fn type_of(name: u32) -> u32 {
     }
 }
 
-/// Waits until the name denotes that, with a bound.
+/// Waits until the name has that type, with a bound.
 pub(crate) fn wait_for_type(name: u32, expected: u32) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while type_of(name) != expected {
@@ -123,7 +123,7 @@ isolated! {
         let (tell, told) = mpsc::channel();
         RawThread::spawn(move || {
             tell.send(own_name(0)).expect("heard");
-            // SAFETY: ends this thread alone; nothing on its stack needs dropping, and nobody joins it by Rust's means.
+            // SAFETY: ends this thread alone; nothing on its stack needs dropping, and no `JoinHandle` refers to it.
             unsafe { libc::syscall(libc::SYS_exit, 0) };
         })
         .detach();

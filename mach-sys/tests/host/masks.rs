@@ -20,7 +20,7 @@ const FIVE: [i32; 5] = [
     libc::SIGTRAP,
 ];
 
-/// What a thread blocks.
+/// Signals that a thread blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mask {
     Segv,
@@ -305,7 +305,7 @@ fn the_fault_handlers_own_copies_answer_where_the_faulting_code_blocks_their_sig
     }
 }
 
-/// What code does on a server's thread.
+/// An act of code on a server's thread.
 #[derive(Clone, Copy, Debug)]
 enum Does {
     CopiesBadMemory,

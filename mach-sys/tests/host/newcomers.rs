@@ -16,7 +16,7 @@ const SIGNAL: i32 = libc::SIGILL;
 
 type Handler = extern "C" fn(i32, *const libc::siginfo_t, *mut libc::ucontext_t);
 
-/// What a newcomer does with a fault that is not its own.
+/// Treatment of a fault that is not the newcomer's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Habit {
     /// Puts back what it found, and returns: the fault recurs.
@@ -42,9 +42,9 @@ const HABITS: [Habit; 6] = [
     Habit::ChainWithCopy,
 ];
 
-/// What each newcomer found, with its habit.
+/// The handler that each newcomer found installed, with its habit.
 static FOUND: Mutex<Vec<(libc::sigaction, Habit)>> = Mutex::new(Vec::new());
-/// Who was visited, in order: newcomers from 0 on, and [`BELOW`]. Written on the faulting thread only.
+/// The handlers visited, in order: newcomers from 0 on, and [`BELOW`]. Written on the faulting thread only.
 static VISITS: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 const BELOW: usize = 99;
 
@@ -193,9 +193,9 @@ fn an_unwanted_fault_visits_each_newcomer_once_and_then_the_handler_of_before() 
 }
 
 #[test]
-fn an_unwanted_fault_that_nobody_keeps_takes_the_default_action_after_each_newcomer() {
+fn an_unwanted_fault_that_no_handler_keeps_takes_the_default_action_after_each_newcomer() {
     let name = test_name!(
-        an_unwanted_fault_that_nobody_keeps_takes_the_default_action_after_each_newcomer
+        an_unwanted_fault_that_no_handler_keeps_takes_the_default_action_after_each_newcomer
     );
     for (habit, count, flags, in_a_row, own) in cases() {
         let case = format!("{habit:?} {count} {flags:#x} {in_a_row} {own}");
@@ -259,7 +259,7 @@ fn handler_in_a_library() -> usize {
     }
 }
 
-/// What becomes of the library's page.
+/// State of the library's page after it is unloaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Gone {
     Unmapped,
@@ -287,7 +287,7 @@ impl Gone {
     }
 }
 
-/// Whether the library's handler was installed before the start, or after it.
+/// Checks handlers that the library installed before the start, and after it.
 #[test]
 fn a_handler_whose_library_was_unloaded_is_never_jumped_to() {
     let name = test_name!(a_handler_whose_library_was_unloaded_is_never_jumped_to);
@@ -351,7 +351,7 @@ extern "C" fn raise() {
 }
 
 /// The way into foreign code is marked for as long as its fault lasts, and no longer, however that code is left: the next fault, whose
-/// context lies where the last one's did, is asked about though a handler that was installed later passes it on.
+/// context lies where the last one's did, is delivered although a handler that was installed later passes it on.
 #[test]
 fn a_fault_that_was_declined_leaves_no_mark_behind() {
     let name = test_name!(a_fault_that_was_declined_leaves_no_mark_behind);

@@ -55,7 +55,7 @@ isolated! {
                 let at_host_level = Arc::clone(&at_host_level);
                 RawThread::spawn(move || {
                     barrier.wait();
-                    // All registers stay, whoever answers.
+                    // All registers stay, whichever handler replies.
                     assert_kept(1);
                     // No thread leaves, and frees its place for another, before all have faulted.
                     barrier.wait();
@@ -148,7 +148,7 @@ isolated! {
     }
 }
 
-/// Where the host lets us choose the identifier of the next thread.
+/// File that sets the identifier of the next thread.
 const LAST_IDENTIFIER: &str = "/proc/sys/kernel/ns_last_pid";
 
 isolated! {
@@ -186,7 +186,7 @@ isolated! {
     }
 }
 
-/// How many exception actions a thread has.
+/// Returns the number of exception actions of a thread.
 fn handlers_of(thread: &ThreadRight) -> usize {
     use mach_sys::rights::Right;
     let mut count = 14;

@@ -152,7 +152,7 @@ pub(crate) fn assert_kept(rounds: usize) {
     }
 }
 
-/// How far below the red zone the server writes: over the kernel's frame, if it lies there.
+/// Number of bytes that the server overwrites below the red zone: the kernel's frame, if it is there.
 const OVERWRITTEN: usize = 8 * 1024;
 const RED_ZONE: usize = 128;
 

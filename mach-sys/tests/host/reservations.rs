@@ -27,7 +27,7 @@ fn limit_address_space(more: usize) {
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
 }
 
-/// What is reserved, with address space for everything before it and not for itself.
+/// Checks each reservation with address space for those before it and not for itself.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn a_refused_reservation_is_named_in_the_error() {
@@ -61,7 +61,7 @@ fn a_refused_reservation_is_named_in_the_error() {
     }
 }
 
-/// When the process locks its memory, and how many threads and ports it asks for then.
+/// The calls that lock the process's memory, and the numbers of threads and ports configured.
 const LOCKS: [(&str, Option<(u32, u32)>); 2] = [
     // A kernel of the usual size: what comes is not taken until it is used.
     ("before the start", None),

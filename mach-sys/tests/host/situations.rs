@@ -1,4 +1,4 @@
-//! Where a thread may be when it faults. Everywhere the server overwrites the stack below the red zone before it answers, and all
+//! The places where a thread may be when it faults. Everywhere the server overwrites the stack below the red zone before it answers, and all
 //! registers must be what they were.
 
 use crate::own_process::report_skipped;

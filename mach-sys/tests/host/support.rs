@@ -34,7 +34,7 @@ fn run(name: &str, case: &str, body: impl FnOnce()) -> Option<Output> {
     run_under(&[], name, case, body)
 }
 
-/// As [`run`], by way of another program, which is given this one and its arguments.
+/// Runs as [`run`] does, under another program, which gets this one and its arguments.
 fn run_under(wrapper: &[&str], name: &str, case: &str, body: impl FnOnce()) -> Option<Output> {
     let mark = format!("{name}/{case}");
     if let Ok(present) = std::env::var(MARK) {
@@ -86,12 +86,12 @@ pub(crate) fn in_own_process(name: &str, body: impl FnOnce()) {
     succeeds(name, "", body);
 }
 
-/// As [`in_own_process`], for one of several cases of a test.
+/// Runs as [`in_own_process`] does, for one of several cases of a test.
 pub(crate) fn succeeds(name: &str, case: &str, body: impl FnOnce()) {
     succeeds_under(&[], name, case, body);
 }
 
-/// As [`succeeds`], by way of another program.
+/// Runs as [`succeeds`] does, under another program.
 pub(crate) fn succeeds_under(wrapper: &[&str], name: &str, case: &str, body: impl FnOnce()) {
     if let Some(output) = run_under(wrapper, name, case, body) {
         let out = String::from_utf8_lossy(&output.stdout);
@@ -103,7 +103,7 @@ pub(crate) fn succeeds_under(wrapper: &[&str], name: &str, case: &str, body: imp
     }
 }
 
-/// Whether this process is the child that a test of [`succeeds`] and its like started.
+/// Returns whether this process is the child that a test started, by [`succeeds`] for example.
 pub(crate) fn is_child() -> bool {
     std::env::var(MARK).is_ok()
 }
@@ -168,7 +168,7 @@ impl RawThread {
         Self::spawn_with_stack(8 << 20, body)
     }
 
-    /// With so many bytes of stack. The C library uses the stack of a dead thread again if it is large enough.
+    /// Spawns a thread with `size` bytes of stack. The C library uses the stack of a dead thread again if it is large enough.
     pub(crate) fn spawn_with_stack(size: usize, body: impl FnOnce() + Send + 'static) -> Self {
         let body: Box<Body> = Box::new(Box::new(body));
         let mut thread = 0;
@@ -226,7 +226,7 @@ pub(crate) fn install(
     }
 }
 
-/// Whether a signal is blocked in the calling thread.
+/// Returns whether a signal is blocked in the calling thread.
 pub(crate) fn is_blocked(signal: i32) -> bool {
     // SAFETY: the set is a local variable.
     unsafe {

@@ -106,7 +106,7 @@ isolated! {
                 unsafe { test_enter32(page as u32, page + 8192, page + 128) };
             }
         });
-        assert_eq!(server.stop(), 0, "nobody was asked");
+        assert_eq!(server.stop(), 0, "the server received no request");
         assert_eq!(CALLS.load(Ordering::Relaxed), 10);
         assert_eq!(SELECTOR.load(Ordering::Relaxed), CODE_32);
         assert_eq!(ADDRESS.load(Ordering::Relaxed), u64::from(ABSENT));
