@@ -22,7 +22,7 @@ pub enum StartError {
     #[error("the emulated kernel does not outlive a fork: this process is the child of one")]
     Forked,
     /// The calling thread is not registered, and [`Config::threads`](crate::Config::threads) threads are already.
-    #[error("the emulated kernel knows as many threads as it is configured for")]
+    #[error("the emulated kernel has no room for another thread")]
     Threads,
     /// A signal handler interrupted the start on the same thread, and made a kernel call. The start goes on when the handler returns.
     #[error(
@@ -35,8 +35,8 @@ pub enum StartError {
         "the emulated kernel cannot be started on an alternate signal stack with so little room"
     )]
     SmallStack,
-    /// This host does not treat signal frames as Linux does: valgrind, for example. Programs would do something else than they should,
-    /// with no word said. The signal handlers from before the start are installed again.
+    /// This host does not treat signal frames as Linux does: valgrind, for example. Programs would misbehave
+    /// silently. The signal handlers from before the start are installed again.
     #[error("this host's signal frames do not work as Linux's do: {0}")]
     SignalFrame(SignalFrameError),
 }
@@ -62,11 +62,11 @@ impl StartError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignalFrameError {
-    /// A fault did not come to the handler.
-    #[error("a fault did not come to the signal handler")]
+    /// A fault did not reach the handler.
+    #[error("a fault did not reach the signal handler")]
     Unseen,
     /// The frame or the `siginfo_t` of a fault names another program counter or another address than that of the fault.
-    #[error("a fault is shown at another place than it happened")]
+    #[error("the frame of a fault shows another place than that of the fault")]
     Location,
     /// The frame of a fault has another value in a register than the thread had.
     #[error("the frame of a fault shows another value than {register} had")]
@@ -107,7 +107,7 @@ pub enum SignalFrameError {
 #[non_exhaustive]
 pub enum StopError {
     /// This process is a child of the one that the emulated kernel was started in.
-    #[error("the emulated kernel is the parent's of this process")]
+    #[error("the emulated kernel belongs to the parent of this process")]
     Forked,
     /// The call was made in a signal handler, on an alternate signal stack or above a kernel call.
     #[error("the emulated kernel cannot be stopped in a signal handler")]
@@ -151,7 +151,7 @@ pub enum HostError {
     #[error("the fault handler could not be installed")]
     Handler(#[source] io::Error),
     /// A hook at the end of threads or at `fork`: `pthread_key_create` or `pthread_atfork` failed.
-    #[error("the end of threads and fork could not be hooked")]
+    #[error("the hooks for thread exit and fork could not be registered")]
     Hook(#[source] io::Error),
     /// The thread that watches for the end of others.
     #[error("the thread that watches for the end of others could not be started")]
