@@ -15,7 +15,7 @@ use mach_wire::port::PortRight;
 use mach_wire::types::*;
 
 /// Sends, receives, or both. In the generation of macOS 11 the receive buffer must have room for a header and the trailer that
-/// is asked for, whatever `receive_size` says: a message that is too large for it leaves both there (C11.5).
+/// the options request, whatever `receive_size` says: a message that is too large for it leaves both there (C11.5).
 pub unsafe fn mach_msg(
     message: *mut c_void,
     option: mach_msg_option_t,

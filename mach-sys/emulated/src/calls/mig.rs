@@ -50,7 +50,7 @@ use crate::process::{self, Process};
 use mach_wire::kern_return::KernReturn;
 use mach_wire::types::mach_port_name_t;
 
-/// The process, for a call that is a MIG routine: the calling thread has its reply port from here on.
+/// Returns the process, for a call that is a MIG routine: the calling thread has its reply port from here on.
 #[inline]
 pub(super) fn process() -> Result<&'static Process, KernReturn> {
     process::current_with_reply_port().map_err(|_| KernReturn::RESOURCE_SHORTAGE)
