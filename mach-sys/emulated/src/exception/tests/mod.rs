@@ -57,7 +57,7 @@ impl World {
         operate(&mut Kernel::of(&mut self.mach.lock()))
     }
 
-    /// A port with a send right.
+    /// Returns a port with a send right.
     fn port(&self) -> Name {
         self.kernel(|kernel| {
             let space = kernel.tables.task(self.task).space;
@@ -101,7 +101,7 @@ impl World {
         self.kernel(|kernel| deliver::wanted(kernel, level, ExceptionType::BAD_ACCESS).is_ok())
     }
 
-    /// Send rights and make-send count of the port behind a name.
+    /// Returns send rights and make-send count of the port behind a name.
     fn counts(&self, name: Name) -> (u32, u32) {
         self.kernel(|kernel| {
             let space = kernel.tables.task(self.task).space;
@@ -264,7 +264,7 @@ fn a2_11_the_kernel_holds_rights_on_all_ports_of_a_delivery_until_its_end() {
     }
 }
 
-/// A reply of `size` bytes to a routine, as received, with the code given.
+/// Returns a reply of `size` bytes to a routine, as received, with the code given.
 fn reply(routine: Routine, size: usize, code: KernReturn) -> Vec<u8> {
     let mut bytes = vec![0; size];
     let mut put = |at: usize, word: u32| bytes[at..at + 4].copy_from_slice(&word.to_ne_bytes());

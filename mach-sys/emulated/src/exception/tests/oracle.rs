@@ -441,7 +441,7 @@ impl Replay {
         limit.map_or(Ok(()), |limit| Err(End::Limit(limit)))
     }
 
-    /// `mach_msg_destroy` on the last request.
+    /// Calls `mach_msg_destroy` on the last request.
     fn destroy(&mut self) {
         let request = self.request.take().expect("a request");
         let space = self.space();
