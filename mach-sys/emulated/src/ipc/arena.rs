@@ -162,7 +162,7 @@ impl<I: Id, T> Arena<I, T> {
         self.live
     }
 
-    /// Returns how often a value was looked at since the arena was made: what operations cost.
+    /// Returns the number of reads of values since the arena was made: the cost of operations.
     #[cfg(test)]
     pub(crate) fn looks(&self) -> u64 {
         self.looks.get()

@@ -12,7 +12,7 @@ use mach_wire::exception::PortGuardFlavor;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::port::GuardFlags;
 
-/// `mach_port_get_context` (C5.5).
+/// Implements `mach_port_get_context` (C5.5).
 pub(crate) fn get_context(
     ipc: &Ipc<'_, '_>,
     space: SpaceId,
@@ -26,7 +26,7 @@ pub(crate) fn get_context(
     Ok(queue.map_or(0, |queue| queue.context))
 }
 
-/// `mach_port_set_context` (C5.5). It replaces a guard that is not strict.
+/// Implements `mach_port_set_context` (C5.5). It replaces a guard that is not strict.
 pub(crate) fn set_context(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -88,7 +88,7 @@ fn change(
     })
 }
 
-/// `mach_port_guard`, `mach_port_guard_with_flags` (C5.6). A port whose context is not 0 cannot be guarded.
+/// Implements `mach_port_guard`, `mach_port_guard_with_flags` (C5.6). A port whose context is not 0 cannot be guarded.
 pub(crate) fn guard(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -110,7 +110,7 @@ pub(crate) fn guard(
     })
 }
 
-/// `mach_port_unguard` (C5.6).
+/// Implements `mach_port_unguard` (C5.6).
 pub(crate) fn unguard(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -130,7 +130,7 @@ pub(crate) fn unguard(
     })
 }
 
-/// `mach_port_swap_guard` (C5.6).
+/// Implements `mach_port_swap_guard` (C5.6).
 pub(crate) fn swap_guard(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,

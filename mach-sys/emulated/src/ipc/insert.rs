@@ -13,7 +13,7 @@ use super::state::Ipc;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::Disposition;
 
-/// `mach_port_insert_right` on the own task (C6.1, C6.2).
+/// Implements `mach_port_insert_right` on the own task (C6.1, C6.2).
 pub(crate) fn insert_right(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -103,7 +103,7 @@ fn admit(
     }
 }
 
-/// `mach_port_extract_right` from the own task (C6.5).
+/// Implements `mach_port_extract_right` from the own task (C6.5).
 pub(crate) fn extract_right(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,

@@ -72,7 +72,7 @@ impl Port {
         }
     }
 
-    /// Returns the kernel object, of a live port that stands for one.
+    /// Returns the kernel object behind a live port, if there is one.
     pub(crate) fn kobject(&self) -> Option<Kobject> {
         match self.kind {
             PortKind::Kobject(kobject) if self.alive => Some(kobject),

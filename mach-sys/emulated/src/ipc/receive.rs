@@ -297,7 +297,7 @@ fn stamp(ipc: &mut Ipc<'_, '_>, message: &mut Buffer<'_>, port: PortId, request:
     });
 }
 
-/// Gives the receiver names for the rights of a message: reply, destination, descriptors. Before that those are told that waited for
+/// Gives the receiver names for the rights of a message: reply, destination, descriptors. Before that, notifications go to those that waited for
 /// room in the queue (C11.6).
 fn copyout_message(ipc: &mut Ipc<'_, '_>, space: SpaceId, message: &mut Buffer<'_>) {
     let port = message.destination.port();

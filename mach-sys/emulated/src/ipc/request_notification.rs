@@ -58,7 +58,7 @@ pub(crate) fn request(
     Ok(copyout::copyout(ipc, space, previous))
 }
 
-/// Takes the send-once right that is told (C8.1).
+/// Takes the send-once right for the notification (C8.1).
 fn take_notify_right(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -101,7 +101,7 @@ fn arm(
     }
 }
 
-/// C8.2.
+/// Requests a no-senders notification (C8.2).
 fn no_senders(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -125,7 +125,7 @@ fn no_senders(
     Ok(previous)
 }
 
-/// C8.5.
+/// Requests a port-destroyed notification (C8.5).
 fn port_destroyed(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -158,7 +158,7 @@ fn port_destroyed(
     Ok(Right::Null)
 }
 
-/// C8.3, C8.4.
+/// Requests a dead-name or send-possible notification (C8.3, C8.4).
 fn about_a_name(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,

@@ -1,4 +1,4 @@
-//! Notification requests on names: who learns that a name's port died, or that it takes messages again (C8.3, C8.4, C8.6).
+//! Notification requests on names, for the death of a name's port or for room in its queue (C8.3, C8.4, C8.6).
 //!
 //! A name has at most one. It belongs to the name's entry and to the list of its port; when the name becomes a dead one before its port
 //! is dead, it stays in the list until the port's death has sent its notification.

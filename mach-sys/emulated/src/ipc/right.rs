@@ -141,7 +141,7 @@ fn discard_send_once(ipc: &mut Ipc<'_, '_>, port: PortId) {
 }
 
 /// Destroys the receive right of a port, which is under no name any more. The port dies (C1.6): it leaves its sets, threads that wait on
-/// it look again, its queue is destroyed, and those who asked for it are told. Names of it are found dead when they are looked at
+/// it look again, its queue is destroyed, and the requested notifications are sent. Names of it are found dead when they are looked at
 /// (C1.1). With a port-destroyed request the receive right goes there instead (C8.5).
 fn die(ipc: &mut Ipc<'_, '_>, port: PortId) {
     let pool = ipc.pool;

@@ -71,7 +71,7 @@ impl Space {
         (!entry.rights.is_none() && entry.generation == name.generation()).then_some(entry)
     }
 
-    /// Returns how often an entry was looked at by its slot: what operations cost.
+    /// Returns the number of times that an entry was read by its slot: the cost of operations.
     #[cfg(test)]
     pub(crate) fn looks(&self) -> u64 {
         self.looks.get()

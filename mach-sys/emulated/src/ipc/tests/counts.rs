@@ -62,7 +62,7 @@ fn receive(step: &Step<'_>, from: Name) -> Name {
     }
 }
 
-/// A message to the other port.
+/// Makes a message to the other port.
 fn letter(step: &Step<'_>) -> Message {
     Message::to(step.other, Disposition::COPY_SEND, 1)
 }

@@ -18,12 +18,12 @@ fn table<T: core::fmt::Debug + PartialEq>(rows: &[Row<'_, T>]) {
     }
 }
 
-/// A dead name.
+/// Returns a dead name.
 fn dead_name(world: &World) -> Name {
     world.allocate(PortRight::DEAD_NAME)
 }
 
-/// A name that a dead port's send-once right has, not looked at since.
+/// Returns a name that a dead port's send-once right has, not looked at since.
 fn stale_name(world: &World) -> Name {
     let port = world.port();
     let once = world.make_send_once(port);

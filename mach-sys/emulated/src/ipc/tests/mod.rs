@@ -98,7 +98,7 @@ impl World {
         self.ipc(|ipc| mach_port::allocate(ipc, self.space, right))
     }
 
-    /// The port behind a name, for tests that look inside.
+    /// Returns the port behind a name, for tests that look inside.
     fn port_behind(&self, name: Name) -> PortId {
         let port = self.ipc(|ipc| ipc.space(self.space).get(name).and_then(|e| e.port()));
         port.expect("a name of a port")

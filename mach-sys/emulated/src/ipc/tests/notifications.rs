@@ -13,7 +13,7 @@ const IDS: [i32; 4] = [
     MACH_NOTIFY_SEND_POSSIBLE,
 ];
 
-/// A space with a port that is watched, and one that is told.
+/// A space with a watched port and a notify port.
 struct Watched {
     world: World,
     port: Name,
@@ -41,7 +41,7 @@ impl Watched {
         self.world.request(name, wish)
     }
 
-    /// Receives what the notify port was told: identifiers, and the name or number that each carries.
+    /// Receives the notify port's notifications: identifiers, and the name or number that each carries.
     fn heard(&self) -> Vec<(i32, u32)> {
         let mut heard = Vec::new();
         while let Ok(message) = self.world.receive(self.told) {

@@ -35,7 +35,7 @@ const DISPOSITIONS: [Disposition; 6] = [
 /// Values that ports are guarded with.
 const GUARDS: [u64; 2] = [0, 85];
 
-/// The names of the space, and some that are none.
+/// Returns the names of the space, and some that are none.
 fn names(world: &World) -> Vec<Name> {
     let mut names = vec![Name::NULL, Name::DEAD, Name::new(0x7003)];
     world.ipc(|ipc| {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A kernel with room for many members of a set.
+/// Returns a kernel with room for many members of a set.
 fn large() -> World {
     World::with(Rules {
         limits: Limits {
