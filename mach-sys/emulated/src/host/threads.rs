@@ -162,13 +162,13 @@ impl Changed {
     }
 }
 
-/// The calling thread's identifier: never the same for two threads of a process. The host's own, which may come back, for a thread
+/// Returns the calling thread's identifier: never the same for two threads of a process. The host's own, which may come back, for a thread
 /// that could not be registered.
 pub(crate) fn id() -> u64 {
     inside::identity().map_or_else(|| u64::from(gettid()), |identity| identity.bits())
 }
 
-/// The identifier of the thread that has a slot.
+/// Returns the identifier of the thread that has a slot.
 pub(crate) fn id_of(slot: SlotId) -> u64 {
     Slot::of(slot).map_or(0, |slot| slot.header().owner().bits())
 }
@@ -178,7 +178,7 @@ pub(crate) fn is_main(slot: SlotId) -> bool {
     Slot::of(slot).map(|slot| slot.header().owner().tid()) == origin::process()
 }
 
-/// The slot of a registered thread.
+/// Returns the slot of a registered thread.
 pub(crate) fn of_pthread(thread: libc::pthread_t) -> Option<SlotId> {
     region::keys()?
         .taken()

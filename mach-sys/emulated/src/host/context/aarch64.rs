@@ -37,12 +37,12 @@ impl Context {
         self.read::<u64>(at::PSTATE) & MODE == 0
     }
 
-    /// The interrupted program counter.
+    /// Returns the interrupted program counter.
     pub(in crate::host) fn program_counter(&self) -> usize {
         self.read(at::PC)
     }
 
-    /// The interrupted stack pointer.
+    /// Returns the interrupted stack pointer.
     pub(in crate::host) fn stack_pointer(&self) -> usize {
         self.read(at::SP)
     }
@@ -134,7 +134,7 @@ impl Context {
         self.record(ESR).map_or(0, |at| self.read(at))
     }
 
-    /// The general registers.
+    /// Returns the general registers.
     pub(crate) fn general(&self) -> arm_thread_state64_t {
         let registers: [u64; 31] = self.read(at::X);
         let mut x = [0; 29];
@@ -163,7 +163,7 @@ impl Context {
         self.write(at::PSTATE, kept | u64::from(state.cpsr) & CONDITIONS);
     }
 
-    /// The vector registers; `None` if the frame has none.
+    /// Returns the vector registers; `None` if the frame has none.
     pub(crate) fn float(&self) -> Option<arm_neon_state64_t> {
         let at = self.record(FPSIMD)?;
         let [fpsr, fpcr]: [u32; 2] = self.read(at);
@@ -198,7 +198,7 @@ impl Context {
         }
     }
 
-    /// The signal that this is the context of: the siginfo stands before it in the frame.
+    /// Returns the signal of this context. The siginfo precedes it in the frame.
     fn signal(&self) -> i32 {
         // SAFETY: a frame has the siginfo at its base, and the context behind it; a copy has both.
         unsafe { ((self.at - SIGINFO) as *const i32).read_unaligned() }
@@ -209,7 +209,7 @@ impl Context {
 mod tests {
     use super::*;
 
-    /// A frame with the words of a data abort, as the context of another signal has them, too.
+    /// Returns a frame with the words of a data abort, as the context of another signal has them, too.
     fn frame(signal: i32) -> Vec<u64> {
         let mut frame = vec![0_u64; 5120 / 8];
         frame[0] = signal as u64;

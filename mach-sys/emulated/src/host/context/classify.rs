@@ -86,7 +86,7 @@ const KERN_INVALID_ADDRESS: i64 = 1;
 const KERN_PROTECTION_FAILURE: i64 = 2;
 const KERN_MEMORY_ERROR: i64 = 10;
 
-/// A page fault's code, from a pair that only page faults have.
+/// Returns a page fault's code, from a pair that only page faults have.
 const fn page_fault(signal: i32, si_code: i32) -> Option<i64> {
     match (signal, si_code) {
         (libc::SIGSEGV, SEGV_MAPERR) => Some(KERN_INVALID_ADDRESS),
@@ -134,7 +134,7 @@ pub(crate) fn x86_64(delivered: Delivered, trust: Trust) -> Option<Raised> {
     }
 }
 
-/// The trap that a pair stands for, where the host does not say (G1.3).
+/// Returns the trap that a pair stands for, where the host does not say (G1.3).
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 const fn implied_trap(signal: i32, si_code: i32) -> Option<u64> {
     match (signal, si_code) {

@@ -94,12 +94,12 @@ impl Context {
         self.read::<u16>(at::CS) == USER_CODE
     }
 
-    /// The interrupted program counter.
+    /// Returns the interrupted program counter.
     pub(in crate::host) fn program_counter(&self) -> usize {
         self.read(at::RIP)
     }
 
-    /// The interrupted stack pointer.
+    /// Returns the interrupted stack pointer.
     pub(in crate::host) fn stack_pointer(&self) -> usize {
         self.read(at::RSP)
     }
@@ -194,7 +194,7 @@ impl Context {
         classify::x86_64(delivered, trust)
     }
 
-    /// The floating-point image of the frame, if the kernel wrote one.
+    /// Returns the floating-point image of the frame, if the kernel wrote one.
     fn fxsave(&self) -> Option<usize> {
         match self.read::<usize>(at::FPSTATE) {
             0 => None,
@@ -202,7 +202,7 @@ impl Context {
         }
     }
 
-    /// The general registers, with the code selector as XNU shows it.
+    /// Returns the general registers, with the code selector as XNU shows it.
     pub(crate) fn general(&self) -> x86_thread_state64_t {
         let mut state = x86_thread_state64_t {
             rax: self.read(at::RAX),
@@ -249,7 +249,7 @@ impl Context {
         self.write(at::R8, high);
     }
 
-    /// The x87 and SSE registers; `None` if the frame has none.
+    /// Returns the x87 and SSE registers; `None` if the frame has none.
     pub(crate) fn float(&self) -> Option<x86_float_state64_t> {
         let image = self.fxsave()?;
         let mut state = x86_float_state64_t::default();
@@ -292,7 +292,7 @@ impl Context {
         }
     }
 
-    /// The floating-point image, if AVX's upper halves are behind it.
+    /// Returns the floating-point image, if AVX's upper halves are behind it.
     fn avx_image(&self) -> Option<usize> {
         let image = self.fxsave()?;
         // SAFETY: both words lie in the image's last 48 bytes, which are the kernel's.

@@ -20,7 +20,7 @@ pub(super) struct Extent {
 }
 
 impl Extent {
-    /// The frame's pointer, moved along: where it stands, and its value.
+    /// Returns the frame's pointer, moved along: where it stands, and its value.
     ///
     /// # Safety
     /// `frame` is the base of the live frame that this is the extent of.

@@ -19,7 +19,7 @@ pub(super) struct Place {
     stack: usize,
 }
 
-/// The five signals are to be blocked during the move. The address of a stack has this bit clear.
+/// Set if the five signals must be blocked during the move. The address of a stack has this bit clear.
 pub(super) const GUARDED: usize = 1;
 
 /// The frame, as [`locate`] knows it.
@@ -92,7 +92,7 @@ fn enter(slot: Slot) -> usize {
     }
 }
 
-/// Decides. `sp` is the stack pointer of the entry, `interrupted` that of the interrupted code, `frame` the base of the kernel's frame.
+/// Decides whether the entry moves, and to which stack. `sp` is the stack pointer of the entry, `interrupted` that of the interrupted code, `frame` the base of the kernel's frame.
 ///
 /// It runs on the stack that the kernel chose, below its frame: plain loops, no calls that take much of it.
 pub(super) extern "C" fn locate(sp: usize, interrupted: usize, frame: usize) -> Place {

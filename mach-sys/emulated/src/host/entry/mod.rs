@@ -42,7 +42,7 @@ pub(super) const ALIASES: usize = 16;
 /// Bytes from one to the next.
 const ALIAS_SIZE: usize = 16;
 
-/// One of the entry's addresses, for `sigaction`.
+/// Returns one of the entry's addresses, for `sigaction`.
 pub(super) fn address(alias: usize) -> usize {
     mach_sys_fault_entries as *const () as usize + alias * ALIAS_SIZE
 }

@@ -61,7 +61,7 @@ fn is_there(owner: Identity, registered: u64) -> bool {
         && task_stat::read(owner.tid()).is_some_and(|stat| stat.start <= registered)
 }
 
-/// The line of the main thread, once that has ended before the process. `None` where the host does not say.
+/// Returns the line of the main thread, once that has ended before the process. `None` where the host does not say.
 fn main_that_left() -> Option<TaskStat> {
     let stat = task_stat::read(origin::process()?)?;
     matches!(stat.state, b'Z' | b'X').then_some(stat)

@@ -52,7 +52,7 @@ pub(super) struct Arrived {
     code: i32,
     /// Address of its siginfo.
     pub(super) info: usize,
-    /// The exception that it stands for. Neither sent signals nor code of another width raise any (G1.1, R20).
+    /// The exception that it means. Neither sent signals nor code of another width raise any (G1.1, R20).
     pub(super) raised: Option<Raised>,
 }
 

@@ -56,7 +56,7 @@ static SHOWN: [Shown; SYNCHRONOUS.len()] = [const {
     }
 }; SYNCHRONOUS.len()];
 
-/// The entry's action for a signal, under one of its addresses.
+/// Returns the entry's action for a signal, under one of its addresses.
 fn own(signal: i32, alias: usize) -> Option<Action> {
     let shown = &SHOWN[mask::index(signal)?];
     Some(Action {

@@ -1,7 +1,7 @@
 //! The other handlers of the five signals: the signal fallback.
 //!
-//! The one from before the start stands below. Above it stand those that were installed after the start and that the emulation replaced
-//! again, the last one first. A fault that no exception handler wants visits each once, from the top.
+//! The one from before the start is the lowest. Above it are those that were installed after the start and that the emulation replaced
+//! again, the last one first. A fault that no exception handler takes visits each once, from the top.
 //!
 //! # Who has left
 //! A handler that leaves puts back what it had found: the entry. The entry has several addresses, and each time that it replaces another
@@ -223,7 +223,7 @@ pub(super) fn is_handled(signal: i32) -> bool {
 }
 
 impl Level {
-    /// The uppermost party below a stamp.
+    /// Returns the uppermost party below a stamp.
     fn next(&self, below: u32) -> Option<(&Party, u32)> {
         core::iter::once(&self.below)
             .chain(&self.later)
@@ -305,7 +305,7 @@ pub(in crate::host) fn uninstall() -> Vec<i32> {
     displaced
 }
 
-/// The signals whose handler was replaced after the start, or whose flags or mask were changed.
+/// Returns the signals whose handler was replaced after the start, or whose flags or mask were changed.
 pub(crate) fn displaced() -> impl Iterator<Item = i32> {
     SYNCHRONOUS.into_iter().filter(|signal| {
         !matches!(
@@ -324,7 +324,7 @@ pub(in crate::host) fn set_policy(policy: WhenDisplaced) {
 /// Number of times that the entry was found with other flags or another mask.
 static CHANGED: AtomicU32 = AtomicU32::new(0);
 
-/// Returns how often another component had changed the flags or the mask of the emulation's handler, which the emulation put right.
+/// Returns the number of times that another component had changed the flags or the mask of the emulation's handler. The emulation restored them.
 pub(crate) fn changed() -> u32 {
     CHANGED.load(Ordering::Relaxed)
 }
@@ -443,7 +443,7 @@ impl Level {
         }
     }
 
-    /// Returns the address that the entry is to be installed under above all parties.
+    /// Returns the address under which to install the entry above all parties.
     fn next_alias(&self) -> usize {
         let alias = (self.alias.load(Ordering::Acquire) + 1) % ALIASES;
         let last = self.last.load(Ordering::Acquire);

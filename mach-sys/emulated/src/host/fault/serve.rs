@@ -130,7 +130,7 @@ fn lacks_stack(entered: &Entered, context: &Context) -> bool {
         && !entered.was_busy()
 }
 
-/// The thread leaves its fault handler, unless it was in there already.
+/// Marks the end of the fault handler, unless the thread was in one already.
 fn leave(entered: &Entered, header: &Header) {
     header.serving.set(entered.was_busy());
     if !entered.was_busy() {
@@ -142,7 +142,7 @@ fn leave(entered: &Entered, header: &Header) {
     }
 }
 
-/// A signal arrived while the thread was in the kernel, where it may hold the lock, or in its fault handler. It is not served there.
+/// Holds back a signal that arrived while the thread was in the kernel, where it may hold the lock, or in its fault handler.
 ///
 /// # Safety
 /// The safety requirements of [`serve`] apply, and the slot is the calling thread's.
@@ -202,7 +202,7 @@ unsafe fn answer(
     }
 }
 
-/// The frame that an answer goes to, and its context: a copy if the entry moved. `None` for a frame that is larger than the copy area:
+/// Returns the frame that an answer goes to, and its context: a copy if the entry moved. `None` for a frame that is larger than the copy area:
 /// without a copy a redirect could write over it.
 ///
 /// # Safety

@@ -64,7 +64,7 @@ pub(in crate::host) struct Header {
 }
 
 impl Header {
-    /// The owner; [`Identity::NONE`] while the slot is free or being claimed.
+    /// Returns the owner; [`Identity::NONE`] while the slot is free or being claimed.
     pub(in crate::host) fn owner(&self) -> Identity {
         Identity::from_bits(self.owner.load(Ordering::Acquire))
     }

@@ -11,7 +11,7 @@ impl Identity {
     /// No thread.
     pub(in crate::host) const NONE: Self = Self(0);
 
-    /// A new identity for the thread that the host calls `tid` now.
+    /// Returns a new identity for the thread that the host calls `tid` now.
     pub(in crate::host) fn fresh(tid: u32) -> Self {
         static EPOCH: AtomicU32 = AtomicU32::new(1);
         let epoch = EPOCH.fetch_add(1, Ordering::Relaxed);
@@ -26,7 +26,7 @@ impl Identity {
         self.0
     }
 
-    /// The host's identifier.
+    /// Returns the host's identifier.
     pub(in crate::host) const fn tid(self) -> u32 {
         self.0 as u32
     }

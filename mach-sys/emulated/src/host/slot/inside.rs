@@ -43,7 +43,7 @@ thread_local! {
     };
 }
 
-/// The calling thread's slot, if it registered.
+/// Returns the calling thread's slot, if it registered.
 pub(in crate::host) fn slot() -> Option<Slot> {
     let (slot, stops) = THIS.with(|this| (this.slot.get(), this.stops.get()));
     let index = slot.checked_sub(1)?;
@@ -53,7 +53,7 @@ pub(in crate::host) fn slot() -> Option<Slot> {
     Slot::of(super::region::from_index(index as usize)?)
 }
 
-/// The calling thread's identity, if it registered.
+/// Returns the calling thread's identity, if it registered.
 pub(in crate::host) fn identity() -> Option<Identity> {
     let (bits, stops) = THIS.with(|this| (this.word.get(), this.stops.get()));
     (bits != 0 && stops == origin::stops()).then_some(Identity::from_bits(bits))

@@ -87,7 +87,7 @@ impl Keys {
         })
     }
 
-    /// The owner that a key names.
+    /// Returns the owner that a key names.
     pub(in crate::host) fn identity(&self, index: usize) -> Identity {
         Identity::from_bits(self.load(index) & !MARK)
     }
@@ -165,7 +165,7 @@ impl Keys {
         }
     }
 
-    /// All keys that name a thread.
+    /// Returns all keys that name a thread.
     pub(in crate::host) fn taken(&self) -> impl Iterator<Item = Seen> {
         self.words
             .iter()

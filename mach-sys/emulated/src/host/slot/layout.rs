@@ -45,7 +45,7 @@ pub(in crate::host) struct Layout {
 }
 
 impl Layout {
-    /// The layout for a page size, which is a power of two.
+    /// Returns the layout for a page size, which is a power of two.
     pub(in crate::host) const fn new(page: usize) -> Self {
         let private = page;
         let private_top = private + PRIVATE_SIZE.next_multiple_of(page);

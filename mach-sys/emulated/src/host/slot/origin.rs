@@ -134,7 +134,7 @@ pub(crate) fn process_id() -> u32 {
     }
 }
 
-/// The process that the emulation was started in.
+/// Returns the process that the emulation was started in.
 pub(in crate::host) fn process() -> Option<u32> {
     ORIGIN.get().map(|origin| origin.process)
 }

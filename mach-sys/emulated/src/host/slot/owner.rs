@@ -13,10 +13,10 @@ use crate::host::sys::{clock, copy, task_stat};
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::sync::OnceLock;
 
-/// The layers above: told of each thread that is gone, with the slot that it had.
+/// Hook of the layers above, called for each thread that is gone, with its slot.
 static ENDED: OnceLock<fn(SlotId)> = OnceLock::new();
 
-/// Sets what is told of each thread that is gone. Called with the asynchronous signals blocked, in a fault handler for example.
+/// Sets the hook that is called for each thread that is gone. Called with the asynchronous signals blocked, in a fault handler for example.
 pub(in crate::host) fn set_hook(ended: fn(SlotId)) {
     ENDED.get_or_init(|| ended);
 }

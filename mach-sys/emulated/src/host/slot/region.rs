@@ -69,17 +69,17 @@ pub(in crate::host) unsafe fn give_back() {
     drop(unsafe { REGION.take() });
 }
 
-/// The keys, once the region is there.
+/// Returns the keys, once the region is there.
 pub(in crate::host) fn keys() -> Option<&'static Keys> {
     REGION.get().map(|region| &region.keys)
 }
 
-/// The slot of an index, if there are that many.
+/// Returns the slot of an index, if there are that many.
 pub(in crate::host) fn from_index(index: usize) -> Option<SlotId> {
     (index < REGION.get()?.keys.count()).then_some(SlotId(index as u32))
 }
 
-/// The slot at an address inside it.
+/// Returns the slot at an address inside it.
 pub(in crate::host) fn containing(address: usize) -> Option<SlotId> {
     let region = REGION.get()?;
     let offset = address.wrapping_sub(region.base);
@@ -123,7 +123,7 @@ impl Slot {
         &self.region.keys
     }
 
-    /// The alternate stack that the slot lends.
+    /// Returns the alternate stack that the slot lends.
     pub(in crate::host) fn lent_stack(self) -> Stack {
         let layout = self.region.layout;
         Stack {
@@ -133,7 +133,7 @@ impl Slot {
         }
     }
 
-    /// The fault handler's own stack.
+    /// Returns the fault handler's own stack.
     pub(in crate::host) fn private_stack(self) -> Stack {
         let layout = self.region.layout;
         Stack {

@@ -4,7 +4,7 @@
 
 use super::call::call;
 
-/// The CPU that the calling thread ran on a moment ago; `u32::MAX` if the host does not say.
+/// Returns the CPU that the calling thread ran on a moment ago; `u32::MAX` if the host does not say.
 pub(crate) fn current() -> u32 {
     told_by_the_processor().unwrap_or_else(told_by_the_kernel)
 }

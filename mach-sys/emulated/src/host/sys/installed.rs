@@ -13,7 +13,7 @@ impl<T: Send + Sync> Installed<T> {
         Self(AtomicPtr::new(null_mut()))
     }
 
-    /// The value, if it is there.
+    /// Returns the value, if it is there.
     #[inline]
     pub(crate) fn get(&self) -> Option<&'static T> {
         // SAFETY: null, or a pointer out of a box in `set`, which is valid until `take`; that one's caller vouches for the rest.

@@ -1,11 +1,11 @@
-//! Stacks of threads: the calling thread's, and those that are to be made.
+//! Stacks of threads: the calling thread's, and those to be made.
 #![allow(unsafe_code)]
 
 use super::call::page_size;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
-/// Lowest and highest address, without the guard. Allocates (glibc asks `/proc` about the main thread).
+/// Returns the lowest and the highest address, without the guard. Allocates (glibc asks `/proc` about the main thread).
 pub(crate) fn bounds() -> Option<Range<usize>> {
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     // SAFETY: the call initialises the attributes of the calling thread, if it answers 0.

@@ -23,7 +23,7 @@ pub(in crate::host) fn read(tid: u32) -> Option<TaskStat> {
     parse(line.get(..length)?)
 }
 
-/// The buffer holds the longest path and the zero that ends it.
+/// Returns a thread's path. The buffer holds the longest one and its terminating zero.
 fn task_path(tid: u32) -> Option<[u8; 64]> {
     let mut path = [0; 64];
     let mut rest = &mut path[..];
@@ -41,7 +41,7 @@ pub(in crate::host) fn is_missing(tid: u32) -> bool {
         && read(gettid()).is_some()
 }
 
-/// The name is in parentheses and may contain anything; the other fields follow it.
+/// Parses the line. The name is in parentheses and may contain anything; the other fields follow it.
 fn parse(line: &[u8]) -> Option<TaskStat> {
     let end = line.iter().rposition(|byte| *byte == b')')?;
     let mut fields = line.get(end + 2..)?.split(|byte| *byte == b' ');

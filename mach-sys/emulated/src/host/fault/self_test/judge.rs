@@ -58,7 +58,7 @@ pub(super) fn effect(
     }
 }
 
-/// The first register that differs.
+/// Returns the first register that differs.
 fn differing(some: &Registers, other: &Registers) -> Option<&'static str> {
     let differs = |index: usize| {
         let mask = if index == FLAGS { FLAG } else { u64::MAX };

@@ -110,7 +110,7 @@ impl Probe {
     }
 }
 
-/// A value for each register.
+/// Returns a value for each register.
 fn pattern(high: u64) -> Registers {
     core::array::from_fn(|index| high << 48 | 0x1234_5600 | index as u64)
 }
