@@ -1,4 +1,4 @@
-//! Exception actions: what a thread or task wants done with each type of exception (A0.1).
+//! Exception actions: a thread's or task's registration for each exception type (A0.1).
 
 use crate::ipc::kmsg::Right;
 use mach_wire::exception::{Behavior, EXC_TYPES_COUNT, ExceptionType};

@@ -97,7 +97,7 @@ fn forget(kernel: &mut Kernel<'_, '_>, thread: ThreadId) {
     kernel.tables.threads.remove(thread);
 }
 
-/// `mach_thread_self`: one more reference on the thread's name (D1.1).
+/// Implements `mach_thread_self`: one more reference on the thread's name (D1.1).
 pub(crate) fn thread_self(kernel: &mut Kernel<'_, '_>, thread: ThreadId) -> Option<Name> {
     let &Thread { task, port, .. } = kernel.tables.thread(thread);
     let space = kernel.tables.task(task).space;
