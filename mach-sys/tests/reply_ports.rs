@@ -22,7 +22,7 @@ use std::ptr::null_mut;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// The task's names that hold a receive right.
+/// Returns the task's names that hold a receive right.
 fn receive_names() -> Vec<mach_port_name_t> {
     let (mut names, mut types) = (null_mut(), null_mut());
     let (mut count, mut also) = (0, 0);
@@ -205,7 +205,7 @@ impl Default for Room {
 }
 
 impl Room {
-    /// A message that carries one right, to its destination.
+    /// Returns a message that carries one right, to its destination.
     fn message(&mut self, port: mach_port_name_t, disposition: u32) -> *mut core::ffi::c_void {
         self.words[..6].copy_from_slice(&[disposition, 24, port, 0, 0, 0]);
         self.words.as_mut_ptr().cast()
@@ -254,7 +254,7 @@ impl Puppet {
         self.done.recv().expect("the thread answers")
     }
 
-    /// The thread's reply port, which this makes if nothing did.
+    /// Returns the thread's reply port, which this makes if nothing did.
     fn reply_port(&self) -> mach_port_name_t {
         // SAFETY: no arguments.
         self.does(|| unsafe { kernel::mig_get_reply_port() })

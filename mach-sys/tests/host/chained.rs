@@ -86,7 +86,7 @@ isolated! {
     }
 }
 
-/// A server that wants nothing, and counts.
+/// Starts a server that declines every fault, and counts.
 fn unwilling() -> Server<usize> {
     let server = Server::start(0, |asked: &mut usize, _, _| {
         *asked += 1;

@@ -1,5 +1,5 @@
 //! Another component installs the emulation's own handler again, with other flags or another mask: the handler is still known, the change
-//! is reported and put right, and faults are served meanwhile (R2, `held_r2`).
+//! is reported and undone, and faults are served meanwhile (R2, `held_r2`).
 
 use crate::context;
 use crate::faults::{KINDS, Kind};
@@ -96,7 +96,7 @@ extern "C" fn below(signal: i32, info: *const libc::siginfo_t, uc: *mut libc::uc
     }
 }
 
-/// A server on the task that answers every fault while it is willing, with the emulation in place and a handler below it.
+/// Returns a server on the task that answers every fault while it is willing, with the emulation in place and a handler below it.
 fn server(policy: WhenDisplaced) -> Server<usize> {
     for kind in KINDS {
         let flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
@@ -228,7 +228,7 @@ extern "C" fn other(_: i32) {
 }
 
 isolated! {
-    /// The first signal that arrives in a fault handler's wait shows that the mask is gone. It is put right for every fault after that one.
+    /// The first signal that arrives in a fault handler's wait shows that the mask is gone. It is restored for every fault after that one.
     fn r2_no_handler_runs_between_a_fault_and_its_answer_once_a_wait_showed_that_the_mask_is_gone() {
         install(libc::SIGUSR1, other as *const (), 0, &[]);
         let (tell, victim) = std::sync::mpsc::channel();

@@ -18,7 +18,7 @@ extern "C" fn previous(_: i32, info: *const libc::siginfo_t, _: *mut libc::ucont
     CALLS.fetch_add(1, Ordering::SeqCst);
 }
 
-/// A server that lets its first victim wait, and says whether a handler ran meanwhile.
+/// Returns a server that lets its first victim wait, and says whether a handler ran meanwhile.
 fn slow_server() -> Server<usize> {
     let server = Server::start(0, |calls_inside: &mut usize, fault, state| {
         if !INSIDE.swap(true, Ordering::SeqCst) {

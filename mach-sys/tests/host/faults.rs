@@ -88,7 +88,7 @@ pub(crate) fn skip(exception: i32, state: &mut NativeState) {
     state.set_pc(state.pc() + length);
 }
 
-/// A mapped page with nothing behind it.
+/// Returns a mapped page with nothing behind it.
 fn beyond_end_of_file() -> usize {
     static PAGE: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
     *PAGE.get_or_init(|| {

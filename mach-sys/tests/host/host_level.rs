@@ -74,7 +74,7 @@ fn install_previous(flags: i32, mask: &[i32]) {
     }
 }
 
-/// A server on the task that handles nothing.
+/// Returns a server on the task that handles nothing.
 fn unwilling() -> Server<usize> {
     let server = Server::start(0, |asked, _, _| {
         *asked += 1;

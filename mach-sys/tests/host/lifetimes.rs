@@ -43,7 +43,7 @@ fn known(name: u32) -> Name {
     Name::new(name).expect("a name")
 }
 
-/// The own name, with `extra` references more than a thread starts with.
+/// Returns the own name, with `extra` references more than a thread starts with.
 fn own_name(extra: usize) -> u32 {
     let name = ThreadRight::current().expect("the own thread").name().raw();
     for _ in 0..extra {

@@ -1,5 +1,5 @@
-//! Handlers that other components install over the emulation's, and that the emulation takes back: a fault that no exception handler wants
-//! visits each of them once, the last one first, and then the one from before the start; who has left is not visited, and neither is who
+//! Handlers that other components install over the emulation's, and that the emulation takes back: a fault that no exception handler takes
+//! visits each of them once, the last one first, and then the one from before the start; one that has left is not visited, and neither is one that
 //! is no longer there.
 
 use crate::context;
@@ -112,7 +112,7 @@ extern "C" fn below(_: i32, _: *const libc::siginfo_t, uc: *mut libc::ucontext_t
 
 static ASKED: AtomicUsize = AtomicUsize::new(0);
 
-/// The emulation with the policy to take its handlers back, over a server that wants nothing.
+/// The emulation with the policy to take its handlers back, over a server that declines every fault.
 fn start(policy: WhenDisplaced) {
     let mut config = Config::default();
     config.displaced = policy;
@@ -235,7 +235,7 @@ fn a_newcomer_that_left_in_peace_is_not_visited() {
     }
 }
 
-/// A page with code of a library that is not there for ever: it returns at once.
+/// Returns a page with code of a library that is not there for ever: it returns at once.
 fn handler_in_a_library() -> usize {
     let page = mach_sys::kernel::system::page_size();
     // SAFETY: a new mapping, which is filled before anything else knows of it.

@@ -29,7 +29,7 @@ extern "C" fn previous(_: i32, _: *const libc::siginfo_t, uc: *mut libc::ucontex
     unsafe { context::add_to_pc(uc, Kind::Undefined.skip()) };
 }
 
-/// A server on the task that counts and skips.
+/// Returns a server on the task that counts and skips.
 fn server() -> Server<usize> {
     let server = Server::start(0, |served, fault, state| {
         crate::faults::skip(fault.exception, state);

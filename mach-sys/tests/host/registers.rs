@@ -156,7 +156,7 @@ pub(crate) fn assert_kept(rounds: usize) {
 const OVERWRITTEN: usize = 8 * 1024;
 const RED_ZONE: usize = 128;
 
-/// A server that counts, overwrites what a redirect may use of the stack, and skips undefined instructions.
+/// Returns a server that counts, overwrites what a redirect may use of the stack, and skips undefined instructions.
 pub(crate) fn server() -> Server<usize> {
     Server::start(0, |served, fault: Fault, state: &mut NativeState| {
         assert_eq!(fault.exception, 2, "only undefined instructions here");

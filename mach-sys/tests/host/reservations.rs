@@ -7,7 +7,7 @@ use crate::support::{on_raw_thread, succeeds, test_name};
 use mach_sys::emulated::{self, Config};
 use mach_sys::rights::ReceiveRight;
 
-/// A line of `/proc/self/status`, in KiB.
+/// Returns a line of `/proc/self/status`, in KiB.
 fn status(field: &str) -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("a status");
     let line = status.lines().find(|line| line.starts_with(field));
@@ -52,7 +52,7 @@ fn a_refused_reservation_is_named_in_the_error() {
                 .downcast_ref::<std::io::Error>()
                 .expect("the host's error");
             assert_eq!(host.raw_os_error(), Some(libc::ENOMEM));
-            // Whoever asks again is told the same.
+            // A second call returns the same error.
             assert_eq!(
                 emulated::start().expect_err("it stays so").to_string(),
                 text

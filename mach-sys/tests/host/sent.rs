@@ -49,7 +49,7 @@ impl Sender {
 
 const SENDERS: [Sender; 3] = [Sender::Process, Sender::Thread, Sender::Queue];
 
-/// A server on the task that skips what it can.
+/// Returns a server on the task that skips what it can.
 fn server() -> Server<Vec<Fault>> {
     let server = Server::start(Vec::new(), |seen: &mut Vec<Fault>, fault, state| {
         seen.push(fault);

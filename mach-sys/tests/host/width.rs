@@ -63,7 +63,7 @@ extern "C" fn previous(_: i32, info: *const libc::siginfo_t, uc: *mut libc::ucon
     }
 }
 
-/// One page of low memory with code at 0, the way back at 64, a word at 128, and a stack at its end.
+/// Returns one page of low memory with code at 0, the way back at 64, a word at 128, and a stack at its end.
 fn low_page() -> Option<usize> {
     let protection = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT;
