@@ -89,7 +89,7 @@ pub enum WhenDisplaced {
     /// interrupted stack pointer, where they are. Such a handler does its work before it chains, and holds no lock meanwhile.
     #[default]
     Leave,
-    /// Installs its own handler again. The new handler joins the signal fallback: it runs for faults that no exception handler wants.
+    /// Installs its own handler again. The new handler joins the signal fallback: it runs for faults that no exception handler takes.
     ///
     /// Such a fault visits each handler of the fallback once, the last one installed first, as far as each chains to the next or puts back
     /// what it found. Then it takes the default action, with its own `siginfo_t`. A handler that puts back what it found has left, with

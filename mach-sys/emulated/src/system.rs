@@ -73,7 +73,7 @@ pub fn errno_address() -> usize {
     unsafe { libc::__errno_location() as usize }
 }
 
-/// The process identifier; the parent's in a child that shares its memory, and one that no process has in a child with its own.
+/// Returns the process identifier; the parent's in a child that shares its memory, and one that no process has in a child with its own.
 pub fn process_id() -> libc::pid_t {
     host::process_id() as libc::pid_t
 }
