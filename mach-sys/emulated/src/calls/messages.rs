@@ -14,7 +14,7 @@ use mach_wire::message::*;
 use mach_wire::port::PortRight;
 use mach_wire::types::*;
 
-/// Sends, receives, or both. In the generation of macOS 11 the receive buffer must have room for a header and the trailer that
+/// Sends a message, receives one, or both. In the generation of macOS 11 the receive buffer must have room for a header and the trailer that
 /// the options request, whatever `receive_size` says: a message that is too large for it leaves both there (C11.5).
 pub unsafe fn mach_msg(
     message: *mut c_void,
