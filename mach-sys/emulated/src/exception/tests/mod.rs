@@ -1,4 +1,4 @@
-//! Registration and the judgement of replies, in each generation, on kernels without host threads.
+//! Registration and the judgement of replies, in each generation, on kernels without system threads.
 
 #[cfg(target_arch = "x86_64")]
 mod oracle;

@@ -1,5 +1,5 @@
 //! Replays the exception cases of a recording of XNU's own code (`tests/oracle/README.md` at the workspace's root): registrations,
-//! exceptions of any type and code, replies. The thread T is an object without a host thread, as in the reference; a thread of the test
+//! exceptions of any type and code, replies. The thread T is an object without a system thread, as in the reference; a thread of the test
 //! waits in its place.
 //!
 //! `MACH_ORACLE_EXCEPTIONS` names another file of the same form; `MACH_ORACLE_CASE` picks one case.
@@ -41,7 +41,7 @@ struct Frame {
 }
 
 impl Frame {
-    /// T starts with pc 0x1000 and rax 0x77, all else 0.
+    /// Makes the registers of T: pc 0x1000, rax 0x77, all others 0.
     fn new() -> Box<Self> {
         let mut frame = Box::new(Self {
             context: [0; 128],
