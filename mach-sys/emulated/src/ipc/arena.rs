@@ -1,7 +1,7 @@
 //! Tables and arenas: memory of the emulated kernel that is reserved once and never given back while the kernel lives.
 //!
 //! Nothing between a fault and its reply may allocate, so every kernel object lives in an arena: address space is reserved for
-//! the largest number, the host commits a page when it is first touched, and a freed slot is used again before a new one.
+//! the largest number, the system commits a page when it is first touched, and a freed slot is used again before a new one.
 #![allow(unsafe_code)]
 
 use super::id::Id;

@@ -149,7 +149,7 @@ impl<T> Monitor<T> {
     }
 }
 
-/// The smallest page of any host, in bytes.
+/// The smallest page of any system, in bytes.
 const PAGE: u64 = 4096;
 
 /// Returns an address in each page of a range: its first byte, and the first byte of each further page.
