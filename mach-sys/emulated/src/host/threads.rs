@@ -162,7 +162,7 @@ impl Changed {
     }
 }
 
-/// Returns the calling thread's identifier: never the same for two threads of a process. The host's own, which may come back, for a thread
+/// Returns the calling thread's identifier: never the same for two threads of a process. The system's own, which may come back, for a thread
 /// that could not be registered.
 pub(crate) fn id() -> u64 {
     inside::identity().map_or_else(|| u64::from(gettid()), |identity| identity.bits())

@@ -47,7 +47,7 @@ impl Context {
         self.read(at::SP)
     }
 
-    /// There is nothing of the kind on this machine.
+    /// Does nothing and returns false: this machine has no such flag.
     pub(in crate::host) fn clear_alignment_check(&mut self, _signal: i32, _si_code: i32) -> bool {
         false
     }
@@ -114,7 +114,7 @@ impl Context {
         classify::arm64(delivered, trust)
     }
 
-    /// Offset of a record's content, if the frame has that record.
+    /// Returns the offset of a record's content, if the frame has that record.
     fn record(&self, wanted: u32) -> Option<usize> {
         let mut offset = at::RECORDS;
         while offset < at::RECORDS + LARGEST_RECORD_AREA {

@@ -227,7 +227,7 @@ impl Context {
         state
     }
 
-    /// Takes the general registers; selectors stay the host's.
+    /// Takes the general registers; selectors stay the system's.
     pub(crate) fn set_general(&mut self, state: &x86_thread_state64_t) {
         for (offset, value) in [
             (at::RAX, state.rax),

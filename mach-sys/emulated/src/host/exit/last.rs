@@ -61,7 +61,7 @@ fn is_there(owner: Identity, registered: u64) -> bool {
         && task_stat::read(owner.tid()).is_some_and(|stat| stat.start <= registered)
 }
 
-/// Returns the line of the main thread, once that has ended before the process. `None` where the host does not say.
+/// Returns the line of the main thread, once that has ended before the process. `None` where the system does not say.
 fn main_that_left() -> Option<TaskStat> {
     let stat = task_stat::read(origin::process()?)?;
     matches!(stat.state, b'Z' | b'X').then_some(stat)
@@ -73,7 +73,7 @@ pub(super) fn main_has_left() -> bool {
 }
 
 /// Returns whether all threads have ended but the watching thread, which calls this, and those of servers that are not in user code. `false`
-/// as long as the main thread lives, and where the host does not say.
+/// as long as the main thread lives, and where the system does not say.
 pub(super) fn only_servers_are_left() -> bool {
     let before = Servers::now();
     // How many threads there are is counted at one time. Servers' threads before and after it were there then; if there was no other

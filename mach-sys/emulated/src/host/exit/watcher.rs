@@ -69,7 +69,7 @@ fn watching() -> MutexGuard<'static, Option<Thread>> {
     THREAD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The watching thread's life. It takes no signal at all: a signal sent to the process is another thread's, and the five are blocked
+/// Runs the watching thread. It takes no signal at all: a signal sent to the process is another thread's, and the five are blocked
 /// too, as this thread has no fault that could be served.
 fn watch() {
     mask::change(How::Block, ALL_MASK);
@@ -164,7 +164,7 @@ fn free_if_gone(keys: &Keys, slot: Slot, seen: Seen) -> bool {
     true
 }
 
-/// Returns whether the host has no such thread any more. A main thread that ended before the process stays as a zombie: that counts.
+/// Returns whether the system has no such thread any more. A main thread that ended before the process stays as a zombie: that counts.
 fn is_gone(identity: Identity) -> bool {
     let tid = identity.tid();
     match thread::exists(tid) {

@@ -6,10 +6,10 @@ use crate::host::context::classify::{Raised, Trust};
 use crate::host::sys::copy;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// True if the hardware's words are not filled in on this host. Set by [`probe`].
+/// True if the hardware's words are not filled in on this system. Set by [`probe`].
 static SIGNAL_ONLY: AtomicBool = AtomicBool::new(false);
 
-/// Notes whether this host fills the hardware's words in: the configuration says so, or one fault tells (R22).
+/// Notes whether this system fills the hardware's words in: the configuration says so, or one fault tells (R22).
 pub(in crate::host) fn probe(told: Option<bool>) {
     if let Some(filled) = told.or_else(copy::hardware_words_are_filled_in) {
         SIGNAL_ONLY.store(!filled, Ordering::Relaxed);

@@ -40,7 +40,7 @@ const EXPOSE_TAGS: i32 = if cfg!(target_arch = "aarch64") {
     0
 };
 
-/// The entry's action for one signal as the host shows it. Hosts drop flags that they do not know, and add one of their own.
+/// The entry's action for one signal as the system shows it. Systems drop flags that they do not know, and add one of their own.
 #[derive(Debug)]
 struct Shown {
     flags: AtomicUsize,
@@ -92,7 +92,7 @@ impl Installed {
     }
 }
 
-/// Reads what is installed. `None` where the host refuses to say.
+/// Reads what is installed. `None` where the system refuses to say.
 pub(super) fn read(signal: i32) -> Option<Installed> {
     raw(signal, None).map(|action| Installed::of(signal, action))
 }
@@ -123,7 +123,7 @@ fn raw(signal: i32, action: Option<&Action>) -> Option<Action> {
     (unsafe { call(libc::SYS_rt_sigaction, arguments) } == 0).then_some(old)
 }
 
-/// Installs the entry for the first time, and notes how the host shows it.
+/// Installs the entry for the first time, and notes how the system shows it.
 pub(super) fn arm_first(signal: i32, alias: usize) -> Result<(), i32> {
     // Through the C library, which knows the restorer that this machine needs.
     // SAFETY: zeroes are a valid value; every field that matters is filled.

@@ -23,7 +23,7 @@ pub(super) enum Process {
 }
 
 impl Process {
-    /// Asks the host.
+    /// Asks the system.
     pub(super) fn current() -> Self {
         match origin::is_child() {
             true => Self::Child,
@@ -33,7 +33,7 @@ impl Process {
 
     /// Returns the action of the signal fallback. A handler with `SA_RESETHAND` is forgotten.
     ///
-    /// `called`: by a handler that the host has installed above the entry. The context gets a mark of what was visited, for the case that
+    /// `called`: by a handler that the system has installed above the entry. The context gets a mark of what was visited, for the case that
     /// the handler chains.
     pub(super) fn take_action(
         self,

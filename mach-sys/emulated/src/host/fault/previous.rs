@@ -159,7 +159,7 @@ pub(super) enum Whose {
 /// Returns what a signal does next that visited so much, and what it has visited then. `SA_RESETHAND` is honoured: the next signal gets the
 /// default.
 ///
-/// `called`: by a handler that the host has installed above the entry, and that is not visited again.
+/// `called`: by a handler that the system has installed above the entry, and that is not visited again.
 pub(super) fn take_action(
     signal: i32,
     visited: Visited,

@@ -13,7 +13,7 @@
 //!
 //! A slot's size is a power of two, and its address a multiple of it. Only pages that are touched take memory.
 
-/// The least number of bytes of the alternate signal stack that the emulation lends to a thread: more than `SIGSTKSZ` is on any host,
+/// The least number of bytes of the alternate signal stack that the emulation lends to a thread: more than `SIGSTKSZ` is on any system,
 /// and room for a handler with 60 KiB of locals that faults itself.
 pub const LENT_STACK_SIZE: usize = 96 * 1024;
 

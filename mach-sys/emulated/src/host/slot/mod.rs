@@ -1,4 +1,4 @@
-//! Slots: per host thread a stack for the fault handler, and the host layer's record of the thread.
+//! Slots: per system thread a stack for the fault handler, and the host layer's record of the thread.
 //!
 //! | file | contents |
 //! |---|---|

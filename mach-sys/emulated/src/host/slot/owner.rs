@@ -1,6 +1,6 @@
 //! The thread that a slot belongs to, and the check that it still does.
 //!
-//! The host gives a dead thread's identifier to another thread. A thread that finds a key with its identifier may find a dead one's:
+//! The system gives a dead thread's identifier to another thread. A thread that finds a key with its identifier may find a dead one's:
 //! then the dead one's end is settled first, and the slot is the new one's, with a new identity.
 
 use super::header::Header;
@@ -113,11 +113,11 @@ fn is_caller(header: &Header, owner: Identity, caller: Caller) -> bool {
         }
         (0, Caller::Unregistered) => started_with(header, owner),
         (0, Caller::InFault { registered }) if header.started.get() == 0 => {
-            // The host does not say when threads started. One that left with the lent stack does not come without.
+            // The system does not say when threads started. One that left with the lent stack does not come without.
             !(header.lent.get() && registered.is_disabled())
         }
         (0, Caller::InFault { .. }) => {
-            // An identifier cannot have been used again within the time that the host tells starts apart by.
+            // An identifier cannot have been used again within the time that the system tells starts apart by.
             let now = clock::coarse_milliseconds();
             let recent = now.wrapping_sub(header.compared.replace(now)) < 10;
             recent || started_with(header, owner)

@@ -12,7 +12,7 @@ use crate::host::sys::mask;
 use crate::host::sys::reservation::Reservation;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
-/// Identifies a slot: the place of a host thread in tables of the layers above.
+/// Identifies a slot: the place of a system thread in tables of the layers above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SlotId(u32);
 
@@ -42,7 +42,7 @@ pub(in crate::host) fn reserve(slots: u32) -> Result<(), ReserveError> {
     let count = slots as usize;
     let memory = Reservation::new("the threads' slots", (count + 1) * layout.size)?;
     let base = (memory.base().as_ptr() as usize).next_multiple_of(layout.size);
-    // A huge page would be taken whole for one touched header. A host without huge pages refuses, and needs nothing.
+    // A huge page would be taken whole for one touched header. A system without huge pages refuses, and needs nothing.
     // SAFETY: advice about the region that was just reserved, of which nothing was touched.
     unsafe {
         let range = [base, count * layout.size, libc::MADV_NOHUGEPAGE as usize];
@@ -147,7 +147,7 @@ impl Slot {
         [0, self.region.layout.private_top].map(|bottom| self.address() + bottom)
     }
 
-    /// Puts the guards in place, unless they are. Where the host refuses there are none.
+    /// Puts the guards in place, unless they are. Where the system refuses there are none.
     pub(in crate::host) fn guard(self) {
         let before = self.use_of().swap(IN_USE, Ordering::Relaxed);
         if before == IN_USE {
@@ -217,7 +217,7 @@ enum Guards {
 }
 
 impl Guards {
-    /// Finds out by installing one, whether the host does what it says: emulators answer to all advice alike.
+    /// Finds out by installing one, whether the system does what it says: emulators answer to all advice alike.
     fn find(at: usize, length: usize) -> Self {
         let marked = Self::mark(at, length) && {
             let (how, size) = (mask::How::Block as usize, size_of::<mask::Mask>());

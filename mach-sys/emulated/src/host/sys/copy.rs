@@ -149,7 +149,7 @@ pub(crate) fn prove_writable(at: u64) -> Result<(), CopyFault> {
     fault(unsafe { mach_sys_probed_touch(at as usize) })
 }
 
-/// Returns whether this host fills in the hardware's words, found out by one fault (R22). `None` if the first page is
+/// Returns whether this system fills in the hardware's words, found out by one fault (R22). `None` if the first page is
 /// mapped, so that there was no fault.
 pub(in crate::host) fn hardware_words_are_filled_in() -> Option<bool> {
     let mut byte = 0_u8;

@@ -4,12 +4,12 @@
 
 use super::call::call;
 
-/// Returns the CPU that the calling thread ran on a moment ago; `u32::MAX` if the host does not say.
+/// Returns the CPU that the calling thread ran on a moment ago; `u32::MAX` if the system does not say.
 pub(crate) fn current() -> u32 {
     told_by_the_processor().unwrap_or_else(told_by_the_kernel)
 }
 
-/// Linux keeps the number in a segment's limit, where its own `getcpu` finds it without a system call.
+/// Reads the CPU's number without the kernel. Linux keeps it in a segment's limit, where its own `getcpu` finds it without a system call.
 #[cfg(target_arch = "x86_64")]
 fn told_by_the_processor() -> Option<u32> {
     /// The selector of that segment, in the ring of programs (`__CPUNODE_SEG`).

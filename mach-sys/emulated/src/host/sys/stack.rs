@@ -60,7 +60,7 @@ pub(crate) fn overhead() -> usize {
 }
 
 /// Returns the size of a stack of which a new thread has so many bytes: whole pages, beyond what the C library takes. `usize::MAX`, which every
-/// host refuses, where there is no such size.
+/// system refuses, where there is no such size.
 pub(crate) fn size_for(bytes: usize) -> usize {
     bytes
         .checked_add(overhead())

@@ -2,7 +2,7 @@
 
 use super::proc_file::read_file;
 
-/// Returns whether a tracer follows the process; `None` if the host does not say.
+/// Returns whether a tracer follows the process; `None` if the system does not say.
 pub(crate) fn is_traced() -> Option<bool> {
     let mut path = [0; 64];
     let name = b"/proc/self/status";

@@ -11,7 +11,7 @@ pub(in crate::host) struct TaskStat {
     pub(in crate::host) state: u8,
     /// Field 20: how many threads the process has, a first one that ended before the others included.
     pub(in crate::host) threads: u32,
-    /// Field 22: when the thread started, in clock ticks (10 ms as a rule) since the host did.
+    /// Field 22: when the thread started, in clock ticks (10 ms as a rule) since the system did.
     pub(in crate::host) start: u64,
 }
 
@@ -31,7 +31,7 @@ fn task_path(tid: u32) -> Option<[u8; 64]> {
     Some(path)
 }
 
-/// Returns whether the host lists this process's threads, and the thread is not among them. It must list the calling thread and the
+/// Returns whether the system lists this process's threads, and the thread is not among them. It must list the calling thread and the
 /// process's first one: a `/proc` that is not there, or that is another PID namespace's, says nothing.
 pub(in crate::host) fn is_missing(tid: u32) -> bool {
     let listed = |tid: u32| task_path(tid).map(|path| !is_missing_file(&path));

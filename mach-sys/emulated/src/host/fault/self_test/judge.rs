@@ -13,7 +13,7 @@ pub(super) struct Seen {
     /// `si_addr`.
     pub(super) address: usize,
     pub(super) mask: Mask,
-    /// Bytes between the end of the frame and the top of the stack that the host put it on; `None` where it did not begin at the top.
+    /// Bytes between the end of the frame and the top of the stack that the system put it on; `None` where it did not begin at the top.
     pub(super) behind: Option<usize>,
 }
 

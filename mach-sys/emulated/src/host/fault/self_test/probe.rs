@@ -14,7 +14,7 @@ pub(super) type Registers = [u64; NAMES.len()];
 /// The handler's way to return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Return {
-    /// From the frame where the host put it.
+    /// From the frame where the system put it.
     InPlace,
     /// From a copy, where the entry moves; where it stays, from the frame.
     AsInService,

@@ -49,7 +49,7 @@ fn in_situations(page: usize, own: Stack) -> Result<(), SignalFrameError> {
         copy_of_bad_memory(page)?;
         return probe(page, Return::AsInService, None);
     }
-    // First what no host ends a process for.
+    // First what no system ends a process for.
     probe(page, Return::InPlace, Some(own))?;
     copy_of_bad_memory(page)?;
     probe(page, Return::AsInService, Some(own))?;

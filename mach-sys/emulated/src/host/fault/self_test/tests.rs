@@ -134,7 +134,7 @@ fn the_place_the_mask_and_what_lies_behind_the_frame_count() {
     assert_eq!(probe.verdict.get(), Err(SignalFrameError::Location));
 }
 
-/// The host took no notice of the program counter: the way out is a page that can be read.
+/// The system took no notice of the program counter: the way out is a page that can be read.
 #[test]
 fn a_fault_that_comes_again_finds_its_page_open() {
     let memory = Reservation::new("a test", page_size()).expect("a page");
