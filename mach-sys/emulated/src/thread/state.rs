@@ -1,6 +1,6 @@
 //! Registers by flavor: what `thread_get_state`, `thread_set_state` and the state-carrying exceptions read and write (A4).
 //!
-//! Flavors of 32-bit threads, and of registers that no host's signal frame has, are answered as unsupported ones,
+//! Flavors of 32-bit threads, and of registers that no system's signal frame has, are answered as unsupported ones,
 //! `KERN_INVALID_ARGUMENT` (G2.5).
 
 #[cfg(target_arch = "aarch64")]

@@ -80,9 +80,9 @@ pub(super) fn get(context: &Context, flavor: i32, out: &mut Out<'_>) -> Result<(
             let state = context.float().ok_or(KernReturn::INVALID_ARGUMENT)?;
             out.put_words(&state.as_words()[..count])
         }
-        // A process cannot set its own debug registers on a host without Mach: those of a thread that has no breakpoint.
+        // A process cannot set its own debug registers on a system without Mach: those of a thread that has no breakpoint.
         ARM_DEBUG_STATE64 => out.put_zeros(arm_debug_state64_t::COUNT),
-        // No page of the host's was ever looked for in vain by this kernel.
+        // No page of the system's was ever looked for in vain by this kernel.
         ARM_PAGEIN_STATE => out.put_zeros(ARM_PAGEIN_STATE_COUNT),
         list => {
             let known = LISTS.iter().find(|(flavor, _)| *flavor == list);
@@ -118,7 +118,7 @@ fn set_float(context: &mut Context, state: &arm_neon_state64_t) -> Result<(), Ke
     }
 }
 
-/// Refuses what XNU refuses (A9.7), and with `KERN_NOT_SUPPORTED` what the host cannot do: to enable a breakpoint or a single step.
+/// Refuses what XNU refuses (A9.7), and with `KERN_NOT_SUPPORTED` what the system cannot do: to enable a breakpoint or a single step.
 fn set_debug(state: &arm_debug_state64_t) -> Result<(), KernReturn> {
     const LINKED: u64 = 0x0010_0000;
     const TYPE: u64 = 0x00e0_0000;

@@ -52,7 +52,7 @@ pub(super) fn get(context: &Context, flavor: i32, out: &mut Out<'_>) -> Result<(
         x86_EXCEPTION_STATE64 => out.put(&context.exception()),
         x86_EXCEPTION_STATE => out.put(&x86_exception_state_t::from(context.exception())),
         x86_DEBUG_STATE64 | x86_DEBUG_STATE => debug::get(flavor, out),
-        // No page of the host's was ever looked for in vain by this kernel.
+        // No page of the system's was ever looked for in vain by this kernel.
         x86_PAGEIN_STATE => out.put_zeros(x86_PAGEIN_STATE_COUNT),
         // No instruction bytes are recorded, which has no words, but wants room for all of them (A4.2, A9.6).
         x86_INSTRUCTION_STATE => {

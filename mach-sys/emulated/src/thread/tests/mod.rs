@@ -1,4 +1,4 @@
-//! Tasks and threads of a kernel without host threads.
+//! Tasks and threads of a kernel without system threads.
 
 use super::kernel::{self, Kernel, Mach};
 use super::object::{TaskId, ThreadId};

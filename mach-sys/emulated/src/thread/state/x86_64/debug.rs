@@ -1,4 +1,4 @@
-//! Debug registers. A process cannot set its own on a host without Mach: they read as those of a thread that has no breakpoint, and
+//! Debug registers. A process cannot set its own on a system without Mach: they read as those of a thread that has no breakpoint, and
 //! a state that enables one is refused with `KERN_NOT_SUPPORTED`, which XNU does not return here.
 
 use super::ADDRESS_END;
