@@ -183,7 +183,7 @@ fn g6_1_a_reply_port_is_its_threads() {
             assert_eq!((found.source, found.thread), (Source::Receive, None));
             at[0].wait();
         });
-        // G6.2 cannot be made here: the emulation's host parks without Mach.
+        // G6.2 cannot be made here: the emulation's system parks without Mach.
         if KERNEL == Kernel::Emulated {
             let census = Census::take().expect("a census");
             assert_eq!(census.of(Source::Semaphore).names, 0);

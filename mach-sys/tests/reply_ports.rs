@@ -1,7 +1,7 @@
 //! G6.1: which calls make their thread a MIG reply port.
 //!
 //! The other names that a process's libraries take cannot be made here on every kernel: a thread's first blocking park makes a semaphore
-//! in XNU (G6.2), and nothing on the emulation, whose host parks without Mach.
+//! in XNU (G6.2), and nothing on the emulation, whose system parks without Mach.
 #![allow(unsafe_code)]
 
 use mach_sys::exception::{EXC_MASK_BAD_INSTRUCTION, EXC_TYPES_COUNT, EXCEPTION_DEFAULT};

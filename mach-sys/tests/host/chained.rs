@@ -30,7 +30,7 @@ extern "C" fn newcomer(signal: i32, info: *const libc::siginfo_t, context: *mut 
     CAME_BACK.fetch_add(1, Ordering::SeqCst);
 }
 
-/// The handler that was there before the emulation: skips the instruction.
+/// Skips the instruction: the handler installed before the emulation.
 extern "C" fn below(_: i32, _: *const libc::siginfo_t, uc: *mut libc::ucontext_t) {
     BELOW.fetch_add(1, Ordering::SeqCst);
     // SAFETY: the kernel's context.

@@ -84,7 +84,7 @@ static BELOW: AtomicUsize = AtomicUsize::new(0);
 static BAD_INFO: AtomicUsize = AtomicUsize::new(0);
 static WILLING: AtomicBool = AtomicBool::new(true);
 
-/// The handler that was there before the emulation: skips the instruction.
+/// Skips the instruction: the handler installed before the emulation.
 extern "C" fn below(signal: i32, info: *const libc::siginfo_t, uc: *mut libc::ucontext_t) {
     BELOW.fetch_add(1, Ordering::SeqCst);
     // SAFETY: the kernel's siginfo and context.
@@ -122,7 +122,7 @@ fn server(policy: WhenDisplaced) -> Server<usize> {
 
 static READY: AtomicBool = AtomicBool::new(false);
 
-/// Every kind of fault, wanted and not.
+/// Raises every kind of fault, handled and declined.
 fn fault_each_way() {
     for kind in KINDS {
         for willing in [true, false] {

@@ -1,4 +1,4 @@
-//! The host's context as a handler of before sees it, and the ways out of a handler.
+//! The system's context as the signal fallback sees it, and the ways out of a handler.
 
 use core::arch::global_asm;
 use core::cell::Cell;

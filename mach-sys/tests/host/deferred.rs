@@ -117,7 +117,7 @@ extern "C" fn skip_undefined(_: i32, _: *const libc::siginfo_t, uc: *mut libc::u
 }
 
 isolated! {
-    /// The copy is one to where the handler of before would have its frame.
+    /// The copy is one to where the signal fallback would have its frame.
     fn r24_a_bad_copy_in_the_fault_handler_is_no_fault_though_the_same_signal_was_sent_meanwhile() {
         install(libc::SIGSEGV, previous as *const (), libc::SA_SIGINFO | libc::SA_ONSTACK, &[]);
         install(libc::SIGILL, skip_undefined as *const (), libc::SA_SIGINFO, &[]);

@@ -78,7 +78,7 @@ impl Kind {
     }
 }
 
-/// A server's answer that skips the instruction of any kind.
+/// Skips the instruction of any kind, as a server's reply.
 pub(crate) fn skip(exception: i32, state: &mut NativeState) {
     let length = KINDS
         .iter()

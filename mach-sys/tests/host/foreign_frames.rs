@@ -1,14 +1,14 @@
-//! A host whose signal frames are not Linux's is recognised at the start, which fails, and leaves the process as it was.
+//! A system whose signal frames are not Linux's is recognised at the start, which fails, and leaves the process as it was.
 //!
-//! Such a host is made here by a parent that traces the starting process: it changes what the frame shows, or what becomes of it. One real
-//! such host is valgrind.
+//! Such a system is made here by a parent that traces the starting process: it changes what the frame shows, or what becomes of it. One real
+//! such system is valgrind.
 
 use crate::support::{OwnStack, in_own_process, install, registered_stack, test_name};
 use mach_sys::emulated;
 use std::io::Read;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// A difference between a host and Linux.
+/// A difference between a system and Linux.
 #[derive(Clone, Copy, Debug)]
 enum Host {
     Linux,
@@ -142,7 +142,7 @@ fn pipe() -> [OwnedFd; 2] {
 /// A fault whose thread has its address in `rax`, as the self-test's has: `mov rax, [rax]`.
 const LENGTH: u64 = 3;
 
-/// Starts the emulation in a child on such a host. Returns what the start said.
+/// Starts the emulation in a child on such a system. Returns what the start said.
 fn start_under(host: Host, stack: Stack) -> String {
     let [read, write] = pipe();
     // SAFETY: a child with one thread, which leaves by `_exit`.
@@ -189,7 +189,7 @@ fn registers(child: i32) -> libc::user_regs_struct {
     }
 }
 
-/// Plays the host until the child is gone. Returns its status.
+/// Plays the system until the child is gone. Returns its status.
 fn trace(child: i32, host: Host) -> i32 {
     const SYSCALL: i32 = libc::SIGTRAP | 0x80;
     // SAFETY: the child is stopped, and this process's own.
@@ -257,7 +257,7 @@ fn trace(child: i32, host: Host) -> i32 {
     }
 }
 
-/// Each host, and what the start says there. A start in a signal handler on the alternate stack has one situation instead of four: its
+/// Each system, and what the start says there. A start in a signal handler on the alternate stack has one situation instead of four: its
 /// faults are the first, a probed copy and the third.
 const HOSTS: [(Host, &str); 15] = [
     (Host::Linux, "started"),

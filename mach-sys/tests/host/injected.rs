@@ -44,7 +44,7 @@ enum Stack {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answered {
     ByServer,
-    /// By the handler of before, which may be interrupted by itself.
+    /// By the signal fallback, which may be interrupted by itself.
     Declined,
 }
 
@@ -59,7 +59,7 @@ enum At {
 const DONE: i32 = 0;
 const WRONG: i32 = 2;
 
-/// The life of the child: returns its exit status.
+/// Runs the child. Returns its exit status.
 fn fault_twice(stack: Stack, answered: Answered, tell: i32) -> i32 {
     for signal in [libc::SIGSEGV, libc::SIGILL, libc::SIGTRAP] {
         let flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;

@@ -1,4 +1,4 @@
-//! The end of threads (G4.1, D2.2, D4): the one deallocation, then the death of the port, once the host thread is gone.
+//! The end of threads (G4.1, D2.2, D4): the one deallocation, then the death of the port, once the system thread is gone.
 
 use crate::registers;
 use crate::support::{RawThread, install, isolated};
@@ -117,7 +117,7 @@ isolated! {
 }
 
 isolated! {
-    /// No destructor runs: the host thread simply is no more.
+    /// No destructor runs: the system thread simply is no more.
     fn a_thread_that_leaves_by_system_call_ends_too() {
         mach_sys::emulated::start().expect("started");
         let (tell, told) = mpsc::channel();
@@ -196,7 +196,7 @@ extern "C" fn leave(_: i32) {
     unsafe { libc::syscall(libc::SYS_exit, 0) };
 }
 
-/// D1.3: the main thread's name starts with two references; one goes at its end, the other stays as a dead name.
+/// Returns the main thread's name, which starts with two references (D1.3). One goes at its end; the other stays as a dead name.
 fn own_name_of_main() -> u32 {
     let name = ThreadRight::current().expect("the own thread").name().raw();
     assert_eq!(user_references(known(name), PortRight::SEND), Ok(2));

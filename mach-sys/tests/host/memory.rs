@@ -79,7 +79,7 @@ fn write(address: u64, from: u64) -> KernReturn {
     KernReturn::new(outcome)
 }
 
-/// A kernel call by another thread comes back: the lock was not left behind.
+/// Asserts that a kernel call by another thread returns: the lock is free.
 fn assert_no_lock_held() {
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || tell.send(ReceiveRight::new().is_ok()).expect("heard"));

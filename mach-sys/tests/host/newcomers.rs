@@ -103,7 +103,7 @@ struct Copied(#[allow(dead_code)] [u8; COPIED]);
 
 const NEWCOMERS: [Handler; 4] = [newcomer::<0>, newcomer::<1>, newcomer::<2>, newcomer::<3>];
 
-/// The handler from before the start: skips the instruction.
+/// Skips the instruction: the handler from before the start.
 extern "C" fn below(_: i32, _: *const libc::siginfo_t, uc: *mut libc::ucontext_t) {
     visit(BELOW);
     // SAFETY: the kernel's context.
@@ -112,7 +112,7 @@ extern "C" fn below(_: i32, _: *const libc::siginfo_t, uc: *mut libc::ucontext_t
 
 static ASKED: AtomicUsize = AtomicUsize::new(0);
 
-/// The emulation with the policy to take its handlers back, over a server that declines every fault.
+/// Starts the emulation with a policy for replaced handlers, and with a server that handles the first fault only.
 fn start(policy: WhenDisplaced) {
     let mut config = Config::default();
     config.displaced = policy;
@@ -130,7 +130,7 @@ fn start(policy: WhenDisplaced) {
     core::mem::forget(server);
 }
 
-/// A thread becomes known: the emulation looks at its handlers.
+/// Registers a thread: the emulation looks at its handlers.
 fn look() {
     on_raw_thread(|| drop(ThreadRight::current().expect("the own thread")));
 }
@@ -172,7 +172,7 @@ fn an_unwanted_fault_visits_each_newcomer_once_and_then_the_handler_of_before() 
         test_name!(an_unwanted_fault_visits_each_newcomer_once_and_then_the_handler_of_before);
     for (habit, count, flags, in_a_row, own) in cases() {
         if habit == Habit::PutBackAndRaise {
-            // What is raised is no fault: the handler of before would skip an instruction too many.
+            // What is raised is no fault: the signal fallback would skip an instruction too many.
             continue;
         }
         let case = format!("{habit:?} {count} {flags:#x} {in_a_row} {own}");
@@ -235,7 +235,7 @@ fn a_newcomer_that_left_in_peace_is_not_visited() {
     }
 }
 
-/// Returns a page with code of a library that is not there for ever: it returns at once.
+/// Returns a page with code of a library that is unloaded later. The code returns at once.
 fn handler_in_a_library() -> usize {
     let page = mach_sys::kernel::system::page_size();
     // SAFETY: a new mapping, which is filled before anything else knows of it.

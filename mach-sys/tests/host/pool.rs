@@ -1,4 +1,4 @@
-//! S8: the pool of threads is finite. Who does not fit goes to the host level, counted, and never gets another's record.
+//! S8: the pool of threads is finite. A fault of a thread that does not fit goes to the host level, counted, and never gets another's record.
 
 use crate::context;
 use crate::faults::Kind;
@@ -212,7 +212,7 @@ fn handlers_of(thread: &ThreadRight) -> usize {
 }
 
 isolated! {
-    /// R22: where the host says nothing but signal, code and address, those decide.
+    /// R22: where the system says nothing but signal, code and address, those decide.
     fn r22_faults_are_told_apart_without_the_hardwares_words() {
         use crate::faults::{ADDRESS, KINDS};
         let mut config = Config::default();
@@ -234,7 +234,7 @@ isolated! {
     }
 }
 
-/// Uses up the memory mappings that the host allows a process. `None` where that is not possible.
+/// Uses up the memory mappings that the system allows a process. `None` where that is not possible.
 fn use_up_mappings() -> Option<()> {
     const MOST: usize = 200_000;
     // An emulator needs some of them for itself.

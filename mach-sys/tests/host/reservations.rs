@@ -1,5 +1,5 @@
 //! Address space that is reserved takes no memory until it is used, also where a process locks its memory; and an error says which
-//! reservation the host refused (`ulimit -v 150000`).
+//! reservation the system refused (`ulimit -v 150000`).
 
 use crate::own_process::report_skipped;
 use crate::registers;
@@ -69,7 +69,7 @@ const LOCKS: [(&str, Option<(u32, u32)>); 2] = [
     ("after the start", Some((64, 4096))),
 ];
 
-/// The emulation is used: ports are made, threads fault.
+/// Uses the emulation: makes ports, and faults on threads.
 fn use_it() {
     let ports: Vec<ReceiveRight> = (0..1000)
         .map(|_| ReceiveRight::new().expect("a port"))

@@ -60,7 +60,7 @@ fn server() -> Server<Vec<Fault>> {
     server
 }
 
-/// Real faults before and after it are served; the sent signal is not among them.
+/// Asserts that real faults before and after it are served, and the sent signal is not among them.
 fn assert_still_armed(server: Server<Vec<Fault>>, faults: usize) {
     Kind::Access.raise();
     let seen = server.stop();

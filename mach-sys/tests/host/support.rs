@@ -81,7 +81,7 @@ fn show(output: &Output) -> String {
     )
 }
 
-/// The body ends well in a process of its own.
+/// Asserts that the body succeeds in a process of its own.
 pub(crate) fn in_own_process(name: &str, body: impl FnOnce()) {
     succeeds(name, "", body);
 }
@@ -108,7 +108,7 @@ pub(crate) fn is_child() -> bool {
     std::env::var(MARK).is_ok()
 }
 
-/// The body ends well as the first process of a PID namespace, where it can choose the identifiers of threads. Skipped, and said so,
+/// Asserts that the body succeeds as the first process of a PID namespace, where it can choose the identifiers of threads. Skipped, and said so,
 /// where this user may not make one.
 pub(crate) fn succeeds_in_own_namespace(name: &str, case: &str, body: impl FnOnce()) {
     const UNSHARE: [&str; 4] = ["unshare", "--pid", "--fork", "--mount-proc"];
@@ -124,7 +124,7 @@ pub(crate) fn succeeds_in_own_namespace(name: &str, case: &str, body: impl FnOnc
     succeeds_under(&UNSHARE, name, case, body);
 }
 
-/// The body, in a process of its own, dies of a signal.
+/// Asserts that the body dies of a signal, in a process of its own.
 pub(crate) fn dies(name: &str, case: &str, signal: i32, body: impl FnOnce()) {
     let body = || {
         no_core();
@@ -262,7 +262,7 @@ impl OwnStack {
         address.wrapping_sub(self.memory.as_ptr() as usize) < Self::SIZE
     }
 
-    /// The calling thread's alternate stack is still this one.
+    /// Asserts that the calling thread's alternate stack is still this one.
     pub(crate) fn assert_registered(&self) {
         let now = registered_stack();
         assert_eq!(now.ss_sp as usize, self.memory.as_ptr() as usize);

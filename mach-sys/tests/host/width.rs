@@ -1,4 +1,4 @@
-//! R20: a fault in a 32-bit code segment of this 64-bit process is declined untouched, and reaches the handler of before.
+//! R20: a fault in a 32-bit code segment of this 64-bit process is declined untouched, and reaches the signal fallback.
 
 use crate::own_process::report_skipped;
 use crate::server::Server;
