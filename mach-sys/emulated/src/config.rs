@@ -26,7 +26,7 @@ pub struct Config {
     /// given, too, which makes it a few pages. A process that locks its memory so, and cannot give that flag, locks it before the start,
     /// or asks for less here: 4096 ports and 64 threads take 33 MiB.
     pub ports: u32,
-    /// `Some(true)` if the trap number and error code in the host's signal frames are valid. Some sandboxes leave them 0; there the
+    /// `Some(true)` if the trap number and error code in the system's signal frames are valid. Some sandboxes leave them 0; there the
     /// emulation uses the signal, its code and its address instead. With `None`, the default, one fault at the start decides.
     pub hardware_words: Option<bool>,
     /// Reaction to another component that replaces one of the emulation's signal handlers.

@@ -8,13 +8,13 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The host refused address space for the kernel's tables.
+    /// The system refused address space for the kernel's tables.
     #[error(transparent)]
     Memory(#[from] ReserveError),
     /// The kernel's tables have no room for the task.
     #[error("the emulated kernel has no room for a task")]
     Full,
-    /// The host refused a signal handler, a hook, a thread, or memory for the threads' slots.
+    /// The system refused a signal handler, a hook, a thread, or memory for the threads' slots.
     #[error(transparent)]
     Host(#[from] HostError),
     /// This process is a child of the one that the emulated kernel was started in: of a `fork`, a `vfork` or a `clone`. The threads
@@ -35,7 +35,7 @@ pub enum StartError {
         "the emulated kernel cannot be started on an alternate signal stack with so little room"
     )]
     SmallStack,
-    /// This host does not treat signal frames as Linux does: valgrind, for example. Programs would misbehave
+    /// This system does not treat signal frames as Linux does: valgrind, for example. Programs would misbehave
     /// silently. The signal handlers from before the start are installed again.
     #[error("this host's signal frames do not work as Linux's do: {0}")]
     SignalFrame(SignalFrameError),
@@ -58,7 +58,7 @@ impl StartError {
     }
 }
 
-/// A difference between this host's signal frames and Linux's, found by the self-test at the start.
+/// A difference between this system's signal frames and Linux's, found by the self-test at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignalFrameError {
@@ -85,7 +85,7 @@ pub enum SignalFrameError {
         /// True if the handler returned from a copy of the frame.
         copied: bool,
     },
-    /// The host has something of its own behind the frame, which a copy of the frame would lack.
+    /// The system has something of its own behind the frame, which a copy of the frame would lack.
     #[error("the host keeps {bytes} bytes behind the frame of a fault")]
     Behind {
         /// Number of bytes.
@@ -140,7 +140,7 @@ impl StopError {
     }
 }
 
-/// The host refused something that the emulated kernel needs. The source is the host's error, with its `errno`.
+/// The system refused something that the emulated kernel needs. The source is the system's error, with its `errno`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {
@@ -171,7 +171,7 @@ impl HostError {
     }
 }
 
-/// The host refused to reserve address space: `mmap` failed. The source is its error, with its `errno`.
+/// The system refused to reserve address space: `mmap` failed. The source is its error, with its `errno`.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{bytes} bytes of address space could not be reserved for {purpose} of the emulated kernel"
@@ -182,7 +182,7 @@ pub struct ReserveError {
     pub purpose: &'static str,
     /// Size of the reservation in bytes.
     pub bytes: usize,
-    /// The host's error.
+    /// The system's error.
     pub source: io::Error,
 }
 

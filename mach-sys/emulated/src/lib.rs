@@ -1,4 +1,4 @@
-//! The emulated Mach: a small Mach kernel in the process, for hosts that have none.
+//! The emulated Mach: a small Mach kernel in the process, for systems that have none.
 //!
 //! It is not a mock: threads and faults are real. A SIGSEGV, SIGBUS, SIGILL, SIGFPE or SIGTRAP enters a handler on
 //! the faulting thread, which plays the kernel: it maps the trap to a Mach exception, queues the message, waits for the reply,
@@ -22,7 +22,7 @@
 //! do. No symbol has the name of one of libSystem's. On Apple's systems this crate contains only the configuration and the errors.
 //!
 //! `stop` gives all of it back, except the `pthread_atfork` handler, which the C library removes when it unloads the library that contains
-//! the emulation. Until `stop`, `dlclose` does not unload that library: a thread that its host does not know of may still need it. Three
+//! the emulation. Until `stop`, `dlclose` does not unload that library: a thread that its system does not know of may still need it. Three
 //! things keep it loaded even afterwards, or leave something behind:
 //! - A signal handler that was installed over the emulation's may chain to it (`Stopped::displaced`). The library stays.
 //! - A thread of the program that has thread-local variables of the library with destructors: glibc keeps the library until the thread

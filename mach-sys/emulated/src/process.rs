@@ -1,4 +1,4 @@
-//! The process's own kernel: one, with one task, over the host's real threads and faults.
+//! The process's own kernel: one, with one task, over the system's real threads and faults.
 
 use super::exception::deliver;
 use super::host::fault::{Trap, Verdict};
@@ -26,9 +26,9 @@ pub(super) struct Process {
     pub(super) space: SpaceId,
     /// The task's own name, which is pinned (D5.1).
     pub(super) task_name: mach_port_name_t,
-    /// The kernel's thread object of each host thread, by its slot; 0 for none.
+    /// The kernel's thread object of each system thread, by its slot; 0 for none.
     threads: Box<[AtomicU32]>,
-    /// The name of each host thread's MIG reply port, by its slot; 0 for none.
+    /// The name of each system thread's MIG reply port, by its slot; 0 for none.
     mig_reply_ports: Box<[AtomicU32]>,
 }
 
@@ -42,11 +42,11 @@ static CHANGING: Mutex<()> = Mutex::new(());
 ///
 /// ```
 /// # #[cfg(not(target_vendor = "apple"))]
-/// mach_emulated::start().expect("a host that the emulated kernel can run on");
+/// mach_emulated::start().expect("a system that the emulated kernel can run on");
 /// ```
 ///
 /// # Errors
-/// - [`StartError::Memory`]: the host has no address space for the kernel's tables.
+/// - [`StartError::Memory`]: the system has no address space for the kernel's tables.
 /// - [`StartError::Host`]: it refused a signal handler, a hook, a thread, or memory for the threads' slots.
 /// - [`StartError::Full`]: the kernel's tables have no room for a task.
 /// - [`StartError::Forked`]: this process is the child of one in which the kernel was started, whether it shares that one's memory

@@ -38,7 +38,7 @@ impl Limits {
         names: LARGEST_TABLE,
     };
 
-    /// For a kernel of the process's own with room for fewer ports.
+    /// Returns the capacities of a process's kernel with room for `ports` ports.
     pub(crate) fn for_ports(ports: u32) -> Self {
         let share = |whole: u32| {
             let ports = u64::from(ports.min(Self::PROCESS.ports));

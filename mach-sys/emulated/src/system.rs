@@ -1,4 +1,4 @@
-//! Functions beyond Mach's, behind `mach_sys::kernel::system` on hosts that are not Apple's.
+//! Functions beyond Mach's, behind `mach_sys::kernel::system` on systems that are not Apple's.
 #![allow(unsafe_code)]
 
 use super::host;
@@ -49,7 +49,7 @@ pub fn stack_bounds() -> Option<Range<usize>> {
 }
 
 pub fn thread_id() -> u64 {
-    // A thread of a child process keeps the host's identifier, as does one that there was no slot for.
+    // A thread of a child process keeps the system's identifier, as does one that there was no slot for.
     match process::current() {
         Ok(_) => threads::id(),
         Err(_) => u64::from(host::gettid()),
@@ -98,12 +98,12 @@ pub unsafe fn stop() -> Result<Stopped, StopError> {
 /// A thread's signal mask, a bit for each signal.
 pub type SignalMask = u64;
 
-/// Returns whether a mask has a signal of the host's.
+/// Returns whether a mask has a signal of the system's.
 pub fn has_signal(mask: &SignalMask, signal: libc::c_int) -> bool {
     mask >> (signal - 1) & 1 != 0
 }
 
-/// Puts a signal of the host's into a mask, or takes it out.
+/// Puts a signal of the system's into a mask, or takes it out.
 pub fn put_signal(mask: &mut SignalMask, signal: libc::c_int, there: bool) {
     *mask = *mask & !(1 << (signal - 1)) | SignalMask::from(there) << (signal - 1);
 }
@@ -172,7 +172,7 @@ pub fn is_debugged() -> Option<bool> {
     host::is_traced()
 }
 
-/// Returns 0: no host of the emulation signs code as Apple does.
+/// Returns 0: no system of the emulation signs code as Apple does.
 pub fn code_signing() -> Option<u32> {
     Some(0)
 }
