@@ -18,7 +18,7 @@ static ALLOCATOR: Counting = Counting::new();
 
 const FAULTS: usize = 1000;
 
-/// The calling thread's faults, one by one, counted; the server is warm.
+/// Asserts that the calling thread's faults allocate nothing, once the server is warm.
 fn assert_none(kind: Kind) {
     for _ in 0..10 {
         kind.raise();

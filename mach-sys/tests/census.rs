@@ -14,7 +14,7 @@ use mach_sys::rights::{
 use own_process::in_own_process;
 use std::sync::Barrier;
 
-/// What one action changes, of each source.
+/// Returns the changes that one action makes, by source.
 fn changes(action: impl FnOnce()) -> Difference {
     let before = Census::take().expect("a census");
     action();
@@ -44,7 +44,7 @@ fn info(name: Name) -> NameInfo {
     found.expect("the name is there")
 }
 
-/// What is forgotten, where its name comes from, how many names and references more there are then, and how it is forgotten.
+/// A leak: its right, the source of its name, the names and references that it adds, and the function that leaks it.
 type Forgotten = (&'static str, Source, (i64, i64), &'static dyn Fn());
 
 #[test]
@@ -183,7 +183,7 @@ fn g6_1_a_reply_port_is_its_threads() {
             assert_eq!((found.source, found.thread), (Source::Receive, None));
             at[0].wait();
         });
-        // G6.2 cannot be made here: the emulation's host parks without Mach.
+        // G6.2 cannot be made here: the emulation's system parks without Mach.
         if KERNEL == Kernel::Emulated {
             let census = Census::take().expect("a census");
             assert_eq!(census.of(Source::Semaphore).names, 0);

@@ -1,4 +1,4 @@
-//! Which user references rights own: counted exactly, whatever is made, dropped, forgotten or released meanwhile.
+//! User references that rights own: counted exactly, whatever is made, dropped, forgotten or released meanwhile.
 #![allow(unsafe_code)]
 
 use test_support::own_process;
@@ -17,7 +17,7 @@ fn port() -> ReceiveRight {
     ReceiveRight::new().expect("a port")
 }
 
-/// All references on a name, and those that are owned.
+/// Returns all references on a name, and those that are owned.
 fn counts(name: Name) -> (u32, u32) {
     let references = send_references(name).expect("a name");
     assert_eq!(owned_references(name), references.owned);

@@ -1,7 +1,7 @@
 //! G6.1: which calls make their thread a MIG reply port.
 //!
 //! The other names that a process's libraries take cannot be made here on every kernel: a thread's first blocking park makes a semaphore
-//! in XNU (G6.2), and nothing on the emulation, whose host parks without Mach.
+//! in XNU (G6.2), and nothing on the emulation, whose system parks without Mach.
 #![allow(unsafe_code)]
 
 use mach_sys::exception::{EXC_MASK_BAD_INSTRUCTION, EXC_TYPES_COUNT, EXCEPTION_DEFAULT};
@@ -22,7 +22,7 @@ use std::ptr::null_mut;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-/// The task's names that hold a receive right.
+/// Returns the task's names that hold a receive right.
 fn receive_names() -> Vec<mach_port_name_t> {
     let (mut names, mut types) = (null_mut(), null_mut());
     let (mut count, mut also) = (0, 0);
@@ -42,7 +42,7 @@ fn receive_names() -> Vec<mach_port_name_t> {
     }
 }
 
-/// What calls are made on. All of it is made and released by another thread than the one that calls.
+/// The objects that calls are made on. All of it is made and released by another thread than the one that calls.
 #[derive(Clone, Copy)]
 struct Given {
     /// A port of this task's with a send right.
@@ -55,7 +55,7 @@ struct Given {
 
 const MASK: exception_mask_t = EXC_MASK_BAD_INSTRUCTION;
 
-/// What a call answered; most of these fail or change nothing, which does not matter to the reply port.
+/// Return value of a call. Most calls fail or change nothing, which does not matter to the reply port.
 type Answer = kern_return_t;
 
 /// A call, whether it makes its thread's reply port, and how it is made here.
@@ -205,7 +205,7 @@ impl Default for Room {
 }
 
 impl Room {
-    /// A message that carries one right, to its destination.
+    /// Returns a message that carries one right, to its destination.
     fn message(&mut self, port: mach_port_name_t, disposition: u32) -> *mut core::ffi::c_void {
         self.words[..6].copy_from_slice(&[disposition, 24, port, 0, 0, 0]);
         self.words.as_mut_ptr().cast()
@@ -254,7 +254,7 @@ impl Puppet {
         self.done.recv().expect("the thread answers")
     }
 
-    /// The thread's reply port, which this makes if nothing did.
+    /// Returns the thread's reply port, which this makes if nothing did.
     fn reply_port(&self) -> mach_port_name_t {
         // SAFETY: no arguments.
         self.does(|| unsafe { kernel::mig_get_reply_port() })

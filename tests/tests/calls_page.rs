@@ -4,8 +4,13 @@ use mach_sys::kernel::CALLS;
 
 /// The calls in the first column of the table under a heading.
 fn listed<'p>(page: &'p str, heading: &str) -> Vec<&'p str> {
-    let section = page.split("\n## ").find(|section| section.starts_with(heading));
-    let rows = section.expect("the section").lines().filter(|line| line.starts_with("| `"));
+    let section = page
+        .split("\n## ")
+        .find(|section| section.starts_with(heading));
+    let rows = section
+        .expect("the section")
+        .lines()
+        .filter(|line| line.starts_with("| `"));
     rows.filter_map(|row| row.split('|').nth(1))
         .flat_map(|calls| calls.split('`').skip(1).step_by(2))
         .collect()

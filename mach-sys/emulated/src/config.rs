@@ -9,14 +9,14 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// How many threads can be known at a time, rounded up to a power of two and at least 1. The default is 2048. Each takes 256 KiB
+    /// Number of threads that can be known at a time, rounded up to a power of two and at least 1. The default is 2048. Each takes 256 KiB
     /// of address space (512 KiB where pages have 64 KiB), and memory for the pages that it touches of it: two or three as a rule.
     /// Each also takes up to four of the process's memory mappings, of which Linux allows 65 530 by default (`vm.max_map_count`), beside
     /// those of the threads' own stacks. Where it allows no more, a thread goes without the guard pages of its slot, and nothing else
     /// changes. When all are taken, the kernel calls of another thread fail with `KERN_RESOURCE_SHORTAGE`, and its faults go to the previous
     /// signal handler.
     pub threads: u32,
-    /// How many ports, port sets and memberships in sets there can be at a time, rounded up to a power of two and at least 4096. The default
+    /// Number of ports, port sets and memberships in sets that can exist at a time, rounded up to a power of two and at least 4096. The default
     /// is 524 288. The task has names for seven twelfths as many, and messages for a thirty-second part.
     ///
     /// Ports, messages and threads have their place in address space that is reserved at the start: 200 MiB for the default here, and what
@@ -26,12 +26,12 @@ pub struct Config {
     /// given, too, which makes it a few pages. A process that locks its memory so, and cannot give that flag, locks it before the start,
     /// or asks for less here: 4096 ports and 64 threads take 33 MiB.
     pub ports: u32,
-    /// Whether the trap number and error code in the host's signal frames are valid. Some sandboxes leave them 0; there the
+    /// `Some(true)` if the trap number and error code in the system's signal frames are valid. Some sandboxes leave them 0; there the
     /// emulation uses the signal, its code and its address instead. With `None`, the default, one fault at the start decides.
     pub hardware_words: Option<bool>,
-    /// What the emulation does when another component replaces one of its signal handlers.
+    /// Reaction to another component that replaces one of the emulation's signal handlers.
     pub displaced: WhenDisplaced,
-    /// Which macOS the kernel behaves as, where versions differ. The default is macOS 26.
+    /// macOS version whose behaviour the kernel follows, where versions differ. The default is macOS 26.
     pub generation: Generation,
 }
 
@@ -48,14 +48,14 @@ impl Default for Config {
 }
 
 impl Config {
-    /// How many threads the kernel has room for: [`threads`](Self::threads), at least 1 and at most 65 536, rounded up to a power
+    /// Returns the number of threads that the kernel has room for: [`threads`](Self::threads), at least 1 and at most 65 536, rounded up to a power
     /// of two.
     #[must_use]
     pub fn slots(&self) -> u32 {
         self.threads.clamp(1, LARGEST).next_power_of_two()
     }
 
-    /// How many ports the kernel has room for: [`ports`](Self::ports), at least 4096 and at most 524 288, rounded up to a power of two.
+    /// Returns the number of ports that the kernel has room for: [`ports`](Self::ports), at least 4096 and at most 524 288, rounded up to a power of two.
     #[must_use]
     pub fn port_slots(&self) -> u32 {
         self.ports
@@ -70,7 +70,7 @@ const LARGEST: u32 = 1 << 16;
 const MOST_PORTS: u32 = 1 << 19;
 const FEWEST_PORTS: u32 = 1 << 12;
 
-/// What the emulation does when another component replaces one of its signal handlers. It looks for that whenever the first kernel
+/// Reaction to another component that replaces one of the emulation's signal handlers. It looks for that whenever the first kernel
 /// call of a thread makes the thread known, and whenever a thread is made ready for faults (`prepare_for_faults`, which attaching does).
 ///
 /// A component that only changes the flags or the mask of the emulation's handler, as `signal(SIGSEGV, signal(SIGSEGV, SIG_IGN))` does,
@@ -89,7 +89,7 @@ pub enum WhenDisplaced {
     /// interrupted stack pointer, where they are. Such a handler does its work before it chains, and holds no lock meanwhile.
     #[default]
     Leave,
-    /// Installs its own handler again. The new handler joins the signal fallback: it runs for faults that no exception handler wants.
+    /// Installs its own handler again. The new handler joins the signal fallback: it runs for faults that no exception handler takes.
     ///
     /// Such a fault visits each handler of the fallback once, the last one installed first, as far as each chains to the next or puts back
     /// what it found. Then it takes the default action, with its own `siginfo_t`. A handler that puts back what it found has left, with

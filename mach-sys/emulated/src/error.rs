@@ -1,4 +1,4 @@
-//! Why the emulated kernel could not be started.
+//! Errors of the start and the stop of the emulated kernel.
 //!
 //! Each error has a stable numeric `code`, unique in this crate and between 0x2000 and 0x2fff.
 
@@ -8,21 +8,21 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The host refused address space for the kernel's tables.
+    /// The system refused address space for the kernel's tables.
     #[error(transparent)]
     Memory(#[from] ReserveError),
     /// The kernel's tables have no room for the task.
     #[error("the emulated kernel has no room for a task")]
     Full,
-    /// The host refused a signal handler, a hook, a thread, or memory for the threads' slots.
+    /// The system refused a signal handler, a hook, a thread, or memory for the threads' slots.
     #[error(transparent)]
     Host(#[from] HostError),
     /// This process is a child of the one that the emulated kernel was started in: of a `fork`, a `vfork` or a `clone`. The threads
     /// that would answer are not in it.
     #[error("the emulated kernel does not outlive a fork: this process is the child of one")]
     Forked,
-    /// As many threads are known as [`Config::threads`](crate::Config::threads) allows, and the calling thread is none of them.
-    #[error("the emulated kernel knows as many threads as it is configured for")]
+    /// The calling thread is not registered, and [`Config::threads`](crate::Config::threads) threads are already.
+    #[error("the emulated kernel has no room for another thread")]
     Threads,
     /// A signal handler interrupted the start on the same thread, and made a kernel call. The start goes on when the handler returns.
     #[error(
@@ -35,8 +35,8 @@ pub enum StartError {
         "the emulated kernel cannot be started on an alternate signal stack with so little room"
     )]
     SmallStack,
-    /// This host does not treat signal frames as Linux does: valgrind, for example. Programs would do something else than they should,
-    /// with no word said. The signal handlers from before the start are installed again.
+    /// This system does not treat signal frames as Linux does: valgrind, for example. Programs would misbehave
+    /// silently. The signal handlers from before the start are installed again.
     #[error("this host's signal frames do not work as Linux's do: {0}")]
     SignalFrame(SignalFrameError),
 }
@@ -58,15 +58,15 @@ impl StartError {
     }
 }
 
-/// What the self-test at the start saw of this host's signal frames that is not so on Linux.
+/// A difference between this system's signal frames and Linux's, found by the self-test at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignalFrameError {
-    /// A fault did not come to the handler.
-    #[error("a fault did not come to the signal handler")]
+    /// A fault did not reach the handler.
+    #[error("a fault did not reach the signal handler")]
     Unseen,
     /// The frame or the `siginfo_t` of a fault names another program counter or another address than that of the fault.
-    #[error("a fault is shown at another place than it happened")]
+    #[error("the frame of a fault shows another place than that of the fault")]
     Location,
     /// The frame of a fault has another value in a register than the thread had.
     #[error("the frame of a fault shows another value than {register} had")]
@@ -82,13 +82,13 @@ pub enum SignalFrameError {
     Ignored {
         /// The register's name.
         register: &'static str,
-        /// Whether the handler returned from a copy of the frame.
+        /// True if the handler returned from a copy of the frame.
         copied: bool,
     },
-    /// The host has something of its own behind the frame, which a copy of the frame would lack.
+    /// The system has something of its own behind the frame, which a copy of the frame would lack.
     #[error("the host keeps {bytes} bytes behind the frame of a fault")]
     Behind {
-        /// How many bytes.
+        /// Number of bytes.
         bytes: usize,
     },
     /// The alternate signal stack was not what the frame said after the return from it.
@@ -107,7 +107,7 @@ pub enum SignalFrameError {
 #[non_exhaustive]
 pub enum StopError {
     /// This process is a child of the one that the emulated kernel was started in.
-    #[error("the emulated kernel is the parent's of this process")]
+    #[error("the emulated kernel belongs to the parent of this process")]
     Forked,
     /// The call was made in a signal handler, on an alternate signal stack or above a kernel call.
     #[error("the emulated kernel cannot be stopped in a signal handler")]
@@ -115,14 +115,14 @@ pub enum StopError {
     /// Threads of exception servers run, or the calling thread is one.
     #[error("{count} threads of exception servers still run")]
     Servers {
-        /// How many.
+        /// Number of those threads.
         count: u32,
     },
     /// Threads need the emulation: they were made ready for faults, as attached threads are, they wait for the answer to a fault, or they are
     /// other threads than the calling one and have an alternate signal stack of the emulation's.
     #[error("{count} threads still need the emulated kernel")]
     Threads {
-        /// How many.
+        /// Number of those threads.
         count: u32,
     },
 }
@@ -140,7 +140,7 @@ impl StopError {
     }
 }
 
-/// The host refused something that the emulated kernel needs. The source is the host's error, with its `errno`.
+/// The system refused something that the emulated kernel needs. The source is the system's error, with its `errno`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HostError {
@@ -151,7 +151,7 @@ pub enum HostError {
     #[error("the fault handler could not be installed")]
     Handler(#[source] io::Error),
     /// A hook at the end of threads or at `fork`: `pthread_key_create` or `pthread_atfork` failed.
-    #[error("the end of threads and fork could not be hooked")]
+    #[error("the hooks for thread exit and fork could not be registered")]
     Hook(#[source] io::Error),
     /// The thread that watches for the end of others.
     #[error("the thread that watches for the end of others could not be started")]
@@ -171,18 +171,18 @@ impl HostError {
     }
 }
 
-/// The host refused to reserve address space: `mmap` failed. The source is its error, with its `errno`.
+/// The system refused to reserve address space: `mmap` failed. The source is its error, with its `errno`.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{bytes} bytes of address space could not be reserved for {purpose} of the emulated kernel"
 )]
 #[non_exhaustive]
 pub struct ReserveError {
-    /// What they were asked for: `"the table of ports"` for example.
+    /// Purpose of the reservation, for example `"the table of ports"`.
     pub purpose: &'static str,
-    /// The number of bytes that were asked for.
+    /// Size of the reservation in bytes.
     pub bytes: usize,
-    /// The host's error.
+    /// The system's error.
     pub source: io::Error,
 }
 

@@ -1,4 +1,4 @@
-//! The process's own kernel: one, with one task, over the host's real threads and faults.
+//! The process's own kernel: one, with one task, over the system's real threads and faults.
 
 use super::exception::deliver;
 use super::host::fault::{Trap, Verdict};
@@ -26,9 +26,9 @@ pub(super) struct Process {
     pub(super) space: SpaceId,
     /// The task's own name, which is pinned (D5.1).
     pub(super) task_name: mach_port_name_t,
-    /// The kernel's thread object of each host thread, by its slot; 0 for none.
+    /// The kernel's thread object of each system thread, by its slot; 0 for none.
     threads: Box<[AtomicU32]>,
-    /// The name of each host thread's MIG reply port, by its slot; 0 for none.
+    /// The name of each system thread's MIG reply port, by its slot; 0 for none.
     mig_reply_ports: Box<[AtomicU32]>,
 }
 
@@ -42,11 +42,11 @@ static CHANGING: Mutex<()> = Mutex::new(());
 ///
 /// ```
 /// # #[cfg(not(target_vendor = "apple"))]
-/// mach_emulated::start().expect("a host that the emulated kernel can run on");
+/// mach_emulated::start().expect("a system that the emulated kernel can run on");
 /// ```
 ///
 /// # Errors
-/// - [`StartError::Memory`]: the host has no address space for the kernel's tables.
+/// - [`StartError::Memory`]: the system has no address space for the kernel's tables.
 /// - [`StartError::Host`]: it refused a signal handler, a hook, a thread, or memory for the threads' slots.
 /// - [`StartError::Full`]: the kernel's tables have no room for a task.
 /// - [`StartError::Forked`]: this process is the child of one in which the kernel was started, whether it shares that one's memory
@@ -63,18 +63,18 @@ pub fn start() -> Result<(), &'static StartError> {
 /// Starts the emulated Mach with a configuration. Has no effect if it is already running, because of a kernel call for example.
 ///
 /// # Errors
-/// As [`start`].
+/// Starts the emulation with a configuration, as [`start`] does with the default one.
 pub fn start_with(config: Config) -> Result<(), &'static StartError> {
     set_up(config).map(|_| ())
 }
 
-/// The process's kernel, started if it was not, for a call of the calling thread's: the thread is registered with the host layer, so
+/// Returns the process's kernel, started if it was not, for a call of the calling thread's: the thread is registered with the host layer, so
 /// that it has a record that says when it is in the kernel.
 pub(super) fn current() -> Result<&'static Process, &'static StartError> {
     caller().map(|(process, _)| process)
 }
 
-/// As [`current`], for a routine of MIG's: the calling thread has its reply port from here on (G6.1), unless there is no room for one. Costs
+/// Returns what [`current`] returns, and makes the thread's reply port for a MIG routine (G6.1), unless there is no room for one. Costs
 /// a load and a branch more where it has.
 #[inline]
 pub(super) fn current_with_reply_port() -> Result<&'static Process, &'static StartError> {
@@ -90,16 +90,20 @@ fn caller() -> Result<(&'static Process, SlotId), &'static StartError> {
     Ok((process, slot))
 }
 
-/// The name of the calling thread's MIG reply port, made if there is none. `MACH_PORT_NULL` when the kernel or the name space is full.
+/// Returns the name of the calling thread's MIG reply port, made if there is none. `MACH_PORT_NULL` when the kernel or the name space is full.
 pub(super) fn own_mig_reply_port() -> mach_port_name_t {
-    caller().map_or(MACH_PORT_NULL, |(process, slot)| process.mig_reply_port(slot))
+    caller().map_or(MACH_PORT_NULL, |(process, slot)| {
+        process.mig_reply_port(slot)
+    })
 }
 
-/// The process's own name of its task, once the emulation is started. No system call.
+/// Returns the process's own name of its task, once the emulation is started. No system call.
 pub(super) fn task_name() -> Option<mach_port_name_t> {
     match PROCESS.get() {
         Some(process) => process.as_ref().ok().map(|process| process.task_name),
-        None => set_up(Config::default()).ok().map(|process| process.task_name),
+        None => set_up(Config::default())
+            .ok()
+            .map(|process| process.task_name),
     }
 }
 
@@ -187,7 +191,7 @@ const STACK: usize = if cfg!(debug_assertions) {
     64 * 1024
 };
 
-/// The process's kernel, if it was set up. For the fault handler and the watching thread.
+/// Returns the process's kernel, if it was set up. For the fault handler and the watching thread.
 fn running() -> Option<&'static Process> {
     PROCESS.get().and_then(|process| process.as_ref().ok())
 }
@@ -221,7 +225,7 @@ impl Process {
         })
     }
 
-    /// The thread object of the calling thread, made if there is none; `lock` is how the kernel is to be locked here. `None` when
+    /// Returns the thread object of the calling thread, made if there is none; `lock` is how the kernel is to be locked here. `None` when
     /// the kernel is full.
     fn thread<'m>(
         &'m self,
@@ -243,12 +247,12 @@ impl Process {
         Some(thread)
     }
 
-    /// The calling thread's object; the thread is registered with the host layer if it was not.
+    /// Returns the calling thread's object; the thread is registered with the host layer if it was not.
     pub(super) fn this_thread(&self) -> Option<ThreadId> {
         self.thread(threads::register().ok()?, Mach::lock)
     }
 
-    /// The name of the MIG reply port of the calling thread, whose slot it is, made if there is none (G6.1). `MACH_PORT_NULL` when the
+    /// Returns the name of the MIG reply port of the calling thread, whose slot it is, made if there is none (G6.1). `MACH_PORT_NULL` when the
     /// kernel or the name space is full.
     #[inline]
     fn mig_reply_port(&self, slot: SlotId) -> mach_port_name_t {
@@ -278,13 +282,13 @@ impl Process {
         name
     }
 
-    /// The object of a thread that is known already.
+    /// Returns the object of a thread that is known already.
     pub(super) fn known_thread(&self, slot: SlotId) -> Option<ThreadId> {
         ThreadId::from_word(self.threads.get(slot.index())?.load(Ordering::Acquire))
     }
 }
 
-/// A thread faulted: called on that thread, in the fault handler.
+/// Delivers the fault of a thread. Called on that thread, in the fault handler.
 fn trap(trap: &mut Trap<'_>) -> Verdict {
     let Some(process) = running() else {
         return Verdict::HostLevel;
@@ -295,7 +299,7 @@ fn trap(trap: &mut Trap<'_>) -> Verdict {
     }
 }
 
-/// A thread is gone: called by the watching thread, or in the fault handler of a thread that got its identifier.
+/// Ends a thread that is gone. Called by the watching thread, or in the fault handler of a thread that got its identifier.
 fn ended(slot: SlotId) {
     let Some(process) = running() else {
         return;

@@ -9,7 +9,7 @@ use mach_wire::thread_state::THREAD_STATE_MAX;
 /// Slots of the largest name table that XNU makes (C0.7).
 const LARGEST_TABLE: u32 = 305_834;
 
-/// How many of each kind of object one kernel can hold. Address space is reserved for all of them; memory is used for what is
+/// Capacity of one kernel for each kind of object. Address space is reserved for all of them; memory is used for what is
 /// touched.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -38,7 +38,7 @@ impl Limits {
         names: LARGEST_TABLE,
     };
 
-    /// For a kernel of the process's own with room for fewer ports.
+    /// Returns the capacities of a process's kernel with room for `ports` ports.
     pub(crate) fn for_ports(ports: u32) -> Self {
         let share = |whole: u32| {
             let ports = u64::from(ports.min(Self::PROCESS.ports));
@@ -67,7 +67,7 @@ impl Limits {
     };
 }
 
-/// What a kernel object of the emulation is as an exception port (B1.6, B2.3).
+/// Role of an emulated kernel object as an exception port (B1.6, B2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KobjectHandler {
     /// It is stored, and deliveries to it fail.
@@ -78,7 +78,7 @@ pub(crate) enum KobjectHandler {
     Refused,
 }
 
-/// What a kernel does where kernels differ. Each rule that does is asked for here, by one function.
+/// Behaviour of a kernel where versions differ. Each rule that differs is one function here.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
     pub(crate) generation: Generation,
@@ -95,7 +95,7 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// The oldest macOS that has what came with the version after 11 and at the latest with 15.4.
+    /// Returns the oldest macOS that has what came with the version after 11 and at the latest with 15.4.
     fn since_15(&self) -> bool {
         self.generation >= Generation::MacOs15
     }
@@ -104,12 +104,12 @@ impl Rules {
         self.generation >= Generation::MacOs26
     }
 
-    /// C0.7: whether each new use of a slot moves its generation by 4, up to 15; since 26 by a step drawn at random.
+    /// Returns whether each new use of a slot moves its generation by 4, up to 15; since 26 by a step drawn at random (C0.7).
     pub(crate) fn generations_move_by_4(&self) -> bool {
         !self.since_26()
     }
 
-    /// C7.5: the error for a dead name where a receive right is wanted.
+    /// Returns the error for a dead name where a receive right is wanted (C7.5).
     pub(crate) fn dead_name_for_receive_right(&self) -> KernReturn {
         if self.since_15() {
             KernReturn::INVALID_NAME
@@ -118,17 +118,17 @@ impl Rules {
         }
     }
 
-    /// C3.1: whether `mach_port_destroy` of a guarded port frees the name although it is refused, up to 13.
+    /// Returns whether `mach_port_destroy` of a guarded port frees the name although it is refused, up to 13 (C3.1).
     pub(crate) fn refused_destroy_loses_the_name(&self) -> bool {
         !self.since_15()
     }
 
-    /// C3.1, D5.3: whether `mach_port_destroy` of a pinned name is refused, since 12.
+    /// Returns whether `mach_port_destroy` of a pinned name is refused, since 12 (C3.1, D5.3).
     pub(crate) fn pinned_names_are_not_destroyed(&self) -> bool {
         self.since_15()
     }
 
-    /// C4.2: the guard of a guarded port whose receive right `mach_port_mod_refs` would destroy.
+    /// Returns the guard of a guarded port whose receive right `mach_port_mod_refs` would destroy (C4.2).
     pub(crate) fn guard_against_mod_refs(&self) -> PortGuardFlavor {
         if self.since_26() {
             PortGuardFlavor::DESTROY
@@ -137,17 +137,17 @@ impl Rules {
         }
     }
 
-    /// C2.5, C2.7: whether the bits that say what a port is are read as one number, and unknown bits are refused, since 26.
+    /// Returns whether the bits that say what a port is are read as one number, and unknown bits are refused, since 26 (C2.5, C2.7).
     pub(crate) fn port_types_are_one_number(&self) -> bool {
         self.since_26()
     }
 
-    /// C2.5: whether a port is made immovable without being guarded, since 26.
+    /// Returns whether a port is made immovable without being guarded, since 26 (C2.5).
     pub(crate) fn immovable_needs_no_guard(&self) -> bool {
         self.since_26()
     }
 
-    /// A13.4: the payload of the guard for a message that takes the last reference of a pinned name.
+    /// Returns the payload of the guard for a message that takes the last reference of a pinned name (A13.4).
     pub(crate) fn payload_of_pinned_copyin(&self) -> u64 {
         if self.since_26() {
             0x0300_0000_0000_0000
@@ -156,52 +156,52 @@ impl Rules {
         }
     }
 
-    /// C8.1: whether a notification for a null or dead name is an invalid argument whatever its kind, since 26.
+    /// Returns whether a notification for a null or dead name is an invalid argument whatever its kind, since 26 (C8.1).
     pub(crate) fn notification_needs_a_valid_name(&self) -> bool {
         self.since_26()
     }
 
-    /// C8.3: whether a dead-name request with `sync` not 0 on a dead name is answered at once, up to 12.
+    /// Returns whether a dead-name request with `sync` not 0 on a dead name is answered at once, up to 12 (C8.3).
     pub(crate) fn dead_names_are_told_at_once(&self) -> bool {
         !self.since_15()
     }
 
-    /// C8.5: whether an immovable receive right cannot be sent to a notify port in place of its destruction, since 26.
+    /// Returns whether an immovable receive right cannot be sent to a notify port in place of its destruction, since 26 (C8.5).
     pub(crate) fn immovable_ports_have_no_port_destroyed(&self) -> bool {
         self.since_26()
     }
 
-    /// C8.5: whether a port-destroyed request whose notify port is dead counts as none, since 26.
+    /// Returns whether a port-destroyed request whose notify port is dead counts as none, since 26 (C8.5).
     pub(crate) fn port_destroyed_needs_a_live_port(&self) -> bool {
         self.since_26()
     }
 
-    /// C8.5: the payload of the guard of a second port-destroyed request, if that guard does not name the port: since 26.
+    /// Returns the payload of the guard of a second port-destroyed request, if that guard does not name the port: since 26 (C8.5).
     pub(crate) fn second_port_destroyed(&self) -> Option<u64> {
         self.since_26().then_some(4)
     }
 
-    /// C8.9: whether arming a request is an error where the notify port of the one before is dead, up to 26.3.1.
+    /// Returns whether arming a request is an error where the notify port of the one before is dead, up to 26.3.1 (C8.9).
     pub(crate) fn dead_previous_is_an_error(&self) -> bool {
         !self.since_26()
     }
 
-    /// C9.1: whether a second name that once was a receive right raises no guard, up to 15.3.
+    /// Returns whether a second name that once was a receive right raises no guard, up to 15.3 (C9.1).
     pub(crate) fn former_receive_rights_are_no_misuse_as_sets(&self) -> bool {
         !self.since_15()
     }
 
-    /// C11.1: whether receiving from a dead name raises a guard, up to 11.
+    /// Returns whether receiving from a dead name raises a guard, up to 11 (C11.1).
     pub(crate) fn receiving_from_dead_names_is_misuse(&self) -> bool {
         !self.since_15()
     }
 
-    /// C9.1, C9.2: whether `insert_member` and `move_member` look at the set's name first, up to 12.2.
+    /// Returns whether `insert_member` and `move_member` look at the set's name first, up to 12.2 (C9.1, C9.2).
     pub(crate) fn set_name_is_looked_at_first(&self) -> bool {
         !self.since_15()
     }
 
-    /// C9.2: what `move_member` to no set answers for a port that is in none; success up to 12.2.
+    /// Returns the result of `move_member` to no set for a port that is in none; success up to 12.2 (C9.2).
     pub(crate) fn leaving_no_set(&self) -> Result<(), KernReturn> {
         if self.since_15() {
             Err(KernReturn::NOT_IN_SET)
@@ -210,44 +210,44 @@ impl Rules {
         }
     }
 
-    /// C10.1: whether unknown bits in a message's first word are refused, up to 14.5; later they are dropped.
+    /// Returns whether unknown bits in a message's first word are refused, up to 14.5; later they are dropped (C10.1).
     pub(crate) fn unknown_header_bits_are_refused(&self) -> bool {
         !self.since_15()
     }
 
-    /// C10.1: whether bad descriptors are found only after the header's rights have been taken, up to 14.5.
+    /// Returns whether bad descriptors are found only after the header's rights have been taken, up to 14.5 (C10.1).
     pub(crate) fn descriptors_are_checked_last(&self) -> bool {
         !self.since_15()
     }
 
-    /// C10.2, C10.3: whether a dead name or set as destination, and a send-once right that is destination and reply at once, are
-    /// found only after the check of the reply, up to 15.3.
+    /// Returns whether a dead name or set as destination, and a send-once right that is destination and reply at once, are
+    /// found only after the check of the reply, up to 15.3 (C10.2, C10.3).
     pub(crate) fn reply_is_checked_before_destination(&self) -> bool {
         !self.since_15()
     }
 
-    /// C10.2: whether a dead name is accepted as reply, up to 12.
+    /// Returns whether a dead name is accepted as reply, up to 12 (C10.2).
     pub(crate) fn dead_name_is_a_reply(&self) -> bool {
         !self.since_15()
     }
 
-    /// C11.5: whether the bare header of a message that was too large is written whole, over the end of a smaller buffer, up to
-    /// 12.2.
+    /// Returns whether the bare header of a message that was too large is written whole, over the end of a smaller buffer, up to
+    /// 12.2 (C11.5).
     pub(crate) fn small_receive_buffer_is_overrun(&self) -> bool {
         !self.since_15()
     }
 
-    /// D5.1, D5.2: whether the names of a third party's threads and task are pinned, since 26.
+    /// Returns whether the names of a third party's threads and task are pinned, since 26 (D5.1, D5.2).
     pub(crate) fn control_port_names_are_pinned(&self) -> bool {
         self.since_26()
     }
 
-    /// D1.3, F6.27: user references of the task's and the main thread's name at the start.
+    /// Returns the number of user references of the task's and the main thread's name at the start (D1.3, F6.27).
     pub(crate) fn references_at_start(&self) -> u32 {
         if self.since_26() { 2 } else { 1 }
     }
 
-    /// A6.4, A9.6: the largest thread state in a reply or call, in words; on x86 smaller before 12.0.
+    /// Returns the largest thread state in a reply or call, in words; on x86 smaller before 12.0 (A6.4, A9.6).
     pub(crate) fn largest_state(&self) -> usize {
         if cfg!(target_arch = "x86_64") && !self.since_15() {
             614
@@ -256,29 +256,29 @@ impl Rules {
         }
     }
 
-    /// A6.4: bytes of the buffer in which the kernel awaits the reply to a request. The trailer after the largest reply has 8, since
+    /// Returns the size in bytes of the buffer in which the kernel awaits the reply to a request (A6.4). The trailer after the largest reply has 8, since
     /// 26 68.
     pub(crate) fn reply_buffer(&self, routine: Routine) -> usize {
         let trailer = if self.since_26() { 68 } else { 8 };
         routine.reply_size(self.largest_state()) + trailer
     }
 
-    /// B2.2: the highest behavior without modifiers: 4 came with 12.0, 5 with 15.0.
+    /// Returns the highest behavior without modifiers: 4 came with 12.0, 5 with 15.0 (B2.2).
     pub(crate) fn highest_behavior(&self) -> i32 {
         if self.since_15() { 5 } else { 3 }
     }
 
-    /// B2.2, B2.5: whether `MACH_EXCEPTION_BACKTRACE_PREFERRED` is a modifier, since 13.0.
+    /// Returns whether `MACH_EXCEPTION_BACKTRACE_PREFERRED` is a modifier, since 13.0 (B2.2, B2.5).
     pub(crate) fn backtrace_is_a_modifier(&self) -> bool {
         self.since_15()
     }
 
-    /// B2.5: whether behaviors that need 64-bit codes are refused without them, since 12.0.
+    /// Returns whether behaviors that need 64-bit codes are refused without them, since 12.0 (B2.5).
     pub(crate) fn missing_codes_are_refused(&self) -> bool {
         self.since_15()
     }
 
-    /// B1.6, B2.3: what becomes of a kernel object's port that is registered as an exception port.
+    /// Returns the treatment of a kernel object's port that is registered as an exception port (B1.6, B2.3).
     pub(crate) fn kobject_as_handler(&self) -> KobjectHandler {
         match self.generation {
             Generation::MacOs11 => KobjectHandler::Stored,

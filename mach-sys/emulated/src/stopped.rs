@@ -1,6 +1,6 @@
-//! What the end of the emulation left behind.
+//! The report of a stop of the emulation.
 
-/// Tells what [`stop`](crate::stop) left behind. By default: nothing.
+/// Report of what [`stop`](crate::stop) left behind. The default is nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stopped {

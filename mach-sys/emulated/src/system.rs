@@ -1,4 +1,4 @@
-//! What the seam needs beside Mach: what `mach_sys::kernel::system` answers on hosts that are not Apple's.
+//! Functions beyond Mach's, behind `mach_sys::kernel::system` on systems that are not Apple's.
 #![allow(unsafe_code)]
 
 use super::host;
@@ -17,7 +17,7 @@ use mach_wire::types::{MACH_PORT_NULL, mach_port_name_t};
 /// Starts the emulated kernel with a configuration, unless it is running already.
 ///
 /// # Errors
-/// As [`start_with`](crate::start_with).
+/// Starts the emulation with a configuration, by [`start_with`](crate::start_with).
 pub fn configure(config: Config) -> Result<(), &'static StartError> {
     process::start_with(config)
 }
@@ -49,7 +49,7 @@ pub fn stack_bounds() -> Option<Range<usize>> {
 }
 
 pub fn thread_id() -> u64 {
-    // A thread of a child process keeps the host's identifier, as does one that there was no slot for.
+    // A thread of a child process keeps the system's identifier, as does one that there was no slot for.
     match process::current() {
         Ok(_) => threads::id(),
         Err(_) => u64::from(host::gettid()),
@@ -73,12 +73,12 @@ pub fn errno_address() -> usize {
     unsafe { libc::__errno_location() as usize }
 }
 
-/// The process identifier; the parent's in a child that shares its memory, and one that no process has in a child with its own.
+/// Returns the process identifier; the parent's in a child that shares its memory, and one that no process has in a child with its own.
 pub fn process_id() -> libc::pid_t {
     host::process_id() as libc::pid_t
 }
 
-/// How often the emulation was stopped.
+/// Returns the number of times that the emulation was stopped in this process.
 pub fn stops() -> u32 {
     host::stops()
 }
@@ -86,10 +86,10 @@ pub fn stops() -> u32 {
 /// Stops the emulated kernel.
 ///
 /// # Errors
-/// As [`stop`](crate::stop).
+/// The errors of [`stop`](crate::stop).
 ///
 /// # Safety
-/// As [`stop`](crate::stop).
+/// The safety requirements of [`stop`](crate::stop) apply.
 pub unsafe fn stop() -> Result<Stopped, StopError> {
     // SAFETY: the caller's promise.
     unsafe { process::stop() }
@@ -98,12 +98,12 @@ pub unsafe fn stop() -> Result<Stopped, StopError> {
 /// A thread's signal mask, a bit for each signal.
 pub type SignalMask = u64;
 
-/// Returns whether a mask has a signal of the host's.
+/// Returns whether a mask has a signal of the system's.
 pub fn has_signal(mask: &SignalMask, signal: libc::c_int) -> bool {
     mask >> (signal - 1) & 1 != 0
 }
 
-/// Puts a signal of the host's into a mask, or takes it out.
+/// Puts a signal of the system's into a mask, or takes it out.
 pub fn put_signal(mask: &mut SignalMask, signal: libc::c_int, there: bool) {
     *mask = *mask & !(1 << (signal - 1)) | SignalMask::from(there) << (signal - 1);
 }
@@ -136,7 +136,9 @@ pub fn prepare_for_faults() -> FaultReadiness {
     // Before the first kernel call: what registration changes is undone, too.
     let before = Arranged::now();
     // A thread that cannot be known is not served; its registration says so when it is routed.
-    let slot = process::current().ok().and_then(|_| threads::register().ok());
+    let slot = process::current()
+        .ok()
+        .and_then(|_| threads::register().ok());
     FaultReadiness {
         changed: match slot {
             Some(slot) => before.make_ready(slot),
@@ -146,7 +148,7 @@ pub fn prepare_for_faults() -> FaultReadiness {
     }
 }
 
-/// What [`prepare_for_faults`] changed.
+/// The changes made by [`prepare_for_faults`].
 #[derive(Debug)]
 pub struct FaultReadiness {
     changed: Changed,
@@ -170,7 +172,7 @@ pub fn is_debugged() -> Option<bool> {
     host::is_traced()
 }
 
-/// Returns 0: no host of the emulation signs code as Apple does.
+/// Returns 0: no system of the emulation signs code as Apple does.
 pub fn code_signing() -> Option<u32> {
     Some(0)
 }

@@ -1,4 +1,4 @@
-//! The AC flag of x86_64, which the host hands into signal handlers as it is, and which XNU never lets the processor act on (G1.9).
+//! The AC flag of x86_64, which the system hands into signal handlers as it is, and which XNU never lets the processor act on (G1.9).
 
 use crate::context;
 use crate::registers;
@@ -34,7 +34,7 @@ macro_rules! with_alignment_check {
 
 const CHECKED: u64 = 0x4_0000;
 
-/// A thread of each kind: without and with an alternate stack of its own.
+/// Runs `body` on a thread of each kind: without and with an alternate stack of its own.
 fn on_each_kind(body: impl Fn() + Send + Copy + 'static) {
     for own in [false, true] {
         on_raw_thread(move || {
@@ -50,7 +50,7 @@ fn on_each_kind(body: impl Fn() + Send + Copy + 'static) {
 }
 
 isolated! {
-    fn g1_9_a_misaligned_access_succeeds_and_is_nobodys_exception() {
+    fn g1_9_a_misaligned_access_succeeds_and_raises_no_exception() {
         let server = registers::server();
         server.route_task();
         on_each_kind(|| {
@@ -63,7 +63,7 @@ isolated! {
             );
             let index = at - bytes.as_ptr() as usize;
             assert_eq!(loaded.to_le_bytes(), bytes[index..index + 4]);
-            // Whether this processor checks at all is the host's business; if it does, it does not any more.
+            // Whether this processor checks at all is the system's business; if it does, it does not any more.
             println!("alignment is checked afterwards: {}", flags & CHECKED != 0);
         });
         assert_eq!(server.stop(), 0);

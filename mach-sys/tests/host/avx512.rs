@@ -41,7 +41,7 @@ unsafe fn fault_with(values: &[u8; 136]) -> [u8; 136] {
     after
 }
 
-/// The parts of the three registers in a state, in the order of the values.
+/// Returns the parts of the three registers in a state, in the order of the values.
 fn parts(state: &mut x86_avx512_state64_t) -> [&mut [u8]; 5] {
     use mach_sys::pod::bytes_of_mut;
     [

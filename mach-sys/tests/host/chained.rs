@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 type Handler = extern "C" fn(i32, *const libc::siginfo_t, *mut libc::ucontext_t);
 
-/// What the newcomer found installed, and passes faults on to.
+/// The handler that the newcomer found installed, and passes faults on to.
 static OVER: AtomicUsize = AtomicUsize::new(0);
 static ASKED: AtomicUsize = AtomicUsize::new(0);
 static CAME_BACK: AtomicUsize = AtomicUsize::new(0);
@@ -30,7 +30,7 @@ extern "C" fn newcomer(signal: i32, info: *const libc::siginfo_t, context: *mut 
     CAME_BACK.fetch_add(1, Ordering::SeqCst);
 }
 
-/// The handler that was there before the emulation: skips the instruction.
+/// Skips the instruction: the handler installed before the emulation.
 extern "C" fn below(_: i32, _: *const libc::siginfo_t, uc: *mut libc::ucontext_t) {
     BELOW.fetch_add(1, Ordering::SeqCst);
     // SAFETY: the kernel's context.
@@ -39,7 +39,7 @@ extern "C" fn below(_: i32, _: *const libc::siginfo_t, uc: *mut libc::ucontext_t
 
 const SIGNAL: i32 = libc::SIGILL;
 
-/// Installs the newcomer over whoever is there.
+/// Installs the newcomer over the current handler.
 fn displace(flags: i32) {
     let old = install(SIGNAL, newcomer as *const (), libc::SA_SIGINFO | flags, &[]);
     if old.sa_sigaction != newcomer as *const () as usize {
@@ -47,7 +47,7 @@ fn displace(flags: i32) {
     }
 }
 
-/// How often newcomer, the end of its call, and the handler below were reached since the last question.
+/// Returns and clears the counts of visits: the newcomer, the end of its call, and the signal fallback.
 fn counts() -> [usize; 3] {
     [&ASKED, &CAME_BACK, &BELOW].map(|count| count.swap(0, Ordering::SeqCst))
 }
@@ -86,7 +86,7 @@ isolated! {
     }
 }
 
-/// A server that wants nothing, and counts.
+/// Starts a server that declines every fault, and counts.
 fn unwilling() -> Server<usize> {
     let server = Server::start(0, |asked: &mut usize, _, _| {
         *asked += 1;
@@ -97,7 +97,7 @@ fn unwilling() -> Server<usize> {
 }
 
 isolated! {
-    fn what_nobody_wants_goes_below_the_emulation_once() {
+    fn an_unwanted_fault_goes_below_the_emulation_once() {
         install(SIGNAL, below as *const (), libc::SA_SIGINFO | libc::SA_ONSTACK, &[]);
         let server = unwilling();
         for flags in [libc::SA_ONSTACK, 0] {

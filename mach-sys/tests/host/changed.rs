@@ -1,5 +1,5 @@
 //! Another component installs the emulation's own handler again, with other flags or another mask: the handler is still known, the change
-//! is reported and put right, and faults are served meanwhile (R2, `held_r2`).
+//! is reported and undone, and faults are served meanwhile (R2, `held_r2`).
 
 use crate::context;
 use crate::faults::{KINDS, Kind};
@@ -12,7 +12,7 @@ use mach_sys::rights::ThreadRight;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// What other code does to the handler of a signal.
+/// A change that other code makes to the handler of a signal.
 type Change = fn(i32);
 
 fn edit(signal: i32, change: impl FnOnce(&mut libc::sigaction)) {
@@ -84,7 +84,7 @@ static BELOW: AtomicUsize = AtomicUsize::new(0);
 static BAD_INFO: AtomicUsize = AtomicUsize::new(0);
 static WILLING: AtomicBool = AtomicBool::new(true);
 
-/// The handler that was there before the emulation: skips the instruction.
+/// Skips the instruction: the handler installed before the emulation.
 extern "C" fn below(signal: i32, info: *const libc::siginfo_t, uc: *mut libc::ucontext_t) {
     BELOW.fetch_add(1, Ordering::SeqCst);
     // SAFETY: the kernel's siginfo and context.
@@ -96,7 +96,7 @@ extern "C" fn below(signal: i32, info: *const libc::siginfo_t, uc: *mut libc::uc
     }
 }
 
-/// A server on the task that answers every fault while it is willing, with the emulation in place and a handler below it.
+/// Returns a server on the task that answers every fault while it is willing, with the emulation in place and a handler below it.
 fn server(policy: WhenDisplaced) -> Server<usize> {
     for kind in KINDS {
         let flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
@@ -122,7 +122,7 @@ fn server(policy: WhenDisplaced) -> Server<usize> {
 
 static READY: AtomicBool = AtomicBool::new(false);
 
-/// Every kind of fault, wanted and not.
+/// Raises every kind of fault, handled and declined.
 fn fault_each_way() {
     for kind in KINDS {
         for willing in [true, false] {
@@ -228,7 +228,7 @@ extern "C" fn other(_: i32) {
 }
 
 isolated! {
-    /// The first signal that arrives in a fault handler's wait shows that the mask is gone. It is put right for every fault after that one.
+    /// The first signal that arrives in a fault handler's wait shows that the mask is gone. It is restored for every fault after that one.
     fn r2_no_handler_runs_between_a_fault_and_its_answer_once_a_wait_showed_that_the_mask_is_gone() {
         install(libc::SIGUSR1, other as *const (), 0, &[]);
         let (tell, victim) = std::sync::mpsc::channel();

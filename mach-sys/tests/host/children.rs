@@ -48,7 +48,7 @@ impl Made {
         matches!(self, Self::Clone(flags) if flags & libc::CLONE_SIGHAND != 0)
     }
 
-    /// Runs `body` in a child, which then ends with the status that it returns. Returns how it ended; `None` where the host makes no
+    /// Runs `body` in a child, which then ends with the status that it returns. Returns how it ended; `None` where the system makes no
     /// such children, as qemu-user.
     fn run(self, body: fn() -> i32) -> Option<ExitStatus> {
         const STACK: usize = 256 * 1024;
@@ -101,7 +101,7 @@ impl Made {
     }
 }
 
-/// `vfork`, and `body` in the child. In assembly, since the child returns from nothing.
+/// Calls `vfork`, and `body` in the child. In assembly, since the child must not return.
 #[cfg(target_arch = "x86_64")]
 #[inline(never)]
 fn vfork(body: fn() -> i32) -> i32 {
@@ -150,7 +150,7 @@ fn wait(process: i32) -> ExitStatus {
     }
 }
 
-/// What a thread is when it makes a child.
+/// State of a thread when it makes a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Parent {
     /// Known by its kernel calls, with the lent stack.
@@ -163,7 +163,7 @@ enum Parent {
 
 const PARENTS: [Parent; 3] = [Parent::Registered, Parent::OwnStack, Parent::Unknown];
 
-/// On threads of each kind and in children of each kind: `body`, whose end `check` looks at. Parents are served before and after.
+/// Runs `body` on threads of each kind in children of each kind; `check` gets its exit status. Parents are served before and after.
 fn in_all_children(name: &'static str, body: fn() -> i32, check: fn(Made, ExitStatus)) {
     let server = Arc::new(registers::server());
     server.route_task();
@@ -304,7 +304,7 @@ fn g4_3_a_signal_sent_in_a_child_has_the_default_action() {
     });
 }
 
-/// Of the parent.
+/// The parent's origin.
 static ORIGIN: OnceLock<Origin> = OnceLock::new();
 
 fn is_another_process() -> i32 {

@@ -1,4 +1,4 @@
-//! The host's context as a handler of before sees it, and the ways out of a handler.
+//! The system's context as the signal fallback sees it, and the ways out of a handler.
 
 use core::arch::global_asm;
 use core::cell::Cell;
@@ -20,7 +20,7 @@ pub(crate) unsafe fn add_to_pc(uc: *mut libc::ucontext_t, length: u64) {
     }
 }
 
-/// Whether the context's floating-point state lies behind it, in one piece with it.
+/// Returns whether the context's floating-point state follows it, in one piece with it.
 ///
 /// # Safety
 /// `uc` is the context that the kernel gave to a handler.
@@ -154,6 +154,6 @@ pub(crate) unsafe fn escape() -> ! {
 
 /// Faults with a stack pointer that points nowhere.
 pub(crate) fn undefined_with_bad_stack_pointer() {
-    // SAFETY: the function restores the stack pointer once somebody skipped the instruction.
+    // SAFETY: the function restores the stack pointer once the instruction is skipped.
     unsafe { test_bad_stack_pointer() };
 }

@@ -18,7 +18,7 @@ extern "C" fn previous(_: i32, info: *const libc::siginfo_t, _: *mut libc::ucont
     CALLS.fetch_add(1, Ordering::SeqCst);
 }
 
-/// A server that lets its first victim wait, and says whether a handler ran meanwhile.
+/// Returns a server that lets its first victim wait, and says whether a handler ran meanwhile.
 fn slow_server() -> Server<usize> {
     let server = Server::start(0, |calls_inside: &mut usize, fault, state| {
         if !INSIDE.swap(true, Ordering::SeqCst) {
@@ -96,7 +96,7 @@ fn r24_by_default_it_ends_the_process_at_once() {
 
 /// Faults with a stack pointer that nothing can be written below.
 fn fault_without_stack() {
-    // SAFETY: whoever handles the fault skips the instruction, and nothing is written below the stack pointer before it is back.
+    // SAFETY: the handler of the fault skips the instruction, and nothing is written below the stack pointer before it is back.
     unsafe {
         #[cfg(target_arch = "x86_64")]
         core::arch::asm!(
@@ -117,7 +117,7 @@ extern "C" fn skip_undefined(_: i32, _: *const libc::siginfo_t, uc: *mut libc::u
 }
 
 isolated! {
-    /// The copy is one to where the handler of before would have its frame.
+    /// The copy is one to where the signal fallback would have its frame.
     fn r24_a_bad_copy_in_the_fault_handler_is_no_fault_though_the_same_signal_was_sent_meanwhile() {
         install(libc::SIGSEGV, previous as *const (), libc::SA_SIGINFO | libc::SA_ONSTACK, &[]);
         install(libc::SIGILL, skip_undefined as *const (), libc::SA_SIGINFO, &[]);

@@ -17,7 +17,7 @@ pub(crate) enum Kind {
     Break,
 }
 
-/// Where [`Kind::Access`] stores to.
+/// Address that [`Kind::Access`] stores to.
 pub(crate) const ADDRESS: usize = 0x18;
 
 /// All kinds that this machine has.
@@ -53,7 +53,7 @@ impl Kind {
         }
     }
 
-    /// What to add to the reported pc to go on behind the instruction.
+    /// Returns the number of bytes from the reported pc to the end of the instruction.
     pub(crate) fn skip(self) -> u64 {
         if cfg!(target_arch = "aarch64") {
             return 4;
@@ -78,7 +78,7 @@ impl Kind {
     }
 }
 
-/// A server's answer that skips the instruction of any kind.
+/// Skips the instruction of any kind, as a server's reply.
 pub(crate) fn skip(exception: i32, state: &mut NativeState) {
     let length = KINDS
         .iter()
@@ -88,7 +88,7 @@ pub(crate) fn skip(exception: i32, state: &mut NativeState) {
     state.set_pc(state.pc() + length);
 }
 
-/// A mapped page with nothing behind it.
+/// Returns a mapped page with nothing behind it.
 fn beyond_end_of_file() -> usize {
     static PAGE: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
     *PAGE.get_or_init(|| {
@@ -114,7 +114,7 @@ fn beyond_end_of_file() -> usize {
 mod machine {
     use core::arch::asm;
 
-    // SAFETY of all of them: whoever handles the fault skips the instruction, whose results nobody uses.
+    // SAFETY of all of them: the handler of the fault skips the instruction, whose results are not used.
     pub(super) fn store(to: usize) {
         // SAFETY: as above.
         unsafe { asm!("mov [rax], rcx", in("rax") to, in("rcx") 1_u64) };
@@ -141,7 +141,7 @@ mod machine {
 mod machine {
     use core::arch::asm;
 
-    // SAFETY of all of them: whoever handles the fault skips the instruction, whose results nobody uses.
+    // SAFETY of all of them: the handler of the fault skips the instruction, whose results are not used.
     pub(super) fn store(to: usize) {
         // SAFETY: as above.
         unsafe { asm!("str x1, [x0]", in("x0") to, in("x1") 1_u64) };

@@ -54,7 +54,7 @@ pub(crate) fn while_it_waits(look: impl Fn() + Send + 'static) {
     assert_eq!(server.stop(), 1);
 }
 
-/// What a reader finds with room for the flavor's words.
+/// Result of a read with room for the flavor's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Read {
     /// Its words, if there is room for at least as many.
@@ -67,7 +67,7 @@ enum Read {
     Never(KernReturn),
 }
 
-/// What becomes of the words that were read, and of one more and one less.
+/// Result of a write of the words that were read, and of one more and one less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Write {
     Exactly,
@@ -185,7 +185,7 @@ isolated! {
 }
 
 isolated! {
-    /// What a list says is there can be read, but for what a 64-bit thread does not have.
+    /// Checks that each listed flavor can be read, except those that a 64-bit thread does not have.
     fn a9_6_flavors_are_listed() {
         let lists: &[(i32, usize)] = match Machine::NATIVE {
             Machine::X86_64 => &[(0, 3), (128, 4), (129, 5), (130, 6), (131, 7)],

@@ -1,32 +1,32 @@
-//! A host whose signal frames are not Linux's is recognised at the start, which fails, and leaves the process as it was.
+//! A system whose signal frames are not Linux's is recognised at the start, which fails, and leaves the process as it was.
 //!
-//! Such a host is made here by a parent that traces the starting process: it changes what the frame shows, or what becomes of it. One real
-//! such host is valgrind.
+//! Such a system is made here by a parent that traces the starting process: it changes what the frame shows, or what becomes of it. One real
+//! such system is valgrind.
 
 use crate::support::{OwnStack, in_own_process, install, registered_stack, test_name};
 use mach_sys::emulated;
 use std::io::Read;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-/// What a host does otherwise than Linux.
+/// A difference between a system and Linux.
 #[derive(Clone, Copy, Debug)]
 enum Host {
     Linux,
-    /// It carries faults out itself, and tells the process nothing.
+    /// Handles faults itself, and delivers no signal to the process.
     Swallows,
-    /// The nth fault shows another value of `rbx`.
+    /// Shows another value of `rbx` at the nth fault.
     Shows(usize),
-    /// It takes no notice of a register in the frame at the nth return from a handler.
+    /// Ignores a register in the frame at the nth return from a handler.
     IgnoresRegister(usize),
-    /// As for the register, of the program counter.
+    /// Ignores the program counter, as above.
     IgnoresProgramCounter(usize),
-    /// As for the register, of the stack pointer.
+    /// Ignores the stack pointer, as above.
     IgnoresStackPointer(usize),
-    /// As for the register, of the signal mask.
+    /// Ignores the signal mask, as above.
     IgnoresMask(usize),
 }
 
-/// Where a start may begin.
+/// Stack on which a start begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stack {
     None,
@@ -45,7 +45,7 @@ const SIGNALS: [i32; 5] = [
 
 extern "C" fn previous(_: i32) {}
 
-/// What the thread and the process have that the start may change, and puts back if it fails.
+/// State of the thread and the process that the start may change, and restores if it fails.
 #[derive(PartialEq, Eq, Debug)]
 struct Arrangement {
     handlers: Vec<(usize, i32, u64)>,
@@ -142,7 +142,7 @@ fn pipe() -> [OwnedFd; 2] {
 /// A fault whose thread has its address in `rax`, as the self-test's has: `mov rax, [rax]`.
 const LENGTH: u64 = 3;
 
-/// Starts the emulation in a child on such a host. Returns what the start said.
+/// Starts the emulation in a child on such a system. Returns what the start said.
 fn start_under(host: Host, stack: Stack) -> String {
     let [read, write] = pipe();
     // SAFETY: a child with one thread, which leaves by `_exit`.
@@ -189,7 +189,7 @@ fn registers(child: i32) -> libc::user_regs_struct {
     }
 }
 
-/// Plays the host until the child is gone. Returns its status.
+/// Plays the system until the child is gone. Returns its status.
 fn trace(child: i32, host: Host) -> i32 {
     const SYSCALL: i32 = libc::SIGTRAP | 0x80;
     // SAFETY: the child is stopped, and this process's own.
@@ -257,11 +257,11 @@ fn trace(child: i32, host: Host) -> i32 {
     }
 }
 
-/// Each host, and what the start says there. A start in a signal handler on the alternate stack has one situation instead of four: its
+/// Each system, and what the start says there. A start in a signal handler on the alternate stack has one situation instead of four: its
 /// faults are the first, a probed copy and the third.
 const HOSTS: [(Host, &str); 15] = [
     (Host::Linux, "started"),
-    (Host::Swallows, "a fault did not come to the signal handler"),
+    (Host::Swallows, "a fault did not reach the signal handler"),
     (Host::Shows(1), "shows another value than rbx had"),
     (Host::Shows(3), "shows another value than rbx had"),
     (Host::Shows(4), "shows another value than rbx had"),

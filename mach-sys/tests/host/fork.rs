@@ -1,5 +1,5 @@
 //! G4.3: the child of a fork has none of the threads that would answer. Its kernel calls fail with an error, its faults go to
-//! the handler of before, and the parent notices nothing.
+//! the signal fallback, and the parent notices nothing.
 
 use crate::context;
 use crate::faults::Kind;

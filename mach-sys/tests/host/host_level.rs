@@ -1,4 +1,4 @@
-//! What was installed before the emulation is the host level (G3): no level that was asked wanted the fault, and it goes on as if
+//! The handler installed before the emulation is the host level (G3). A fault that no Mach handler takes goes there, as if
 //! the emulation was not there.
 
 use crate::context;
@@ -74,7 +74,7 @@ fn install_previous(flags: i32, mask: &[i32]) {
     }
 }
 
-/// A server on the task that handles nothing.
+/// Returns a server on the task that handles nothing.
 fn unwilling() -> Server<usize> {
     let server = Server::start(0, |asked, _, _| {
         *asked += 1;
@@ -109,7 +109,7 @@ isolated! {
     }
 }
 
-/// Which alternate stack the thread has.
+/// The thread's alternate signal stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stack {
     Unseen,
@@ -117,7 +117,7 @@ enum Stack {
     Own,
 }
 
-/// Where the handler ran, seen from the thread.
+/// Asserts the stack on which the handler ran.
 fn assert_place(stack: Stack, flags: i32) {
     let own = (stack == Stack::Own).then(|| OwnStack::register(0));
     if stack == Stack::Lent {
@@ -254,7 +254,7 @@ extern "C" fn escape(signal: i32) {
 
 extern "C" fn store() {
     Kind::Access.raise();
-    unreachable!("nobody skips it");
+    unreachable!("the instruction is not skipped");
 }
 
 isolated! {

@@ -1,4 +1,4 @@
-//! A thread's identity is an epoch and the host's identifier: a thread that gets a dead one's identifier is another thread.
+//! A thread's identity is an epoch and the system's identifier: a thread that gets a dead one's identifier is another thread.
 
 use crate::context;
 use crate::faults::Kind;
@@ -25,12 +25,12 @@ fn tid() -> u32 {
     unsafe { libc::gettid() as u32 }
 }
 
-/// The next thread or process of the namespace gets this identifier.
+/// Gives this identifier to the next thread or process of the namespace.
 fn choose_next(tid: u32) {
     std::fs::write("/proc/sys/kernel/ns_last_pid", (tid - 1).to_string()).expect("root");
 }
 
-/// Waits until the host has no such thread any more.
+/// Waits until the system has no such thread any more.
 fn wait_until_gone(tid: u32) {
     let deadline = Instant::now() + Duration::from_secs(20);
     // SAFETY: signal 0 is only a question.
@@ -45,11 +45,11 @@ fn under_identifier(wanted: u32, body: impl FnOnce() + Send + 'static) {
     under_identifier_with_stack(8 << 20, wanted, body);
 }
 
-/// The same, with so many bytes of stack.
+/// Does the same with `size` bytes of stack.
 fn under_identifier_with_stack(size: usize, wanted: u32, body: impl FnOnce() + Send + 'static) {
     let body = Arc::new(std::sync::Mutex::new(Some(body)));
     let deadline = Instant::now() + Duration::from_secs(20);
-    // The host may give the identifier out a moment after it has forgotten the thread.
+    // The system may give the identifier out a moment after it has forgotten the thread.
     while Instant::now() < deadline {
         choose_next(wanted);
         let body = Arc::clone(&body);
@@ -70,7 +70,7 @@ fn under_identifier_with_stack(size: usize, wanted: u32, body: impl FnOnce() + S
     panic!("the identifier {wanted} did not come back");
 }
 
-/// What a thread does first. All of them have their server at the thread's level, if they can have one.
+/// The first act of a thread. All of them have their server at the thread's level, if they can have one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Known {
     /// By kernel calls.
@@ -83,7 +83,7 @@ enum Known {
 
 const KNOWN: [Known; 3] = [Known::Registered, Known::ByFault, Known::ByFaultOnOwnStack];
 
-/// A thread becomes known and ends; then another one comes under its identifier, before or after the watching thread looked.
+/// Ends a known thread, then starts another one under its identifier, before or after the watching thread looked.
 fn reuse(dead: Known, new: Known, after: Duration) {
     let flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
     install(libc::SIGILL, previous as *const (), flags, &[]);
@@ -178,7 +178,7 @@ fn a_dead_threads_word_on_a_stack_that_the_c_library_keeps_makes_no_other_thread
             .join();
             let (dead, dead_id) = told.recv().expect("a thread");
             wait_until_gone(dead);
-            // The host tells the starts of threads apart; no watching thread has looked yet.
+            // The system tells the starts of threads apart; no watching thread has looked yet.
             std::thread::sleep(Duration::from_millis(30));
             let (tell, told) = channel();
             under_identifier_with_stack(64 << 20, dead, move || {
@@ -196,11 +196,11 @@ fn a_dead_threads_word_on_a_stack_that_the_c_library_keeps_makes_no_other_thread
     }
 }
 
-/// How long new threads race with the watching one.
+/// Duration of the race of new threads with the watching one.
 const RACE: Duration = Duration::from_secs(3);
 
 /// New threads register under identifiers of threads that have just ended, while the watching thread frees those, and others look for a
-/// slot whose key lies where theirs does.
+/// slot whose key is at the same place.
 #[test]
 fn two_living_threads_never_share_a_slot() {
     let name = test_name!(two_living_threads_never_share_a_slot);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 unsafe extern "C" {
-    /// Where the entry has changed stacks, and has not registered the new one.
+    /// Address in the entry after the change of stacks, before the new one is registered.
     fn mach_sys_fault_between();
 }
 
@@ -31,7 +31,7 @@ extern "C" fn previous(_: i32, info: *const libc::siginfo_t, uc: *mut libc::ucon
 }
 
 fn undefined() {
-    // SAFETY: whoever handles the fault skips the instruction.
+    // SAFETY: the handler of the fault skips the instruction.
     unsafe { core::arch::asm!("ud2") };
 }
 
@@ -44,11 +44,11 @@ enum Stack {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answered {
     ByServer,
-    /// By the handler of before, which may be interrupted by itself.
+    /// By the signal fallback, which may be interrupted by itself.
     Declined,
 }
 
-/// Where the signal is sent.
+/// Place at which the signal is sent.
 #[derive(Clone, Copy, Debug)]
 enum At {
     /// After so many instructions.
@@ -59,7 +59,7 @@ enum At {
 const DONE: i32 = 0;
 const WRONG: i32 = 2;
 
-/// The life of the child: returns its exit status.
+/// Runs the child. Returns its exit status.
 fn fault_twice(stack: Stack, answered: Answered, tell: i32) -> i32 {
     for signal in [libc::SIGSEGV, libc::SIGILL, libc::SIGTRAP] {
         let flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;

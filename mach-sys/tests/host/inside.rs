@@ -38,7 +38,7 @@ extern "C" fn previous(signal: i32, info: *const libc::siginfo_t, _: *mut libc::
     CALLS.fetch_add(1, Ordering::SeqCst);
 }
 
-/// `pthread_sigqueue`, with the signal's number as its value.
+/// Calls `pthread_sigqueue` with the signal's number as its value.
 fn queue(thread: libc::pthread_t, signal: i32) {
     let value = libc::sigval {
         sival_ptr: core::ptr::without_provenance_mut(signal as usize),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 static BAD: AtomicUsize = AtomicUsize::new(usize::MAX);
 
-/// A handler with that many bytes of locals, which runs into a fault.
+/// Faults in a handler with `BYTES` bytes of locals.
 #[inline(never)]
 fn fault_with_locals<const BYTES: usize>() {
     let mut locals = [0x5a_u8; BYTES];

@@ -1,4 +1,4 @@
-//! The end of threads (G4.1, D2.2, D4): the one deallocation, then the death of the port, once the host thread is gone.
+//! The end of threads (G4.1, D2.2, D4): the one deallocation, then the death of the port, once the system thread is gone.
 
 use crate::registers;
 use crate::support::{RawThread, install, isolated};
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// What a name denotes; 0 for nothing.
+/// Returns the type bits of a name; 0 for none.
 fn type_of(name: u32) -> u32 {
     let mut kind = 0;
     // SAFETY: the result goes to a local variable.
@@ -26,7 +26,7 @@ fn type_of(name: u32) -> u32 {
     }
 }
 
-/// Waits until the name denotes that, with a bound.
+/// Waits until the name has that type, with a bound.
 pub(crate) fn wait_for_type(name: u32, expected: u32) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while type_of(name) != expected {
@@ -43,7 +43,7 @@ fn known(name: u32) -> Name {
     Name::new(name).expect("a name")
 }
 
-/// The own name, with `extra` references more than a thread starts with.
+/// Returns the own name, with `extra` references more than a thread starts with.
 fn own_name(extra: usize) -> u32 {
     let name = ThreadRight::current().expect("the own thread").name().raw();
     for _ in 0..extra {
@@ -117,13 +117,13 @@ isolated! {
 }
 
 isolated! {
-    /// No destructor runs: the host thread simply is no more.
+    /// No destructor runs: the system thread simply is no more.
     fn a_thread_that_leaves_by_system_call_ends_too() {
         mach_sys::emulated::start().expect("started");
         let (tell, told) = mpsc::channel();
         RawThread::spawn(move || {
             tell.send(own_name(0)).expect("heard");
-            // SAFETY: ends this thread alone; nothing on its stack needs dropping, and nobody joins it by Rust's means.
+            // SAFETY: ends this thread alone; nothing on its stack needs dropping, and no `JoinHandle` refers to it.
             unsafe { libc::syscall(libc::SYS_exit, 0) };
         })
         .detach();
@@ -196,7 +196,7 @@ extern "C" fn leave(_: i32) {
     unsafe { libc::syscall(libc::SYS_exit, 0) };
 }
 
-/// D1.3: the main thread's name starts with two references; one goes at its end, the other stays as a dead name.
+/// Returns the main thread's name, which starts with two references (D1.3). One goes at its end; the other stays as a dead name.
 fn own_name_of_main() -> u32 {
     let name = ThreadRight::current().expect("the own thread").name().raw();
     assert_eq!(user_references(known(name), PortRight::SEND), Ok(2));

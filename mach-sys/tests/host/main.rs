@@ -1,4 +1,4 @@
-//! The emulation's host layer: real faults in every situation that a thread can be in, what was installed before as the host
+//! The emulation's host layer: real faults in every situation that a thread can be in, the handlers installed before as the host
 //! level, and the beginning and end of threads.
 //!
 //! Each test has a process of its own: signal dispositions, the pool of threads and the task's exception ports are the process's.

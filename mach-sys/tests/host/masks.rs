@@ -20,7 +20,7 @@ const FIVE: [i32; 5] = [
     libc::SIGTRAP,
 ];
 
-/// What a thread blocks.
+/// Signals that a thread blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mask {
     Segv,
@@ -55,7 +55,7 @@ impl Mask {
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.set(), core::ptr::null_mut()) };
     }
 
-    /// The calling thread still has that blocked.
+    /// Asserts that the calling thread still has that blocked.
     fn assert_blocked(self, what: &str) {
         let set = self.set();
         for signal in FIVE.into_iter().chain([libc::SIGUSR1]) {
@@ -144,7 +144,7 @@ fn message(address: usize, option: i32, sizes: [u32; 2], name: u32) -> i32 {
     unsafe { kernel::mach_msg(address as *mut _, option, send, receive, name, 0, 0) }
 }
 
-/// Each kernel call that copies, with each address that is none. None of them may end the process, or go on as if nothing was.
+/// Makes each kernel call that copies, with each bad address. None of them may end the process, or go on as if nothing was.
 fn probe(places: &BadPlaces) {
     let port = ReceiveRight::new().expect("a port");
     let send = port.make_send().expect("a send right");
@@ -305,7 +305,7 @@ fn the_fault_handlers_own_copies_answer_where_the_faulting_code_blocks_their_sig
     }
 }
 
-/// What code does on a server's thread.
+/// An act of code on a server's thread.
 #[derive(Clone, Copy, Debug)]
 enum Does {
     CopiesBadMemory,

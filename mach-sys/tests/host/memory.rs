@@ -27,7 +27,7 @@ impl Pages {
         };
         let base = map(libc::PROT_READ | libc::PROT_WRITE);
         let pages = Self { base };
-        // SAFETY: parts of the new mapping, which nobody else knows of.
+        // SAFETY: parts of the new mapping, which no other code uses.
         unsafe {
             core::ptr::write_bytes((base + 3 * PAGE) as *mut u8, 0x5a, 2 * PAGE);
             libc::mprotect(base as *mut _, PAGE, libc::PROT_NONE);
@@ -79,7 +79,7 @@ fn write(address: u64, from: u64) -> KernReturn {
     KernReturn::new(outcome)
 }
 
-/// A kernel call by another thread comes back: the lock was not left behind.
+/// Asserts that a kernel call by another thread returns: the lock is free.
 fn assert_no_lock_held() {
     let (tell, told) = std::sync::mpsc::channel();
     std::thread::spawn(move || tell.send(ReceiveRight::new().is_ok()).expect("heard"));
@@ -314,7 +314,7 @@ isolated! {
                 }
             });
             for _ in 0..2000 {
-                // SAFETY: both pages are the test's, and nobody else's.
+                // SAFETY: both pages are the test's alone.
                 let outcome = unsafe {
                     let from = pages.at(3) as usize;
                     kernel::mach_vm_write(system::task_self(), pages.at(4), from, length)
@@ -329,7 +329,7 @@ isolated! {
 
 static ANSWER: AtomicUsize = AtomicUsize::new(0);
 
-/// What a crash reporter does. Its own signal is blocked in here.
+/// Acts as a crash reporter does. Its own signal is blocked in here.
 extern "C" fn read_bad_memory(_: i32, _: *const libc::siginfo_t, _: *mut libc::ucontext_t) {
     let (mut word, mut copied) = (0_u64, 0);
     // SAFETY: the results go to local variables.
@@ -342,7 +342,7 @@ extern "C" fn read_bad_memory(_: i32, _: *const libc::siginfo_t, _: *mut libc::u
 }
 
 isolated! {
-    /// As on XNU, where no signal stands between a bad address and its error.
+    /// Checks the same error as on XNU, where a bad address raises no signal.
     fn a_bad_address_is_an_error_though_its_signal_is_blocked() {
         for signal in [libc::SIGSEGV, libc::SIGBUS] {
             crate::support::install(signal, read_bad_memory as *const (), libc::SA_SIGINFO, &[libc::SIGSEGV]);

@@ -1,5 +1,5 @@
-//! Handlers that other components install over the emulation's, and that the emulation takes back: a fault that no exception handler wants
-//! visits each of them once, the last one first, and then the one from before the start; who has left is not visited, and neither is who
+//! Handlers that other components install over the emulation's, and that the emulation takes back: a fault that no exception handler takes
+//! visits each of them once, the last one first, and then the one from before the start; one that has left is not visited, and neither is one that
 //! is no longer there.
 
 use crate::context;
@@ -16,7 +16,7 @@ const SIGNAL: i32 = libc::SIGILL;
 
 type Handler = extern "C" fn(i32, *const libc::siginfo_t, *mut libc::ucontext_t);
 
-/// What a newcomer does with a fault that is not its own.
+/// Treatment of a fault that is not the newcomer's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Habit {
     /// Puts back what it found, and returns: the fault recurs.
@@ -42,9 +42,9 @@ const HABITS: [Habit; 6] = [
     Habit::ChainWithCopy,
 ];
 
-/// What each newcomer found, with its habit.
+/// The handler that each newcomer found installed, with its habit.
 static FOUND: Mutex<Vec<(libc::sigaction, Habit)>> = Mutex::new(Vec::new());
-/// Who was visited, in order: newcomers from 0 on, and [`BELOW`]. Written on the faulting thread only.
+/// The handlers visited, in order: newcomers from 0 on, and [`BELOW`]. Written on the faulting thread only.
 static VISITS: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 const BELOW: usize = 99;
 
@@ -103,7 +103,7 @@ struct Copied(#[allow(dead_code)] [u8; COPIED]);
 
 const NEWCOMERS: [Handler; 4] = [newcomer::<0>, newcomer::<1>, newcomer::<2>, newcomer::<3>];
 
-/// The handler from before the start: skips the instruction.
+/// Skips the instruction: the handler from before the start.
 extern "C" fn below(_: i32, _: *const libc::siginfo_t, uc: *mut libc::ucontext_t) {
     visit(BELOW);
     // SAFETY: the kernel's context.
@@ -112,7 +112,7 @@ extern "C" fn below(_: i32, _: *const libc::siginfo_t, uc: *mut libc::ucontext_t
 
 static ASKED: AtomicUsize = AtomicUsize::new(0);
 
-/// The emulation with the policy to take its handlers back, over a server that wants nothing.
+/// Starts the emulation with a policy for replaced handlers, and with a server that handles the first fault only.
 fn start(policy: WhenDisplaced) {
     let mut config = Config::default();
     config.displaced = policy;
@@ -130,7 +130,7 @@ fn start(policy: WhenDisplaced) {
     core::mem::forget(server);
 }
 
-/// A thread becomes known: the emulation looks at its handlers.
+/// Registers a thread: the emulation looks at its handlers.
 fn look() {
     on_raw_thread(|| drop(ThreadRight::current().expect("the own thread")));
 }
@@ -172,7 +172,7 @@ fn an_unwanted_fault_visits_each_newcomer_once_and_then_the_handler_of_before() 
         test_name!(an_unwanted_fault_visits_each_newcomer_once_and_then_the_handler_of_before);
     for (habit, count, flags, in_a_row, own) in cases() {
         if habit == Habit::PutBackAndRaise {
-            // What is raised is no fault: the handler of before would skip an instruction too many.
+            // What is raised is no fault: the signal fallback would skip an instruction too many.
             continue;
         }
         let case = format!("{habit:?} {count} {flags:#x} {in_a_row} {own}");
@@ -193,9 +193,9 @@ fn an_unwanted_fault_visits_each_newcomer_once_and_then_the_handler_of_before() 
 }
 
 #[test]
-fn an_unwanted_fault_that_nobody_keeps_takes_the_default_action_after_each_newcomer() {
+fn an_unwanted_fault_that_no_handler_keeps_takes_the_default_action_after_each_newcomer() {
     let name = test_name!(
-        an_unwanted_fault_that_nobody_keeps_takes_the_default_action_after_each_newcomer
+        an_unwanted_fault_that_no_handler_keeps_takes_the_default_action_after_each_newcomer
     );
     for (habit, count, flags, in_a_row, own) in cases() {
         let case = format!("{habit:?} {count} {flags:#x} {in_a_row} {own}");
@@ -235,7 +235,7 @@ fn a_newcomer_that_left_in_peace_is_not_visited() {
     }
 }
 
-/// A page with code of a library that is not there for ever: it returns at once.
+/// Returns a page with code of a library that is unloaded later. The code returns at once.
 fn handler_in_a_library() -> usize {
     let page = mach_sys::kernel::system::page_size();
     // SAFETY: a new mapping, which is filled before anything else knows of it.
@@ -259,7 +259,7 @@ fn handler_in_a_library() -> usize {
     }
 }
 
-/// What becomes of the library's page.
+/// State of the library's page after it is unloaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Gone {
     Unmapped,
@@ -287,7 +287,7 @@ impl Gone {
     }
 }
 
-/// Whether the library's handler was installed before the start, or after it.
+/// Checks handlers that the library installed before the start, and after it.
 #[test]
 fn a_handler_whose_library_was_unloaded_is_never_jumped_to() {
     let name = test_name!(a_handler_whose_library_was_unloaded_is_never_jumped_to);
@@ -351,7 +351,7 @@ extern "C" fn raise() {
 }
 
 /// The way into foreign code is marked for as long as its fault lasts, and no longer, however that code is left: the next fault, whose
-/// context lies where the last one's did, is asked about though a handler that was installed later passes it on.
+/// context lies where the last one's did, is delivered although a handler that was installed later passes it on.
 #[test]
 fn a_fault_that_was_declined_leaves_no_mark_behind() {
     let name = test_name!(a_fault_that_was_declined_leaves_no_mark_behind);

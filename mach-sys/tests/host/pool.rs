@@ -1,4 +1,4 @@
-//! S8: the pool of threads is finite. Who does not fit goes to the host level, counted, and never gets another's record.
+//! S8: the pool of threads is finite. A fault of a thread that does not fit goes to the host level, counted, and never gets another's record.
 
 use crate::context;
 use crate::faults::Kind;
@@ -29,7 +29,7 @@ extern "C" fn previous(_: i32, _: *const libc::siginfo_t, uc: *mut libc::ucontex
     unsafe { context::add_to_pc(uc, Kind::Undefined.skip()) };
 }
 
-/// A server on the task that counts and skips.
+/// Returns a server on the task that counts and skips.
 fn server() -> Server<usize> {
     let server = Server::start(0, |served, fault, state| {
         crate::faults::skip(fault.exception, state);
@@ -55,7 +55,7 @@ isolated! {
                 let at_host_level = Arc::clone(&at_host_level);
                 RawThread::spawn(move || {
                     barrier.wait();
-                    // All registers stay, whoever answers.
+                    // All registers stay, whichever handler replies.
                     assert_kept(1);
                     // No thread leaves, and frees its place for another, before all have faulted.
                     barrier.wait();
@@ -148,7 +148,7 @@ isolated! {
     }
 }
 
-/// Where the host lets us choose the identifier of the next thread.
+/// File that sets the identifier of the next thread.
 const LAST_IDENTIFIER: &str = "/proc/sys/kernel/ns_last_pid";
 
 isolated! {
@@ -186,7 +186,7 @@ isolated! {
     }
 }
 
-/// How many exception actions a thread has.
+/// Returns the number of exception actions of a thread.
 fn handlers_of(thread: &ThreadRight) -> usize {
     use mach_sys::rights::Right;
     let mut count = 14;
@@ -212,7 +212,7 @@ fn handlers_of(thread: &ThreadRight) -> usize {
 }
 
 isolated! {
-    /// R22: where the host says nothing but signal, code and address, those decide.
+    /// R22: where the system says nothing but signal, code and address, those decide.
     fn r22_faults_are_told_apart_without_the_hardwares_words() {
         use crate::faults::{ADDRESS, KINDS};
         let mut config = Config::default();
@@ -234,7 +234,7 @@ isolated! {
     }
 }
 
-/// Uses up the memory mappings that the host allows a process. `None` where that is not possible.
+/// Uses up the memory mappings that the system allows a process. `None` where that is not possible.
 fn use_up_mappings() -> Option<()> {
     const MOST: usize = 200_000;
     // An emulator needs some of them for itself.

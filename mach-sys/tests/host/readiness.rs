@@ -82,7 +82,7 @@ isolated! {
 }
 
 isolated! {
-    /// As Rust's runtime does at `exit` with the main thread's: another thread unmaps the stack that a ready thread had.
+    /// Unmaps a ready thread's former stack on another thread, as Rust's runtime does at `exit` with the main thread's.
     fn r9_a_ready_thread_does_not_need_the_stack_that_it_had() {
         let server = Arc::new(registers::server());
         let route = Arc::clone(&server);

@@ -152,11 +152,11 @@ pub(crate) fn assert_kept(rounds: usize) {
     }
 }
 
-/// How far below the red zone the server writes: over the kernel's frame, if it lies there.
+/// Number of bytes that the server overwrites below the red zone: the kernel's frame, if it is there.
 const OVERWRITTEN: usize = 8 * 1024;
 const RED_ZONE: usize = 128;
 
-/// A server that counts, overwrites what a redirect may use of the stack, and skips undefined instructions.
+/// Returns a server that counts, overwrites what a redirect may use of the stack, and skips undefined instructions.
 pub(crate) fn server() -> Server<usize> {
     Server::start(0, |served, fault: Fault, state: &mut NativeState| {
         assert_eq!(fault.exception, 2, "only undefined instructions here");

@@ -1,5 +1,5 @@
 //! Address space that is reserved takes no memory until it is used, also where a process locks its memory; and an error says which
-//! reservation the host refused (`ulimit -v 150000`).
+//! reservation the system refused (`ulimit -v 150000`).
 
 use crate::own_process::report_skipped;
 use crate::registers;
@@ -7,7 +7,7 @@ use crate::support::{on_raw_thread, succeeds, test_name};
 use mach_sys::emulated::{self, Config};
 use mach_sys::rights::ReceiveRight;
 
-/// A line of `/proc/self/status`, in KiB.
+/// Returns a line of `/proc/self/status`, in KiB.
 fn status(field: &str) -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("a status");
     let line = status.lines().find(|line| line.starts_with(field));
@@ -27,7 +27,7 @@ fn limit_address_space(more: usize) {
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
 }
 
-/// What is reserved, with address space for everything before it and not for itself.
+/// Checks each reservation with address space for those before it and not for itself.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn a_refused_reservation_is_named_in_the_error() {
@@ -52,7 +52,7 @@ fn a_refused_reservation_is_named_in_the_error() {
                 .downcast_ref::<std::io::Error>()
                 .expect("the host's error");
             assert_eq!(host.raw_os_error(), Some(libc::ENOMEM));
-            // Whoever asks again is told the same.
+            // A second call returns the same error.
             assert_eq!(
                 emulated::start().expect_err("it stays so").to_string(),
                 text
@@ -61,7 +61,7 @@ fn a_refused_reservation_is_named_in_the_error() {
     }
 }
 
-/// When the process locks its memory, and how many threads and ports it asks for then.
+/// The calls that lock the process's memory, and the numbers of threads and ports configured.
 const LOCKS: [(&str, Option<(u32, u32)>); 2] = [
     // A kernel of the usual size: what comes is not taken until it is used.
     ("before the start", None),
@@ -69,7 +69,7 @@ const LOCKS: [(&str, Option<(u32, u32)>); 2] = [
     ("after the start", Some((64, 4096))),
 ];
 
-/// The emulation is used: ports are made, threads fault.
+/// Uses the emulation: makes ports, and faults on threads.
 fn use_it() {
     let ports: Vec<ReceiveRight> = (0..1000)
         .map(|_| ReceiveRight::new().expect("a port"))

@@ -49,7 +49,7 @@ impl Sender {
 
 const SENDERS: [Sender; 3] = [Sender::Process, Sender::Thread, Sender::Queue];
 
-/// A server on the task that skips what it can.
+/// Returns a server on the task that skips what it can.
 fn server() -> Server<Vec<Fault>> {
     let server = Server::start(Vec::new(), |seen: &mut Vec<Fault>, fault, state| {
         seen.push(fault);
@@ -60,7 +60,7 @@ fn server() -> Server<Vec<Fault>> {
     server
 }
 
-/// Real faults before and after it are served; the sent signal is not among them.
+/// Asserts that real faults before and after it are served, and the sent signal is not among them.
 fn assert_still_armed(server: Server<Vec<Fault>>, faults: usize) {
     Kind::Access.raise();
     let seen = server.stop();

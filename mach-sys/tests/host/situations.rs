@@ -1,4 +1,4 @@
-//! Where a thread may be when it faults. Everywhere the server overwrites the stack below the red zone before it answers, and all
+//! The places where a thread may be when it faults. Everywhere the server overwrites the stack below the red zone before it answers, and all
 //! registers must be what they were.
 
 use crate::own_process::report_skipped;
@@ -91,7 +91,7 @@ fn raise(signal: i32) {
 
 isolated! {
     /// R4 (1), with the thread registered and not.
-    fn r4_an_owners_alternate_stack_stays_his() {
+    fn r4_an_owners_alternate_stack_stays_registered() {
         install(libc::SIGUSR1, note_stack as *const (), libc::SA_ONSTACK, &[]);
         let server = Arc::new(registers::server());
         server.route_task();
@@ -115,7 +115,7 @@ isolated! {
 }
 
 isolated! {
-    /// Linux's `SS_AUTODISARM`, where the host has it.
+    /// Linux's `SS_AUTODISARM`, where the system has it.
     fn a_stack_that_disarms_itself_is_armed_again() {
         const AUTODISARM: i32 = 1 << 31;
         // SAFETY: asks for a stack that is no stack, so that nothing is registered.

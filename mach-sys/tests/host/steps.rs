@@ -4,7 +4,7 @@ use crate::server::{Fault, Server};
 use crate::support::{OwnStack, isolated, on_raw_thread};
 use mach_sys::thread_state::{NativeState, Registers};
 
-/// What a server saw: faults with the pc that was reported.
+/// The faults that a server received, each with the reported pc.
 type Seen = Vec<(Fault, u64)>;
 
 /// Runs `body` as the first thing that the kernel hears of a thread — a raw one, one with an owner's alternate stack, one of

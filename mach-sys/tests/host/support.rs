@@ -34,7 +34,7 @@ fn run(name: &str, case: &str, body: impl FnOnce()) -> Option<Output> {
     run_under(&[], name, case, body)
 }
 
-/// As [`run`], by way of another program, which is given this one and its arguments.
+/// Runs as [`run`] does, under another program, which gets this one and its arguments.
 fn run_under(wrapper: &[&str], name: &str, case: &str, body: impl FnOnce()) -> Option<Output> {
     let mark = format!("{name}/{case}");
     if let Ok(present) = std::env::var(MARK) {
@@ -81,17 +81,17 @@ fn show(output: &Output) -> String {
     )
 }
 
-/// The body ends well in a process of its own.
+/// Asserts that the body succeeds in a process of its own.
 pub(crate) fn in_own_process(name: &str, body: impl FnOnce()) {
     succeeds(name, "", body);
 }
 
-/// As [`in_own_process`], for one of several cases of a test.
+/// Runs as [`in_own_process`] does, for one of several cases of a test.
 pub(crate) fn succeeds(name: &str, case: &str, body: impl FnOnce()) {
     succeeds_under(&[], name, case, body);
 }
 
-/// As [`succeeds`], by way of another program.
+/// Runs as [`succeeds`] does, under another program.
 pub(crate) fn succeeds_under(wrapper: &[&str], name: &str, case: &str, body: impl FnOnce()) {
     if let Some(output) = run_under(wrapper, name, case, body) {
         let out = String::from_utf8_lossy(&output.stdout);
@@ -103,12 +103,12 @@ pub(crate) fn succeeds_under(wrapper: &[&str], name: &str, case: &str, body: imp
     }
 }
 
-/// Whether this process is the child that a test of [`succeeds`] and its like started.
+/// Returns whether this process is the child that a test started, by [`succeeds`] for example.
 pub(crate) fn is_child() -> bool {
     std::env::var(MARK).is_ok()
 }
 
-/// The body ends well as the first process of a PID namespace, where it can choose the identifiers of threads. Skipped, and said so,
+/// Asserts that the body succeeds as the first process of a PID namespace, where it can choose the identifiers of threads. Skipped, and said so,
 /// where this user may not make one.
 pub(crate) fn succeeds_in_own_namespace(name: &str, case: &str, body: impl FnOnce()) {
     const UNSHARE: [&str; 4] = ["unshare", "--pid", "--fork", "--mount-proc"];
@@ -124,7 +124,7 @@ pub(crate) fn succeeds_in_own_namespace(name: &str, case: &str, body: impl FnOnc
     succeeds_under(&UNSHARE, name, case, body);
 }
 
-/// The body, in a process of its own, dies of a signal.
+/// Asserts that the body dies of a signal, in a process of its own.
 pub(crate) fn dies(name: &str, case: &str, signal: i32, body: impl FnOnce()) {
     let body = || {
         no_core();
@@ -168,7 +168,7 @@ impl RawThread {
         Self::spawn_with_stack(8 << 20, body)
     }
 
-    /// With so many bytes of stack. The C library uses the stack of a dead thread again if it is large enough.
+    /// Spawns a thread with `size` bytes of stack. The C library uses the stack of a dead thread again if it is large enough.
     pub(crate) fn spawn_with_stack(size: usize, body: impl FnOnce() + Send + 'static) -> Self {
         let body: Box<Body> = Box::new(Box::new(body));
         let mut thread = 0;
@@ -226,7 +226,7 @@ pub(crate) fn install(
     }
 }
 
-/// Whether a signal is blocked in the calling thread.
+/// Returns whether a signal is blocked in the calling thread.
 pub(crate) fn is_blocked(signal: i32) -> bool {
     // SAFETY: the set is a local variable.
     unsafe {
@@ -262,7 +262,7 @@ impl OwnStack {
         address.wrapping_sub(self.memory.as_ptr() as usize) < Self::SIZE
     }
 
-    /// The calling thread's alternate stack is still this one.
+    /// Asserts that the calling thread's alternate stack is still this one.
     pub(crate) fn assert_registered(&self) {
         let now = registered_stack();
         assert_eq!(now.ss_sp as usize, self.memory.as_ptr() as usize);

@@ -27,7 +27,7 @@ static CALLS: AtomicUsize = AtomicUsize::new(0);
 /// Opens the page that was read.
 extern "C" fn previous(_: i32, info: *const libc::siginfo_t, _: *mut libc::ucontext_t) {
     CALLS.fetch_add(1, Ordering::SeqCst);
-    // SAFETY: the siginfo is the host's; the page is the test's own.
+    // SAFETY: the siginfo is the system's; the page is the test's own.
     unsafe {
         let page = (*info).si_addr();
         libc::mprotect(page, 4096, libc::PROT_READ);

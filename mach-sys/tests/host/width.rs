@@ -1,4 +1,4 @@
-//! R20: a fault in a 32-bit code segment of this 64-bit process is declined untouched, and reaches the handler of before.
+//! R20: a fault in a 32-bit code segment of this 64-bit process is declined untouched, and reaches the signal fallback.
 
 use crate::own_process::report_skipped;
 use crate::server::Server;
@@ -63,7 +63,7 @@ extern "C" fn previous(_: i32, info: *const libc::siginfo_t, uc: *mut libc::ucon
     }
 }
 
-/// One page of low memory with code at 0, the way back at 64, a word at 128, and a stack at its end.
+/// Returns one page of low memory with code at 0, the way back at 64, a word at 128, and a stack at its end.
 fn low_page() -> Option<usize> {
     let protection = libc::PROT_READ | libc::PROT_WRITE | libc::PROT_EXEC;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_32BIT;
@@ -106,7 +106,7 @@ isolated! {
                 unsafe { test_enter32(page as u32, page + 8192, page + 128) };
             }
         });
-        assert_eq!(server.stop(), 0, "nobody was asked");
+        assert_eq!(server.stop(), 0, "the server received no request");
         assert_eq!(CALLS.load(Ordering::Relaxed), 10);
         assert_eq!(SELECTOR.load(Ordering::Relaxed), CODE_32);
         assert_eq!(ADDRESS.load(Ordering::Relaxed), u64::from(ABSENT));

@@ -10,13 +10,13 @@ use crate::ipc::name::{Name, SpaceId};
 use crate::thread::kernel::Kernel;
 use crate::thread::state;
 use core::ffi::c_void;
-use mach_wire::machine::Machine;
 use mach_wire::exception::{Behavior, ExceptionMask};
 use mach_wire::kern_return::KernReturn;
+use mach_wire::machine::Machine;
 use mach_wire::thread_state::{Flavor, THREAD_STATE_MAX};
 use mach_wire::types::*;
 
-/// Where a get or swap writes its entries: arrays with room for 14.
+/// Output arrays of a get or swap, each with room for 14 entries.
 struct Arrays {
     masks: *mut exception_mask_t,
     count: *mut mach_msg_type_number_t,
@@ -227,6 +227,10 @@ pub unsafe fn thread_set_state(
     // SAFETY: the seam's contract: `state` holds `count` words.
     unsafe { core::ptr::copy_nonoverlapping(state, words.as_mut_ptr(), count) };
     code(on_waiting_thread(thread, |context| {
-        state::set(context, Flavor::new(Machine::NATIVE, flavor), &words[..count])
+        state::set(
+            context,
+            Flavor::new(Machine::NATIVE, flavor),
+            &words[..count],
+        )
     }))
 }

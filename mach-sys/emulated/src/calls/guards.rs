@@ -1,4 +1,4 @@
-//! What calls of the thread raised `EXC_GUARD` for on XNU (A13).
+//! The guard exception that the thread's calls would raise on XNU (A13).
 
 use core::cell::Cell;
 use mach_wire::exception::GuardCode;
@@ -18,7 +18,7 @@ pub(super) fn note(guard: Option<GuardCode>) {
 /// Takes what the last misuse of a name by the calling thread was, if there was one since it was taken before.
 ///
 /// On XNU a misuse raises `EXC_GUARD` after the call has returned its error (A13.1): with the flavors up to
-/// [`MAX_FATAL_kGUARD_EXC_CODE`](mach_wire::exception::MAX_FATAL_kGUARD_EXC_CODE) the process ends, whoever handles the exception (A13.5);
+/// [`MAX_FATAL_kGUARD_EXC_CODE`](mach_wire::exception::MAX_FATAL_kGUARD_EXC_CODE) the process ends, whatever a handler replies (A13.5);
 /// the others are ignored in a third party's process (A13.6). The emulated kernel raises nothing, and tells it here: what would end the
 /// process on a Mac can be tested without one.
 ///

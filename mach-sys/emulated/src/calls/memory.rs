@@ -35,8 +35,7 @@ pub unsafe fn mach_vm_read_overwrite(
     data: mach_vm_address_t,
     copied: *mut mach_vm_size_t,
 ) -> kern_return_t {
-    let outcome =
-        own_memory(mig::process(), task).and_then(|copy| copy(address, data, size));
+    let outcome = own_memory(mig::process(), task).and_then(|copy| copy(address, data, size));
     code(outcome.map(|()| {
         // SAFETY: the seam's contract: `copied` is valid for a write.
         unsafe { put(copied, size) };
@@ -49,7 +48,10 @@ pub unsafe fn mach_vm_write(
     data: usize,
     count: mach_msg_type_number_t,
 ) -> kern_return_t {
-    code(own_memory(mig::process(), task).and_then(|copy| copy(data as u64, address, u64::from(count))))
+    code(
+        own_memory(mig::process(), task)
+            .and_then(|copy| copy(data as u64, address, u64::from(count))),
+    )
 }
 
 pub unsafe fn mach_vm_deallocate(

@@ -14,8 +14,8 @@ use mach_wire::message::*;
 use mach_wire::port::PortRight;
 use mach_wire::types::*;
 
-/// Sends, receives, or both. In the generation of macOS 11 the receive buffer must have room for a header and the trailer that
-/// is asked for, whatever `receive_size` says: a message that is too large for it leaves both there (C11.5).
+/// Sends a message, receives one, or both. In the generation of macOS 11 the receive buffer must have room for a header and the trailer that
+/// the options request, whatever `receive_size` says: a message that is too large for it leaves both there (C11.5).
 pub unsafe fn mach_msg(
     message: *mut c_void,
     option: mach_msg_option_t,
@@ -104,12 +104,7 @@ pub unsafe fn mach_msg_destroy(message: *mut c_void) {
 }
 
 /// Releases a right of a message as libsyscall's `mach_msg_destroy` does (C12.1). A right that is not there is no error.
-fn destroy_user_right(
-    ipc: &mut Ipc<'_, '_>,
-    space: SpaceId,
-    name: Name,
-    disposition: Disposition,
-) {
+fn destroy_user_right(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name, disposition: Disposition) {
     if !name.is_valid() {
         return;
     }
@@ -117,9 +112,7 @@ fn destroy_user_right(
         Disposition::MOVE_SEND | Disposition::MOVE_SEND_ONCE => {
             mach_port::deallocate(ipc, space, name)
         }
-        Disposition::MOVE_RECEIVE => {
-            mach_port::mod_refs(ipc, space, name, PortRight::RECEIVE, -1)
-        }
+        Disposition::MOVE_RECEIVE => mach_port::mod_refs(ipc, space, name, PortRight::RECEIVE, -1),
         Disposition::MAKE_SEND => insert::insert_right(ipc, space, name, name, disposition)
             .and_then(|()| mach_port::deallocate(ipc, space, name)),
         Disposition::MAKE_SEND_ONCE => insert::extract_right(ipc, space, name, disposition)

@@ -1,4 +1,4 @@
-//! Which calls are MIG routines, and the port that these make (G6.1).
+//! Table of the calls that are MIG routines, and the reply port that those make (G6.1).
 //!
 //! Each call of `mach_sys::kernel` is a function of Apple's library (libsyscall). Some of them enter the kernel by a trap of their own;
 //! the others, and traps that the kernel refuses with `MACH_SEND_INVALID_DEST`, send a message by MIG's client code, which first asks
@@ -50,7 +50,7 @@ use crate::process::{self, Process};
 use mach_wire::kern_return::KernReturn;
 use mach_wire::types::mach_port_name_t;
 
-/// The process, for a call that is a MIG routine: the calling thread has its reply port from here on.
+/// Returns the process, for a call that is a MIG routine: the calling thread has its reply port from here on.
 #[inline]
 pub(super) fn process() -> Result<&'static Process, KernReturn> {
     process::current_with_reply_port().map_err(|_| KernReturn::RESOURCE_SHORTAGE)

@@ -66,10 +66,7 @@ pub unsafe fn mach_reply_port() -> mach_port_name_t {
     name.map_or(MACH_PORT_NULL, Name::raw)
 }
 
-pub unsafe fn mach_port_destroy(
-    task: mach_port_name_t,
-    name: mach_port_name_t,
-) -> kern_return_t {
+pub unsafe fn mach_port_destroy(task: mach_port_name_t, name: mach_port_name_t) -> kern_return_t {
     code(on_space(mig::process(), task, |ipc, space| {
         mach_port::destroy(ipc, space, Name::new(name))
     }))
@@ -137,7 +134,9 @@ pub unsafe fn mach_port_type(
     name: mach_port_name_t,
     kind: *mut mach_port_type_t,
 ) -> kern_return_t {
-    let outcome = on_space(process(), task, |ipc, space| mach_port::port_type(ipc, space, Name::new(name)));
+    let outcome = on_space(process(), task, |ipc, space| {
+        mach_port::port_type(ipc, space, Name::new(name))
+    });
     code(outcome.map(|value| {
         // SAFETY: the seam's contract: `kind` is valid for a write.
         unsafe { put(kind, value.bits()) };

@@ -24,7 +24,9 @@ pub unsafe fn mach_port_construct(
         limit: options.mpl.mpl_qlimit,
         context,
     };
-    let outcome = on_space(process(), task, |ipc, space| construct::construct(ipc, space, options));
+    let outcome = on_space(process(), task, |ipc, space| {
+        construct::construct(ipc, space, options)
+    });
     code(outcome.map(|value| {
         // SAFETY: the seam's contract: `name` is valid for a write.
         unsafe { put(name, value.raw()) };
@@ -48,7 +50,11 @@ pub unsafe fn mach_port_guard(
     guard: mach_port_context_t,
     strict: boolean_t,
 ) -> kern_return_t {
-    let flags = if strict == 0 { GuardFlags::empty() } else { GuardFlags::STRICT };
+    let flags = if strict == 0 {
+        GuardFlags::empty()
+    } else {
+        GuardFlags::STRICT
+    };
     code(on_space(process(), task, |ipc, space| {
         guarded::guard(ipc, space, Name::new(name), guard, flags)
     }))

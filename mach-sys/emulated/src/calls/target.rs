@@ -1,4 +1,4 @@
-//! What a call works on, and how its result is returned.
+//! The target of a call, and the conversion of its result to `kern_return_t`.
 #![allow(unsafe_code)]
 
 use super::guards;
@@ -45,7 +45,7 @@ pub(super) fn on_space<T>(
     refused(outcome)
 }
 
-/// A trap that the kernel refuses for its task is tried once more, as a routine of MIG's (G6.1).
+/// Returns the result of a trap. A trap that the kernel refuses for its task is retried as a MIG routine, which makes the thread's reply port (G6.1).
 pub(super) fn refused<T>(outcome: Result<T, KernReturn>) -> Result<T, KernReturn> {
     if matches!(outcome, Err(KernReturn::SEND_INVALID_DEST)) {
         process::own_mig_reply_port();
@@ -68,7 +68,7 @@ pub(super) fn task_behind(
     TaskId::behind(kernel.ipc.port(port)).ok_or(KernReturn::INVALID_TASK)
 }
 
-/// Writes a result where the caller wants it.
+/// Writes a result to the caller's address.
 ///
 /// # Safety
 /// `to` is valid for a write.

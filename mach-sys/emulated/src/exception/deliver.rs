@@ -13,9 +13,9 @@ use crate::rules::Rules;
 use crate::thread::kernel::{Kernel, Mach};
 use crate::thread::object::ThreadId;
 use crate::thread::state;
-use mach_wire::machine::Machine;
 use mach_wire::exception::{Behavior, BehaviorModifiers, ExceptionType};
 use mach_wire::kern_return::KernReturn;
+use mach_wire::machine::Machine;
 use mach_wire::message::Disposition;
 use mach_wire::mig::{HeaderPort, Identity, Raise, Reply, Routine, check_reply};
 use mach_wire::thread_state::Flavor;
@@ -29,7 +29,7 @@ pub(super) struct Fault {
     pub(super) thread_id: u64,
 }
 
-/// What a level asked for, read in one step (A2.4).
+/// A level's registration for one exception type, read in one step (A2.4).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
     pub(super) port: PortId,
@@ -37,8 +37,8 @@ pub(super) struct Wanted {
     pub(super) flavor: Flavor,
 }
 
-/// Asks the thread's handler, then the task's. The first that replies with success, or with `MACH_RCV_PORT_DIED`, ends the
-/// search (A1.1); when none does, the host level is asked.
+/// Delivers the exception to the thread's handler, then to the task's. The first that replies with success, or with `MACH_RCV_PORT_DIED`, ends the
+/// search (A1.1); if none does, the fault goes to the host level.
 pub(crate) fn walk(mach: &Mach, thread: ThreadId, trap: &mut Trap<'_>) -> Verdict {
     let fault = Fault {
         exception: ExceptionType::new(trap.raised.exception),
@@ -63,10 +63,12 @@ pub(super) fn is_handled(
         let mut held = mach.lock_with_signals_blocked();
         held.parts().1.thread(thread).task
     };
-    [Level::Thread(thread), Level::Task(task)].into_iter().any(|level| {
-        let outcome = deliver(mach, thread, level, fault, context);
-        matches!(outcome, Ok(()) | Err(KernReturn::RCV_PORT_DIED))
-    })
+    [Level::Thread(thread), Level::Task(task)]
+        .into_iter()
+        .any(|level| {
+            let outcome = deliver(mach, thread, level, fault, context);
+            matches!(outcome, Ok(()) | Err(KernReturn::RCV_PORT_DIED))
+        })
 }
 
 /// Offers the exception to one level. `Ok` when it was handled and the state of the reply, if there is one, is applied.
@@ -78,7 +80,10 @@ fn deliver(
     context: &mut Context,
 ) -> Result<(), KernReturn> {
     // A state passes through here on its way between the context and a message: not on the stack, which is a small one.
-    let mut scratch = mach.pool().take_reserved().ok_or(KernReturn::RESOURCE_SHORTAGE)?;
+    let mut scratch = mach
+        .pool()
+        .take_reserved()
+        .ok_or(KernReturn::RESOURCE_SHORTAGE)?;
     let mut held = mach.lock_with_signals_blocked();
     let kernel = &mut Kernel::of(&mut held);
     let wanted = wanted(kernel, level, fault.exception)?;

@@ -1,4 +1,4 @@
-//! What a get or swap of exception ports returns (B3, B4).
+//! The entries that a get or swap of exception ports returns (B3, B4).
 
 use crate::ipc::copyout;
 use crate::ipc::kmsg::Right;
@@ -6,8 +6,8 @@ use crate::ipc::name::{Name, SpaceId};
 use crate::ipc::right;
 use crate::ipc::state::Ipc;
 use crate::thread::action::Action;
-use mach_wire::machine::Machine;
 use mach_wire::exception::{Behavior, EXC_TYPES_COUNT, ExceptionMask, ExceptionType};
+use mach_wire::machine::Machine;
 use mach_wire::thread_state::Flavor;
 
 /// Some types of exceptions with the same action, as handed to the caller.
@@ -28,7 +28,7 @@ pub(crate) struct List {
     compare: Compare,
 }
 
-/// By what slots with equal actions are found together (B3.3).
+/// Key by which slots with equal actions are grouped (B3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Compare {
     /// get: the port that is stored.

@@ -16,7 +16,7 @@ use mach_wire::kern_return::KernReturn;
 use mach_wire::message::Disposition;
 use mach_wire::thread_state::Flavor;
 
-/// What a caller registers.
+/// The arguments of a registration.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Registration {
     pub(crate) mask: ExceptionMask,
@@ -25,7 +25,7 @@ pub(crate) struct Registration {
     pub(crate) flavor: Flavor,
 }
 
-/// `{thread,task}_set_exception_ports` (B3.1). `space` is the one whose names are meant.
+/// Implements `{thread,task}_set_exception_ports` (B3.1). The names are those of `space`.
 pub(crate) fn set(
     kernel: &mut Kernel<'_, '_>,
     space: SpaceId,
@@ -37,7 +37,7 @@ pub(crate) fn set(
     Ok(())
 }
 
-/// `{thread,task}_swap_exception_ports` (B3.2).
+/// Implements `{thread,task}_swap_exception_ports` (B3.2).
 pub(crate) fn swap(
     kernel: &mut Kernel<'_, '_>,
     space: SpaceId,
@@ -50,7 +50,7 @@ pub(crate) fn swap(
     Ok(list)
 }
 
-/// `{thread,task}_get_exception_ports` (B4).
+/// Implements `{thread,task}_get_exception_ports` (B4).
 pub(crate) fn get(
     kernel: &mut Kernel<'_, '_>,
     space: SpaceId,
@@ -117,11 +117,7 @@ fn kind_of(behavior: Behavior, rules: &Rules) -> (BehaviorKind, bool) {
     (kind, needs_codes && !behavior.has_codes())
 }
 
-fn validate(
-    ipc: &Ipc<'_, '_>,
-    registration: Registration,
-    port: Right,
-) -> Result<(), KernReturn> {
+fn validate(ipc: &Ipc<'_, '_>, registration: Registration, port: Right) -> Result<(), KernReturn> {
     let refused = Err(KernReturn::INVALID_ARGUMENT);
     // B2.1
     if !ExceptionMask::VALID.contains(registration.mask) {

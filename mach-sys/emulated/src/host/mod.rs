@@ -1,4 +1,4 @@
-//! The host's own ways: everything that knows Linux stands here and nowhere else.
+//! The Linux side: signals, contexts, futexes, stacks and thread exit. No other folder knows Linux.
 //!
 //! Each room uses the ones below it, never one above:
 //!
@@ -23,13 +23,13 @@ mod sys;
 pub(crate) mod threads;
 
 pub(crate) use slot::inside::{Blocked, InKernel, Starting, block_for_good, is_child, unblock};
-pub(crate) use slot::origin::{process_id, stops};
 pub use slot::layout::LENT_STACK_SIZE;
+pub(crate) use slot::origin::{process_id, stops};
 pub(crate) use slot::region::{SlotId, exhausted};
 pub(crate) use sys::altstack::room as alternate_stack_room;
 pub(crate) use sys::credentials::user_and_group;
-pub(crate) use sys::status::is_traced;
 pub(crate) use sys::installed::Installed;
 pub(crate) use sys::mask::{AllBlocked, wait_was_interrupted};
+pub(crate) use sys::status::is_traced;
 pub(crate) use sys::thread::gettid;
 pub(crate) use sys::{copy, cpu, futex, pages, reservation, stack};

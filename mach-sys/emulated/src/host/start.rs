@@ -20,7 +20,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::io;
 
-/// What the layers above do.
+/// Functions of the layers above.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hooks {
     /// A thread faulted. Called on it, in its fault handler.
@@ -29,7 +29,7 @@ pub(crate) struct Hooks {
     pub(crate) ended: fn(SlotId),
 }
 
-/// Whether `pthread_atfork` was called.
+/// True once `pthread_atfork` was called.
 static HOOKED: AtomicBool = AtomicBool::new(false);
 
 /// Sets everything up; once until [`stop`]. `outer` is the signal mask of the starter. Where that fails the signal handlers from before
@@ -81,7 +81,7 @@ fn hook_and_watch(outer: Mask) -> Result<(), HostError> {
     Ok(())
 }
 
-/// How long threads that have ended may still be there.
+/// Number of waits of 1 ms for threads that have ended to free their slots.
 const PATIENCE: u32 = 100;
 
 /// Returns whether the emulation may stop: no server's thread is left, and no thread needs its slot but the calling one.
@@ -139,7 +139,9 @@ pub(crate) fn stop() -> Vec<i32> {
     let displaced = previous::uninstall();
     watcher::stop();
     key::delete();
-    if let Some(slot) = inside::slot().filter(|slot| altstack::registered().is_same(&slot.lent_stack())) {
+    if let Some(slot) =
+        inside::slot().filter(|slot| altstack::registered().is_same(&slot.lent_stack()))
+    {
         debug_assert!(slot.header().has_lent.load(Ordering::Acquire));
         // SAFETY: no stack at all, as before it was lent. The thread does not run on it.
         let _ = unsafe { altstack::register(&Stack::NONE) };
@@ -163,12 +165,12 @@ pub(crate) unsafe fn give_back(displaced: &[i32]) {
     }
 }
 
-/// What pthreads answered: an error number.
+/// Converts an error number of pthreads.
 fn hook_error(errno: i32) -> HostError {
     HostError::Hook(io::Error::from_raw_os_error(errno))
 }
 
-/// In the child of a fork: none of the emulation's threads is here, and none would answer. Every fault goes to the handler that was
+/// Runs in the child of a fork, which has none of the emulation's threads to answer a fault. Every fault goes to the handler that was
 /// there before.
 unsafe extern "C" fn forked() {
     origin::wipe();

@@ -8,8 +8,8 @@ use super::slot::owner::{self, Caller};
 use super::slot::region::{self, Slot, SlotId};
 use super::slot::{origin, watch_word};
 use super::sys::altstack::{self, Stack};
-use super::sys::mask::{self, How, Mask, SYNCHRONOUS_MASK};
 use super::sys::clock;
+use super::sys::mask::{self, How, Mask, SYNCHRONOUS_MASK};
 use super::sys::thread::{gettid, thread_pointer};
 use core::sync::atomic::Ordering;
 
@@ -55,7 +55,9 @@ fn claim(slot: Slot) {
     // SAFETY: no arguments.
     let this = unsafe { libc::pthread_self() };
     header.pthread.store(this, Ordering::Release);
-    header.announces.store(key::arm(slot.id()), Ordering::Release);
+    header
+        .announces
+        .store(key::arm(slot.id()), Ordering::Release);
     header.note_serving(inside::is_serving());
 }
 
@@ -88,7 +90,7 @@ fn prepare() {
     previous::look();
 }
 
-/// What the calling thread has arranged that making it ready for faults may change.
+/// The calling thread's alternate signal stack and signal mask, which making it ready for faults may change.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arranged {
     stack: Stack,
@@ -96,7 +98,7 @@ pub(crate) struct Arranged {
 }
 
 impl Arranged {
-    /// Looks.
+    /// Reads the calling thread's alternate signal stack and signal mask.
     pub(crate) fn now() -> Self {
         Self {
             stack: altstack::registered(),
@@ -120,7 +122,7 @@ impl Arranged {
         }
     }
 
-    /// Nothing was changed: the thread could not be registered.
+    /// Changes nothing: the thread could not be registered.
     pub(crate) fn keep(self) -> Changed {
         Changed {
             before: self,
@@ -130,13 +132,13 @@ impl Arranged {
     }
 }
 
-/// What making a thread ready for faults changed.
+/// The changes that made a thread ready for faults.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Changed {
     before: Arranged,
     /// The thread's slot, if it is ready.
     slot: Option<Slot>,
-    /// Whether the slot's lent stack was registered.
+    /// True if the slot's lent stack was registered.
     lent: bool,
 }
 
@@ -160,13 +162,13 @@ impl Changed {
     }
 }
 
-/// The calling thread's identifier: never the same for two threads of a process. The host's own, which may come back, for a thread
+/// Returns the calling thread's identifier: never the same for two threads of a process. The system's own, which may come back, for a thread
 /// that could not be registered.
 pub(crate) fn id() -> u64 {
     inside::identity().map_or_else(|| u64::from(gettid()), |identity| identity.bits())
 }
 
-/// The identifier of the thread that has a slot.
+/// Returns the identifier of the thread that has a slot.
 pub(crate) fn id_of(slot: SlotId) -> u64 {
     Slot::of(slot).map_or(0, |slot| slot.header().owner().bits())
 }
@@ -176,7 +178,7 @@ pub(crate) fn is_main(slot: SlotId) -> bool {
     Slot::of(slot).map(|slot| slot.header().owner().tid()) == origin::process()
 }
 
-/// The slot of a registered thread.
+/// Returns the slot of a registered thread.
 pub(crate) fn of_pthread(thread: libc::pthread_t) -> Option<SlotId> {
     region::keys()?
         .taken()

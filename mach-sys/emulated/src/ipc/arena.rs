@@ -1,7 +1,7 @@
 //! Tables and arenas: memory of the emulated kernel that is reserved once and never given back while the kernel lives.
 //!
 //! Nothing between a fault and its reply may allocate, so every kernel object lives in an arena: address space is reserved for
-//! the largest number, the host commits a page when it is first touched, and a freed slot is used again before a new one.
+//! the largest number, the system commits a page when it is first touched, and a freed slot is used again before a new one.
 #![allow(unsafe_code)]
 
 use super::id::Id;
@@ -80,7 +80,7 @@ pub(crate) struct Arena<I, T> {
     free: u32,
     #[cfg(test)]
     live: u32,
-    /// How often a value was looked at.
+    /// Number of times that a value was read.
     #[cfg(test)]
     looks: core::cell::Cell<u64>,
     ids: PhantomData<I>,
@@ -162,7 +162,7 @@ impl<I: Id, T> Arena<I, T> {
         self.live
     }
 
-    /// Returns how often a value was looked at since the arena was made: what operations cost.
+    /// Returns the number of reads of values since the arena was made: the cost of operations.
     #[cfg(test)]
     pub(crate) fn looks(&self) -> u64 {
         self.looks.get()

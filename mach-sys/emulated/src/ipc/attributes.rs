@@ -14,7 +14,7 @@ use mach_wire::port::{
 /// The words of the largest attribute.
 pub(crate) const LARGEST: usize = MACH_PORT_INFO_EXT_COUNT as usize;
 
-/// `mach_port_get_attributes` (C5.3). `room` is the number of words that the caller has place for. Returns how many words were written.
+/// Implements `mach_port_get_attributes` (C5.3). `room` is the size of the caller's buffer in words. Returns the number of words written.
 pub(crate) fn get(
     ipc: &Ipc<'_, '_>,
     space: SpaceId,
@@ -56,7 +56,10 @@ pub(crate) fn get(
             if protection.guarded {
                 flags |= PortStatusFlags::GUARDED;
                 flags.set(PortStatusFlags::STRICT_GUARD, protection.strict);
-                flags.set(PortStatusFlags::GUARD_IMMOVABLE_RECEIVE, protection.immovable);
+                flags.set(
+                    PortStatusFlags::GUARD_IMMOVABLE_RECEIVE,
+                    protection.immovable,
+                );
             }
             let is_there = |right: &super::kmsg::Right| u32::from(right.port().is_some());
             words[..10].copy_from_slice(&[
@@ -76,7 +79,7 @@ pub(crate) fn get(
     Ok(count)
 }
 
-/// `mach_port_set_attributes` (C5.4).
+/// Implements `mach_port_set_attributes` (C5.4).
 pub(crate) fn set(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -115,7 +118,7 @@ pub(crate) fn set(
     Ok(())
 }
 
-/// `mach_port_set_mscount` (C5.5).
+/// Implements `mach_port_set_mscount` (C5.5).
 pub(crate) fn set_make_send_count(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -127,7 +130,7 @@ pub(crate) fn set_make_send_count(
     Ok(())
 }
 
-/// `mach_port_set_seqno` (C5.5).
+/// Implements `mach_port_set_seqno` (C5.5).
 pub(crate) fn set_sequence(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -141,7 +144,7 @@ pub(crate) fn set_sequence(
     Ok(())
 }
 
-/// `mach_port_get_srights` (C5.7): one for each name that has a send right, and one for each in a message.
+/// Implements `mach_port_get_srights` (C5.7): one for each name that has a send right, and one for each in a message.
 pub(crate) fn send_rights(
     ipc: &Ipc<'_, '_>,
     space: SpaceId,

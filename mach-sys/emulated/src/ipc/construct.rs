@@ -13,7 +13,7 @@ use mach_wire::exception::PortGuardFlavor;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::port::{MACH_PORT_QLIMIT_MAX, PortOptionFlags};
 
-/// How a port is to be made.
+/// Options of `mach_port_construct`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
     pub(crate) flags: PortOptionFlags,
@@ -28,7 +28,7 @@ const TYPE_BITS: u32 = 0x1_dc00;
 /// All bits that are known.
 const KNOWN: u32 = 0x1_ffff;
 
-/// `mach_port_construct` (C2.5).
+/// Implements `mach_port_construct` (C2.5).
 pub(crate) fn construct(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -91,7 +91,7 @@ fn check_types(ipc: &Ipc<'_, '_>, flags: PortOptionFlags) -> Result<(), KernRetu
     Ok(())
 }
 
-/// `mach_port_destruct` (C3.3): takes send references away, then destroys the receive right, guarded or not.
+/// Implements `mach_port_destruct` (C3.3): takes send references away, then destroys the receive right, guarded or not.
 pub(crate) fn destruct(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,

@@ -17,7 +17,7 @@ use mach_wire::exception::PortGuardFlavor;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::Disposition;
 
-/// Whether a dead name may stand for the right.
+/// Treatment of a dead name in place of the right.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Dead {
     Refused,
@@ -121,12 +121,7 @@ pub(super) fn copyin_body(
 }
 
 /// Takes the receive right from the name: the port is in transit, in no set, and reset (C7.1a).
-fn detach_receive_right(
-    ipc: &mut Ipc<'_, '_>,
-    space: SpaceId,
-    name: Name,
-    port: PortId,
-) -> Right {
+fn detach_receive_right(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name, port: PortId) -> Right {
     member::leave_others(ipc, port, None);
     ipc.wake(WaitOn::Port(port));
     right::reset_receive_right(ipc, port);

@@ -1,4 +1,4 @@
-//! What becomes of a message, by the kind of port that it is sent to.
+//! Delivery of a message, by the kind of its destination port.
 
 use super::arrive;
 use super::mqueue::QueueFull;
@@ -11,10 +11,7 @@ use mach_wire::message::mach_msg_header_t;
 use mach_wire::mig::{NDR_record_t, mig_reply_error_t};
 
 /// Hands a message to what it is sent to. A dead destination swallows it (C10.6).
-pub(super) fn deliver<'k>(
-    ipc: &mut Ipc<'_, 'k>,
-    message: Buffer<'k>,
-) -> Result<(), QueueFull<'k>> {
+pub(super) fn deliver<'k>(ipc: &mut Ipc<'_, 'k>, message: Buffer<'k>) -> Result<(), QueueFull<'k>> {
     let Err(message) = arrive::arrive(ipc, message) else {
         return Ok(());
     };

@@ -42,7 +42,7 @@ impl Rights {
     }
 }
 
-/// What a name is for.
+/// The object that a name denotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Denoted {
     /// Nothing: a dead name.
@@ -62,11 +62,11 @@ pub(crate) struct Entry {
     pub(super) generation: u8,
     /// User references of the send right or dead name.
     pub(crate) references: u16,
-    /// Whether the last reference is the kernel's to release (D5.1).
+    /// True if only the kernel may release the last reference (D5.1).
     pub(crate) pinned: bool,
-    /// Whether the name had the receive right before (`IE_BITS_EX_RECEIVE`): some misuses of it raise no guard then (C4.2).
+    /// True if the name had the receive right before (`IE_BITS_EX_RECEIVE`): some misuses of it raise no guard then (C4.2).
     pub(super) was_receive: bool,
-    /// How far the generation moves with each use (C0.7).
+    /// Step of the generation with each use (C0.7).
     pub(super) step: u8,
     /// The notification request on the name, as a word; 0 for none (C8.3).
     request: u32,

@@ -5,7 +5,7 @@ use super::state::Ipc;
 use mach_wire::exception::{GuardCode, GuardType, MAX_FATAL_kGUARD_EXC_CODE, PortGuardFlavor};
 use mach_wire::kern_return::KernReturn;
 
-/// What one operation raised: a fatal guard stays, another one gives way to a fatal one only (A13.2).
+/// The guard that one operation raised. A fatal guard stays; any other is replaced by a fatal one only (A13.2).
 #[derive(Debug, Default)]
 pub(super) struct PendingGuard(Option<GuardCode>);
 

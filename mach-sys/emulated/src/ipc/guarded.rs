@@ -12,18 +12,21 @@ use mach_wire::exception::PortGuardFlavor;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::port::GuardFlags;
 
-/// `mach_port_get_context` (C5.5).
+/// Implements `mach_port_get_context` (C5.5).
 pub(crate) fn get_context(
     ipc: &Ipc<'_, '_>,
     space: SpaceId,
     name: Name,
 ) -> Result<u64, KernReturn> {
     let port = lookup::receive_right(ipc, space, name)?;
-    let queue = ipc.port(port).queue().filter(|queue| !queue.protection.strict);
+    let queue = ipc
+        .port(port)
+        .queue()
+        .filter(|queue| !queue.protection.strict);
     Ok(queue.map_or(0, |queue| queue.context))
 }
 
-/// `mach_port_set_context` (C5.5). It replaces a guard that is not strict.
+/// Implements `mach_port_set_context` (C5.5). It replaces a guard that is not strict.
 pub(crate) fn set_context(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -44,11 +47,7 @@ pub(crate) fn set_context(
 }
 
 /// Returns the port behind the receive right under a name. Errors raise guards (C5.6).
-fn receive_right(
-    ipc: &mut Ipc<'_, '_>,
-    space: SpaceId,
-    name: Name,
-) -> Result<PortId, KernReturn> {
+fn receive_right(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name) -> Result<PortId, KernReturn> {
     if !name.is_valid() {
         return Err(KernReturn::INVALID_NAME);
     }
@@ -79,13 +78,17 @@ fn change(
     let queue = queue.ok_or(KernReturn::INVALID_RIGHT)?;
     let value = queue.context;
     operate(queue).map_err(|flavor| {
-        let payload = if flavor == PortGuardFlavor::UNGUARDED { 0 } else { value };
+        let payload = if flavor == PortGuardFlavor::UNGUARDED {
+            0
+        } else {
+            value
+        };
         guard::raise(ipc, flavor, name, payload);
         KernReturn::INVALID_ARGUMENT
     })
 }
 
-/// `mach_port_guard`, `mach_port_guard_with_flags` (C5.6). A port whose context is not 0 cannot be guarded.
+/// Implements `mach_port_guard`, `mach_port_guard_with_flags` (C5.6). A port whose context is not 0 cannot be guarded.
 pub(crate) fn guard(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -107,7 +110,7 @@ pub(crate) fn guard(
     })
 }
 
-/// `mach_port_unguard` (C5.6).
+/// Implements `mach_port_unguard` (C5.6).
 pub(crate) fn unguard(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -127,7 +130,7 @@ pub(crate) fn unguard(
     })
 }
 
-/// `mach_port_swap_guard` (C5.6).
+/// Implements `mach_port_swap_guard` (C5.6).
 pub(crate) fn swap_guard(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,

@@ -70,11 +70,7 @@ fn validate(ipc: &Ipc<'_, '_>, header: &mach_msg_header_t) -> Result<Wanted, Ker
 }
 
 /// Finds what is wrong with the rights, in the order of C10.2. Changes nothing but dead names.
-fn check_rights(
-    ipc: &mut Ipc<'_, '_>,
-    space: SpaceId,
-    wanted: Wanted,
-) -> Result<(), KernReturn> {
+fn check_rights(ipc: &mut Ipc<'_, '_>, space: SpaceId, wanted: Wanted) -> Result<(), KernReturn> {
     let Wanted {
         destination,
         to,

@@ -13,7 +13,7 @@ use super::state::Ipc;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::Disposition;
 
-/// `mach_port_insert_right` on the own task (C6.1, C6.2).
+/// Implements `mach_port_insert_right` on the own task (C6.1, C6.2).
 pub(crate) fn insert_right(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -21,12 +21,7 @@ pub(crate) fn insert_right(
     poly: Name,
     disposition: Disposition,
 ) -> Result<(), KernReturn> {
-    if name == poly
-        && matches!(
-            disposition,
-            Disposition::MAKE_SEND | Disposition::COPY_SEND
-        )
-    {
+    if name == poly && matches!(disposition, Disposition::MAKE_SEND | Disposition::COPY_SEND) {
         return insert_same_name(ipc, space, name, disposition);
     }
     if !poly.is_valid() {
@@ -59,11 +54,7 @@ fn insert_same_name(
         return Err(KernReturn::INVALID_CAPABILITY);
     }
     let makes = disposition == Disposition::MAKE_SEND;
-    let needed = if makes {
-        Rights::RECEIVE
-    } else {
-        Rights::SEND
-    };
+    let needed = if makes { Rights::RECEIVE } else { Rights::SEND };
     let has = entry.rights.has(needed);
     let port = entry.port().filter(|_| has);
     let port = port.ok_or(KernReturn::INVALID_RIGHT)?;
@@ -76,7 +67,7 @@ fn insert_same_name(
     Ok(())
 }
 
-/// How a right fits under a name that its task chose.
+/// Result of the check whether a right fits under a name that its task chose.
 enum Admitted {
     /// The name is free.
     New,
@@ -112,7 +103,7 @@ fn admit(
     }
 }
 
-/// `mach_port_extract_right` from the own task (C6.5).
+/// Implements `mach_port_extract_right` from the own task (C6.5).
 pub(crate) fn extract_right(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,

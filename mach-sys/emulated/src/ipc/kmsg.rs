@@ -5,7 +5,8 @@ use core::mem::size_of;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::{
     DescriptorKind, Disposition, MACH_MSGH_BITS_IS_COMPLEX, MAX_TRAILER_SIZE, mach_msg_base_t,
-    mach_msg_header_t, mach_msg_mac_trailer_t, mach_msg_port_descriptor_t, mach_msg_type_descriptor_t,
+    mach_msg_header_t, mach_msg_mac_trailer_t, mach_msg_port_descriptor_t,
+    mach_msg_type_descriptor_t,
 };
 use mach_wire::pod::{self, Pod};
 use mach_wire::types::{MACH_PORT_DEAD, MACH_PORT_NULL, mach_port_t};
@@ -39,7 +40,7 @@ impl Right {
         }
     }
 
-    /// Returns what stands in a message inside the kernel where its receiver finds a name. A port's identifier is neither of
+    /// Returns the word that replaces the name while the message is in the kernel. A port's identifier is neither of
     /// `MACH_PORT_NULL` and `MACH_PORT_DEAD`.
     pub(crate) fn to_word(self) -> mach_port_t {
         match self {
@@ -83,10 +84,10 @@ pub(crate) struct Kmsg {
     pub(crate) destination: Right,
     /// The reply right that it carries.
     pub(crate) reply: Right,
-    /// How the receiver sees the reply right: `PORT_SEND`, `PORT_SEND_ONCE`, or `PORT_NONE`. A right that is null or dead has one
+    /// Disposition of the reply right for the receiver: `PORT_SEND`, `PORT_SEND_ONCE`, or `PORT_NONE`. A right that is null or dead has one
     /// too.
     pub(crate) reply_disposition: Disposition,
-    /// Whether the kernel sent it.
+    /// True if the kernel sent it.
     pub(crate) from_kernel: bool,
     /// Header, descriptors and body as the receiver will see them, and room for the trailer. The header's ports are filled in
     /// when the message is received; port descriptors hold [`Right::to_word`] in place of names.

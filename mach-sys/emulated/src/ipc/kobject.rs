@@ -1,4 +1,4 @@
-//! Kernel objects: what a port stands for whose messages the kernel itself would receive.
+//! Kernel objects: the objects behind ports whose messages the kernel itself would receive.
 
 use mach_wire::port;
 

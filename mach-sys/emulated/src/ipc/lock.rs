@@ -1,4 +1,4 @@
-//! A mutual exclusion lock over the host's futexes.
+//! A mutual exclusion lock over the system's futexes.
 #![allow(unsafe_code)]
 
 use crate::host::{futex, gettid};
@@ -15,7 +15,7 @@ const CONTENDED: u32 = 2;
 #[derive(Debug)]
 pub(crate) struct Lock<T> {
     word: AtomicU32,
-    /// Thread that holds it, by the host's identifier; kept in debug builds only.
+    /// Thread that holds it, by the system's identifier; kept in debug builds only.
     owner: AtomicU32,
     value: UnsafeCell<T>,
 }

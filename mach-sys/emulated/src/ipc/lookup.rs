@@ -1,4 +1,4 @@
-//! What a name denotes, for calls that take one.
+//! Lookup of names, for calls that take one.
 
 use super::entry::{Entry, Rights};
 use super::id::{PortId, SetId};
@@ -74,11 +74,7 @@ pub(super) fn receive_right(
 }
 
 /// Returns the set under a name (C7.5).
-pub(super) fn port_set(
-    ipc: &Ipc<'_, '_>,
-    space: SpaceId,
-    name: Name,
-) -> Result<SetId, KernReturn> {
+pub(super) fn port_set(ipc: &Ipc<'_, '_>, space: SpaceId, name: Name) -> Result<SetId, KernReturn> {
     if !name.is_valid() {
         return Err(KernReturn::INVALID_RIGHT);
     }

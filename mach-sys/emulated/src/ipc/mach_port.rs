@@ -23,7 +23,7 @@ use mach_wire::exception::{
 use mach_wire::kern_return::KernReturn;
 use mach_wire::port::{PortRight, PortType};
 
-/// `mach_port_allocate` (C2.1).
+/// Implements `mach_port_allocate` (C2.1).
 pub(crate) fn allocate(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -60,7 +60,7 @@ pub(crate) fn allocate(
     }
 }
 
-/// `mach_port_allocate_name` (C2.2, C2.3).
+/// Implements `mach_port_allocate_name` (C2.2, C2.3).
 pub(crate) fn allocate_name(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -113,7 +113,7 @@ pub(crate) fn take_back(ipc: &mut Ipc<'_, '_>, space: SpaceId, port: PortId) {
     ipc.release_port(port);
 }
 
-/// `mach_port_deallocate` (C3.2).
+/// Implements `mach_port_deallocate` (C3.2).
 pub(crate) fn deallocate(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -159,12 +159,8 @@ fn pinned(ipc: &mut Ipc<'_, '_>, name: Name, payload: u64) -> KernReturn {
     KernReturn::INVALID_CAPABILITY
 }
 
-/// `mach_port_destroy` (C3.1).
-pub(crate) fn destroy(
-    ipc: &mut Ipc<'_, '_>,
-    space: SpaceId,
-    name: Name,
-) -> Result<(), KernReturn> {
+/// Implements `mach_port_destroy` (C3.1).
+pub(crate) fn destroy(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name) -> Result<(), KernReturn> {
     if !name.is_valid() {
         return Ok(());
     }
@@ -228,7 +224,7 @@ fn protection_of(ipc: &Ipc<'_, '_>, port: PortId) -> (Protection, u64) {
     queue.map_or_else(Default::default, |queue| (queue.protection, queue.context))
 }
 
-/// `mach_port_get_refs` (C4.1).
+/// Implements `mach_port_get_refs` (C4.1).
 pub(crate) fn get_refs(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -261,7 +257,7 @@ pub(crate) fn get_refs(
     })
 }
 
-/// `mach_port_mod_refs` (C4.2).
+/// Implements `mach_port_mod_refs` (C4.2).
 pub(crate) fn mod_refs(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -438,7 +434,7 @@ pub(super) fn destroy_receive_right(
     right::release(ipc, Right::Receive(port));
 }
 
-/// `mach_port_type` (C5.1).
+/// Implements `mach_port_type` (C5.1).
 pub(crate) fn port_type(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -453,7 +449,7 @@ pub(crate) fn port_type(
     Ok(entry.rights.port_type() | request)
 }
 
-/// `mach_port_kobject`: the kernel object behind a send or receive right; `None` for a port that stands for none
+/// Implements `mach_port_kobject`: the kernel object behind a send or receive right; `None` for a port that stands for none
 /// (osfmk/ipc/mach_debug.c). Converts no dead name.
 pub(crate) fn kobject(
     ipc: &Ipc<'_, '_>,

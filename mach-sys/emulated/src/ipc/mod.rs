@@ -11,7 +11,7 @@
 //! | `waitq` | what threads wait on |
 //! | `state`, `monitor`, `guard` | all of it: the view under the lock, the lock around it, and what raises `EXC_GUARD` (A13) |
 //! | `member`, `mqueue`, `peer`, `arrive` | membership in sets, queues, a message's arrival (C9) |
-//! | `transit`, `notify`, `requested` | receive rights in messages, notifications and who asked for them (C7.6, C8) |
+//! | `transit`, `notify`, `requested` | receive rights in messages, notifications and the requests for them (C7.6, C8) |
 //! | `right` | rights in the kernel's hands, and what dies with them (C1) |
 //! | `reverse`, `lookup`, `uref`, `copyin`, `copyout` | rights under names (C1, C7) |
 //! | `mach_port`, `names`, `insert`, `sets` | the calls on names (C2–C6, C9) |

@@ -8,8 +8,8 @@ use super::pool::Pool;
 use super::state::{Ipc, State};
 use super::waitq::{WaitOn, WaitWords, Waited, Wakes};
 use crate::error::ReserveError;
-use crate::host::{Blocked, InKernel};
 use crate::host::copy::{self, CopyFault};
+use crate::host::{Blocked, InKernel};
 use crate::rules::Rules;
 use mach_wire::kern_return::KernReturn;
 use std::time::Instant;
@@ -141,7 +141,11 @@ impl<T> Monitor<T> {
         let mut left = size;
         while left > 0 {
             let length = left.min(chunk.len() as u64);
-            let at = if backwards { left - length } else { size - left };
+            let at = if backwards {
+                left - length
+            } else {
+                size - left
+            };
             let bytes = &mut chunk[..length as usize];
             self.copy_from_user(blocked, from + at, bytes)?;
             self.copy_to_user(blocked, to + at, bytes)?;
@@ -154,7 +158,7 @@ impl<T> Monitor<T> {
 /// The size in bytes from which a copy's ends are proven first.
 const LARGE: u64 = 1 << 24;
 
-/// The smallest page of any host, in bytes.
+/// The smallest page of any system, in bytes.
 const PAGE: u64 = 4096;
 
 /// Returns an address in each page of a range: its first byte, and the first byte of each further page.
@@ -180,7 +184,9 @@ impl<'k, T> Held<'k, T> {
     /// Returns which signals of a probed copy the calling thread has blocked outside, for copies when the lock was given back.
     #[inline]
     pub(crate) fn blocked(&self) -> Blocked {
-        self.inside.as_ref().map_or(Blocked::NONE, InKernel::blocked)
+        self.inside
+            .as_ref()
+            .map_or(Blocked::NONE, InKernel::blocked)
     }
 
     /// Returns the view that operations on ports and names work on.
@@ -233,14 +239,16 @@ mod tests {
         let mut copy = [0_u8; 4];
         let mut actions: [(&str, &mut dyn FnMut()); 4] = [
             ("read", &mut || {
-                mach.copy_from_user(Blocked::NONE, address, &mut copy).expect("good");
+                mach.copy_from_user(Blocked::NONE, address, &mut copy)
+                    .expect("good");
             }),
             ("write", &mut || {
                 mach.copy_to_user(Blocked::NONE, word.as_mut_ptr() as u64, &[2; 4])
                     .expect("good");
             }),
             ("copy", &mut || {
-                mach.copy_within_user(Blocked::NONE, address, address, 4).expect("good");
+                mach.copy_within_user(Blocked::NONE, address, address, 4)
+                    .expect("good");
             }),
             ("wait", &mut || {
                 mach.wait(object, 1, Some(Instant::now()), false);

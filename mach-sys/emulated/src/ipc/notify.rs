@@ -8,11 +8,15 @@ use super::mqueue::{self, QueueFull};
 use super::name::Name;
 use super::state::Ipc;
 use super::transit;
-use mach_wire::message::{Disposition, MACH_MSGH_BITS_COMPLEX, mach_msg_body_t, mach_msg_header_t, mach_msg_port_descriptor_t};
+use mach_wire::message::{
+    Disposition, MACH_MSGH_BITS_COMPLEX, mach_msg_body_t, mach_msg_header_t,
+    mach_msg_port_descriptor_t,
+};
 use mach_wire::mig::{
-    __Request__mach_notify_dead_name_t, __Request__mach_notify_no_senders_t, __Request__mach_notify_port_destroyed_t,
-    MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_PORT_DELETED, MACH_NOTIFY_PORT_DESTROYED,
-    MACH_NOTIFY_SEND_ONCE, MACH_NOTIFY_SEND_POSSIBLE, NDR_record_t,
+    __Request__mach_notify_dead_name_t, __Request__mach_notify_no_senders_t,
+    __Request__mach_notify_port_destroyed_t, MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS,
+    MACH_NOTIFY_PORT_DELETED, MACH_NOTIFY_PORT_DESTROYED, MACH_NOTIFY_SEND_ONCE,
+    MACH_NOTIFY_SEND_POSSIBLE, NDR_record_t,
 };
 use mach_wire::pod::Pod;
 

@@ -1,4 +1,4 @@
-//! Whether spinning can win: a thread that has just replied to the kernel spins for the next request only if the thread that it
+//! The decision to spin: a thread that has just replied to the kernel spins for the next request only if the thread that it
 //! replied to last ran on another CPU.
 
 use core::cell::Cell;

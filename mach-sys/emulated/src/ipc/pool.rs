@@ -34,7 +34,7 @@ pub(crate) struct Pool {
 struct FreeList {
     /// Head of the list: identifier in the low half, a count against reuse in the high half.
     head: AtomicU64,
-    /// How many cells were taken at least once.
+    /// Number of cells that were taken at least once.
     used: AtomicU32,
     first: u32,
     length: u32,
@@ -55,7 +55,10 @@ impl Pool {
             length,
         };
         Ok(Self {
-            cells: Table::new("the message buffers", common as usize + 2 * reserve as usize)?,
+            cells: Table::new(
+                "the message buffers",
+                common as usize + 2 * reserve as usize,
+            )?,
             common: list(1, common),
             reserve: list(common + 1, reserve),
             notices: list(common + reserve + 1, reserve),

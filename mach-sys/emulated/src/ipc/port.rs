@@ -22,7 +22,7 @@ pub(crate) struct Port {
     pub(crate) srights: u32,
     /// Send-once rights (C0.3, `ip_sorights`).
     pub(crate) sorights: u32,
-    /// How many send rights the receiver made (C7, `ip_mscount`).
+    /// Number of send rights that the receiver made (C7, `ip_mscount`).
     pub(crate) mscount: u32,
     /// First of the notification requests on names of this port.
     pub(super) requests: Option<RequestId>,
@@ -31,14 +31,14 @@ pub(crate) struct Port {
     pub(crate) kind: PortKind,
 }
 
-/// Where the messages of a port go.
+/// Kind of a port, which decides the destination of its messages.
 #[derive(Debug)]
 pub(crate) enum PortKind {
-    /// Into a queue, for the holder of the receive right.
+    /// A queue, for the holder of the receive right.
     Queue(MessagePort),
-    /// To the kernel, which answers for an object of its own.
+    /// An object of the kernel, which replies itself.
     Kobject(Kobject),
-    /// To the kernel, which waits for the reply to a request that it sent.
+    /// A reply port of the kernel, which waits for the reply to its request.
     Reply(ReplyWait),
 }
 
@@ -72,7 +72,7 @@ impl Port {
         }
     }
 
-    /// Returns the kernel object, of a live port that stands for one.
+    /// Returns the kernel object behind a live port, if there is one.
     pub(crate) fn kobject(&self) -> Option<Kobject> {
         match self.kind {
             PortKind::Kobject(kobject) if self.alive => Some(kobject),
@@ -90,7 +90,7 @@ impl Port {
     }
 }
 
-/// What a port with a queue has.
+/// State of a port with a queue.
 #[derive(Debug)]
 pub(crate) struct MessagePort {
     pub(super) receiver: Receiver,
@@ -100,7 +100,7 @@ pub(crate) struct MessagePort {
     /// Messages delivered so far (C11.9).
     pub(super) sequence: u32,
     pub(crate) context: u64,
-    /// How the receive right is protected.
+    /// Protection of the receive right.
     pub(super) protection: Protection,
     /// Flags of the status that have no effect here (C5.4).
     pub(super) status: PortStatusFlags,
@@ -112,23 +112,23 @@ pub(crate) struct MessagePort {
     pub(super) links: Option<LinkId>,
 }
 
-/// How a receive right is protected from its own task. The guard's value is the port's context.
+/// Protection of a receive right against its own task. The guard's value is the port's context.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Protection {
-    /// Whether the port is destroyed only by a call that knows the guard (C5.6).
+    /// True if only a call that knows the guard destroys the port (C5.6).
     pub(super) guarded: bool,
-    /// Whether the context can be neither read nor replaced (C5.5).
+    /// True if the context can be neither read nor replaced (C5.5).
     pub(super) strict: bool,
-    /// Whether the receive right cannot be moved (C7.1).
+    /// True if the receive right cannot be moved (C7.1).
     pub(super) immovable: bool,
 }
 
-/// Where a receive right is.
+/// Location of a receive right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Receiver {
-    /// Under a name.
+    /// In a space, under a name.
     Name(SpaceId, Name),
-    /// In a message to a port (C7.6), or for a moment in no port's.
+    /// In a message to a port (C7.6), or briefly in none.
     Transit(Option<PortId>),
 }
 

@@ -44,11 +44,11 @@ pub(super) struct Neighbours {
 pub(crate) struct Link {
     pub(super) port: PortId,
     pub(super) set: SetId,
-    /// Among the links of the port.
+    /// Neighbours among the links of the port.
     pub(super) of_port: Neighbours,
-    /// Among the links of the set.
+    /// Neighbours among the links of the set.
     pub(super) of_set: Neighbours,
-    /// Whether it is in the set's list of members with messages, and where.
+    /// True if it is in the set's list of members with messages. `of_ready` has its neighbours there.
     pub(super) ready: bool,
     pub(super) of_ready: Neighbours,
 }

@@ -31,11 +31,11 @@ use std::time::Instant;
 
 const HEADER: u32 = size_of::<mach_msg_header_t>() as u32;
 
-/// Where a user wants to receive, and into what.
+/// Arguments of a receive.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReceiveRequest {
     pub(crate) address: u64,
-    /// Bytes that the buffer has room for.
+    /// Size of the buffer in bytes.
     pub(crate) size: u32,
     pub(crate) options: MessageOptions,
     /// Milliseconds, if the options have `RCV_TIMEOUT`.
@@ -53,13 +53,13 @@ impl ReceiveRequest {
             .then(|| Instant::now() + Duration::from_millis(u64::from(self.timeout)))
     }
 
-    /// Bytes of the trailer that the options ask for (C11.9).
+    /// Returns the size of the trailer that the options request, in bytes (C11.9).
     const fn trailer_size(&self) -> u32 {
         REQUESTED_TRAILER_SIZE(self.options.bits())
     }
 }
 
-/// What a look at the port found.
+/// Result of one look at the port's queue.
 enum Found<'k> {
     Message(Buffer<'k>),
     /// The first message is larger than the caller's buffer. It stays queued (`MACH_RCV_LARGE`): its size and the port's name.
@@ -71,7 +71,7 @@ enum Found<'k> {
 
 /// Receives a message for a task, into names of `space`.
 ///
-/// What the call raises is written to `guard` (A13).
+/// A guard that the call raises is written to `guard` (A13).
 pub(crate) fn receive<T>(
     kernel: &Monitor<T>,
     space: SpaceId,
@@ -208,11 +208,7 @@ fn next_port(ipc: &Ipc<'_, '_>, object: WaitOn) -> Option<PortId> {
     }
 }
 
-fn take_message<'k>(
-    ipc: &mut Ipc<'_, 'k>,
-    object: WaitOn,
-    request: ReceiveRequest,
-) -> Found<'k> {
+fn take_message<'k>(ipc: &mut Ipc<'_, 'k>, object: WaitOn, request: ReceiveRequest) -> Found<'k> {
     let nothing = |ipc: &Ipc<'_, 'k>| Found::Nothing(ipc.wait_word(object).sequence());
     let Some(port) = next_port(ipc, object) else {
         return nothing(ipc);
@@ -301,7 +297,7 @@ fn stamp(ipc: &mut Ipc<'_, '_>, message: &mut Buffer<'_>, port: PortId, request:
     });
 }
 
-/// Gives the receiver names for the rights of a message: reply, destination, descriptors. Before that those are told that waited for
+/// Gives the receiver names for the rights of a message: reply, destination, descriptors. Before that, notifications go to those that waited for
 /// room in the queue (C11.6).
 fn copyout_message(ipc: &mut Ipc<'_, '_>, space: SpaceId, message: &mut Buffer<'_>) {
     let port = message.destination.port();

@@ -5,7 +5,7 @@
 
 use super::pool::{Buffer, Pool, Queue};
 
-/// What became of the request.
+/// State of the request.
 #[derive(Debug, Default)]
 pub(crate) struct ReplyWait {
     progress: Progress,

@@ -64,7 +64,10 @@ pub(crate) fn wait_for_reply<T>(
         }
         drop(held);
         // Interrupted waits are waits: no signal but the five can arrive here (G2.3).
-        if matches!(kernel.wait(object, sequence, None, spin), Waited::Interrupted) {
+        if matches!(
+            kernel.wait(object, sequence, None, spin),
+            Waited::Interrupted
+        ) {
             wait_was_interrupted();
         }
         spin = false;

@@ -25,7 +25,7 @@ use mach_wire::mig::{
 /// `kGUARD_EXC_INVALID_NOTIFICATION_REQ`, which came with macOS 26.
 const INVALID_NOTIFICATION_REQUEST: PortGuardFlavor = PortGuardFlavor::new(65);
 
-/// What is asked for: the notification's identifier, a number whose meaning it decides, and who is told.
+/// Arguments of `mach_port_request_notification`: the notification's identifier, its `sync` value, and the notify port with its disposition.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wish {
     pub(crate) id: i32,
@@ -34,7 +34,7 @@ pub(crate) struct Wish {
     pub(crate) disposition: Disposition,
 }
 
-/// Asks for a notification about a name, or cancels one if the notify port is null. Returns the name of the send-once right that was
+/// Requests a notification about a name, or cancels one if the notify port is null. Returns the name of the send-once right that was
 /// armed before (C8.9).
 pub(crate) fn request(
     ipc: &mut Ipc<'_, '_>,
@@ -58,7 +58,7 @@ pub(crate) fn request(
     Ok(copyout::copyout(ipc, space, previous))
 }
 
-/// Takes the send-once right that is told (C8.1).
+/// Takes the send-once right for the notification (C8.1).
 fn take_notify_right(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -101,7 +101,7 @@ fn arm(
     }
 }
 
-/// C8.2.
+/// Requests a no-senders notification (C8.2).
 fn no_senders(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -111,7 +111,10 @@ fn no_senders(
 ) -> Result<Right, KernReturn> {
     let port = lookup::receive_right(ipc, space, name)?;
     let object = ipc.port_mut(port);
-    let (made, is_due) = (object.mscount, object.srights == 0 && sync <= object.mscount);
+    let (made, is_due) = (
+        object.mscount,
+        object.srights == 0 && sync <= object.mscount,
+    );
     let queue = object.queue_mut().ok_or(KernReturn::INVALID_RIGHT)?;
     let previous = queue.no_senders.take();
     if is_due && notify != Right::Null {
@@ -122,7 +125,7 @@ fn no_senders(
     Ok(previous)
 }
 
-/// C8.5.
+/// Requests a port-destroyed notification (C8.5).
 fn port_destroyed(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -135,7 +138,10 @@ fn port_destroyed(
     }
     let port = lookup::receive_right(ipc, space, name)?;
     let refuses_immovable = ipc.rules.immovable_ports_have_no_port_destroyed();
-    let queue = ipc.port_mut(port).queue_mut().ok_or(KernReturn::INVALID_RIGHT)?;
+    let queue = ipc
+        .port_mut(port)
+        .queue_mut()
+        .ok_or(KernReturn::INVALID_RIGHT)?;
     if refuses_immovable && queue.protection.immovable {
         guard::raise(ipc, INVALID_NOTIFICATION_REQUEST, name, 0);
         return Err(KernReturn::INVALID_RIGHT);
@@ -152,7 +158,7 @@ fn port_destroyed(
     Ok(Right::Null)
 }
 
-/// C8.3, C8.4.
+/// Requests a dead-name or send-possible notification (C8.3, C8.4).
 fn about_a_name(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,

@@ -1,4 +1,4 @@
-//! Notification requests on names: who learns that a name's port died, or that it takes messages again (C8.3, C8.4, C8.6).
+//! Notification requests on names, for the death of a name's port or for room in its queue (C8.3, C8.4, C8.6).
 //!
 //! A name has at most one. It belongs to the name's entry and to the list of its port; when the name becomes a dead one before its port
 //! is dead, it stays in the list until the port's death has sent its notification.
@@ -12,14 +12,14 @@ use super::state::Ipc;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::port::PortType;
 
-/// What a request waits for.
+/// The event that a request waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Awaited {
     /// The death of the port (`MACH_NOTIFY_DEAD_NAME`).
     Death,
     /// A message received from the port (`MACH_NOTIFY_SEND_POSSIBLE`), or its death.
     Room,
-    /// As `Room`, once a send has found the port full.
+    /// The same event as `Room`, armed once a send has found the port full.
     RoomAfterASend,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Requested {
     progress: Progress,
     port: PortId,
     name: Name,
-    /// Whether the entry of the name refers to it.
+    /// True if the entry of the name refers to it.
     is_on_a_name: bool,
     /// Neighbours in the list of the port.
     previous: Option<RequestId>,

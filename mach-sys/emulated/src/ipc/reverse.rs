@@ -1,4 +1,4 @@
-//! From a port to its name in a space.
+//! Lookup of a port's name in a space.
 //!
 //! A port lists the names that hold a send or receive right for it. A space has at most one such name (C0.1), so that no list is
 //! longer than the kernel has spaces.

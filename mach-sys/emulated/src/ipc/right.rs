@@ -75,7 +75,7 @@ fn discard(ipc: &mut Ipc<'_, '_>, right: Right) {
     }
 }
 
-/// Who is told that the last send right of a port is gone, and how many there were made.
+/// A no-senders notification to send: its send-once right, and the port's make-send count.
 #[must_use]
 pub(super) struct NoSenders {
     right: Right,
@@ -83,7 +83,7 @@ pub(super) struct NoSenders {
 }
 
 impl NoSenders {
-    /// Sends the notification, if one was asked for.
+    /// Sends the notification, if one was requested.
     pub(super) fn tell(self, ipc: &mut Ipc<'_, '_>) {
         notify::no_senders(ipc, self.right, self.made);
     }
@@ -141,7 +141,7 @@ fn discard_send_once(ipc: &mut Ipc<'_, '_>, port: PortId) {
 }
 
 /// Destroys the receive right of a port, which is under no name any more. The port dies (C1.6): it leaves its sets, threads that wait on
-/// it look again, its queue is destroyed, and those who asked for it are told. Names of it are found dead when they are looked at
+/// it look again, its queue is destroyed, and the requested notifications are sent. Names of it are found dead when they are looked at
 /// (C1.1). With a port-destroyed request the receive right goes there instead (C8.5).
 fn die(ipc: &mut Ipc<'_, '_>, port: PortId) {
     let pool = ipc.pool;

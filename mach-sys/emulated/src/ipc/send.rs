@@ -21,11 +21,11 @@ use mach_wire::kern_return::KernReturn;
 use mach_wire::message::{MessageOptions, mach_msg_header_t};
 use std::time::Instant;
 
-/// A message that a user wants sent.
+/// Arguments of a send.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SendRequest {
     pub(crate) address: u64,
-    /// Bytes.
+    /// Size of the message in bytes.
     pub(crate) size: u32,
     pub(crate) options: MessageOptions,
     /// Milliseconds, if the options have `SEND_TIMEOUT`.
@@ -34,7 +34,7 @@ pub(crate) struct SendRequest {
 
 /// Sends a message whose names are those of `space`.
 ///
-/// What the call raises is written to `guard` (A13).
+/// A guard that the call raises is written to `guard` (A13).
 pub(crate) fn send<T>(
     kernel: &Monitor<T>,
     space: SpaceId,
@@ -106,8 +106,8 @@ fn post<'k, T>(
     request: SendRequest,
 ) -> Result<(), KernReturn> {
     let timeout = Duration::from_millis(u64::from(request.timeout));
-    let deadline = (request.options.contains(MessageOptions::SEND_TIMEOUT))
-        .then(|| Instant::now() + timeout);
+    let deadline =
+        (request.options.contains(MessageOptions::SEND_TIMEOUT)).then(|| Instant::now() + timeout);
     // A send-once right is never held up.
     while let Right::Send(port) = message.destination {
         let ipc = held.ipc();

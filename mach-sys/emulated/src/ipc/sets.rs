@@ -10,7 +10,7 @@ use super::name::{Name, SpaceId};
 use super::state::Ipc;
 use mach_wire::kern_return::KernReturn;
 
-/// Which of its two names a call looks at first.
+/// The name that a call checks first.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum First {
     Port,
@@ -69,7 +69,7 @@ fn order(ipc: &Ipc<'_, '_>) -> First {
     }
 }
 
-/// `mach_port_insert_member` (C9.1).
+/// Implements `mach_port_insert_member` (C9.1).
 pub(crate) fn insert_member(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -80,7 +80,7 @@ pub(crate) fn insert_member(
     member::join(ipc, port, set)
 }
 
-/// `mach_port_extract_member` (C9.2).
+/// Implements `mach_port_extract_member` (C9.2).
 pub(crate) fn extract_member(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
@@ -91,7 +91,7 @@ pub(crate) fn extract_member(
     member::leave(ipc, port, set)
 }
 
-/// `mach_port_move_member` (C9.2).
+/// Implements `mach_port_move_member` (C9.2).
 pub(crate) fn move_member(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,

@@ -20,9 +20,9 @@ pub(crate) struct Space {
     free: u32,
     names: u32,
     random: u32,
-    /// Whether generations always move by 4 (C0.7).
+    /// True if generations always move by 4 (C0.7).
     even_steps: bool,
-    /// How often an entry was looked at by its slot.
+    /// Number of times that an entry was read by its slot.
     #[cfg(test)]
     looks: core::cell::Cell<u64>,
 }
@@ -67,14 +67,11 @@ impl Space {
 
     #[inline]
     pub(crate) fn get_mut(&mut self, name: Name) -> Option<&mut Entry> {
-        let entry = self
-            .entries
-            .as_mut_slice()
-            .get_mut(name.index() as usize)?;
+        let entry = self.entries.as_mut_slice().get_mut(name.index() as usize)?;
         (!entry.rights.is_none() && entry.generation == name.generation()).then_some(entry)
     }
 
-    /// Returns how often an entry was looked at by its slot: what operations cost.
+    /// Returns the number of times that an entry was read by its slot: the cost of operations.
     #[cfg(test)]
     pub(crate) fn looks(&self) -> u64 {
         self.looks.get()
@@ -244,7 +241,7 @@ impl Space {
     }
 }
 
-/// What a space answers to a name that its task chose (C2.2).
+/// Result of the check of a name that its task chose (C2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
     /// The name is not in use.

@@ -13,7 +13,7 @@ use super::waitq::{WaitOn, WaitWord, Wakes};
 use crate::error::ReserveError;
 use crate::rules::{Limits, Rules};
 
-/// How many name spaces one kernel can hold. The process's own kernel has one; more are made by tests.
+/// Number of name spaces that one kernel can hold. The process's own kernel has one; more are made by tests.
 pub(crate) const SPACES: usize = 16;
 
 /// Ports, sets and name spaces of one kernel.
@@ -26,9 +26,9 @@ pub(crate) struct State {
     spaces: [Option<Space>; SPACES],
     /// Messages to destroy once the one that is being destroyed is gone (C1.7).
     pub(super) doomed: Queue,
-    /// Whether doomed messages are being destroyed.
+    /// True while doomed messages are destroyed.
     pub(super) reaping: bool,
-    /// What the operation under way raised `EXC_GUARD` for (A13).
+    /// The guard exception that the current operation raised (A13).
     pub(super) guard: PendingGuard,
 }
 

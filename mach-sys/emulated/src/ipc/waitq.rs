@@ -1,4 +1,4 @@
-//! What threads wait on: a word for each port and set, and the list of those that an operation wakes.
+//! Wait queues: a word for each port and set, and the list of those that an operation wakes.
 
 use super::arena::{Table, Zeroed};
 use super::id::{Id, PortId, SetId};
@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use std::time::Instant;
 
-/// What a thread waits on: a word that changes with every event, and how many threads wait.
+/// A word that changes with every event, and the number of threads that wait for it.
 #[derive(Debug)]
 pub(crate) struct WaitWord {
     sequence: AtomicU32,
@@ -21,10 +21,10 @@ pub(crate) struct WaitWord {
 #[allow(unsafe_code)]
 unsafe impl Zeroed for WaitWord {}
 
-/// How long a waiting thread may spin before it sleeps: about four traps.
+/// Longest spin of a waiting thread before it sleeps: about four traps.
 const SPIN: Duration = Duration::from_micros(50);
 
-/// How a wait ended.
+/// Result of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
     /// Something happened; look again.
@@ -96,7 +96,7 @@ impl WaitWord {
     }
 }
 
-/// What a thread waits for something to happen to.
+/// The object whose events a thread waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WaitOn {
     Port(PortId),

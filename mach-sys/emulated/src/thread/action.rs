@@ -1,4 +1,4 @@
-//! Exception actions: what a thread or task wants done with each type of exception (A0.1).
+//! Exception actions: a thread's or task's registration for each exception type (A0.1).
 
 use crate::ipc::kmsg::Right;
 use mach_wire::exception::{Behavior, EXC_TYPES_COUNT, ExceptionType};
@@ -9,7 +9,7 @@ use mach_wire::thread_state::Flavor;
 pub(crate) struct Action {
     /// A send right, which the slot owns (B1.3), or none.
     pub(crate) port: Right,
-    /// As given, modifier bits included (B2.9).
+    /// The behavior as registered, modifier bits included (B2.9).
     pub(crate) behavior: Behavior,
     pub(crate) flavor: Flavor,
 }
@@ -27,7 +27,7 @@ impl Action {
 #[derive(Debug)]
 pub(crate) struct Actions {
     slots: [Action; EXC_TYPES_COUNT],
-    /// Whether anything was ever set: a thread has no slots before (B4.2).
+    /// True once anything was set: a thread has no slots before (B4.2).
     pub(crate) present: bool,
 }
 

@@ -14,7 +14,7 @@ use crate::ipc::request;
 use crate::ipc::reverse;
 use crate::ipc::right;
 
-/// Creates the thread object of a host thread, and its name in its task, with the one reference that is the thread's own until its
+/// Creates the thread object of a system thread, and its name in its task, with the one reference that is the thread's own until its
 /// end; the main thread's has more and each is pinned where the rules say so (D1.3, D5.1). `None` when the kernel is full.
 pub(crate) fn create(kernel: &mut Kernel<'_, '_>, task: TaskId, main: bool) -> Option<ThreadId> {
     let ipc = &mut kernel.ipc;
@@ -62,7 +62,7 @@ pub(crate) fn create(kernel: &mut Kernel<'_, '_>, task: TaskId, main: bool) -> O
     Some(thread)
 }
 
-/// Ends the thread object of a host thread that is gone: the one deallocation of its name that the kernel does (D2.2), then the
+/// Ends the thread object of a system thread that is gone: the one deallocation of its name that the kernel does (D2.2), then the
 /// death of its port (D4).
 pub(crate) fn end(kernel: &mut Kernel<'_, '_>, thread: ThreadId) {
     let &Thread { task, port, .. } = kernel.tables.thread(thread);
@@ -97,7 +97,7 @@ fn forget(kernel: &mut Kernel<'_, '_>, thread: ThreadId) {
     kernel.tables.threads.remove(thread);
 }
 
-/// `mach_thread_self`: one more reference on the thread's name (D1.1).
+/// Implements `mach_thread_self`: one more reference on the thread's name (D1.1).
 pub(crate) fn thread_self(kernel: &mut Kernel<'_, '_>, thread: ThreadId) -> Option<Name> {
     let &Thread { task, port, .. } = kernel.tables.thread(thread);
     let space = kernel.tables.task(task).space;

@@ -2,7 +2,7 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `action` | what a thread or task wants done with each type of exception (A0.1) |
+//! | `action` | a thread's or task's registration for each exception type (A0.1) |
 //! | `object` | a thread, a task, and the tables of them |
 //! | `kernel` | a whole kernel: those tables and `ipc`'s state under one lock |
 //! | `task`, `life` | the beginning of a task, the beginning and end of a thread (D1, D2, D4) |

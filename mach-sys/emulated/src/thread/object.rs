@@ -29,7 +29,7 @@ pub(crate) struct Thread {
     /// The port on which its thread's code in user space waits for MIG's replies, once it has one (G6.1).
     pub(crate) mig_reply_port: Option<PortId>,
     pub(crate) actions: Actions,
-    /// Where its registers are while it waits in an exception: the address of the host's context, else 0.
+    /// Address of the signal context that holds its registers, while it waits in an exception; 0 otherwise.
     pub(crate) context: usize,
 }
 

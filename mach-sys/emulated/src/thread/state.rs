@@ -1,13 +1,13 @@
 //! Registers by flavor: what `thread_get_state`, `thread_set_state` and the state-carrying exceptions read and write (A4).
 //!
-//! Flavors of 32-bit threads, and of registers that no host's signal frame has, are answered as unsupported ones,
+//! Flavors of 32-bit threads, and of registers that no system's signal frame has, are answered as unsupported ones,
 //! `KERN_INVALID_ARGUMENT` (G2.5).
 
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
+mod words;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
-mod words;
 
 #[cfg(target_arch = "aarch64")]
 use aarch64 as machine;

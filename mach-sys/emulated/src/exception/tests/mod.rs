@@ -1,4 +1,4 @@
-//! Registration and the judgement of replies, in each generation, on kernels without host threads.
+//! Registration and the judgement of replies, in each generation, on kernels without system threads.
 
 #[cfg(target_arch = "x86_64")]
 mod oracle;
@@ -8,9 +8,9 @@ use super::level::{Level, LevelKind};
 use super::list::Listed;
 use super::ports::{self, Registration};
 use super::rights::DeliveryRights;
+use crate::config::Generation;
 use crate::ipc::name::Name;
 use crate::ipc::{insert, mach_port};
-use crate::config::Generation;
 use crate::rules::{Limits, Rules};
 use crate::thread::kernel::{self, Kernel, Mach};
 use crate::thread::object::{TaskId, ThreadId};
@@ -57,7 +57,7 @@ impl World {
         operate(&mut Kernel::of(&mut self.mach.lock()))
     }
 
-    /// A port with a send right.
+    /// Returns a port with a send right.
     fn port(&self) -> Name {
         self.kernel(|kernel| {
             let space = kernel.tables.task(self.task).space;
@@ -95,13 +95,13 @@ impl World {
         })
     }
 
-    /// Whether the thread's level has a handler for a bad access.
+    /// Returns whether the thread's level has a handler for a bad access.
     fn is_delivered(&self) -> bool {
         let level = Level::Thread(self.thread);
         self.kernel(|kernel| deliver::wanted(kernel, level, ExceptionType::BAD_ACCESS).is_ok())
     }
 
-    /// Send rights and make-send count of the port behind a name.
+    /// Returns send rights and make-send count of the port behind a name.
     fn counts(&self, name: Name) -> (u32, u32) {
         self.kernel(|kernel| {
             let space = kernel.tables.task(self.task).space;
@@ -203,9 +203,17 @@ fn b1_3_b3_5_each_slot_and_each_returned_entry_is_a_send_right() {
     world.set(port, 1 | CODES).expect("valid");
     assert_eq!(world.counts(port), (3, 1), "two types");
     world.set(port, 1 | CODES).expect("valid");
-    assert_eq!(world.counts(port), (3, 1), "the old ones are released (B1.4)");
+    assert_eq!(
+        world.counts(port),
+        (3, 1),
+        "the old ones are released (B1.4)"
+    );
     world.get();
-    assert_eq!(world.counts(port), (3, 1), "a reference more under the same name");
+    assert_eq!(
+        world.counts(port),
+        (3, 1),
+        "a reference more under the same name"
+    );
     assert_eq!(world.set(port, 9), REFUSED);
     assert_eq!(world.counts(port), (3, 1), "a refused call leaks nothing");
     world.set(Name::NULL, 0).expect("valid");
@@ -240,15 +248,23 @@ fn a2_11_the_kernel_holds_rights_on_all_ports_of_a_delivery_until_its_end() {
         for ((found, before), added) in all().into_iter().zip(now).zip(added) {
             assert_eq!(found.0, before.0 + added, "{routine:?}");
         }
-        assert_eq!(ports(), ports_before + tokens, "{routine:?}: tokens (A7.10)");
+        assert_eq!(
+            ports(),
+            ports_before + tokens,
+            "{routine:?}: tokens (A7.10)"
+        );
         world.kernel(|kernel| rights.release(&mut kernel.ipc));
         let sends = |counts: [(u32, u32); 3]| counts.map(|counts| counts.0);
         assert_eq!(sends(all()), sends(before), "{routine:?}");
-        assert_eq!(ports(), ports_before, "{routine:?}: a token dies with its last sender");
+        assert_eq!(
+            ports(),
+            ports_before,
+            "{routine:?}: a token dies with its last sender"
+        );
     }
 }
 
-/// A reply of `size` bytes to a routine, as received, with the code given.
+/// Returns a reply of `size` bytes to a routine, as received, with the code given.
 fn reply(routine: Routine, size: usize, code: KernReturn) -> Vec<u8> {
     let mut bytes = vec![0; size];
     let mut put = |at: usize, word: u32| bytes[at..at + 4].copy_from_slice(&word.to_ne_bytes());
@@ -277,9 +293,21 @@ fn a6_4_the_kernels_reply_buffer() {
         (plain, 104, [large, large, bad]),
         (plain, 108, [large; 3]),
         (state, 2500, [Ok(()); 3]),
-        (state, 2508, [if old_x86 { bad } else { Ok(()) }, Ok(()), Ok(())]),
-        (state, 2512, [if old_x86 { large } else { Ok(()) }, Ok(()), Ok(())]),
-        (state, 5228, [if old_x86 { large } else { Ok(()) }, Ok(()), Ok(())]),
+        (
+            state,
+            2508,
+            [if old_x86 { bad } else { Ok(()) }, Ok(()), Ok(())],
+        ),
+        (
+            state,
+            2512,
+            [if old_x86 { large } else { Ok(()) }, Ok(()), Ok(())],
+        ),
+        (
+            state,
+            5228,
+            [if old_x86 { large } else { Ok(()) }, Ok(()), Ok(())],
+        ),
         (state, 5236, [if old_x86 { large } else { bad }, bad, bad]),
         (state, 5240, [large, large, bad]),
         (state, 5296, [large, large, bad]),
@@ -288,7 +316,11 @@ fn a6_4_the_kernels_reply_buffer() {
         for (generation, expected) in ALL.into_iter().zip(expected) {
             let bytes = reply(routine, size, KernReturn::SUCCESS);
             let found = deliver::judge(&bytes, routine, &rules(generation));
-            assert_eq!(found.map(|_| ()), expected, "{routine:?} {size}, {generation:?}");
+            assert_eq!(
+                found.map(|_| ()),
+                expected,
+                "{routine:?} {size}, {generation:?}"
+            );
         }
     }
 }
@@ -316,10 +348,11 @@ fn b1_2_only_a_control_port_is_a_target() {
 #[test]
 fn a2_5_behaviors_choose_the_routine() {
     let world = World::of(Generation::MacOs26);
-    world.set(world.port(), 1 | CODES | BACKTRACE).expect("valid");
+    world
+        .set(world.port(), 1 | CODES | BACKTRACE)
+        .expect("valid");
     let level = Level::Thread(world.thread);
-    let wanted =
-        world.kernel(|kernel| deliver::wanted(kernel, level, ExceptionType::BAD_ACCESS));
+    let wanted = world.kernel(|kernel| deliver::wanted(kernel, level, ExceptionType::BAD_ACCESS));
     assert_eq!(
         wanted.map(|wanted| wanted.routine),
         Ok(Routine::for_behavior(Behavior::with_codes(BehaviorKind::DEFAULT)).expect("one"))

@@ -1,5 +1,5 @@
 //! Replays the exception cases of a recording of XNU's own code (`tests/oracle/README.md` at the workspace's root): registrations,
-//! exceptions of any type and code, replies. The thread T is an object without a host thread, as in the reference; a thread of the test
+//! exceptions of any type and code, replies. The thread T is an object without a system thread, as in the reference; a thread of the test
 //! waits in its place.
 //!
 //! `MACH_ORACLE_EXCEPTIONS` names another file of the same form; `MACH_ORACLE_CASE` picks one case.
@@ -28,7 +28,7 @@ use serde_json::Value;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Where the registers are that the recording looks at, in the kernel's `ucontext`.
+/// Offsets of the recorded registers in the kernel's `ucontext`, in bytes.
 const RAX: usize = 144;
 const RIP: usize = 168;
 const FPSTATE: usize = 224;
@@ -41,7 +41,7 @@ struct Frame {
 }
 
 impl Frame {
-    /// T starts with pc 0x1000 and rax 0x77, all else 0.
+    /// Makes the registers of T: pc 0x1000, rax 0x77, all others 0.
     fn new() -> Box<Self> {
         let mut frame = Box::new(Self {
             context: [0; 128],
@@ -54,7 +54,7 @@ impl Frame {
     }
 }
 
-/// How a case ended.
+/// The end of a case.
 #[derive(Debug)]
 enum End {
     Agrees,
@@ -69,16 +69,22 @@ fn same<T: PartialEq + std::fmt::Debug>(field: &str, recorded: T, here: T) -> Ou
     if recorded == here {
         return Ok(());
     }
-    Err(End::Differs(format!("{field}: recorded {recorded:x?}, here {here:x?}")))
+    Err(End::Differs(format!(
+        "{field}: recorded {recorded:x?}, here {here:x?}"
+    )))
 }
 
 fn text<'v>(value: &'v Value, field: &str) -> &'v str {
-    value[field].as_str().unwrap_or_else(|| panic!("{value}: no {field}"))
+    value[field]
+        .as_str()
+        .unwrap_or_else(|| panic!("{value}: no {field}"))
 }
 
 fn number(value: &Value, field: &str) -> i64 {
     let number = &value[field];
-    let number = number.as_i64().or_else(|| number.as_u64().map(|number| number as i64));
+    let number = number
+        .as_i64()
+        .or_else(|| number.as_u64().map(|number| number as i64));
     number.unwrap_or_else(|| panic!("{value}: no {field}"))
 }
 
@@ -87,10 +93,10 @@ struct Replay {
     x: Name,
     y: Name,
     frame: Box<Frame>,
-    /// What became of the exception that was raised: 0 none, 1 it is out, 2 handled, 3 not handled.
+    /// State of the raised exception: 0 none, 1 in flight, 2 handled, 3 not handled.
     raised: std::sync::Arc<AtomicUsize>,
     waiting: Option<std::thread::JoinHandle<()>>,
-    /// The exception that is out: its type and first code.
+    /// Type and first code of the exception in flight.
     exception: (i64, i64),
     /// The request that was received last, unanswered.
     request: Option<Vec<u32>>,
@@ -120,7 +126,9 @@ impl Replay {
     }
 
     fn own_name(&self) -> Name {
-        let name = self.world.kernel(|kernel| task::self_name(kernel, self.world.task));
+        let name = self
+            .world
+            .kernel(|kernel| task::self_name(kernel, self.world.task));
         name.expect("a task has a name")
     }
 
@@ -172,7 +180,8 @@ impl Replay {
         let exception = number(step, "exception");
         let code = |index: usize| {
             let code = &step["codes"][index];
-            code.as_i64().unwrap_or_else(|| code.as_u64().expect("a code") as i64)
+            code.as_i64()
+                .unwrap_or_else(|| code.as_u64().expect("a code") as i64)
         };
         let codes = [code(0), code(1)];
         self.exception = (exception, codes[0]);
@@ -183,7 +192,10 @@ impl Replay {
         };
         self.raised.store(1, Ordering::SeqCst);
         let raised = std::sync::Arc::clone(&self.raised);
-        let (mach, thread) = (core::ptr::from_ref(&self.world.mach) as usize, self.world.thread);
+        let (mach, thread) = (
+            core::ptr::from_ref(&self.world.mach) as usize,
+            self.world.thread,
+        );
         let frame = self.frame.context.as_mut_ptr() as usize;
         self.waiting = Some(std::thread::spawn(move || {
             // SAFETY: the replay joins this thread before it drops the kernel and the frame, and touches T's registers only while the
@@ -261,7 +273,10 @@ impl Replay {
 
     /// Returns whether another message of the exception is waiting to be received although the step says that it is over.
     fn is_out_again(&self) -> bool {
-        self.request.is_none() && [self.x, self.y].into_iter().any(|name| self.queued(name) > 0)
+        self.request.is_none()
+            && [self.x, self.y]
+                .into_iter()
+                .any(|name| self.queued(name) > 0)
     }
 
     /// Returns whether T waits, after a step that may have sent the exception to the next level.
@@ -272,7 +287,11 @@ impl Replay {
     fn queued(&self, name: Name) -> u32 {
         self.world.kernel(|kernel| {
             let space = kernel.tables.task(self.world.task).space;
-            let port = kernel.ipc.space(space).get(name).and_then(|entry| entry.port());
+            let port = kernel
+                .ipc
+                .space(space)
+                .get(name)
+                .and_then(|entry| entry.port());
             port.map_or(0, |port| u32::from(kernel.ipc.has_messages(port)))
         })
     }
@@ -304,7 +323,10 @@ impl Replay {
             Ok(list.entries().to_vec())
         });
         same_result(step, listed.as_ref().map(|_| ()).map_err(|error| *error))?;
-        let recorded = step.get("rows").or_else(|| step.get("old")).and_then(Value::as_array);
+        let recorded = step
+            .get("rows")
+            .or_else(|| step.get("old"))
+            .and_then(Value::as_array);
         let (Some(recorded), Ok(listed)) = (recorded, listed) else {
             return Ok(());
         };
@@ -317,7 +339,12 @@ impl Replay {
             .iter()
             .map(|row| {
                 let (mask, behavior) = (number(row, "mask") as u32, number(row, "behavior") as i32);
-                (mask, self.name(&row["port"]), behavior, number(row, "flavor") as i32)
+                (
+                    mask,
+                    self.name(&row["port"]),
+                    behavior,
+                    number(row, "flavor") as i32,
+                )
             })
             .collect();
         same("rows", recorded, here)
@@ -343,7 +370,11 @@ impl Replay {
         same("id", number(message, "id"), i64::from(words[5]))?;
         same("size", number(message, "size"), i64::from(words[1]))?;
         same("bits", number(message, "bits"), i64::from(words[0]))?;
-        same("local", self.name(&message["local"][0]), Name::new(words[3]))?;
+        same(
+            "local",
+            self.name(&message["local"][0]),
+            Name::new(words[3]),
+        )?;
         let mut at = 6;
         if words[0] & MACH_MSGH_BITS_COMPLEX != 0 {
             let recorded = message["ports"].as_array().expect("ports");
@@ -356,17 +387,31 @@ impl Replay {
         }
         let recorded = text(message, "body");
         let bytes = words[at..].iter().flat_map(|word| word.to_le_bytes());
-        let here: String = bytes.take(recorded.len() / 2).map(|byte| format!("{byte:02x}")).collect();
+        let here: String = bytes
+            .take(recorded.len() / 2)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         same("body", recorded, here.as_str())
     }
 
     fn space(&self) -> SpaceId {
-        self.world.kernel(|kernel| kernel.tables.task(self.world.task).space)
+        self.world
+            .kernel(|kernel| kernel.tables.task(self.world.task).space)
     }
 
     fn reply(&mut self, step: &Value) -> Outcome {
         let request = self.request.take().expect("a request");
-        let mut words = vec![18, 0, request[2], 0, 0, request[5] + 100, 0, 1, number(step, "code") as u32];
+        let mut words = vec![
+            18,
+            0,
+            request[2],
+            0,
+            0,
+            request[5] + 100,
+            0,
+            1,
+            number(step, "code") as u32,
+        ];
         let mut limit = None;
         if matches!(request[5], 2406 | 2407) {
             // NDR, exception, code count, two wide codes; before them the descriptors of 2407.
@@ -389,11 +434,14 @@ impl Replay {
             options: MessageOptions::empty(),
             timeout: 0,
         };
-        same_result(step, send(&self.world.mach, self.space(), message, &mut None))?;
+        same_result(
+            step,
+            send(&self.world.mach, self.space(), message, &mut None),
+        )?;
         limit.map_or(Ok(()), |limit| Err(End::Limit(limit)))
     }
 
-    /// `mach_msg_destroy` on the last request.
+    /// Calls `mach_msg_destroy` on the last request.
     fn destroy(&mut self) {
         let request = self.request.take().expect("a request");
         let space = self.space();
@@ -459,7 +507,10 @@ fn replay(case: &Value) -> End {
 
 #[test]
 fn exceptions_are_delivered_as_xnu_did() {
-    let own = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/oracle/exceptions.jsonl");
+    let own = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/oracle/exceptions.jsonl"
+    );
     let file = std::env::var("MACH_ORACLE_EXCEPTIONS").unwrap_or_else(|_| own.to_owned());
     let cases = std::fs::read_to_string(&file).unwrap_or_else(|why| panic!("{file}: {why}"));
     let only = std::env::var("MACH_ORACLE_CASE").ok();
@@ -476,9 +527,15 @@ fn exceptions_are_delivered_as_xnu_did() {
             End::Differs(what) => differ.push(format!("{}: {what}", case["case"])),
         }
     }
-    println!("{agree} cases agree to the end, {} differ; cut short: {limits:?}", differ.len());
+    println!(
+        "{agree} cases agree to the end, {} differ; cut short: {limits:?}",
+        differ.len()
+    );
     assert!(differ.is_empty(), "{}", differ.join("\n"));
     let limited: u32 = limits.values().sum();
     assert!(agree + limited > 0, "nothing was replayed");
-    assert!(only.is_some() || limited * 5 < agree, "too many are cut short: {limits:?}");
+    assert!(
+        only.is_some() || limited * 5 < agree,
+        "too many are cut short: {limits:?}"
+    );
 }

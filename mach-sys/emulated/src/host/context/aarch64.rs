@@ -32,36 +32,44 @@ const CONDITIONS: u64 = 0xf000_0000;
 impl Context {
     pub(super) const MASK: usize = 40;
 
-    /// Whether the interrupted code is 64-bit user code: everything else is declined untouched (R20).
+    /// Returns whether the interrupted code is 64-bit user code. Everything else is declined untouched (R20).
     pub(in crate::host) fn is_native_code(&self) -> bool {
         self.read::<u64>(at::PSTATE) & MODE == 0
     }
 
-    /// The interrupted program counter.
+    /// Returns the interrupted program counter.
     pub(in crate::host) fn program_counter(&self) -> usize {
         self.read(at::PC)
     }
 
-    /// The interrupted stack pointer.
+    /// Returns the interrupted stack pointer.
     pub(in crate::host) fn stack_pointer(&self) -> usize {
         self.read(at::SP)
     }
 
-    /// There is nothing of the kind on this machine.
+    /// Does nothing and returns false: this machine has no such flag.
     pub(in crate::host) fn clear_alignment_check(&mut self, _signal: i32, _si_code: i32) -> bool {
         false
     }
 
     /// Returns whether a siginfo may belong to this context.
-    pub(in crate::host) fn may_come_with(&self, _signal: i32, _si_code: i32, _si_addr: u64) -> bool {
+    pub(in crate::host) fn may_come_with(
+        &self,
+        _signal: i32,
+        _si_code: i32,
+        _si_addr: u64,
+    ) -> bool {
         true
     }
 
     /// Returns the code and the address that the siginfo of a signal would have, as far as the hardware's words tell.
     pub(in crate::host) fn described(&self, signal: i32, _trust: Trust) -> Option<(i32, u64)> {
-        /// Of the status in a syndrome: a fault of translation, of access rights; in the class: of alignment.
+        /// Mask of the fault status in a syndrome: a translation fault, a permission fault, or an alignment fault.
         const STATUS: u64 = 0x3f;
-        let (pc, address) = (self.read::<u64>(at::PC), self.read::<u64>(at::FAULT_ADDRESS));
+        let (pc, address) = (
+            self.read::<u64>(at::PC),
+            self.read::<u64>(at::FAULT_ADDRESS),
+        );
         let status = self.syndrome() & STATUS;
         Some(match signal {
             libc::SIGSEGV if matches!(status, 0x08..=0x0f) => (2, address),
@@ -106,7 +114,7 @@ impl Context {
         classify::arm64(delivered, trust)
     }
 
-    /// Offset of a record's content, if the frame has that record.
+    /// Returns the offset of a record's content, if the frame has that record.
     fn record(&self, wanted: u32) -> Option<usize> {
         let mut offset = at::RECORDS;
         while offset < at::RECORDS + LARGEST_RECORD_AREA {
@@ -126,7 +134,7 @@ impl Context {
         self.record(ESR).map_or(0, |at| self.read(at))
     }
 
-    /// The general registers.
+    /// Returns the general registers.
     pub(crate) fn general(&self) -> arm_thread_state64_t {
         let registers: [u64; 31] = self.read(at::X);
         let mut x = [0; 29];
@@ -155,7 +163,7 @@ impl Context {
         self.write(at::PSTATE, kept | u64::from(state.cpsr) & CONDITIONS);
     }
 
-    /// The vector registers; `None` if the frame has none.
+    /// Returns the vector registers; `None` if the frame has none.
     pub(crate) fn float(&self) -> Option<arm_neon_state64_t> {
         let at = self.record(FPSIMD)?;
         let [fpsr, fpcr]: [u32; 2] = self.read(at);
@@ -177,7 +185,7 @@ impl Context {
         true
     }
 
-    /// What the processor reported: the syndrome, and the address where it is one of an abort (A12.15). In the context of another
+    /// Returns the processor's report: the syndrome, and the address where it is one of an abort (A12.15). In the context of another
     /// signal than those of bad accesses both words are those of an earlier trap, and read as 0 (G1.4).
     pub(crate) fn exception(&self) -> arm_exception_state64_t {
         if !matches!(self.signal(), libc::SIGSEGV | libc::SIGBUS) {
@@ -190,7 +198,7 @@ impl Context {
         }
     }
 
-    /// The signal that this is the context of: the siginfo stands before it in the frame.
+    /// Returns the signal of this context. The siginfo precedes it in the frame.
     fn signal(&self) -> i32 {
         // SAFETY: a frame has the siginfo at its base, and the context behind it; a copy has both.
         unsafe { ((self.at - SIGINFO) as *const i32).read_unaligned() }
@@ -201,7 +209,7 @@ impl Context {
 mod tests {
     use super::*;
 
-    /// A frame with the words of a data abort, as the context of another signal has them, too.
+    /// Returns a frame with the words of a data abort, as the context of another signal has them, too.
     fn frame(signal: i32) -> Vec<u64> {
         let mut frame = vec![0_u64; 5120 / 8];
         frame[0] = signal as u64;

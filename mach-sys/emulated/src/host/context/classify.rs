@@ -1,7 +1,7 @@
-//! From a signal to an exception, as a pure function over what the host delivers (G1).
+//! Translation of a signal to an exception, as a pure function of the delivered signal (G1).
 //!
 //! The pair (signal, si_code) decides first. Only for a pair that a CPU fault produces do the hardware's words count: trap number,
-//! error code and fault address are those of the thread's *last* trap, stale in every other signal (G1.3, G1.4). On hosts that
+//! error code and fault address are those of the thread's *last* trap, stale in every other signal (G1.3, G1.4). On systems that
 //! never fill them in (R22) the pair and si_addr alone decide.
 
 use mach_wire::exception::{EXC_ARITHMETIC, EXC_BAD_ACCESS, EXC_BAD_INSTRUCTION, EXC_BREAKPOINT};
@@ -15,7 +15,7 @@ pub(crate) struct Raised {
 }
 
 impl Raised {
-    /// Whether the instruction runs into the same fault again when the thread goes on: after a step, an x86_64 breakpoint or an
+    /// Returns whether the instruction faults again when the thread resumes. After a step, an x86_64 breakpoint or an
     /// overflow trap it does not (G3.2).
     pub(in crate::host) fn recurs(&self) -> bool {
         match (self.exception, self.codes) {
@@ -33,7 +33,7 @@ const fn raised(exception: exception_type_t, code: i64, subcode: u64) -> Option<
     })
 }
 
-/// What a signal came with.
+/// A delivered signal, with the interrupted pc and the hardware's words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Delivered {
     pub(crate) signal: i32,
@@ -48,7 +48,7 @@ pub(crate) struct Delivered {
 pub(crate) struct Hardware {
     /// x86_64: trap number. arm64: address of the last abort, without its top byte.
     pub(crate) trap: u64,
-    /// x86_64: error code. arm64: syndrome, 0 where the host gave none.
+    /// x86_64: error code. arm64: syndrome, 0 where the system gave none.
     pub(crate) error: u64,
     /// x86_64: x87 status word in the low half, MXCSR in the high half. arm64: the instruction at pc, 0 where it is unreadable.
     pub(crate) detail: u64,
@@ -56,7 +56,7 @@ pub(crate) struct Hardware {
     pub(crate) sp: u64,
 }
 
-/// Whether this host fills the hardware's words in.
+/// Source of the trap data: the hardware's words, if this system fills them in, or the signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trust {
     Hardware,
@@ -86,7 +86,7 @@ const KERN_INVALID_ADDRESS: i64 = 1;
 const KERN_PROTECTION_FAILURE: i64 = 2;
 const KERN_MEMORY_ERROR: i64 = 10;
 
-/// A page fault's code, from a pair that only page faults have.
+/// Returns a page fault's code, from a pair that only page faults have.
 const fn page_fault(signal: i32, si_code: i32) -> Option<i64> {
     match (signal, si_code) {
         (libc::SIGSEGV, SEGV_MAPERR) => Some(KERN_INVALID_ADDRESS),
@@ -96,7 +96,7 @@ const fn page_fault(signal: i32, si_code: i32) -> Option<i64> {
     }
 }
 
-/// x86_64 (A12.10). Compiled and tested on both machines, used on its own. `None`: no exception, the signal goes to the host level.
+/// Classifies a signal on x86_64 (A12.10). Compiled and tested on both machines, used on its own. `None`: no exception, the signal goes to the host level.
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub(crate) fn x86_64(delivered: Delivered, trust: Trust) -> Option<Raised> {
     let Delivered {
@@ -134,7 +134,7 @@ pub(crate) fn x86_64(delivered: Delivered, trust: Trust) -> Option<Raised> {
     }
 }
 
-/// The trap that a pair stands for, where the host does not say (G1.3).
+/// Returns the trap that a pair stands for, where the system does not say (G1.3).
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 const fn implied_trap(signal: i32, si_code: i32) -> Option<u64> {
     match (signal, si_code) {
@@ -152,7 +152,7 @@ const fn implied_trap(signal: i32, si_code: i32) -> Option<u64> {
     }
 }
 
-/// arm64 (A12.11). `None`: no exception, the signal goes to the host level.
+/// Classifies a signal on arm64 (A12.11). `None`: no exception, the signal goes to the host level.
 #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
 pub(crate) fn arm64(delivered: Delivered, trust: Trust) -> Option<Raised> {
     const PC_ALIGNMENT: u64 = 0x22;

@@ -14,7 +14,7 @@ use super::sys::altstack::Stack;
 use super::sys::mask::Mask;
 use core::ffi::c_void;
 
-/// Where a thread's interrupted registers are.
+/// The signal context of an interrupted thread, which holds its registers.
 #[derive(Debug)]
 pub(crate) struct Context {
     at: usize,
@@ -27,7 +27,7 @@ const LINK: usize = 8;
 const STACK: usize = 16;
 
 impl Context {
-    /// The context at an address.
+    /// Returns the context at an address.
     ///
     /// # Safety
     /// The address is that of a context in a signal frame, which stays where it is, and is used by nothing else, as long as the
@@ -54,7 +54,7 @@ impl Context {
         unsafe { ((self.at + offset) as *mut T).write_unaligned(value) };
     }
 
-    /// The link to another context: 0 in a signal frame, until code writes to it.
+    /// Returns the link to another context: 0 in a signal frame, until code writes to it.
     pub(in crate::host) fn link(&self) -> u64 {
         self.read(LINK)
     }
@@ -63,7 +63,7 @@ impl Context {
         self.write(LINK, link);
     }
 
-    /// The alternate stack that was registered when the signal was delivered, and will be when the frame is returned from.
+    /// Returns the alternate stack that was registered when the signal was delivered, and will be when the frame is returned from.
     pub(in crate::host) fn alternate_stack(&self) -> Stack {
         self.read(STACK)
     }
@@ -72,7 +72,7 @@ impl Context {
         self.write(STACK, stack);
     }
 
-    /// The signal mask of the interrupted code.
+    /// Returns the signal mask of the interrupted code.
     pub(in crate::host) fn signal_mask(&self) -> Mask {
         self.read(Self::MASK)
     }

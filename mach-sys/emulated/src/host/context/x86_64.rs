@@ -3,9 +3,9 @@
 
 use super::Context;
 use super::classify::{self, Delivered, Hardware, Raised, Trust};
+use core::arch::x86_64::__cpuid_count;
 use core::mem::offset_of;
 use mach_wire::pod;
-use core::arch::x86_64::__cpuid_count;
 use mach_wire::thread_state::{
     x86_avx_state64_t, x86_avx512_state64_t, x86_exception_state64_t, x86_float_state64_t,
     x86_thread_state64_t,
@@ -59,13 +59,13 @@ const _: () =
     assert!(size_of::<x86_float_state64_t>() == offset_of!(x86_avx_state64_t, avx_reserved1));
 /// Registers of the image, before the words that are not: all that XNU's float states have, too.
 const REGISTERS: usize = FP_MAGIC - 48;
-/// Where XNU's float states have the image, and the AVX state the upper halves.
+/// Offsets of the FXSAVE image in XNU's float states, and of the upper halves in the AVX state, in bytes.
 const IMAGE: usize = offset_of!(x86_avx_state64_t, fpu_fcw);
 const YMMH: usize = offset_of!(x86_avx_state64_t, fpu_ymmh);
 const _: () = assert!(IMAGE == offset_of!(x86_float_state64_t, fpu_fcw));
 const _: () = assert!(YMMH + UPPER_HALVES_SIZE == size_of::<x86_avx_state64_t>());
 
-/// How much of an image the kernel wrote, from its start and in bytes: a word of the kernel's behind the components' bits.
+/// Offset of the kernel's word for the size of the image that it wrote, in bytes. It follows the components' bits.
 const XSTATE_SIZE: usize = 480;
 /// The components of AVX-512: bit, place in XNU's state, bytes.
 const AVX512: [(u32, usize, usize); 3] = [
@@ -89,17 +89,17 @@ fn component_offset(bit: u32, size: usize) -> Option<usize> {
 impl Context {
     pub(super) const MASK: usize = 296;
 
-    /// Whether the interrupted code is 64-bit user code: everything else is declined untouched (R20).
+    /// Returns whether the interrupted code is 64-bit user code. Everything else is declined untouched (R20).
     pub(in crate::host) fn is_native_code(&self) -> bool {
         self.read::<u16>(at::CS) == USER_CODE
     }
 
-    /// The interrupted program counter.
+    /// Returns the interrupted program counter.
     pub(in crate::host) fn program_counter(&self) -> usize {
         self.read(at::RIP)
     }
 
-    /// The interrupted stack pointer.
+    /// Returns the interrupted stack pointer.
     pub(in crate::host) fn stack_pointer(&self) -> usize {
         self.read(at::RSP)
     }
@@ -153,7 +153,10 @@ impl Context {
     /// Ends a probed copy, whose fault the entry did not recognise, with its result.
     pub(in crate::host) fn end_copy(&mut self, end: usize, outcome: usize) {
         self.write(at::RIP, end);
-        self.write(at::RAX, outcome | usize::from(self.read::<u8>(at::TRAP)) << 16);
+        self.write(
+            at::RAX,
+            outcome | usize::from(self.read::<u8>(at::TRAP)) << 16,
+        );
     }
 
     pub(in crate::host) fn classify(
@@ -165,7 +168,7 @@ impl Context {
     ) -> Option<Raised> {
         let detail = match self.fxsave() {
             Some(image) => {
-                // SAFETY: the image has 512 bytes; the status word stands at 2, MXCSR at 24.
+                // SAFETY: the image has 512 bytes; the status word is at offset 2, MXCSR at 24.
                 let (status, mxcsr) = unsafe {
                     (
                         ((image + 2) as *const u16).read_unaligned(),
@@ -191,7 +194,7 @@ impl Context {
         classify::x86_64(delivered, trust)
     }
 
-    /// The floating-point image of the frame, if the kernel wrote one.
+    /// Returns the floating-point image of the frame, if the kernel wrote one.
     fn fxsave(&self) -> Option<usize> {
         match self.read::<usize>(at::FPSTATE) {
             0 => None,
@@ -199,7 +202,7 @@ impl Context {
         }
     }
 
-    /// The general registers, with the code selector as XNU shows it.
+    /// Returns the general registers, with the code selector as XNU shows it.
     pub(crate) fn general(&self) -> x86_thread_state64_t {
         let mut state = x86_thread_state64_t {
             rax: self.read(at::RAX),
@@ -224,7 +227,7 @@ impl Context {
         state
     }
 
-    /// Takes the general registers; selectors stay the host's.
+    /// Takes the general registers; selectors stay the system's.
     pub(crate) fn set_general(&mut self, state: &x86_thread_state64_t) {
         for (offset, value) in [
             (at::RAX, state.rax),
@@ -246,7 +249,7 @@ impl Context {
         self.write(at::R8, high);
     }
 
-    /// The x87 and SSE registers; `None` if the frame has none.
+    /// Returns the x87 and SSE registers; `None` if the frame has none.
     pub(crate) fn float(&self) -> Option<x86_float_state64_t> {
         let image = self.fxsave()?;
         let mut state = x86_float_state64_t::default();
@@ -289,7 +292,7 @@ impl Context {
         }
     }
 
-    /// The floating-point image, if AVX's upper halves are behind it.
+    /// Returns the floating-point image, if AVX's upper halves are behind it.
     fn avx_image(&self) -> Option<usize> {
         let image = self.fxsave()?;
         // SAFETY: both words lie in the image's last 48 bytes, which are the kernel's.
@@ -427,7 +430,7 @@ impl Context {
         true
     }
 
-    /// What the processor reported.
+    /// Returns the processor's report of the trap.
     pub(crate) fn exception(&self) -> x86_exception_state64_t {
         x86_exception_state64_t {
             trapno: self.read::<u64>(at::TRAP) as u16,

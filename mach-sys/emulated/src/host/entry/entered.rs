@@ -1,9 +1,9 @@
-//! The entry's calls into the fault handler: what goes over, and the hooks that are called.
+//! The entry's calls into the fault handler: their arguments, and the functions called.
 #![allow(unsafe_code)]
 
 use std::sync::OnceLock;
 
-/// What the entry hands to the Rust side, and takes back: frame, siginfo and context may be others afterwards. The layout is the
+/// Arguments of the entry's call into Rust. The call may replace frame, siginfo and context. The layout is the
 /// entry's.
 #[derive(Debug)]
 #[repr(C)]
@@ -33,7 +33,7 @@ pub(super) const BUSY: usize = 1;
 pub(super) const KNOWN: usize = 2;
 
 impl Entered {
-    /// The thread's slot, by address; 0 for none.
+    /// Returns the thread's slot, by address; 0 for none.
     pub(in crate::host) fn slot(&self) -> usize {
         self.slot & !(BUSY | KNOWN)
     }
@@ -56,11 +56,11 @@ impl Entered {
     }
 }
 
-/// What the entry calls.
+/// The Rust functions that the entry calls.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::host) struct Handlers {
     /// Serves a fault. Returns the handler to leave for, or `None`: return from the frame. Where the frame, its siginfo and context
-    /// are by then stands in the value. To be called with what the kernel gave the entry.
+    /// are by then is in the value. Called with the kernel's arguments of the entry.
     pub(in crate::host) serve: unsafe fn(&mut Entered) -> Option<usize>,
     /// Serves a fault that a handler installed over this one passes on, and to which the entry returns: signal, siginfo, context.
     /// Returns the handler to go on to.
@@ -74,7 +74,7 @@ pub(in crate::host) fn set_handlers(handlers: Handlers) {
     HANDLERS.get_or_init(|| handlers);
 }
 
-/// The entry's one call. Returns the handler to leave for; 0 means: return from the frame.
+/// Serves the entry's one call. Returns the handler to leave for, or 0 to return from the frame.
 ///
 /// # Safety
 /// Called by the entry only, which hands over what the kernel gave it.
@@ -88,7 +88,7 @@ pub(super) unsafe extern "C" fn entered(entered: *mut Entered) -> usize {
     unsafe { (handlers.serve)(entered) }.unwrap_or(0)
 }
 
-/// The call by a handler that was installed over this one, where the entry can return to it. Returns the handler to go on to; 0 for
+/// Serves the call by a handler that was installed over this one, where the entry can return to it. Returns the handler to go on to; 0 for
 /// none.
 ///
 /// # Safety

@@ -13,14 +13,14 @@ pub(super) use x86_64 as machine;
 /// A frame's extent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Extent {
-    /// In bytes, from its base.
+    /// Length in bytes, from the frame's base.
     pub(super) length: usize,
     /// Offset of the one pointer into itself.
     pub(super) pointer: Option<usize>,
 }
 
 impl Extent {
-    /// The frame's pointer, moved along: where it stands, and its value.
+    /// Returns the frame's pointer, moved along: where it stands, and its value.
     ///
     /// # Safety
     /// `frame` is the base of the live frame that this is the extent of.

@@ -4,11 +4,11 @@
 //! not in the range that is registered as the alternate stack.
 #![allow(unsafe_code)]
 
+use super::extent::machine::{self, ALIGNMENT, SMALLEST};
 use crate::host::slot::region::Slot;
 use crate::host::sys::altstack::Stack;
 use crate::host::sys::copy;
 use crate::host::sys::mask::Mask;
-use super::extent::machine::{self, ALIGNMENT, SMALLEST};
 
 /// Copies a frame to the top of a slot's copy area, next to the header, so that both share pages. Returns how far it went in bytes, or
 /// `None` if the area cannot hold it.
@@ -47,7 +47,7 @@ pub(super) unsafe fn registered_stack(frame: usize) -> Stack {
 /// Returns the signal mask of the code that a frame interrupted.
 ///
 /// # Safety
-/// As [`registered_stack`].
+/// The safety requirements of [`registered_stack`] apply.
 pub(super) unsafe fn signal_mask(frame: usize) -> Mask {
     // SAFETY: as above.
     unsafe { *((frame + machine::MASK) as *const Mask) }
@@ -56,7 +56,7 @@ pub(super) unsafe fn signal_mask(frame: usize) -> Mask {
 /// Returns how many bytes of the alternate stack lie above a frame's end, if the kernel put it there for code that ran elsewhere.
 ///
 /// # Safety
-/// As [`registered_stack`].
+/// The safety requirements of [`registered_stack`] apply.
 pub(in crate::host) unsafe fn bytes_behind(frame: usize) -> Option<usize> {
     // SAFETY: the caller's promise.
     let (stack, extent) = unsafe { (registered_stack(frame), machine::measure(frame)?) };
@@ -64,7 +64,11 @@ pub(in crate::host) unsafe fn bytes_behind(frame: usize) -> Option<usize> {
     let interrupted = unsafe { *((frame + machine::INTERRUPTED) as *const usize) };
     let is_first = !stack.is_disabled() && stack.holds(frame) && !stack.holds(interrupted);
     let end = frame.checked_add(extent.length.max(SMALLEST))?;
-    stack.base.checked_add(stack.size)?.checked_sub(end).filter(|_| is_first)
+    stack
+        .base
+        .checked_add(stack.size)?
+        .checked_sub(end)
+        .filter(|_| is_first)
 }
 
 /// Puts a frame back where [`copy_to_slot`] copied it from.
@@ -86,7 +90,7 @@ pub(in crate::host) unsafe fn put_back(frame: usize, delta: usize) {
     }
 }
 
-/// What code may use below its stack pointer, in bytes.
+/// Size of the area that code may use below its stack pointer, in bytes.
 const RED_ZONE: usize = 128;
 
 /// Copies a frame to below a stack pointer and its red zone, where the kernel would have put it had there been no alternate stack.

@@ -1,15 +1,15 @@
-//! Where the entry runs, and where it goes.
+//! The stack that the entry runs on, and the one that it moves to.
 #![allow(unsafe_code)]
 
 use super::entered::{BUSY, KNOWN};
 use super::frame;
-use crate::host::slot::{origin, owner};
 use crate::host::slot::region::{self, Slot};
+use crate::host::slot::{origin, owner};
 use crate::host::sys::altstack::Stack;
 use crate::host::sys::mask::{COPY_MASK, Mask};
 use crate::host::sys::thread::gettid;
 
-/// Where the entry goes. In two registers.
+/// Destination of the entry, returned in two registers.
 #[repr(C)]
 pub(super) struct Place {
     /// The thread's slot, by address; 0 for none. With [`BUSY`] and [`KNOWN`].
@@ -19,10 +19,10 @@ pub(super) struct Place {
     stack: usize,
 }
 
-/// The five signals are to be blocked during the move. The address of a stack has this bit clear.
+/// Set if the five signals must be blocked during the move. The address of a stack has this bit clear.
 pub(super) const GUARDED: usize = 1;
 
-/// What [`locate`] knows of the frame.
+/// The frame, as [`locate`] knows it.
 #[derive(Clone, Copy)]
 struct Frame {
     base: usize,
@@ -92,7 +92,7 @@ fn enter(slot: Slot) -> usize {
     }
 }
 
-/// Decides. `sp` is the stack pointer of the entry, `interrupted` that of the interrupted code, `frame` the base of the kernel's frame.
+/// Decides whether the entry moves, and to which stack. `sp` is the stack pointer of the entry, `interrupted` that of the interrupted code, `frame` the base of the kernel's frame.
 ///
 /// It runs on the stack that the kernel chose, below its frame: plain loops, no calls that take much of it.
 pub(super) extern "C" fn locate(sp: usize, interrupted: usize, frame: usize) -> Place {

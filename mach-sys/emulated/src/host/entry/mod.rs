@@ -1,7 +1,7 @@
 //! The fault handler's entry: decides where it is, moves to a stack that the emulation owns, and leaves by `rt_sigreturn` or into a
 //! handler that was installed before.
 //!
-//! Where does it run? (`locate`)
+//! The stack it runs on decides whether it moves (`locate`):
 //! 1. On the slot's private part: nested in the fault handler. Stay.
 //! 2. On the slot's lent part, interrupted elsewhere: the thread has no alternate stack of its own. Stay.
 //! 3. On the slot's lent part, interrupted on the same slot: an application's handler on the lent stack faulted. Move.
@@ -32,17 +32,17 @@ mod x86_64;
 unsafe extern "C" {
     /// The entry's addresses. Never called from Rust: one of them is what `sigaction` gets.
     fn mach_sys_fault_entries();
-    /// Where the entry has moved, and is about to register the new stack.
+    /// Address in the entry after the move, before the new stack is registered.
     fn mach_sys_fault_between();
 }
 
-/// How many addresses the entry has: a handler that puts one back tells when it found it.
+/// Number of addresses of the entry. A handler that restores one of them shows when it was installed.
 pub(super) const ALIASES: usize = 16;
 
 /// Bytes from one to the next.
 const ALIAS_SIZE: usize = 16;
 
-/// One of the entry's addresses, for `sigaction`.
+/// Returns one of the entry's addresses, for `sigaction`.
 pub(super) fn address(alias: usize) -> usize {
     mach_sys_fault_entries as *const () as usize + alias * ALIAS_SIZE
 }

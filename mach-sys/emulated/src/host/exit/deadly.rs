@@ -28,7 +28,7 @@ pub(super) fn act_upon_pending() {
     }
 }
 
-/// The signals that some thread that waits in its fault handler would take.
+/// Returns the signals that some thread that waits in its fault handler would take.
 fn let_through() -> Mask {
     let Some(keys) = region::keys() else {
         return 0;

@@ -34,7 +34,7 @@ pub(in crate::host) fn delete() {
     }
 }
 
-/// The key's value: which slot, and which pass.
+/// Returns the key's value: which slot, and which pass.
 fn value(slot: SlotId, pass: usize) -> *const c_void {
     ((slot.index() * PASSES + pass) + 1) as *const c_void
 }

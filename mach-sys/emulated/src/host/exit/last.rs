@@ -14,7 +14,7 @@ use crate::host::sys::task_stat::{self, TaskStat};
 use crate::host::sys::thread;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// What the thread had blocked that started the emulation.
+/// Signal mask of the thread that started the emulation.
 static OUTER: AtomicU64 = AtomicU64::new(0);
 
 /// Notes the signal mask that `exit` is called with.
@@ -42,7 +42,10 @@ impl Servers {
             };
             let header = slot.header();
             let (owner, served) = (header.owner(), header.served());
-            if served % 2 == 1 && owner == seen.identity() && is_there(owner, header.registered.load(Ordering::Relaxed)) {
+            if served % 2 == 1
+                && owner == seen.identity()
+                && is_there(owner, header.registered.load(Ordering::Relaxed))
+            {
                 let one = owner.bits().wrapping_mul(u64::from(served) | 1 << 32);
                 servers.count += 1;
                 servers.mark = servers.mark.wrapping_add(one);
@@ -58,7 +61,7 @@ fn is_there(owner: Identity, registered: u64) -> bool {
         && task_stat::read(owner.tid()).is_some_and(|stat| stat.start <= registered)
 }
 
-/// The line of the main thread, once that has ended before the process. `None` where the host does not say.
+/// Returns the line of the main thread, once that has ended before the process. `None` where the system does not say.
 fn main_that_left() -> Option<TaskStat> {
     let stat = task_stat::read(origin::process()?)?;
     matches!(stat.state, b'Z' | b'X').then_some(stat)
@@ -70,7 +73,7 @@ pub(super) fn main_has_left() -> bool {
 }
 
 /// Returns whether all threads have ended but the watching thread, which calls this, and those of servers that are not in user code. `false`
-/// as long as the main thread lives, and where the host does not say.
+/// as long as the main thread lives, and where the system does not say.
 pub(super) fn only_servers_are_left() -> bool {
     let before = Servers::now();
     // How many threads there are is counted at one time. Servers' threads before and after it were there then; if there was no other

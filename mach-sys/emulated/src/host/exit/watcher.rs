@@ -17,18 +17,18 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// How often threads that cannot announce their end are looked for.
+/// Time between two scans for the ends of threads that cannot announce them.
 const SCAN: Duration = Duration::from_millis(250);
-/// Between two looks at a thread that is about to be gone.
+/// First wait between two looks at a thread that is about to be gone.
 const FIRST_LOOK: Duration = Duration::from_micros(50);
 const LAST_LOOK: Duration = Duration::from_millis(5);
 
 /// Bytes of stack that the watching thread has for its own, many times what it takes.
 const STACK: usize = 256 * 1024;
 
-/// Whether the watching thread has begun: 1 from then on.
+/// 1 from the moment that the watching thread runs, 0 before.
 static WATCHING: AtomicU32 = AtomicU32::new(0);
-/// Whether it is to end.
+/// True once it must end.
 static STOPPING: AtomicBool = AtomicBool::new(false);
 /// The watching thread. Locked at a start and at a stop only.
 static THREAD: Mutex<Option<Thread>> = Mutex::new(None);
@@ -69,7 +69,7 @@ fn watching() -> MutexGuard<'static, Option<Thread>> {
     THREAD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The watching thread's life. It takes no signal at all: a signal sent to the process is another thread's, and the five are blocked
+/// Runs the watching thread. It takes no signal at all: a signal sent to the process is another thread's, and the five are blocked
 /// too, as this thread has no fault that could be served.
 fn watch() {
     mask::change(How::Block, ALL_MASK);
@@ -115,7 +115,7 @@ fn watch() {
     }
 }
 
-/// What a look at all slots found.
+/// Result of a look at all slots.
 #[derive(Clone, Copy, Debug, Default)]
 struct Look {
     /// A slot was freed.
@@ -164,7 +164,7 @@ fn free_if_gone(keys: &Keys, slot: Slot, seen: Seen) -> bool {
     true
 }
 
-/// Returns whether the host has no such thread any more. A main thread that ended before the process stays as a zombie: that counts.
+/// Returns whether the system has no such thread any more. A main thread that ended before the process stays as a zombie: that counts.
 fn is_gone(identity: Identity) -> bool {
     let tid = identity.tid();
     match thread::exists(tid) {

@@ -6,10 +6,10 @@ use crate::host::context::classify::{Raised, Trust};
 use crate::host::sys::copy;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether the hardware's words say nothing on this host: set by [`probe`].
+/// True if the hardware's words are not filled in on this system. Set by [`probe`].
 static SIGNAL_ONLY: AtomicBool = AtomicBool::new(false);
 
-/// Notes whether this host fills the hardware's words in: the configuration says so, or one fault tells (R22).
+/// Notes whether this system fills the hardware's words in: the configuration says so, or one fault tells (R22).
 pub(in crate::host) fn probe(told: Option<bool>) {
     if let Some(filled) = told.or_else(copy::hardware_words_are_filled_in) {
         SIGNAL_ONLY.store(!filled, Ordering::Relaxed);
@@ -52,7 +52,7 @@ pub(super) struct Arrived {
     code: i32,
     /// Address of its siginfo.
     pub(super) info: usize,
-    /// The exception that it stands for. Neither sent signals nor code of another width raise any (G1.1, R20).
+    /// The exception that it means. Neither sent signals nor code of another width raise any (G1.1, R20).
     pub(super) raised: Option<Raised>,
 }
 
@@ -65,18 +65,19 @@ pub(super) unsafe fn mend_info(signal: i32, info: usize, context: &Context) -> O
     // SAFETY: the caller's promise: the frame has room for one, whatever lies there.
     let there = unsafe { &mut *(info as *mut Info) };
     // What lies there may be that of an earlier signal.
-    let is_there = there.signal == signal && context.may_come_with(signal, there.code, there.address);
+    let is_there =
+        there.signal == signal && context.may_come_with(signal, there.code, there.address);
     if is_there {
         return None;
     }
-        let (code, address) = context.described(signal, trust()).unwrap_or_default();
-        *there = Info {
-            signal,
-            errno: 0,
-            code,
-            pad: 0,
-            address,
-        };
+    let (code, address) = context.described(signal, trust()).unwrap_or_default();
+    *there = Info {
+        signal,
+        errno: 0,
+        code,
+        pad: 0,
+        address,
+    };
     Some(code)
 }
 

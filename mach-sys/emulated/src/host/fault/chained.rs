@@ -13,7 +13,7 @@ use crate::host::slot::region::{self, Slot};
 use crate::host::sys::mask::{self, HANDLER_MASK, How, Mask};
 use crate::host::sys::thread::gettid;
 
-/// Serves it. Returns the handler to go on to.
+/// Serves a fault for a handler that chains. Returns the handler to go on to.
 ///
 /// # Safety
 /// `info` and `context` are what the kernel gave the handler that chains, or a good imitation.
@@ -26,10 +26,10 @@ pub(in crate::host) unsafe fn serve(signal: i32, info: usize, context: usize) ->
     next
 }
 
-/// `outer` is the mask of the handler that chains.
+/// Serves the fault with the fault handler's mask set. `outer` is the mask of the handler that chains.
 ///
 /// # Safety
-/// As [`serve`].
+/// The safety requirements of [`serve`] apply.
 unsafe fn ask_for_another(
     signal: i32,
     info: usize,
@@ -72,7 +72,10 @@ unsafe fn ask_for_another(
                 return None;
             }
         }
-    } else if let Some(header) = slot.map(Slot::header).filter(|header| !header.serving.get()) {
+    } else if let Some(header) = slot
+        .map(Slot::header)
+        .filter(|header| !header.serving.get())
+    {
         // It may be one of several that were kept, which raises the next.
         held::raise_at_return(header, || outer);
     }
@@ -87,7 +90,7 @@ unsafe fn ask_for_another(
     }
 }
 
-/// The calling thread's slot, for a fault that did not come through the entry's own search.
+/// Returns the calling thread's slot, for a fault that did not come through the entry's own search.
 fn slot_of_caller(context: &Context) -> Option<Slot> {
     let found = region::keys()?.find_or_claim(gettid())?;
     let slot = Slot::of(region::from_index(found)?)?;

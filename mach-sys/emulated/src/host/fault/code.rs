@@ -45,7 +45,10 @@ impl Code {
             // Code that may be executed and not read: only that it is there can be known.
             Err(CopyFault::ProtectionFailure) => length == 0,
             Ok(_) => {
-                let then = self.words.iter().flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes());
+                let then = self
+                    .words
+                    .iter()
+                    .flat_map(|word| word.load(Ordering::Relaxed).to_ne_bytes());
                 let differing = then.zip(now).take(length).filter(|(then, now)| then != now);
                 differing.count() <= MAY_DIFFER
             }

@@ -1,4 +1,4 @@
-//! What the host has installed for a signal, and the entry among it.
+//! The handler that the kernel below has for a signal, and the entry's installation.
 #![allow(unsafe_code)]
 
 use crate::host::entry;
@@ -40,7 +40,7 @@ const EXPOSE_TAGS: i32 = if cfg!(target_arch = "aarch64") {
     0
 };
 
-/// The entry's action for one signal as the host shows it. Hosts drop flags that they do not know, and add one of their own.
+/// The entry's action for one signal as the system shows it. Systems drop flags that they do not know, and add one of their own.
 #[derive(Debug)]
 struct Shown {
     flags: AtomicUsize,
@@ -56,7 +56,7 @@ static SHOWN: [Shown; SYNCHRONOUS.len()] = [const {
     }
 }; SYNCHRONOUS.len()];
 
-/// The entry's action for a signal, under one of its addresses.
+/// Returns the entry's action for a signal, under one of its addresses.
 fn own(signal: i32, alias: usize) -> Option<Action> {
     let shown = &SHOWN[mask::index(signal)?];
     Some(Action {
@@ -67,11 +67,14 @@ fn own(signal: i32, alias: usize) -> Option<Action> {
     })
 }
 
-/// What is installed for a signal.
+/// The handler installed for a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Installed {
     /// The entry, under one of its addresses. `intact`: with the flags and the mask that the emulation gave it, too.
-    Entry { alias: usize, intact: bool },
+    Entry {
+        alias: usize,
+        intact: bool,
+    },
     Other(Action),
 }
 
@@ -80,15 +83,16 @@ impl Installed {
         match entry::alias_of(action.handler) {
             Some(alias) => Self::Entry {
                 alias,
-                intact: own(signal, alias)
-                    .is_some_and(|own| own.flags as u32 == action.flags as u32 && own.mask == action.mask),
+                intact: own(signal, alias).is_some_and(|own| {
+                    own.flags as u32 == action.flags as u32 && own.mask == action.mask
+                }),
             },
             None => Self::Other(action),
         }
     }
 }
 
-/// Reads what is installed. `None` where the host refuses to say.
+/// Reads what is installed. `None` where the system refuses to say.
 pub(super) fn read(signal: i32) -> Option<Installed> {
     read_first(signal).ok()
 }
@@ -129,7 +133,7 @@ fn raw(signal: i32, action: Option<&Action>) -> Result<Action, i32> {
     }
 }
 
-/// Installs the entry for the first time, and notes how the host shows it.
+/// Installs the entry for the first time, and notes how the system shows it.
 pub(super) fn arm_first(signal: i32, alias: usize) -> Result<(), i32> {
     // Through the C library, which knows the restorer that this machine needs.
     // SAFETY: zeroes are a valid value; every field that matters is filled.
@@ -155,7 +159,11 @@ pub(super) fn arm_first(signal: i32, alias: usize) -> Result<(), i32> {
         // It has installed a handler of its own, which calls this one, and would take the rest of the program for that of a handler where it
         // is left behind. The restorer is the C library's.
         if let Ok(theirs) = raw(signal, None) {
-            const RESTORER: usize = if cfg!(target_arch = "x86_64") { 0x0400_0000 } else { 0 };
+            const RESTORER: usize = if cfg!(target_arch = "x86_64") {
+                0x0400_0000
+            } else {
+                0
+            };
             let entry = Action {
                 handler: entry::address(alias),
                 flags: action.sa_flags as usize | theirs.flags & RESTORER,
@@ -167,7 +175,9 @@ pub(super) fn arm_first(signal: i32, alias: usize) -> Result<(), i32> {
     }
     if let (Some(index), Ok(shown)) = (mask::index(signal), raw(signal, None)) {
         SHOWN[index].flags.store(shown.flags, Ordering::Release);
-        SHOWN[index].restorer.store(shown.restorer, Ordering::Release);
+        SHOWN[index]
+            .restorer
+            .store(shown.restorer, Ordering::Release);
         SHOWN[index].mask.store(shown.mask, Ordering::Release);
     }
     Ok(())

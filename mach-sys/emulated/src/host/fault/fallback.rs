@@ -11,9 +11,7 @@ use crate::host::slot::origin;
 use crate::host::slot::region::{self, Slot};
 use crate::host::sys::altstack::Stack;
 use crate::host::sys::mask::{self, COPY_MASK, How, SYNCHRONOUS_MASK};
-use crate::host::sys::thread::{
-    gettid, kill_this_process, queue_signal, shares_dispositions_with,
-};
+use crate::host::sys::thread::{gettid, kill_this_process, queue_signal, shares_dispositions_with};
 
 /// The process that a signal arrived in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +23,7 @@ pub(super) enum Process {
 }
 
 impl Process {
-    /// Asks the host.
+    /// Asks the system.
     pub(super) fn current() -> Self {
         match origin::is_child() {
             true => Self::Child,
@@ -33,11 +31,16 @@ impl Process {
         }
     }
 
-    /// What the fallback does. A handler that wants to be called once is forgotten.
+    /// Returns the action of the signal fallback. A handler with `SA_RESETHAND` is forgotten.
     ///
-    /// `called`: by a handler that the host has installed above the entry. The context gets a mark of what was visited, for the case that
+    /// `called`: by a handler that the system has installed above the entry. The context gets a mark of what was visited, for the case that
     /// the handler chains.
-    pub(super) fn take_action(self, signal: i32, context: &mut Context, called: bool) -> HostAction {
+    pub(super) fn take_action(
+        self,
+        signal: i32,
+        context: &mut Context,
+        called: bool,
+    ) -> HostAction {
         let visited = Visited::from_mark(context.link()).unwrap_or(Visited::NONE);
         let whose = match self {
             Self::Own => Whose::Own,

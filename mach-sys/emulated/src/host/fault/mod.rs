@@ -1,16 +1,16 @@
-//! What the fault handler does, on its own stack: classify, ask the layers above, apply what they decided or go on to the handler that
+//! The fault handler. On its own stack it classifies the fault, asks the layers above, and applies their decision or goes on to the handler that
 //! was installed before.
 //!
 //! | file | contents |
 //! |---|---|
 //! | `arrived` | the signal that arrived, classified |
 //! | `trap` | the question to the layers above |
-//! | `disposition` | what the host has installed for a signal |
+//! | `disposition` | what the system has installed for a signal |
 //! | `code` | whether a handler's code is still there |
 //! | `previous` | the other handlers of the five signals |
 //! | `fallback` | goes on to one of them |
 //! | `serve` | serves a fault that the kernel delivered |
-//! | `self_test` | whether the host's signal frames are Linux's |
+//! | `self_test` | whether the system's signal frames are Linux's |
 //! | `chained` | serves a fault that a handler installed later passes on |
 
 pub(in crate::host) mod arrived;

@@ -1,7 +1,7 @@
 //! The other handlers of the five signals: the signal fallback.
 //!
-//! The one from before the start stands below. Above it stand those that were installed after the start and that the emulation replaced
-//! again, the last one first. A fault that no exception handler wants visits each once, from the top.
+//! The one from before the start is the lowest. Above it are those that were installed after the start and that the emulation replaced
+//! again, the last one first. A fault that no exception handler takes visits each once, from the top.
 //!
 //! # Who has left
 //! A handler that leaves puts back what it had found: the entry. The entry has several addresses, and each time that it replaces another
@@ -53,7 +53,7 @@ impl Party {
         self.stamp.store(stamp, Ordering::Release);
     }
 
-    /// As its owner installed it.
+    /// Returns the action as its owner installed it.
     fn installed(&self) -> Action {
         Action {
             handler: self.handler.load(Ordering::Acquire),
@@ -81,14 +81,14 @@ const LATER: usize = 8;
 /// The stamp of the handler from before the start.
 const BOTTOM: u32 = 1;
 
-/// The host level of one signal.
+/// The host level's state for one signal.
 #[derive(Debug)]
 struct Level {
     below: Party,
     later: [Party; LATER],
     /// The last stamp that was given.
     last: AtomicU32,
-    /// Under which of its addresses the entry was installed last.
+    /// Index of the address under which the entry was installed last.
     alias: AtomicUsize,
     /// For each of these addresses: the last stamp when the entry was installed under it.
     since: [AtomicU32; ALIASES],
@@ -104,7 +104,7 @@ static LEVELS: [Level; SYNCHRONOUS.len()] = [const {
     }
 }; SYNCHRONOUS.len()];
 
-/// What a fault has visited: the parties from the top down to the one with this stamp.
+/// The handlers that a fault has visited: from the top down to the one with this stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Visited(u32);
 
@@ -115,19 +115,19 @@ impl Visited {
     /// The high half of a mark in a context. The low half is the stamp.
     const MARK: u64 = 0x6d61_6368 << 32;
 
-    /// As a word that stands in the context of the fault, on its way into foreign code. The kernel clears that word in every new
+    /// Returns the mark for the context of the fault, which is put there before foreign code runs. The kernel clears that word in every new
     /// context: the mark ends with its fault, however that is left.
     pub(super) fn to_mark(self) -> u64 {
         Self::MARK | u64::from(self.0)
     }
 
-    /// From the word in a context; `None` if there is no mark.
+    /// Reads the mark from the word in a context; `None` if there is none.
     pub(super) fn from_mark(word: u64) -> Option<Self> {
         (word & !u64::from(u32::MAX) == Self::MARK).then_some(Self(word as u32))
     }
 }
 
-/// What the host level does with a signal.
+/// Action of the host level for a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HostAction {
     Default,
@@ -135,11 +135,11 @@ pub(super) enum HostAction {
     Handler(Handler),
 }
 
-/// How a handler wants to be entered.
+/// Entry conditions of a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Handler {
     pub(super) address: usize,
-    /// What is blocked while it runs, beside what was blocked before.
+    /// Signals blocked while it runs, in addition to those already blocked.
     pub(super) mask: Mask,
     /// `SA_ONSTACK`.
     pub(super) on_alternate_stack: bool,
@@ -159,7 +159,7 @@ pub(super) enum Whose {
 /// Returns what a signal does next that visited so much, and what it has visited then. `SA_RESETHAND` is honoured: the next signal gets the
 /// default.
 ///
-/// `called`: by a handler that the host has installed above the entry, and that is not visited again.
+/// `called`: by a handler that the system has installed above the entry, and that is not visited again.
 pub(super) fn take_action(
     signal: i32,
     visited: Visited,
@@ -171,7 +171,12 @@ pub(super) fn take_action(
     };
     let mut below = visited.0;
     let mut above = 0;
-    if visited == Visited::NONE && level.later.iter().any(|party| party.stamp.load(Ordering::Acquire) != 0) {
+    if visited == Visited::NONE
+        && level
+            .later
+            .iter()
+            .any(|party| party.stamp.load(Ordering::Acquire) != 0)
+    {
         match disposition::read(signal) {
             Some(Installed::Entry { alias, .. }) if whose == Whose::Child => {
                 below = level.since[alias].load(Ordering::Acquire).saturating_add(1);
@@ -218,7 +223,7 @@ pub(super) fn is_handled(signal: i32) -> bool {
 }
 
 impl Level {
-    /// The uppermost party below a stamp.
+    /// Returns the uppermost party below a stamp.
     fn next(&self, below: u32) -> Option<(&Party, u32)> {
         core::iter::once(&self.below)
             .chain(&self.later)
@@ -274,7 +279,7 @@ pub(in crate::host) fn install() -> Result<(), i32> {
 /// installed for: it stays, and what the entry knows of the signal, too, since that handler may chain.
 pub(in crate::host) fn uninstall() -> Vec<i32> {
     let mut displaced = Vec::new();
-    // Whether a handler is still there is asked by probed copies, which need the entry.
+    // Probed copies, which need the entry, find out whether a handler is still there.
     let found = SYNCHRONOUS.map(|signal| match (disposition::read(signal), index(signal)) {
         (Some(Installed::Entry { alias, intact }), Some(index)) => {
             settle(signal, &LEVELS[index], alias, intact);
@@ -306,7 +311,7 @@ pub(in crate::host) fn uninstall() -> Vec<i32> {
     displaced
 }
 
-/// The signals whose handler was replaced after the start, or whose flags or mask were changed.
+/// Returns the signals whose handler was replaced after the start, or whose flags or mask were changed.
 pub(crate) fn displaced() -> impl Iterator<Item = i32> {
     SYNCHRONOUS.into_iter().filter(|signal| {
         !matches!(
@@ -322,10 +327,10 @@ pub(in crate::host) fn set_policy(policy: WhenDisplaced) {
     TAKES_BACK.store(policy == WhenDisplaced::TakeBack, Ordering::Relaxed);
 }
 
-/// How often the entry was found with other flags or another mask.
+/// Number of times that the entry was found with other flags or another mask.
 static CHANGED: AtomicU32 = AtomicU32::new(0);
 
-/// Returns how often another component had changed the flags or the mask of the emulation's handler, which the emulation put right.
+/// Returns the number of times that another component had changed the flags or the mask of the emulation's handler. The emulation restored them.
 pub(crate) fn changed() -> u32 {
     CHANGED.load(Ordering::Relaxed)
 }
@@ -347,9 +352,11 @@ pub(in crate::host) fn look() {
     }
 }
 
-/// As [`look`], in a fault of a signal that the kernel entered the entry for, though its flags were not the entry's.
+/// Does the work of [`look`] in a fault, for a signal that entered the entry with flags that are not the entry's.
 pub(super) fn look_in_fault(signal: i32) {
-    if let (Some(Installed::Other(action)), Some(index)) = (disposition::read(signal), index(signal)) {
+    if let (Some(Installed::Other(action)), Some(index)) =
+        (disposition::read(signal), index(signal))
+    {
         if action.has_fired_once() {
             let alias = LEVELS[index].alias.load(Ordering::Acquire);
             settle(signal, &LEVELS[index], alias, false);
@@ -417,7 +424,7 @@ fn take_back(signal: i32, level: &Level) {
 }
 
 impl Level {
-    /// What would be installed without the emulation: the uppermost handler that is still there, with its stamp.
+    /// Returns the action that would be installed without the emulation: the uppermost handler that is still there, with its stamp.
     fn uppermost(&self) -> (Action, u32) {
         let mut below = u32::MAX;
         while let Some((party, stamp)) = self.next(below) {
@@ -447,7 +454,7 @@ impl Level {
         }
     }
 
-    /// Returns the address that the entry is to be installed under above all parties.
+    /// Returns the address under which to install the entry above all parties.
     fn next_alias(&self) -> usize {
         let alias = (self.alias.load(Ordering::Acquire) + 1) % ALIASES;
         let last = self.last.load(Ordering::Acquire);

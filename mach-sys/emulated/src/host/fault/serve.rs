@@ -130,7 +130,7 @@ fn lacks_stack(entered: &Entered, context: &Context) -> bool {
         && !entered.was_busy()
 }
 
-/// The thread leaves its fault handler, unless it was in there already.
+/// Marks the end of the fault handler, unless the thread was in one already.
 fn leave(entered: &Entered, header: &Header) {
     header.serving.set(entered.was_busy());
     if !entered.was_busy() {
@@ -142,10 +142,10 @@ fn leave(entered: &Entered, header: &Header) {
     }
 }
 
-/// A signal arrived while the thread was in the kernel, where it may hold the lock, or in its fault handler. It is not served there.
+/// Holds back a signal that arrived while the thread was in the kernel, where it may hold the lock, or in its fault handler.
 ///
 /// # Safety
-/// As [`serve`]; the slot is the calling thread's.
+/// The safety requirements of [`serve`] apply, and the slot is the calling thread's.
 unsafe fn while_busy(entered: &mut Entered, arrived: &Arrived, slot: Slot) -> Option<usize> {
     if arrived.is_sent() {
         if previous::is_handled(arrived.signal) {
@@ -202,11 +202,11 @@ unsafe fn answer(
     }
 }
 
-/// The frame that an answer goes to, and its context: a copy if the entry moved. `None` for a frame that is larger than the copy area:
+/// Returns the frame that an answer goes to, and its context: a copy if the entry moved. `None` for a frame that is larger than the copy area:
 /// without a copy a redirect could write over it.
 ///
 /// # Safety
-/// As [`answer`].
+/// The safety requirements of [`answer`] apply.
 unsafe fn frame_of_answer(
     entered: &Entered,
     original: Context,
@@ -230,7 +230,7 @@ unsafe fn frame_of_answer(
 /// Serves a fault of the self-test, in the way of any other.
 ///
 /// # Safety
-/// As [`answer`].
+/// The safety requirements of [`answer`] apply.
 unsafe fn serve_probe(
     entered: &mut Entered,
     mut original: Context,

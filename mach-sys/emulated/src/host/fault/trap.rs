@@ -18,12 +18,12 @@ pub(crate) struct Trap<'a> {
     pub(crate) context: &'a mut Context,
 }
 
-/// What the layers above decided.
+/// Decision of the layers above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// The thread goes on with its registers as they are now.
     Resume,
-    /// No handler wanted it.
+    /// No handler took it.
     HostLevel,
 }
 
@@ -31,7 +31,7 @@ type Hook = fn(&mut Trap<'_>) -> Verdict;
 
 static HOOK: OnceLock<Hook> = OnceLock::new();
 
-/// Sets what is asked, before the entry is installed.
+/// Sets the function that decides, before the entry is installed.
 pub(in crate::host) fn set_hook(hook: Hook) {
     HOOK.get_or_init(|| hook);
 }

@@ -7,7 +7,7 @@ use crate::host::sys::mask::Mask;
 use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-/// What the entry puts back on its way to a handler that was installed before. Its layout is the entry's.
+/// State that the entry restores on its way to a previously installed handler. Its layout is the entry's.
 #[derive(Debug)]
 #[repr(C)]
 pub(in crate::host) struct Restore {
@@ -23,48 +23,48 @@ pub(in crate::host) const WAITS: Mask = 1 << 31;
 #[repr(C)]
 pub(in crate::host) struct Header {
     pub(in crate::host) restore: Restore,
-    /// Whether the thread is in its fault handler, which alone touches this.
+    /// True while the thread is in its fault handler, which alone touches this.
     pub(in crate::host) serving: Cell<bool>,
-    /// How far the frame was copied that the fault handler serves, in bytes; 0 if it was not copied when the handler changed stacks.
+    /// Distance in bytes between the served frame and its copy; 0 if it was not copied when the handler changed stacks.
     pub(in crate::host) copied: Cell<usize>,
-    /// Whether a signal started over that frame.
+    /// True if a signal started over that frame.
     pub(in crate::host) overwritten: Cell<bool>,
-    /// How often the thread is in the kernel: above 0, it may hold the kernel's lock.
+    /// Depth of the thread's kernel calls. Above 0, it may hold the kernel's lock.
     pub(in crate::host) depth: AtomicU32,
     /// Signals that were sent while the thread was in the kernel or in its fault handler.
     pub(in crate::host) held_back: HeldBack,
     /// The owner's identity; 0 while the slot is free.
     owner: AtomicU64,
-    /// Whether the thread has its thread-specific key armed: its end announces itself.
+    /// True if the thread's thread-specific key is armed, so that its end is announced.
     pub(in crate::host) announces: AtomicBool,
     /// Set in the last pass of the thread's destructors.
     pub(in crate::host) exiting: AtomicBool,
     /// `pthread_self()`, once the thread registered.
     pub(in crate::host) pthread: AtomicU64,
-    /// Where the thread has its identity in a thread-local word, once it registered: the C library clears it for the next thread.
+    /// Address of the thread-local word with the thread's identity, once it registered. The C library clears the word for the next thread.
     pub(in crate::host) word_at: AtomicUsize,
     /// The thread's pointer to its thread-local memory, once it registered.
     pub(in crate::host) thread_pointer: Cell<usize>,
-    /// When it registered, in the host's clock ticks.
+    /// Time of its registration, in the system's clock ticks.
     pub(in crate::host) registered: AtomicU64,
-    /// Of a thread that was only ever seen in a fault: when it started, in the host's clock ticks; 0 if the host does not say.
+    /// Start time of a thread that was only seen in a fault, in the system's clock ticks; 0 if it is unknown.
     pub(in crate::host) started: Cell<u64>,
-    /// When that was compared last, in milliseconds of a clock that does not step.
+    /// Time of the last comparison with it, in milliseconds of a clock that does not step.
     pub(in crate::host) compared: Cell<u64>,
-    /// How often the thread began or ceased to be a server's. An odd number: it is one now.
+    /// Number of times that the thread became or ceased to be a server's. Odd while it is one.
     served: AtomicU32,
     /// The signals that the code lets through that the thread's fault handler interrupted, while that waits for an answer, with [`WAITS`]; 0 otherwise.
     pub(in crate::host) lets_through: AtomicU64,
-    /// Whether the lent stack is registered as the thread's, or was when the emulation looked last.
+    /// True if the lent stack is registered as the thread's, or was at the last look.
     pub(in crate::host) has_lent: AtomicBool,
-    /// How often the thread was made ready for faults, and is not ready no longer.
+    /// Number of current preparations for faults of the thread.
     pub(in crate::host) readied: AtomicU32,
-    /// Whether the thread left its last fault with the lent stack registered.
+    /// True if the thread left its last fault with the lent stack registered.
     pub(in crate::host) lent: Cell<bool>,
 }
 
 impl Header {
-    /// The owner; [`Identity::NONE`] while the slot is free or being claimed.
+    /// Returns the owner; [`Identity::NONE`] while the slot is free or being claimed.
     pub(in crate::host) fn owner(&self) -> Identity {
         Identity::from_bits(self.owner.load(Ordering::Acquire))
     }

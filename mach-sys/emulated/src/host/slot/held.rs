@@ -24,7 +24,7 @@ pub(in crate::host) unsafe fn keep(header: &Header, signal: i32, info: usize) {
 /// mask: the interrupted code is to go on with it blocked.
 ///
 /// # Safety
-/// As [`keep`], and the signal has a handler.
+/// The safety requirements of [`keep`] apply, and the signal has a handler.
 pub(in crate::host) unsafe fn leave_pending(header: &Header, signal: i32, info: usize) -> Mask {
     // Blocked before it is raised: it must not arrive here, and no other on top of this.
     mask::change(How::Block, SYNCHRONOUS_MASK);
@@ -35,7 +35,7 @@ pub(in crate::host) unsafe fn leave_pending(header: &Header, signal: i32, info: 
     bit
 }
 
-/// A fault handler has begun, and is marked as such: what was left pending on its way in arrives now, to be kept.
+/// Receives, in a fault handler that has begun and is marked as such, the signals left pending on its way in, which are then kept.
 pub(in crate::host) fn begin_to_keep(header: &Header) {
     let blocked = &header.held_back.blocked;
     if blocked.load(Ordering::Relaxed) != 0 {
@@ -43,7 +43,7 @@ pub(in crate::host) fn begin_to_keep(header: &Header) {
     }
 }
 
-/// A fault handler is about to leave, and not marked as such any more: what is kept arrives when it has left, for code with this mask.
+/// Raises the kept signals in a fault handler that is about to leave and is no longer marked. They arrive after it has left, in code with this mask.
 /// Leaves the five blocked if there is something.
 pub(in crate::host) fn raise_at_return(header: &Header, afterwards: impl FnOnce() -> Mask) {
     if !header.is_in_kernel() && !header.held_back.is_empty() {
@@ -52,7 +52,7 @@ pub(in crate::host) fn raise_at_return(header: &Header, afterwards: impl FnOnce(
     }
 }
 
-/// The calling thread has left the kernel: what is kept arrives.
+/// Raises the kept signals after the calling thread has left the kernel.
 pub(super) fn raise_now(header: &Header) {
     if !header.held_back.is_empty() {
         let before = mask::change(How::Block, SYNCHRONOUS_MASK);

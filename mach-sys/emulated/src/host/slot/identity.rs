@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-/// A thread's identity: an epoch in the high half, the host's identifier in the low half. The host gives an identifier out again; the
+/// A thread's identity: an epoch in the high half, the system's identifier in the low half. The system gives an identifier out again; the
 /// epoch, counted up with each thread, tells the two threads apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::host) struct Identity(u64);
@@ -11,7 +11,7 @@ impl Identity {
     /// No thread.
     pub(in crate::host) const NONE: Self = Self(0);
 
-    /// A new identity for the thread that the host calls `tid` now.
+    /// Returns a new identity for the thread that the system calls `tid` now.
     pub(in crate::host) fn fresh(tid: u32) -> Self {
         static EPOCH: AtomicU32 = AtomicU32::new(1);
         let epoch = EPOCH.fetch_add(1, Ordering::Relaxed);
@@ -26,7 +26,7 @@ impl Identity {
         self.0
     }
 
-    /// The host's identifier.
+    /// Returns the system's identifier.
     pub(in crate::host) const fn tid(self) -> u32 {
         self.0 as u32
     }

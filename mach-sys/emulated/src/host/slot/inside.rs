@@ -1,6 +1,6 @@
 //! A thread knows that it is in the kernel.
 //!
-//! While it holds the emulated kernel's lock, and until it has woken whoever its operation concerns, a thread has all signals but the
+//! While it holds the emulated kernel's lock, and until it has woken the threads that its operation concerns, a thread has all signals but the
 //! five of its own faults blocked, and a depth above 0 in its header. A signal of the five that arrives above 0 is never served: sent
 //! ones are held back, single steps are carried past, and a fault ends the process.
 
@@ -13,20 +13,20 @@ use crate::host::sys::mask::{self, ASYNCHRONOUS_MASK, COPY_MASK, How, Mask, SYNC
 use core::cell::Cell;
 use core::sync::atomic::{Ordering, compiler_fence};
 
-/// What a thread has of its own. Without destructor, and initialised by the C library: it costs nothing to look, and a new thread
+/// A thread's own state. It has no destructor, and the C library initialises it: a look costs nothing, and a new thread
 /// finds it cleared. For ordinary calls only: the fault handler touches no thread-local.
 struct This {
-    /// Its identity, once it registered. Its address stands in the thread's header.
+    /// Its identity, once it registered. The thread's header has the address of this word.
     word: Cell<u64>,
     /// Its slot's index plus one.
     slot: Cell<u32>,
-    /// How often the emulation had been stopped when it registered.
+    /// Number of stops of the emulation before it registered.
     stops: Cell<u32>,
-    /// Whether it has the asynchronous signals blocked until it says otherwise.
+    /// True if it has the asynchronous signals blocked until it unblocks them itself.
     blocked_for_good: Cell<bool>,
-    /// Whether it ever had: a server's thread.
+    /// True if it ever had: it is or was a server's thread.
     serves: Cell<bool>,
-    /// Whether it starts the emulation, or waits for another thread that does.
+    /// True while it starts the emulation, or waits for another thread that does.
     starting: Cell<bool>,
 }
 
@@ -43,7 +43,7 @@ thread_local! {
     };
 }
 
-/// The calling thread's slot, if it registered.
+/// Returns the calling thread's slot, if it registered.
 pub(in crate::host) fn slot() -> Option<Slot> {
     let (slot, stops) = THIS.with(|this| (this.slot.get(), this.stops.get()));
     let index = slot.checked_sub(1)?;
@@ -53,7 +53,7 @@ pub(in crate::host) fn slot() -> Option<Slot> {
     Slot::of(super::region::from_index(index as usize)?)
 }
 
-/// The calling thread's identity, if it registered.
+/// Returns the calling thread's identity, if it registered.
 pub(in crate::host) fn identity() -> Option<Identity> {
     let (bits, stops) = THIS.with(|this| (this.word.get(), this.stops.get()));
     (bits != 0 && stops == origin::stops()).then_some(Identity::from_bits(bits))
@@ -100,7 +100,7 @@ impl InKernel {
         Self::with(slot().map(Slot::header))
     }
 
-    /// As [`enter`](Self::enter), for a thread that has not registered: with the header of the slot that its identifier found.
+    /// Enters as [`enter`](Self::enter) does, for a thread that has not registered, with the header of the slot that its identifier found.
     pub(in crate::host) fn on(header: &'static Header) -> Self {
         Self::with(Some(header))
     }

@@ -1,4 +1,4 @@
-//! The table of keys: from a thread's identifier on the host to its slot, for a thread that is not on its slot.
+//! The table of keys: from a thread's identifier on the system to its slot, for a thread that is not on its slot.
 //!
 //! A key is a word: the identity of the slot's owner, and a mark. Only a thread itself enters a key for its identifier, so that there
 //! are no duplicates. A key cannot move, as its slot cannot. One that is no longer used leaves a tombstone, so that other threads' probes
@@ -16,15 +16,15 @@
 //! A lookup that finds its key waits for nothing. One that finds none, the first of a thread, waits for the end of a sweep.
 //!
 //! # A slot is never freed under a living thread
-//! The watching thread takes the mark away, then asks the host whether the owner's identifier is gone, then frees by compare-exchange.
+//! The watching thread takes the mark away, then asks the system whether the owner's identifier is gone, then frees by compare-exchange.
 //! A lookup sets the mark if it is not there, by compare-exchange. So either the lookup came first, and the thread that looked lives
-//! when the host is asked; or it came after the mark was taken, and the watching thread's exchange fails; or that exchange came first,
+//! when the system is asked; or it came after the mark was taken, and the watching thread's exchange fails; or that exchange came first,
 //! and the lookup fails and starts over.
 
 use super::identity::Identity;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// Host identifiers have 22 bits at most; these are none.
+/// System identifiers have 22 bits at most; these are none.
 const EMPTY: u32 = 0;
 const TOMBSTONE: u32 = 0x7fff_ffff;
 const SETTLING: u32 = 0x7fff_fffe;
@@ -49,7 +49,7 @@ impl Seen {
     }
 }
 
-/// What stands in the low half of a word.
+/// Returns the low half of a word, without the mark.
 const fn tid_of(word: u64) -> u32 {
     (word & !MARK) as u32
 }
@@ -87,7 +87,7 @@ impl Keys {
         })
     }
 
-    /// The owner that a key names.
+    /// Returns the owner that a key names.
     pub(in crate::host) fn identity(&self, index: usize) -> Identity {
         Identity::from_bits(self.load(index) & !MARK)
     }
@@ -145,7 +145,7 @@ impl Keys {
         }
     }
 
-    /// As [`find_or_claim`](Self::find_or_claim), but claims nothing.
+    /// Finds a key as [`find_or_claim`](Self::find_or_claim) does, but claims nothing.
     pub(in crate::host) fn find_only(&self, tid: u32) -> Option<usize> {
         self.find(tid).ok()
     }
@@ -165,7 +165,7 @@ impl Keys {
         }
     }
 
-    /// All keys that name a thread.
+    /// Returns all keys that name a thread.
     pub(in crate::host) fn taken(&self) -> impl Iterator<Item = Seen> {
         self.words
             .iter()
@@ -177,14 +177,14 @@ impl Keys {
             .filter(|seen| !matches!(tid_of(seen.word), EMPTY | TOMBSTONE | SETTLING))
     }
 
-    /// Takes the mark away, before the host is asked whether the owner is gone. `None` if the key changed meanwhile.
+    /// Takes the mark away, before the system is asked whether the owner is gone. `None` if the key changed meanwhile.
     pub(in crate::host) fn unmark(&self, seen: Seen) -> Option<Seen> {
         let word = seen.word & !MARK;
         let unmarked = Seen { word, ..seen };
         (word == seen.word || self.exchange(seen.index, seen.word, word)).then_some(unmarked)
     }
 
-    /// Makes a key that was unmarked unfindable, once the host has said that its owner is gone. Returns whether nothing came between.
+    /// Makes a key that was unmarked unfindable, once the system has said that its owner is gone. Returns whether nothing came between.
     pub(in crate::host) fn begin_to_free(&self, seen: Seen) -> bool {
         let settling = seen.word & !(u64::from(u32::MAX)) | u64::from(SETTLING);
         self.exchange(seen.index, seen.word, settling)
@@ -310,7 +310,7 @@ mod tests {
         assert_ne!(old, new);
     }
 
-    /// How many words a lookup looks at that does not find its key.
+    /// Returns the number of words that a lookup reads if it does not find its key.
     fn probes(keys: &Keys, tid: u32) -> usize {
         let count = keys.count();
         let places = (0..count).map(|step| (tid as usize + step) % count);
@@ -351,7 +351,10 @@ mod tests {
             }
         }
         assert!(most <= 32, "{most} words");
-        for index in living.into_iter().chain(stay.into_iter().map(|(_, index)| index)) {
+        for index in living
+            .into_iter()
+            .chain(stay.into_iter().map(|(_, index)| index))
+        {
             end(&keys, index);
         }
         // The last leave nothing at all.
@@ -385,7 +388,7 @@ mod tests {
                             assert_eq!(keys.find_or_claim(tid), Some(index), "life {life}");
                         }
                         tell.send(index).expect("it frees");
-                        // The identifier of a thread that ended comes back when the host has forgotten it.
+                        // The identifier of a thread that ended comes back when the system has forgotten it.
                         while keys.identity(index).tid() == tid {
                             std::thread::yield_now();
                         }

@@ -1,4 +1,4 @@
-//! Where the parts of a slot lie, as a pure function of the page size.
+//! Layout of a slot, as a pure function of the page size.
 //!
 //! From the bottom of a slot:
 //!
@@ -13,7 +13,7 @@
 //!
 //! A slot's size is a power of two, and its address a multiple of it. Only pages that are touched take memory.
 
-/// The least number of bytes of the alternate signal stack that the emulation lends to a thread: more than `SIGSTKSZ` is on any host,
+/// The least number of bytes of the alternate signal stack that the emulation lends to a thread: more than `SIGSTKSZ` is on any system,
 /// and room for a handler with 60 KiB of locals that faults itself.
 pub const LENT_STACK_SIZE: usize = 96 * 1024;
 
@@ -45,7 +45,7 @@ pub(in crate::host) struct Layout {
 }
 
 impl Layout {
-    /// The layout for a page size, which is a power of two.
+    /// Returns the layout for a page size, which is a power of two.
     pub(in crate::host) const fn new(page: usize) -> Self {
         let private = page;
         let private_top = private + PRIVATE_SIZE.next_multiple_of(page);

@@ -1,4 +1,4 @@
-//! Slots: per host thread a stack for the fault handler, and the host layer's record of the thread.
+//! Slots: per system thread a stack for the fault handler, and the host layer's record of the thread.
 //!
 //! | file | contents |
 //! |---|---|
@@ -18,8 +18,8 @@ pub(in crate::host) mod header;
 pub(in crate::host) mod held;
 pub(in crate::host) mod identity;
 pub(crate) mod inside;
-pub(in crate::host) mod keys;
 mod kept;
+pub(in crate::host) mod keys;
 pub(crate) mod layout;
 pub(in crate::host) mod origin;
 pub(in crate::host) mod owner;

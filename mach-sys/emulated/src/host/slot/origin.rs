@@ -1,4 +1,4 @@
-//! Whether this process is the one that the emulation was started in.
+//! The test whether the emulation was started in this process.
 //!
 //! The child of a fork has none of the threads that would answer. The child of a `vfork`, or of a `clone` that shares memory, is in
 //! another process with this one's memory: what it did would be done to its parent. In both a fault is the child's own affair, and
@@ -7,12 +7,12 @@
 
 use crate::error::ReserveError;
 use crate::host::sys::call::{call, page_size};
+use crate::host::sys::installed::Installed;
 use crate::host::sys::reservation::Reservation;
 use crate::host::sys::thread::{exists, getpid, gettid};
 use core::sync::atomic::{AtomicU32, Ordering};
-use crate::host::sys::installed::Installed;
 
-/// What the word holds in the process that the emulation was started in, and in children that share its memory.
+/// Value of the word in the process that the emulation was started in, and in children that share its memory.
 const ORIGINAL: u32 = 0x6d61_6368;
 
 /// A page that the kernel gives to a child of a fork zeroed, however it was forked.
@@ -24,10 +24,10 @@ struct Origin {
 
 static ORIGIN: Installed<Origin> = Installed::new();
 
-/// How often the emulation was stopped.
+/// Number of times that the emulation was stopped.
 static STOPS: AtomicU32 = AtomicU32::new(0);
 
-/// Returns how often the emulation was stopped in this process: values of an earlier start mean nothing in a later one.
+/// Returns the number of times that the emulation was stopped in this process: values of an earlier start mean nothing in a later one.
 #[inline]
 pub(crate) fn stops() -> u32 {
     STOPS.load(Ordering::Relaxed)
@@ -76,7 +76,7 @@ pub(in crate::host) fn mark() -> Result<(), ReserveError> {
     Ok(())
 }
 
-/// In the child of a fork: what the kernel does to the page, for kernels that do not.
+/// Clears the page in the child of a fork, for kernels that do not.
 pub(in crate::host) fn wipe() {
     if let Some(origin) = ORIGIN.get() {
         origin.word().store(0, Ordering::Release);
@@ -136,7 +136,7 @@ pub(crate) fn process_id() -> u32 {
     }
 }
 
-/// The process that the emulation was started in.
+/// Returns the process that the emulation was started in.
 pub(in crate::host) fn process() -> Option<u32> {
     ORIGIN.get().map(|origin| origin.process)
 }

@@ -1,6 +1,6 @@
-//! Which thread a slot belongs to, and whether it is still that thread.
+//! The thread that a slot belongs to, and the check that it still does.
 //!
-//! The host gives a dead thread's identifier to another thread. A thread that finds a key with its identifier may find a dead one's:
+//! The system gives a dead thread's identifier to another thread. A thread that finds a key with its identifier may find a dead one's:
 //! then the dead one's end is settled first, and the slot is the new one's, with a new identity.
 
 use super::header::Header;
@@ -13,10 +13,10 @@ use crate::host::sys::{clock, copy, task_stat};
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::sync::OnceLock;
 
-/// The layers above: told of each thread that is gone, with the slot that it had.
+/// Hook of the layers above, called for each thread that is gone, with its slot.
 static ENDED: OnceLock<fn(SlotId)> = OnceLock::new();
 
-/// Sets what is told of each thread that is gone. Called with the asynchronous signals blocked, in a fault handler for example.
+/// Sets the hook that is called for each thread that is gone. Called with the asynchronous signals blocked, in a fault handler for example.
 pub(in crate::host) fn set_hook(ended: fn(SlotId)) {
     ENDED.get_or_init(|| ended);
 }
@@ -35,7 +35,7 @@ pub(in crate::host) fn forget_all() {
     TAKEN.store(0, Ordering::Relaxed);
 }
 
-/// Whether the calling thread has registered, which each does once, and keeps the fact in a thread-local word.
+/// Registration of the calling thread. Each thread registers once, and keeps the fact in a thread-local word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::host) enum Caller {
     /// A fault handler, which cannot know.
@@ -59,10 +59,7 @@ pub(in crate::host) fn adopt(slot: Slot, caller: Caller) {
     } else {
         let fresh = Identity::fresh(key.tid());
         // The watching thread does not free a slot whose key a living thread found.
-        if slot
-            .keys()
-            .take_over(slot.id().index(), key, fresh)
-        {
+        if slot.keys().take_over(slot.id().index(), key, fresh) {
             settle(slot.id());
             TAKEN.fetch_sub(1, Ordering::Relaxed);
         }
@@ -116,11 +113,11 @@ fn is_caller(header: &Header, owner: Identity, caller: Caller) -> bool {
         }
         (0, Caller::Unregistered) => started_with(header, owner),
         (0, Caller::InFault { registered }) if header.started.get() == 0 => {
-            // The host does not say when threads started. One that left with the lent stack does not come without.
+            // The system does not say when threads started. One that left with the lent stack does not come without.
             !(header.lent.get() && registered.is_disabled())
         }
         (0, Caller::InFault { .. }) => {
-            // An identifier cannot have been used again within the time that the host tells starts apart by.
+            // An identifier cannot have been used again within the time that the system tells starts apart by.
             let now = clock::coarse_milliseconds();
             let recent = now.wrapping_sub(header.compared.replace(now)) < 10;
             recent || started_with(header, owner)

@@ -7,11 +7,11 @@ use super::layout::Layout;
 use crate::error::ReserveError;
 use crate::host::sys::altstack::Stack;
 use crate::host::sys::call::{call, page_size};
+use crate::host::sys::installed::Installed;
 use crate::host::sys::reservation::Reservation;
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
-use crate::host::sys::installed::Installed;
 
-/// Identifies a slot: the place of a host thread in tables of the layers above.
+/// Identifies a slot: the place of a system thread in tables of the layers above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SlotId(u32);
 
@@ -41,7 +41,7 @@ pub(in crate::host) fn reserve(slots: u32) -> Result<(), ReserveError> {
     let count = slots as usize;
     let memory = Reservation::new("the threads' slots", (count + 1) * layout.size)?;
     let base = (memory.base().as_ptr() as usize).next_multiple_of(layout.size);
-    // A huge page would be taken whole for one touched header. A host without huge pages refuses, and needs nothing.
+    // A huge page would be taken whole for one touched header. A system without huge pages refuses, and needs nothing.
     // SAFETY: advice about the region that was just reserved, of which nothing was touched.
     unsafe {
         let range = [base, count * layout.size, libc::MADV_NOHUGEPAGE as usize];
@@ -68,17 +68,17 @@ pub(in crate::host) unsafe fn give_back() {
     drop(unsafe { REGION.take() });
 }
 
-/// The keys, once the region is there.
+/// Returns the keys, once the region is there.
 pub(in crate::host) fn keys() -> Option<&'static Keys> {
     REGION.get().map(|region| &region.keys)
 }
 
-/// The slot of an index, if there are that many.
+/// Returns the slot of an index, if there are that many.
 pub(in crate::host) fn from_index(index: usize) -> Option<SlotId> {
     (index < REGION.get()?.keys.count()).then_some(SlotId(index as u32))
 }
 
-/// The slot at an address inside it.
+/// Returns the slot at an address inside it.
 pub(in crate::host) fn containing(address: usize) -> Option<SlotId> {
     let region = REGION.get()?;
     let offset = address.wrapping_sub(region.base);
@@ -122,7 +122,7 @@ impl Slot {
         &self.region.keys
     }
 
-    /// The alternate stack that the slot lends.
+    /// Returns the alternate stack that the slot lends.
     pub(in crate::host) fn lent_stack(self) -> Stack {
         let layout = self.region.layout;
         Stack {
@@ -132,7 +132,7 @@ impl Slot {
         }
     }
 
-    /// The fault handler's own stack.
+    /// Returns the fault handler's own stack.
     pub(in crate::host) fn private_stack(self) -> Stack {
         let layout = self.region.layout;
         Stack {
@@ -146,7 +146,7 @@ impl Slot {
         [0, self.region.layout.private_top].map(|bottom| self.address() + bottom)
     }
 
-    /// Puts the guards in place, unless they are. Where the host refuses there are none.
+    /// Puts the guards in place, unless they are. Where the system refuses there are none.
     pub(in crate::host) fn guard(self) {
         let before = self.use_of().swap(IN_USE, Ordering::Relaxed);
         if before == IN_USE {
@@ -160,7 +160,7 @@ impl Slot {
         }
     }
 
-    /// Gives the slot's memory back to the host, where many slots have theirs: a thread's identifier says which slot it gets, so that short
+    /// Gives the slot's memory back to the system, if many slots have memory: a thread's identifier says which slot it gets, so that short
     /// threads would use all of them up in turn. Called by the watching thread for a slot that no thread has, or can get.
     pub(in crate::host) fn give_memory_back(self) {
         if self.use_of().load(Ordering::Relaxed) != IN_USE
@@ -173,10 +173,18 @@ impl Slot {
             // Each has a mapping of its own.
             left = UNTOUCHED;
             for at in self.guards() {
-                protect(at, self.region.layout.guard, libc::PROT_READ | libc::PROT_WRITE);
+                protect(
+                    at,
+                    self.region.layout.guard,
+                    libc::PROT_READ | libc::PROT_WRITE,
+                );
             }
         }
-        let range = [self.address(), self.region.layout.size, libc::MADV_DONTNEED as usize];
+        let range = [
+            self.address(),
+            self.region.layout.size,
+            libc::MADV_DONTNEED as usize,
+        ];
         // SAFETY: the slot belongs to no thread. Zeroes are a valid record.
         unsafe { call(libc::SYS_madvise, [range[0], range[1], range[2], 0, 0, 0]) };
         self.use_of().store(left, Ordering::Relaxed);
@@ -188,7 +196,7 @@ impl Slot {
     }
 }
 
-/// What a slot's memory is used for: nothing was ever touched.
+/// State of a slot's memory: never touched.
 const UNTOUCHED: u8 = 0;
 /// The guards are in place, and nothing else.
 const GUARDED: u8 = 1;
@@ -198,7 +206,7 @@ const IN_USE: u8 = 2;
 /// Slots that keep their memory for the next thread. A slot is 256 KiB of address space and some 16 KiB of memory.
 const KEPT: u32 = 64;
 
-/// How guards are made.
+/// Kind of the guards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Guards {
     /// Marks in the page tables (Linux 6.13): the region stays one mapping.
@@ -208,7 +216,7 @@ enum Guards {
 }
 
 impl Guards {
-    /// Finds out by installing one, whether the host does what it says: emulators answer to all advice alike.
+    /// Finds out by installing one, whether the system does what it says: emulators answer to all advice alike.
     fn find(at: usize, length: usize) -> Self {
         let marked = Self::mark(at, length) && {
             // A call whose result an instrumenting host does not touch itself, as valgrind does a signal mask.
@@ -238,7 +246,12 @@ impl Guards {
 
 fn protect(at: usize, length: usize, protection: libc::c_int) {
     // SAFETY: pages of a slot that nothing is kept in.
-    unsafe { call(libc::SYS_mprotect, [at, length, protection as usize, 0, 0, 0]) };
+    unsafe {
+        call(
+            libc::SYS_mprotect,
+            [at, length, protection as usize, 0, 0, 0],
+        )
+    };
 }
 
 /// Faults and registrations that found every slot taken.

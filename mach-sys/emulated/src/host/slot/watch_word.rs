@@ -12,7 +12,7 @@ pub(in crate::host) fn hurry() {
     futex::wake(&WORD, 1);
 }
 
-/// The word that the watching thread waits on.
+/// Returns the word that the watching thread waits on.
 pub(in crate::host) fn word() -> &'static AtomicU32 {
     &WORD
 }

@@ -1,7 +1,7 @@
 //! System calls without libc: nothing here touches `errno`, takes a lock, or is a cancellation point.
 #![allow(unsafe_code)]
 
-/// A system call with up to six arguments. The result is the kernel's: negative for an error number.
+/// Makes a system call with up to six arguments. Returns the kernel's result: negative for an error number.
 ///
 /// # Safety
 /// The arguments are what the system call needs.

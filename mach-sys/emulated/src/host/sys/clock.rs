@@ -1,7 +1,7 @@
 //! A clock that costs no system call.
 #![allow(unsafe_code)]
 
-/// Returns the clock ticks since the host was started, as it counts the starts of threads.
+/// Returns the clock ticks since the system was started, as it counts the starts of threads.
 pub(in crate::host) fn ticks_since_boot() -> u64 {
     let mut now = libc::timespec {
         tv_sec: 0,

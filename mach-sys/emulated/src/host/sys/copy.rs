@@ -127,9 +127,8 @@ pub(in crate::host) fn ended_by(signal: i32, si_code: i32, pc: usize) -> Option<
         mach_sys_probed_copy_begin as *const () as usize,
         mach_sys_probed_copy_end as *const () as usize,
     );
-    let is_copy = (begin..end).contains(&pc)
-        && si_code > 0
-        && matches!(signal, libc::SIGSEGV | libc::SIGBUS);
+    let is_copy =
+        (begin..end).contains(&pc) && si_code > 0 && matches!(signal, libc::SIGSEGV | libc::SIGBUS);
     is_copy.then_some((end, (signal as usize) << 8 | si_code as usize & 0xff))
 }
 
@@ -150,7 +149,7 @@ pub(crate) fn prove_writable(at: u64) -> Result<(), CopyFault> {
     fault(unsafe { mach_sys_probed_touch(at as usize) })
 }
 
-/// Whether this host fills in the words that say what the hardware reported: one fault tells (R22). `None` if the first page is
+/// Returns whether this system fills in the hardware's words, found out by one fault (R22). `None` if the first page is
 /// mapped, so that there was no fault.
 pub(in crate::host) fn hardware_words_are_filled_in() -> Option<bool> {
     let mut byte = 0_u8;

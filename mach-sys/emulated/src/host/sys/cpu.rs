@@ -1,15 +1,15 @@
-//! Which CPU a thread runs on. The C library's `sched_getcpu` reads thread-local storage, which a thread that has faulted may not have: its
+//! The CPU that a thread runs on. The C library's `sched_getcpu` reads thread-local storage, which a thread that has faulted may not have: its
 //! segment base or thread pointer may be a guest's, or 0.
 #![allow(unsafe_code)]
 
 use super::call::call;
 
-/// The CPU that the calling thread ran on a moment ago; `u32::MAX` if the host does not say.
+/// Returns the CPU that the calling thread ran on a moment ago; `u32::MAX` if the system does not say.
 pub(crate) fn current() -> u32 {
     told_by_the_processor().unwrap_or_else(told_by_the_kernel)
 }
 
-/// Linux keeps the number in a segment's limit, where its own `getcpu` finds it without a system call.
+/// Reads the CPU's number without the kernel. Linux keeps it in a segment's limit, where its own `getcpu` finds it without a system call.
 #[cfg(target_arch = "x86_64")]
 fn told_by_the_processor() -> Option<u32> {
     /// The selector of that segment, in the ring of programs (`__CPUNODE_SEG`).
@@ -36,7 +36,7 @@ fn told_by_the_processor() -> Option<u32> {
 
 fn told_by_the_kernel() -> u32 {
     let mut cpu = u32::MAX;
-    // SAFETY: the kernel writes the number to a local variable; it is asked for nothing else.
+    // SAFETY: the kernel writes the number to a local variable; the other pointers are null.
     unsafe { call(libc::SYS_getcpu, [(&raw mut cpu) as usize, 0, 0, 0, 0, 0]) };
     cpu
 }

@@ -5,10 +5,10 @@ use super::call::call;
 use core::sync::atomic::AtomicU32;
 use core::time::Duration;
 
-/// How a wait ended.
+/// Result of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
-    /// Another thread woke this one, or the host did for no reason.
+    /// Another thread woke this one, or the system did for no reason.
     Woken,
     /// The word had another value already.
     Changed,

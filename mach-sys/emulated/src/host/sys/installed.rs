@@ -13,7 +13,7 @@ impl<T: Send + Sync> Installed<T> {
         Self(AtomicPtr::new(null_mut()))
     }
 
-    /// The value, if it is there.
+    /// Returns the value, if it is there.
     #[inline]
     pub(crate) fn get(&self) -> Option<&'static T> {
         // SAFETY: null, or a pointer out of a box in `set`, which is valid until `take`; that one's caller vouches for the rest.
@@ -57,7 +57,11 @@ mod tests {
         for _ in 0..2 {
             assert!(installed.get().is_none());
             installed.set(Arc::clone(&value));
-            assert!(installed.get().is_some_and(|there| Arc::ptr_eq(there, &value)));
+            assert!(
+                installed
+                    .get()
+                    .is_some_and(|there| Arc::ptr_eq(there, &value))
+            );
             // SAFETY: the reference above is gone.
             let taken = unsafe { installed.take() };
             assert!(taken.is_some_and(|taken| Arc::ptr_eq(&taken, &value)));

@@ -39,22 +39,21 @@ pub(in crate::host) const ALL_MASK: Mask = !bit(SETXID);
 /// All signals but the five of [`SYNCHRONOUS`] and that one.
 pub(in crate::host) const ASYNCHRONOUS_MASK: Mask = ALL_MASK & !SYNCHRONOUS_MASK;
 
-/// What the fault handler has blocked from its first instruction on. Never the two signals that a probed copy raises, nor that of a
+/// Signals that the fault handler blocks from its first instruction on. Never the two that a probed copy raises, nor that of a
 /// step. No other code has all of these blocked, with one of the others unblocked: the first contain a signal that the C library keeps to
 /// itself, and a server's thread takes the last two.
 ///
 /// Without the two signals that cannot be blocked: the kernel leaves them out of a frame's mask.
-pub(in crate::host) const HANDLER_MASK: Mask = ASYNCHRONOUS_MASK
-    & !bit(libc::SIGKILL)
-    & !bit(libc::SIGSTOP)
-    | bit(libc::SIGILL)
-    | bit(libc::SIGFPE);
+pub(in crate::host) const HANDLER_MASK: Mask =
+    ASYNCHRONOUS_MASK & !bit(libc::SIGKILL) & !bit(libc::SIGSTOP)
+        | bit(libc::SIGILL)
+        | bit(libc::SIGFPE);
 
-/// Whether a signal handler ran in a fault handler's wait.
+/// True if a signal handler ran in a fault handler's wait.
 static WAIT_INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// In a fault handler, whose wait a signal interrupted. None but the five can be delivered there, unless another component changed the
-/// mask that comes with the fault handler: blocks them for the rest.
+/// Notes that a signal interrupted the wait of a fault handler. Only the five can be delivered there, unless another component changed
+/// the fault handler's mask: blocks all others for the rest of the wait.
 pub(crate) fn wait_was_interrupted() {
     WAIT_INTERRUPTED.store(true, Ordering::Relaxed);
     change(How::Block, HANDLER_MASK);
@@ -86,7 +85,7 @@ impl Drop for AllBlocked {
     }
 }
 
-/// How [`change`] combines.
+/// Combination that [`change`] applies.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::host) enum How {
     Block = 0,

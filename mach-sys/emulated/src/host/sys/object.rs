@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 /// A reference on the object, as `dlopen` gives it; null for none.
 static PIN: AtomicPtr<c_void> = AtomicPtr::new(null_mut());
 
-/// Keeps the object loaded, whoever unloads it, until [`unpin`]. Does nothing for the program itself, which nothing unloads, and where it is
+/// Keeps the object loaded until [`unpin`], even if other code unloads it. Does nothing for the program itself, which nothing unloads, and where it is
 /// kept already.
 pub(in crate::host) fn pin() {
     if !PIN.load(Ordering::Acquire).is_null() {
@@ -42,7 +42,7 @@ pub(in crate::host) fn unpin() {
 }
 
 struct Found {
-    /// In the object that is looked for.
+    /// Address in the object to find.
     address: usize,
     /// The loader tells of the program before all libraries.
     is_first: bool,
@@ -67,7 +67,8 @@ unsafe extern "C" fn look(
     };
     let contains = |header: &&libc::Elf64_Phdr| {
         let start = (object.dlpi_addr as usize).wrapping_add(header.p_vaddr as usize);
-        header.p_type == libc::PT_LOAD && found.address.wrapping_sub(start) < header.p_memsz as usize
+        header.p_type == libc::PT_LOAD
+            && found.address.wrapping_sub(start) < header.p_memsz as usize
     };
     if headers.iter().find(contains).is_none() {
         return 0;

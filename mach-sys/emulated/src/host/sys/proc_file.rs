@@ -3,7 +3,7 @@
 
 use super::call::call;
 
-/// Returns whether the host says that there is no such file. A refusal of the question says nothing. The path ends with a zero.
+/// Returns whether the system says that there is no such file. A refusal of the question says nothing. The path ends with a zero.
 pub(super) fn is_missing_file(path: &[u8; 64]) -> bool {
     let arguments = [
         libc::AT_FDCWD as usize,

@@ -8,13 +8,13 @@ use core::ffi::{CStr, c_void};
 use core::mem::MaybeUninit;
 use std::io;
 
-/// What a thread is started with.
+/// Arguments for the start of a thread.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::host) struct Start {
     pub(in crate::host) name: &'static CStr,
-    /// In bytes; `None` for the C library's default.
+    /// Size of the stack in bytes; `None` for the C library's default.
     pub(in crate::host) stack_size: Option<usize>,
-    /// What the thread does.
+    /// The thread's function.
     pub(in crate::host) run: fn(),
 }
 
@@ -30,7 +30,7 @@ impl Thread {
         unsafe { libc::pthread_join(self.0, core::ptr::null_mut()) };
     }
 
-    /// Lets it end by itself.
+    /// Detaches it.
     pub(in crate::host) fn detach(self) {
         // SAFETY: as above.
         unsafe { libc::pthread_detach(self.0) };

@@ -1,4 +1,4 @@
-//! Address space that is reserved once, and committed by the host page by page as it is touched.
+//! Address space that is reserved once, and committed by the system page by page as it is touched.
 #![allow(unsafe_code)]
 
 use crate::error::ReserveError;
@@ -24,7 +24,7 @@ impl Reservation {
             bytes,
             source: std::io::Error::last_os_error(),
         };
-        // SAFETY: a new private mapping at an address of the host's choice touches no existing memory.
+        // SAFETY: a new private mapping at an address of the system's choice touches no existing memory.
         let base = unsafe {
             libc::mmap(
                 core::ptr::null_mut(),
@@ -39,7 +39,7 @@ impl Reservation {
             Some(base) if base.as_ptr().cast() != libc::MAP_FAILED => Self { base, bytes },
             _ => return Err(refused()),
         };
-        // After `mlockall(MCL_FUTURE)` the host would take memory for all of it, if it was accessible before it was unlocked.
+        // After `mlockall(MCL_FUTURE)` the system would take memory for all of it, if it was accessible before it was unlocked.
         // SAFETY: the mapping is new, and this value's own.
         let error = unsafe {
             libc::munlock(base, bytes);
@@ -51,7 +51,7 @@ impl Reservation {
         }
     }
 
-    /// No memory at all.
+    /// Returns a reservation of no memory.
     pub(crate) const fn none() -> Self {
         Self {
             base: NonNull::dangling(),

@@ -69,7 +69,10 @@ pub(in crate::host) fn end_by(signal: i32) {
     let signal_word = signal as usize;
     // SAFETY: the kernel reads one action, the default; dying of the signal is what this is for.
     let sent = unsafe {
-        call(libc::SYS_rt_sigaction, [signal_word, action_at, 0, size_of::<Mask>(), 0, 0]);
+        call(
+            libc::SYS_rt_sigaction,
+            [signal_word, action_at, 0, size_of::<Mask>(), 0, 0],
+        );
         // A sandbox may refuse one of them.
         match call(libc::SYS_tgkill, [process, thread, signal_word, 0, 0, 0]) {
             ..0 => call(libc::SYS_kill, [process, signal_word, 0, 0, 0, 0]),

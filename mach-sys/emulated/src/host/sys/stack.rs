@@ -1,11 +1,11 @@
-//! Stacks of threads: the calling thread's, and those that are to be made.
+//! Stacks of threads: the calling thread's, and those to be made.
 #![allow(unsafe_code)]
 
 use super::call::page_size;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
-/// Lowest and highest address, without the guard. Allocates (glibc asks `/proc` about the main thread).
+/// Returns the lowest and the highest address, without the guard. Allocates (glibc asks `/proc` about the main thread).
 pub(crate) fn bounds() -> Option<Range<usize>> {
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     // SAFETY: the call initialises the attributes of the calling thread, if it answers 0.
@@ -27,7 +27,7 @@ pub(crate) fn bounds() -> Option<Range<usize>> {
 /// Returns how many bytes the C library takes out of a new thread's stack: all thread-local variables that the loaded objects declare, as many as
 /// may be in the part that every thread has from its start, and the C library's own record of the thread.
 pub(crate) fn overhead() -> usize {
-    /// What glibc has there beside variables: its record of the thread, and room for objects loaded later.
+    /// Bytes that glibc has there beside variables: its record of the thread, and room for objects loaded later.
     const RECORD: usize = 16 * 1024;
     unsafe extern "C" fn add(
         object: *mut libc::dl_phdr_info,
@@ -44,7 +44,10 @@ pub(crate) fn overhead() -> usize {
             };
             (headers, &mut *sum.cast::<usize>())
         };
-        for header in headers.iter().filter(|header| header.p_type == libc::PT_TLS) {
+        for header in headers
+            .iter()
+            .filter(|header| header.p_type == libc::PT_TLS)
+        {
             let size = (header.p_memsz as usize).saturating_add(header.p_align as usize);
             *sum = sum.saturating_add(size);
         }
@@ -57,7 +60,7 @@ pub(crate) fn overhead() -> usize {
 }
 
 /// Returns the size of a stack of which a new thread has so many bytes: whole pages, beyond what the C library takes. `usize::MAX`, which every
-/// host refuses, where there is no such size.
+/// system refuses, where there is no such size.
 pub(crate) fn size_for(bytes: usize) -> usize {
     bytes
         .checked_add(overhead())

@@ -1,8 +1,8 @@
-//! What the host tells about the process in `/proc/self/status`, read without allocation.
+//! The process's `/proc/self/status`, read without allocation.
 
 use super::proc_file::read_file;
 
-/// Returns whether a tracer follows the process; `None` if the host does not say.
+/// Returns whether a tracer follows the process; `None` if the system does not say.
 pub(crate) fn is_traced() -> Option<bool> {
     let mut path = [0; 64];
     let name = b"/proc/self/status";
@@ -25,7 +25,8 @@ mod tests {
 
     #[test]
     fn the_tracer_decides() {
-        let status = |tracer: &str| format!("Name:\tTracerPid:\nPid:\t7\nTracerPid:\t{tracer}\nUid:\t0\n");
+        let status =
+            |tracer: &str| format!("Name:\tTracerPid:\nPid:\t7\nTracerPid:\t{tracer}\nUid:\t0\n");
         assert_eq!(parse(status("0").as_bytes()), Some(false));
         assert_eq!(parse(status("4711").as_bytes()), Some(true));
         assert_eq!(parse(b"Name:\tx\n"), None);

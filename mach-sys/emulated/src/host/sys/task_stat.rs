@@ -1,4 +1,4 @@
-//! What the host tells about a thread in `/proc/self/task/…/stat`, read without allocation.
+//! A thread's `/proc/self/task/…/stat`, read without allocation.
 
 use super::proc_file::{is_missing_file, read_file};
 use super::thread::{getpid, gettid};
@@ -11,7 +11,7 @@ pub(in crate::host) struct TaskStat {
     pub(in crate::host) state: u8,
     /// Field 20: how many threads the process has, a first one that ended before the others included.
     pub(in crate::host) threads: u32,
-    /// Field 22: when the thread started, in clock ticks (10 ms as a rule) since the host did.
+    /// Field 22: when the thread started, in clock ticks (10 ms as a rule) since the system did.
     pub(in crate::host) start: u64,
 }
 
@@ -23,7 +23,7 @@ pub(in crate::host) fn read(tid: u32) -> Option<TaskStat> {
     parse(line.get(..length)?)
 }
 
-/// The buffer holds the longest path and the zero that ends it.
+/// Returns a thread's path. The buffer holds the longest one and its terminating zero.
 fn task_path(tid: u32) -> Option<[u8; 64]> {
     let mut path = [0; 64];
     let mut rest = &mut path[..];
@@ -31,7 +31,7 @@ fn task_path(tid: u32) -> Option<[u8; 64]> {
     Some(path)
 }
 
-/// Returns whether the host lists this process's threads, and the thread is not among them. It must list the calling thread and the
+/// Returns whether the system lists this process's threads, and the thread is not among them. It must list the calling thread and the
 /// process's first one: a `/proc` that is not there, or that is another PID namespace's, says nothing.
 pub(in crate::host) fn is_missing(tid: u32) -> bool {
     let listed = |tid: u32| task_path(tid).map(|path| !is_missing_file(&path));
@@ -41,7 +41,7 @@ pub(in crate::host) fn is_missing(tid: u32) -> bool {
         && read(gettid()).is_some()
 }
 
-/// The name stands in parentheses and may contain anything; the other fields follow it.
+/// Parses the line. The name is in parentheses and may contain anything; the other fields follow it.
 fn parse(line: &[u8]) -> Option<TaskStat> {
     let end = line.iter().rposition(|byte| *byte == b')')?;
     let mut fields = line.get(end + 2..)?.split(|byte| *byte == b' ');

@@ -3,7 +3,7 @@
 
 use super::call::call;
 
-/// Returns the calling thread's identifier on this host. The host gives it to another thread some time after this one's end.
+/// Returns the calling thread's identifier on this system. The system gives it to another thread some time after this one's end.
 pub(crate) fn gettid() -> u32 {
     // SAFETY: gettid takes no arguments.
     unsafe { call(libc::SYS_gettid, [0; 6]) as u32 }
@@ -15,7 +15,7 @@ pub(in crate::host) fn getpid() -> u32 {
     unsafe { call(libc::SYS_getpid, [0; 6]) as u32 }
 }
 
-/// Returns the calling thread's pointer to its thread-local memory, which is not touched. No system call where the processor and the host
+/// Returns the calling thread's pointer to its thread-local memory, which is not touched. No system call where the processor and the system
 /// let code read the register.
 pub(in crate::host) fn thread_pointer() -> usize {
     let pointer: usize;
@@ -30,7 +30,7 @@ pub(in crate::host) fn thread_pointer() -> usize {
         const ARCH_GET_FS: usize = 0x1003;
         // SAFETY: a question about a constant of the process.
         if unsafe { libc::getauxval(libc::AT_HWCAP2) } & FSGSBASE != 0 {
-            // SAFETY: the host says that the instruction is allowed; it reads a register.
+            // SAFETY: the system says that the instruction is allowed; it reads a register.
             unsafe {
                 core::arch::asm!("rdfsbase {}", out(reg) pointer, options(nomem, nostack));
             }
@@ -56,7 +56,12 @@ pub(in crate::host) unsafe fn queue_signal(tid: u32, signal: i32, info: usize) -
     // SAFETY: the caller's promise.
     match unsafe { call(libc::SYS_rt_tgsigqueueinfo, arguments) } {
         // SAFETY: as above.
-        ..0 => unsafe { call(libc::SYS_tgkill, [process, tid as usize, signal as usize, 0, 0, 0]) },
+        ..0 => unsafe {
+            call(
+                libc::SYS_tgkill,
+                [process, tid as usize, signal as usize, 0, 0, 0],
+            )
+        },
         sent => sent,
     }
 }
@@ -73,7 +78,7 @@ pub(in crate::host) fn exists(tid: u32) -> Option<bool> {
     }
 }
 
-/// Returns whether the calling process shares its signal dispositions with another (`CLONE_SIGHAND`). `false` where the host does
+/// Returns whether the calling process shares its signal dispositions with another (`CLONE_SIGHAND`). `false` where the system does
 /// not say.
 pub(in crate::host) fn shares_dispositions_with(process: u32) -> bool {
     const KCMP_SIGHAND: usize = 4;

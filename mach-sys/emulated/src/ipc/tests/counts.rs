@@ -14,7 +14,7 @@ fn counts(world: &World, port: PortId) -> Counts {
     })
 }
 
-/// What a step finds: the port under test, another port with a send right, and what an earlier step made or received.
+/// The state that a step finds: the port under test, another port with a send right, and what an earlier step made or received.
 struct Step<'w> {
     world: &'w World,
     port: Name,
@@ -62,7 +62,7 @@ fn receive(step: &Step<'_>, from: Name) -> Name {
     }
 }
 
-/// A message to the other port.
+/// Makes a message to the other port.
 fn letter(step: &Step<'_>) -> Message {
     Message::to(step.other, Disposition::COPY_SEND, 1)
 }
@@ -108,7 +108,9 @@ fn c6_1_user_references_of_one_name_are_one_send_right() {
         (
             "mod_refs to nothing",
             |s| {
-                s.world.mod_refs(s.port, PortRight::SEND, -7).expect("sends");
+                s.world
+                    .mod_refs(s.port, PortRight::SEND, -7)
+                    .expect("sends");
                 s.kept
             },
             (0, 0, 2),
@@ -161,12 +163,18 @@ fn c7_rights_in_messages_count_until_they_are_received() {
             (3, 0, 2),
         ),
         ("the first arrives", |s| receive(s, s.other), (3, 0, 2)),
-        ("the second joins its name", |s| receive(s, s.other), (2, 0, 2)),
+        (
+            "the second joins its name",
+            |s| receive(s, s.other),
+            (2, 0, 2),
+        ),
         ("the third too", |s| receive(s, s.other), (1, 0, 2)),
         (
             "all go",
             |s| {
-                s.world.mod_refs(s.port, PortRight::SEND, -3).expect("three");
+                s.world
+                    .mod_refs(s.port, PortRight::SEND, -3)
+                    .expect("three");
                 s.kept
             },
             (0, 0, 2),
@@ -208,13 +216,23 @@ fn c7_send_once_rights_count_one_each() {
         ("extracted", |s| s.world.make_send_once(s.port), (0, 1, 0)),
         (
             "moved into a message",
-            |s| send(s, &letter(s).with_right(s.kept, Disposition::MOVE_SEND_ONCE)),
+            |s| {
+                send(
+                    s,
+                    &letter(s).with_right(s.kept, Disposition::MOVE_SEND_ONCE),
+                )
+            },
             (0, 1, 0),
         ),
         ("received", |s| receive(s, s.other), (0, 1, 0)),
         (
             "as a reply right, made",
-            |s| send(s, &letter(s).with_reply(s.port, Disposition::MAKE_SEND_ONCE)),
+            |s| {
+                send(
+                    s,
+                    &letter(s).with_reply(s.port, Disposition::MAKE_SEND_ONCE),
+                )
+            },
             (0, 2, 0),
         ),
         (
@@ -225,8 +243,16 @@ fn c7_send_once_rights_count_one_each() {
             },
             (0, 2, 0),
         ),
-        ("the notification is received", |s| receive(s, s.port), (0, 1, 0)),
-        ("the reply right is received", |s| receive(s, s.other), (0, 1, 0)),
+        (
+            "the notification is received",
+            |s| receive(s, s.port),
+            (0, 1, 0),
+        ),
+        (
+            "the reply right is received",
+            |s| receive(s, s.other),
+            (0, 1, 0),
+        ),
         (
             "and used",
             |s| send(s, &Message::to(s.kept, Disposition::MOVE_SEND_ONCE, 1)),
@@ -254,13 +280,21 @@ fn c7_1a_moving_the_receive_right_resets_the_make_send_count() {
 fn c1_rights_of_a_dead_port_count_until_they_are_looked_at() {
     run(&[
         ("a send right", make_send, (1, 0, 1)),
-        ("a send-once right", |s| s.world.make_send_once(s.port), (1, 1, 1)),
+        (
+            "a send-once right",
+            |s| s.world.make_send_once(s.port),
+            (1, 1, 1),
+        ),
         (
             "one more in a message",
             |s| send(s, &letter(s).with_right(s.port, Disposition::COPY_SEND)),
             (2, 1, 1),
         ),
-        ("the port dies: its own name is converted (C1.3)", destroy, (1, 1, 1)),
+        (
+            "the port dies: its own name is converted (C1.3)",
+            destroy,
+            (1, 1, 1),
+        ),
         (
             "the send-once right's name is looked at (C1.1)",
             |s| {
@@ -269,7 +303,11 @@ fn c1_rights_of_a_dead_port_count_until_they_are_looked_at() {
             },
             (1, 0, 1),
         ),
-        ("the message is received (A5.5)", |s| receive(s, s.other), (0, 0, 1)),
+        (
+            "the message is received (A5.5)",
+            |s| receive(s, s.other),
+            (0, 0, 1),
+        ),
     ]);
 }
 

@@ -1,4 +1,4 @@
-//! What remains of a port that died (C1, C3).
+//! Remains of a port that died (C1, C3).
 
 use super::*;
 use mach_wire::port::*;
@@ -98,8 +98,8 @@ fn c1_7_a_receive_right_in_a_destroyed_message_dies_with_it() {
     let message = Message::to(inner, Disposition::COPY_SEND, 1)
         .with_reply(reply, Disposition::MAKE_SEND_ONCE);
     world.send(&message).unwrap();
-    let message = Message::to(outer, Disposition::MAKE_SEND, 2)
-        .with_right(inner, Disposition::MOVE_RECEIVE);
+    let message =
+        Message::to(outer, Disposition::MAKE_SEND, 2).with_right(inner, Disposition::MOVE_RECEIVE);
     world.send(&message).unwrap();
     assert_eq!(world.kind(inner), Ok(MACH_PORT_TYPE_SEND), "in transit");
     world.destroy_port(outer);

@@ -6,7 +6,7 @@ use Generation::{MacOs11, MacOs15, MacOs26};
 
 const ALL: [Generation; 3] = [MacOs11, MacOs15, MacOs26];
 
-/// A rule, how it is asked for, and what it answers in macOS 11, 15 and 26.
+/// A rule, its function, and its value in macOS 11, 15 and 26.
 type Row<'r, T> = (&'r str, &'r dyn Fn(&World) -> T, [T; 3]);
 
 fn table<T: core::fmt::Debug + PartialEq>(rows: &[Row<'_, T>]) {
@@ -18,12 +18,12 @@ fn table<T: core::fmt::Debug + PartialEq>(rows: &[Row<'_, T>]) {
     }
 }
 
-/// A dead name.
+/// Returns a dead name.
 fn dead_name(world: &World) -> Name {
     world.allocate(PortRight::DEAD_NAME)
 }
 
-/// A name that a dead port's send-once right has, not looked at since.
+/// Returns a name that a dead port's send-once right has, not looked at since.
 fn stale_name(world: &World) -> Name {
     let port = world.port();
     let once = world.make_send_once(port);
@@ -38,15 +38,43 @@ const RIGHT: Result<(), KernReturn> = Err(KernReturn::INVALID_RIGHT);
 fn c7_5_a_dead_name_where_a_receive_right_is_wanted() {
     let expected = || [RIGHT, NAME, NAME];
     table(&[
-        ("get_context", &|w| w.get_context(dead_name(w)).map(|_| ()), expected()),
-        ("set_context", &|w| w.set_context(dead_name(w), 1), expected()),
-        ("of a dead port", &|w| w.set_context(stale_name(w), 1), expected()),
-        ("move_member", &|w| w.move_to(dead_name(w), Name::NULL), expected()),
-        ("get_set_status", &|w| w.members(dead_name(w)).map(|_| ()), expected()),
+        (
+            "get_context",
+            &|w| w.get_context(dead_name(w)).map(|_| ()),
+            expected(),
+        ),
+        (
+            "set_context",
+            &|w| w.set_context(dead_name(w), 1),
+            expected(),
+        ),
+        (
+            "of a dead port",
+            &|w| w.set_context(stale_name(w), 1),
+            expected(),
+        ),
+        (
+            "move_member",
+            &|w| w.move_to(dead_name(w), Name::NULL),
+            expected(),
+        ),
+        (
+            "get_set_status",
+            &|w| w.members(dead_name(w)).map(|_| ()),
+            expected(),
+        ),
         // Calls with two names have another lookup, the same in all.
-        ("insert_member", &|w| w.join(dead_name(w), w.set()), [RIGHT; 3]),
+        (
+            "insert_member",
+            &|w| w.join(dead_name(w), w.set()),
+            [RIGHT; 3],
+        ),
         ("not a right", &|w| w.set_context(w.set(), 1), [RIGHT; 3]),
-        ("absent", &|w| w.set_context(Name::new(0x7003), 1), [NAME; 3]),
+        (
+            "absent",
+            &|w| w.set_context(Name::new(0x7003), 1),
+            [NAME; 3],
+        ),
     ]);
 }
 
@@ -55,8 +83,16 @@ fn c9_1_c9_2_which_name_is_looked_at_first() {
     let absent = Name::new(0x7003);
     table(&[
         // The port's name is absent, the set's is no set: the first one looked at decides.
-        ("insert_member", &|w| w.join(absent, w.port()), [RIGHT, NAME, NAME]),
-        ("move_member", &|w| w.move_to(absent, w.port()), [RIGHT, NAME, NAME]),
+        (
+            "insert_member",
+            &|w| w.join(absent, w.port()),
+            [RIGHT, NAME, NAME],
+        ),
+        (
+            "move_member",
+            &|w| w.move_to(absent, w.port()),
+            [RIGHT, NAME, NAME],
+        ),
         ("extract_member", &|w| w.leave(absent, w.port()), [NAME; 3]),
         // The port's name is no receive right, the set's is absent: the same in all.
         ("no receive right", &|w| w.join(w.set(), absent), [NAME; 3]),
@@ -110,7 +146,11 @@ fn c10_2_c10_3_whether_the_destination_or_the_reply_is_checked_first() {
             &|w| w.send(&Message::to(dead_name(w), copy, 1)),
             [DEST; 3],
         ),
-        ("a set alone", &|w| w.send(&Message::to(w.set(), copy, 1)), [DEST; 3]),
+        (
+            "a set alone",
+            &|w| w.send(&Message::to(w.set(), copy, 1)),
+            [DEST; 3],
+        ),
         (
             "a send-once right as both, and no send right for the reply",
             &|w| {
@@ -193,10 +233,26 @@ fn c11_5_what_a_receive_buffer_that_is_too_small_gets() {
     let invalid = Some(KernReturn::RCV_INVALID_DATA);
     // The header has 6 words, the smallest trailer 2.
     table(&[
-        ("nothing", &ask(0, 0), [(large, 8), (invalid, 0), (invalid, 0)]),
-        ("no header", &ask(20, 0), [(large, 8), (invalid, 0), (invalid, 0)]),
-        ("the header", &ask(24, 0), [(large, 8), (large, 6), (large, 6)]),
-        ("half a trailer", &ask(28, 0), [(large, 8), (large, 7), (large, 7)]),
+        (
+            "nothing",
+            &ask(0, 0),
+            [(large, 8), (invalid, 0), (invalid, 0)],
+        ),
+        (
+            "no header",
+            &ask(20, 0),
+            [(large, 8), (invalid, 0), (invalid, 0)],
+        ),
+        (
+            "the header",
+            &ask(24, 0),
+            [(large, 8), (large, 6), (large, 6)],
+        ),
+        (
+            "half a trailer",
+            &ask(28, 0),
+            [(large, 8), (large, 7), (large, 7)],
+        ),
     ]);
     let kept = [(large, 1), (large, 1), (large, 1)];
     table(&[

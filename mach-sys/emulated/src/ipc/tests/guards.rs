@@ -6,7 +6,7 @@ use mach_wire::exception::PortGuardFlavor;
 use mach_wire::port::{GuardFlags, PortFlavor};
 
 impl World {
-    /// What the last operation raised: the flavor and the payload.
+    /// Returns the flavor and the payload of the guard that the last operation raised.
     fn raised(&self) -> Option<(PortGuardFlavor, u64)> {
         let guard = self.ipc(|ipc| ipc.take_guard());
         guard.map(|guard| (PortGuardFlavor::new(guard.flavor), guard.payload))
@@ -43,9 +43,8 @@ impl World {
 
     fn attribute(&self, name: Name, flavor: PortFlavor, room: u32) -> Result<Vec<u32>, KernReturn> {
         let mut words = [0; attributes::LARGEST];
-        let count = self.ipc(|ipc| {
-            attributes::get(ipc, self.space, name, flavor, room, &mut words)
-        })?;
+        let count =
+            self.ipc(|ipc| attributes::get(ipc, self.space, name, flavor, room, &mut words))?;
         Ok(words[..count as usize].to_vec())
     }
 
@@ -66,7 +65,10 @@ fn c5_6_only_who_knows_the_guard_unguards_swaps_or_destroys() {
     assert_eq!(world.raised(), None);
     assert_eq!(world.guard(port, 8, GuardFlags::empty()), INVALID);
     assert_eq!(world.raised(), Some((PortGuardFlavor::INVALID_ARGUMENT, 7)));
-    assert_eq!(world.mod_refs(port, PortRight::RECEIVE, -1), Err(KernReturn::INVALID_RIGHT));
+    assert_eq!(
+        world.mod_refs(port, PortRight::RECEIVE, -1),
+        Err(KernReturn::INVALID_RIGHT)
+    );
     assert_eq!(world.raised(), Some((PortGuardFlavor::DESTROY, 7)));
     assert_eq!(world.destroy(port), Err(KernReturn::INVALID_RIGHT));
     assert_eq!(world.raised(), Some((PortGuardFlavor::DESTROY, 7)));
@@ -79,7 +81,11 @@ fn c5_6_only_who_knows_the_guard_unguards_swaps_or_destroys() {
     assert_eq!(world.unguard(port, 9), Ok(()));
     assert_eq!(world.get_context(port), Ok(0));
     assert_eq!(world.guard(port, 3, GuardFlags::STRICT), Ok(()));
-    assert_eq!(world.get_context(port), Ok(0), "C5.5: a strict guard is not shown");
+    assert_eq!(
+        world.get_context(port),
+        Ok(0),
+        "C5.5: a strict guard is not shown"
+    );
     assert_eq!(world.set_context(port, 1), INVALID);
     assert_eq!(world.raised(), Some((PortGuardFlavor::SET_CONTEXT, 3)));
     assert_eq!(world.swap_guard(port, 3, 4), INVALID);
@@ -103,11 +109,16 @@ fn c5_6_c7_1_an_immovable_receive_right_stays_where_it_is() {
     assert_eq!(world.kind(port), Err(KernReturn::INVALID_NAME));
 }
 
-/// What misuse raises: the call, its error, the guard.
+/// Checks, for each misuse, its error and its guard.
 #[test]
 fn c3_c4_misuse_of_names_raises_guards() {
     type Outcome = Result<(), KernReturn>;
-    type Row = (&'static str, fn(&World, Name) -> Outcome, Outcome, Option<PortGuardFlavor>);
+    type Row = (
+        &'static str,
+        fn(&World, Name) -> Outcome,
+        Outcome,
+        Option<PortGuardFlavor>,
+    );
     let (absent, wrong, value) = (
         Err(KernReturn::INVALID_NAME),
         Err(KernReturn::INVALID_RIGHT),
@@ -119,34 +130,107 @@ fn c3_c4_misuse_of_names_raises_guards() {
         PortGuardFlavor::INVALID_VALUE,
     );
     let rows: &[Row] = &[
-        ("deallocate absent", |w, _| w.deallocate(Name::new(0x7003)), absent, Some(name)),
-        ("deallocate receive", |w, n| w.deallocate(n), wrong, Some(right)),
-        ("destroy absent", |w, _| w.destroy(Name::new(0x7003)), absent, Some(name)),
-        ("destruct absent", |w, _| w.destruct(Name::new(0x7003), 0, 0), absent, Some(name)),
-        ("destruct without send", |w, n| w.destruct(n, -1, 0), wrong, Some(right)),
-        ("mod_refs absent", |w, _| w.mod_refs(Name::new(0x7003), PortRight::SEND, 1), absent, Some(name)),
-        ("mod_refs: a send right made", |w, n| w.mod_refs(n, PortRight::SEND, 1), wrong, None),
-        ("mod_refs: no send right", |w, n| w.mod_refs(n, PortRight::SEND, -1), wrong, Some(right)),
-        ("mod_refs: no send-once right", |w, n| w.mod_refs(n, PortRight::SEND_ONCE, -1), wrong, None),
-        ("mod_refs: no set", |w, n| w.mod_refs(n, PortRight::PORT_SET, -1), wrong, Some(right)),
-        ("mod_refs: not dead", |w, n| w.mod_refs(n, PortRight::DEAD_NAME, -1), wrong, Some(right)),
-        ("mod_refs: two receive rights", |w, n| w.mod_refs(n, PortRight::RECEIVE, -2), value, Some(amount)),
-        ("get_refs absent", |w, _| w.refs(Name::new(0x7003), PortRight::SEND).map(|_| ()), absent, None),
+        (
+            "deallocate absent",
+            |w, _| w.deallocate(Name::new(0x7003)),
+            absent,
+            Some(name),
+        ),
+        (
+            "deallocate receive",
+            |w, n| w.deallocate(n),
+            wrong,
+            Some(right),
+        ),
+        (
+            "destroy absent",
+            |w, _| w.destroy(Name::new(0x7003)),
+            absent,
+            Some(name),
+        ),
+        (
+            "destruct absent",
+            |w, _| w.destruct(Name::new(0x7003), 0, 0),
+            absent,
+            Some(name),
+        ),
+        (
+            "destruct without send",
+            |w, n| w.destruct(n, -1, 0),
+            wrong,
+            Some(right),
+        ),
+        (
+            "mod_refs absent",
+            |w, _| w.mod_refs(Name::new(0x7003), PortRight::SEND, 1),
+            absent,
+            Some(name),
+        ),
+        (
+            "mod_refs: a send right made",
+            |w, n| w.mod_refs(n, PortRight::SEND, 1),
+            wrong,
+            None,
+        ),
+        (
+            "mod_refs: no send right",
+            |w, n| w.mod_refs(n, PortRight::SEND, -1),
+            wrong,
+            Some(right),
+        ),
+        (
+            "mod_refs: no send-once right",
+            |w, n| w.mod_refs(n, PortRight::SEND_ONCE, -1),
+            wrong,
+            None,
+        ),
+        (
+            "mod_refs: no set",
+            |w, n| w.mod_refs(n, PortRight::PORT_SET, -1),
+            wrong,
+            Some(right),
+        ),
+        (
+            "mod_refs: not dead",
+            |w, n| w.mod_refs(n, PortRight::DEAD_NAME, -1),
+            wrong,
+            Some(right),
+        ),
+        (
+            "mod_refs: two receive rights",
+            |w, n| w.mod_refs(n, PortRight::RECEIVE, -2),
+            value,
+            Some(amount),
+        ),
+        (
+            "get_refs absent",
+            |w, _| w.refs(Name::new(0x7003), PortRight::SEND).map(|_| ()),
+            absent,
+            None,
+        ),
         ("join no set", |w, n| w.join(n, n), wrong, Some(right)),
-        ("receive from a send-once right", |w, n| {
-            let once = w.make_send_once(n);
-            let mut guard = None;
-            let request = ReceiveRequest {
-                address: 0,
-                size: 0,
-                options: MessageOptions::RCV_TIMEOUT,
-                timeout: 0,
-                name: once,
-            };
-            let outcome = receive(&w.kernel, w.space, request, &mut guard);
-            assert_eq!(guard.map(|guard| guard.flavor), Some(PortGuardFlavor::RCV_INVALID_NAME.raw()));
-            outcome
-        }, Err(KernReturn::RCV_INVALID_NAME), None),
+        (
+            "receive from a send-once right",
+            |w, n| {
+                let once = w.make_send_once(n);
+                let mut guard = None;
+                let request = ReceiveRequest {
+                    address: 0,
+                    size: 0,
+                    options: MessageOptions::RCV_TIMEOUT,
+                    timeout: 0,
+                    name: once,
+                };
+                let outcome = receive(&w.kernel, w.space, request, &mut guard);
+                assert_eq!(
+                    guard.map(|guard| guard.flavor),
+                    Some(PortGuardFlavor::RCV_INVALID_NAME.raw())
+                );
+                outcome
+            },
+            Err(KernReturn::RCV_INVALID_NAME),
+            None,
+        ),
     ];
     for (what, call, error, guard) in rows {
         let world = World::of(Generation::MacOs26);
@@ -164,10 +248,16 @@ fn a13_4_d5_3_a_message_does_not_take_the_last_reference_of_a_pinned_name() {
     let pinned = (PortGuardFlavor::MOD_REFS_NON_FATAL, 0x0300_0000_0000_0000);
     let message = Message::to(port, Disposition::MAKE_SEND, 1);
     let as_reply = message.with_reply(world.control, Disposition::MOVE_SEND);
-    assert_eq!(world.send_raising(&as_reply), (Err(KernReturn::SEND_INVALID_REPLY), Some(pinned)));
+    assert_eq!(
+        world.send_raising(&as_reply),
+        (Err(KernReturn::SEND_INVALID_REPLY), Some(pinned))
+    );
     let message = Message::to(port, Disposition::MAKE_SEND, 1);
     let in_body = message.with_right(world.control, Disposition::MOVE_SEND);
-    assert_eq!(world.send_raising(&in_body), (Err(KernReturn::SEND_INVALID_RIGHT), Some(pinned)));
+    assert_eq!(
+        world.send_raising(&in_body),
+        (Err(KernReturn::SEND_INVALID_RIGHT), Some(pinned))
+    );
     assert_eq!(world.refs(world.control, PortRight::SEND), Ok(1));
 }
 
@@ -190,20 +280,42 @@ fn c5_3_c5_4_limits_and_status_are_read_and_set() {
     assert_eq!(status(port), Ok(vec![0, 0, 0, 5, 0, 0, 0, 0, 0, 0]));
     world.make_send(port);
     world.make_send_once(port);
-    assert_eq!(world.send(&Message::to(port, Disposition::COPY_SEND, 1)), Ok(()));
+    assert_eq!(
+        world.send(&Message::to(port, Disposition::COPY_SEND, 1)),
+        Ok(())
+    );
     assert_eq!(world.join(port, set), Ok(()));
     assert_eq!(world.set_limit(port, &[1]), Ok(()));
     assert_eq!(status(port), Ok(vec![1, 0, 1, 1, 1, 1, 1, 0, 0, 0]));
     let refused = world.send(&Message::to(port, Disposition::COPY_SEND, 1));
-    assert_eq!(refused, Err(KernReturn::SEND_TIMED_OUT), "lowering drops nothing");
-    assert_eq!(world.set_limit(port, &[1025]), Err(KernReturn::INVALID_VALUE));
+    assert_eq!(
+        refused,
+        Err(KernReturn::SEND_TIMED_OUT),
+        "lowering drops nothing"
+    );
+    assert_eq!(
+        world.set_limit(port, &[1025]),
+        Err(KernReturn::INVALID_VALUE)
+    );
     assert_eq!(world.set_limit(port, &[]), Err(KernReturn::FAILURE));
-    assert_eq!(world.attribute(port, PortFlavor::LIMITS_INFO, 1), Ok(vec![1]));
-    assert_eq!(world.attribute(Name::NULL, PortFlavor::LIMITS_INFO, 1), Ok(vec![]));
+    assert_eq!(
+        world.attribute(port, PortFlavor::LIMITS_INFO, 1),
+        Ok(vec![1])
+    );
+    assert_eq!(
+        world.attribute(Name::NULL, PortFlavor::LIMITS_INFO, 1),
+        Ok(vec![])
+    );
     assert_eq!(status(Name::NULL), Err(KernReturn::INVALID_RIGHT));
     assert_eq!(status(set), Err(KernReturn::INVALID_RIGHT));
-    assert_eq!(world.attribute(port, PortFlavor::RECEIVE_STATUS, 9), Err(KernReturn::FAILURE));
-    assert_eq!(world.attribute(port, PortFlavor::new(77), 10), Err(KernReturn::INVALID_ARGUMENT));
+    assert_eq!(
+        world.attribute(port, PortFlavor::RECEIVE_STATUS, 9),
+        Err(KernReturn::FAILURE)
+    );
+    assert_eq!(
+        world.attribute(port, PortFlavor::new(77), 10),
+        Err(KernReturn::INVALID_ARGUMENT)
+    );
 }
 
 #[test]
@@ -226,19 +338,38 @@ fn c2_2_c2_3_a_name_is_chosen_within_the_rules() {
         assert_eq!(allocate(PortRight::RECEIVE, raw), expected, "{raw:#x}");
     }
     assert_eq!(world.kind(Name::new(0x7003)), Ok(PortType::RECEIVE.bits()));
-    assert_eq!(allocate(PortRight::DEAD_NAME, 0x7003), Ok(()), "the wish is ignored");
-    assert_eq!(allocate(PortRight::SEND, 0x7103), Err(KernReturn::INVALID_VALUE));
+    assert_eq!(
+        allocate(PortRight::DEAD_NAME, 0x7003),
+        Ok(()),
+        "the wish is ignored"
+    );
+    assert_eq!(
+        allocate(PortRight::SEND, 0x7103),
+        Err(KernReturn::INVALID_VALUE)
+    );
 }
 
 #[test]
 fn c2_5_c2_7_options_of_new_ports() {
     let flags = PortOptionFlags::from_bits_retain;
     for (generation, bits, expected) in [
-        (Generation::MacOs26, 0x2_0000, Err(KernReturn::INVALID_ARGUMENT)),
+        (
+            Generation::MacOs26,
+            0x2_0000,
+            Err(KernReturn::INVALID_ARGUMENT),
+        ),
         (Generation::MacOs15, 0x2_0000, Ok(())),
-        (Generation::MacOs26, 0x1800, Err(KernReturn::INVALID_ARGUMENT)),
+        (
+            Generation::MacOs26,
+            0x1800,
+            Err(KernReturn::INVALID_ARGUMENT),
+        ),
         (Generation::MacOs15, 0x1800, Ok(())),
-        (Generation::MacOs15, 0x3000, Err(KernReturn::INVALID_ARGUMENT)),
+        (
+            Generation::MacOs15,
+            0x3000,
+            Err(KernReturn::INVALID_ARGUMENT),
+        ),
         (Generation::MacOs26, 0x400, Err(KernReturn::DENIED)),
         (Generation::MacOs26, 0x12, Ok(())),
     ] {
@@ -250,14 +381,19 @@ fn c2_5_c2_7_options_of_new_ports() {
     let port = world.construct(flags(0x12), 9).expect("a port");
     assert_eq!(world.refs(port, PortRight::SEND), Ok(1));
     assert_eq!(world.get_context(port), Ok(9));
-    assert_eq!(world.attribute(port, PortFlavor::LIMITS_INFO, 1), Ok(vec![2]));
+    assert_eq!(
+        world.attribute(port, PortFlavor::LIMITS_INFO, 1),
+        Ok(vec![2])
+    );
     // Immovable without a guard, since 26.
     for (generation, expected) in [
         (Generation::MacOs26, Err(KernReturn::SEND_INVALID_RIGHT)),
         (Generation::MacOs15, Ok(())),
     ] {
         let world = World::of(generation);
-        let port = world.construct(PortOptionFlags::IMMOVABLE_RECEIVE, 0).expect("a port");
+        let port = world
+            .construct(PortOptionFlags::IMMOVABLE_RECEIVE, 0)
+            .expect("a port");
         let other = world.port();
         let message = Message::to(other, Disposition::MAKE_SEND, 1);
         let message = message.with_right(port, Disposition::MOVE_RECEIVE);

@@ -56,7 +56,10 @@ fn a_quiet_space_is_listed_exactly_whatever_the_size_of_its_table() {
         }
         let mut expected = vec![world.control];
         expected.extend((0..ports.len()).filter(kept).map(|index| ports[index]));
-        let found: Vec<_> = list(&world, |_| {}).into_iter().map(|(name, _)| name).collect();
+        let found: Vec<_> = list(&world, |_| {})
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
         assert_eq!(found, expected, "{count}");
     }
 }

@@ -85,8 +85,8 @@ fn c10_2_destinations_and_replies_that_are_none() {
     let message = Message::to(port, Disposition::COPY_SEND, 1);
     assert_eq!(world.send(&message), refused, "no send right");
     for reply in [Name::new(0x7003), set] {
-        let message = Message::to(port, Disposition::MAKE_SEND, 1)
-            .with_reply(reply, Disposition::COPY_SEND);
+        let message =
+            Message::to(port, Disposition::MAKE_SEND, 1).with_reply(reply, Disposition::COPY_SEND);
         assert_eq!(world.send(&message), Err(KernReturn::SEND_INVALID_REPLY));
     }
     assert!(world.receive(port).is_err(), "nothing was queued");
@@ -182,8 +182,8 @@ fn c10_5_c10_7_a_full_queue_gives_the_message_back() {
         let message = Message::to(port, Disposition::COPY_SEND, id);
         world.send(&message).unwrap();
     }
-    let message = Message::to(port, Disposition::COPY_SEND, 6)
-        .with_reply(reply, Disposition::MAKE_SEND_ONCE);
+    let message =
+        Message::to(port, Disposition::COPY_SEND, 6).with_reply(reply, Disposition::MAKE_SEND_ONCE);
     assert_eq!(world.send(&message), Err(KernReturn::SEND_TIMED_OUT));
     // As if received, not swapped: one reference more, and a send-once right in place of the made one.
     assert_eq!(message.remote(), port);
@@ -215,9 +215,15 @@ fn c11_5_a_message_too_large_for_the_buffer() {
     queue();
     let outcome = world.receive_into(&mut small, port, 0, 31);
     assert_eq!(outcome, Err(KernReturn::RCV_TOO_LARGE));
-    assert_eq!((small.words[1], small.remote(), small.id()), (24, Name::NULL, 3));
+    assert_eq!(
+        (small.words[1], small.remote(), small.id()),
+        (24, Name::NULL, 3)
+    );
     assert_eq!(world.receive(reply).unwrap().id(), 71, "destroyed");
-    assert!(world.receive(port).is_err(), "the delivery used its own right up");
+    assert!(
+        world.receive(port).is_err(),
+        "the delivery used its own right up"
+    );
     queue();
     let outcome = world.receive_into(&mut small, port, 0, 20);
     assert_eq!(outcome, Err(KernReturn::RCV_INVALID_DATA));
@@ -380,7 +386,11 @@ fn a5_1_messages_that_nothing_receives_leave_room_for_the_kernels_and_their_repl
     let fresh = world.port();
     let refused = Message::to(fresh, Disposition::MAKE_SEND, 1);
     assert_eq!(world.send(&refused), Err(KernReturn::SEND_NO_BUFFER));
-    assert_eq!(world.refs(fresh, PortRight::SEND), Ok(0), "nothing was taken");
+    assert_eq!(
+        world.refs(fresh, PortRight::SEND),
+        Ok(0),
+        "nothing was taken"
+    );
     // Notifications that nothing receives take all that they can have.
     let take = || world.kernel.pool().take_for_notice();
     let notices: Vec<_> = core::iter::from_fn(take).collect();

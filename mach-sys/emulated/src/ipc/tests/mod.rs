@@ -5,9 +5,9 @@ mod death;
 mod generations;
 mod guards;
 mod listing;
-mod notifications;
 mod messages;
 mod names;
+mod notifications;
 mod random;
 mod scale;
 mod sets;
@@ -21,10 +21,10 @@ use super::name::{Name, SpaceId};
 use super::names::Listing;
 use super::port::PortKind;
 use super::receive::{ReceiveRequest, receive};
+use super::request_notification::{self, Wish};
 use super::send::{SendRequest, send};
 use super::space::Space;
 use super::state::Ipc;
-use super::request_notification::{self, Wish};
 use super::{construct, guarded, insert, mach_port, sets as set_calls};
 use crate::config::Generation;
 use crate::rules::{Limits, Rules};
@@ -98,7 +98,7 @@ impl World {
         self.ipc(|ipc| mach_port::allocate(ipc, self.space, right))
     }
 
-    /// The port behind a name, for tests that look inside.
+    /// Returns the port behind a name, for tests that look inside.
     fn port_behind(&self, name: Name) -> PortId {
         let port = self.ipc(|ipc| ipc.space(self.space).get(name).and_then(|e| e.port()));
         port.expect("a name of a port")
@@ -137,9 +137,8 @@ impl World {
     fn members(&self, set: Name) -> Result<Vec<Name>, KernReturn> {
         let (mut found, mut listing) = (Vec::new(), Listing::new());
         loop {
-            let more = self.ipc(|ipc| {
-                listing.step_members(ipc, self.space, set, |name| found.push(name))
-            });
+            let more =
+                self.ipc(|ipc| listing.step_members(ipc, self.space, set, |name| found.push(name)));
             if !more? {
                 return Ok(found);
             }

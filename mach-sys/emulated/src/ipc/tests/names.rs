@@ -11,7 +11,10 @@ fn c2_1_a_new_port_has_a_receive_right_and_nothing_else() {
     assert_eq!(world.refs(port, PortRight::RECEIVE), Ok(1));
     assert_eq!(world.refs(port, PortRight::SEND), Ok(0));
     let others = [5, 6, 77].map(PortRight::new);
-    for right in [PortRight::SEND, PortRight::SEND_ONCE].into_iter().chain(others) {
+    for right in [PortRight::SEND, PortRight::SEND_ONCE]
+        .into_iter()
+        .chain(others)
+    {
         let refused = world.try_allocate(right);
         assert_eq!(refused, Err(KernReturn::INVALID_VALUE), "{right}");
     }
@@ -26,7 +29,11 @@ fn c0_2_c0_7_names_carry_their_slot_and_a_generation_that_moves_with_each_use() 
     for _ in 0..200 {
         world.destroy_port(last);
         let next = world.port();
-        assert_eq!(next.index(), first.index(), "the slot freed last is taken first");
+        assert_eq!(
+            next.index(),
+            first.index(),
+            "the slot freed last is taken first"
+        );
         assert_eq!(next.raw() & 3, 3);
         let step = next.generation().wrapping_sub(last.generation());
         assert!(matches!(step, 4 | 8 | 12 | 16), "{step}");
@@ -93,7 +100,10 @@ fn c4_1_get_refs_answers_for_every_kind_of_name() {
             Err(KernReturn::INVALID_NAME)
         );
     }
-    assert_eq!(world.refs(port, PortRight::NUMBER), Err(KernReturn::INVALID_VALUE));
+    assert_eq!(
+        world.refs(port, PortRight::NUMBER),
+        Err(KernReturn::INVALID_VALUE)
+    );
     assert_eq!(world.refs(port, PortRight::LABELH), Ok(0));
     assert_eq!(
         world.refs(Name::new(port.raw() + 0x100), PortRight::SEND),
@@ -127,7 +137,10 @@ fn c4_2_mod_refs_never_makes_a_send_right_and_never_goes_below_zero() {
         world.mod_refs(port, PortRight::RECEIVE, -2),
         Err(KernReturn::INVALID_VALUE)
     );
-    assert_eq!(world.mod_refs(port, PortRight::NUMBER, 0), Err(KernReturn::INVALID_VALUE));
+    assert_eq!(
+        world.mod_refs(port, PortRight::NUMBER, 0),
+        Err(KernReturn::INVALID_VALUE)
+    );
     assert_eq!(
         world.mod_refs(port, PortRight::DEAD_NAME, 0),
         Err(KernReturn::INVALID_RIGHT)
@@ -160,7 +173,10 @@ fn c3_2_deallocate_takes_one_reference_of_whatever_has_any() {
     assert_eq!(world.deallocate(Name::NULL), Ok(()));
     assert_eq!(world.deallocate(Name::DEAD), Ok(()));
     assert_eq!(world.deallocate(port), Err(KernReturn::INVALID_RIGHT));
-    assert_eq!(world.deallocate(Name::new(0x7003)), Err(KernReturn::INVALID_NAME));
+    assert_eq!(
+        world.deallocate(Name::new(0x7003)),
+        Err(KernReturn::INVALID_NAME)
+    );
     world.make_send(port);
     assert_eq!(world.deallocate(port), Ok(()));
     assert_eq!(world.kind(port), Ok(MACH_PORT_TYPE_RECEIVE));

@@ -13,7 +13,7 @@ const IDS: [i32; 4] = [
     MACH_NOTIFY_SEND_POSSIBLE,
 ];
 
-/// A space with a port that is watched, and one that is told.
+/// A space with a watched port and a notify port.
 struct Watched {
     world: World,
     port: Name,
@@ -41,7 +41,7 @@ impl Watched {
         self.world.request(name, wish)
     }
 
-    /// Receives what the notify port was told: identifiers, and the name or number that each carries.
+    /// Receives the notify port's notifications: identifiers, and the name or number that each carries.
     fn heard(&self) -> Vec<(i32, u32)> {
         let mut heard = Vec::new();
         while let Ok(message) = self.world.receive(self.told) {
@@ -50,14 +50,18 @@ impl Watched {
                 MACH_NOTIFY_PORT_DESTROYED => message.words[7],
                 _ => message.words[8],
             };
-            assert_eq!(message.bits() >> 8 & 0x1f, Disposition::PORT_SEND_ONCE.raw());
+            assert_eq!(
+                message.bits() >> 8 & 0x1f,
+                Disposition::PORT_SEND_ONCE.raw()
+            );
             heard.push((message.id() as i32, word));
         }
         heard
     }
 
     fn send_simple(&self) -> Result<(), KernReturn> {
-        self.world.send(&Message::to(self.port, Disposition::COPY_SEND, 7))
+        self.world
+            .send(&Message::to(self.port, Disposition::COPY_SEND, 7))
     }
 }
 
@@ -131,10 +135,16 @@ fn c1_1_a_name_in_another_space_gets_its_reference_when_it_is_looked_at() {
     let port = watched.port;
     let behind = watched.world.port_behind(port);
     let mut other = watched.world.another_space();
-    let name = watched.world.ipc(|ipc| copyout::name_send(ipc, other, behind)).expect("room");
+    let name = watched
+        .world
+        .ipc(|ipc| copyout::name_send(ipc, other, behind))
+        .expect("room");
     core::mem::swap(&mut watched.world.space, &mut other);
     let told = watched.world.port();
-    assert_eq!(watched.ask_for(name, MACH_NOTIFY_DEAD_NAME, 0, told), Ok(Name::NULL));
+    assert_eq!(
+        watched.ask_for(name, MACH_NOTIFY_DEAD_NAME, 0, told),
+        Ok(Name::NULL)
+    );
     core::mem::swap(&mut watched.world.space, &mut other);
     watched.world.destroy_port(port);
     core::mem::swap(&mut watched.world.space, &mut other);
@@ -149,15 +159,28 @@ fn c8_4_room_is_told_at_once_or_at_the_next_message_that_is_received() {
     let (world, port) = (&watched.world, watched.port);
     world.make_send(port);
     let name = port.raw();
-    assert_eq!(watched.ask(port, MACH_NOTIFY_SEND_POSSIBLE, 1), Ok(Name::NULL));
-    assert_eq!(watched.heard(), [(MACH_NOTIFY_SEND_POSSIBLE, name)], "there is room");
+    assert_eq!(
+        watched.ask(port, MACH_NOTIFY_SEND_POSSIBLE, 1),
+        Ok(Name::NULL)
+    );
+    assert_eq!(
+        watched.heard(),
+        [(MACH_NOTIFY_SEND_POSSIBLE, name)],
+        "there is room"
+    );
     while watched.send_simple().is_ok() {}
-    assert_eq!(watched.ask(port, MACH_NOTIFY_SEND_POSSIBLE, 1), Ok(Name::NULL));
+    assert_eq!(
+        watched.ask(port, MACH_NOTIFY_SEND_POSSIBLE, 1),
+        Ok(Name::NULL)
+    );
     assert_eq!(watched.heard(), []);
     assert!(world.receive(port).is_ok());
     assert_eq!(watched.heard(), [(MACH_NOTIFY_SEND_POSSIBLE, name)]);
     // Armed by a send that finds the port full, if that send says so.
-    assert_eq!(watched.ask(port, MACH_NOTIFY_SEND_POSSIBLE, 0), Ok(Name::NULL));
+    assert_eq!(
+        watched.ask(port, MACH_NOTIFY_SEND_POSSIBLE, 0),
+        Ok(Name::NULL)
+    );
     assert_eq!(watched.send_simple(), Ok(()));
     assert_eq!(watched.send_simple(), Err(KernReturn::SEND_TIMED_OUT));
     assert!(world.receive(port).is_ok());
@@ -165,7 +188,10 @@ fn c8_4_room_is_told_at_once_or_at_the_next_message_that_is_received() {
     assert_eq!(watched.send_simple(), Ok(()));
     let message = Message::to(port, Disposition::COPY_SEND, 7);
     let options = MessageOptions::SEND_TIMEOUT | MessageOptions::SEND_NOTIFY;
-    assert_eq!(world.send_with(&message, options), Err(KernReturn::SEND_TIMED_OUT));
+    assert_eq!(
+        world.send_with(&message, options),
+        Err(KernReturn::SEND_TIMED_OUT)
+    );
     assert!(world.receive(port).is_ok());
     assert_eq!(watched.heard(), [(MACH_NOTIFY_SEND_POSSIBLE, name)]);
 }
@@ -180,14 +206,28 @@ fn c8_5_a_receive_right_goes_where_its_destruction_is_told() {
     assert_eq!(watched.ask(port, id, 1), Err(KernReturn::INVALID_VALUE));
     assert_eq!(watched.heard(), [(MACH_NOTIFY_SEND_ONCE, 0)]);
     assert_eq!(watched.ask(port, id, 0), Ok(Name::NULL));
-    assert_eq!(watched.ask_for(port, id, 0, Name::NULL), Err(KernReturn::FAILURE));
+    assert_eq!(
+        watched.ask_for(port, id, 0, Name::NULL),
+        Err(KernReturn::FAILURE)
+    );
     assert_eq!(world.set_context(port, 7), Ok(()));
     world.destroy_port(port);
-    assert_eq!(world.kind(port), Ok(PortType::SEND.bits()), "the send right stays");
+    assert_eq!(
+        world.kind(port),
+        Ok(PortType::SEND.bits()),
+        "the send right stays"
+    );
     assert_eq!(watched.heard(), [(id, port.raw())], "it joins its name");
-    assert_eq!(world.kind(port), Ok((PortType::SEND | PortType::RECEIVE).bits()));
+    assert_eq!(
+        world.kind(port),
+        Ok((PortType::SEND | PortType::RECEIVE).bits())
+    );
     assert_eq!(world.get_context(port), Ok(0), "C7.1a");
-    assert_eq!(world.receive(port).map(|message| message.id()), Ok(7), "with its queue");
+    assert_eq!(
+        world.receive(port).map(|message| message.id()),
+        Ok(7),
+        "with its queue"
+    );
     world.destroy_port(port);
     assert_eq!(watched.heard(), [], "the request is used up");
     assert_eq!(world.kind(port), Ok(PortType::DEAD_NAME.bits()));
@@ -220,8 +260,15 @@ fn c8_6_a_name_that_goes_before_its_port_tells_of_it_last() {
         // A send-once right always has room: asked for later.
         assert_eq!(watched.ask(once, id, 0), Ok(Name::NULL));
         assert_eq!(world.deallocate(once), Ok(()));
-        assert_eq!(watched.heard(), [(MACH_NOTIFY_PORT_DELETED, once.raw())], "{id}");
-        assert_eq!(world.receive(port).map(|message| message.id() as i32), Ok(MACH_NOTIFY_SEND_ONCE));
+        assert_eq!(
+            watched.heard(),
+            [(MACH_NOTIFY_PORT_DELETED, once.raw())],
+            "{id}"
+        );
+        assert_eq!(
+            world.receive(port).map(|message| message.id() as i32),
+            Ok(MACH_NOTIFY_SEND_ONCE)
+        );
     }
     let behind = world.port_behind(port);
     assert_eq!(watched.ask(port, MACH_NOTIFY_DEAD_NAME, 0), Ok(Name::NULL));
@@ -230,7 +277,10 @@ fn c8_6_a_name_that_goes_before_its_port_tells_of_it_last() {
     assert_eq!(world.destroy(port), Ok(()));
     assert!(!world.ipc(|ipc| ipc.port(behind).alive));
     // C1.8: the missing senders, then the name.
-    let heard = [(MACH_NOTIFY_NO_SENDERS, 1), (MACH_NOTIFY_PORT_DELETED, port.raw())];
+    let heard = [
+        (MACH_NOTIFY_NO_SENDERS, 1),
+        (MACH_NOTIFY_PORT_DELETED, port.raw()),
+    ];
     assert_eq!(watched.heard(), heard);
 }
 
@@ -244,9 +294,15 @@ fn c8_9_the_request_before_is_returned() {
     let previous = watched.ask(port, id, 0).expect("armed");
     assert_eq!(world.kind(previous), Ok(PortType::SEND_ONCE.bits()));
     assert_eq!(world.deallocate(previous), Ok(()));
-    assert_eq!(world.receive(first).map(|message| message.id() as i32), Ok(MACH_NOTIFY_SEND_ONCE));
+    assert_eq!(
+        world.receive(first).map(|message| message.id() as i32),
+        Ok(MACH_NOTIFY_SEND_ONCE)
+    );
     world.destroy_port(watched.told);
-    let other = Watched { told: first, ..watched };
+    let other = Watched {
+        told: first,
+        ..watched
+    };
     assert_eq!(other.ask(port, id, 0), Ok(Name::DEAD), "since 26.5");
     let previous = other.ask_for(port, id, 0, Name::NULL).expect("cancelled");
     assert_eq!(other.world.deallocate(previous), Ok(()));

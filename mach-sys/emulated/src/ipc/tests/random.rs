@@ -35,7 +35,7 @@ const DISPOSITIONS: [Disposition; 6] = [
 /// Values that ports are guarded with.
 const GUARDS: [u64; 2] = [0, 85];
 
-/// The names of the space, and some that are none.
+/// Returns the names of the space, and some that are none.
 fn names(world: &World) -> Vec<Name> {
     let mut names = vec![Name::NULL, Name::DEAD, Name::new(0x7003)];
     world.ipc(|ipc| {
@@ -51,7 +51,9 @@ fn step(world: &World, other_space: SpaceId, random: &mut Random) -> String {
     let (name, other) = (random.of(&names), random.of(&names));
     let disposition = random.of(&DISPOSITIONS);
     let rights = [PortRight::SEND, PortRight::RECEIVE, PortRight::SEND_ONCE];
-    let rights = rights.into_iter().chain([PortRight::PORT_SET, PortRight::DEAD_NAME]);
+    let rights = rights
+        .into_iter()
+        .chain([PortRight::PORT_SET, PortRight::DEAD_NAME]);
     let right = random.of(&rights.collect::<Vec<_>>());
     match random.below(20) {
         0 | 1 if names.len() < 40 => format!("{:?}", world.try_allocate(PortRight::RECEIVE)),
@@ -61,10 +63,16 @@ fn step(world: &World, other_space: SpaceId, random: &mut Random) -> String {
             let delta = random.of(&[-1, -1, 1, 2, -2, 65_535, -65_535]);
             format!("{right:?} {delta} {:?}", world.mod_refs(name, right, delta))
         }
-        5 | 6 => format!("{disposition:?} {:?}", world.insert(name, name, disposition)),
+        5 | 6 => format!(
+            "{disposition:?} {:?}",
+            world.insert(name, name, disposition)
+        ),
         7 => {
             let chosen = random.of(&[name, Name::new(0x5003), Name::new(0x5007)]);
-            format!("{disposition:?} {:?}", world.insert(chosen, other, disposition))
+            format!(
+                "{disposition:?} {:?}",
+                world.insert(chosen, other, disposition)
+            )
         }
         8 => format!("{disposition:?} {:?}", world.extract(name, disposition)),
         9 => format!("{:?} {:?}", world.join(name, other), world.kind(name)),
@@ -83,15 +91,17 @@ fn step(world: &World, other_space: SpaceId, random: &mut Random) -> String {
             // A send right for the other space.
             let port = world.ipc(|ipc| ipc.space(world.space).get(name).and_then(|e| e.port()));
             let live = port.filter(|port| world.ipc(|ipc| ipc.port(*port).alive));
-            let given = live.map(|port| {
-                world.ipc(|ipc| copyout::name_send(ipc, other_space, port))
-            });
+            let given =
+                live.map(|port| world.ipc(|ipc| copyout::name_send(ipc, other_space, port)));
             format!("{given:?}")
         }
         14 => format!("destroy {:?}", world.destroy(name)),
         15 => {
             let (delta, guard) = (random.of(&[0, 0, -1, -2, 1]), random.of(&GUARDS));
-            format!("destruct {delta} {guard} {:?}", world.destruct(name, delta, guard))
+            format!(
+                "destruct {delta} {guard} {:?}",
+                world.destruct(name, delta, guard)
+            )
         }
         16 if names.len() < 40 => {
             let flags = PortOptionFlags::from_bits_retain(random.below(0x200) as u32);
@@ -130,7 +140,11 @@ fn first_seed() -> u64 {
 
 #[test]
 fn counts_are_what_a_walk_finds_after_any_sequence_of_operations() {
-    for generation in [Generation::MacOs11, Generation::MacOs15, Generation::MacOs26] {
+    for generation in [
+        Generation::MacOs11,
+        Generation::MacOs15,
+        Generation::MacOs26,
+    ] {
         for seed in (0..40).map(|number| first_seed().wrapping_add(number)) {
             let mut world = World::of(generation);
             let mut other = world.another_space();
@@ -140,7 +154,10 @@ fn counts_are_what_a_walk_finds_after_any_sequence_of_operations() {
                     core::mem::swap(&mut world.space, &mut other);
                 }
                 let what = step(&world, other, &mut random);
-                assert_counts(&world, &format!("{generation:?}, seed {seed}, step {count}: {what}"));
+                assert_counts(
+                    &world,
+                    &format!("{generation:?}, seed {seed}, step {count}: {what}"),
+                );
             }
         }
     }

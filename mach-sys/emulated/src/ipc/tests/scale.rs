@@ -1,8 +1,8 @@
-//! What operations cost, counted in looks at ports, sets, links and name slots: no operation goes through a whole table.
+//! Cost of operations, counted in looks at ports, sets, links and name slots: no operation goes through a whole table.
 
 use super::*;
 
-/// A kernel with room for many members of a set.
+/// Returns a kernel with room for many members of a set.
 fn large() -> World {
     World::with(Rules {
         limits: Limits {
@@ -30,7 +30,7 @@ fn cost(world: &World, operate: impl FnOnce()) -> u64 {
     looks(world) - before
 }
 
-/// How the members of a set are gone through.
+/// Order in which the members of a set are visited.
 #[derive(Clone, Copy, Debug)]
 enum Order {
     FirstJoinedFirst,
@@ -39,7 +39,7 @@ enum Order {
 
 const ORDERS: [Order; 2] = [Order::FirstJoinedFirst, Order::LastJoinedFirst];
 
-/// What each of many members may do to leave.
+/// A way for a member to leave its set.
 type Leave = fn(&World, Name, Name);
 
 const WAYS: [(&str, Leave); 3] = [

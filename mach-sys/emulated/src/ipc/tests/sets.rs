@@ -14,33 +14,18 @@ fn c9_1_c9_2_membership_and_its_errors() {
     let world = World::new();
     let (port, set) = (world.port(), world.set());
     assert_eq!(world.join(port, set), Ok(()));
-    assert_eq!(
-        world.join(port, set),
-        Err(KernReturn::ALREADY_IN_SET)
-    );
-    assert_eq!(
-        world.join(set, port),
-        Err(KernReturn::INVALID_RIGHT)
-    );
+    assert_eq!(world.join(port, set), Err(KernReturn::ALREADY_IN_SET));
+    assert_eq!(world.join(set, port), Err(KernReturn::INVALID_RIGHT));
     assert_eq!(
         world.join(port, Name::new(0x7003)),
         Err(KernReturn::INVALID_NAME)
     );
     for name in [Name::NULL, Name::DEAD] {
-        assert_eq!(
-            world.join(name, set),
-            Err(KernReturn::INVALID_RIGHT)
-        );
+        assert_eq!(world.join(name, set), Err(KernReturn::INVALID_RIGHT));
     }
     assert_eq!(world.leave(port, set), Ok(()));
-    assert_eq!(
-        world.leave(port, set),
-        Err(KernReturn::NOT_IN_SET)
-    );
-    assert_eq!(
-        world.move_to(port, Name::NULL),
-        Err(KernReturn::NOT_IN_SET)
-    );
+    assert_eq!(world.leave(port, set), Err(KernReturn::NOT_IN_SET));
+    assert_eq!(world.move_to(port, Name::NULL), Err(KernReturn::NOT_IN_SET));
     assert_eq!(world.move_to(port, set), Ok(()));
     assert_eq!(world.move_to(port, set), Ok(()));
     assert_eq!(world.move_to(port, Name::NULL), Ok(()));

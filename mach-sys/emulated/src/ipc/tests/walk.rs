@@ -6,7 +6,7 @@ use crate::ipc::kmsg::{Kmsg, Right};
 use crate::ipc::port::{MessagePort, Receiver};
 use crate::ipc::state::State;
 
-/// What a walk found for one port.
+/// Counts that a walk found for one port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Found {
     srights: u32,
@@ -69,20 +69,32 @@ pub(super) fn assert_counts(world: &World, context: &str) {
         for id in state.ports.ids() {
             let port = &state.ports[id];
             let found = found.remove(&Right::Send(id).to_word()).unwrap_or_default();
-            assert_eq!(port.srights, found.srights, "{context}: send rights of {id:?}");
-            assert_eq!(port.sorights, found.sorights, "{context}: send-once rights of {id:?}");
+            assert_eq!(
+                port.srights, found.srights,
+                "{context}: send rights of {id:?}"
+            );
+            assert_eq!(
+                port.sorights, found.sorights,
+                "{context}: send-once rights of {id:?}"
+            );
             // The kernel has the receive right of its own ports.
             let is_lost = |queue: &MessagePort| queue.receiver == Receiver::Transit(None);
             let received = port.alive && port.queue().is_some_and(|queue| !is_lost(queue));
             let received = u32::from(received);
             // A receive right that a refused destruction lost (C3.1).
             let lost = u32::from(port.alive && port.queue().is_some_and(is_lost));
-            assert_eq!(found.receive_rights, received, "{context}: receive right of {id:?}");
+            assert_eq!(
+                found.receive_rights, received,
+                "{context}: receive right of {id:?}"
+            );
             let own = u32::from(port.alive && port.queue().is_none());
             let rights = found.srights + found.sorights + found.receive_rights + own + lost;
             assert_eq!(port.references, rights, "{context}: references of {id:?}");
         }
-        assert!(found.is_empty(), "{context}: rights of freed ports: {found:?}");
+        assert!(
+            found.is_empty(),
+            "{context}: rights of freed ports: {found:?}"
+        );
     });
 }
 
@@ -102,6 +114,11 @@ fn assert_requests(state: &State, context: &str) {
     }
     assert_eq!(listed, state.requests.live(), "{context}: requests");
     let entries = state.spaces().flat_map(|space| space.range(1, u32::MAX));
-    let referred = entries.filter(|(_, entry)| entry.request().is_some()).count();
-    assert_eq!(on_names as usize, referred, "{context}: names with requests");
+    let referred = entries
+        .filter(|(_, entry)| entry.request().is_some())
+        .count();
+    assert_eq!(
+        on_names as usize, referred,
+        "{context}: names with requests"
+    );
 }

@@ -20,11 +20,21 @@ pub(super) const REGISTRABLE: &[i32] = &[1, 2, 3, 4, 5, 6, 7, 9, 10, 14, 15, 16,
 const LISTS: [(i32, &[i32]); 3] = [
     (
         0,
-        &[ARM_UNIFIED_THREAD_STATE, ARM_VFP_STATE, ARM_EXCEPTION_STATE, ARM_DEBUG_STATE],
+        &[
+            ARM_UNIFIED_THREAD_STATE,
+            ARM_VFP_STATE,
+            ARM_EXCEPTION_STATE,
+            ARM_DEBUG_STATE,
+        ],
     ),
     (
         128,
-        &[ARM_UNIFIED_THREAD_STATE, ARM_VFP_STATE, ARM_EXCEPTION_STATE64, ARM_DEBUG_STATE64],
+        &[
+            ARM_UNIFIED_THREAD_STATE,
+            ARM_VFP_STATE,
+            ARM_EXCEPTION_STATE64,
+            ARM_DEBUG_STATE64,
+        ],
     ),
     (
         131,
@@ -70,9 +80,9 @@ pub(super) fn get(context: &Context, flavor: i32, out: &mut Out<'_>) -> Result<(
             let state = context.float().ok_or(KernReturn::INVALID_ARGUMENT)?;
             out.put_words(&state.as_words()[..count])
         }
-        // A process cannot set its own debug registers on a host without Mach: those of a thread that has no breakpoint.
+        // A process cannot set its own debug registers on a system without Mach: those of a thread that has no breakpoint.
         ARM_DEBUG_STATE64 => out.put_zeros(arm_debug_state64_t::COUNT),
-        // No page of the host's was ever looked for in vain by this kernel.
+        // No page of the system's was ever looked for in vain by this kernel.
         ARM_PAGEIN_STATE => out.put_zeros(ARM_PAGEIN_STATE_COUNT),
         list => {
             let known = LISTS.iter().find(|(flavor, _)| *flavor == list);
@@ -86,9 +96,7 @@ pub(super) fn set(context: &mut Context, flavor: i32, words: &[u32]) -> Result<(
     match flavor {
         ARM_THREAD_STATE64 => set_general(context, &exactly(words)?),
         ARM_UNIFIED_THREAD_STATE => set_unified(context, words),
-        ARM_NEON_STATE64 => {
-            set_float(context, &exactly(words)?)
-        }
+        ARM_NEON_STATE64 => set_float(context, &exactly(words)?),
         // A4.7: accepted, and without effect.
         ARM_EXCEPTION_STATE64 => exactly::<arm_exception_state64_t>(words).map(|_| ()),
         ARM_EXCEPTION_STATE64_V2 => exactly::<arm_exception_state64_v2_t>(words).map(|_| ()),
@@ -110,7 +118,7 @@ fn set_float(context: &mut Context, state: &arm_neon_state64_t) -> Result<(), Ke
     }
 }
 
-/// Refuses what XNU refuses (A9.7), and with `KERN_NOT_SUPPORTED` what the host cannot do: to enable a breakpoint or a single step.
+/// Refuses what XNU refuses (A9.7), and with `KERN_NOT_SUPPORTED` what the system cannot do: to enable a breakpoint or a single step.
 fn set_debug(state: &arm_debug_state64_t) -> Result<(), KernReturn> {
     const LINKED: u64 = 0x0010_0000;
     const TYPE: u64 = 0x00e0_0000;
@@ -118,7 +126,10 @@ fn set_debug(state: &arm_debug_state64_t) -> Result<(), KernReturn> {
     const STEP: u64 = 1;
     let is_linked = |control: &u64| control & LINKED != 0;
     let is_typed = |control: &u64| control & TYPE != 0;
-    if state.bcr.iter().any(|control| is_linked(control) || is_typed(control))
+    if state
+        .bcr
+        .iter()
+        .any(|control| is_linked(control) || is_typed(control))
         || state.wcr.iter().any(is_linked)
     {
         return Err(KernReturn::PROTECTION_FAILURE);

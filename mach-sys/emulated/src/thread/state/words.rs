@@ -3,7 +3,7 @@
 use mach_wire::kern_return::KernReturn;
 use mach_wire::thread_state::ThreadState;
 
-/// Where a state is read to.
+/// Output buffer for a thread state.
 pub(super) struct Out<'a> {
     pub(super) words: &'a mut [u32],
     pub(super) count: &'a mut u32,

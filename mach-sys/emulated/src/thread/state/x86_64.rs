@@ -10,10 +10,11 @@ use crate::host::context::Context;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::thread_state::{
     x86_AVX_STATE, x86_AVX_STATE64, x86_AVX512_STATE, x86_AVX512_STATE64, x86_DEBUG_STATE,
-    x86_DEBUG_STATE64, x86_EXCEPTION_STATE, x86_EXCEPTION_STATE32, x86_EXCEPTION_STATE64, x86_FLOAT_STATE, x86_FLOAT_STATE32,
-    x86_FLOAT_STATE64, x86_INSTRUCTION_STATE, x86_INSTRUCTION_STATE_COUNT, x86_PAGEIN_STATE,
-    x86_PAGEIN_STATE_COUNT, x86_THREAD_STATE, x86_THREAD_STATE32, x86_THREAD_STATE64, x86_exception_state_t,
-    x86_float_state_t, x86_float_state64_t, x86_thread_state_t, x86_thread_state64_t,
+    x86_DEBUG_STATE64, x86_EXCEPTION_STATE, x86_EXCEPTION_STATE32, x86_EXCEPTION_STATE64,
+    x86_FLOAT_STATE, x86_FLOAT_STATE32, x86_FLOAT_STATE64, x86_INSTRUCTION_STATE,
+    x86_INSTRUCTION_STATE_COUNT, x86_PAGEIN_STATE, x86_PAGEIN_STATE_COUNT, x86_THREAD_STATE,
+    x86_THREAD_STATE32, x86_THREAD_STATE64, x86_exception_state_t, x86_float_state_t,
+    x86_float_state64_t, x86_thread_state_t, x86_thread_state64_t,
 };
 
 /// `osfmk/mach/i386/thread_status.h`: all but the kernel's saved states, 14 and 15.
@@ -33,7 +34,7 @@ const LISTED: [i32; 7] = [
     x86_PAGEIN_STATE,
 ];
 
-/// Where user addresses end (A4.8).
+/// End of the user addresses (A4.8).
 const ADDRESS_END: u64 = 0x7fff_ffff_f000;
 /// Flags that a user cannot set, and the one that is always set (A4.8).
 const IOPL_NT_RF: u64 = 0x3000 | 0x4000 | 0x1_0000;
@@ -51,7 +52,7 @@ pub(super) fn get(context: &Context, flavor: i32, out: &mut Out<'_>) -> Result<(
         x86_EXCEPTION_STATE64 => out.put(&context.exception()),
         x86_EXCEPTION_STATE => out.put(&x86_exception_state_t::from(context.exception())),
         x86_DEBUG_STATE64 | x86_DEBUG_STATE => debug::get(flavor, out),
-        // No page of the host's was ever looked for in vain by this kernel.
+        // No page of the system's was ever looked for in vain by this kernel.
         x86_PAGEIN_STATE => out.put_zeros(x86_PAGEIN_STATE_COUNT),
         // No instruction bytes are recorded, which has no words, but wants room for all of them (A4.2, A9.6).
         x86_INSTRUCTION_STATE => {

@@ -1,11 +1,11 @@
-//! Tasks and threads of a kernel without host threads.
+//! Tasks and threads of a kernel without system threads.
 
 use super::kernel::{self, Kernel, Mach};
 use super::object::{TaskId, ThreadId};
 use super::{life, task};
+use crate::config::Generation;
 use crate::ipc::mach_port;
 use crate::ipc::name::Name;
-use crate::config::Generation;
 use crate::rules::{Limits, Rules};
 use mach_wire::kern_return::KernReturn;
 use mach_wire::port::{PortRight, PortType};
@@ -91,7 +91,11 @@ fn d1_3_d5_6_the_tasks_name_starts_at_two_and_cannot_be_dropped() {
 fn d1_3_d5_2_up_to_macos_15_names_start_at_one_and_are_not_pinned() {
     for generation in OLDER {
         let world = World::of(generation);
-        let names = [world.task_name(), world.thread(true).1, world.thread(false).1];
+        let names = [
+            world.task_name(),
+            world.thread(true).1,
+            world.thread(false).1,
+        ];
         for name in names {
             assert_eq!(world.refs(name), Ok(1), "{generation:?}");
             assert_eq!(world.deallocate(name), Ok(()), "{generation:?}");
@@ -146,7 +150,11 @@ fn a_kernel_full_of_threads_says_so_and_loses_nothing() {
     }
     assert_eq!(threads.len(), 16);
     let ports = world.kernel(|kernel| kernel.ipc.live_ports());
-    assert!(world.kernel(|kernel| life::create(kernel, world.task, false)).is_none());
+    assert!(
+        world
+            .kernel(|kernel| life::create(kernel, world.task, false))
+            .is_none()
+    );
     assert_eq!(world.kernel(|kernel| kernel.ipc.live_ports()), ports);
 }
 

@@ -21,10 +21,10 @@ pub(in super::super) const INTERRUPTED: usize = CONTEXT + 432;
 /// Offset of the signal mask of the interrupted code.
 pub(in super::super) const MASK: usize = CONTEXT + 40;
 
-/// By multiples of what a frame may be moved.
+/// Alignment of a frame's copy, in bytes: the distance to it is a multiple of this.
 pub(in super::super) const ALIGNMENT: usize = 16;
 
-/// How long a frame is, and where the one pointer into itself stands, if it has it.
+/// Returns the length of a frame in bytes, and the place of its pointer into itself, if it has one.
 ///
 /// # Safety
 /// `frame` is the base of a live frame that the kernel wrote.

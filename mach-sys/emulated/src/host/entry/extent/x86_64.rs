@@ -7,7 +7,7 @@ pub(in super::super) const CONTEXT: usize = 8;
 pub(in super::super) const INFO: usize = 312;
 const FPSTATE: usize = CONTEXT + 224;
 const END_WITHOUT_FPSTATE: usize = 440;
-/// In the floating-point state: a magic number, and the size with everything behind it.
+/// Offsets in the floating-point state: a magic number, and the size with everything behind it.
 const FP_MAGIC: usize = 464;
 const FP_SIZE: usize = 468;
 const FP_MAGIC1: u32 = 0x4650_5853;
@@ -22,12 +22,12 @@ pub(in super::super) const INTERRUPTED: usize = CONTEXT + 160;
 /// Offset of the signal mask of the interrupted code.
 pub(in super::super) const MASK: usize = CONTEXT + 296;
 
-/// By multiples of what a frame may be moved: its floating-point state must stay aligned.
+/// Alignment of a frame's copy, in bytes: the distance to it is a multiple of this, so that the floating-point state stays aligned.
 pub(in super::super) const ALIGNMENT: usize = 64;
-/// No frame is smaller.
+/// Size of the smallest frame, in bytes.
 pub(in super::super) const SMALLEST: usize = END_WITHOUT_FPSTATE;
 
-/// How long a frame is, and where the one pointer into itself stands, if it has it.
+/// Returns the length of a frame in bytes, and the place of its pointer into itself, if it has one.
 ///
 /// # Safety
 /// `frame` is the base of a live frame that the kernel wrote.

@@ -17,7 +17,7 @@ pub(super) const PC: &str = "pc";
 pub(super) const ADDRESS: usize = 0;
 pub(super) const SP: usize = 31;
 pub(super) const FLAGS: usize = 32;
-/// Of the flags the carry flag.
+/// The carry flag.
 pub(super) const FLAG: u64 = 1 << 29;
 /// Bytes below the stack pointer that are used.
 const ROOM: usize = 512;
@@ -117,7 +117,7 @@ global_asm!(
     room = const ROOM,
 );
 
-/// The registers in a frame.
+/// Returns the registers in a frame.
 pub(super) fn registers(context: &Context) -> [u64; NAMES.len()] {
     let state = context.general();
     let mut registers = [0; NAMES.len()];
@@ -146,11 +146,11 @@ pub(super) fn set_registers(context: &mut Context, registers: &[u64; NAMES.len()
     }
 }
 
-/// Words of a siginfo, which stands before the context.
+/// Number of words of a siginfo, which precedes the context.
 #[cfg(test)]
 const SIGINFO: usize = 128 / 8;
 
-/// The context in the words of a frame that [`make_frame`] made.
+/// Returns the context in the words of a frame that [`make_frame`] made.
 #[cfg(test)]
 pub(super) fn context_of(frame: &mut [u64]) -> *mut core::ffi::c_void {
     frame[SIGINFO..].as_mut_ptr().cast()

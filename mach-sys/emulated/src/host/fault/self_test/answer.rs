@@ -15,7 +15,7 @@ static UNDERWAY: AtomicPtr<Probe> = AtomicPtr::new(core::ptr::null_mut());
 static THREAD: AtomicU32 = AtomicU32::new(0);
 static PAGE: AtomicUsize = AtomicUsize::new(0);
 
-/// How often the handler tries to get the thread past its fault.
+/// Number of times that the handler tries to get the thread past its fault.
 const MOST: u32 = 4;
 
 /// Runs one probe on the calling thread.
@@ -37,7 +37,7 @@ pub(super) fn during(probe: &Probe, code: impl FnOnce()) {
 pub(in crate::host::fault) struct Underway<'p>(&'p Probe);
 
 /// Returns the probe whose fault a signal is, if it is one. Neither another thread's fault nor a signal that is sent to this one is: the
-/// probe is known by its program counter or by its address, whichever of them the host tells.
+/// probe is known by its program counter or by its address, whichever of them the system tells.
 pub(in crate::host::fault) fn underway<'p>(
     code: i32,
     address: u64,
@@ -101,13 +101,13 @@ impl<'p> Underway<'p> {
         probe.how == Return::AsInService && probe.verdict.get().is_ok()
     }
 
-    /// Writes the answer to the frame that is returned from. Where the host takes no notice of it the fault comes again: then the page
+    /// Writes the answer to the frame that is returned from. Where the system takes no notice of it the fault comes again: then the page
     /// is opened, so that the thread goes on.
     pub(in crate::host::fault) fn answer(&self, context: &mut Context, copied: bool) {
         let Self(probe) = self;
         if probe.arrivals.get() > 1 {
             super::run::open(probe.page);
-            // What the host took of the answer before is another address.
+            // What the system took of the answer before is another address.
             let mut registers = machine::registers(context);
             registers[machine::ADDRESS] = probe.page as u64;
             machine::set_registers(context, &registers, bounds().1);

@@ -13,11 +13,11 @@ pub(super) struct Seen {
     /// `si_addr`.
     pub(super) address: usize,
     pub(super) mask: Mask,
-    /// Bytes between the end of the frame and the top of the stack that the host put it on; `None` where it did not begin at the top.
+    /// Bytes between the end of the frame and the top of the stack that the system put it on; `None` where it did not begin at the top.
     pub(super) behind: Option<usize>,
 }
 
-/// What it is to be.
+/// The expected frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expected {
     pub(super) registers: Registers,
@@ -58,7 +58,7 @@ pub(super) fn effect(
     }
 }
 
-/// The first register that differs.
+/// Returns the first register that differs.
 fn differing(some: &Registers, other: &Registers) -> Option<&'static str> {
     let differs = |index: usize| {
         let mask = if index == FLAGS { FLAG } else { u64::MAX };

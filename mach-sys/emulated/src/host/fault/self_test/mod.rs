@@ -1,6 +1,6 @@
-//! The self-test at the start: a few faults of the starting thread show whether this host's signal frames are Linux's.
+//! The self-test at the start: a few faults of the starting thread show whether this system's signal frames are Linux's.
 //!
-//! Some hosts deliver faults, and take no notice of what a handler writes to the frame, or return only from the frame where they put it:
+//! Some systems deliver faults, and take no notice of what a handler writes to the frame, or return only from the frame where they put it:
 //! valgrind is one. There the emulation would change what a program does in silence. It refuses to start instead.
 //!
 //! | file | contents |

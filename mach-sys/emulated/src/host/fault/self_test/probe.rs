@@ -11,10 +11,10 @@ use core::mem::offset_of;
 /// Values of all registers that are looked at.
 pub(super) type Registers = [u64; NAMES.len()];
 
-/// How the handler is to return.
+/// The handler's way to return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Return {
-    /// From the frame where the host put it.
+    /// From the frame where the system put it.
     InPlace,
     /// From a copy, where the entry moves; where it stays, from the frame.
     AsInService,
@@ -34,11 +34,11 @@ pub(super) struct Probe {
     pub(super) how: Return,
     /// The thread's signal mask.
     pub(super) mask: Mask,
-    /// How often the handler ran.
+    /// Number of times that the handler ran.
     pub(super) arrivals: Cell<u32>,
-    /// What the handler made of the frame; an error before it has run.
+    /// The handler's verdict on the frame; an error before it has run.
     pub(super) verdict: Cell<Result<(), SignalFrameError>>,
-    /// Whether the handler returned from a copy.
+    /// True if the handler returned from a copy.
     pub(super) copied: Cell<bool>,
 }
 
@@ -46,7 +46,7 @@ pub(super) const GIVEN: usize = offset_of!(Probe, given);
 pub(super) const FOUND: usize = offset_of!(Probe, found);
 pub(super) const SAVED: usize = offset_of!(Probe, saved);
 
-/// How far the handler moves the stack pointer, in bytes.
+/// Distance by which the handler moves the stack pointer, in bytes.
 pub(super) const SHIFT: usize = 128;
 
 const _: () = assert!(size_of::<Cell<Registers>>() == NAMES.len() * 8 && GIVEN == 0);
@@ -57,7 +57,7 @@ unsafe extern "C" {
     fn mach_sys_self_test_end();
 }
 
-/// Where the fault happens, and where the thread goes on.
+/// Returns the address of the fault, and the address where the thread resumes.
 pub(super) fn bounds() -> (usize, usize) {
     (
         mach_sys_self_test_fault as *const () as usize,
@@ -91,12 +91,12 @@ impl Probe {
         unsafe { mach_sys_self_test(core::ptr::from_ref(self).cast()) };
     }
 
-    /// What the thread had in its registers.
+    /// Returns the registers at the fault.
     pub(super) fn given(&self) -> Registers {
         self.given.get()
     }
 
-    /// What the thread is to have in its registers afterwards.
+    /// Returns the expected registers after the return.
     pub(super) fn answered(&self) -> Registers {
         let mut answered = pattern(0xa15e);
         answered[SP] = self.given.get()[SP] + SHIFT as u64;
@@ -104,13 +104,13 @@ impl Probe {
         answered
     }
 
-    /// What the thread had afterwards.
+    /// Returns the registers found after the return.
     pub(super) fn found(&self) -> Registers {
         self.found.get()
     }
 }
 
-/// A value for each register.
+/// Returns a value for each register.
 fn pattern(high: u64) -> Registers {
     core::array::from_fn(|index| high << 48 | 0x1234_5600 | index as u64)
 }

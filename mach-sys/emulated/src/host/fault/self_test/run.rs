@@ -14,7 +14,7 @@ use crate::host::sys::mask::{self, How};
 use crate::host::sys::reservation::Reservation;
 use crate::host::sys::thread::gettid;
 
-/// Bytes of the alternate stack that stands for one of the thread's own.
+/// Size of the alternate stack that represents one of the thread's own, in bytes.
 const STACK: usize = 64 * 1024;
 
 /// Runs the self-test on the calling thread, which has the five signals unblocked and all others blocked, while the entry is installed and
@@ -49,7 +49,7 @@ fn in_situations(page: usize, own: Stack) -> Result<(), SignalFrameError> {
         copy_of_bad_memory(page)?;
         return probe(page, Return::AsInService, None);
     }
-    // First what no host ends a process for.
+    // First what no system ends a process for.
     probe(page, Return::InPlace, Some(own))?;
     copy_of_bad_memory(page)?;
     probe(page, Return::AsInService, Some(own))?;
@@ -62,7 +62,7 @@ fn in_situations(page: usize, own: Stack) -> Result<(), SignalFrameError> {
     probe(page, Return::AsInService, lent)
 }
 
-/// One fault. `stack` is the alternate stack that is to be registered afterwards.
+/// Runs one fault. `stack` is the alternate stack to register afterwards.
 fn probe(page: usize, how: Return, stack: Option<Stack>) -> Result<(), SignalFrameError> {
     let before = mask::change(How::Block, 0);
     let probe = Probe::new(page, how, before);
@@ -79,7 +79,7 @@ fn probe(page: usize, how: Return, stack: Option<Stack>) -> Result<(), SignalFra
     Ok(())
 }
 
-/// The one fault that the entry answers where it stands.
+/// Copies memory that cannot be read: the one fault that the entry answers without a move.
 fn copy_of_bad_memory(page: usize) -> Result<(), SignalFrameError> {
     match copy::read(page as u64, &mut [0]) {
         Err(CopyFault::ProtectionFailure) => Ok(()),
@@ -112,7 +112,7 @@ fn close_if_opened(probe: &Probe) {
     }
 }
 
-/// The slot that the calling thread's faults found.
+/// Returns the slot that the calling thread's faults found.
 fn own_slot() -> Option<Slot> {
     let tid = gettid();
     let keys = region::keys()?;

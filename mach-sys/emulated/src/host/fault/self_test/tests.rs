@@ -15,7 +15,7 @@ const MASK: u64 = 0x55;
 struct Frame(Vec<u64>);
 
 impl Frame {
-    /// As Linux writes it for a probe's fault.
+    /// Makes the frame that Linux writes for a probe's fault.
     fn of(probe: &Probe) -> Self {
         let mut frame = Self(vec![0; 8192 / 8]);
         machine::make_frame(&mut frame.0, MASK);
@@ -37,7 +37,7 @@ fn look(probe: &Probe, frame: &mut Frame, behind: Option<usize>) -> bool {
     Underway::of(probe).look(&frame.context(), probe.page as u64, behind)
 }
 
-/// What the handler makes of a frame that was changed.
+/// Returns the handler's verdict on a changed frame.
 fn verdict(change: impl FnOnce(&mut Frame)) -> Result<(), SignalFrameError> {
     let probe = probe(Return::AsInService);
     let mut frame = Frame::of(&probe);
@@ -134,7 +134,7 @@ fn the_place_the_mask_and_what_lies_behind_the_frame_count() {
     assert_eq!(probe.verdict.get(), Err(SignalFrameError::Location));
 }
 
-/// The host took no notice of the program counter: the way out is a page that can be read.
+/// The system took no notice of the program counter: the way out is a page that can be read.
 #[test]
 fn a_fault_that_comes_again_finds_its_page_open() {
     let memory = Reservation::new("a test", page_size()).expect("a page");

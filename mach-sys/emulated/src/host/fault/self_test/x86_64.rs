@@ -16,7 +16,7 @@ pub(super) const PC: &str = "rip";
 pub(super) const ADDRESS: usize = 0;
 pub(super) const SP: usize = 15;
 pub(super) const FLAGS: usize = 16;
-/// Of the flags the carry flag.
+/// The carry flag.
 pub(super) const FLAG: u64 = 1;
 /// Bytes below the stack pointer that are used.
 const ROOM: usize = 512;
@@ -121,7 +121,7 @@ global_asm!(
     room = const ROOM,
 );
 
-/// The registers in a frame.
+/// Returns the registers in a frame.
 pub(super) fn registers(context: &Context) -> [u64; NAMES.len()] {
     let state = context.general();
     let vector = context.float().map_or(0, |float| {
@@ -182,7 +182,7 @@ pub(super) fn set_registers(context: &mut Context, registers: &[u64; NAMES.len()
     }
 }
 
-/// The context in the words of a frame that [`make_frame`] made.
+/// Returns the context in the words of a frame that [`make_frame`] made.
 #[cfg(test)]
 pub(super) fn context_of(frame: &mut [u64]) -> *mut core::ffi::c_void {
     frame.as_mut_ptr().cast()

@@ -1,4 +1,4 @@
-//! Debug registers. A process cannot set its own on a host without Mach: they read as those of a thread that has no breakpoint, and
+//! Debug registers. A process cannot set its own on a system without Mach: they read as those of a thread that has no breakpoint, and
 //! a state that enables one is refused with `KERN_NOT_SUPPORTED`, which XNU does not return here.
 
 use super::ADDRESS_END;
@@ -32,9 +32,7 @@ pub(super) fn set(flavor: i32, words: &[u32]) -> Result<(), KernReturn> {
             unified.and_then(|unified| unified.wide())
         }
     };
-    let state = state
-        .filter(is_valid)
-        .ok_or(KernReturn::INVALID_ARGUMENT)?;
+    let state = state.filter(is_valid).ok_or(KernReturn::INVALID_ARGUMENT)?;
     if enabled(&state).any(|enabled| enabled) {
         Err(KernReturn::NOT_SUPPORTED)
     } else {

@@ -29,7 +29,7 @@ fn form(flavor: i32) -> (&'static [u32], usize) {
     (header, header.len() + count as usize)
 }
 
-/// Reads the registers. The states of one width want room for exactly their words, those of either at least for theirs (A9.6).
+/// Reads the registers. A state of one width needs room for exactly its words, a state of either width for at least its words (A9.6).
 pub(super) fn get(context: &Context, flavor: i32, out: &mut Out<'_>) -> Result<(), KernReturn> {
     let (header, count) = form(flavor);
     if header.is_empty() && out.words.len() != count {
@@ -63,5 +63,9 @@ pub(super) fn set(context: &mut Context, flavor: i32, words: &[u32]) -> Result<(
         x86_AVX_STATE64 | x86_AVX_STATE => context.set_avx(state),
         _ => context.set_avx512(state),
     };
-    if has_them { Ok(()) } else { Err(KernReturn::FAILURE) }
+    if has_them {
+        Ok(())
+    } else {
+        Err(KernReturn::FAILURE)
+    }
 }
