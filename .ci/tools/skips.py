@@ -31,6 +31,9 @@ def functions(text):
         found = FUNCTION.match(line)
         if not found:
             continue
+        if line.rstrip().endswith(";"):
+            # A declaration, without a body.
+            continue
         indent = found["indent"]
         end = next((n for n in range(at, len(lines)) if lines[n] == indent + "}"), at)
         attributes = []
