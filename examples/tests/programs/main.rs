@@ -62,7 +62,7 @@ fn a_value_that_makes_no_sense_is_an_error() {
             "3 hex digits do not make whole bytes",
         ),
         ("demux", &["xy"], "'x' is no hex digit"),
-        ("demux", &["00"], "1 bytes are no message"),
+        ("demux", &["00"], "1 bytes are too few for a message"),
         (
             "demux",
             &["--routine", "bogus"],
