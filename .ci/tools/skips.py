@@ -3,7 +3,7 @@
 usage: skips.py           fails if a test that may skip is not in the table, or the table has one that does not
        skips.py --rows    prints the rows that the sources give, for the table
 
-A test skips by `report_skipped` or `report_partly` (tests/support/src/own_process.rs), itself or through a function of its test program that
+A test skips by `report_skipped` or `report_partly` (tests/support/src/isolated.rs), itself or through a function of its test program that
 it calls. Saying so in another way is an error: the stage would count the test as one that ran.
 """
 

@@ -6,7 +6,7 @@ usage: tally.py LOG BUILD STATUS RESULT
     STATUS  cargo's exit status
     RESULT  a file that gets the closing line
 
-A test that passed without having anything to show, or left a part out, says so and why (tests/support/src/own_process.rs). The closing line
+A test that passed without having anything to show, or left a part out, says so and why (tests/support/src/isolated.rs). The closing line
 counts these with their reasons, and one that the table in docs/only-a-mac.md does not list is an error.
 
 Fails if no test ran, or if cargo succeeded and a package that has tests ran none: a filter that matches nothing, or a `cfg`

@@ -17,7 +17,7 @@ fn whole() {
 #[test]
 #[should_panic]
 fn part() {
-    in_own_process("part", || {
+    isolated("part", || {
         report_partly(
             "part",
             "no vfork",

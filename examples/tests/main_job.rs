@@ -1,9 +1,9 @@
 //! The main job as a test: small, and with the old way before it.
 
-use test_support::own_process;
+use test_support::isolated;
 
 fn run(arguments: &[&str]) -> (Option<i32>, String) {
-    let output = own_process::command(env!("CARGO_BIN_EXE_main-job"))
+    let output = isolated::command(env!("CARGO_BIN_EXE_main-job"))
         .args(arguments)
         .output()
         .expect("the program");

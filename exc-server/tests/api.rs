@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use support::{
-    UNDEFINED, fallback, faults_on_a_thread, in_own_process, on_a_thread, raise, request, skip,
+    UNDEFINED, fallback, faults_on_a_thread, isolated, on_a_thread, raise, request, skip,
     skip_undefined, undefined_instruction, wait_until,
 };
 
@@ -187,7 +187,7 @@ fn a_state_of_another_machine_is_neither_read_nor_set() {
 
 #[test]
 fn a_state_that_cannot_be_set_is_not_resumed_with() {
-    in_own_process("a_state_that_cannot_be_set_is_not_resumed_with", || {
+    isolated("a_state_that_cannot_be_set_is_not_resumed_with", || {
         let (below, _below) = fallback();
         let state: ForeignState = pod::zeroed();
         let server = Server::builder().deferrals(1).start(move |exception| {
@@ -217,7 +217,7 @@ fn a_state_that_cannot_be_set_is_not_resumed_with() {
 
 #[test]
 fn a3_6_a_backtrace_request_has_a_kcdata_object_and_no_task_token() {
-    in_own_process(
+    isolated(
         "a3_6_a_backtrace_request_has_a_kcdata_object_and_no_task_token",
         || {
             let server = Server::start(|exception: Exception<'_>| {
@@ -283,7 +283,7 @@ fn send(port: Name, codes: &[i64], reply: &ReceiveRight) {
 
 #[test]
 fn replies_that_the_kernel_refuses_are_counted_however_they_are_given() {
-    in_own_process(
+    isolated(
         "replies_that_the_kernel_refuses_are_counted_however_they_are_given",
         || {
             let (go, wait) = mpsc::channel::<()>();
@@ -351,7 +351,7 @@ fn replies_that_the_kernel_refuses_are_counted_however_they_are_given() {
 
 #[test]
 fn an_exception_that_no_other_handler_handles_comes_back_with_the_reason() {
-    in_own_process(
+    isolated(
         "an_exception_that_no_other_handler_handles_comes_back_with_the_reason",
         || {
             let (send, receive) = mpsc::channel();
@@ -480,7 +480,7 @@ fn a_refusal_is_turned_into_its_reason() {
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[test]
 fn a_server_that_finds_no_address_space_says_which_reservation_failed() {
-    in_own_process(
+    isolated(
         "a_server_that_finds_no_address_space_says_which_reservation_failed",
         || {
             let limit = libc::rlimit {

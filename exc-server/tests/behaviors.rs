@@ -11,8 +11,8 @@ use mach_sys::thread_state::{NativeState, ThreadState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use support::{
-    GuardPage, UNDEFINED, every_delivery, fallback, faults_on_a_thread, get, in_own_process,
-    on_a_thread, set, skip, skip_undefined, undefined_instruction,
+    GuardPage, UNDEFINED, every_delivery, fallback, faults_on_a_thread, get, isolated, on_a_thread,
+    set, skip, skip_undefined, undefined_instruction,
 };
 
 #[test]
@@ -80,7 +80,7 @@ fn a6_5_every_behavior_is_resumed_unchanged() {
 
 #[test]
 fn a1_1_every_behavior_is_declined_and_the_next_level_gets_it() {
-    in_own_process(
+    isolated(
         "a1_1_every_behavior_is_declined_and_the_next_level_gets_it",
         || {
             let (below, _route) = fallback();
@@ -182,7 +182,7 @@ fn a3_4_a_protected_request_names_the_thread_by_its_identifier() {
 
 #[test]
 fn a7_a_thousand_exceptions_of_each_behavior_leave_the_census_as_it_was() {
-    in_own_process(
+    isolated(
         "a7_a_thousand_exceptions_of_each_behavior_leave_the_census_as_it_was",
         || {
             let page = Arc::new(GuardPage::new());

@@ -7,7 +7,7 @@ use exc_server::{
 };
 use std::error::Error;
 use std::time::Duration;
-use support::{UNDEFINED, fallback, faults_on_a_thread, in_own_process, skip};
+use support::{UNDEFINED, fallback, faults_on_a_thread, isolated, skip};
 
 fn decline(exception: Exception<'_>) -> Answered {
     exception.decline()
@@ -102,7 +102,7 @@ fn a_table_of_deferred_exceptions_has_a_largest_capacity() {
 
 #[test]
 fn the_smallest_stack_serves() {
-    in_own_process("the_smallest_stack_serves", || {
+    isolated("the_smallest_stack_serves", || {
         let (below, _route) = fallback();
         for delivery in support::every_delivery() {
             let smallest = Server::builder()
@@ -176,7 +176,7 @@ fn a_server_that_is_woken_looks_around_until_it_says_that_it_need_not() {
 fn a_server_whose_thread_the_kernel_has_no_room_for_is_not_started() {
     use mach_sys::kern_return::KernError;
     use mach_sys::kernel::{self, Config};
-    in_own_process(
+    isolated(
         "a_server_whose_thread_the_kernel_has_no_room_for_is_not_started",
         || {
             let mut config = Config::default();

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use support::{
-    UNDEFINED, census, fallback, get, in_own_process, on_a_thread, set, skip, skip_undefined,
+    UNDEFINED, census, fallback, get, isolated, on_a_thread, set, skip, skip_undefined,
     thread_that_will_fault, undefined_instruction, wait_for_census, wait_until,
 };
 
@@ -150,7 +150,7 @@ fn circle(servers: usize, at_task: bool, how: How, limit: Timeout, delivery: Del
 
 #[test]
 fn every_circle_is_declined_by_the_one_that_would_close_it() {
-    in_own_process(
+    isolated(
         "every_circle_is_declined_by_the_one_that_would_close_it",
         || {
             let before = census();
@@ -222,7 +222,7 @@ fn faults_at_once(servers: &[Server], orders: &[Vec<usize>], faults: u32) {
 
 #[test]
 fn chains_that_are_no_circles_are_followed_to_their_end_on_many_threads() {
-    in_own_process(
+    isolated(
         "chains_that_are_no_circles_are_followed_to_their_end_on_many_threads",
         || {
             let (below, _below) = fallback();
@@ -244,7 +244,7 @@ fn chains_that_are_no_circles_are_followed_to_their_end_on_many_threads() {
 
 #[test]
 fn servers_over_each_other_for_different_threads_serve_them_all() {
-    in_own_process(
+    isolated(
         "servers_over_each_other_for_different_threads_serve_them_all",
         || {
             let (below, _below) = fallback();
@@ -285,7 +285,7 @@ fn servers_over_each_other_for_different_threads_serve_them_all() {
 
 #[test]
 fn an_exception_is_not_forwarded_again_to_a_handler_that_declined() {
-    in_own_process(
+    isolated(
         "an_exception_is_not_forwarded_again_to_a_handler_that_declined",
         || {
             let (below, _below) = fallback();
@@ -353,7 +353,7 @@ fn an_exception_is_not_forwarded_again_to_a_handler_that_declined() {
 /// If the handler between leaves while the request is at its port, the one below it serves.
 #[test]
 fn a_handler_that_leaves_before_its_reply_is_skipped() {
-    in_own_process("a_handler_that_leaves_before_its_reply_is_skipped", || {
+    isolated("a_handler_that_leaves_before_its_reply_is_skipped", || {
         let (below, _below) = fallback();
         let before = census();
         let lower = Server::start(skip).expect("a server");
@@ -388,7 +388,7 @@ fn a_handler_that_leaves_before_its_reply_is_skipped() {
 /// Two receivers that forward to each other, each on its own port and thread, are no deadlock.
 #[test]
 fn receivers_do_not_wait_for_each_other_about_one_exception() {
-    in_own_process(
+    isolated(
         "receivers_do_not_wait_for_each_other_about_one_exception",
         || {
             let (below, _below) = fallback();
@@ -440,7 +440,7 @@ fn receivers_do_not_wait_for_each_other_about_one_exception() {
 
 #[test]
 fn forwards_that_time_out_or_end_in_a_panic_are_forgotten() {
-    in_own_process(
+    isolated(
         "forwards_that_time_out_or_end_in_a_panic_are_forgotten",
         || {
             std::panic::set_hook(Box::new(|_| {}));
@@ -482,7 +482,7 @@ fn forwards_that_time_out_or_end_in_a_panic_are_forgotten() {
 /// The fault of a handler is served by the server that its thread is routed to, also while another server waits for that handler.
 #[test]
 fn a_fault_of_a_handler_that_is_waited_for_is_served() {
-    in_own_process("a_fault_of_a_handler_that_is_waited_for_is_served", || {
+    isolated("a_fault_of_a_handler_that_is_waited_for_is_served", || {
         let before = census();
         let guard = Server::start(skip).expect("a server");
         let own = Arc::new(Mutex::new(None));
@@ -544,7 +544,7 @@ fn queued_at(port: Name) -> u32 {
 /// A server that waits for room in a queue serves the receiver of that queue, which waits for it about another exception.
 #[test]
 fn a_server_whose_request_finds_no_room_serves_the_one_that_is_to_make_it() {
-    in_own_process(
+    isolated(
         "a_server_whose_request_finds_no_room_serves_the_one_that_is_to_make_it",
         || {
             let (below, _below) = fallback();
@@ -608,7 +608,7 @@ fn a_server_whose_request_finds_no_room_serves_the_one_that_is_to_make_it() {
 /// A receiver cannot serve while it waits for a server: the server does, and is served by the receiver then.
 #[test]
 fn a_server_serves_a_receiver_that_waits_for_it_before_it_is_served_by_that() {
-    in_own_process(
+    isolated(
         "a_server_serves_a_receiver_that_waits_for_it_before_it_is_served_by_that",
         || {
             let (below, _below) = fallback();
@@ -675,7 +675,7 @@ fn a_server_serves_a_receiver_that_waits_for_it_before_it_is_served_by_that() {
 /// When servers end while they forward to each other, and threads keep faulting, each fault is served in the end.
 #[test]
 fn servers_that_end_amid_circles_leave_no_thread_waiting() {
-    in_own_process(
+    isolated(
         "servers_that_end_amid_circles_leave_no_thread_waiting",
         || {
             let (below, _below) = fallback();

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 use support::{
-    UNDEFINED, every_delivery, fallback, faults_on_a_thread, in_own_process, on_a_thread, resume,
-    skip, skip_undefined, thread_that_will_fault, undefined_instruction, wait_until,
+    UNDEFINED, every_delivery, fallback, faults_on_a_thread, isolated, on_a_thread, resume, skip,
+    skip_undefined, thread_that_will_fault, undefined_instruction, wait_until,
 };
 
 const ROUTING: Routing = Routing::new(UNDEFINED, Delivery::TASK);
@@ -84,7 +84,7 @@ fn a_state_that_was_set_before_goes_with_the_deferred_exception() {
 
 #[test]
 fn a_deferred_exception_that_is_dropped_or_declined_goes_to_the_next_level() {
-    in_own_process(
+    isolated(
         "a_deferred_exception_that_is_dropped_or_declined_goes_to_the_next_level",
         || {
             let (below, _route) = fallback();
@@ -106,7 +106,7 @@ fn a_deferred_exception_that_is_dropped_or_declined_goes_to_the_next_level() {
 
 #[test]
 fn without_room_the_exception_comes_back() {
-    in_own_process("without_room_the_exception_comes_back", || {
+    isolated("without_room_the_exception_comes_back", || {
         let (below, _route) = fallback();
         for capacity in [0, 1] {
             let (send, receive) = mpsc::sync_channel(1);
@@ -160,7 +160,7 @@ enum End {
 
 #[test]
 fn whatever_happens_to_the_key_the_thread_does_not_wait_forever() {
-    in_own_process(
+    isolated(
         "whatever_happens_to_the_key_the_thread_does_not_wait_forever",
         || {
             std::panic::set_hook(Box::new(|_| {}));
@@ -253,7 +253,7 @@ fn whatever_happens_to_the_key_the_thread_does_not_wait_forever() {
 
 #[test]
 fn a_stale_key_answers_nothing_when_its_place_is_anothers() {
-    in_own_process(
+    isolated(
         "a_stale_key_answers_nothing_when_its_place_is_anothers",
         || {
             let (below, _route) = fallback();
@@ -287,7 +287,7 @@ fn a_stale_key_answers_nothing_when_its_place_is_anothers() {
 
 #[test]
 fn pending_lists_the_deferred_exceptions() {
-    in_own_process("pending_lists_the_deferred_exceptions", || {
+    isolated("pending_lists_the_deferred_exceptions", || {
         let (_below, _route) = fallback();
         let hour = Duration::from_secs(3600);
         for (limit, left) in [(Timeout::Never, None), (Timeout::After(hour), Some(hour))] {
@@ -321,7 +321,7 @@ fn pending_lists_the_deferred_exceptions() {
 
 #[test]
 fn a_handler_that_closes_its_route_cannot_defer_any_more() {
-    in_own_process(
+    isolated(
         "a_handler_that_closes_its_route_cannot_defer_any_more",
         || {
             let (below, _below) = fallback();
@@ -365,7 +365,7 @@ fn a_handler_that_closes_its_route_cannot_defer_any_more() {
 
 #[test]
 fn answers_and_closing_race_and_one_of_them_answers() {
-    in_own_process("answers_and_closing_race_and_one_of_them_answers", || {
+    isolated("answers_and_closing_race_and_one_of_them_answers", || {
         let (below, _below) = fallback();
         // Some deadlines pass at once, so that the server's deadline races too.
         let round = AtomicU32::new(0);
@@ -424,7 +424,7 @@ fn answers_and_closing_race_and_one_of_them_answers() {
 
 #[test]
 fn waiting_for_idle_counts_what_is_deferred_and_no_other_routes() {
-    in_own_process(
+    isolated(
         "waiting_for_idle_counts_what_is_deferred_and_no_other_routes",
         || {
             let (below, _below) = fallback();

@@ -10,8 +10,7 @@ use mach_sys::rights::ReceiveRight;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use support::{
-    UNDEFINED, fallback, in_own_process, on_a_thread, resume, skip, undefined_instruction,
-    wait_until,
+    UNDEFINED, fallback, isolated, on_a_thread, resume, skip, undefined_instruction, wait_until,
 };
 
 /// Runs undefined instructions on a new thread whose exceptions go to a port.
@@ -30,7 +29,7 @@ fn fault_to_port(port: &ReceiveRight, faults: u32) {
 
 #[test]
 fn a_receivers_exceptions_are_deferred_into_a_table_of_its_owners() {
-    in_own_process(
+    isolated(
         "a_receivers_exceptions_are_deferred_into_a_table_of_its_owners",
         || {
             let (below, _below) = fallback();
@@ -70,7 +69,7 @@ fn a_receivers_exceptions_are_deferred_into_a_table_of_its_owners() {
 
 #[test]
 fn a_receiver_that_waits_for_a_deadline_keeps_its_own_limit() {
-    in_own_process(
+    isolated(
         "a_receiver_that_waits_for_a_deadline_keeps_its_own_limit",
         || {
             let (_below, _route) = fallback();
@@ -102,7 +101,7 @@ fn a_receiver_that_waits_for_a_deadline_keeps_its_own_limit() {
 
 #[test]
 fn a_receiver_that_waits_already_keeps_a_deadline_that_another_thread_sets() {
-    in_own_process(
+    isolated(
         "a_receiver_that_waits_already_keeps_a_deadline_that_another_thread_sets",
         || {
             let (below, _below) = fallback();

@@ -16,10 +16,10 @@ use mach_sys::rights::{ReceiveRight, Right, ThreadRight};
 use mach_sys::types::mach_port_name_t;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
-use support::own_process::{outcome, report_skipped};
+use support::isolated::{exit_status, report_skipped};
 use support::{
-    UNDEFINED, fallback, faults_on_a_thread, in_own_process, on_a_thread, skip,
-    undefined_instruction, wait_until,
+    UNDEFINED, fallback, faults_on_a_thread, isolated, on_a_thread, skip, undefined_instruction,
+    wait_until,
 };
 
 const ROUTING: Routing = Routing::new(UNDEFINED, Delivery::THREAD);
@@ -30,7 +30,7 @@ fn quietly() {
 
 #[test]
 fn a_handler_that_panics_declines_and_the_server_goes_on() {
-    in_own_process(
+    isolated(
         "a_handler_that_panics_declines_and_the_server_goes_on",
         || {
             quietly();
@@ -49,7 +49,7 @@ fn a_handler_that_panics_declines_and_the_server_goes_on() {
 
 #[test]
 fn a_handler_that_panics_after_its_answer_has_answered() {
-    in_own_process(
+    isolated(
         "a_handler_that_panics_after_its_answer_has_answered",
         || {
             quietly();
@@ -73,7 +73,7 @@ fn a_panic_whose_payload_panics_in_turn_does_not_end_the_server() {
             panic!("the payload's bug");
         }
     }
-    in_own_process(
+    isolated(
         "a_panic_whose_payload_panics_in_turn_does_not_end_the_server",
         || {
             quietly();
@@ -91,7 +91,7 @@ fn a_panic_whose_payload_panics_in_turn_does_not_end_the_server() {
 #[test]
 fn a_panic_under_the_policy_abort_ends_the_process() {
     use std::os::unix::process::ExitStatusExt;
-    let died = outcome("a_panic_under_the_policy_abort_ends_the_process", || {
+    let died = exit_status("a_panic_under_the_policy_abort_ends_the_process", || {
         let (_below, _route) = fallback();
         let server = Server::builder()
             .on_panic(PanicPolicy::Abort)
@@ -109,7 +109,7 @@ fn a_panic_under_the_policy_abort_ends_the_process() {
 
 #[test]
 fn a_forgotten_exception_is_declined_whatever_the_handler_returns() {
-    in_own_process(
+    isolated(
         "a_forgotten_exception_is_declined_whatever_the_handler_returns",
         || {
             quietly();
@@ -140,7 +140,7 @@ fn a_forgotten_exception_is_declined_whatever_the_handler_returns() {
 
 #[test]
 fn a6_8_a_server_that_is_dropped_with_faults_outstanding_leaves_no_thread_waiting() {
-    in_own_process(
+    isolated(
         "a6_8_a_server_that_is_dropped_with_faults_outstanding_leaves_no_thread_waiting",
         || {
             let (below, _route) = fallback();
@@ -194,7 +194,7 @@ fn a6_8_a_server_that_is_dropped_with_faults_outstanding_leaves_no_thread_waitin
 
 #[test]
 fn dropping_the_server_closes_its_routes() {
-    in_own_process("dropping_the_server_closes_its_routes", || {
+    isolated("dropping_the_server_closes_its_routes", || {
         let (below, _route) = fallback();
         on_a_thread(|thread| {
             let server = Server::start(|_: Exception<'_>| -> Answered {
@@ -215,7 +215,7 @@ fn dropping_the_server_closes_its_routes() {
 
 #[test]
 fn a_handler_may_drop_its_own_server() {
-    in_own_process("a_handler_may_drop_its_own_server", || {
+    isolated("a_handler_may_drop_its_own_server", || {
         let (below, _route) = fallback();
         let own = Arc::new(Mutex::new(None::<Server>));
         let to_drop = Arc::clone(&own);
@@ -239,7 +239,7 @@ fn a_handler_may_drop_its_own_server() {
 
 #[test]
 fn a_server_whose_set_is_destroyed_behind_its_back_leaves_no_thread_waiting() {
-    in_own_process(
+    isolated(
         "a_server_whose_set_is_destroyed_behind_its_back_leaves_no_thread_waiting",
         || {
             let (below, _route) = fallback();
@@ -330,7 +330,7 @@ fn c8_8_a_server_serves_and_ends_although_no_message_finds_room() {
         Forwards,
         ForgetsTheKey,
     }
-    in_own_process(NAME, || {
+    isolated(NAME, || {
         let (below, _route) = fallback();
         let _unread = fill_the_kernel();
         for (does, expected) in [

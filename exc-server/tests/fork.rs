@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use support::{
-    UNDEFINED, fallback, in_own_process, on_a_thread, skip, skip_undefined, undefined_instruction,
+    UNDEFINED, fallback, isolated, on_a_thread, skip, skip_undefined, undefined_instruction,
 };
 
 const ROUTING: Routing = Routing::new(UNDEFINED, Delivery::TASK);
@@ -53,7 +53,7 @@ type Act = fn(Parts);
 
 #[test]
 fn a_server_and_its_routes_are_inert_in_the_child() {
-    in_own_process("a_server_and_its_routes_are_inert_in_the_child", || {
+    isolated("a_server_and_its_routes_are_inert_in_the_child", || {
         let acts: [(&str, Act); 10] = [
             ("drops the server first", |parts| {
                 drop(parts.server);
@@ -129,7 +129,7 @@ fn a_server_and_its_routes_are_inert_in_the_child() {
 
 #[test]
 fn a_lock_that_another_thread_holds_does_not_hold_up_the_child() {
-    in_own_process(
+    isolated(
         "a_lock_that_another_thread_holds_does_not_hold_up_the_child",
         || {
             let server = Server::start(skip).expect("a server");
@@ -157,7 +157,7 @@ fn a_lock_that_another_thread_holds_does_not_hold_up_the_child() {
 
 #[test]
 fn a_handler_may_fork() {
-    in_own_process("a_handler_may_fork", || {
+    isolated("a_handler_may_fork", || {
         let (send, receive) = mpsc::channel();
         let server = Server::start(move |exception: Exception<'_>| {
             // SAFETY: the child has only the server's thread. It answers as its parent does, without effect, and exits with that thread.
@@ -180,7 +180,7 @@ fn a_handler_may_fork() {
 
 #[test]
 fn installations_are_inert_in_the_child() {
-    in_own_process("installations_are_inert_in_the_child", || {
+    isolated("installations_are_inert_in_the_child", || {
         let port = ReceiveRight::new().expect("a port");
         let send = port.make_send().expect("a send right");
         let acts: [fn(Installation); 3] = [
@@ -207,7 +207,7 @@ fn installations_are_inert_in_the_child() {
 
 #[test]
 fn deferred_exceptions_are_inert_in_the_child() {
-    in_own_process("deferred_exceptions_are_inert_in_the_child", || {
+    isolated("deferred_exceptions_are_inert_in_the_child", || {
         let acts: [fn(Deferred); 4] = [
             drop,
             |deferred| assert_eq!(deferred.resume(), Err(AnswerError::AlreadyDeclined)),
@@ -244,7 +244,7 @@ fn deferred_exceptions_are_inert_in_the_child() {
 
 #[test]
 fn a_receivers_exceptions_are_inert_in_the_child() {
-    in_own_process("a_receivers_exceptions_are_inert_in_the_child", || {
+    isolated("a_receivers_exceptions_are_inert_in_the_child", || {
         let (below, _route) = fallback();
         let acts: [fn(Exception<'_>); 6] = [
             |exception| drop(exception),

@@ -13,7 +13,7 @@ use mach_sys::thread_state::{NativeState, ThreadState};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use support::{
-    GuardPage, UNDEFINED, every_delivery, fallback, get, in_own_process, on_a_thread, set, skip,
+    GuardPage, UNDEFINED, every_delivery, fallback, get, isolated, on_a_thread, set, skip,
     skip_undefined, thread_that_will_fault, undefined_instruction,
 };
 
@@ -43,7 +43,7 @@ fn can_ask(from: Delivery, to: Delivery) -> bool {
 
 #[test]
 fn every_behavior_is_forwarded_to_every_other() {
-    in_own_process("every_behavior_is_forwarded_to_every_other", || {
+    isolated("every_behavior_is_forwarded_to_every_other", || {
         let (below, _below) = fallback();
         let before = Server::start(|exception: Exception<'_>| {
             assert_eq!(exception.tag(), 5);
@@ -120,7 +120,7 @@ fn a6_5_a_handler_that_leaves_the_thread_as_it_is_has_handled_it() {
 
 #[test]
 fn without_a_handler_after_a_refusal_and_with_a_dead_port_the_exception_is_declined() {
-    in_own_process(
+    isolated(
         "without_a_handler_after_a_refusal_and_with_a_dead_port_the_exception_is_declined",
         || {
             let (below, _below) = fallback();
@@ -152,7 +152,7 @@ fn without_a_handler_after_a_refusal_and_with_a_dead_port_the_exception_is_decli
 
 #[test]
 fn a_server_does_not_wait_for_itself() {
-    in_own_process("a_server_does_not_wait_for_itself", || {
+    isolated("a_server_does_not_wait_for_itself", || {
         let (below, _below) = fallback();
         let mut declined = 0;
         for by_forward_to in [false, true] {
@@ -218,7 +218,7 @@ fn forward_to_asks_a_port_that_is_not_the_servers() {
 
 #[test]
 fn a_receiver_does_not_wait_for_itself() {
-    in_own_process("a_receiver_does_not_wait_for_itself", || {
+    isolated("a_receiver_does_not_wait_for_itself", || {
         let (below, _below) = fallback();
         let port = ReceiveRight::new().expect("a port");
         let send = port.make_send().expect("a send right");
@@ -246,7 +246,7 @@ fn a_receiver_does_not_wait_for_itself() {
 
 #[test]
 fn a_receiver_of_a_set_waits_for_no_member_of_it() {
-    in_own_process("a_receiver_of_a_set_waits_for_no_member_of_it", || {
+    isolated("a_receiver_of_a_set_waits_for_no_member_of_it", || {
         let (below, _below) = fallback();
         let set = PortSet::new().expect("a set");
         let [port, other] = [(); 2].map(|()| ReceiveRight::new().expect("a port"));
@@ -298,7 +298,7 @@ fn a_receiver_of_a_set_waits_for_no_member_of_it() {
 
 #[test]
 fn a_handler_that_does_not_answer_times_out_and_its_late_answer_is_dropped() {
-    in_own_process(
+    isolated(
         "a_handler_that_does_not_answer_times_out_and_its_late_answer_is_dropped",
         || {
             let (below, _below) = fallback();

@@ -9,7 +9,7 @@ use mach_sys::kernel;
 use mach_sys::rights::{Name, Queue, ReceiveRight, Right, SendRight, ThreadRight};
 use mach_sys::types::{MACH_PORT_DEAD, MACH_PORT_NULL, mach_port_name_t};
 use std::sync::atomic::{AtomicBool, Ordering};
-use support::{census, in_own_process, on_a_thread, wait_for_census, wait_until};
+use support::{census, isolated, on_a_thread, wait_for_census, wait_until};
 
 const KINDS: [ExceptionType; 2] = [ExceptionType::BAD_INSTRUCTION, ExceptionType::ARITHMETIC];
 
@@ -282,7 +282,7 @@ fn sequences(count: usize) -> Vec<Vec<Fate>> {
 
 #[test]
 fn installations_leave_in_every_order_and_the_lowest_is_not_lost() {
-    in_own_process(
+    isolated(
         "installations_leave_in_every_order_and_the_lowest_is_not_lost",
         || {
             let before = census();
@@ -392,7 +392,7 @@ fn a_thread_that_has_exited_is_gone_for_those_that_install_and_those_that_leave(
 /// Repeated installing and uninstalling does not make the list or the references grow.
 #[test]
 fn two_that_take_turns_for_long_lose_nothing_and_leave_nothing() {
-    in_own_process(
+    isolated(
         "two_that_take_turns_for_long_lose_nothing_and_leave_nothing",
         || {
             let before = census();
@@ -464,7 +464,7 @@ fn registrations_of_other_code_in_between_are_left_alone_and_reported() {
 
 #[test]
 fn servers_that_end_before_their_routes_and_in_every_order_lose_nothing() {
-    in_own_process(
+    isolated(
         "servers_that_end_before_their_routes_and_in_every_order_lose_nothing",
         || {
             let before = census();
@@ -502,7 +502,7 @@ fn servers_that_end_before_their_routes_and_in_every_order_lose_nothing() {
 
 #[test]
 fn threads_that_install_and_uninstall_at_the_same_time_lose_nothing() {
-    in_own_process(
+    isolated(
         "threads_that_install_and_uninstall_at_the_same_time_lose_nothing",
         || {
             let before = census();
@@ -546,7 +546,7 @@ fn threads_that_install_and_uninstall_at_the_same_time_lose_nothing() {
 /// The child does not wait for the list's lock, which a thread of the parent holds at the fork.
 #[test]
 fn the_child_of_a_fork_waits_for_no_thread_that_installs() {
-    in_own_process(
+    isolated(
         "the_child_of_a_fork_waits_for_no_thread_that_installs",
         || {
             let goes_on = AtomicBool::new(true);

@@ -9,12 +9,12 @@ use mach_sys::rights::TaskRight;
 use mach_sys::thread_state::Registers;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use support::own_process::outcome;
-use support::{GuardPage, UNDEFINED, in_own_process, on_a_thread, skip, undefined_instruction};
+use support::isolated::exit_status;
+use support::{GuardPage, UNDEFINED, isolated, on_a_thread, skip, undefined_instruction};
 
 #[test]
 fn a1_1_declined_at_the_thread_level_the_task_level_gets_the_original_fault() {
-    in_own_process(
+    isolated(
         "a1_1_declined_at_the_thread_level_the_task_level_gets_the_original_fault",
         || {
             let order = Arc::new(Mutex::new(Vec::new()));
@@ -55,7 +55,7 @@ fn a1_1_declined_at_the_thread_level_the_task_level_gets_the_original_fault() {
 
 #[test]
 fn a1_1_handled_at_the_thread_level_the_task_level_gets_nothing() {
-    in_own_process(
+    isolated(
         "a1_1_handled_at_the_thread_level_the_task_level_gets_nothing",
         || {
             let server = Server::start(|exception: Exception<'_>| {
@@ -110,7 +110,7 @@ extern "C" fn open_page(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void
 
 #[test]
 fn a1_1_declined_by_thread_and_task_the_unix_handler_runs_on_the_faulting_thread() {
-    in_own_process(
+    isolated(
         "a1_1_declined_by_thread_and_task_the_unix_handler_runs_on_the_faulting_thread",
         || {
             // The signal is one of two, depending on the system.
@@ -158,7 +158,7 @@ fn a1_1_declined_by_thread_and_task_the_unix_handler_runs_on_the_faulting_thread
 #[test]
 fn a1_1_declined_at_every_level_the_process_dies_of_the_original_signal() {
     use std::os::unix::process::ExitStatusExt;
-    let died = outcome(
+    let died = exit_status(
         "a1_1_declined_at_every_level_the_process_dies_of_the_original_signal",
         || {
             let server =

@@ -8,7 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
-use support::{UNDEFINED, faults_on_a_thread, in_own_process, skip, wait_until};
+use support::{UNDEFINED, faults_on_a_thread, isolated, skip, wait_until};
 
 const ROUTING: Routing = Routing::new(UNDEFINED, Delivery::THREAD);
 
@@ -88,7 +88,7 @@ impl Drop for Noting {
 
 #[test]
 fn user_code_of_a_server_has_the_mask_of_its_starter() {
-    in_own_process("user_code_of_a_server_has_the_mask_of_its_starter", || {
+    isolated("user_code_of_a_server_has_the_mask_of_its_starter", || {
         let mut expected = blocked();
         expected.push(libc::SIGUSR1);
         expected.sort_unstable();
@@ -112,7 +112,7 @@ fn user_code_of_a_server_has_the_mask_of_its_starter() {
 
 #[test]
 fn a_starter_that_blocks_the_five_does_not_block_them_in_the_handler() {
-    in_own_process(
+    isolated(
         "a_starter_that_blocks_the_five_does_not_block_them_in_the_handler",
         || {
             let five = [
@@ -148,9 +148,9 @@ fn a_starter_that_blocks_the_five_does_not_block_them_in_the_handler() {
 fn a_process_that_a_handler_starts_has_no_more_signals_blocked_than_others() {
     const NAME: &str = "a_process_that_a_handler_starts_has_no_more_signals_blocked_than_others";
     if !std::path::Path::new("/proc/self/status").exists() {
-        return support::own_process::report_skipped(NAME, "no /proc");
+        return support::isolated::report_skipped(NAME, "no /proc");
     }
-    in_own_process(NAME, || {
+    isolated(NAME, || {
         let expected = blocked_in_a_process();
         let (send, receive) = mpsc::channel();
         let server = Server::start(move |exception: Exception<'_>| {
@@ -199,7 +199,7 @@ extern "C" fn arrived(_: i32) {
 
 #[test]
 fn a_signal_during_a_handlers_kernel_calls_disturbs_nothing() {
-    in_own_process(
+    isolated(
         "a_signal_during_a_handlers_kernel_calls_disturbs_nothing",
         || {
             // SAFETY: the handler only counts.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 // Without a watchdog, whose thread would be counted too.
-use support::own_process::in_own_process;
+use support::isolated::isolated;
 use support::{GuardPage, every_delivery};
 use test_support::counting::Counting;
 
@@ -76,7 +76,7 @@ fn opener(page: &Arc<GuardPage>) -> (Server, exc_server::Route) {
 
 #[test]
 fn resuming_allocates_nothing() {
-    in_own_process("resuming_allocates_nothing", || {
+    isolated("resuming_allocates_nothing", || {
         let page = Arc::new(GuardPage::new());
         let opened = Arc::clone(&page);
         for_every_delivery(&page, move |exception: Exception<'_>| {
@@ -92,7 +92,7 @@ fn resuming_allocates_nothing() {
 
 #[test]
 fn declining_and_dropping_allocate_nothing() {
-    in_own_process("declining_and_dropping_allocate_nothing", || {
+    isolated("declining_and_dropping_allocate_nothing", || {
         let page = Arc::new(GuardPage::new());
         let _task = opener(&page);
         for_every_delivery(&page, |exception: Exception<'_>| exception.decline());
@@ -101,7 +101,7 @@ fn declining_and_dropping_allocate_nothing() {
 
 #[test]
 fn forwarding_allocates_nothing() {
-    in_own_process("forwarding_allocates_nothing", || {
+    isolated("forwarding_allocates_nothing", || {
         let page = Arc::new(GuardPage::new());
         let opened = Arc::clone(&page);
         let before = Server::start(move |exception: Exception<'_>| {
@@ -123,7 +123,7 @@ fn forwarding_allocates_nothing() {
 
 #[test]
 fn deferring_allocates_nothing() {
-    in_own_process("deferring_allocates_nothing", || {
+    isolated("deferring_allocates_nothing", || {
         static STOP: AtomicBool = AtomicBool::new(false);
         let page = Arc::new(GuardPage::new());
         let opened = Arc::clone(&page);

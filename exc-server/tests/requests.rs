@@ -15,13 +15,13 @@ use mach_sys::mig::{HeaderPort, Identity, Raise, Routine};
 use mach_sys::rights::{Census, ReceiveRight, Right, TaskRight, ThreadRight};
 use mach_sys::thread_state::NativeState;
 use support::{
-    UNDEFINED, ask, fallback, in_own_process, on_a_thread, raise, request, skip,
-    undefined_instruction, wait_until,
+    UNDEFINED, ask, fallback, isolated, on_a_thread, raise, request, skip, undefined_instruction,
+    wait_until,
 };
 
 #[test]
 fn a_message_that_is_no_request_is_answered_as_mig_does() {
-    in_own_process(
+    isolated(
         "a_message_that_is_no_request_is_answered_as_mig_does",
         || {
             let server = Server::start(skip).expect("a server");
@@ -64,7 +64,7 @@ fn a_message_that_is_no_request_is_answered_as_mig_does() {
 
 #[test]
 fn a_malformed_request_gives_its_rights_back() {
-    in_own_process("a_malformed_request_gives_its_rights_back", || {
+    isolated("a_malformed_request_gives_its_rights_back", || {
         let port = ReceiveRight::new().expect("a port");
         let other = ReceiveRight::new().expect("a port");
         let right = other.make_send().expect("a send right");
@@ -108,7 +108,7 @@ fn a_malformed_request_gives_its_rights_back() {
 
 #[test]
 fn c10_5_a_reply_port_that_is_full_does_not_hold_the_server_up() {
-    in_own_process(
+    isolated(
         "c10_5_a_reply_port_that_is_full_does_not_hold_the_server_up",
         || {
             let server = Server::start(skip).expect("a server");
@@ -154,7 +154,7 @@ fn c10_5_a_reply_port_that_is_full_does_not_hold_the_server_up() {
 
 #[test]
 fn b6_3_an_exception_of_another_task_is_declined() {
-    in_own_process("b6_3_an_exception_of_another_task_is_declined", || {
+    isolated("b6_3_an_exception_of_another_task_is_declined", || {
         let server =
             Server::start(|exception: Exception<'_>| exception.resume()).expect("a server");
         let task = TaskRight::current().expect("the own task");
@@ -220,7 +220,7 @@ fn a_task_route_that_names_no_task_must_be_allowed_explicitly() {
 
 #[test]
 fn a_request_of_a_route_that_is_gone_is_declined() {
-    in_own_process("a_request_of_a_route_that_is_gone_is_declined", || {
+    isolated("a_request_of_a_route_that_is_gone_is_declined", || {
         let (below, _below) = fallback();
         let server = Server::start(skip).expect("a server");
         let context_of = |name: u32| {

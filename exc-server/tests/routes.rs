@@ -9,8 +9,7 @@ use exc_server::{
 use mach_sys::exception::ExceptionMask;
 use mach_sys::rights::{Census, ReceiveRight, TaskRight, ThreadRight};
 use support::{
-    UNDEFINED, fallback, faults_on_a_thread, in_own_process, on_a_thread, skip,
-    undefined_instruction,
+    UNDEFINED, fallback, faults_on_a_thread, isolated, on_a_thread, skip, undefined_instruction,
 };
 
 const ROUTING: Routing = Routing::new(UNDEFINED, Delivery::THREAD);
@@ -80,7 +79,7 @@ fn b2_9_the_previous_handler_is_put_back_unchanged() {
 
 #[test]
 fn b3_5_routes_leave_the_census_as_it_was() {
-    in_own_process("b3_5_routes_leave_the_census_as_it_was", || {
+    isolated("b3_5_routes_leave_the_census_as_it_was", || {
         let port = ReceiveRight::new().expect("a port");
         let send = port.make_send().expect("a send right");
         let server = Server::start(skip).expect("a server");
@@ -109,7 +108,7 @@ fn b3_5_routes_leave_the_census_as_it_was() {
 
 #[test]
 fn each_step_of_closing_on_its_own() {
-    in_own_process("each_step_of_closing_on_its_own", || {
+    isolated("each_step_of_closing_on_its_own", || {
         let (below, _route) = fallback();
         let server = Server::start(skip).expect("a server");
         on_a_thread(|thread| {
@@ -138,7 +137,7 @@ fn each_step_of_closing_on_its_own() {
 
 #[test]
 fn a_thread_that_is_gone_is_a_typed_error_and_leaves_nothing() {
-    in_own_process(
+    isolated(
         "a_thread_that_is_gone_is_a_typed_error_and_leaves_nothing",
         || {
             let server = Server::start(skip).expect("a server");
@@ -165,7 +164,7 @@ fn a_thread_that_is_gone_is_a_typed_error_and_leaves_nothing() {
 
 #[test]
 fn a_server_refuses_its_own_thread_and_takes_another_servers() {
-    in_own_process(
+    isolated(
         "a_server_refuses_its_own_thread_and_takes_another_servers",
         || {
             let (tell, told) = std::sync::mpsc::channel();

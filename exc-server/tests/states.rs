@@ -12,7 +12,7 @@ use mach_sys::rights::{ReceiveRight, Right, TaskRight, ThreadRight};
 use mach_sys::thread_state::{Flavor, NativeState, Registers, ThreadState};
 use std::sync::atomic::{AtomicU32, Ordering};
 use support::{
-    UNDEFINED, faults_on_a_thread, get, in_own_process, set, skip_undefined, undefined_instruction,
+    UNDEFINED, faults_on_a_thread, get, isolated, set, skip_undefined, undefined_instruction,
 };
 
 #[test]
@@ -50,7 +50,7 @@ fn a6_5_resumed_unchanged_leaves_what_was_set_through_the_right() {
 
 #[test]
 fn a4_4_a_refused_state_means_not_handled_and_changes_nothing() {
-    in_own_process(
+    isolated(
         "a4_4_a_refused_state_means_not_handled_and_changes_nothing",
         || {
             static FIRST_PC: AtomicU32 = AtomicU32::new(0);

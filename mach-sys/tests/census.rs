@@ -1,8 +1,9 @@
 //! A census says where each name comes from.
 #![allow(unsafe_code)]
 
-use test_support::own_process;
+use test_support::isolated;
 
+use isolated::isolated;
 use mach_sys::kernel::{self, KERNEL, Kernel, system::task_self};
 use mach_sys::port::{
     MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_PORT_SET, MACH_PORT_RIGHT_RECEIVE,
@@ -11,7 +12,6 @@ use mach_sys::rights::{
     Census, Change, Difference, Name, NameInfo, PortSet, ReceiveRight, ReplyPort, Right, Source,
     TaskRight, ThreadRight,
 };
-use own_process::in_own_process;
 use std::sync::Barrier;
 
 /// Returns the changes that one action makes, by source.
@@ -49,7 +49,7 @@ type Forgotten = (&'static str, Source, (i64, i64), &'static dyn Fn());
 
 #[test]
 fn every_name_is_counted_by_its_source() {
-    in_own_process("every_name_is_counted_by_its_source", || {
+    isolated("every_name_is_counted_by_its_source", || {
         // What the libraries make on first use is there from here on.
         drop((ThreadRight::current(), TaskRight::current()));
         let mut kept = Vec::new();
@@ -144,7 +144,7 @@ fn every_name_is_counted_by_its_source() {
 
 #[test]
 fn g6_1_a_reply_port_is_its_threads() {
-    in_own_process("g6_1_a_reply_port_is_its_threads", || {
+    isolated("g6_1_a_reply_port_is_its_threads", || {
         let own = ReplyPort::of_this_thread();
         let thread = ThreadRight::current().expect("the thread");
         let found = info(own.name().expect("a port"));

@@ -1,15 +1,15 @@
 //! User references that rights own: counted exactly, whatever is made, dropped, forgotten or released meanwhile.
 #![allow(unsafe_code)]
 
-use test_support::own_process;
+use test_support::isolated;
 
 use core::time::Duration;
+use isolated::isolated;
 use mach_sys::port::PortRight;
 use mach_sys::rights::{
     Borrowed, Census, Name, ReceiveRight, Right, SendRight, ThreadRight, modify_references,
     owned_references, send_references,
 };
-use own_process::in_own_process;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Instant;
 
@@ -94,7 +94,7 @@ fn c1_1_rights_of_a_dead_name_count_until_they_are_dropped() {
 
 #[test]
 fn e37_what_was_taken_from_a_right_does_not_count_for_the_next_name() {
-    in_own_process(
+    isolated(
         "e37_what_was_taken_from_a_right_does_not_count_for_the_next_name",
         || {
             let old = port();
@@ -132,7 +132,7 @@ fn e37_what_was_taken_from_a_right_does_not_count_for_the_next_name() {
 
 #[test]
 fn the_census_says_what_is_owned() {
-    in_own_process("the_census_says_what_is_owned", || {
+    isolated("the_census_says_what_is_owned", || {
         let port = port();
         let before = Census::take().expect("a census");
         let owned = port.make_send().expect("a right");
@@ -148,7 +148,7 @@ fn the_census_says_what_is_owned() {
 /// trimmed, the last count would be too low; were a forgotten one missed for good, too high.
 #[test]
 fn a7_3_the_census_owns_no_more_than_there_is() {
-    in_own_process("a7_3_the_census_owns_no_more_than_there_is", || {
+    isolated("a7_3_the_census_owns_no_more_than_there_is", || {
         let port = port();
         let before = Census::take().expect("a census");
         let first = port.make_send().expect("a right");
@@ -232,7 +232,7 @@ fn e37_e50_a_trim_beside_owners_takes_only_what_nothing_owns() {
 
 #[test]
 fn in_the_child_of_a_fork_nothing_is_owned_and_nothing_released() {
-    in_own_process(
+    isolated(
         "in_the_child_of_a_fork_nothing_is_owned_and_nothing_released",
         || {
             let port = port();

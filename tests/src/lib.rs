@@ -4,7 +4,7 @@ pub mod c_program;
 pub mod embed;
 pub mod faults;
 
-pub use test_support::{own_process, watchdog};
+pub use test_support::{isolated, watchdog};
 
 /// Compiles and runs the code of the guide, and compiles that of the workspace's README.
 #[cfg(doctest)]

@@ -10,8 +10,8 @@ use signal_redirect::Entry;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tests::faults::{registers, skip, undefined};
-use tests::own_process::in_own_process;
-use tests::watchdog::bite_after;
+use tests::isolated::isolated;
+use tests::watchdog::abort_after;
 use thread_mgr::{Audit, Manager};
 
 static HANDLED: AtomicU64 = AtomicU64::new(0);
@@ -121,8 +121,8 @@ fn settled(audit: &Audit) {
 
 #[test]
 fn r5_a_thousand_rounds_on_a_thread_with_stds_stack() {
-    in_own_process("r5_a_thousand_rounds_on_a_thread_with_stds_stack", || {
-        bite_after(Duration::from_secs(120));
+    isolated("r5_a_thousand_rounds_on_a_thread_with_stds_stack", || {
+        abort_after(Duration::from_secs(120));
         let audit = Audit::start().expect("a census");
         let manager = manager();
         // The test runs on a thread of std's, which has an alternate stack of std's.
@@ -135,10 +135,10 @@ fn r5_a_thousand_rounds_on_a_thread_with_stds_stack() {
 
 #[test]
 fn r5_on_threads_without_and_with_a_stack_of_their_own() {
-    in_own_process(
+    isolated(
         "r5_on_threads_without_and_with_a_stack_of_their_own",
         || {
-            bite_after(Duration::from_secs(120));
+            abort_after(Duration::from_secs(120));
             let audit = Audit::start().expect("a census");
             let manager = manager();
             std::thread::scope(|scope| {
@@ -180,10 +180,10 @@ fn r5_on_threads_without_and_with_a_stack_of_their_own() {
 
 #[test]
 fn a_thread_that_ends_while_it_is_attached_ends_in_order() {
-    in_own_process(
+    isolated(
         "a_thread_that_ends_while_it_is_attached_ends_in_order",
         || {
-            bite_after(Duration::from_secs(60));
+            abort_after(Duration::from_secs(60));
             let audit = Audit::start().expect("a census");
             let manager = manager();
             for _ in 0..20 {

@@ -12,8 +12,8 @@ use signal_redirect::{Entry, Native, OwnMemory, return_to_caller};
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tests::faults::registers;
-use tests::own_process::{outcome, report_seen};
-use tests::watchdog::bite_after;
+use tests::isolated::{exit_status, report_seen};
+use tests::watchdog::abort_after;
 use thread_mgr::Manager;
 
 const ANSWER: u64 = 42;
@@ -73,8 +73,8 @@ fn data_page() -> u64 {
 
 /// In a process of its own: a managed thread calls there, and goes on in the caller.
 fn is_served(name: &str, target: fn() -> u64) {
-    let ended = outcome(name, || {
-        bite_after(Duration::from_secs(60));
+    let ended = exit_status(name, || {
+        abort_after(Duration::from_secs(60));
         // SAFETY: the handler is async-signal-safe and does not unwind.
         let entry = unsafe { Entry::new(returns) };
         let manager = Manager::builder(entry).build().expect("a manager");

@@ -8,8 +8,8 @@ use signal_redirect::Entry;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tests::faults::{registers, skip, undefined, undefined_with_stack};
-use tests::own_process::in_own_process;
-use tests::watchdog::bite_after;
+use tests::isolated::isolated;
+use tests::watchdog::abort_after;
 
 static SEEN_SP: AtomicU64 = AtomicU64::new(1);
 static OWN_SP: AtomicU64 = AtomicU64::new(0);
@@ -48,10 +48,10 @@ fn guarded_page() -> u64 {
 
 #[test]
 fn garbage_in_the_stack_pointer_is_served_and_brought_back() {
-    in_own_process(
+    isolated(
         "garbage_in_the_stack_pointer_is_served_and_brought_back",
         || {
-            bite_after(Duration::from_secs(60));
+            abort_after(Duration::from_secs(60));
             // SAFETY: the handler is async-signal-safe and does not unwind.
             let entry = unsafe { Entry::new(handler) };
             let manager = thread_mgr::Manager::builder(entry)

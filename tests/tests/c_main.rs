@@ -4,7 +4,7 @@ use mach_sys::kernel::{KERNEL, Kernel};
 use std::path::PathBuf;
 use std::time::Duration;
 use tests::c_program::{compile, is_emulated, static_library};
-use tests::own_process::{command, report_skipped, run_within};
+use tests::isolated::{command, report_skipped, run_within};
 
 /// Compiles a program of `tests/c` with the static library.
 fn program(name: &str) -> PathBuf {

@@ -12,8 +12,8 @@ use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use tests::faults::{registers, skip, store_to};
-use tests::own_process::{in_own_process, report_partly};
-use tests::watchdog::bite_after;
+use tests::isolated::{isolated, report_partly};
+use tests::watchdog::abort_after;
 use thread_mgr::{Audit, Manager};
 
 static HANDLED: AtomicU64 = AtomicU64::new(0);
@@ -79,7 +79,7 @@ fn wait(process: i32) -> ExitStatus {
 
 /// On a thread that the manager started, and on an attached one.
 fn on_managed_threads(body: fn()) {
-    bite_after(Duration::from_secs(120));
+    abort_after(Duration::from_secs(120));
     // SAFETY: the default action of the signal, which is the children's end; no core file of them is wanted.
     unsafe {
         libc::signal(libc::SIGSEGV, libc::SIG_DFL);
@@ -131,7 +131,7 @@ fn on_managed_threads(body: fn()) {
 
 #[test]
 fn r26_children_fault_on_their_own() {
-    in_own_process("r26_children_fault_on_their_own", || {
+    isolated("r26_children_fault_on_their_own", || {
         on_managed_threads(|| {
             for flags in [
                 0,
@@ -155,7 +155,7 @@ fn r26_children_fault_on_their_own() {
 
 #[test]
 fn r26_a_child_of_posix_spawn_that_fails_costs_its_parent_nothing() {
-    in_own_process(
+    isolated(
         "r26_a_child_of_posix_spawn_that_fails_costs_its_parent_nothing",
         || {
             on_managed_threads(|| {

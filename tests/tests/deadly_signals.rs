@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 use tests::c_program::is_emulated;
 use tests::faults::undefined;
-use tests::own_process::{in_own_process, report_skipped};
-use tests::watchdog::bite_after;
+use tests::isolated::{isolated, report_skipped};
+use tests::watchdog::abort_after;
 
 /// How long the fault waits for its answer: longer than the emulation takes to find the signal.
 const ANSWER: Duration = Duration::from_millis(1500);
@@ -199,8 +199,8 @@ fn r28_a_signal_with_a_deadly_default_ends_a_process_whose_threads_all_wait() {
     if is_emulated() {
         return report_skipped(NAME, "a processor's emulator makes no threads in children");
     }
-    in_own_process(NAME, || {
-        bite_after(Duration::from_secs(60));
+    isolated(NAME, || {
+        abort_after(Duration::from_secs(60));
         for signal in signals {
             let status = status(signal, Arranged::Default);
             assert_eq!(status.signal(), Some(signal), "{status}");
@@ -225,8 +225,8 @@ fn r28_a_signal_that_no_thread_would_take_waits_for_the_answer_like_its_thread()
     if is_emulated() {
         return report_skipped(NAME, "a processor's emulator makes no threads in children");
     }
-    in_own_process(NAME, || {
-        bite_after(Duration::from_secs(60));
+    isolated(NAME, || {
+        abort_after(Duration::from_secs(60));
         for (signal, arranged) in cases {
             let status = status(signal, arranged);
             assert_eq!(
@@ -245,8 +245,8 @@ fn r28_a_deadly_signal_is_not_lost_where_a_sandbox_refuses_to_send_it() {
     if is_emulated() {
         return report_skipped(NAME, "a processor's emulator makes no threads in children");
     }
-    in_own_process(NAME, || {
-        bite_after(Duration::from_secs(60));
+    isolated(NAME, || {
+        abort_after(Duration::from_secs(60));
         let status = status(libc::SIGTERM, Arranged::Sandboxed);
         assert_eq!(status.signal(), Some(libc::SIGTERM), "{status}");
     });

@@ -12,8 +12,8 @@ use signal_redirect::Entry;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tests::faults::{breakpoint, registers, skip, store_to};
-use tests::own_process::in_own_process;
-use tests::watchdog::bite_after;
+use tests::isolated::isolated;
+use tests::watchdog::abort_after;
 use thread_mgr::Manager;
 
 /// The runtime's handler: skips the instruction.
@@ -102,10 +102,10 @@ fn debugger(server: &Server) -> Route {
 
 #[test]
 fn g5_9_breakpoints_and_single_steps_are_the_debuggers_and_null_stores_the_runtimes() {
-    in_own_process(
+    isolated(
         "g5_9_breakpoints_and_single_steps_are_the_debuggers_and_null_stores_the_runtimes",
         || {
-            bite_after(Duration::from_secs(60));
+            abort_after(Duration::from_secs(60));
             let manager = Manager::builder(entry()).build().expect("a manager");
             let server = Server::start(debug).expect("a server");
             let route = debugger(&server);
@@ -141,10 +141,10 @@ fn own_trap() {
 
 #[test]
 fn g5_9_a_runtime_that_asks_for_breakpoints_leaves_the_debugger_what_its_filter_declines() {
-    in_own_process(
+    isolated(
         "g5_9_a_runtime_that_asks_for_breakpoints_leaves_the_debugger_what_its_filter_declines",
         || {
-            bite_after(Duration::from_secs(60));
+            abort_after(Duration::from_secs(60));
             let own = own_trap as *const () as u64;
             let manager = Manager::builder(entry())
                 .mask(Manager::DEFAULT_MASK | ExceptionMask::BREAKPOINT)

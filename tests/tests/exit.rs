@@ -9,8 +9,8 @@ use mach_sys::darwin::{siginfo_t, ucontext_t};
 use signal_redirect::Entry;
 use std::ffi::c_int;
 use tests::faults::{registers, skip, store_to};
-use tests::own_process::outcome;
-use tests::watchdog::bite_after;
+use tests::isolated::exit_status;
+use tests::watchdog::abort_after;
 use thread_mgr::Manager;
 
 const STATUS: i32 = 7;
@@ -47,8 +47,8 @@ enum Caller {
 fn exit_while_others_fault(name: &str, caller: Caller) {
     for _ in 0..10 {
         // The child's test runs on its main thread, as it is the only one.
-        let ended = outcome(name, || {
-            bite_after(Duration::from_secs(60));
+        let ended = exit_status(name, || {
+            abort_after(Duration::from_secs(60));
             // SAFETY: the function is async-signal-safe and lives as long as the program.
             unsafe { libc::atexit(at_exit) };
             // SAFETY: `exit` in the handler is what this is about: the faults are at stores of this program, which hold nothing.

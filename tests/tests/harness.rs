@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::process::Command;
 use std::time::Instant;
-use tests::own_process::{outcome, run_within};
+use tests::isolated::{exit_status, run_within};
 
 #[test]
 fn a_program_that_does_not_end_is_ended_though_another_has_its_pipes() {
@@ -36,7 +36,7 @@ fn what_a_child_reports_is_said_again_by_its_parent() {
     let said = format!("inner_test: {}: nothing is there", "skipped");
     if std::env::var_os("MACH_TEST_HARNESS").is_none() {
         let program = std::env::current_exe().expect("the test's own program");
-        let mut parent = tests::own_process::command(program);
+        let mut parent = tests::isolated::command(program);
         parent
             .args(["--exact", NAME])
             .env("MACH_TEST_HARNESS", "parent");
@@ -46,7 +46,7 @@ fn what_a_child_reports_is_said_again_by_its_parent() {
         return;
     }
     // The parent, and its child: the harness of neither shows what a passing test says.
-    let ended = outcome(NAME, || {
+    let ended = exit_status(NAME, || {
         eprintln!("{said}\n{said}");
     });
     if let Some((status, text)) = ended {

@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 use tests::faults::{registers, skip, store_to, undefined};
-use tests::own_process::{in_own_process, report_skipped};
-use tests::watchdog::bite_after;
+use tests::isolated::{isolated, report_skipped};
+use tests::watchdog::abort_after;
 use thread_mgr::Manager;
 
 /// The lines of `/proc/…/status` that tell of signals.
@@ -281,8 +281,8 @@ fn s9_what_user_code_starts_inherits_no_mask_of_a_servers() {
     if !std::path::Path::new("/proc/thread-self/status").exists() {
         return report_skipped(NAME, "no /proc");
     }
-    in_own_process(NAME, || {
-        bite_after(Duration::from_secs(240));
+    isolated(NAME, || {
+        abort_after(Duration::from_secs(240));
         // The starter's own mask is handed on: it is not only that everything was unblocked.
         let own = DarwinSignal::USR2.mask();
         let before = system::block_signals(own);

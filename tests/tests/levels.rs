@@ -14,8 +14,8 @@ use std::ffi::c_int;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use tests::faults::{LENGTH, breakpoint, skip, store_to, undefined};
-use tests::own_process::{in_own_process, outcome, report_skipped};
-use tests::watchdog::bite_after;
+use tests::isolated::{exit_status, isolated, report_skipped};
+use tests::watchdog::abort_after;
 use thread_mgr::Manager;
 
 unsafe extern "C" fn never(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t) {
@@ -87,8 +87,8 @@ fn a1_1_what_nobody_wants_reaches_the_unix_handler_that_was_there_before() {
     if !is_emulated(name) {
         return;
     }
-    in_own_process(name, || {
-        bite_after(Duration::from_secs(60));
+    isolated(name, || {
+        abort_after(Duration::from_secs(60));
         install_unix_handler();
         let manager = declining();
         // The task level hears of it first, and declines too.
@@ -128,10 +128,10 @@ fn a1_1_what_nobody_wants_reaches_the_unix_handler_that_was_there_before() {
 
 #[test]
 fn a1_9_the_task_level_takes_what_the_manager_declines() {
-    in_own_process(
+    isolated(
         "a1_9_the_task_level_takes_what_the_manager_declines",
         || {
-            bite_after(Duration::from_secs(60));
+            abort_after(Duration::from_secs(60));
             let manager = declining();
             let server = Server::start(|mut exception: Exception<'_>| {
                 let Ok(mut state) = exception.registers() else {
@@ -171,8 +171,8 @@ fn dies(name: &str, signal: i32, fault: fn()) {
     if !is_emulated(name) {
         return;
     }
-    let ended = outcome(name, || {
-        bite_after(Duration::from_secs(60));
+    let ended = exit_status(name, || {
+        abort_after(Duration::from_secs(60));
         for signal in [libc::SIGSEGV, libc::SIGBUS] {
             // Rust's runtime has a handler of its own there, for stack overflows.
             // SAFETY: the default action is always valid.

@@ -8,7 +8,7 @@ use std::ffi::c_int;
 use std::sync::atomic::{AtomicU64, Ordering};
 use test_support::counting::Counting;
 use tests::faults::{registers, skip, store_to, undefined};
-use tests::own_process::in_own_process;
+use tests::isolated::isolated;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting::new();
@@ -23,7 +23,7 @@ unsafe extern "C" fn handler(_: c_int, _: *mut siginfo_t, context: *mut ucontext
 
 #[test]
 fn a_thousand_faults_redirected_and_returned_from_allocate_nothing() {
-    in_own_process(
+    isolated(
         "a_thousand_faults_redirected_and_returned_from_allocate_nothing",
         || {
             // SAFETY: the handler is async-signal-safe and does not unwind.
@@ -63,7 +63,7 @@ fn requests_with_rights_allocate_nothing() {
     use mach_sys::exception::ExceptionMask;
     use mach_sys::rights::ThreadRight;
     use mach_sys::thread_state::NativeState;
-    in_own_process("requests_with_rights_allocate_nothing", || {
+    isolated("requests_with_rights_allocate_nothing", || {
         let server = Server::start(|mut exception: Exception<'_>| {
             let Ok(mut state) = exception.registers() else {
                 return exception.decline();

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use tests::c_program::compiler;
 use tests::faults::{registers, skip};
-use tests::own_process::{outcome_with, report_skipped};
+use tests::isolated::{exit_status_with, report_skipped};
 use thread_mgr::Manager;
 use thread_mgr::exc_server::ServerBuilder;
 
@@ -165,7 +165,7 @@ fn every_thread_that_the_crates_start_has_its_stack_beyond_thread_local_variable
     let library = library.to_str().expect("a path in UTF-8");
     // The harness's thread has the standard library's size; a thread of the crates that had it would be too large for its row.
     let environment = [("LD_PRELOAD", library), ("RUST_MIN_STACK", "100000000")];
-    let outcome = outcome_with(name, &environment, || {
+    let outcome = exit_status_with(name, &environment, || {
         assert!(
             system::stack_overhead() > VARIABLES,
             "the variables are there"

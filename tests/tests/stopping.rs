@@ -15,8 +15,8 @@ use std::sync::{Barrier, Mutex, Once, mpsc};
 use std::time::{Duration, Instant};
 use tests::c_program::is_emulated;
 use tests::faults::{registers, skip, store_to, undefined};
-use tests::own_process::{in_own_process, report_partly};
-use tests::watchdog::bite_after;
+use tests::isolated::{isolated, report_partly};
+use tests::watchdog::abort_after;
 use thread_mgr::{Manager, stop};
 
 unsafe extern "C" fn handler(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {
@@ -124,8 +124,8 @@ fn many_lives(name: &str, between: impl Fn()) {
 #[test]
 fn r11_two_thousand_managers_take_no_more_than_the_first() {
     const NAME: &str = "r11_two_thousand_managers_take_no_more_than_the_first";
-    in_own_process(NAME, || {
-        bite_after(Duration::from_secs(400));
+    isolated(NAME, || {
+        abort_after(Duration::from_secs(400));
         a_life();
         // A port outlives its thread a moment.
         std::thread::sleep(Duration::from_millis(500));
@@ -147,8 +147,8 @@ fn r11_two_thousand_managers_take_no_more_than_the_first() {
 fn r11_two_thousand_starts_and_stops_of_the_kernel_take_no_more_than_the_first() {
     const NAME: &str =
         "r11_two_thousand_starts_and_stops_of_the_kernel_take_no_more_than_the_first";
-    in_own_process(NAME, || {
-        bite_after(Duration::from_secs(400));
+    isolated(NAME, || {
+        abort_after(Duration::from_secs(400));
         let start = system::task_self();
         many_lives(NAME, || {
             // SAFETY: no other thread of this process uses the crates.
@@ -162,7 +162,7 @@ fn r11_two_thousand_starts_and_stops_of_the_kernel_take_no_more_than_the_first()
 #[test]
 fn r11_values_of_a_kernel_that_was_stopped_are_inert() {
     const NAME: &str = "r11_values_of_a_kernel_that_was_stopped_are_inert";
-    in_own_process(NAME, || {
+    isolated(NAME, || {
         let origin = Origin::current();
         let old = ReceiveRight::new().expect("a port");
         let send = old.make_send().expect("a right");
@@ -375,8 +375,8 @@ fn in_signal_handler(call: fn() -> Answer) -> Answer {
 #[test]
 fn r11_a_kernel_that_something_needs_is_not_stopped() {
     const NAME: &str = "r11_a_kernel_that_something_needs_is_not_stopped";
-    in_own_process(NAME, || {
-        bite_after(Duration::from_secs(60));
+    isolated(NAME, || {
+        abort_after(Duration::from_secs(60));
         fallback_skips();
         for need in NEEDS {
             let port = ReceiveRight::new().expect("a port");
@@ -404,8 +404,8 @@ fn r11_a_kernel_that_something_needs_is_not_stopped() {
 fn threads_that_start_the_kernel_at_once_all_get_it() {
     const NAME: &str = "threads_that_start_the_kernel_at_once_all_get_it";
     const THREADS: usize = 4;
-    in_own_process(NAME, || {
-        bite_after(Duration::from_secs(200));
+    isolated(NAME, || {
+        abort_after(Duration::from_secs(200));
         let rounds = if is_emulated() { 50 } else { 2000 };
         let (begin, end) = (Barrier::new(THREADS + 1), Barrier::new(THREADS + 1));
         let (begin, end) = (&begin, &end);

@@ -3,7 +3,7 @@
 use mach_sys::kernel::{KERNEL, Kernel};
 use std::time::Duration;
 use tests::c_program::{compile, dynamic_library, is_emulated};
-use tests::own_process::{command, report_partly, report_skipped, run_within};
+use tests::isolated::{command, report_partly, report_skipped, run_within};
 
 /// Runs a scenario of the program in `tests/c`.
 fn host(name: &str, scenario: &str) {

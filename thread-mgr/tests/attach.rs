@@ -11,7 +11,7 @@ use mach_sys::rights::ThreadRight;
 use mach_sys::thread_state::{NativeState, Registers};
 use std::sync::atomic::{AtomicU32, Ordering};
 use support::{
-    HANDLED, forget_references, in_own_process, reporting, trimming, undefined_instruction,
+    HANDLED, forget_references, isolated, reporting, trimming, undefined_instruction,
     undefined_without_a_stack,
 };
 use thread_mgr::Audit;
@@ -49,7 +49,7 @@ fn blocked(signal: i32) -> bool {
 
 #[test]
 fn r5_faults_whose_signals_the_owner_blocks_are_served_in_every_round() {
-    in_own_process(
+    isolated(
         "r5_faults_whose_signals_the_owner_blocks_are_served_in_every_round",
         || {
             let manager = reporting();
@@ -96,7 +96,7 @@ fn registered_stack() -> usize {
 
 #[test]
 fn r5_a_stack_pointer_that_is_none_is_served_in_every_round_without_an_own_stack() {
-    in_own_process(
+    isolated(
         "r5_a_stack_pointer_that_is_none_is_served_in_every_round_without_an_own_stack",
         || {
             let manager = reporting();
@@ -114,7 +114,7 @@ fn r5_a_stack_pointer_that_is_none_is_served_in_every_round_without_an_own_stack
 
 #[test]
 fn r5_the_owners_changes_while_attached_stay() {
-    in_own_process("r5_the_owners_changes_while_attached_stay", || {
+    isolated("r5_the_owners_changes_while_attached_stay", || {
         let manager = reporting();
         own_stack(false);
         let attached = manager.attach().expect("attached");
@@ -160,7 +160,7 @@ fn float_control(change: bool) -> u64 {
 
 #[test]
 fn r5_a_thread_with_a_port_of_its_own_has_it_after_a_thousand_rounds() {
-    in_own_process(
+    isolated(
         "r5_a_thread_with_a_port_of_its_own_has_it_after_a_thousand_rounds",
         || {
             static OWNERS: AtomicU32 = AtomicU32::new(0);
@@ -225,7 +225,7 @@ fn r5_a_thread_with_a_port_of_its_own_has_it_after_a_thousand_rounds() {
 
 #[test]
 fn detach_reports_the_references_that_the_name_gained() {
-    in_own_process("detach_reports_the_references_that_the_name_gained", || {
+    isolated("detach_reports_the_references_that_the_name_gained", || {
         let manager = trimming();
         // References taken before attaching belong to the owner.
         forget_references(4);
@@ -242,7 +242,7 @@ fn detach_reports_the_references_that_the_name_gained() {
 
 #[test]
 fn a_thread_that_ends_while_attached_leaves_no_name() {
-    in_own_process("a_thread_that_ends_while_attached_leaves_no_name", || {
+    isolated("a_thread_that_ends_while_attached_leaves_no_name", || {
         let manager = trimming();
         let audit = Audit::start().expect("a census");
         for count in 0..5 {

@@ -6,7 +6,7 @@ mod support;
 use core::time::Duration;
 use mach_sys::rights::{Census, NameInfo, Right, Source, TaskRight};
 use std::sync::atomic::Ordering;
-use support::{HANDLED, forget_references, in_own_process, trimming, undefined_instruction};
+use support::{HANDLED, forget_references, isolated, trimming, undefined_instruction};
 use thread_mgr::{Audit, Difference};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -37,7 +37,7 @@ fn settled(what: &str, audit: &Audit, before: &[NameInfo]) -> Difference {
 
 #[test]
 fn g6_1_g6_2_names_that_libraries_take_are_no_leak_and_are_listed_by_source() {
-    in_own_process(
+    isolated(
         "g6_1_g6_2_names_that_libraries_take_are_no_leak_and_are_listed_by_source",
         || {
             let at_first = Audit::start().expect("a census");
@@ -90,7 +90,7 @@ fn g6_1_g6_2_names_that_libraries_take_are_no_leak_and_are_listed_by_source() {
 
 #[test]
 fn an_audit_finds_each_kind_of_leak() {
-    in_own_process("an_audit_finds_each_kind_of_leak", || {
+    isolated("an_audit_finds_each_kind_of_leak", || {
         let manager = trimming();
         let audit = Audit::start().expect("a census");
         let difference = || audit.difference().expect("a census");

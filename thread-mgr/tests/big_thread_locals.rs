@@ -5,7 +5,7 @@ mod support;
 
 use std::cell::RefCell;
 use std::sync::atomic::Ordering;
-use support::{HANDLED, builder, in_own_process, store_to, undefined_instruction};
+use support::{HANDLED, builder, isolated, store_to, undefined_instruction};
 use thread_mgr::exc_server::ServerBuilder;
 
 const LARGE: usize = 600_000;
@@ -36,7 +36,7 @@ fn uses_a_lot() {
 #[test]
 fn bigtls_stacks_are_sized_beyond_static_thread_local_variables() {
     let name = "bigtls_stacks_are_sized_beyond_static_thread_local_variables";
-    in_own_process(name, || {
+    isolated(name, || {
         let servers = [ServerBuilder::MIN_STACK_SIZE, 256 * 1024];
         let mut handled = 0;
         for server in servers {
@@ -75,7 +75,7 @@ fn bigtls_stacks_are_sized_beyond_static_thread_local_variables() {
 #[test]
 fn the_stack_size_of_started_threads_is_the_managers_unless_it_is_their_own() {
     let name = "the_stack_size_of_started_threads_is_the_managers_unless_it_is_their_own";
-    in_own_process(name, || {
+    isolated(name, || {
         let manager = builder().thread_stack_size(3 << 20).build();
         let manager = manager.expect("a manager");
         let size = || {

@@ -9,7 +9,7 @@ use core::time::Duration;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::time::Instant;
-use support::{HANDLED, in_own_process, reporting, undefined_instruction};
+use support::{HANDLED, isolated, reporting, undefined_instruction};
 use thread_mgr::{AttachError, Audit, Manager};
 
 /// Number of threads of each kind.
@@ -195,7 +195,7 @@ fn nothing_stays(before: bool) {
 
 #[test]
 fn r14_attaching_in_a_destructor_of_a_key_made_before_leaves_nothing() {
-    in_own_process(
+    isolated(
         "r14_attaching_in_a_destructor_of_a_key_made_before_leaves_nothing",
         || nothing_stays(true),
     );
@@ -203,7 +203,7 @@ fn r14_attaching_in_a_destructor_of_a_key_made_before_leaves_nothing() {
 
 #[test]
 fn r14_attaching_in_a_destructor_of_a_key_made_after_leaves_nothing() {
-    in_own_process(
+    isolated(
         "r14_attaching_in_a_destructor_of_a_key_made_after_leaves_nothing",
         || nothing_stays(false),
     );
@@ -212,7 +212,7 @@ fn r14_attaching_in_a_destructor_of_a_key_made_after_leaves_nothing() {
 /// The server detaches a thread that is gone although no thread calls the manager any more, and then ends.
 #[test]
 fn r14_the_server_ends_although_no_destructor_comes_for_its_last_thread() {
-    in_own_process(
+    isolated(
         "r14_the_server_ends_although_no_destructor_comes_for_its_last_thread",
         || {
             let audit = Audit::start().expect("a census");
@@ -236,9 +236,9 @@ fn r14_the_server_ends_although_no_destructor_comes_for_its_last_thread() {
 fn a_thread_that_vanishes_is_detached() {
     const NAME: &str = "a_thread_that_vanishes_is_detached";
     if mach_sys::kernel::KERNEL != mach_sys::kernel::Kernel::Emulated {
-        return support::own_process::report_skipped(NAME, "the system call's number is not known");
+        return support::isolated::report_skipped(NAME, "the system call's number is not known");
     }
-    in_own_process(NAME, || {
+    isolated(NAME, || {
         const EXIT: i32 = if cfg!(target_arch = "x86_64") { 60 } else { 93 };
         let manager = reporting();
         for _ in 0..10 {

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
 use support::{
-    HANDLED, builder, forget_references, in_own_process, trimming, undefined_instruction,
+    HANDLED, builder, forget_references, isolated, trimming, undefined_instruction,
     undefined_without_a_stack,
 };
 use thread_mgr::{
@@ -97,7 +97,7 @@ fn wait_for(what: impl Fn() -> bool) {
 
 #[test]
 fn past_the_deadline_nothing_is_trimmed_and_no_thread_waits() {
-    in_own_process(
+    isolated(
         "past_the_deadline_nothing_is_trimmed_and_no_thread_waits",
         || {
             static ASKED: AtomicBool = AtomicBool::new(false);
@@ -158,7 +158,7 @@ fn past_the_deadline_nothing_is_trimmed_and_no_thread_waits() {
 
 #[test]
 fn an_answer_under_way_is_waited_for() {
-    in_own_process("an_answer_under_way_is_waited_for", || {
+    isolated("an_answer_under_way_is_waited_for", || {
         static ASKED: AtomicBool = AtomicBool::new(false);
         // SAFETY: the references are forgotten for good.
         let promise = unsafe { SurplusPromise::new() };
@@ -198,7 +198,7 @@ fn an_answer_under_way_is_waited_for() {
 
 #[test]
 fn the_child_of_a_fork_ends_its_thread_and_touches_no_port() {
-    in_own_process(
+    isolated(
         "the_child_of_a_fork_ends_its_thread_and_touches_no_port",
         || {
             let manager = trimming();
@@ -233,7 +233,7 @@ fn the_child_of_a_fork_ends_its_thread_and_touches_no_port() {
 
 #[test]
 fn r12_threads_that_cannot_be_made_leave_nothing() {
-    in_own_process("r12_threads_that_cannot_be_made_leave_nothing", || {
+    isolated("r12_threads_that_cannot_be_made_leave_nothing", || {
         let manager = trimming();
         let audit = Audit::start().expect("a census");
         for round in 0..100 {
@@ -273,7 +273,7 @@ fn a_mask_without_the_return_trap_is_refused() {
 
 #[test]
 fn exit_now_in_a_destructor_is_refused() {
-    in_own_process("exit_now_in_a_destructor_is_refused", || {
+    isolated("exit_now_in_a_destructor_is_refused", || {
         static REFUSED: AtomicU64 = AtomicU64::new(0);
         unsafe extern "C" fn destructor(_: *mut libc::c_void) {
             // SAFETY: refused, so that no frame is skipped.
@@ -301,7 +301,7 @@ fn exit_now_in_a_destructor_is_refused() {
 
 #[test]
 fn a_result_that_panics_when_it_is_dropped_ends_its_thread_in_order() {
-    in_own_process(
+    isolated(
         "a_result_that_panics_when_it_is_dropped_ends_its_thread_in_order",
         || {
             struct Loud;
@@ -334,7 +334,7 @@ fn a_result_that_panics_when_it_is_dropped_ends_its_thread_in_order() {
 
 #[test]
 fn a_handler_may_end_its_thread_on_any_stack() {
-    in_own_process("a_handler_may_end_its_thread_on_any_stack", || {
+    isolated("a_handler_may_end_its_thread_on_any_stack", || {
         unsafe extern "C" fn handler(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t) {
             HANDLED.fetch_add(1, Ordering::Relaxed);
             // SAFETY: neither the body's frames nor these own anything.
@@ -378,7 +378,7 @@ fn a_handler_may_end_its_thread_on_any_stack() {
 
 #[test]
 fn another_port_over_the_managers_is_left_alone_and_reported() {
-    in_own_process(
+    isolated(
         "another_port_over_the_managers_is_left_alone_and_reported",
         || {
             let manager = trimming();

@@ -5,7 +5,7 @@ mod support;
 
 use core::time::Duration;
 use std::sync::{Arc, Mutex, mpsc};
-use support::{in_own_process, reporting, trimming, undefined_instruction};
+use support::{isolated, reporting, trimming, undefined_instruction};
 use thread_mgr::{AttachError, Audit, JoinError, Manager, SpawnError};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -37,7 +37,7 @@ fn is_whole(manager: &Manager, audit: &Audit) {
 
 #[test]
 fn a_manager_is_dropped_quietly_and_starts_nothing() {
-    in_own_process("a_manager_is_dropped_quietly_and_starts_nothing", || {
+    isolated("a_manager_is_dropped_quietly_and_starts_nothing", || {
         let manager = trimming();
         let audit = Audit::start().expect("a census");
         let theirs = manager.clone();
@@ -54,7 +54,7 @@ fn a_manager_is_dropped_quietly_and_starts_nothing() {
 
 #[test]
 fn an_attached_thread_is_detached_or_dropped_quietly() {
-    in_own_process("an_attached_thread_is_detached_or_dropped_quietly", || {
+    isolated("an_attached_thread_is_detached_or_dropped_quietly", || {
         let manager = trimming();
         let audit = Audit::start().expect("a census");
         for detach in [true, false] {
@@ -82,7 +82,7 @@ fn an_attached_thread_is_detached_or_dropped_quietly() {
 
 #[test]
 fn handles_are_joined_with_an_error_or_dropped_quietly() {
-    in_own_process(
+    isolated(
         "handles_are_joined_with_an_error_or_dropped_quietly",
         || {
             let manager = trimming();
@@ -122,7 +122,7 @@ fn handles_are_joined_with_an_error_or_dropped_quietly() {
 
 #[test]
 fn a_started_thread_that_forks_ends_in_the_child_as_in_the_parent() {
-    in_own_process(
+    isolated(
         "a_started_thread_that_forks_ends_in_the_child_as_in_the_parent",
         || {
             let manager = reporting();

@@ -8,7 +8,7 @@ use exc_server::PanicPolicy;
 use mach_sys::exception::ExceptionMask;
 use std::sync::mpsc;
 use std::time::Instant;
-use support::{builder, in_own_process, own_process, reporting, undefined_instruction};
+use support::{builder, isolated, reporting, undefined_instruction};
 use thread_mgr::{BuildError, Handle, JoinError, Manager, SpawnError};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -53,7 +53,7 @@ fn address_space() -> u64 {
 
 #[test]
 fn of_threads_that_join_in_a_circle_one_is_told_and_none_stays_joinable() {
-    in_own_process(
+    isolated(
         "of_threads_that_join_in_a_circle_one_is_told_and_none_stays_joinable",
         || {
             let manager = reporting();
@@ -77,7 +77,7 @@ fn of_threads_that_join_in_a_circle_one_is_told_and_none_stays_joinable() {
             // A thread that stayed joinable would keep its stack, one a round. The allocator may reserve some memory for new threads.
             let before = before.expect("ten rounds");
             if before == 0 {
-                own_process::report_partly(
+                isolated::report_partly(
                     "of_threads_that_join_in_a_circle_one_is_told_and_none_stays_joinable",
                     "the host does not tell its address space, by which stacks are counted",
                 );
@@ -93,7 +93,7 @@ fn of_threads_that_join_in_a_circle_one_is_told_and_none_stays_joinable() {
 
 #[test]
 fn any_stack_size_and_any_name_start_a_thread_or_are_refused() {
-    in_own_process(
+    isolated(
         "any_stack_size_and_any_name_start_a_thread_or_are_refused",
         || {
             let manager = reporting();
@@ -127,7 +127,7 @@ fn any_stack_size_and_any_name_start_a_thread_or_are_refused() {
 
 #[test]
 fn any_manager_is_built_or_refused() {
-    in_own_process("any_manager_is_built_or_refused", || {
+    isolated("any_manager_is_built_or_refused", || {
         for limit in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
             let manager = builder()
                 .drain_timeout(limit.into())

@@ -4,7 +4,7 @@
 mod support;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use support::{forget_references, in_own_process, trimming, undefined_instruction};
+use support::{forget_references, isolated, trimming, undefined_instruction};
 use test_support::counting::Counting;
 use thread_mgr::Normalization;
 
@@ -58,7 +58,7 @@ fn make_key(place: &AtomicUsize, destructor: unsafe extern "C" fn(*mut libc::c_v
 
 #[test]
 fn the_last_pass_allocates_nothing() {
-    in_own_process("the_last_pass_allocates_nothing", || {
+    isolated("the_last_pass_allocates_nothing", || {
         make_key(&BEFORE, before);
         let manager = trimming();
         make_key(&AFTER, after);

@@ -12,7 +12,7 @@ use mach_sys::rights::{
 use mach_sys::types::mach_port_delta_t;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-use support::in_own_process;
+use support::isolated;
 use thread_mgr::normalize::{normalize, survey};
 use thread_mgr::{Audit, Normalization};
 
@@ -121,7 +121,7 @@ fn c4_1_what_is_no_send_right_is_invalid_and_untouched() {
 
 #[test]
 fn e37_racing_counts_are_told_apart_and_a_pinned_name_never_reaches_none() {
-    in_own_process(
+    isolated(
         "e37_racing_counts_are_told_apart_and_a_pinned_name_never_reaches_none",
         || {
             let thread = ThreadRight::current().expect("the own thread");
@@ -173,7 +173,7 @@ fn e37_racing_counts_are_told_apart_and_a_pinned_name_never_reaches_none() {
 
 #[test]
 fn d2_5_a_thread_that_ends_without_it_leaves_a_dead_name() {
-    in_own_process(
+    isolated(
         "d2_5_a_thread_that_ends_without_it_leaves_a_dead_name",
         || {
             let audit = Audit::start().expect("a census");

@@ -10,7 +10,7 @@ use mach_sys::rights::{Right, ThreadRight, owned_references, send_references};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
-use support::{forget_references, in_own_process, reporting, thread_count, trimming};
+use support::{forget_references, isolated, reporting, thread_count, trimming};
 use thread_mgr::{Audit, Handle, Manager, Normalization, ShutdownReport};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -54,7 +54,7 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
 
 #[test]
 fn e37_a_trim_leaves_what_the_route_of_another_server_owns() {
-    in_own_process(
+    isolated(
         "e37_a_trim_leaves_what_the_route_of_another_server_owns",
         || {
             let manager = trimming();
@@ -90,7 +90,7 @@ fn e37_a_trim_leaves_what_the_route_of_another_server_owns() {
 
 #[test]
 fn owned_and_forgotten_references_are_told_apart() {
-    in_own_process("owned_and_forgotten_references_are_told_apart", || {
+    isolated("owned_and_forgotten_references_are_told_apart", || {
         use Normalization::{AlreadyOne, Dropped, Owned, Surplus};
         let (with, without) = (trimming(), reporting());
         let audit = Audit::start().expect("a census");
@@ -134,7 +134,7 @@ fn owned_and_forgotten_references_are_told_apart() {
 /// reference, and nothing leaks.
 #[test]
 fn e37_e50_e55_owners_beside_ending_threads_lose_nothing() {
-    in_own_process(
+    isolated(
         "e37_e50_e55_owners_beside_ending_threads_lose_nothing",
         || {
             const KEPT: usize = 40;

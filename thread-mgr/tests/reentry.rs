@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::Instant;
-use support::{builder, in_own_process, undefined_instruction};
+use support::{builder, isolated, undefined_instruction};
 use thread_mgr::{AttachError, JoinError, Manager};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -58,7 +58,7 @@ fn in_the_filter<T: Send + 'static>(act: impl Fn(&Manager) -> T + Send + Sync + 
 
 #[test]
 fn the_servers_own_thread_is_not_attached() {
-    in_own_process("the_servers_own_thread_is_not_attached", || {
+    isolated("the_servers_own_thread_is_not_attached", || {
         let refused = in_the_filter(|manager| match manager.attach() {
             Err(error) => Some(error.to_string()),
             // The attachment must not be leaked: the server's thread would wait for itself at its next fault.
@@ -74,7 +74,7 @@ fn the_servers_own_thread_is_not_attached() {
 
 #[test]
 fn another_managers_server_thread_is_not_attached_either() {
-    in_own_process(
+    isolated(
         "another_managers_server_thread_is_not_attached_either",
         || {
             let other = support::reporting();
@@ -87,7 +87,7 @@ fn another_managers_server_thread_is_not_attached_either() {
 
 #[test]
 fn threads_are_started_and_not_waited_for() {
-    in_own_process("threads_are_started_and_not_waited_for", || {
+    isolated("threads_are_started_and_not_waited_for", || {
         static RAN: AtomicBool = AtomicBool::new(false);
         // The second one needs the server, which could not answer while it waits.
         for faults in [false, true] {
@@ -118,7 +118,7 @@ fn threads_are_started_and_not_waited_for() {
 
 #[test]
 fn the_threads_are_listed_and_the_statistics_read() {
-    in_own_process("the_threads_are_listed_and_the_statistics_read", || {
+    isolated("the_threads_are_listed_and_the_statistics_read", || {
         let seen = in_the_filter(|manager| {
             let _ = (manager.server_stats(), manager.end_stats());
             (manager.threads().len(), manager.redirect_stats().entered)
@@ -129,7 +129,7 @@ fn the_threads_are_listed_and_the_statistics_read() {
 
 #[test]
 fn the_last_manager_may_go_in_the_filter() {
-    in_own_process("the_last_manager_may_go_in_the_filter", || {
+    isolated("the_last_manager_may_go_in_the_filter", || {
         static MANAGER: Mutex<Option<Manager>> = Mutex::new(None);
         let manager = builder()
             .only_if(|_| {

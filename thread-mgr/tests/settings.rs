@@ -12,7 +12,7 @@ use mach_sys::thread_state::{NativeState, Registers};
 use signal_redirect::{Entry, Machine, Native};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc;
-use support::{HANDLED, LAST_STACK, builder, in_own_process, undefined_instruction};
+use support::{HANDLED, LAST_STACK, builder, isolated, undefined_instruction};
 use thread_mgr::{AttachError, BuildError, HandlerStack, Manager, ManagerBuilder, SpawnError};
 
 /// The length in bytes of the instruction that the tests fault with.
@@ -35,7 +35,7 @@ fn ran_on_the_interrupted_stack(settings: ManagerBuilder) -> bool {
 
 #[test]
 fn the_handler_runs_on_the_stack_that_was_set() {
-    in_own_process("the_handler_runs_on_the_stack_that_was_set", || {
+    isolated("the_handler_runs_on_the_stack_that_was_set", || {
         assert!(ran_on_the_interrupted_stack(builder()));
         let interrupted = builder().handler_stack(HandlerStack::Interrupted);
         assert!(ran_on_the_interrupted_stack(interrupted));
@@ -68,7 +68,7 @@ fn handlers_nest_on_the_alternate_stack() {
         let registers = unsafe { (*context).registers_mut() };
         registers.set_pc(registers.pc() + LENGTH);
     }
-    in_own_process("handlers_nest_on_the_alternate_stack", || {
+    isolated("handlers_nest_on_the_alternate_stack", || {
         // SAFETY: the handler touches atomics, and skips instructions that have no effect.
         let manager = Manager::builder(unsafe { Entry::new(nesting) })
             .handler_stack(HandlerStack::Alternate)
@@ -98,7 +98,7 @@ fn a_handler_for_which_no_signal_is_blocked_sees_and_edits_the_interrupted_mask(
         }
     }
     let name = "a_handler_for_which_no_signal_is_blocked_sees_and_edits_the_interrupted_mask";
-    in_own_process(name, || {
+    isolated(name, || {
         let mask = DarwinSignal::USR1.mask() | DarwinSignal::INT.mask();
         for shown in [true, false] {
             // SAFETY: the handler touches an atomic, and skips an instruction that has no effect.
@@ -174,7 +174,7 @@ fn keeps_its_rounding() -> bool {
 
 #[test]
 fn a_thread_resumes_with_the_float_state_that_was_set() {
-    in_own_process("a_thread_resumes_with_the_float_state_that_was_set", || {
+    isolated("a_thread_resumes_with_the_float_state_that_was_set", || {
         let kept = builder().build().expect("a manager");
         let attached = kept.attach().expect("attached");
         assert!(keeps_its_rounding());
@@ -191,7 +191,7 @@ fn a_thread_resumes_with_the_float_state_that_was_set() {
 
 #[test]
 fn exceptions_that_the_filter_rejects_are_answered_by_otherwise() {
-    in_own_process(
+    isolated(
         "exceptions_that_the_filter_rejects_are_answered_by_otherwise",
         || {
             let manager = builder()
@@ -221,7 +221,7 @@ fn exceptions_that_the_filter_rejects_are_answered_by_otherwise() {
 
 #[test]
 fn as_many_exceptions_can_be_deferred_as_was_set() {
-    in_own_process("as_many_exceptions_can_be_deferred_as_was_set", || {
+    isolated("as_many_exceptions_can_be_deferred_as_was_set", || {
         static REFUSED: AtomicI32 = AtomicI32::new(0);
         let (send, receive) = mpsc::sync_channel::<Deferred>(1);
         let manager = builder()
@@ -258,7 +258,7 @@ fn as_many_exceptions_can_be_deferred_as_was_set() {
 
 #[test]
 fn impossible_settings_are_errors() {
-    in_own_process("impossible_settings_are_errors", || {
+    isolated("impossible_settings_are_errors", || {
         let refused = [
             builder().server_name("a\0name").build(),
             builder().server_stack_size(1).build(),

@@ -13,7 +13,7 @@ use mach_sys::exception::ExceptionMask;
 use mach_sys::rights::{TaskRight, ThreadRight};
 use mach_sys::thread_state::Registers;
 use std::sync::mpsc;
-use support::{builder, in_own_process, undefined_instruction};
+use support::{builder, isolated, undefined_instruction};
 use thread_mgr::{Handle, HandlerStack, Manager};
 
 const UNDEFINED: ExceptionMask = ExceptionMask::BAD_INSTRUCTION;
@@ -75,7 +75,7 @@ fn ends_well(manager: &Manager, handle: Handle<()>, go: mpsc::Sender<()>) {
 #[test]
 fn an_exception_port_that_is_registered_for_another_thread_declines_its_exceptions() {
     let name = "an_exception_port_that_is_registered_for_another_thread_declines_its_exceptions";
-    in_own_process(name, || {
+    isolated(name, || {
         let (below, _route) = fallback();
         let manager = alternate();
         let (handle, previous, go) = shown(&manager);
@@ -98,7 +98,7 @@ fn an_exception_port_that_is_registered_for_another_thread_declines_its_exceptio
 #[test]
 fn a_forwarded_exception_of_another_thread_is_declined() {
     let name = "a_forwarded_exception_of_another_thread_is_declined";
-    in_own_process(name, || {
+    isolated(name, || {
         let manager = alternate();
         let (handle, previous, go) = shown(&manager);
         let (send, reasons) = mpsc::channel();

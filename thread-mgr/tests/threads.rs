@@ -14,8 +14,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, OnceLock};
 use support::{
-    HANDLED, LAST_ADDRESS, LAST_SIGNAL, forget_references, in_own_process, number, own_process,
-    reporting, store_to, trimming, undefined_instruction,
+    HANDLED, LAST_ADDRESS, LAST_SIGNAL, forget_references, isolated, number, reporting, store_to,
+    trimming, undefined_instruction,
 };
 use thread_mgr::{
     Audit, Exit, ExitError, HandlerStack, JoinError, Manager, Normalization, exit_now,
@@ -25,7 +25,7 @@ const LONG: Duration = Duration::from_secs(20);
 
 #[test]
 fn a_fault_is_handled_redirected_and_returned_from() {
-    in_own_process("a_fault_is_handled_redirected_and_returned_from", || {
+    isolated("a_fault_is_handled_redirected_and_returned_from", || {
         let manager = trimming();
         let handle = manager
             .spawn(|| {
@@ -56,7 +56,7 @@ fn a_fault_is_handled_redirected_and_returned_from() {
 
 #[test]
 fn three_forgotten_references_are_reported_and_leave_no_name() {
-    in_own_process(
+    isolated(
         "three_forgotten_references_are_reported_and_leave_no_name",
         || {
             let manager = trimming();
@@ -72,7 +72,7 @@ fn three_forgotten_references_are_reported_and_leave_no_name() {
 
 #[test]
 fn without_the_promise_the_surplus_is_reported_and_a_dead_name_stays() {
-    in_own_process(
+    isolated(
         "without_the_promise_the_surplus_is_reported_and_a_dead_name_stays",
         || {
             let manager = reporting();
@@ -102,7 +102,7 @@ fn without_the_promise_the_surplus_is_reported_and_a_dead_name_stays() {
 
 #[test]
 fn a7_3_a_pegged_count_is_told_apart() {
-    in_own_process("a7_3_a_pegged_count_is_told_apart", || {
+    isolated("a7_3_a_pegged_count_is_told_apart", || {
         let manager = trimming();
         let handle = manager
             .spawn(|| {
@@ -127,7 +127,7 @@ fn a7_3_a_pegged_count_is_told_apart() {
 
 #[test]
 fn sixty_four_threads_live_at_once() {
-    in_own_process("sixty_four_threads_live_at_once", || {
+    isolated("sixty_four_threads_live_at_once", || {
         let manager = trimming();
         let audit = Audit::start().expect("a census");
         let barrier = Arc::new(Barrier::new(65));
@@ -167,7 +167,7 @@ fn sixty_four_threads_live_at_once() {
 
 #[test]
 fn a_body_that_panics_ends_in_order() {
-    in_own_process("a_body_that_panics_ends_in_order", || {
+    isolated("a_body_that_panics_ends_in_order", || {
         std::panic::set_hook(Box::new(|_| {}));
         let manager = trimming();
         let handle = manager
@@ -191,7 +191,7 @@ fn a_body_that_panics_ends_in_order() {
 
 #[test]
 fn exit_now_ends_the_thread_from_deep_inside() {
-    in_own_process("exit_now_ends_the_thread_from_deep_inside", || {
+    isolated("exit_now_ends_the_thread_from_deep_inside", || {
         fn deep(level: u32) -> u32 {
             if level == 0 {
                 // SAFETY: none of these frames owns anything.
@@ -245,7 +245,7 @@ fn the_stack_can_be_walked_from_the_body_to_the_start_routine() {
 
 #[test]
 fn exit_now_is_refused_on_threads_that_were_not_started() {
-    in_own_process(
+    isolated(
         "exit_now_is_refused_on_threads_that_were_not_started",
         || {
             // SAFETY: refused, so that no frame is skipped.
@@ -263,7 +263,7 @@ fn exit_now_is_refused_on_threads_that_were_not_started() {
 
 #[test]
 fn a_thread_cannot_join_itself() {
-    in_own_process("a_thread_cannot_join_itself", || {
+    isolated("a_thread_cannot_join_itself", || {
         let manager = reporting();
         let (send, receive) = std::sync::mpsc::channel::<thread_mgr::Handle<()>>();
         let (done, wait) = std::sync::mpsc::channel();
@@ -282,7 +282,7 @@ fn a_thread_cannot_join_itself() {
 
 #[test]
 fn destructors_of_the_last_pass_may_still_fault() {
-    in_own_process("destructors_of_the_last_pass_may_still_fault", || {
+    isolated("destructors_of_the_last_pass_may_still_fault", || {
         static KEY: OnceLock<libc::pthread_key_t> = OnceLock::new();
         unsafe extern "C" fn fault_in_every_pass(value: *mut libc::c_void) {
             undefined_instruction();
@@ -315,7 +315,7 @@ fn destructors_of_the_last_pass_may_still_fault() {
 
 #[test]
 fn the_manager_may_be_dropped_before_its_threads_end() {
-    in_own_process("the_manager_may_be_dropped_before_its_threads_end", || {
+    isolated("the_manager_may_be_dropped_before_its_threads_end", || {
         let audit = Audit::start().expect("a census");
         let manager = trimming();
         let (go, wait) = std::sync::mpsc::channel::<()>();
@@ -336,7 +336,7 @@ fn the_manager_may_be_dropped_before_its_threads_end() {
 
 #[test]
 fn many_threads_with_ten_faults_each_leave_nothing() {
-    in_own_process("many_threads_with_ten_faults_each_leave_nothing", || {
+    isolated("many_threads_with_ten_faults_each_leave_nothing", || {
         let threads = support::thread_count();
         let manager = trimming();
         let audit = Audit::start().expect("a census");
@@ -383,7 +383,7 @@ const ENTERED: &str = "the handler was entered\n";
 
 /// Checks that a handler that overflows its stack, on a thread that runs `body`, is entered once, and that the fault kills the process.
 fn overflows_once(name: &str, stack: HandlerStack, size: usize, body: fn()) {
-    let outcome = own_process::outcome(name, || {
+    let outcome = isolated::exit_status(name, || {
         // SAFETY: the handler calls nothing that is not async-signal-safe and does not return.
         let manager = Manager::builder(unsafe { Entry::new(overflowing) })
             .handler_stack(stack)

@@ -9,7 +9,7 @@ use mach_sys::kernel::system::errno_address;
 use mach_sys::thread_state::Registers;
 use signal_redirect::{Entry, Machine, Native, SignalHandler};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
-use support::in_own_process;
+use support::isolated;
 use thread_mgr::{HandlerStack, Manager};
 
 /// The length in bytes of the instructions that the tests fault with.
@@ -85,7 +85,7 @@ fn finds_its_errno() {
 
 #[test]
 fn r17_errno_is_the_interrupted_codes_after_every_redirect() {
-    in_own_process(
+    isolated(
         "r17_errno_is_the_interrupted_codes_after_every_redirect",
         || {
             let mut calls = 0;
@@ -122,11 +122,11 @@ fn r17_errno_is_put_back_where_it_was_without_thread_local_storage() {
     const SET_FS: u64 = 0x1002;
     const GET_FS: u64 = 0x1003;
     const ARCH_PRCTL: u64 = 158;
-    in_own_process(
+    isolated(
         "r17_errno_is_put_back_where_it_was_without_thread_local_storage",
         || {
             if mach_sys::kernel::KERNEL != mach_sys::kernel::Kernel::Emulated {
-                return support::own_process::report_skipped(
+                return support::isolated::report_skipped(
                     "r17_errno_is_put_back_where_it_was_without_thread_local_storage",
                     "the segment's base cannot be set here",
                 );
@@ -212,7 +212,7 @@ fn mapped(protection: c_int) -> u64 {
 
 #[test]
 fn a_handler_tells_a_write_from_a_read() {
-    in_own_process("a_handler_tells_a_write_from_a_read", || {
+    isolated("a_handler_tells_a_write_from_a_read", || {
         let manager = manager(looks, HandlerStack::Interrupted);
         let attached = manager.attach().expect("attached");
         let (none, read_only) = (mapped(libc::PROT_NONE), mapped(libc::PROT_READ));
@@ -221,7 +221,7 @@ fn a_handler_tells_a_write_from_a_read() {
         support::store_to(0x18);
         faults += 1;
         if cfg!(target_arch = "aarch64") && TOLD[0].load(SeqCst) == 0 {
-            return support::own_process::report_skipped(
+            return support::isolated::report_skipped(
                 "a_handler_tells_a_write_from_a_read",
                 "this host writes no syndrome into its frames",
             );
@@ -270,7 +270,7 @@ fn a_thread_that_could_not_be_brought_back_gets_its_own_exception_declined() {
     use mach_sys::exception::ExceptionMask;
     use mach_sys::rights::TaskRight;
     static SITE: AtomicU64 = AtomicU64::new(0);
-    in_own_process(
+    isolated(
         "a_thread_that_could_not_be_brought_back_gets_its_own_exception_declined",
         || {
             // The server at the task's level repairs the stack pointer: r12 has the thread's earlier one.
@@ -375,7 +375,7 @@ mod masks {
     #[test]
     fn the_handler_runs_with_the_mask_that_was_chosen_and_the_interrupted_one_comes_back() {
         let name = "masks::the_handler_runs_with_the_mask_that_was_chosen_and_the_interrupted_one_comes_back";
-        in_own_process(name, || {
+        isolated(name, || {
             let manager = blocking(watches);
             let attached = manager.attach().expect("attached");
             let mut calls = 0;
@@ -399,7 +399,7 @@ mod masks {
 
     #[test]
     fn an_edit_of_uc_sigmask_counts() {
-        in_own_process("masks::an_edit_of_uc_sigmask_counts", || {
+        isolated("masks::an_edit_of_uc_sigmask_counts", || {
             let manager = blocking(watches);
             let attached = manager.attach().expect("attached");
             set_blocked_signals(USR2);
@@ -434,7 +434,7 @@ mod masks {
     #[test]
     fn r27_the_interrupted_mask_is_restored_by_one_call_before_a_throw() {
         let name = "masks::r27_the_interrupted_mask_is_restored_by_one_call_before_a_throw";
-        in_own_process(name, || {
+        isolated(name, || {
             let mut key = 0;
             // SAFETY: the key goes to a local variable, and its destructor lives as long as the process.
             let error = unsafe { libc::pthread_key_create(&mut key, Some(after)) };
@@ -462,7 +462,7 @@ mod masks {
         use thread_mgr::redirect_mask;
 
         let name = "masks::a_thread_that_holds_redirects_off_is_not_redirected";
-        in_own_process(name, || {
+        isolated(name, || {
             let below = Server::start(|exception: Exception<'_>| {
                 let mut state = exception.registers().expect("the registers");
                 state.set_pc(state.pc() + LENGTH);

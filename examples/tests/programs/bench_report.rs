@@ -2,7 +2,7 @@
 
 use crate::running::run;
 use serde_json::Value;
-use test_support::own_process::report_partly;
+use test_support::isolated::report_partly;
 
 /// Each row, and how many figures with a target it has.
 const ROWS: [(&str, usize); 9] = [

@@ -149,5 +149,9 @@ fn only_rewriter_refuses_the_same_frame_twice() {
     let ended = run("only_rewriter", &["--address", "99"]);
     assert_eq!(ended.code, Some(0), "{}", ended.text);
     assert!(ended.text.contains("si_addr 0x63"), "{}", ended.text);
-    assert!(ended.text.contains("has already returned"), "{}", ended.text);
+    assert!(
+        ended.text.contains("has already returned"),
+        "{}",
+        ended.text
+    );
 }

@@ -1,6 +1,6 @@
 //! Runs a program and reads what it prints.
 
-use test_support::own_process;
+use test_support::isolated;
 
 use serde_json::Value;
 use std::io::Write;
@@ -72,9 +72,9 @@ fn path(name: &str) -> &'static str {
 
 /// Runs a program to its end.
 pub(crate) fn run(name: &str, arguments: &[&str]) -> Ended {
-    let mut command = own_process::command(path(name));
+    let mut command = isolated::command(path(name));
     command.args(arguments);
-    let (status, text) = own_process::run_within(Duration::from_secs(300), command);
+    let (status, text) = isolated::run_within(Duration::from_secs(300), command);
     Ended {
         code: status.code(),
         signal: status.signal(),
@@ -84,7 +84,7 @@ pub(crate) fn run(name: &str, arguments: &[&str]) -> Ended {
 
 /// Runs a program with something to read.
 pub(crate) fn run_with_input(name: &str, arguments: &[&str], input: &str) -> Ended {
-    let mut child = own_process::command(path(name))
+    let mut child = isolated::command(path(name))
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -1,14 +1,14 @@
 //! Shared parts of the tests.
 #![allow(unsafe_code, dead_code)]
 
-pub(crate) use test_support::own_process;
+pub(crate) use test_support::isolated;
 
 use test_support::watchdog;
 
 /// Runs a test in its own process, in which a thread that waits forever is a failure.
-pub(crate) fn in_own_process(name: &str, body: impl FnOnce()) {
-    own_process::in_own_process(name, || {
-        watchdog::bite_after(Duration::from_secs(240));
+pub(crate) fn isolated(name: &str, body: impl FnOnce()) {
+    isolated::isolated(name, || {
+        watchdog::abort_after(Duration::from_secs(240));
         body();
     });
 }

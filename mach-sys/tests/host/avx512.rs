@@ -1,7 +1,7 @@
 //! AVX-512 registers of a thread that waits in an exception, read and written by flavor (A4.2).
 
 use crate::flavors::{VICTIM, get, set};
-use crate::own_process::report_skipped;
+use crate::isolated::report_skipped;
 use crate::server::{Fault, Server};
 use crate::support::{OwnStack, isolated, on_raw_thread, test_name};
 use mach_sys::kern_return::KernReturn;

@@ -3,7 +3,7 @@
 
 use crate::context;
 use crate::faults::Kind;
-use crate::own_process::{report_partly, report_skipped};
+use crate::isolated::{report_partly, report_skipped};
 use crate::registers::{self, assert_kept};
 use crate::support::{
     OwnStack, install, on_raw_thread, succeeds, succeeds_in_own_namespace, test_name,

@@ -3,7 +3,7 @@
 //! Such a system is made here by a parent that traces the starting process: it changes what the frame shows, or what becomes of it. One real
 //! such system is valgrind.
 
-use crate::support::{OwnStack, in_own_process, install, registered_stack, test_name};
+use crate::support::{OwnStack, install, passes, registered_stack, test_name};
 use mach_sys::emulated;
 use std::io::Read;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -290,7 +290,7 @@ const HOSTS: [(Host, &str); 15] = [
 fn a_host_whose_signal_frames_are_not_linuxs_is_refused_and_nothing_is_left_behind() {
     let name =
         test_name!(a_host_whose_signal_frames_are_not_linuxs_is_refused_and_nothing_is_left_behind);
-    in_own_process(name, || {
+    passes(name, || {
         for stack in [Stack::None, Stack::Own, Stack::InHandler] {
             for (host, expected) in HOSTS {
                 let has_it = !matches!(

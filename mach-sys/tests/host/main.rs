@@ -5,7 +5,7 @@
 #![cfg(not(target_vendor = "apple"))]
 #![allow(unsafe_code)]
 
-use test_support::own_process;
+use test_support::isolated;
 
 mod context;
 mod faults;

@@ -2,7 +2,7 @@
 
 use crate::context;
 use crate::faults::Kind;
-use crate::own_process::report_skipped;
+use crate::isolated::report_skipped;
 use crate::registers::{self, assert_kept};
 use crate::server::Server;
 use crate::support::{RawThread, install, isolated, on_raw_thread, test_name};

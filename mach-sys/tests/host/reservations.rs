@@ -1,7 +1,7 @@
 //! Address space that is reserved takes no memory until it is used, also where a process locks its memory; and an error says which
 //! reservation the system refused (`ulimit -v 150000`).
 
-use crate::own_process::report_skipped;
+use crate::isolated::report_skipped;
 use crate::registers;
 use crate::support::{on_raw_thread, succeeds, test_name};
 use mach_sys::emulated::{self, Config};

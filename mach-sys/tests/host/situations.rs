@@ -1,7 +1,7 @@
 //! The places where a thread may be when it faults. Everywhere the server overwrites the stack below the red zone before it answers, and all
 //! registers must be what they were.
 
-use crate::own_process::report_skipped;
+use crate::isolated::report_skipped;
 use crate::registers::{self, assert_kept};
 use crate::support::{OwnStack, install, isolated, on_raw_thread, registered_stack, test_name};
 use std::cell::Cell;

@@ -2,7 +2,7 @@
 
 use crate::context;
 use crate::faults::Kind;
-use crate::own_process::report_skipped;
+use crate::isolated::report_skipped;
 use crate::registers::{self, assert_kept};
 use crate::sandbox::refuse;
 use crate::support::{install, isolated, on_raw_thread, registered_stack, test_name};
@@ -69,7 +69,7 @@ extern "C" fn ignored(_: i32) {}
 #[test]
 fn a_start_that_fails_puts_the_handlers_from_before_back() {
     let name = test_name!(a_start_that_fails_puts_the_handlers_from_before_back);
-    crate::support::in_own_process(name, || {
+    crate::support::passes(name, || {
         let action = |signal| {
             // SAFETY: the action goes to a local variable.
             unsafe {

@@ -1,6 +1,6 @@
 //! Processes and threads for the tests.
 
-use crate::own_process::{repeat_reports, report_skipped};
+use crate::isolated::{repeat_reports, report_skipped};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 
@@ -10,7 +10,7 @@ macro_rules! isolated {
         $(#[$meta])*
         #[test]
         fn $name() {
-            $crate::support::in_own_process($crate::support::test_name!($name), || $body);
+            $crate::support::passes($crate::support::test_name!($name), || $body);
         }
     };
 }
@@ -82,11 +82,11 @@ fn show(output: &Output) -> String {
 }
 
 /// Asserts that the body succeeds in a process of its own.
-pub(crate) fn in_own_process(name: &str, body: impl FnOnce()) {
+pub(crate) fn passes(name: &str, body: impl FnOnce()) {
     succeeds(name, "", body);
 }
 
-/// Runs as [`in_own_process`] does, for one of several cases of a test.
+/// Runs as [`passes`] does, for one of several cases of a test.
 pub(crate) fn succeeds(name: &str, case: &str, body: impl FnOnce()) {
     succeeds_under(&[], name, case, body);
 }

@@ -1,6 +1,6 @@
 //! Under valgrind: its signal frames are not Linux's, and the emulation says so instead of starting.
 
-use crate::own_process::report_skipped;
+use crate::isolated::report_skipped;
 use crate::support::{install, is_child, registered_stack, succeeds_under, test_name};
 use mach_sys::emulated;
 use std::process::Command;

@@ -1,6 +1,6 @@
 //! AVX registers of a thread that waits in an exception, read and written by flavor (R19, A4.2, A9.3).
 
-use crate::own_process::report_skipped;
+use crate::isolated::report_skipped;
 use crate::server::Server;
 use crate::support::{OwnStack, isolated, on_raw_thread, test_name};
 use mach_sys::kern_return::KernReturn;

@@ -1,6 +1,6 @@
 //! R20: a fault in a 32-bit code segment of this 64-bit process is declined untouched, and reaches the signal fallback.
 
-use crate::own_process::report_skipped;
+use crate::isolated::report_skipped;
 use crate::server::Server;
 use crate::support::{install, isolated, on_raw_thread, test_name};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -14,7 +14,7 @@ use mach_sys::kernel::{KERNEL, Kernel};
 use mach_sys::processor::Arm64Vectors;
 use signal_redirect::{Code, Native, Redirect, VectorSave};
 
-use crate::child::{own_process, watched};
+use crate::child::{isolated, watched};
 use crate::handlers::context;
 use crate::machine::FAULT_LENGTH;
 use crate::redirects::TAG;
@@ -127,7 +127,7 @@ fn on_each_processor(name: &str, body: impl Fn() -> Result<(), &'static str>) {
             }
         };
         let Some((status, text)) =
-            own_process::outcome_with(name, &[("QEMU_CPU", processor)], body)
+            isolated::exit_status_with(name, &[("QEMU_CPU", processor)], body)
         else {
             return;
         };
@@ -138,7 +138,7 @@ fn on_each_processor(name: &str, body: impl Fn() -> Result<(), &'static str>) {
         }
     }
     if shown == 0 {
-        own_process::report_skipped(name, "no processor at hand has these registers");
+        isolated::report_skipped(name, "no processor at hand has these registers");
     }
 }
 
@@ -291,10 +291,7 @@ unsafe extern "C" fn shortening(_: c_int, _: *mut siginfo_t, _: *mut ucontext_t)
 fn a_handler_that_changes_the_vector_length_is_refused() {
     const NAME: &str = "arm64_vectors::a_handler_that_changes_the_vector_length_is_refused";
     if KERNEL == Kernel::Xnu {
-        return own_process::report_skipped(
-            NAME,
-            "a thread cannot change its vectors' length there",
-        );
+        return isolated::report_skipped(NAME, "a thread cannot change its vectors' length there");
     }
     on_each_processor(NAME, || {
         sme()?;

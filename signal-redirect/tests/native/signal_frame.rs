@@ -10,7 +10,7 @@ use mach_sys::exception::ExceptionType;
 use mach_sys::kernel::{KERNEL, Kernel};
 use signal_redirect::{Code, Fault, Memory, Native, Redirect, Unmapped};
 
-use crate::child::{in_child, own_process};
+use crate::child::{in_child, isolated};
 use crate::handlers::*;
 use crate::machine::{self, Registers};
 use crate::{host, plan, server};
@@ -133,7 +133,7 @@ impl Memory for Own {
 /// Runs `body` in a process of its own on Linux.
 fn on_linux(name: &str, body: impl FnOnce()) {
     if KERNEL == Kernel::Xnu {
-        return own_process::report_skipped(name, "it reads Linux's signal frames");
+        return isolated::report_skipped(name, "it reads Linux's signal frames");
     }
     in_child(name, body);
 }

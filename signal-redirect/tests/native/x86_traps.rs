@@ -10,7 +10,7 @@ use mach_sys::pod::bytes_of;
 
 use signal_redirect::{Redirect, VectorSave};
 
-use crate::child::{in_child, own_process};
+use crate::child::{in_child, isolated};
 use crate::handlers::{CALLS, computing_handler, context, trashing_handler};
 use crate::machine::Registers;
 use crate::redirects::TAG;
@@ -294,7 +294,7 @@ fn g5_10_registers_that_the_thread_has_not_are_left_out() {
 fn avx_512_survives_a_handler_that_trashes_it() {
     const NAME: &str = "x86_traps::avx_512_survives_a_handler_that_trashes_it";
     if machine::has_enough() && !machine::takes_avx_512() {
-        return own_process::report_skipped(NAME, "this processor has no AVX-512");
+        return isolated::report_skipped(NAME, "this processor has no AVX-512");
     }
     in_child(NAME, || {
         assert!(machine::takes_avx_512());

@@ -3,7 +3,7 @@
 use crate::{Error, codec, memory};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use test_support::own_process;
+use test_support::isolated;
 
 /// Says which part a program is to run.
 pub const PART: &str = "MACH_MEASURE_PART";
@@ -33,7 +33,7 @@ pub fn run_part() -> Option<ExitCode> {
 /// # Errors
 /// It failed; with what it said.
 pub fn start(part: &str) -> Result<String, Error> {
-    let output = own_process::command(program()?).env(PART, part).output()?;
+    let output = isolated::command(program()?).env(PART, part).output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         return Ok(text);

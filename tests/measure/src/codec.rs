@@ -6,7 +6,7 @@ mod cases;
 use crate::line::{Line, Way};
 use crate::{Error, NotHere};
 use std::process::Command;
-use test_support::own_process;
+use test_support::isolated;
 
 /// The most instructions.
 const TARGET: f64 = 120.0;
@@ -32,7 +32,7 @@ pub fn measure() -> Result<Vec<Line>, Error> {
         return Err(NotHere("valgrind is not installed").into());
     }
     let program = crate::child::program()?;
-    if own_process::command(&program).get_program() != program {
+    if isolated::command(&program).get_program() != program {
         return Err(NotHere("valgrind does not run under an emulator").into());
     }
     let mut counts = [0.0; cases::CASES.len()];

@@ -2,6 +2,6 @@
 
 pub mod counting;
 pub mod instructions;
-pub mod own_process;
+pub mod isolated;
 pub mod wait;
 pub mod watchdog;

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 /// Ends the process if it still runs after so long. For tests in a process of their own.
-pub fn bite_after(limit: Duration) {
+pub fn abort_after(limit: Duration) {
     std::thread::spawn(move || {
         std::thread::sleep(limit);
         eprintln!("some thread waited for ever");

@@ -27,7 +27,7 @@ use process::Outcome;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::fd::{AsRawFd, FromRawFd};
-use tests::own_process::report_partly;
+use tests::isolated::report_partly;
 use threads::{THREADS, Thread};
 
 /// Returns why a fault is left out of a cell, if it is.

@@ -1,9 +1,9 @@
 //! Shared parts of the tests.
 #![allow(unsafe_code, dead_code)]
 
-pub(crate) use test_support::own_process;
+pub(crate) use test_support::isolated;
 
-pub(crate) use own_process::in_own_process;
+pub(crate) use isolated::isolated;
 
 use mach_sys::darwin::{DarwinSignal, siginfo_t, ucontext_t};
 use mach_sys::rights::{Right, ThreadRight};

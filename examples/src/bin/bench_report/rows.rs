@@ -9,7 +9,7 @@ use measure::row::Row;
 use measure::{NotHere, child, cpus};
 use std::process::ExitCode;
 use test_support::counting::Counting;
-use test_support::own_process;
+use test_support::isolated;
 
 /// How long a row may take.
 const LIMIT: Duration = Duration::from_secs(900);
@@ -36,7 +36,7 @@ fn in_a_child(row: Row, options: &Options) -> Found {
         Ok(program) => program,
         Err(error) => return Found::Failed(error.to_string()),
     };
-    let mut command = own_process::command(program);
+    let mut command = isolated::command(program);
     command.args(["--row", row.name()]);
     if options.quick {
         command.arg("--quick");
@@ -47,7 +47,7 @@ fn in_a_child(row: Row, options: &Options) -> Found {
     if let Some(threads) = options.leak_threads {
         command.args(["--leak-threads", &threads.to_string()]);
     }
-    let (status, text) = own_process::run_within(LIMIT, command);
+    let (status, text) = isolated::run_within(LIMIT, command);
     let line = text.lines().find_map(|line| line.strip_prefix(MARK));
     match line.map(serde_json::from_str) {
         Some(Ok(found)) => found,

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 const MARK: &str = "MACH_TEST_CHILD";
 
 /// Runs a test's body in a process of its own, and fails if it fails there. `name` is the test's full name.
-pub fn in_own_process(name: &str, body: impl FnOnce()) {
-    if let Some((status, text)) = outcome(name, body) {
+pub fn isolated(name: &str, body: impl FnOnce()) {
+    if let Some((status, text)) = exit_status(name, body) {
         assert!(status.success(), "{status}\n{text}");
         assert!(text.contains("1 passed"), "nothing ran:\n{text}");
     }
@@ -21,12 +21,12 @@ pub fn in_own_process(name: &str, body: impl FnOnce()) {
 /// In the parent: what became of the child, and what it said. In the child: runs the body.
 ///
 /// A child that does not end is ended, and fails: no other program is needed for that, nor the child's help.
-pub fn outcome(name: &str, body: impl FnOnce()) -> Option<(ExitStatus, String)> {
-    outcome_with(name, &[], body)
+pub fn exit_status(name: &str, body: impl FnOnce()) -> Option<(ExitStatus, String)> {
+    exit_status_with(name, &[], body)
 }
 
-/// As [`outcome`], with more variables in the child's environment.
-pub fn outcome_with(
+/// As [`exit_status`], with more variables in the child's environment.
+pub fn exit_status_with(
     name: &str,
     environment: &[(&str, &str)],
     body: impl FnOnce(),
