@@ -27,6 +27,7 @@ use process::Outcome;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::fd::{AsRawFd, FromRawFd};
+use tests::c_program::is_emulated;
 use tests::isolated::report_partly;
 use threads::{THREADS, Thread};
 
@@ -57,6 +58,9 @@ fn excluded(cell: &Cell, fault: Fault) -> Option<&'static str> {
         }
         Event::BlockedByTheThread if handles && unknown => {
             Some("a blocked fault kills a thread that nothing made ready")
+        }
+        Event::BlockedByTheThread if fault == Fault::Bus && is_emulated() => {
+            Some("a processor's emulator lets a blocked SIGBUS wait, and runs into it for ever")
         }
         Event::DestructorAttaches if !cell.thread.ends() => {
             Some("the process's first thread runs no destructors before the process ends")

@@ -19,6 +19,12 @@ mod at {
 /// Records behind the registers: {magic, size}, then their content.
 const FPSIMD: u32 = 0x4650_8001;
 const ESR: u32 = 0x4553_5201;
+/// The whole registers of SVE: after {magic, size} the vectors' length in bytes, 16 bits; at 16 the z registers, if the size has room for
+/// them.
+const SVE: u32 = 0x5356_4501;
+const SVE_REGISTERS: usize = 16;
+/// Where more records are: their address at 8, their size at 16.
+const EXTRA: u32 = 0x4558_5401;
 const LARGEST_RECORD_AREA: usize = 4096;
 
 /// Bytes of a siginfo.
@@ -116,8 +122,12 @@ impl Context {
 
     /// Returns the offset of a record's content, if the frame has that record.
     fn record(&self, wanted: u32) -> Option<usize> {
-        let mut offset = at::RECORDS;
-        while offset < at::RECORDS + LARGEST_RECORD_AREA {
+        self.record_among(at::RECORDS, LARGEST_RECORD_AREA, wanted)
+    }
+
+    fn record_among(&self, begin: usize, length: usize, wanted: u32) -> Option<usize> {
+        let mut offset = begin;
+        while offset < begin + length {
             let [magic, size]: [u32; 2] = self.read(offset);
             if magic == wanted {
                 return Some(offset + 8);
@@ -128,6 +138,23 @@ impl Context {
             offset += size as usize;
         }
         None
+    }
+
+    /// Offset of the z registers and the length of each in bytes, if the frame has them: its record is among the first ones, or behind them
+    /// where it finds no room.
+    fn z_registers(&self) -> Option<(usize, usize)> {
+        let at = self.record(SVE).or_else(|| {
+            let extra = self.record(EXTRA)?;
+            let begin = self.read::<usize>(extra).checked_sub(self.at)?;
+            // The kernel puts them right behind the others: what is elsewhere is not its own.
+            let is_behind = (at::RECORDS..at::RECORDS + 2 * LARGEST_RECORD_AREA).contains(&begin);
+            let length = self.read::<u32>(extra + 8) as usize;
+            is_behind.then(|| self.record_among(begin, length, SVE))?
+        })?;
+        let size = self.read::<u32>(at - 4) as usize;
+        let length = usize::from(self.read::<u16>(at));
+        let has_registers = length >= 16 && size >= SVE_REGISTERS + 32 * length;
+        has_registers.then_some((at - 8 + SVE_REGISTERS, length))
     }
 
     fn syndrome(&self) -> u64 {
@@ -182,6 +209,12 @@ impl Context {
         };
         self.write(at, [state.fpsr, state.fpcr]);
         self.write(at + 8, state.v);
+        // Linux takes these over the low parts of the z registers. qemu-user takes the z registers as they are (G2.17).
+        if let Some((at, length)) = self.z_registers() {
+            for (index, v) in state.v.iter().enumerate() {
+                self.write(at + index * length, *v);
+            }
+        }
         true
     }
 
@@ -233,6 +266,52 @@ mod tests {
                 _ => (0, 0),
             };
             assert_eq!((state.far, state.esr), expected, "{signal}");
+        }
+    }
+
+    /// Writes a record's head, and returns the offset behind the record.
+    fn head(frame: &mut [u64], offset: usize, magic: u32, size: usize) -> usize {
+        frame[offset / 8] = (size as u64) << 32 | u64::from(magic);
+        offset + size
+    }
+
+    #[test]
+    fn g2_17_vector_registers_are_written_to_the_z_registers_wherever_those_are() {
+        const LENGTH: usize = 64;
+        const SIZE: usize = SVE_REGISTERS + 34 * LENGTH;
+        for (size, is_extra) in [(SIZE, false), (SIZE, true), (SVE_REGISTERS, false)] {
+            let mut frame = vec![!0_u64; 10_240 / 8];
+            let mut offset = head(&mut frame, SIGINFO + at::RECORDS, FPSIMD, 528);
+            if is_extra {
+                let extra = offset;
+                offset = head(&mut frame, extra, EXTRA, 32);
+                offset = head(&mut frame, offset, 0, 0) + 16;
+                frame[extra / 8 + 1] = frame.as_ptr() as u64 + offset as u64;
+                frame[extra / 8 + 2] = size as u64 + 16;
+            }
+            let sve = offset;
+            offset = head(&mut frame, sve, SVE, size);
+            frame[sve / 8 + 1] = LENGTH as u64;
+            head(&mut frame, offset, 0, 0);
+            let before = frame.clone();
+            let address = frame.as_mut_ptr() as usize + SIGINFO;
+            // SAFETY: the vector has all words of a frame, and nothing else uses it.
+            let mut context = unsafe { Context::from_raw(address as *mut _) };
+            let mut state = context.float().expect("a record");
+            state.v = core::array::from_fn(|index| index as u128 + 1);
+            assert!(context.set_float(&state));
+            assert_eq!(context.float().expect("a record").v, state.v);
+            let mut expected = before;
+            let v = (SIGINFO + at::RECORDS + 16) / 8;
+            let z = (sve + SVE_REGISTERS) / 8;
+            for index in 0..32 {
+                let value = [index as u64 + 1, 0];
+                expected[v + index * 2..][..2].copy_from_slice(&value);
+                if size == SIZE {
+                    expected[z + index * LENGTH / 8..][..2].copy_from_slice(&value);
+                }
+            }
+            assert!(frame == expected, "{size} {is_extra}");
         }
     }
 }
