@@ -35,6 +35,9 @@ def functions(text):
             # A declaration, without a body.
             continue
         indent = found["indent"]
+        # A declaration has no body.
+        if "{" not in next((l for l in lines[at:] if "{" in l or l.endswith(";")), ""):
+            continue
         end = next((n for n in range(at, len(lines)) if lines[n] == indent + "}"), at)
         attributes = []
         above = at - 1

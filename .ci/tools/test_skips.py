@@ -7,6 +7,17 @@ import unittest
 import skips
 
 DIRECT = '''
+unsafe extern "C" {
+    fn declared(
+        value: u64,
+    ) -> u64;
+}
+
+#[test]
+fn calls_what_is_declared() {
+    declared(1);
+}
+
 #[test]
 fn whole() {
     if nothing() {
