@@ -31,9 +31,6 @@ def functions(text):
         found = FUNCTION.match(line)
         if not found:
             continue
-        if line.rstrip().endswith(";"):
-            # A declaration, without a body.
-            continue
         indent = found["indent"]
         # A declaration has no body.
         if "{" not in next((l for l in lines[at:] if "{" in l or l.endswith(";")), ""):
