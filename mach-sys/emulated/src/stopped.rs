@@ -1,6 +1,6 @@
 //! The report of a stop of the emulation.
 
-/// Report of what [`stop`](crate::stop) left behind. The default is nothing.
+/// Report of what `mach_sys::kernel::stop` left behind. The default is nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stopped {

@@ -137,3 +137,15 @@ isolated! {
         assert_eq!(unwilling.stop(), 30);
     }
 }
+
+isolated! {
+    /// 8 KiB, of which the kernel's frame takes a part: serving needs more in a debug build.
+    fn on_the_alternate_stack_that_std_gives_a_thread_a_newcomer_may_chain() {
+        let server = registers::server();
+        server.route_task();
+        displace(libc::SA_ONSTACK);
+        std::thread::spawn(|| assert_kept(10)).join().expect("a thread");
+        assert_eq!(counts()[0], 10);
+        assert_eq!(server.stop(), 10);
+    }
+}

@@ -11,6 +11,7 @@ use crate::host::slot::held;
 use crate::host::slot::owner::{self, Caller};
 use crate::host::slot::region::{self, Slot};
 use crate::host::sys::mask::{self, HANDLER_MASK, How, Mask};
+use crate::host::sys::switch::call_on;
 use crate::host::sys::thread::gettid;
 
 /// Serves a fault for a handler that chains. Returns the handler to go on to.
@@ -57,7 +58,6 @@ unsafe fn ask_for_another(
         let header = slot.header();
         let declined = Visited::from_mark(context.link()).is_some();
         if !declined && !header.serving.get() && !header.is_in_kernel() {
-            // The nested faults of probed copies are all that can happen in here, and they need no stack.
             header.serving.set(true);
             held::begin_to_keep(header);
             let mut trap = Trap {
@@ -65,10 +65,15 @@ unsafe fn ask_for_another(
                 raised,
                 context: &mut context,
             };
-            let verdict = ask_in(header, outer, &mut trap);
+            // The stack of the handler that chains may be small, and lies where a nested fault would start.
+            // SAFETY: nothing runs on the fault handler's own stack: the thread is not in it, by the check above. `ask_in` does not unwind.
+            let verdict = unsafe {
+                let stack = slot.private_stack();
+                call_on(&stack, HANDLER_MASK, || ask_in(header, outer, &mut trap))
+            };
             header.serving.set(false);
             held::raise_at_return(header, || outer);
-            if verdict == Verdict::Resume {
+            if verdict == Some(Verdict::Resume) {
                 return None;
             }
         }

@@ -17,5 +17,6 @@ pub(crate) mod reservation;
 pub(in crate::host) mod signals;
 pub(crate) mod stack;
 pub(crate) mod status;
+pub(in crate::host) mod switch;
 pub(in crate::host) mod task_stat;
 pub(crate) mod thread;
