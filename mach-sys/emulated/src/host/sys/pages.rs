@@ -49,8 +49,10 @@ fn whole_pages(bytes: usize) -> usize {
 
 /// Returns the size of the pages that a range lies in; `None` if it runs past the end of the address space.
 fn pages_of(address: usize, bytes: usize) -> Option<usize> {
-    address.checked_add(bytes)?;
-    bytes.checked_next_multiple_of(super::call::page_size())
+    let size = bytes.checked_next_multiple_of(super::call::page_size())?;
+    // Not left to the system: processors' emulators end the process for a range that wraps around.
+    address.checked_add(size)?;
+    Some(size)
 }
 
 /// The range is not one of pages.
