@@ -9,8 +9,8 @@
 //! remembers it.
 //!
 //! - The runtime came second: it takes the faults in its guarded page, and **forwards** the rest to the reporter.
-//! - The reporter came second: it **asks the runtime first**, and reports what that one declines. A reporter that reports before it asks
-//!   ends programs that were never ill.
+//! - The reporter came second: it **forwards to the runtime first**, and reports what the runtime declines. A reporter that reports before
+//!   it forwards ends programs that would not have crashed.
 //!
 //! In both orders the guarded store is repaired, and the crash is reported, once. So that both can be shown the reporter lets the thread go
 //! on after its report; with `--die` it declines, as a real one does, and the process ends by the signal that it would have had.
@@ -65,7 +65,7 @@ impl Order {
     const fn text(self) -> &'static str {
         match self {
             Self::RuntimeSecond => "the runtime came second, and forwards",
-            Self::ReporterSecond => "the reporter came second, and asks the runtime first",
+            Self::ReporterSecond => "the reporter came second, and forwards to the runtime first",
         }
     }
 }
@@ -127,13 +127,13 @@ fn show(options: Options, order: Order) -> Result<(u64, Vec<Report>), Box<dyn Er
     })?;
     let written = Arc::clone(&reports);
     let reporter = Server::builder().name("reporter").start(move |exception| {
-        // Of a handler that was there before only the one that came second knows.
+        // Only the one that came second has a previous handler.
         match exception.try_forward(LIMIT) {
             Ok(answered) => answered,
             Err(refused) => report(refused.exception, options, &written),
         }
     })?;
-    // What is routed last is asked first.
+    // What is routed last receives the request first.
     let routes = match order {
         Order::RuntimeSecond => [route(&reporter)?, route(&runtime)?],
         Order::ReporterSecond => [route(&runtime)?, route(&reporter)?],

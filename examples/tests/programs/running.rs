@@ -19,7 +19,7 @@ pub(crate) const PROGRAMS: &[(&str, &str)] = &[
     ),
     ("debugger", "handles"),
     ("demux", "EXC_BAD_ACCESS: KERN_INVALID_ADDRESS at 0x18"),
-    ("main-job", "all is as it was"),
+    ("main-job", "no difference"),
     ("only_rewriter", "every register is as it was"),
     ("only_server", "went on behind the second store"),
     ("only_threads", "no leak"),
