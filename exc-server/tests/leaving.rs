@@ -9,7 +9,8 @@ use mach_sys::kernel;
 use mach_sys::rights::{Name, Queue, ReceiveRight, Right, SendRight, ThreadRight};
 use mach_sys::types::{MACH_PORT_DEAD, MACH_PORT_NULL, mach_port_name_t};
 use std::sync::atomic::{AtomicBool, Ordering};
-use support::{census, is_emulated, isolated, on_a_thread, wait_for_census, wait_until};
+use support::{census, isolated, on_a_thread, wait_for_census, wait_until};
+use test_support::emulator::is_emulated;
 
 const KINDS: [ExceptionType; 2] = [ExceptionType::BAD_INSTRUCTION, ExceptionType::ARITHMETIC];
 

@@ -1,5 +1,6 @@
 //! Programs in C, and the libraries that cargo made of this package for them.
 
+use crate::emulator::is_emulated;
 use mach_sys::kernel::{KERNEL, Kernel};
 use std::path::PathBuf;
 use std::process::Command;
@@ -29,13 +30,6 @@ fn library(suffix: &str) -> Option<PathBuf> {
         })
         .max_by_key(|entry| entry.metadata().and_then(|data| data.modified()).ok());
     newest.map(|entry| entry.path())
-}
-
-/// Returns whether a user-mode emulator runs this program.
-#[must_use]
-pub fn is_emulated() -> bool {
-    cfg!(target_arch = "aarch64")
-        && std::env::var_os("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER").is_some()
 }
 
 /// Returns the C compiler of this target.

@@ -4,7 +4,9 @@ pub mod c_program;
 pub mod embed;
 pub mod faults;
 
-pub use test_support::{isolated, watchdog};
+#[cfg(target_os = "linux")]
+pub use test_support::sandbox;
+pub use test_support::{emulator, isolated, watchdog};
 
 /// Compiles and runs the code of the guide, and compiles that of the workspace's README.
 #[cfg(doctest)]

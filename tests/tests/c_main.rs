@@ -3,7 +3,8 @@
 use mach_sys::kernel::{KERNEL, Kernel};
 use std::path::PathBuf;
 use std::time::Duration;
-use tests::c_program::{compile, is_emulated, static_library};
+use tests::c_program::{compile, static_library};
+use tests::emulator::is_emulated;
 use tests::isolated::{command, report_skipped, run_within};
 
 /// Compiles a program of `tests/c` with the static library.

@@ -10,9 +10,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
-use tests::c_program::is_emulated;
+use tests::emulator::is_emulated;
 use tests::faults::undefined;
 use tests::isolated::{isolated, report_skipped};
+use tests::sandbox::refuse;
 use tests::watchdog::abort_after;
 
 /// How long the fault waits for its answer: longer than the emulation takes to find the signal.
@@ -65,26 +66,6 @@ enum Arranged {
     Blocked,
     /// A sandbox refuses `tgkill`.
     Sandboxed,
-}
-
-/// Lets `tgkill` fail with `EPERM`. Returns whether this host has filters of system calls.
-fn refuse_tgkill() -> bool {
-    let statement = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-    let mut filter = [
-        statement(0x20, 0, 0, 0),
-        statement(0x15, 0, 1, libc::SYS_tgkill as u32),
-        statement(0x06, 0, 0, 0x0005_0000 | libc::EPERM as u32),
-        statement(0x06, 0, 0, 0x7fff_0000),
-    ];
-    let program = libc::sock_fprog {
-        len: filter.len() as u16,
-        filter: filter.as_mut_ptr(),
-    };
-    // SAFETY: a filter that refuses a system call, for this process, which is the test's own.
-    unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-            && libc::syscall(libc::SYS_seccomp, 1, 0, &program) == 0
-    }
 }
 
 fn install(signal: i32, handler: usize, flags: i32) {
@@ -141,7 +122,7 @@ fn fault_while_sent(signal: i32, arranged: Arranged) {
         Arranged::Blocked => mask_with(signal, libc::SIG_BLOCK),
         Arranged::Sandboxed => {
             mask_with(signal, libc::SIG_UNBLOCK);
-            assert!(refuse_tgkill(), "filters of system calls");
+            assert!(refuse(&[libc::SYS_tgkill]), "filters of system calls");
         }
     }
     install(libc::SIGILL, skip as *const () as usize, libc::SA_SIGINFO);

@@ -13,7 +13,7 @@ use mach_sys::rights::{Census, Difference, ReceiveRight, Right, ThreadRight};
 use signal_redirect::Entry;
 use std::sync::{Barrier, Mutex, Once, mpsc};
 use std::time::{Duration, Instant};
-use tests::c_program::is_emulated;
+use tests::emulator::is_emulated;
 use tests::faults::{registers, skip, store_to, undefined};
 use tests::isolated::{isolated, report_partly};
 use tests::watchdog::abort_after;

@@ -2,7 +2,8 @@
 
 use mach_sys::kernel::{KERNEL, Kernel};
 use std::time::Duration;
-use tests::c_program::{compile, dynamic_library, is_emulated};
+use tests::c_program::{compile, dynamic_library};
+use tests::emulator::is_emulated;
 use tests::isolated::{command, report_partly, report_skipped, run_within};
 
 /// Runs a scenario of the program in `tests/c`.

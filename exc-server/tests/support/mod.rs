@@ -31,12 +31,6 @@ use std::sync::mpsc;
 use std::thread::Scope;
 use std::time::{Duration, Instant};
 
-/// Returns whether a user-mode emulator runs this program.
-pub(crate) fn is_emulated() -> bool {
-    cfg!(target_arch = "aarch64")
-        && std::env::var_os("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER").is_some()
-}
-
 /// The exception types of [`undefined_instruction`].
 pub(crate) const UNDEFINED: ExceptionMask = ExceptionMask::BAD_INSTRUCTION;
 

@@ -238,8 +238,7 @@ isolated! {
 fn use_up_mappings() -> Option<()> {
     const MOST: usize = 200_000;
     // An emulator needs some of them for itself.
-    let emulated = std::env::var_os("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER").is_some();
-    if cfg!(target_arch = "aarch64") && emulated {
+    if test_support::emulator::is_emulated() {
         return None;
     }
     let page = mach_sys::kernel::system::page_size();

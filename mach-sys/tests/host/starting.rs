@@ -4,11 +4,11 @@ use crate::context;
 use crate::faults::Kind;
 use crate::isolated::report_skipped;
 use crate::registers::{self, assert_kept};
-use crate::sandbox::refuse;
 use crate::support::{install, isolated, on_raw_thread, registered_stack, test_name};
 use mach_sys::emulated::{self, Config};
 use mach_sys::rights::ThreadRight;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use test_support::sandbox::refuse;
 
 static SKIPPED: AtomicUsize = AtomicUsize::new(0);
 

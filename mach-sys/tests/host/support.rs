@@ -48,10 +48,7 @@ fn run_under(wrapper: &[&str], name: &str, case: &str, body: impl FnOnce()) -> O
     }
     let program = std::env::current_exe().expect("the test's own program");
     // An emulated program cannot be executed by its name alone.
-    let runner = match cfg!(target_arch = "aarch64") {
-        true => std::env::var("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER").unwrap_or_default(),
-        false => String::new(),
-    };
+    let runner = test_support::emulator::runner().unwrap_or_default();
     let mut words = wrapper.iter().copied().chain(runner.split_whitespace());
     let mut command = match words.next() {
         Some(first) => {

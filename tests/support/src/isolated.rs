@@ -2,6 +2,7 @@
 //!
 //! The test's program runs itself again, for this one test only, so that plain `cargo test` is enough.
 
+use crate::emulator::runner;
 use std::io::{Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -156,9 +157,7 @@ pub fn report_seen(name: &str, what: &str) {
 /// A command that runs a program of this target. Under a user-mode emulator a program cannot start another one by its path alone:
 /// cargo's runner goes before it.
 pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let runner = std::env::var("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER")
-        .ok()
-        .filter(|_| cfg!(target_arch = "aarch64"));
+    let runner = runner();
     let mut words = runner.iter().flat_map(|runner| runner.split_whitespace());
     match words.next() {
         Some(emulator) => {

@@ -1,7 +1,10 @@
 //! What the tests of several packages share. It knows of no crate of the workspace, so that each of them can use it.
 
 pub mod counting;
+pub mod emulator;
 pub mod instructions;
 pub mod isolated;
+#[cfg(target_os = "linux")]
+pub mod sandbox;
 pub mod wait;
 pub mod watchdog;

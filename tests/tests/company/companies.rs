@@ -5,6 +5,7 @@ use crate::note::{Note, Visit};
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, OnceLock};
+use tests::sandbox::refuse;
 
 /// What a signal handler does with a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -332,7 +333,7 @@ impl Company {
             }),
             Event::LastLeaves => put_back(self.newcomers.len() - 1),
             Event::FirstLeaves => put_back(0),
-            Event::NoTgkill => assert!(refuse_tgkill(), "a filter"),
+            Event::NoTgkill => assert!(refuse(&[libc::SYS_tgkill]), "a filter"),
             _ => {}
         }
     }
@@ -367,30 +368,10 @@ pub(crate) fn has_filters() -> bool {
         unsafe {
             let child = libc::fork();
             if child == 0 {
-                libc::_exit(c_int::from(!refuse_tgkill()));
+                libc::_exit(c_int::from(!refuse(&[libc::SYS_tgkill])));
             }
             libc::waitpid(child, &mut status, 0);
         }
         status == 0
     })
-}
-
-/// Lets `tgkill` fail with `EPERM` on all threads, as service managers do. Whether that worked.
-fn refuse_tgkill() -> bool {
-    let statement = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-    let mut filter = [
-        statement(0x20, 0, 0, 0),
-        statement(0x15, 0, 1, libc::SYS_tgkill as u32),
-        statement(0x06, 0, 0, 0x0005_0000 | libc::EPERM as u32),
-        statement(0x06, 0, 0, 0x7fff_0000),
-    ];
-    let program = libc::sock_fprog {
-        len: filter.len() as u16,
-        filter: filter.as_mut_ptr(),
-    };
-    // SAFETY: a filter that refuses one system call, for all threads of this process, which is the cell's own.
-    unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
-            && libc::syscall(libc::SYS_seccomp, 1, 1, &program) == 0
-    }
 }

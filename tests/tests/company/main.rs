@@ -27,7 +27,7 @@ use process::Outcome;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::fd::{AsRawFd, FromRawFd};
-use tests::c_program::is_emulated;
+use tests::emulator::is_emulated;
 use tests::isolated::report_partly;
 use threads::{THREADS, Thread};
 

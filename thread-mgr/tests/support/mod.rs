@@ -133,10 +133,12 @@ pub(crate) fn number(signal: DarwinSignal) -> u32 {
 
 /// Returns the number of threads of a stress test: `MACH_TEST_THREADS`, by default 2 000, and fewer if an emulator runs the program.
 pub(crate) fn thread_count() -> u32 {
-    let emulated = cfg!(target_arch = "aarch64")
-        && std::env::var_os("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER").is_some();
     std::env::var("MACH_TEST_THREADS")
         .ok()
         .and_then(|count| count.parse().ok())
-        .unwrap_or(if emulated { 200 } else { 2000 })
+        .unwrap_or(if test_support::emulator::is_emulated() {
+            200
+        } else {
+            2000
+        })
 }

@@ -92,26 +92,26 @@ unsafe extern "C" fn call<F: FnOnce() -> R, R>(argument: *mut core::ffi::c_void)
 ///
 /// # Safety
 /// The stack is mapped, writable, aligned to 16 bytes at its top, and nothing else uses it. The function does not unwind.
-pub(in crate::host) unsafe fn call_on<R>(
+pub(in crate::host) unsafe fn call_on<F: FnOnce() -> R, R>(
     stack: &Stack,
     mask: mask::Mask,
-    function: impl FnOnce() -> R,
+    function: F,
 ) -> Option<R> {
-    fn entry<F: FnOnce() -> R, R>(
-        _: &Call<'_, F, R>,
-    ) -> unsafe extern "C" fn(*mut core::ffi::c_void) {
-        call::<F, R>
-    }
     let before = altstack::registered();
     let mut made = Call {
         function: Some(function),
         result: None,
         stack,
     };
-    let function = entry(&made);
     mask::change(How::Block, SYNCHRONOUS_MASK);
     // SAFETY: the stack is free by the caller's promise; the function gets the value that belongs to it, which lives across the call.
-    unsafe { mach_sys_call_on((&raw mut made).cast(), stack.base + stack.size, function) };
+    unsafe {
+        mach_sys_call_on(
+            (&raw mut made).cast(),
+            stack.base + stack.size,
+            call::<F, R>,
+        )
+    };
     // SAFETY: what was registered before, by whoever owns it. The thread has left the other stack.
     let _ = unsafe { altstack::register(&before) };
     mask::change(How::Set, mask);
