@@ -9,30 +9,18 @@ use exc_server::{
 };
 use mach_sys::exception::ExceptionMask;
 use mach_sys::rights::{PortSet, ReceiveRight, Right};
-use mach_sys::thread_state::{NativeState, ThreadState};
+use mach_sys::thread_state::NativeState;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use support::{
-    GuardPage, UNDEFINED, every_delivery, fallback, get, isolated, on_a_thread, set, skip,
-    skip_undefined, thread_that_will_fault, undefined_instruction,
+    GuardPage, UNDEFINED, every_delivery, fallback, isolated, on_a_thread, skip, skip_somehow,
+    thread_that_will_fault, undefined_instruction,
 };
 
 const LIMIT: Timeout = Timeout::After(Duration::from_secs(20));
 
 fn forward(exception: Exception<'_>) -> Answered {
     exception.forward(LIMIT)
-}
-
-/// Skips the undefined instruction, through the reply's state or the thread's right, as the behavior allows.
-fn skip_somehow(exception: Exception<'_>) -> Answered {
-    if exception.flavor().is_some() {
-        return skip(exception);
-    }
-    let thread = exception.thread().expect("a thread");
-    let mut state = get(thread).expect("it waits");
-    skip_undefined(&mut state);
-    set(thread, &state, NativeState::COUNT).expect("it waits");
-    exception.resume()
 }
 
 /// Returns whether a request of behavior `from` can be forwarded to a handler of behavior `to`: only the kernel makes a token.

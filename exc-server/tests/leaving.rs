@@ -6,42 +6,13 @@ mod support;
 use exc_server::{Delivery, InstallError, Installation, Restored, Routing, Server, Target};
 use mach_sys::exception::{ExceptionMask, ExceptionType};
 use mach_sys::kernel;
-use mach_sys::rights::{Name, Queue, ReceiveRight, Right, SendRight, ThreadRight};
+use mach_sys::rights::{ReceiveRight, Right, SendRight, ThreadRight};
 use mach_sys::types::{MACH_PORT_DEAD, MACH_PORT_NULL, mach_port_name_t};
 use std::sync::atomic::{AtomicBool, Ordering};
-use support::{census, isolated, on_a_thread, wait_for_census, wait_until};
+use support::{census, isolated, on_a_thread, registered, wait_for_census, wait_until};
 use test_support::emulator::is_emulated;
 
 const KINDS: [ExceptionType; 2] = [ExceptionType::BAD_INSTRUCTION, ExceptionType::ARITHMETIC];
-
-/// Returns the registered port: a name, `MACH_PORT_NULL` or `MACH_PORT_DEAD`. Keeps no reference.
-fn registered(thread: &ThreadRight, kind: ExceptionType) -> mach_port_name_t {
-    const ROOM: usize = 32;
-    let (mut masks, mut ports) = ([0; ROOM], [0; ROOM]);
-    let (mut behaviors, mut flavors) = ([0; ROOM], [0; ROOM]);
-    let mut count = ROOM as u32;
-    // SAFETY: each array has room for the most entries that the kernel returns (B3.4).
-    let code = unsafe {
-        kernel::thread_get_exception_ports(
-            thread.name().raw(),
-            kind.mask().bits(),
-            masks.as_mut_ptr(),
-            &mut count,
-            ports.as_mut_ptr(),
-            behaviors.as_mut_ptr(),
-            flavors.as_mut_ptr(),
-        )
-    };
-    assert_eq!(code, 0);
-    if count == 0 {
-        return MACH_PORT_NULL;
-    }
-    if let Some(name) = Name::new(ports[0]) {
-        // SAFETY: the kernel gave one reference with the entry.
-        drop(unsafe { SendRight::<Queue>::from_name(name) });
-    }
-    ports[0]
-}
 
 /// Registers a port without this crate, as other code does.
 fn set(thread: &ThreadRight, mask: ExceptionMask, port: mach_port_name_t) {

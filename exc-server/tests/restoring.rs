@@ -1,11 +1,15 @@
 //! The handlers that an installation puts back, with every combination of dead ports.
 
-use exc_server::{Delivery, Installation, Restored, Target};
-use mach_sys::exception::ExceptionMask;
-use mach_sys::kernel;
-use mach_sys::rights::{Name, Queue, ReceiveRight, Right, SendRight, ThreadRight};
-use mach_sys::types::{MACH_PORT_NULL, mach_port_name_t};
+mod support;
 
+use exc_server::{Delivery, Installation, Restored, Target};
+use mach_sys::exception::{ExceptionMask, ExceptionType};
+use mach_sys::kernel;
+use mach_sys::rights::{ReceiveRight, Right, SendRight, ThreadRight};
+use mach_sys::types::MACH_PORT_NULL;
+use support::registered;
+
+const KIND: ExceptionType = ExceptionType::BAD_INSTRUCTION;
 const MASK: ExceptionMask = ExceptionMask::BAD_INSTRUCTION;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,36 +57,6 @@ impl Party {
     fn die(&mut self) {
         self.port = None;
     }
-}
-
-/// Returns the port that is registered now: a name, `MACH_PORT_NULL` or `MACH_PORT_DEAD`. Keeps no reference.
-#[allow(unsafe_code)]
-fn registered(thread: &ThreadRight) -> mach_port_name_t {
-    const ROOM: usize = 32;
-    let (mut masks, mut ports) = ([0; ROOM], [0; ROOM]);
-    let (mut behaviors, mut flavors) = ([0; ROOM], [0; ROOM]);
-    let mut count = ROOM as u32;
-    // SAFETY: each array has room for the most entries that the kernel returns (B3.4).
-    let code = unsafe {
-        kernel::thread_get_exception_ports(
-            thread.name().raw(),
-            MASK.bits(),
-            masks.as_mut_ptr(),
-            &mut count,
-            ports.as_mut_ptr(),
-            behaviors.as_mut_ptr(),
-            flavors.as_mut_ptr(),
-        )
-    };
-    assert_eq!(code, 0);
-    match (count, Name::new(ports[0])) {
-        (1, Some(name)) => {
-            // SAFETY: the kernel gave one reference with the entry.
-            drop(unsafe { SendRight::<Queue>::from_name(name) });
-        }
-        (count, _) => assert!(count <= 1),
-    }
-    if count == 0 { MACH_PORT_NULL } else { ports[0] }
 }
 
 /// Returns the expected result of uninstalling, and the port that is registered afterwards: the previous one, the other's, or none.
@@ -139,7 +113,7 @@ fn check(thread: &ThreadRight, alive: bool, previous: Previous, now: Now) {
         own.die();
     }
     let restored = installation.uninstall();
-    let slot = match registered(thread) {
+    let slot = match registered(thread, KIND) {
         MACH_PORT_NULL => Slot::Empty,
         name if name == below.send.name().raw() => Slot::Previous,
         name if name == other.send.name().raw() => Slot::Other,

@@ -6,7 +6,7 @@ pub mod faults;
 
 #[cfg(target_os = "linux")]
 pub use test_support::sandbox;
-pub use test_support::{emulator, isolated, watchdog};
+pub use test_support::{emulator, instructions, isolated, watchdog};
 
 /// Compiles and runs the code of the guide, and compiles that of the workspace's README.
 #[cfg(doctest)]

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 use tests::emulator::is_emulated;
 use tests::faults::undefined;
+use tests::instructions::skip_undefined;
 use tests::isolated::{isolated, report_skipped};
 use tests::sandbox::refuse;
 use tests::watchdog::abort_after;
@@ -37,17 +38,7 @@ fn answered_late(exception: Exception<'_>) -> Answered {
 /// The signal fallback: the declined fault is over.
 unsafe extern "C" fn skip(_: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the kernel's own context.
-    unsafe {
-        let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext;
-        #[cfg(target_arch = "x86_64")]
-        {
-            registers.gregs[libc::REG_RIP as usize] += 2;
-        }
-        #[cfg(target_arch = "aarch64")]
-        {
-            registers.pc += 4;
-        }
-    }
+    unsafe { skip_undefined(context) };
 }
 
 static SEEN: AtomicI32 = AtomicI32::new(0);

@@ -15,6 +15,7 @@ use std::sync::{Barrier, Mutex, Once, mpsc};
 use std::time::{Duration, Instant};
 use tests::emulator::is_emulated;
 use tests::faults::{registers, skip, store_to, undefined};
+use tests::instructions::skip_undefined;
 use tests::isolated::{isolated, report_partly};
 use tests::watchdog::abort_after;
 use thread_mgr::{Manager, stop};
@@ -315,17 +316,7 @@ fn stop_while(need: Need) -> Result<bool, StopError> {
 fn fallback_skips() {
     unsafe extern "C" fn over(_: c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
         // SAFETY: the kernel's own context.
-        unsafe {
-            let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext;
-            #[cfg(target_arch = "x86_64")]
-            {
-                registers.gregs[libc::REG_RIP as usize] += 2;
-            }
-            #[cfg(target_arch = "aarch64")]
-            {
-                registers.pc += 4;
-            }
-        }
+        unsafe { skip_undefined(context) };
     }
     static INSTALLED: Once = Once::new();
     // Before the kernel starts: a handler that is installed later comes first.

@@ -25,8 +25,11 @@ use mach_sys::kernel;
 use mach_sys::message::{Disposition, MACH_RCV_MSG, MACH_SEND_MSG};
 use mach_sys::mig::{HeaderPort, Identity, Raise, Routine};
 use mach_sys::pod;
-use mach_sys::rights::{Census, Name, ReceiveRight, Right, TaskRight, ThreadRight};
+use mach_sys::rights::{
+    Census, Name, Queue, ReceiveRight, Right, SendRight, TaskRight, ThreadRight,
+};
 use mach_sys::thread_state::{NativeState, Registers, ThreadState};
+use mach_sys::types::{MACH_PORT_NULL, mach_port_name_t};
 use std::sync::mpsc;
 use std::thread::Scope;
 use std::time::{Duration, Instant};
@@ -333,4 +336,46 @@ pub(crate) fn request(routine: Routine, state: &NativeState) -> Raise<'_> {
             &[]
         },
     }
+}
+
+/// Skips the undefined instruction, through the reply's state or the thread's right, as the behavior allows.
+pub(crate) fn skip_somehow(exception: Exception<'_>) -> Answered {
+    if exception.flavor().is_some() {
+        return skip(exception);
+    }
+    let thread = exception.thread().expect("a thread");
+    let mut state = get(thread).expect("it waits");
+    skip_undefined(&mut state);
+    set(thread, &state, NativeState::COUNT).expect("it waits");
+    exception.resume()
+}
+
+/// Returns the port that is registered for an exception type: a name, `MACH_PORT_NULL` or `MACH_PORT_DEAD`. Keeps no reference.
+pub(crate) fn registered(thread: &ThreadRight, kind: ExceptionType) -> mach_port_name_t {
+    const ROOM: usize = 32;
+    let (mut masks, mut ports) = ([0; ROOM], [0; ROOM]);
+    let (mut behaviors, mut flavors) = ([0; ROOM], [0; ROOM]);
+    let mut count = ROOM as u32;
+    // SAFETY: each array has room for the most entries that the kernel returns (B3.4).
+    let code = unsafe {
+        kernel::thread_get_exception_ports(
+            thread.name().raw(),
+            kind.mask().bits(),
+            masks.as_mut_ptr(),
+            &mut count,
+            ports.as_mut_ptr(),
+            behaviors.as_mut_ptr(),
+            flavors.as_mut_ptr(),
+        )
+    };
+    assert_eq!(code, 0);
+    assert!(count <= 1);
+    if count == 0 {
+        return MACH_PORT_NULL;
+    }
+    if let Some(name) = Name::new(ports[0]) {
+        // SAFETY: the kernel gave one reference with the entry.
+        drop(unsafe { SendRight::<Queue>::from_name(name) });
+    }
+    ports[0]
 }
