@@ -7,6 +7,7 @@ use core::time::Duration;
 use mach_sys::rights::{Census, NameInfo, Right, Source, TaskRight};
 use std::sync::atomic::Ordering;
 use support::{HANDLED, forget_references, isolated, trimming, undefined_instruction};
+use test_support::wait::wait_for;
 use thread_mgr::{Audit, Difference};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -110,6 +111,11 @@ fn an_audit_finds_each_kind_of_leak() {
         std::thread::spawn(|| forget_references(3))
             .join()
             .expect("ended");
+        // The name may live on for a moment after the join.
+        wait_for("the thread is gone", || {
+            let left = audit.difference().expect("a census");
+            left.of(Source::Dead).names > 0
+        });
         let left = audit
             .settle(Duration::from_millis(500).into())
             .expect("a census");
