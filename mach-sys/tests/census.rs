@@ -3,6 +3,8 @@
 
 use test_support::isolated;
 
+use core::any::Any;
+use core::sync::atomic::{AtomicBool, Ordering};
 use isolated::isolated;
 use mach_sys::kernel::{self, KERNEL, Kernel, system::task_self};
 use mach_sys::port::{
@@ -12,7 +14,7 @@ use mach_sys::rights::{
     Census, Change, Difference, Name, NameInfo, PortSet, ReceiveRight, ReplyPort, Right, Source,
     TaskRight, ThreadRight,
 };
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier, Mutex};
 
 /// Returns the changes that one action makes, by source.
 fn changes(action: impl FnOnce()) -> Difference {
@@ -140,6 +142,82 @@ fn every_name_is_counted_by_its_source() {
         }
         assert!(changes(|| drop(ReceiveRight::new())).is_leak_free());
     });
+}
+
+/// A name that is released while the census looks at it is its owner's, or is not counted: it never turns into a name of other code.
+#[test]
+fn names_that_go_meanwhile_are_never_other_codes() {
+    const CENSUSES: u32 = 3_000;
+    isolated("names_that_go_meanwhile_are_never_other_codes", || {
+        /// Makes what goes when the value is dropped. Censuses wait for the making: a name is its maker's before it is labelled.
+        type Make = fn() -> Box<dyn Any>;
+        let makes: [Make; 3] = [
+            || Box::new(ReceiveRight::new().expect("a port")),
+            || {
+                let port = ReceiveRight::new().expect("a port");
+                port.mark_route();
+                let send = port.make_send().expect("a send right");
+                let once = port.make_send_once().expect("a send-once right");
+                Box::new((send, once, port, PortSet::new().expect("a set")))
+            },
+            || {
+                let ready = Arc::new(Barrier::new(2));
+                let itself = Arc::clone(&ready);
+                drop(std::thread::spawn(move || {
+                    let right = ThreadRight::current().expect("its own");
+                    itself.wait();
+                    drop(right);
+                }));
+                ready.wait();
+                Box::new(())
+            },
+        ];
+        let stop = AtomicBool::new(false);
+        let (making, at_work) = (Mutex::new(()), Barrier::new(makes.len() + 1));
+        std::thread::scope(|scope| {
+            for make in makes {
+                let (stop, making, at_work) = (&stop, &making, &at_work);
+                scope.spawn(move || {
+                    // Some calls make the thread's reply port (G6.1), which stays: it is there from the start on.
+                    let _reply_port = ReplyPort::of_this_thread();
+                    at_work.wait();
+                    while !stop.load(Ordering::Relaxed) {
+                        let made = {
+                            let _making = making.lock().expect("no panic");
+                            make()
+                        };
+                        drop(made);
+                    }
+                });
+            }
+            let _stop = Stop(&stop);
+            at_work.wait();
+            let start = Census::take().expect("a census");
+            for _ in 0..CENSUSES {
+                let left = {
+                    let _making = making.lock().expect("no panic");
+                    Census::take().expect("a census").since(&start)
+                };
+                for source in [
+                    Source::Receive,
+                    Source::Send,
+                    Source::SendOnce,
+                    Source::PortSet,
+                ] {
+                    assert_eq!(pair(left.of(source)), (0, 0), "{source}: {left}");
+                }
+            }
+        });
+    });
+}
+
+/// Tells the threads of a scope to stop, also when a check fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]

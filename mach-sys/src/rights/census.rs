@@ -104,8 +104,8 @@ impl CensusError {
 }
 
 impl Census {
-    /// Counts the task's names. Other threads may create and release names meanwhile: a name that no longer exists when its references are
-    /// read counts as a name without references.
+    /// Counts the task's names. Other threads may create and release names meanwhile: a name that is no longer there when its references
+    /// are read is not counted, and one that denotes another right by then is counted as that.
     ///
     /// The kernel call is a MIG routine, so the calling thread's reply port (G6.1) is created first, if necessary, and counted.
     ///
@@ -124,38 +124,33 @@ impl Census {
         let (names, types) = list().map_err(CensusError)?;
         let mut census = Self::default();
         for (&name, &rights) in names.words().iter().zip(types.words()) {
-            census.names += 1;
             // No kernel lists the null or the dead name.
-            let Some(name) = Name::new(name) else {
-                continue;
-            };
-            let rights = PortType::from_bits_retain(rights);
-            let mut references = 0;
-            if rights.contains(PortType::SEND) {
-                census.send_names += 1;
-                references = user_references(name, PortRight::SEND).unwrap_or(0);
-                census.send_references += u64::from(references);
+            let name = Name::new(name);
+            let info = name.and_then(|name| caller.look(name, PortType::from_bits_retain(rights)));
+            if let Some(info) = info {
+                census.count(&info);
+                found(info);
             }
-            if rights.contains(PortType::DEAD_NAME) {
-                census.dead_names += 1;
-                references = user_references(name, PortRight::DEAD_NAME).unwrap_or(0);
-                census.dead_references += u64::from(references);
-            }
-            // If the count is stuck at 65535, there may be more owners than references (A7.3).
-            census.owned_references += u64::from(owned_references(name).min(references));
-            let (source, thread) = caller.source(name, rights);
-            let count = &mut census.by_source[source as usize];
-            count.names += 1;
-            count.references += u64::from(references);
-            found(NameInfo {
-                name,
-                rights,
-                references,
-                source,
-                thread,
-            });
         }
         Ok(census)
+    }
+
+    fn count(&mut self, info: &NameInfo) {
+        let references = u64::from(info.references);
+        self.names += 1;
+        if info.rights.contains(PortType::SEND) {
+            self.send_names += 1;
+            self.send_references += references;
+        }
+        if info.rights.contains(PortType::DEAD_NAME) {
+            self.dead_names += 1;
+            self.dead_references += references;
+        }
+        // If the count is stuck at 65535, there may be more owners than references (A7.3).
+        self.owned_references += u64::from(owned_references(info.name).min(info.references));
+        let count = &mut self.by_source[info.source as usize];
+        count.names += 1;
+        count.references += references;
     }
 
     /// Returns the counts of one source.
@@ -184,6 +179,47 @@ impl fmt::Display for Census {
             self.owned_references
         )
     }
+}
+
+impl Caller {
+    /// Looks at a name that was listed with `rights`. Other threads may release the name meanwhile, or give it to another right: what was
+    /// seen counts if the name has the same rights afterwards. Returns `None` if the name no longer exists.
+    fn look(self, name: Name, mut rights: PortType) -> Option<NameInfo> {
+        /// A name whose rights change during all of these looks is counted by the last one.
+        const LOOKS: u32 = 8;
+        let mut look = 0;
+        loop {
+            let counted = match rights {
+                send if send.contains(PortType::SEND) => Some(PortRight::SEND),
+                dead if dead.contains(PortType::DEAD_NAME) => Some(PortRight::DEAD_NAME),
+                _ => None,
+            };
+            let references = counted.map_or(Ok(0), |right| user_references(name, right));
+            let (source, thread) = self.source(name, rights);
+            let after = rights_of(name)?;
+            look += 1;
+            if after == rights || look == LOOKS {
+                return Some(NameInfo {
+                    name,
+                    rights,
+                    references: references.unwrap_or(0),
+                    source,
+                    thread,
+                });
+            }
+            rights = after;
+        }
+    }
+}
+
+/// Returns the rights under a name, `None` if the name does not exist.
+fn rights_of(name: Name) -> Option<PortType> {
+    let mut rights = 0;
+    // SAFETY: the result goes to a local variable.
+    let raw =
+        unsafe { kernel::mach_port_type(kernel::system::task_self(), name.raw(), &mut rights) };
+    KernReturn::check(raw).ok()?;
+    Some(PortType::from_bits_retain(rights))
 }
 
 /// Lists the task's names, and their types.

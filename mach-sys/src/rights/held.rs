@@ -37,6 +37,14 @@ impl Held {
         self.name
     }
 
+    /// Releases the right by `release`, and removes the label of [`owned`](Self::owned) afterwards: a census that finds the name meanwhile
+    /// still tells whose it is.
+    pub(super) fn release(&self, release: impl FnOnce(Name)) {
+        let noted = label::ending(self.name, self.origin);
+        release(self.name);
+        label::ended(self.name, noted);
+    }
+
     /// Returns `true` if the name belongs to the calling process; `false` in the child of a fork, where the name denotes another right or
     /// none.
     pub(super) fn is_current(&self) -> bool {

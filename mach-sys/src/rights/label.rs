@@ -9,7 +9,7 @@ use crate::kernel::system::Origin;
 use crate::types::mach_port_name_t;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// The labels. From low to high: 32 bits thread, 20 bits process, 4 bits kind, 8 bits generation; 0 for no label.
+/// The labels. From low to high: 32 bits thread, 20 bits process, 3 bits kind, 1 bit [`ENDING`], 8 bits generation; 0 for no label.
 static WORDS: [AtomicU64; Name::INDICES] = [const { AtomicU64::new(0) }; Name::INDICES];
 
 /// The label of an owned name.
@@ -34,7 +34,7 @@ impl Label {
     }
 
     fn from_bits(bits: u64) -> Option<Self> {
-        match bits >> 52 & 0xf {
+        match bits >> 52 & 7 {
             1 => Some(Self::Owned),
             2 => Some(Self::Route),
             3 => Some(Self::ReplyPort(bits as u32)),
@@ -72,6 +72,33 @@ pub(super) fn clear(name: Name, origin: Origin) {
     }
 }
 
+/// The bit of a label whose right is about to be released. Until it is, a census finds the name under its own source.
+const ENDING: u64 = 1 << 55;
+
+/// A label whose right is about to be released.
+pub(super) struct Ending(u64);
+
+/// Notes that the right under a name is about to be released; [`ended`] removes the label afterwards.
+pub(super) fn ending(name: Name, origin: Origin) -> Ending {
+    let Some(word) = word(name) else {
+        return Ending(0);
+    };
+    let seen = word.load(Ordering::Relaxed);
+    if seen & ABOUT != about(name, origin) {
+        return Ending(0);
+    }
+    let noted = seen | ENDING;
+    let swapped = word.compare_exchange(seen, noted, Ordering::Relaxed, Ordering::Relaxed);
+    Ending(swapped.map_or(0, |_| noted))
+}
+
+/// Removes the label of a right that was released, but not one that the next name with its index has got meanwhile.
+pub(super) fn ended(name: Name, Ending(noted): Ending) {
+    if let Some(word) = word(name) {
+        let _ = word.compare_exchange(noted, 0, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
 /// Returns the label of a name of the calling process, if it has one.
 pub(super) fn of(name: Name) -> Option<Label> {
     let bits = word(name)?.load(Ordering::Relaxed);
@@ -105,10 +132,37 @@ mod tests {
     }
 
     #[test]
+    fn a_label_lasts_until_its_right_is_released() {
+        let here = Origin::current();
+        let (first, other) = (name(11), name(15));
+        for label in [Label::Owned, Label::Route] {
+            set(first, here, label);
+            let noted = ending(first, here);
+            assert_eq!(of(first), Some(label));
+            ended(first, noted);
+            assert_eq!(of(first), None);
+            // The next name with the index keeps the label that it got before the first one's end was noted.
+            set(first, here, label);
+            let noted = ending(first, here);
+            set(other, here, Label::Route);
+            ended(first, noted);
+            assert_eq!(of(other), Some(Label::Route));
+            // So does the first one's own name, if somebody got it again by then.
+            set(first, here, label);
+            let noted = ending(first, here);
+            set(first, here, label);
+            ended(first, noted);
+            assert_eq!(of(first), Some(label));
+        }
+        clear(first, here);
+    }
+
+    #[test]
     fn names_that_no_kernel_uses_have_no_label() {
         let name = Name::new(u32::MAX - 1).expect("a name");
         set(name, Origin::current(), Label::Owned);
         assert_eq!(of(name), None);
+        ended(name, ending(name, Origin::current()));
         clear(name, Origin::current());
     }
 }

@@ -129,9 +129,10 @@ impl Drop for PortSet {
         if !self.held.is_current() {
             return;
         }
-        let name = self.held.give_up();
-        // SAFETY: this value owns the set. An error means that other code has destroyed it.
-        let _ = unsafe { modify_references(name, PortRight::PORT_SET, -1) };
+        self.held.release(|name| {
+            // SAFETY: this value owns the set. An error means that other code has destroyed it.
+            let _ = unsafe { modify_references(name, PortRight::PORT_SET, -1) };
+        });
     }
 }
 

@@ -182,9 +182,10 @@ impl Drop for ReceiveRight {
         if !self.held.is_current() {
             return;
         }
-        let name = self.held.give_up();
-        // SAFETY: this value owns the receive right. An error means that other code has destroyed it.
-        let _ = unsafe { modify_references(name, PortRight::RECEIVE, -1) };
+        self.held.release(|name| {
+            // SAFETY: this value owns the receive right. An error means that other code has destroyed it.
+            let _ = unsafe { modify_references(name, PortRight::RECEIVE, -1) };
+        });
     }
 }
 

@@ -47,10 +47,11 @@ impl Drop for SendOnceRight {
         if !self.held.is_current() {
             return;
         }
-        let name = self.held.give_up();
-        // SAFETY: this value owns the right that is released.
-        let _ = KernReturn::check(unsafe {
-            kernel::mach_port_deallocate(kernel::system::task_self(), name.raw())
+        self.held.release(|name| {
+            // SAFETY: this value owns the right that is released.
+            let _ = KernReturn::check(unsafe {
+                kernel::mach_port_deallocate(kernel::system::task_self(), name.raw())
+            });
         });
     }
 }

@@ -7,7 +7,7 @@ use crate::faults::undefined;
 use crate::line::Line;
 use crate::redirect::entry;
 use core::time::Duration;
-use mach_sys::rights::{Census, Difference};
+use mach_sys::rights::{Census, Change, Difference};
 use thread_mgr::{Audit, Manager};
 
 /// Faults of each thread.
@@ -25,16 +25,22 @@ pub fn measure(effort: Effort) -> Result<Vec<Line>, Error> {
     let few = threads.min(BY_HAND);
     let by_hand = by_hand(few)?;
     let instead = format!("by hand, DEFAULT, {few} threads");
-    let line = |what: &str, unit, figure: fn(&Difference) -> i64| {
+    let line = |what: &str, unit, figure: fn(Change) -> i64| {
         let what = format!("{what} left by {threads} threads with {FAULTS} faults");
-        Line::of(&what, unit, figure(&managed) as f64, 0.0).or(&instead, figure(&by_hand) as f64)
+        let sum = |left: &Difference| leaked(left).map(figure).sum::<i64>() as f64;
+        Line::of(&what, unit, sum(&managed), 0.0).or(&instead, sum(&by_hand))
     };
     Ok(vec![
-        line("port names", "names", |left| left.names),
-        line("user references", "references", |left| {
-            left.send_references + left.dead_references
-        }),
+        line("port names", "names", |change| change.names),
+        line("user references", "references", |change| change.references),
     ])
+}
+
+/// Returns the changes of the sources whose growth is a leak. The others are the system's: a thread that lives on keeps its reply port.
+fn leaked(left: &Difference) -> impl Iterator<Item = Change> {
+    left.changes()
+        .filter(|(source, _)| source.is_leak())
+        .map(|(_, change)| change)
 }
 
 fn managed(threads: u32) -> Result<Difference, Error> {
