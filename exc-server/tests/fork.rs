@@ -15,6 +15,7 @@ use std::sync::mpsc;
 use support::{
     UNDEFINED, fallback, isolated, on_a_thread, skip, skip_undefined, undefined_instruction,
 };
+use test_support::flag::SetWhenDropped;
 
 const ROUTING: Routing = Routing::new(UNDEFINED, Delivery::TASK);
 
@@ -135,6 +136,7 @@ fn a_lock_that_another_thread_holds_does_not_hold_up_the_child() {
             let server = Server::start(skip).expect("a server");
             let stop = AtomicBool::new(false);
             std::thread::scope(|scope| {
+                let _ending = SetWhenDropped(&stop);
                 scope.spawn(|| {
                     let thread = ThreadRight::current().expect("the own thread");
                     while !stop.load(Ordering::Relaxed) {
@@ -149,7 +151,6 @@ fn a_lock_that_another_thread_holds_does_not_hold_up_the_child() {
                         in_a_child("drops", || drop(parts.take()));
                     }
                 });
-                stop.store(true, Ordering::Relaxed);
             });
         },
     );

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 use support::{UNDEFINED, faults_on_a_thread, isolated, skip, wait_until};
+use test_support::flag::SetWhenDropped;
 
 const ROUTING: Routing = Routing::new(UNDEFINED, Delivery::THREAD);
 
@@ -215,6 +216,7 @@ fn a_signal_during_a_handlers_kernel_calls_disturbs_nothing() {
             let thread = receive.recv().expect("the server's thread");
             let stop = AtomicBool::new(false);
             std::thread::scope(|scope| {
+                let _ending = SetWhenDropped(&stop);
                 scope.spawn(|| {
                     while !stop.load(Ordering::Relaxed) {
                         // SAFETY: the server's thread lives.
@@ -228,7 +230,6 @@ fn a_signal_during_a_handlers_kernel_calls_disturbs_nothing() {
                     faults_on_a_thread(&server, &ROUTING, 10);
                     ARRIVED.load(Ordering::Relaxed) > 0
                 });
-                stop.store(true, Ordering::Relaxed);
             });
             assert!(server.shutdown().resumed >= 2001);
         },

@@ -1,6 +1,7 @@
 //! A census says where each name comes from.
 #![allow(unsafe_code)]
 
+use test_support::flag::SetWhenDropped;
 use test_support::isolated;
 
 use core::any::Any;
@@ -190,7 +191,7 @@ fn names_that_go_meanwhile_are_never_other_codes() {
                     }
                 });
             }
-            let _stop = Stop(&stop);
+            let _ending = SetWhenDropped(&stop);
             at_work.wait();
             let start = Census::take().expect("a census");
             for _ in 0..CENSUSES {
@@ -209,15 +210,6 @@ fn names_that_go_meanwhile_are_never_other_codes() {
             }
         });
     });
-}
-
-/// Tells the threads of a scope to stop, also when a check fails.
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 #[test]

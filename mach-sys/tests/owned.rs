@@ -1,6 +1,7 @@
 //! User references that rights own: counted exactly, whatever is made, dropped, forgotten or released meanwhile.
 #![allow(unsafe_code)]
 
+use test_support::flag::SetWhenDropped;
 use test_support::isolated;
 
 use core::time::Duration;
@@ -176,6 +177,7 @@ fn e37_e50_a_trim_beside_owners_takes_only_what_nothing_owns() {
     let ready = AtomicU32::new(0);
     let mut trimmed = 0;
     std::thread::scope(|scope| {
+        let _ending = SetWhenDropped(&over);
         for _ in 0..OWNERS {
             scope.spawn(|| {
                 let first = port.make_send().expect("a right");
@@ -219,7 +221,6 @@ fn e37_e50_a_trim_beside_owners_takes_only_what_nothing_owns() {
                 trimmed += surplus;
             }
         }
-        over.store(true, Ordering::Relaxed);
     });
     let found = send_references(name).expect("a name");
     assert_eq!(found.owned, OWNERS * KEPT);

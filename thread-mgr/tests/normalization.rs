@@ -13,6 +13,7 @@ use mach_sys::types::mach_port_delta_t;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use support::isolated;
+use test_support::flag::SetWhenDropped;
 use thread_mgr::normalize::{normalize, survey};
 use thread_mgr::{Audit, Normalization};
 
@@ -24,15 +25,6 @@ fn port_with(references: u32) -> (ReceiveRight, Name) {
     }
     let name = port.name();
     (port, name)
-}
-
-/// Sets a flag when it is dropped.
-struct SetWhenDropped<'a>(&'a AtomicBool);
-
-impl Drop for SetWhenDropped<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 fn references(name: Name) -> u32 {

@@ -10,6 +10,7 @@ use mach_sys::kern_return::KernError;
 use mach_sys::rights::{Census, ReceiveRight, ThreadRight};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use test_support::flag::SetWhenDropped;
 
 /// Status of a child in which all was as expected.
 const WELL: i32 = 42;
@@ -98,6 +99,7 @@ isolated! {
         let before = Census::take().expect("a census");
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
+            let ending = SetWhenDropped(&stop);
             let busy = scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
                     drop(port.make_send().expect("a send right"));
@@ -113,7 +115,7 @@ isolated! {
                 });
                 assert!(ended_well(status), "{status:#x}");
             }
-            stop.store(true, Ordering::Relaxed);
+            drop(ending);
             busy.join().expect("went on");
         });
         // The busy thread's name goes with it.

@@ -7,6 +7,7 @@ use mach_sys::message::{MACH_RCV_MSG, MACH_RCV_TIMEOUT, MACH_SEND_MSG};
 use mach_sys::rights::{ReceiveRight, Right};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
+use test_support::flag::SetWhenDropped;
 
 const PAGE: usize = 64 * 1024;
 
@@ -190,6 +191,7 @@ isolated! {
         let word = unsafe { &*((pages.at(5) - 8) as *const AtomicUsize) };
         word.store(0, Ordering::Relaxed);
         std::thread::scope(|scope| {
+            let ending = SetWhenDropped(&stop);
             let counting = scope.spawn(|| {
                 let mut count = 0;
                 while !stop.load(Ordering::Relaxed) {
@@ -203,7 +205,7 @@ isolated! {
                 let outcome = write(pages.at(5) - 8, local.as_ptr() as u64);
                 assert_eq!(outcome, KernReturn::INVALID_ADDRESS);
             }
-            stop.store(true, Ordering::Relaxed);
+            drop(ending);
             let count = counting.join().expect("counted");
             assert_eq!(word.load(Ordering::Relaxed), count);
         });
@@ -301,6 +303,7 @@ isolated! {
         // SAFETY: no arguments.
         let victim = unsafe { libc::pthread_self() };
         std::thread::scope(|scope| {
+            let _ending = SetWhenDropped(&stop);
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
                     let before = HANDLED.load(Ordering::Acquire);
@@ -321,7 +324,6 @@ isolated! {
                 };
                 assert_eq!(KernReturn::new(outcome), KernReturn::SUCCESS);
             }
-            stop.store(true, Ordering::Relaxed);
         });
         assert!(HANDLED.load(Ordering::Acquire) > 10, "the test's signals arrived");
     }

@@ -11,6 +11,7 @@ use mach_sys::emulated::{self, Config, WhenDisplaced};
 use mach_sys::rights::ThreadRight;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use test_support::flag::SetWhenDropped;
 
 const SIGNAL: i32 = libc::SIGILL;
 
@@ -413,6 +414,7 @@ fn newcomers_come_and_go_while_threads_fault() {
         let stop = AtomicBool::new(false);
         let faults = AtomicUsize::new(0);
         std::thread::scope(|scope| {
+            let _ending = SetWhenDropped(&stop);
             for _ in 0..3 {
                 scope.spawn(|| {
                     while !stop.load(Ordering::Relaxed) {
@@ -428,7 +430,6 @@ fn newcomers_come_and_go_while_threads_fault() {
                 unsafe { libc::sigaction(SIGNAL, &old, core::ptr::null_mut()) };
                 look();
             }
-            stop.store(true, Ordering::Relaxed);
         });
         assert!(faults.load(Ordering::Relaxed) > 100, "the threads faulted");
         assert_eq!(emulated::displaced_signals().count(), 0);

@@ -9,9 +9,10 @@ use crate::support::{RawThread, install, isolated, on_raw_thread, test_name};
 use mach_sys::emulated::{self, Config};
 use mach_sys::kern_return::{KernError, KernReturn};
 use mach_sys::rights::ThreadRight;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
+use test_support::flag::SetWhenDropped;
 
 fn start(threads: u32) {
     let mut config = Config::default();
@@ -125,6 +126,44 @@ isolated! {
 isolated! {
     fn thousands_of_unknown_threads_share_a_hundred_places() {
         unknown_threads(128);
+    }
+}
+
+/// Makes the watching thread run only when no other thread wants to.
+fn make_watching_thread_late() {
+    let mut tasks = std::fs::read_dir("/proc/self/task").expect("the threads");
+    let watching = tasks.find_map(|task| {
+        let task = task.expect("a thread").path();
+        let name = std::fs::read_to_string(task.join("comm"));
+        let tid = task.file_name()?.to_str()?.parse().ok()?;
+        name.is_ok_and(|name| name == "mach-sys\n").then_some(tid)
+    });
+    let watching = watching.expect("the watching thread");
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: a thread of this process, which may always give up its turn; the parameters outlive the call.
+    let refused = unsafe { libc::sched_setscheduler(watching, libc::SCHED_IDLE, &parameters) };
+    assert_eq!(refused, 0);
+}
+
+isolated! {
+    /// On a loaded machine a fault finds all places taken by threads that are gone. It waits until the watching thread has looked.
+    fn s8_a_late_watching_thread_costs_no_fault() {
+        const PLACES: u32 = 64;
+        start(PLACES);
+        let server = server();
+        make_watching_thread_late();
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let _ending = SetWhenDropped(&stop);
+            for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+                scope.spawn(|| while !stop.load(Ordering::Relaxed) { core::hint::spin_loop() });
+            }
+            for _ in 0..PLACES * 4 {
+                RawThread::spawn(|| Kind::Undefined.raise()).join();
+            }
+        });
+        assert_eq!(server.stop(), PLACES as usize * 4);
+        assert_eq!(emulated::refused_threads(), 0);
     }
 }
 

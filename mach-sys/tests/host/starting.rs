@@ -8,6 +8,7 @@ use crate::support::{install, isolated, on_raw_thread, registered_stack, test_na
 use mach_sys::emulated::{self, Config};
 use mach_sys::rights::ThreadRight;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use test_support::flag::SetWhenDropped;
 use test_support::sandbox::refuse;
 
 static SKIPPED: AtomicUsize = AtomicUsize::new(0);
@@ -24,6 +25,7 @@ isolated! {
         let over = AtomicBool::new(false);
         let (raised, begun) = (AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
+            let ending = SetWhenDropped(&over);
             for _ in 0..3 {
                 scope.spawn(|| {
                     begun.fetch_add(1, Ordering::SeqCst);
@@ -41,7 +43,7 @@ isolated! {
             while raised.load(Ordering::SeqCst) < before + 1000 {
                 std::thread::yield_now();
             }
-            over.store(true, Ordering::SeqCst);
+            drop(ending);
             outcome.expect("started");
         });
         assert_eq!(SKIPPED.load(Ordering::SeqCst), raised.load(Ordering::SeqCst));

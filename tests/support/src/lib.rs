@@ -2,6 +2,7 @@
 
 pub mod counting;
 pub mod emulator;
+pub mod flag;
 pub mod instructions;
 pub mod isolated;
 #[cfg(target_os = "linux")]

@@ -6,7 +6,7 @@ use super::fault::previous;
 use super::slot::inside::{self, InKernel};
 use super::slot::owner::{self, Caller};
 use super::slot::region::{self, Slot, SlotId};
-use super::slot::{origin, watch_word};
+use super::slot::{origin, place};
 use super::sys::altstack::{self, Stack};
 use super::sys::clock;
 use super::sys::mask::{self, How, Mask, SYNCHRONOUS_MASK};
@@ -61,18 +61,11 @@ fn claim(slot: Slot) {
     header.note_serving(inside::is_serving());
 }
 
-/// Finds or claims a slot, with some patience: a thread that was joined a moment ago may still be there.
 fn find_or_wait(tid: u32) -> Result<Slot, Exhausted> {
-    for _ in 0..100 {
-        let found = region::keys().and_then(|keys| keys.find_or_claim(tid));
-        if let Some(slot) = found.and_then(region::from_index).and_then(Slot::of) {
-            return Ok(slot);
-        }
-        watch_word::hurry();
-        std::thread::sleep(core::time::Duration::from_millis(1));
-    }
-    region::note_exhausted();
-    Err(Exhausted)
+    place::find_or_claim(tid, place::IN_CALL).ok_or_else(|| {
+        region::note_exhausted();
+        Exhausted
+    })
 }
 
 /// Registers the lent stack. Returns whether it is registered.

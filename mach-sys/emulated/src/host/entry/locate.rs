@@ -4,7 +4,7 @@
 use super::entered::{BUSY, KNOWN};
 use super::frame;
 use crate::host::slot::region::{self, Slot};
-use crate::host::slot::{origin, owner};
+use crate::host::slot::{origin, owner, place};
 use crate::host::sys::altstack::Stack;
 use crate::host::sys::mask::{COPY_MASK, Mask};
 use crate::host::sys::thread::gettid;
@@ -135,6 +135,6 @@ pub(super) extern "C" fn locate(sp: usize, interrupted: usize, frame: usize) -> 
     if origin::is_child() {
         return Place::NOWHERE;
     }
-    let slot = keys.find_or_claim(tid).and_then(slot_of);
+    let slot = place::find_or_claim(tid, place::IN_FAULT);
     slot.map_or(Place::NOWHERE, |slot| Place::move_to(slot, 0, frame))
 }

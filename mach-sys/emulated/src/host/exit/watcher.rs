@@ -87,12 +87,16 @@ fn watch() {
             return;
         }
         // Also threads that should announce their end are looked for now and then: not every end runs destructors.
-        let scan = last_scan.elapsed() >= SCAN;
+        let asked = watch_word::is_asked();
+        let scan = asked || last_scan.elapsed() >= SCAN;
         if scan {
             last_scan = Instant::now();
             deadly::act_upon_pending();
         }
         let look = look_at_all(scan);
+        if asked {
+            watch_word::looked();
+        }
         if look.freed {
             pause = FIRST_LOOK;
         }

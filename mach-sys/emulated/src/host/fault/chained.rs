@@ -9,7 +9,8 @@ use super::trap::{Trap, Verdict, ask_in};
 use crate::host::context::Context;
 use crate::host::slot::held;
 use crate::host::slot::owner::{self, Caller};
-use crate::host::slot::region::{self, Slot};
+use crate::host::slot::place;
+use crate::host::slot::region::Slot;
 use crate::host::sys::mask::{self, HANDLER_MASK, How, Mask};
 use crate::host::sys::switch::call_on;
 use crate::host::sys::thread::gettid;
@@ -97,8 +98,7 @@ unsafe fn ask_for_another(
 
 /// Returns the calling thread's slot, for a fault that did not come through the entry's own search.
 fn slot_of_caller(context: &Context) -> Option<Slot> {
-    let found = region::keys()?.find_or_claim(gettid())?;
-    let slot = Slot::of(region::from_index(found)?)?;
+    let slot = place::find_or_claim(gettid(), place::IN_FAULT)?;
     if !slot.header().is_in_kernel() {
         let registered = context.alternate_stack();
         owner::adopt(slot, Caller::InFault { registered });

@@ -23,5 +23,6 @@ pub(in crate::host) mod keys;
 pub(crate) mod layout;
 pub(in crate::host) mod origin;
 pub(in crate::host) mod owner;
+pub(in crate::host) mod place;
 pub(in crate::host) mod region;
 pub(in crate::host) mod watch_word;
