@@ -3,12 +3,13 @@
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
 need python3 "install Python 3"
-say "the checks themselves, the tally of tests, the limit of time, and the long run"
+say "the checks themselves, the tally of tests, the limit of time, the long run, and the confirmation report"
 python3 "$tools/test_rooms.py"
 python3 "$tools/test_skips.py"
 python3 "$tools/test_tally.py"
 bash "$tools/test_within.sh"
 python3 "$tools/test_long_run.py"
+python3 "$tools/test_confirm.py"
 say "rooms"
 python3 "$tools/rooms.py" --circles
 
