@@ -31,6 +31,8 @@ pub struct Config {
     pub hardware_words: Option<bool>,
     /// Reaction to another component that replaces one of the emulation's signal handlers.
     pub displaced: WhenDisplaced,
+    /// Signals of faults that no exception handler takes.
+    pub fallback_signals: FallbackSignals,
     /// macOS version whose behaviour the kernel follows, where versions differ. The default is macOS 26.
     pub generation: Generation,
 }
@@ -42,6 +44,7 @@ impl Default for Config {
             ports: MOST_PORTS,
             hardware_words: None,
             displaced: WhenDisplaced::default(),
+            fallback_signals: FallbackSignals::default(),
             generation: Generation::default(),
         }
     }
@@ -96,6 +99,23 @@ pub enum WhenDisplaced {
     /// all that were installed after it. A handler whose code is no longer there is passed over. Of more than eight, the last eight run,
     /// and the one from before the start.
     TakeBack,
+}
+
+/// Signals that faults become which no exception handler takes: what the previous signal handlers see, and what a process dies of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FallbackSignals {
+    /// The system's own signal, with its `siginfo_t` (G3.3).
+    #[default]
+    System,
+    /// The signal that XNU posts for the exception (A12.3). An access to memory that is there and does not allow it
+    /// (`KERN_PROTECTION_FAILURE`) is `SIGBUS` there and `SIGSEGV` on Linux: the previous handler of `SIGBUS` runs, and a process that has
+    /// none dies of it. `si_signo` and `si_code` are XNU's, in this system's numbers, and the rest of the `siginfo_t` is unchanged. For code that
+    /// tells its faults by XNU's signals, on a Mac and in tests here.
+    ///
+    /// A handler that was installed over the emulation's gets the system's signal: it runs before anybody knows of the exception. The special
+    /// case of the main thread's stack (A12.4) is not imitated.
+    Xnu,
 }
 
 /// A macOS whose kernel is imitated.

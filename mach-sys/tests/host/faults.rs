@@ -69,13 +69,19 @@ impl Kind {
     #[inline(never)]
     pub(crate) fn raise(self) {
         match self {
-            Self::Access => store(ADDRESS),
+            Self::Access => store_to(ADDRESS),
             Self::Bus => load(beyond_end_of_file()),
             Self::Undefined => undefined(),
             Self::Divide => divide(),
             Self::Break => breakpoint(),
         }
     }
+}
+
+/// Stores to an address, as [`Kind::Access`] does.
+#[inline(never)]
+pub(crate) fn store_to(address: usize) {
+    store(address);
 }
 
 /// Skips the instruction of any kind, as a server's reply.

@@ -39,6 +39,7 @@ mod masks;
 mod memory;
 mod newcomers;
 mod pool;
+mod posted;
 mod readiness;
 mod reservations;
 mod sandbox;

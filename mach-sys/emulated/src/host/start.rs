@@ -6,7 +6,7 @@
 
 use super::entry::entered::{Handlers, set_handlers};
 use super::exit::{key, watcher};
-use super::fault::{Trap, Verdict, arrived, chained, previous, self_test, serve, trap};
+use super::fault::{Trap, Verdict, arrived, chained, posted, previous, self_test, serve, trap};
 use super::slot::inside;
 use super::slot::keys::Keys;
 use super::slot::region::{self, Slot, SlotId};
@@ -46,6 +46,7 @@ pub(crate) fn start(config: &Config, outer: Mask, hooks: Hooks) -> Result<(), St
     trap::set_hook(hooks.trap);
     owner::set_hook(hooks.ended);
     previous::set_policy(config.displaced);
+    posted::configure(config.fallback_signals);
     let outcome = install_and_test(config).and_then(|()| Ok(hook_and_watch(outer)?));
     if outcome.is_err() && previous::uninstall().is_empty() {
         object::unpin();

@@ -144,6 +144,7 @@ global_asm!(
     // As if the kernel had called the handler before this one: the frame where it would have put it, the thread's own
     // alternate stack and mask, then that handler.
     "14:",
+    "ldr x20, [sp, #8]",
     "ldp x21, x22, [sp, #16]",
     "ldr x24, [sp, #48]",
     "mov sp, x19",

@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-/// Arguments of the entry's call into Rust. The call may replace frame, siginfo and context. The layout is the
+/// Arguments of the entry's call into Rust. The call may replace frame, signal, siginfo and context. The layout is the
 /// entry's.
 #[derive(Debug)]
 #[repr(C)]

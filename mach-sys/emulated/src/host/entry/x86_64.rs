@@ -123,6 +123,7 @@ global_asm!(
     // As if the kernel had called the handler before this one: the frame where it would have put it, the thread's own
     // alternate stack and mask, then that handler.
     "12:",
+    "mov r12, [rsp + 8]",
     "mov r13, [rsp + 16]",
     "mov r14, [rsp + 24]",
     "mov r15, [rsp + 48]",

@@ -54,6 +54,8 @@ pub(super) struct Arrived {
     pub(super) info: usize,
     /// The exception that it means. Neither sent signals nor code of another width raise any (G1.1, R20).
     pub(super) raised: Option<Raised>,
+    /// Another signal than the system's.
+    pub(super) replaced: bool,
 }
 
 /// Writes the siginfo of a signal that the kernel delivered without one, as far as the context tells: another component put the entry
@@ -112,6 +114,7 @@ impl Arrived {
             code: at.code,
             info,
             raised,
+            replaced: false,
         })
     }
 
@@ -125,6 +128,22 @@ impl Arrived {
         unsafe { (*(self.info as *mut Info)).signal = 0 };
     }
 
+    /// Makes it another signal, in its siginfo, too.
+    ///
+    /// # Safety
+    /// The siginfo is still where it was, in a frame of the calling thread's that nothing else looks at now.
+    pub(super) unsafe fn become_signal(&self, signal: i32, code: i32) -> Self {
+        // SAFETY: the caller's promise.
+        let there = unsafe { &mut *(self.info as *mut Info) };
+        (there.signal, there.code) = (signal, code);
+        Self {
+            signal,
+            code,
+            replaced: true,
+            ..*self
+        }
+    }
+
     /// Returns whether a thread or process sent it.
     pub(super) fn is_sent(&self) -> bool {
         self.code <= 0
@@ -136,8 +155,8 @@ impl Arrived {
         self.signal == libc::SIGTRAP && self.code == TRAP_TRACE
     }
 
-    /// Returns whether the interrupted instruction runs into it again by itself.
+    /// Returns whether the interrupted instruction runs into it again by itself: into this very signal.
     pub(super) fn recurs(&self) -> bool {
-        self.raised.is_some_and(|raised| raised.recurs())
+        !self.replaced && self.raised.is_some_and(|raised| raised.recurs())
     }
 }

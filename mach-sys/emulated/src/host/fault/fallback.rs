@@ -3,6 +3,7 @@
 
 use super::arrived::Arrived;
 use super::disposition;
+use super::posted::posted;
 use super::previous::{self, HostAction, Visited, Whose};
 use crate::host::context::Context;
 use crate::host::entry::entered::Entered;
@@ -102,9 +103,16 @@ pub(super) unsafe fn go_on(
     slot: Option<Slot>,
     process: Process,
 ) -> Option<usize> {
+    // SAFETY: the caller's promise.
+    let arrived = &unsafe { posted(arrived) };
+    entered.signal = arrived.signal as usize;
     // SAFETY: the frame's own context.
     let mut context = unsafe { Context::from_raw(entered.context as *mut _) };
-    match process.take_action(arrived.signal, &mut context, entered.chained()) {
+    let action = match action_above(arrived, &mut context) {
+        Some(action) => action,
+        None => process.take_action(arrived.signal, &mut context, entered.chained()),
+    };
+    match action {
         HostAction::Handler(handler) => {
             // SAFETY: the caller's promise.
             unsafe { place_frame(entered, handler.on_alternate_stack) };
@@ -139,6 +147,21 @@ pub(super) unsafe fn go_on(
             None
         }
     }
+}
+
+/// Returns the action that another component has installed over the entry for a signal that is not the system's: the system has not
+/// called it, as it would have XNU's. `None` if it was visited before.
+fn action_above(arrived: &Arrived, context: &mut Context) -> Option<HostAction> {
+    if !arrived.replaced || Visited::from_mark(context.link()).is_some() {
+        return None;
+    }
+    let action = previous::action_above(arrived.signal)?;
+    context.set_link(Visited::NONE.to_mark());
+    if matches!(action, HostAction::Handler(handler) if handler.once) {
+        // As the system would have. Where it refuses the handler is called once more.
+        let _ = disposition::set_default(arrived.signal);
+    }
+    Some(action)
 }
 
 /// Puts the frame where the kernel would have put it for a handler that runs on the alternate stack, or does not, had the thread

@@ -8,6 +8,7 @@
 //! | `disposition` | what the system has installed for a signal |
 //! | `code` | whether a handler's code is still there |
 //! | `previous` | the other handlers of the five signals |
+//! | `posted` | the signal that a fault becomes which no handler took |
 //! | `fallback` | goes on to one of them |
 //! | `serve` | serves a fault that the kernel delivered |
 //! | `self_test` | whether the system's signal frames are Linux's |
@@ -18,6 +19,7 @@ pub(in crate::host) mod chained;
 mod code;
 mod disposition;
 mod fallback;
+pub(in crate::host) mod posted;
 pub(crate) mod previous;
 pub(in crate::host) mod self_test;
 pub(in crate::host) mod serve;

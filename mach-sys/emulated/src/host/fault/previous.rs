@@ -235,23 +235,37 @@ impl Level {
 
 impl Party {
     fn action(&self, signal: i32) -> HostAction {
-        match self.handler.load(Ordering::Acquire) {
-            libc::SIG_DFL => HostAction::Default,
-            libc::SIG_IGN => HostAction::Ignore,
+        HostAction::of(&self.installed(), signal)
+    }
+}
+
+impl HostAction {
+    /// Returns what the system would do with a signal.
+    fn of(action: &Action, signal: i32) -> Self {
+        match action.handler {
+            libc::SIG_DFL => Self::Default,
+            libc::SIG_IGN => Self::Ignore,
             address => {
-                let flags = self.flags.load(Ordering::Acquire);
-                let mut blocked = self.mask.load(Ordering::Acquire);
-                if flags & libc::SA_NODEFER as usize == 0 {
+                let mut blocked = action.mask;
+                if action.flags & libc::SA_NODEFER as usize == 0 {
                     blocked |= mask::bit(signal);
                 }
-                HostAction::Handler(Handler {
+                Self::Handler(Handler {
                     address,
                     mask: blocked,
-                    on_alternate_stack: flags & libc::SA_ONSTACK as usize != 0,
-                    once: flags & libc::SA_RESETHAND as u32 as usize != 0,
+                    on_alternate_stack: action.flags & libc::SA_ONSTACK as usize != 0,
+                    once: action.flags & libc::SA_RESETHAND as u32 as usize != 0,
                 })
             }
         }
+    }
+}
+
+/// Returns the action that another component has installed over the entry; `None` if the entry is installed.
+pub(super) fn action_above(signal: i32) -> Option<HostAction> {
+    match disposition::read(signal)? {
+        Installed::Other(action) => Some(HostAction::of(&action, signal)),
+        Installed::Entry { .. } => None,
     }
 }
 
