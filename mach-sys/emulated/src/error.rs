@@ -29,8 +29,7 @@ pub enum StartError {
         "the emulated kernel is being started by the code that this signal handler interrupted"
     )]
     Starting,
-    /// A signal handler made the first kernel call on an alternate signal stack with too little room for the start: 64 KiB are enough,
-    /// and 192 KiB without optimization.
+    /// A signal handler made the first kernel call on an alternate signal stack with too little room for the start: 64 KiB are enough.
     #[error(
         "the emulated kernel cannot be started on an alternate signal stack with so little room"
     )]
