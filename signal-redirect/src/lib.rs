@@ -7,9 +7,9 @@
 //! [`TrampolinePlan::return_from`] recognizes that trap, checks the frame, and returns the registers to resume with ([`Resumed`]), with
 //! the handler's edits.
 //!
-//! This crate uses no ports and no exception server: any code that can read and set a stopped thread's registers can use it. Both
-//! machines ([`Machine`]: [`X86_64`], [`Arm64`]) are available on every host. [`Native`] and its trampoline are those of the machine
-//! that the crate is compiled for.
+//! This crate uses no ports and no exception server: any code that can read and set a stopped thread's registers can use it. The
+//! [`Rewriter`]s of both machines, [`X86_64`] and [`Arm64`], are available on every host. [`Native`] and its trampoline are those of the
+//! machine that the crate is compiled for.
 //!
 //! | item | purpose |
 //! |---|---|
@@ -97,7 +97,7 @@ pub use fault::Fault;
 pub use frame::{Frame, FrameId};
 pub use key::Key;
 pub use mach_sys::darwin::DarwinSignal;
-pub use machine::{Arm64, Machine, Native, X86_64};
+pub use machine::{Arm64, Native, Rewriter, X86_64};
 pub use mask::{Held, Mask};
 pub use memory::{Memory, Region, Unmapped};
 #[cfg(feature = "std")]

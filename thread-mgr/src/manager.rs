@@ -18,7 +18,7 @@ use mach_sys::capabilities::Capabilities;
 use mach_sys::exception::ExceptionMask;
 use mach_sys::kernel::system::{self, Origin};
 use mach_sys::thread_state::NativeState;
-use signal_redirect::{Entry, Key, Machine, Native, Redirect, Trampoline};
+use signal_redirect::{Entry, Key, Native, Redirect, Rewriter, Trampoline};
 use std::sync::Arc;
 
 /// A manager of threads: starts them, attaches existing ones, and shuts them down in order. Clones share one manager. Its exception server
@@ -185,13 +185,13 @@ pub struct ManagerBuilder {
     emergency_stack_size: usize,
     room: u64,
     blocked: Option<u32>,
-    float: Option<<Native as Machine>::FloatState>,
+    float: Option<<Native as Rewriter>::FloatState>,
     server: exc_server::ServerBuilder,
 }
 
 impl ManagerBuilder {
     /// Sets the exception types that are sent to the handler; [`Manager::DEFAULT_MASK`] by default, which leaves breakpoints to debuggers.
-    /// The mask must contain this process's [`Machine::return_mask`], the types that handlers return by. With `EXC_CRASH`, which the kernel
+    /// The mask must contain this process's [`Rewriter::return_mask`], the types that handlers return by. With `EXC_CRASH`, which the kernel
     /// never delivers to the task itself, no thread can be attached or started
     /// ([`InstallError::OwnCrash`](exc_server::InstallError::OwnCrash)).
     #[doc(alias = "exception_mask_t")]
@@ -290,7 +290,7 @@ impl ManagerBuilder {
     /// Interrupted code that keeps a value in a vector register loses it. At every instruction at which an exception of the mask can
     /// stop a managed thread, the code must not rely on any vector register, nor on another rounding mode, when the handler returns.
     #[allow(unsafe_code)]
-    pub unsafe fn resume_float_state(mut self, state: <Native as Machine>::FloatState) -> Self {
+    pub unsafe fn resume_float_state(mut self, state: <Native as Rewriter>::FloatState) -> Self {
         self.float = Some(state);
         self
     }

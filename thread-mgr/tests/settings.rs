@@ -9,7 +9,7 @@ use exc_server::{Answered, Deferred, Exception, PanicPolicy, Timeout};
 use mach_sys::darwin::{DarwinSignal, siginfo_t, ucontext_t};
 use mach_sys::kernel::system;
 use mach_sys::thread_state::{NativeState, Registers};
-use signal_redirect::{Entry, Machine, Native};
+use signal_redirect::{Entry, Native, Rewriter};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc;
 use support::{HANDLED, LAST_STACK, builder, isolated, undefined_instruction};
@@ -179,7 +179,7 @@ fn a_thread_resumes_with_the_float_state_that_was_set() {
         let attached = kept.attach().expect("attached");
         assert!(keeps_its_rounding());
         drop(attached);
-        let new_threads = <Native as Machine>::FloatState::default();
+        let new_threads = <Native as Rewriter>::FloatState::default();
         // SAFETY: the code that faults relies on no vector register.
         let settings = unsafe { builder().resume_float_state(new_threads) };
         let replaced = settings.build().expect("a manager");

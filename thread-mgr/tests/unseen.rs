@@ -7,7 +7,7 @@ use core::ffi::c_int;
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::kernel::system::errno_address;
 use mach_sys::thread_state::Registers;
-use signal_redirect::{Entry, Machine, Native, SignalHandler};
+use signal_redirect::{Entry, Native, Rewriter, SignalHandler};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
 use support::isolated;
 use thread_mgr::{HandlerStack, Manager};
@@ -169,7 +169,7 @@ static TOLD: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
 unsafe extern "C" fn looks(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {
     CALLS.fetch_add(1, SeqCst);
     // SAFETY: the machine context begins with the exception state.
-    let state = unsafe { *((*context).uc_mcontext as *const <Native as Machine>::ExceptionState) };
+    let state = unsafe { *((*context).uc_mcontext as *const <Native as Rewriter>::ExceptionState) };
     #[cfg(target_arch = "x86_64")]
     let told = [state.err.into(), state.trapno.into(), state.faultvaddr];
     #[cfg(target_arch = "aarch64")]

@@ -4,7 +4,7 @@ use crate::common::{BASE, SIZE, SP, Stack, TRAP, TestedMachine, apply, key, on_b
 use mach_sys::pod;
 use mach_sys::thread_state::Registers;
 use signal_redirect::{
-    Arm64, Frame, FrameId, Key, Machine, Memory, RedirectError, Return, ReturnError,
+    Arm64, Frame, FrameId, Key, Memory, RedirectError, Return, ReturnError, Rewriter,
     Stack as Place, Unmapped, X86_64, return_to_caller,
 };
 
