@@ -20,7 +20,7 @@
 //! | [`TrampolinePlan`], [`VectorSave`], [`Code`] | a trampoline at any address, of either machine, for redirects that are only computed |
 //! | [`Frame`], [`FrameId`], [`Resumed`] | the frame of a handler, its identifier, and the registers after the handler returned |
 //! | [`Memory`], `OwnMemory`, [`Region`] | memory with fallible reads and writes: any, the task's, a buffer |
-//! | [`Mask`], [`Held`] | a mask that holds redirects off for one thread ([`Redirect::apply_unless_held`]), and its guard |
+//! | [`RedirectMask`], [`Held`] | a mask that holds redirects off for one thread ([`Redirect::apply_unless_held`]), and its guard |
 //! | [`restore_signal_mask`] | restores the interrupted signal mask before a jump out of a handler |
 //! | [`return_to_caller`] | returns the registers after a call through a bad pointer, as if the call had returned |
 //! | [`RedirectError`], [`ReturnError`], [`Unmapped`] | the errors, each with a stable numeric code |
@@ -98,7 +98,7 @@ pub use frame::{Frame, FrameId};
 pub use key::Key;
 pub use mach_sys::darwin::DarwinSignal;
 pub use machine::{Arm64, Native, Rewriter, X86_64};
-pub use mask::{Held, Mask};
+pub use mask::{Held, RedirectMask};
 pub use memory::{Memory, Region, Unmapped};
 #[cfg(feature = "std")]
 pub use own::OwnMemory;

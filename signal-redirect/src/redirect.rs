@@ -11,7 +11,7 @@ use crate::frame::{
     Frame, FrameId, HEADER_ALIGN, HEADER_WORDS, Header, Image, flag, stack_of, word,
 };
 use crate::machine::{Native, Rewriter};
-use crate::mask::Mask;
+use crate::mask::RedirectMask;
 use crate::memory::Memory;
 #[cfg(feature = "std")]
 use crate::trampoline::blocking;
@@ -295,7 +295,7 @@ impl<M: Rewriter, C: Code<M>> Redirect<M, C> {
     /// - All errors of [`apply`](Self::apply).
     pub fn apply_unless_held(
         &self,
-        mask: &Mask,
+        mask: &RedirectMask,
         state: &M::State,
         fault: &Fault<M>,
         memory: &mut impl Memory,
