@@ -85,6 +85,9 @@ pub struct GuardPage(usize);
 
 impl GuardPage {
     /// Maps one.
+    ///
+    /// # Panics
+    /// If the host maps no page.
     #[must_use]
     pub fn new() -> Self {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANON;
