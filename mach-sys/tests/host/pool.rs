@@ -11,8 +11,8 @@ use mach_sys::kern_return::{KernError, KernReturn};
 use mach_sys::rights::ThreadRight;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
-use std::time::{Duration, Instant};
 use test_support::flag::SetWhenDropped;
+use test_support::wait::wait_for;
 
 fn start(threads: u32) {
     let mut config = Config::default();
@@ -78,19 +78,18 @@ isolated! {
         assert!(host_level >= 100, "{host_level}");
         assert!(emulated::refused_threads() as usize >= host_level);
         // Places come back, once the threads are really gone.
-        let deadline = Instant::now() + Duration::from_secs(10);
-        let served = Arc::new(AtomicUsize::new(0));
-        while served.load(Ordering::Relaxed) == 0 {
-            assert!(Instant::now() < deadline, "no place came back");
-            let served = Arc::clone(&served);
+        let served = Arc::new(AtomicBool::new(false));
+        wait_for("a place that comes back", || {
+            let this = Arc::clone(&served);
             on_raw_thread(move || {
                 if ThreadRight::current().map(drop).is_ok() {
                     assert_kept(1);
                     assert_eq!(HOST_LEVEL.get(), 0);
-                    served.store(1, Ordering::Relaxed);
+                    this.store(true, Ordering::Relaxed);
                 }
             });
-        }
+            served.load(Ordering::Relaxed)
+        });
         assert_eq!(server.stop() - 1, THREADS - host_level, "each served, or at the host level");
     }
 }
