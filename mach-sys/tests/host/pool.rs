@@ -128,7 +128,7 @@ isolated! {
     }
 }
 
-/// Makes the watching thread run only when no other thread wants to.
+/// Makes the watching thread wait for its turn longer than any other thread.
 fn make_watching_thread_late() {
     let mut tasks = std::fs::read_dir("/proc/self/task").expect("the threads");
     let watching = tasks.find_map(|task| {
@@ -138,9 +138,8 @@ fn make_watching_thread_late() {
         name.is_ok_and(|name| name == "mach-sys\n").then_some(tid)
     });
     let watching = watching.expect("the watching thread");
-    let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: a thread of this process, which may always give up its turn; the parameters outlive the call.
-    let refused = unsafe { libc::sched_setscheduler(watching, libc::SCHED_IDLE, &parameters) };
+    // SAFETY: a thread of this process, which may always be nicer.
+    let refused = unsafe { libc::setpriority(libc::PRIO_PROCESS, watching, 19) };
     assert_eq!(refused, 0);
 }
 
