@@ -1,6 +1,7 @@
 //! The process's own kernel: one, with one task, over the system's real threads and faults.
 
 use super::exception::deliver;
+use super::host::context::Context;
 use super::host::fault::{Trap, Verdict};
 use super::host::start::{self as host_start, Hooks};
 use super::host::{self, Installed, SlotId, threads};
@@ -214,7 +215,15 @@ impl Process {
             (kernel.tables.task(task).space, name.raw())
         };
         let for_each_slot = || (0..config.slots()).map(|_| AtomicU32::new(0)).collect();
-        host_start::start(&config, outer, Hooks { trap, ended })?;
+        host_start::start(
+            &config,
+            outer,
+            Hooks {
+                trap,
+                ended,
+                parked,
+            },
+        )?;
         Ok(Self {
             mach,
             task,
@@ -242,7 +251,7 @@ impl Process {
         if let Some(thread) = ThreadId::from_word(place.load(Ordering::Acquire)) {
             return Some(thread);
         }
-        let thread = life::create(&mut Kernel::of(&mut held), self.task, main)?;
+        let thread = life::create(&mut Kernel::of(&mut held), self.task, Some(slot), main)?;
         place.store(thread.to_word(), Ordering::Release);
         Some(thread)
     }
@@ -296,6 +305,18 @@ fn trap(trap: &mut Trap<'_>) -> Verdict {
     match process.thread(trap.slot, Mach::lock_with_signals_blocked) {
         Some(thread) => deliver::walk(&process.mach, thread, trap),
         None => Verdict::HostLevel,
+    }
+}
+
+/// Notes the registers of a thread that waits, suspended; `None` when it has them back. Called on that thread, in the fault handler.
+fn parked(slot: SlotId, context: Option<&mut Context>) {
+    let Some(process) = running() else {
+        return;
+    };
+    if let Some(thread) = process.thread(slot, Mach::lock_with_signals_blocked) {
+        let mut held = process.mach.lock_with_signals_blocked();
+        let registers = context.map_or(0, |context| context.as_raw() as usize);
+        held.parts().1.thread_mut(thread).context = registers;
     }
 }
 

@@ -44,6 +44,8 @@ pub unsafe fn thread_port(thread: usize) -> mach_port_name_t {
     name.map_or(MACH_PORT_NULL, Name::raw)
 }
 
+pub use crate::calls::suspend_threads;
+
 pub fn stack_bounds() -> Option<Range<usize>> {
     host::stack::bounds()
 }

@@ -10,7 +10,10 @@ mod messages;
 mod mig;
 mod ports;
 mod receive_rights;
+mod registers;
 mod target;
+mod threads;
+mod unreachable;
 
 pub use exceptions::*;
 pub use guards::take_guard;
@@ -19,3 +22,6 @@ pub use messages::*;
 pub use mig::mig_get_reply_port;
 pub use ports::*;
 pub use receive_rights::*;
+pub use registers::*;
+pub use threads::*;
+pub use unreachable::{UnreachableReason, UnreachableThread, take_unreachable};

@@ -19,4 +19,5 @@ pub(crate) mod stack;
 pub(crate) mod status;
 pub(in crate::host) mod switch;
 pub(in crate::host) mod task_stat;
+pub(in crate::host) mod task_status;
 pub(crate) mod thread;

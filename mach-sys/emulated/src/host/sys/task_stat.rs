@@ -9,6 +9,8 @@ use std::io::Write;
 pub(in crate::host) struct TaskStat {
     /// Field 3: `b'R'`, `b'S'`, `b'Z'` and so on.
     pub(in crate::host) state: u8,
+    /// Fields 14 and 15: time on a processor, in clock ticks (10 ms as a rule).
+    pub(in crate::host) ran: u64,
     /// Field 20: how many threads the process has, a first one that ended before the others included.
     pub(in crate::host) threads: u32,
     /// Field 22: when the thread started, in clock ticks (10 ms as a rule) since the system did.
@@ -46,10 +48,12 @@ fn parse(line: &[u8]) -> Option<TaskStat> {
     let end = line.iter().rposition(|byte| *byte == b')')?;
     let mut fields = line.get(end + 2..)?.split(|byte| *byte == b' ');
     let state = *fields.next()?.first()?;
-    let threads = number(fields.nth(16)?)?.try_into().ok()?;
+    let ran = number(fields.nth(10)?)? + number(fields.next()?)?;
+    let threads = number(fields.nth(4)?)?.try_into().ok()?;
     let start = number(fields.nth(1)?)?;
     Some(TaskStat {
         state,
+        ran,
         threads,
         start,
     })
@@ -68,6 +72,7 @@ mod tests {
         let line = b"7 (a) R (b) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 9";
         let expected = TaskStat {
             state: b'S',
+            ran: 11 + 12,
             threads: 17,
             start: 4711,
         };
