@@ -8,6 +8,7 @@ use crate::host::slot::held;
 use crate::host::slot::owner::{self, Caller};
 use crate::host::slot::region::Slot;
 use crate::host::suspend::{own, park};
+use crate::host::sys::mask;
 
 /// Serves the suspension signal: the thread waits here if it is suspended. One that is in a kernel call, where it may hold the lock, gets the
 /// signal again when it leaves; one in its fault handler looks by itself.
@@ -17,7 +18,11 @@ use crate::host::suspend::{own, park};
 /// thread's.
 pub(super) unsafe fn serve(entered: &mut Entered, mut original: Context, slot: Slot) {
     let header = slot.header();
-    header.suspension.note_arrival();
+    let reblock = match header.suspension.note_arrival() {
+        true => mask::suspension_mask(),
+        false => 0,
+    };
+    original.block_signals(reblock);
     if entered.was_busy() {
         return;
     }
@@ -34,6 +39,8 @@ pub(super) unsafe fn serve(entered: &mut Entered, mut original: Context, slot: S
     // SAFETY: the caller's promise. The original is looked at no more if there is a copy.
     match unsafe { frame_of_answer(entered, original, slot) } {
         Some((frame, mut context)) => {
+            // The copy may be older.
+            context.block_signals(reblock);
             stop(slot, &mut context);
             entered.frame = frame;
             entered.context = context.as_raw() as usize;

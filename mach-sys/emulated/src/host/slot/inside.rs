@@ -173,7 +173,7 @@ impl Drop for InKernel {
             mask::change(How::Set, before);
         }
         if let Some(header) = left {
-            if self.before.is_none() && header.suspension.is_due() {
+            if header.suspension.is_due() {
                 suspension::deliver_now();
             }
             held::raise_now(header);

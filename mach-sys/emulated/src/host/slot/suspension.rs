@@ -33,6 +33,8 @@ pub(in crate::host) struct Suspension {
     event: AtomicU32,
     /// Number of times that the suspension signal arrived.
     arrivals: AtomicU32,
+    /// 1 if the suspension signal was unblocked from outside: its handler blocks it again.
+    reblock: AtomicU32,
     /// The object that the thread waits for in a kernel call; 0 for none. Changed under the kernel's lock.
     waits_for: AtomicU32,
     /// 1 if that wait was aborted. Changed under the kernel's lock.
@@ -46,6 +48,7 @@ impl Suspension {
     pub(super) fn reset(&self) {
         self.wanted.store(0, Ordering::Relaxed);
         self.out.store(INSIDE, Ordering::Relaxed);
+        self.reblock.store(0, Ordering::Relaxed);
         self.waits_for.store(0, Ordering::Relaxed);
         self.visitor.store(0, Ordering::Relaxed);
     }
@@ -129,9 +132,15 @@ impl Suspension {
         object
     }
 
-    /// Notes that the suspension signal arrived.
-    pub(in crate::host) fn note_arrival(&self) {
+    /// Notes whether the suspension signal is about to be unblocked from outside.
+    pub(in crate::host) fn set_reblock(&self, reblock: bool) {
+        self.reblock.store(u32::from(reblock), Ordering::SeqCst);
+    }
+
+    /// Notes that the suspension signal arrived. Returns whether it is to be blocked again.
+    pub(in crate::host) fn note_arrival(&self) -> bool {
         self.arrivals.fetch_add(1, Ordering::Relaxed);
+        self.reblock.swap(0, Ordering::SeqCst) != 0
     }
 
     /// Returns how often the suspension signal arrived.

@@ -1,6 +1,6 @@
 //! The other side: asks a thread to stop, and waits until it has.
 
-use super::signal;
+use super::{signal, tracer};
 use crate::host::slot::identity::Identity;
 use crate::host::slot::region::{Slot, SlotId};
 use crate::host::slot::suspension::{END, HOLD};
@@ -16,6 +16,10 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// all signals for moments, around `fork` and the creation of threads, and so do the emulation's handlers. A thread that only waits for its
 /// turn on a processor does not count.
 const BLOCKED: u32 = 40;
+/// Number of such looks after which a tracer is tried.
+const TRACED: u32 = 4;
+/// Number of looks after which the signal is sent again: a handler that found the thread busy used it up.
+const AGAIN: u32 = 20;
 /// How long a thread that has announced its end may take to end.
 const EXITING: Duration = Duration::from_millis(50);
 /// Time between two looks at a thread that does not answer.
@@ -98,7 +102,21 @@ impl Target {
         if self.slot.header().suspension.is_out() {
             return Ok(());
         }
+        if task_status::waits_for_signals(self.owner.tid()) && self.trace().is_ok() {
+            // `sigwait` would have returned the signal.
+            return Ok(());
+        }
         self.poke()
+    }
+
+    /// Has the suspension signal delivered by a tracer, whatever the thread has blocked.
+    fn trace(&self) -> Result<(), tracer::Refused> {
+        let suspension = &self.slot.header().suspension;
+        let tid = self.owner.tid();
+        let blocked = task_status::blocks(tid, mask::suspension()) == Some(true)
+            || task_status::waits_for_signals(tid);
+        suspension.set_reblock(blocked);
+        tracer::deliver(tid).inspect_err(|_| suspension.set_reblock(false))
     }
 
     /// Sends the suspension signal.
@@ -118,7 +136,7 @@ impl Target {
         let header = self.slot.header();
         let suspension = &header.suspension;
         let begin = Instant::now();
-        let (mut looks, mut ran) = (0, 0);
+        let (mut all, mut looks, mut ran) = (0_u32, 0, 0);
         loop {
             let event = suspension.event().load(Ordering::SeqCst);
             if header.owner() != self.owner {
@@ -143,6 +161,14 @@ impl Target {
                 let stat = task_stat::read(self.owner.tid());
                 looks += u32::from(stat.is_some_and(|stat| stat.state != b'R' || stat.ran != ran));
                 ran = stat.map_or(0, |stat| stat.ran);
+                if looks == TRACED {
+                    // Where it is refused, the thread may still unblock the signal by itself.
+                    let _ = self.trace();
+                }
+            }
+            all += 1;
+            if all % AGAIN == 0 {
+                let _ = self.poke();
             }
             if looks > BLOCKED || waited > DEADLINE {
                 return Reached::Unreachable(match is_blocked {

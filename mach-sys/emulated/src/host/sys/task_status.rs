@@ -16,6 +16,21 @@ pub(in crate::host) fn blocks(tid: u32, signal: i32) -> Option<bool> {
     Some(mask & bit(signal) != 0)
 }
 
+/// Returns whether a thread of this process waits for signals in `sigwait` and its like; `false` where the system does not say.
+pub(in crate::host) fn waits_for_signals(tid: u32) -> bool {
+    let mut path = [0; 64];
+    let mut rest = &mut path[..];
+    let mut text = [0; 32];
+    let length = match write!(rest, "/proc/self/task/{tid}/syscall") {
+        Ok(()) => read_file(&path, &mut text),
+        Err(_) => 0,
+    };
+    // The number of the system call, then its arguments.
+    let number = text[..length].split(|byte| *byte == b' ').next();
+    number.and_then(|number| core::str::from_utf8(number).ok()?.parse().ok())
+        == Some(libc::SYS_rt_sigtimedwait)
+}
+
 fn parse(status: &[u8]) -> Option<u64> {
     let mut lines = status.split(|byte| *byte == b'\n');
     let mask = lines.find_map(|line| line.strip_prefix(b"SigBlk:"))?;
