@@ -34,8 +34,8 @@ pub struct Config {
     /// Signals of faults that no exception handler takes.
     pub fallback_signals: FallbackSignals,
     /// The signal by which the emulation reaches a thread that it suspends, reads or ends while that runs code of the program. With `None`, the
-    /// default, it takes the first real-time signal from 50 on that has no handler, once, at the start. A thread that blocks it, or a
-    /// handler that another component installs for it later, is out of reach.
+    /// default, it takes the first real-time signal from 50 on that has no handler, once, at the start. A handler that
+    /// another component installs for it later puts all threads out of reach.
     pub suspension_signal: Option<i32>,
     /// macOS version whose behaviour the kernel follows, where versions differ. The default is macOS 26.
     pub generation: Generation,

@@ -4,6 +4,7 @@ use super::exception::deliver;
 use super::host::context::Context;
 use super::host::fault::{Trap, Verdict};
 use super::host::start::{self as host_start, Hooks};
+use super::host::suspend::meet;
 use super::host::{self, Installed, SlotId, threads};
 use crate::config::Config;
 use crate::error::{StartError, StopError};
@@ -289,6 +290,17 @@ impl Process {
         let name = name.map_or(MACH_PORT_NULL, Name::raw);
         place.store(name, Ordering::Relaxed);
         name
+    }
+
+    /// Makes the process's other threads known that have made no kernel call yet, as far as they can be.
+    pub(super) fn meet_everyone(&self) {
+        meet::everyone(|slot| self.known_thread(slot).is_some());
+    }
+
+    /// Returns the threads that are known.
+    pub(super) fn known_threads(&self) -> impl Iterator<Item = ThreadId> {
+        let places = self.threads.iter();
+        places.filter_map(|place| ThreadId::from_word(place.load(Ordering::Acquire)))
     }
 
     /// Returns the object of a thread that is known already.

@@ -1,6 +1,7 @@
 //! The declarations of the kernel calls.
 #![allow(unsafe_code)]
 
+use crate::info::{task_flavor_t, thread_flavor_t};
 use crate::port::mach_port_options_t;
 use crate::types::*;
 use core::ffi::c_void;
@@ -315,6 +316,29 @@ kernel_calls! {
     fn thread_abort_safely(thread: mach_port_name_t) -> kern_return_t;
     /// Ends a thread where it is, without destructors (A8.4). Of a thread that `pthread_create` started: `KERN_DENIED` since macOS 12 (D3.1).
     fn thread_terminate(thread: mach_port_name_t) -> kern_return_t;
+    /// Reads what a thread is and uses: `THREAD_BASIC_INFO`, `THREAD_IDENTIFIER_INFO` or `THREAD_EXTENDED_INFO` of [`info`](crate::info).
+    /// `count` is in 32-bit words: the room on entry, the length on return.
+    fn thread_info(
+        thread: mach_port_name_t,
+        flavor: thread_flavor_t,
+        info: *mut integer_t,
+        count: *mut mach_msg_type_number_t,
+    ) -> kern_return_t;
+    /// Lists the threads of a task, with one user reference each, in an array that the caller releases with [`mach_vm_deallocate`] (D1.4).
+    /// The emulation first makes the threads known that have made no kernel call yet.
+    fn task_threads(
+        task: mach_port_name_t,
+        threads: *mut *mut mach_port_name_t,
+        count: *mut mach_msg_type_number_t,
+    ) -> kern_return_t;
+    /// Reads what a task uses: `TASK_BASIC_INFO`, `MACH_TASK_BASIC_INFO` or `TASK_THREAD_TIMES_INFO` of [`info`](crate::info). `count` as in
+    /// [`thread_info`].
+    fn task_info(
+        task: mach_port_name_t,
+        flavor: task_flavor_t,
+        info: *mut integer_t,
+        count: *mut mach_msg_type_number_t,
+    ) -> kern_return_t;
 
     // mach/mach_vm.h
 

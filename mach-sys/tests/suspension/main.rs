@@ -7,6 +7,7 @@
 mod counts;
 mod exceptions;
 mod fork;
+mod listing;
 mod many;
 mod reach;
 mod registers;

@@ -12,6 +12,7 @@ mod ports;
 mod receive_rights;
 mod registers;
 mod target;
+mod tasks;
 mod threads;
 mod unreachable;
 
@@ -23,5 +24,6 @@ pub use mig::mig_get_reply_port;
 pub use ports::*;
 pub use receive_rights::*;
 pub use registers::*;
+pub use tasks::*;
 pub use threads::*;
 pub use unreachable::{UnreachableReason, UnreachableThread, take_unreachable};

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `start` | every process-wide hook, set up in one call |
 //! | `threads` | threads that make kernel calls: registration, readiness for faults |
+//! | `usage` | what the process and its threads use |
 //! | `exit` | the end of threads |
 //! | `fault` | what the fault handler does: classify, ask the layers above, or go on to the handler that was there before |
 //! | `entry` | the fault handler's way onto its own stack, in assembly |
@@ -23,6 +24,7 @@ pub(crate) mod start;
 pub(crate) mod suspend;
 mod sys;
 pub(crate) mod threads;
+pub(crate) mod usage;
 
 pub(crate) use slot::call_wait::{CallWait, Meanwhile};
 pub(crate) use slot::inside::{Blocked, InKernel, Starting, block_for_good, is_child, unblock};

@@ -50,6 +50,8 @@ pub(crate) fn start(config: &Config, outer: Mask, hooks: Hooks) -> Result<(), St
     trap::set_hook(hooks.trap);
     owner::set_hook(hooks.ended);
     park::set_hook(hooks.parked);
+    // SAFETY: no arguments.
+    park::note_pthread(unsafe { libc::pthread_self() });
     previous::set_policy(config.displaced);
     posted::configure(config.fallback_signals);
     let outcome = install_and_test(config).and_then(|()| Ok(hook_and_watch(outer)?));

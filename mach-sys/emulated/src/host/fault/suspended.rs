@@ -35,6 +35,7 @@ pub(super) unsafe fn serve(entered: &mut Entered, mut original: Context, slot: S
         let registered = original.alternate_stack();
         owner::adopt(slot, Caller::InFault { registered });
     }
+    park::announce(slot);
     let address = entered.context;
     // SAFETY: the caller's promise. The original is looked at no more if there is a copy.
     match unsafe { frame_of_answer(entered, original, slot) } {

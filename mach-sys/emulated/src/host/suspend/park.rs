@@ -5,7 +5,8 @@ use crate::host::context::Context;
 use crate::host::slot::region::{Slot, SlotId};
 use crate::host::slot::suspension::{END, HOLD};
 use crate::host::slot::watch_word;
-use crate::host::sys::thread::end_this_thread;
+use crate::host::sys::thread::{end_this_thread, thread_pointer};
+use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::OnceLock;
 
 /// Hook of the layers above: the registers of a thread that is about to wait, or `None` when it has them back. Called on that
@@ -23,6 +24,27 @@ fn show(slot: Slot, context: Option<&mut Context>) {
     if let Some(show) = SHOW.get() {
         show(slot.id(), context);
     }
+}
+
+/// Makes the calling thread known to the layers above, if it was not: the suspension signal found it.
+pub(in crate::host) fn announce(slot: Slot) {
+    let header = slot.header();
+    if header.pthread.load(Ordering::Relaxed) == 0 {
+        let pthread = thread_pointer().wrapping_add(PTHREAD.load(Ordering::Relaxed));
+        header.pthread.store(pthread as u64, Ordering::Release);
+    }
+    show(slot, None);
+}
+
+/// Distance from a thread's pointer to its `pthread_t`, which is the same for all threads of a C library.
+static PTHREAD: AtomicUsize = AtomicUsize::new(0);
+
+/// Notes that distance, on a thread of the C library's.
+pub(in crate::host) fn note_pthread(this: libc::pthread_t) {
+    PTHREAD.store(
+        (this as usize).wrapping_sub(thread_pointer()),
+        Ordering::Relaxed,
+    );
 }
 
 /// Waits as long as the calling thread is suspended, with its registers in `context`, which others may change meanwhile. Does not return
@@ -43,9 +65,7 @@ fn stay(slot: Slot, context: &mut Context) {
         loop {
             let wanted = suspension.wanted();
             if wanted & END != 0 {
-                slot.header()
-                    .exiting
-                    .store(true, core::sync::atomic::Ordering::Release);
+                slot.header().exiting.store(true, Ordering::Release);
                 watch_word::hurry();
                 end_this_thread();
             }

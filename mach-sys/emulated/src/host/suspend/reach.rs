@@ -159,8 +159,9 @@ impl Target {
                     return Reached::Gone;
                 }
                 let stat = task_stat::read(self.owner.tid());
-                looks += u32::from(stat.is_some_and(|stat| stat.state != b'R' || stat.ran != ran));
-                ran = stat.map_or(0, |stat| stat.ran);
+                looks +=
+                    u32::from(stat.is_some_and(|stat| stat.state != b'R' || stat.ran() != ran));
+                ran = stat.map_or(0, |stat| stat.ran());
                 if looks == TRACED {
                     // Where it is refused, the thread may still unblock the signal by itself.
                     let _ = self.trace();
