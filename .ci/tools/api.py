@@ -140,7 +140,7 @@ class Crate:
             return path[-1] if name in PRELUDE else name
         found = self.docs.public.get("::".join(path))
         if found is None and path[0] in self.docs.crates:
-            # A bound that nobody outside can name: what seals a trait.
+            # A bound that no other crate can name: what seals a trait.
             return f"private {path[-1]}"
         if found is None:
             # Another crate's definition may stand in a private module, which moves.

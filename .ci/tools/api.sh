@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The public API of the libraries against the texts in docs/api, the links of their front pages, and the unsafe items that docs/soundness.md
-# names; with --write, writes the texts.
+# The public API of the libraries against the texts in docs/api, the links of their front pages, names that stand for two things, and the
+# unsafe items that docs/soundness.md names; with --write, writes the texts.
 # usage: api.sh [--write]
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
@@ -19,6 +19,7 @@ fi
 say "the check itself"
 RUSTDOC=$wrapper python3 "$tools/test_api.py"
 python3 "$tools/test_promises.py"
+python3 "$tools/test_names.py"
 
 pairs=() all=()
 for library in "${libraries[@]}"; do
@@ -37,6 +38,8 @@ say "texts"
 python3 "$tools/api.py" "${pairs[@]}" || status=1
 say "front pages"
 python3 "$tools/front_pages.py" "${all[@]}" || status=1
+say "names"
+python3 "$tools/names.py" || status=1
 say "what callers promise, in docs/soundness.md"
 python3 "$tools/promises.py" || status=1
 exit "$status"

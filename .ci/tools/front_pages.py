@@ -15,7 +15,7 @@ ITEMS = {
     "exc_server": [
         "Server", "Handler", "Exception", "Answered", "Delivery", "Routing", "Route", "Deferred", "Receiver", "Installation",
     ],
-    "signal_redirect": ["Redirect", "Entry", "Trampoline", "Fault", "Memory", "Mask"],
+    "signal_redirect": ["Redirect", "Entry", "Trampoline", "Fault", "Memory", "RedirectMask"],
     "thread_mgr": ["Manager", "ManagerBuilder", "ThreadBuilder", "Attached", "ShutdownReport"],
 }  # fmt: skip
 # The seam's other side: mach_sys documents it.

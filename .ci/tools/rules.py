@@ -1,7 +1,7 @@
 """The numbered rules: the pages of docs/xnu and docs/field-reports.md against what code, tests and docs cite.
 
 usage: rules.py           fails if a number is cited that no page defines, if a rule is malformed, defined twice, or neither cited nor given a
-                          status, or if docs/xnu/rules.md is not what this program writes
+                          status, if a page names a test by its rule that is in no file, or if docs/xnu/rules.md is not what this program writes
        rules.py --write   writes docs/xnu/rules.md
 
 A rule is a heading `### A6.12`; what follows it up to the next heading is its text, and the list items `- Source:`, `- Versions:` and
@@ -25,6 +25,8 @@ RULE_HEADING = re.compile(r"^###+ (?P<number>[A-I]\d+[a-z]?\.\d+[a-z]?)(?P<rest>
 REPORT_HEADING = re.compile(r"^###+ (?P<number>[RS]\d+)\b")
 CITED = re.compile(r"(?<![\w.-])(?P<number>[A-I]\d{1,2}[a-z]?\.\d{1,2}[a-z]?)(?!\w|\.\d)")
 CITED_REPORT = re.compile(r"(?<![\w.-])(?P<number>[RS]\d{1,2})(?!\w|\.\d)")
+# A test that a page names, by the rule or report that it begins with: `a6_12_…`, `r19_…`.
+NAMED_TEST = re.compile(r"`(?P<name>(?:[a-i]\d+[a-z]?_\d+|[rs]\d+)(?:_[a-z0-9]+){2,})`")
 FUNCTION = re.compile(
     r"^(?P<indent> *)(?:pub(?:\([^)]*\))? )?(?:const )?(?:unsafe )?(?:extern \"C\" )?fn (?P<name>\w+)"
 )
@@ -221,6 +223,12 @@ def check(files):
     for number, paths in sorted(citations.anywhere.items()):
         if number not in rules and number not in reports:
             errors.append(f"{sorted(paths)[0]}: cites {number}, which no page defines")
+    functions = {name for path, text in files.items() if path.endswith(".rs") for name in re.findall(r"\bfn (\w+)", text)}
+    for path, text in sorted(files.items()):
+        if path.endswith(".md") and path != TABLE:
+            for found in NAMED_TEST.finditer(text):
+                if found["name"] not in functions:
+                    errors.append(f"{path}: names the test {found['name']}, which is in no file")
     for rule in rules.values():
         if standing(rule, citations)[0] == "unknown":
             errors.append(f"{rule.page}: {rule.number} has no status, and nothing cites it")

@@ -20,7 +20,7 @@ Then the task.
 
 - Source: `osfmk/kern/exception.c`.
 - Status: not built: nothing here has a task that could be asked,
-  and nobody misses it.
+  and no program misses it.
 """
 REPORTS = """# Field reports
 
@@ -65,7 +65,7 @@ class Rules(unittest.TestCase):
         self.assertIn("2 rules: 1 built, 1 not built. 2 are cited by a test.", table)
         row = "| [A1.1](exceptions.md#a11) | `emulated: ask.rs` | `a1_1_a1_2_the_thread_comes_first` | built |"
         self.assertIn(row, table)
-        self.assertIn("not built: nothing here has a task that could be asked, and nobody misses it.", table)
+        self.assertIn("not built: nothing here has a task that could be asked, and no program misses it.", table)
 
     def test_a_number_that_no_page_defines_is_an_error(self):
         for cited in ("A1.9", "Z", "R23", "C8.2", "A1.1 to A1.3"):
@@ -73,6 +73,11 @@ class Rules(unittest.TestCase):
             self.assertEqual(len(errors), 0 if cited == "Z" else 1, cited)
         errors, _, _ = self.checked(**{"mach-sys/tests/other.rs": "#[test]\nfn c8_2_none_is_left() {\n}\n"})
         self.assertEqual(errors, ["mach-sys/tests/other.rs: cites C8.2, which no page defines"])
+
+    def test_a_page_that_names_a_test_that_is_gone_is_an_error(self):
+        page = {"docs/more.md": "See `a1_1_the_thread_is_first`, `a1_1_a1_2_the_thread_comes_first`, `a1_9` and `s_1_x`.\n"}
+        errors, _, _ = self.checked(**page)
+        self.assertEqual(errors, ["docs/more.md: names the test a1_1_the_thread_is_first, which is in no file"])
 
     def test_versions_addresses_and_longer_numbers_are_no_citations(self):
         text = "// 1.85, v0.1.0, xnu-A1.9b2, 0xA1.9, A1.1.9, E1, F5, x86_64\n"
@@ -83,7 +88,7 @@ class Rules(unittest.TestCase):
             (PAGE.replace("The thread is asked first.\n", ""), "says nothing"),
             (PAGE.replace("- Source: `osfmk/kern/exception.c`.\n", ""), "names no source"),
             (PAGE.replace("not built: nothing", "forgotten: nothing"), "is none of"),
-            (PAGE.replace(": nothing here has a task that could be asked,\n  and nobody misses it", ""), "no reason"),
+            (PAGE.replace(": nothing here has a task that could be asked,\n  and no program misses it", ""), "no reason"),
             (PAGE.replace("### A1.2", "### A1.1"), "defined in"),
         ):
             errors, _, _ = self.checked(**{"docs/xnu/exceptions.md": broken})

@@ -25,8 +25,10 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use support::{
     UNDEFINED, fallback, faults_on_a_thread, isolated, on_a_thread, raise, request, skip,
-    skip_undefined, undefined_instruction, wait_until,
+    skip_undefined,
 };
+use test_support::instructions::undefined;
+use test_support::wait::wait_for;
 
 const ROUTING: Routing = Routing::new(UNDEFINED, Delivery::THREAD);
 
@@ -338,7 +340,7 @@ fn replies_that_the_kernel_refuses_are_counted_however_they_are_given() {
                             }
                         }
                     }
-                    wait_until("it is counted", || server.stats().unwanted == tag);
+                    wait_for("it is counted", || server.stats().unwanted == tag);
                 }
             });
             let stats = started.shutdown();
@@ -376,7 +378,7 @@ fn an_exception_that_no_other_handler_handles_comes_back_with_the_reason() {
                 let target = Target::Thread(thread);
                 let fault = || {
                     let route = server.route(target, &ROUTING).expect("a route");
-                    undefined_instruction();
+                    undefined();
                     route.close().expect("a live thread")
                 };
                 let reason = || receive.try_recv().expect("a reason");

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use support::{
     GuardPage, UNDEFINED, every_delivery, fallback, faults_on_a_thread, get, isolated, on_a_thread,
-    set, skip, skip_undefined, undefined_instruction,
+    set, skip, skip_undefined,
 };
+use test_support::instructions::undefined;
 
 #[test]
 fn a3_every_behavior_with_state_is_resumed_with_another() {
@@ -150,7 +151,7 @@ fn a7_6_the_rights_of_a_request_name_the_thread_and_the_task_and_are_released() 
             .expect("a route");
         let before = thread.user_references().expect("a live thread");
         for _ in 0..100 {
-            undefined_instruction();
+            undefined();
             // The rights are released before the reply, so that no wait is needed (E49).
             assert_eq!(thread.user_references(), Ok(before));
         }
@@ -174,7 +175,7 @@ fn a3_4_a_protected_request_names_the_thread_by_its_identifier() {
             .route(Target::Thread(thread), &Routing::new(UNDEFINED, delivery))
             .expect("a route");
         for _ in 0..5 {
-            undefined_instruction();
+            undefined();
         }
     });
     assert_eq!(server.shutdown().resumed, 5);

@@ -15,8 +15,10 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 use support::{
     UNDEFINED, every_delivery, fallback, faults_on_a_thread, isolated, on_a_thread, resume, skip,
-    skip_undefined, thread_that_will_fault, undefined_instruction, wait_until,
+    skip_undefined, thread_that_will_fault,
 };
+use test_support::instructions::undefined;
+use test_support::wait::wait_for;
 
 const ROUTING: Routing = Routing::new(UNDEFINED, Delivery::TASK);
 
@@ -188,7 +190,7 @@ fn whatever_happens_to_the_key_the_thread_does_not_wait_forever() {
                         let own = ThreadRight::current().expect("the own thread");
                         give.send(own).expect("the test listens");
                         wait_routed.recv().expect("a route");
-                        undefined_instruction();
+                        undefined();
                         // The thread lives until its route was checked.
                         let _ = wait_routed.recv();
                     });
@@ -227,7 +229,7 @@ fn whatever_happens_to_the_key_the_thread_does_not_wait_forever() {
                     drop(routed);
                     faulting.join().expect("the thread went on");
                     declined += 1;
-                    wait_until("the next level has it", || {
+                    wait_for("the next level has it", || {
                         below.stats().resumed == declined
                     });
                     if let Some(mut key) = kept {
@@ -265,7 +267,7 @@ fn a_stale_key_answers_nothing_when_its_place_is_anothers() {
                     let own = ThreadRight::current().expect("the own thread");
                     give.send(own).expect("the test listens");
                     wait_go.recv().expect("a route");
-                    undefined_instruction();
+                    undefined();
                 });
                 let thread = take.recv().expect("a thread");
                 let route = server.route(Target::Thread(&thread), &ROUTING);
@@ -354,7 +356,7 @@ fn a_handler_that_closes_its_route_cannot_defer_any_more() {
                 on_a_thread(|thread| {
                     let route = server.route(Target::Thread(thread), &ROUTING);
                     *own.lock().expect("not poisoned") = (Some(server), route.ok());
-                    undefined_instruction();
+                    undefined();
                 });
                 assert_eq!(receive.recv(), Ok(Some(DeferError::Closed)));
             }
@@ -394,7 +396,7 @@ fn answers_and_closing_race_and_one_of_them_answers() {
                 let own = ThreadRight::current().expect("the own thread");
                 give.send(own).expect("the test listens");
                 while wait_go.recv().is_ok() {
-                    undefined_instruction();
+                    undefined();
                     over.send(()).expect("the test listens");
                 }
             });

@@ -9,9 +9,9 @@ use exc_server::{
 use mach_sys::rights::ReceiveRight;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-use support::{
-    UNDEFINED, fallback, isolated, on_a_thread, resume, skip, undefined_instruction, wait_until,
-};
+use support::{UNDEFINED, fallback, isolated, on_a_thread, resume, skip};
+use test_support::instructions::undefined;
+use test_support::wait::wait_for;
 
 /// Runs undefined instructions on a new thread whose exceptions go to a port.
 fn fault_to_port(port: &ReceiveRight, faults: u32) {
@@ -22,7 +22,7 @@ fn fault_to_port(port: &ReceiveRight, faults: u32) {
         let _installation = exc_server::Installation::install(target, UNDEFINED, &send, delivery)
             .expect("installed");
         for _ in 0..faults {
-            undefined_instruction();
+            undefined();
         }
     });
 }
@@ -130,7 +130,7 @@ fn a_receiver_that_waits_already_keeps_a_deadline_that_another_thread_sets() {
                     let limit = Timeout::After(Duration::from_millis(20));
                     core::mem::forget(exception.defer(limit).expect("room").1);
                     assert_eq!(table.pending().count(), 1);
-                    wait_until("the next level has it", || {
+                    wait_for("the next level has it", || {
                         below.stats().resumed == round as u64 + 1
                     });
                     assert_eq!(table.pending().count(), 0);

@@ -17,10 +17,9 @@ use mach_sys::types::mach_port_name_t;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 use support::isolated::{exit_status, report_skipped};
-use support::{
-    UNDEFINED, fallback, faults_on_a_thread, isolated, on_a_thread, skip, undefined_instruction,
-    wait_until,
-};
+use support::{UNDEFINED, fallback, faults_on_a_thread, isolated, on_a_thread, skip};
+use test_support::instructions::undefined;
+use test_support::wait::wait_for;
 
 const ROUTING: Routing = Routing::new(UNDEFINED, Delivery::THREAD);
 
@@ -168,7 +167,7 @@ fn a6_8_a_server_that_is_dropped_with_faults_outstanding_leaves_no_thread_waitin
                         .route(Target::Thread(&thread), &ROUTING);
                     let route = route.expect("a route");
                     routed.wait();
-                    undefined_instruction();
+                    undefined();
                     // The server was dropped before: there is nothing to put back.
                     assert_eq!(route.close(), Ok(Restored::Clean));
                 })
@@ -178,7 +177,7 @@ fn a6_8_a_server_that_is_dropped_with_faults_outstanding_leaves_no_thread_waitin
             let server = server.lock().expect("not poisoned").take();
             let closing = std::thread::spawn(move || drop(server));
             // Three exceptions were queued, or are sent to a destroyed port.
-            wait_until("what was not in hand goes to the task's level", || {
+            wait_for("what was not in hand goes to the task's level", || {
                 below.stats().resumed == 3
             });
             assert!(!closing.is_finished(), "the handler still runs");
@@ -206,7 +205,7 @@ fn dropping_the_server_closes_its_routes() {
                 .expect("a route");
             drop(server);
             assert!(route.previous().is_none());
-            undefined_instruction();
+            undefined();
             assert_eq!(route.close(), Ok(Restored::Clean));
         });
         assert_eq!(below.stats().resumed, 1);
@@ -229,8 +228,8 @@ fn a_handler_may_drop_its_own_server() {
                 .route(Target::Thread(thread), &ROUTING)
                 .expect("a route");
             *own.lock().expect("not poisoned") = Some(server);
-            undefined_instruction();
-            undefined_instruction();
+            undefined();
+            undefined();
             drop(route);
         });
         assert_eq!(below.stats().resumed, 1);
@@ -254,7 +253,7 @@ fn a_server_whose_set_is_destroyed_behind_its_back_leaves_no_thread_waiting() {
                 let route = server
                     .route(Target::Thread(thread), &ROUTING)
                     .expect("a route");
-                undefined_instruction();
+                undefined();
                 // SAFETY: the call takes no pointers. It imitates a bug of other code.
                 let code = unsafe {
                     kernel::mach_port_mod_refs(
@@ -265,10 +264,10 @@ fn a_server_whose_set_is_destroyed_behind_its_back_leaves_no_thread_waiting() {
                     )
                 };
                 assert_eq!(code, 0);
-                undefined_instruction();
+                undefined();
                 drop(route);
                 let refused = server.route(Target::Thread(thread), &ROUTING);
-                wait_until("the server notices", || {
+                wait_for("the server notices", || {
                     matches!(refused, Err(RouteError::Stopped | RouteError::Port(_)))
                 });
             });

@@ -12,10 +12,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
-use support::{
-    UNDEFINED, fallback, isolated, on_a_thread, skip, skip_undefined, undefined_instruction,
-};
+use support::{UNDEFINED, fallback, isolated, on_a_thread, skip, skip_undefined};
 use test_support::flag::SetWhenDropped;
+use test_support::instructions::undefined;
 
 const ROUTING: Routing = Routing::new(UNDEFINED, Delivery::TASK);
 
@@ -32,10 +31,10 @@ fn in_a_child(what: &str, code: impl FnOnce()) {
         // SAFETY: `_exit` runs none of the parent's destructors.
         unsafe { libc::_exit(status) };
     }
-    wait_for(child, what);
+    reap(child, what);
 }
 
-fn wait_for(child: i32, what: &str) {
+fn reap(child: i32, what: &str) {
     let mut status = 0;
     // SAFETY: the status goes to a local variable.
     assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
@@ -111,7 +110,7 @@ fn a_server_and_its_routes_are_inert_in_the_child() {
                 let server = Server::start(skip).expect("a server");
                 let route = server.route(Target::Thread(thread), &ROUTING);
                 let route = route.expect("a route");
-                undefined_instruction();
+                undefined();
                 let parts = Mutex::new(Some(Parts { server, route }));
                 in_a_child(what, || {
                     let parts = parts.lock().expect("not poisoned").take();
@@ -120,7 +119,7 @@ fn a_server_and_its_routes_are_inert_in_the_child() {
                 // The parent's values are unchanged.
                 let parts = parts.lock().expect("not poisoned").take();
                 let Parts { server, route } = parts.expect("the parent's");
-                undefined_instruction();
+                undefined();
                 assert_eq!(route.close(), Ok(Restored::Clean), "{what}");
                 assert_eq!(server.shutdown().resumed, 2, "{what}");
             });
@@ -173,7 +172,7 @@ fn a_handler_may_fork() {
         .expect("a server");
         support::faults_on_a_thread(&server, &ROUTING, 3);
         for child in receive.iter().take(3) {
-            wait_for(child, "the handler's child");
+            reap(child, "the handler's child");
         }
         assert_eq!(server.shutdown().resumed, 3);
     });
@@ -270,7 +269,7 @@ fn a_receivers_exceptions_are_inert_in_the_child() {
                         let _installation =
                             Installation::install(target, UNDEFINED, &send, Delivery::TASK)
                                 .expect("a live thread");
-                        undefined_instruction();
+                        undefined();
                     });
                 });
                 let table = Deferrals::new(1).expect("a table");

@@ -14,8 +14,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use support::{
     GuardPage, UNDEFINED, every_delivery, fallback, isolated, on_a_thread, skip, skip_somehow,
-    thread_that_will_fault, undefined_instruction,
+    thread_that_will_fault,
 };
+use test_support::instructions::undefined;
 
 const LIMIT: Timeout = Timeout::After(Duration::from_secs(20));
 
@@ -57,7 +58,7 @@ fn every_behavior_is_forwarded_to_every_other() {
                     assert_eq!(previous.handlers()[0].behavior, to.behavior());
                     drop(previous);
                     for _ in 0..3 {
-                        undefined_instruction();
+                        undefined();
                     }
                     assert_eq!(second.close(), Ok(Restored::Clean));
                     assert_eq!(first.close(), Ok(Restored::Clean));
@@ -120,14 +121,14 @@ fn without_a_handler_after_a_refusal_and_with_a_dead_port_the_exception_is_decli
                 let target = Target::Thread(thread);
                 // There is no handler.
                 let route = server.route(target, &routing).expect("a route");
-                undefined_instruction();
+                undefined();
                 drop(route);
                 // The handler declines, and then its port is dead.
                 let first = before.route(target, &routing).expect("a route");
                 let second = server.route(target, &routing).expect("a route");
-                undefined_instruction();
+                undefined();
                 drop(first);
-                undefined_instruction();
+                undefined();
                 assert_eq!(second.close(), Ok(Restored::Clean));
             });
             let stats = server.shutdown();
@@ -171,7 +172,7 @@ fn a_server_does_not_wait_for_itself() {
                         detached.stop_delivery();
                         detached
                     });
-                    undefined_instruction();
+                    undefined();
                     declined += 1;
                     drop((second, detached, first));
                 });
@@ -199,7 +200,7 @@ fn forward_to_asks_a_port_that_is_not_the_servers() {
         let _first = before.route(target, &routing).expect("a route");
         let second = server.route(target, &routing).expect("a route");
         *previous.lock().expect("not poisoned") = second.previous();
-        undefined_instruction();
+        undefined();
     });
     assert_eq!(server.shutdown().forwarded, 1);
 }
@@ -309,7 +310,7 @@ fn a_handler_that_does_not_answer_times_out_and_its_late_answer_is_dropped() {
                 // More than a queue holds (C10.5): the last ones cannot even be sent.
                 for _ in 0..7 {
                     let start = Instant::now();
-                    undefined_instruction();
+                    undefined();
                     assert!(start.elapsed() >= limit);
                 }
                 drop(route);

@@ -9,8 +9,9 @@ use mach_sys::kernel;
 use mach_sys::rights::{ReceiveRight, Right, SendRight, ThreadRight};
 use mach_sys::types::{MACH_PORT_DEAD, MACH_PORT_NULL, mach_port_name_t};
 use std::sync::atomic::{AtomicBool, Ordering};
-use support::{census, isolated, on_a_thread, registered, wait_for_census, wait_until};
+use support::{census, isolated, on_a_thread, registered, wait_for_census};
 use test_support::emulator::is_emulated;
+use test_support::wait::wait_for;
 
 const KINDS: [ExceptionType; 2] = [ExceptionType::BAD_INSTRUCTION, ExceptionType::ARITHMETIC];
 
@@ -361,7 +362,7 @@ fn a_thread_that_has_exited_is_gone_for_those_that_install_and_those_that_leave(
         let installed = [install(thread), install(thread)].map(Result::unwrap);
         (thread.try_clone().expect("it lives"), installed)
     });
-    wait_until("the thread has exited", || thread.is_dead());
+    wait_for("the thread has exited", || thread.is_dead());
     assert!(matches!(install(&thread), Err(InstallError::TargetGone(_))));
     for installation in installed {
         let left = installation.uninstall();

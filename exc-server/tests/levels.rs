@@ -10,7 +10,8 @@ use mach_sys::thread_state::Registers;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use support::isolated::exit_status;
-use support::{GuardPage, UNDEFINED, isolated, on_a_thread, skip, undefined_instruction};
+use support::{GuardPage, UNDEFINED, isolated, on_a_thread, skip};
+use test_support::instructions::undefined;
 
 #[test]
 fn a1_1_declined_at_the_thread_level_the_task_level_gets_the_original_fault() {
@@ -42,7 +43,7 @@ fn a1_1_declined_at_the_thread_level_the_task_level_gets_the_original_fault() {
                 let _route = server
                     .route(Target::Thread(thread), &routing)
                     .expect("a route");
-                undefined_instruction();
+                undefined();
             });
             let order = order.lock().expect("not poisoned");
             let [(1, pc, codes), (2, pc_again, codes_again)] = order[..] else {
@@ -74,7 +75,7 @@ fn a1_1_handled_at_the_thread_level_the_task_level_gets_nothing() {
                     .route(Target::Thread(thread), &routing)
                     .expect("a route");
                 for _ in 0..10 {
-                    undefined_instruction();
+                    undefined();
                 }
             });
             assert_eq!(server.shutdown().resumed, 10);

@@ -8,8 +8,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
-use support::{UNDEFINED, faults_on_a_thread, isolated, skip, wait_until};
+use support::{UNDEFINED, faults_on_a_thread, isolated, skip};
 use test_support::flag::SetWhenDropped;
+use test_support::wait::wait_for;
 
 const ROUTING: Routing = Routing::new(UNDEFINED, Delivery::THREAD);
 
@@ -226,7 +227,7 @@ fn a_signal_during_a_handlers_kernel_calls_disturbs_nothing() {
                 });
                 faults_on_a_thread(&server, &ROUTING, 2000);
                 // Signals that arrive between requests are pending until the next call of the handler.
-                wait_until("a signal arrives in the handler", || {
+                wait_for("a signal arrives in the handler", || {
                     faults_on_a_thread(&server, &ROUTING, 10);
                     ARRIVED.load(Ordering::Relaxed) > 0
                 });

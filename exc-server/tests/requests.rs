@@ -14,10 +14,9 @@ use mach_sys::message::{Disposition, MACH_SEND_MSG};
 use mach_sys::mig::{HeaderPort, Identity, Raise, Routine};
 use mach_sys::rights::{Census, ReceiveRight, Right, TaskRight, ThreadRight};
 use mach_sys::thread_state::NativeState;
-use support::{
-    UNDEFINED, ask, fallback, isolated, on_a_thread, raise, request, skip, undefined_instruction,
-    wait_until,
-};
+use support::{UNDEFINED, ask, fallback, isolated, on_a_thread, raise, request, skip};
+use test_support::instructions::undefined;
+use test_support::wait::wait_for;
 
 #[test]
 fn a_message_that_is_no_request_is_answered_as_mig_does() {
@@ -30,7 +29,7 @@ fn a_message_that_is_no_request_is_answered_as_mig_does() {
                 let route = server
                     .route(Target::Thread(thread), &routing)
                     .expect("a route");
-                undefined_instruction();
+                undefined();
                 let before = Census::take().expect("a census");
                 let cases = [
                     (4711, 8, KernReturn::MIG_BAD_ID),
@@ -53,7 +52,7 @@ fn a_message_that_is_no_request_is_answered_as_mig_does() {
                 }
                 assert_eq!(Census::take().expect("a census"), before);
                 // The route still serves.
-                undefined_instruction();
+                undefined();
             });
             // Malformed messages are counted after the answer, so that the counters are read after the server has ended.
             let stats = server.shutdown();
@@ -117,7 +116,7 @@ fn c10_5_a_reply_port_that_is_full_does_not_hold_the_server_up() {
                 let route = server
                     .route(Target::Thread(thread), &routing)
                     .expect("a route");
-                undefined_instruction();
+                undefined();
                 let before = Census::take().expect("a census");
                 let full = ReceiveRight::new().expect("a port");
                 // The reply port is a send right. Five replies fill its queue; there is no room for the others.
@@ -142,8 +141,8 @@ fn c10_5_a_reply_port_that_is_full_does_not_hold_the_server_up() {
                     };
                     assert_eq!(KernReturn::new(code), KernReturn::SUCCESS);
                 }
-                undefined_instruction();
-                wait_until("all are answered", || server.stats().malformed == 8);
+                undefined();
+                wait_for("all are answered", || server.stats().malformed == 8);
                 drop(full);
                 assert_eq!(Census::take().expect("a census"), before);
             });
@@ -254,10 +253,10 @@ fn a_request_of_a_route_that_is_gone_is_declined() {
             // Like a message that was received before the first route was closed.
             for context in [stale, 0, u64::MAX] {
                 set_context(port, context);
-                undefined_instruction();
+                undefined();
             }
             set_context(port, fresh);
-            undefined_instruction();
+            undefined();
         });
         let stats = server.shutdown();
         assert_eq!((stats.stale, stats.declined, stats.resumed), (3, 3, 1));

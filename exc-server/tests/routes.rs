@@ -8,9 +8,9 @@ use exc_server::{
 };
 use mach_sys::exception::ExceptionMask;
 use mach_sys::rights::{Census, ReceiveRight, TaskRight, ThreadRight};
-use support::{
-    UNDEFINED, fallback, faults_on_a_thread, isolated, on_a_thread, skip, undefined_instruction,
-};
+use support::{UNDEFINED, fallback, faults_on_a_thread, isolated, on_a_thread, skip};
+use test_support::instructions::undefined;
+use test_support::wait::wait_for;
 
 const ROUTING: Routing = Routing::new(UNDEFINED, Delivery::THREAD);
 
@@ -24,7 +24,7 @@ fn routes_that_open_and_close_on_many_threads_never_make_each_other_stale() {
                 for _ in 0..300 {
                     let route = server.route(Target::Thread(&thread), &ROUTING);
                     let route = route.expect("a route");
-                    undefined_instruction();
+                    undefined();
                     assert_eq!(route.close(), Ok(Restored::Clean));
                 }
             });
@@ -63,7 +63,7 @@ fn b2_9_the_previous_handler_is_put_back_unchanged() {
         assert!(first.previous().handlers().iter().all(|h| h.port.is_none()));
         for _ in 0..3 {
             let route = server.route(target, &ROUTING).expect("a route");
-            undefined_instruction();
+            undefined();
             let previous = route.previous().expect("the server lives");
             let [handler] = previous.handlers() else {
                 panic!("{previous:?}");
@@ -117,18 +117,18 @@ fn each_step_of_closing_on_its_own() {
             let route = server
                 .route(Target::Thread(thread), &ROUTING)
                 .expect("a route");
-            undefined_instruction();
+            undefined();
             assert_eq!(references(), before + 1, "an installation holds one");
             let (detached, restored) = route.unroute();
             assert_eq!(restored, Ok(Restored::Clean));
             assert_eq!(references(), before, "and gives it back");
-            undefined_instruction();
+            undefined();
             for _ in 0..2 {
                 detached.stop_delivery();
                 assert_eq!(detached.wait_idle(Timeout::Now), Ok(()));
             }
             detached.close_port();
-            undefined_instruction();
+            undefined();
         });
         assert_eq!(server.shutdown().resumed, 1);
         assert_eq!(below.stats().resumed, 2);
@@ -149,7 +149,7 @@ fn a_thread_that_is_gone_is_a_typed_error_and_leaves_nothing() {
             });
             thread.join().expect("the thread ends");
             let right = take.recv().expect("a right");
-            support::wait_until("the thread's port dies", || right.is_dead());
+            wait_for("the thread's port dies", || right.is_dead());
             let refused = server.route(Target::Thread(&right), &ROUTING).err();
             // The kernel first refuses to clone the right, which is a dead name now.
             assert!(

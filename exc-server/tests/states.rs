@@ -11,9 +11,8 @@ use mach_sys::machine::Machine;
 use mach_sys::rights::{ReceiveRight, Right, TaskRight, ThreadRight};
 use mach_sys::thread_state::{Flavor, NativeState, Registers, ThreadState};
 use std::sync::atomic::{AtomicU32, Ordering};
-use support::{
-    UNDEFINED, faults_on_a_thread, get, isolated, set, skip_undefined, undefined_instruction,
-};
+use support::{UNDEFINED, faults_on_a_thread, get, isolated, set, skip_undefined};
+use test_support::instructions::undefined;
 
 #[test]
 fn a9_a_waiting_threads_registers_are_read_and_set_through_its_right() {
@@ -108,7 +107,7 @@ fn a_receiver_without_a_server_pulls_one_exception_at_a_time() {
             )
             .expect("a live thread");
             for _ in 0..3 {
-                undefined_instruction();
+                undefined();
             }
             installation.uninstall()
         });

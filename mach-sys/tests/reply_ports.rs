@@ -20,7 +20,7 @@ use mach_sys::thread_state::{NativeState, ThreadState};
 use mach_sys::types::*;
 use std::ptr::null_mut;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant};
+use test_support::wait::wait_for;
 
 /// Returns the task's names that hold a receive right.
 fn receive_names() -> Vec<mach_port_name_t> {
@@ -269,14 +269,9 @@ impl Puppet {
 
 /// Waits until no receive right is under a name.
 fn wait_until_gone(name: mach_port_name_t, what: &str) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while receive_names().contains(&name) {
-        assert!(
-            Instant::now() < deadline,
-            "{what}: {name:#x} is still there"
-        );
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait_for(&format!("{what}: the end of {name:#x}"), || {
+        !receive_names().contains(&name)
+    });
 }
 
 /// One test for all: the names are the process's.

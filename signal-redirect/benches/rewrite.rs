@@ -5,7 +5,7 @@
 use mach_sys::exception::ExceptionType;
 use mach_sys::thread_state::Registers;
 use signal_redirect::{
-    Arm64, Fault, Key, Machine, Redirect, Region, TrampolinePlan, VectorSave, X86_64,
+    Arm64, Fault, Key, Redirect, Region, Rewriter, TrampolinePlan, VectorSave, X86_64,
 };
 
 const BASE: u64 = 0x7000_0000;
@@ -14,7 +14,7 @@ fn main() {
     divan::main();
 }
 
-fn trampoline<M: Machine>() -> TrampolinePlan<M> {
+fn trampoline<M: Rewriter>() -> TrampolinePlan<M> {
     TrampolinePlan::at(0x5000_0000, Key::new(1))
 }
 
@@ -22,7 +22,7 @@ fn avx512() -> TrampolinePlan<X86_64> {
     trampoline().vector_save(VectorSave::xsave(0xe4, 2696, 0xffff))
 }
 
-fn there<M: Machine>(bencher: divan::Bencher<'_, '_>, trampoline: TrampolinePlan<M>) {
+fn there<M: Rewriter>(bencher: divan::Bencher<'_, '_>, trampoline: TrampolinePlan<M>) {
     let mut bytes = vec![0; 0x4000];
     let mut memory = Region::new(BASE, &mut bytes);
     let mut state = M::State::default();
@@ -32,7 +32,7 @@ fn there<M: Machine>(bencher: divan::Bencher<'_, '_>, trampoline: TrampolinePlan
     bencher.bench_local(|| plan.apply(divan::black_box(&state), &fault, &mut memory));
 }
 
-fn there_and_back<M: Machine>(bencher: divan::Bencher<'_, '_>, trampoline: TrampolinePlan<M>) {
+fn there_and_back<M: Rewriter>(bencher: divan::Bencher<'_, '_>, trampoline: TrampolinePlan<M>) {
     let mut bytes = vec![0; 0x4000];
     let mut memory = Region::new(BASE, &mut bytes);
     let mut state = M::State::default();

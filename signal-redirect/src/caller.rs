@@ -1,7 +1,7 @@
 //! Calls through a bad pointer (R21).
 
 use crate::error::RedirectError;
-use crate::machine::Machine;
+use crate::machine::Rewriter;
 use crate::memory::Memory;
 
 /// Returns the registers of a thread that stopped at the first instruction of a function that it called, as if that function had
@@ -20,7 +20,7 @@ use crate::memory::Memory;
 /// # Errors
 /// - [`RedirectError::Memory`]: on x86_64, the return address cannot be read.
 /// - [`RedirectError::CodeSegment`] on x86_64, [`RedirectError::Signed`] on arm64: this thread's registers cannot be set.
-pub fn return_to_caller<M: Machine>(
+pub fn return_to_caller<M: Rewriter>(
     state: &M::State,
     value: u64,
     memory: &impl Memory,

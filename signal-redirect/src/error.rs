@@ -33,7 +33,7 @@ pub enum RedirectError {
     /// the redirect was planned with [`only_resumable`](crate::Redirect::only_resumable).
     #[error("no thread can resume with the stack pointer {0:#x}")]
     Unresumable(u64),
-    /// The thread holds redirects off ([`Mask`](crate::Mask)).
+    /// The thread holds redirects off ([`RedirectMask`](crate::RedirectMask)).
     #[error("the thread holds redirects off")]
     Held,
 }

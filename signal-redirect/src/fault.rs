@@ -5,7 +5,7 @@ use mach_sys::exception::ExceptionType;
 use mach_sys::thread_state::Registers;
 
 use crate::error::RedirectError;
-use crate::machine::{Machine, Native};
+use crate::machine::{Native, Rewriter};
 use crate::signal_info::SignalInfo;
 
 /// The exception or signal that stopped a thread.
@@ -23,7 +23,7 @@ use crate::signal_info::SignalInfo;
 #[doc(alias("siginfo_t", "ux_exception"))]
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[must_use]
-pub struct Fault<M: Machine = Native> {
+pub struct Fault<M: Rewriter = Native> {
     cause: Cause,
     exception: Option<M::ExceptionState>,
 }
@@ -34,7 +34,7 @@ enum Cause {
     Signal(SignalInfo),
 }
 
-impl<M: Machine> Fault<M> {
+impl<M: Rewriter> Fault<M> {
     /// Creates a fault from an exception, with its code and subcode as received.
     ///
     /// The handler sees the signal and `siginfo_t` that XNU would make of it. One case differs: below the main thread's stack XNU turns

@@ -22,7 +22,7 @@ use mach_sys::darwin::{
 };
 use mach_sys::pod::{self, Pod, bytes_of};
 
-use crate::machine::Machine;
+use crate::machine::Rewriter;
 
 /// The header: 64-bit words that the trampolines read at fixed offsets.
 pub(crate) type Header = [u64; HEADER_WORDS];
@@ -156,7 +156,7 @@ pub(crate) struct Image {
 impl Image {
     /// Creates the bytes of `frame`. `context` is the start of the machine context; the trampoline fills in what follows up to the
     /// frame's `ucontext_t`.
-    pub(crate) fn new<M: Machine>(
+    pub(crate) fn new<M: Rewriter>(
         header: &Header,
         context: &M::Context,
         ucontext: &ucontext_t,

@@ -7,9 +7,9 @@
 //! [`TrampolinePlan::return_from`] recognizes that trap, checks the frame, and returns the registers to resume with ([`Resumed`]), with
 //! the handler's edits.
 //!
-//! This crate uses no ports and no exception server: any code that can read and set a stopped thread's registers can use it. Both
-//! machines ([`Machine`]: [`X86_64`], [`Arm64`]) are available on every host. [`Native`] and its trampoline are those of the machine
-//! that the crate is compiled for.
+//! This crate uses no ports and no exception server: any code that can read and set a stopped thread's registers can use it. The
+//! [`Rewriter`]s of both machines, [`X86_64`] and [`Arm64`], are available on every host. [`Native`] and its trampoline are those of the
+//! machine that the crate is compiled for.
 //!
 //! | item | purpose |
 //! |---|---|
@@ -20,7 +20,7 @@
 //! | [`TrampolinePlan`], [`VectorSave`], [`Code`] | a trampoline at any address, of either machine, for redirects that are only computed |
 //! | [`Frame`], [`FrameId`], [`Resumed`] | the frame of a handler, its identifier, and the registers after the handler returned |
 //! | [`Memory`], `OwnMemory`, [`Region`] | memory with fallible reads and writes: any, the task's, a buffer |
-//! | [`Mask`], [`Held`] | a mask that holds redirects off for one thread ([`Redirect::apply_unless_held`]), and its guard |
+//! | [`RedirectMask`], [`Held`] | a mask that holds redirects off for one thread ([`Redirect::apply_unless_held`]), and its guard |
 //! | [`restore_signal_mask`] | restores the interrupted signal mask before a jump out of a handler |
 //! | [`return_to_caller`] | returns the registers after a call through a bad pointer, as if the call had returned |
 //! | [`RedirectError`], [`ReturnError`], [`Unmapped`] | the errors, each with a stable numeric code |
@@ -97,8 +97,8 @@ pub use fault::Fault;
 pub use frame::{Frame, FrameId};
 pub use key::Key;
 pub use mach_sys::darwin::DarwinSignal;
-pub use machine::{Arm64, Machine, Native, X86_64};
-pub use mask::{Held, Mask};
+pub use machine::{Arm64, Native, Rewriter, X86_64};
+pub use mask::{Held, RedirectMask};
 pub use memory::{Memory, Region, Unmapped};
 #[cfg(feature = "std")]
 pub use own::OwnMemory;

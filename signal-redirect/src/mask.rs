@@ -10,9 +10,9 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 /// [`refuse_if_held`](Self::refuse_if_held) while the thread is stopped, so that the result stays true until it resumes the thread.
 ///
 /// ```
-/// use signal_redirect::Mask;
+/// use signal_redirect::RedirectMask;
 ///
-/// static MASK: Mask = Mask::new();
+/// static MASK: RedirectMask = RedirectMask::new();
 ///
 /// // On the thread:
 /// let held = MASK.hold();
@@ -23,12 +23,12 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 /// ```
 #[doc(alias("sigprocmask", "pthread_sigmask"))]
 #[derive(Debug, Default)]
-pub struct Mask {
+pub struct RedirectMask {
     depth: AtomicU32,
     pending: AtomicBool,
 }
 
-impl Mask {
+impl RedirectMask {
     /// Creates a mask without holds.
     #[must_use]
     pub const fn new() -> Self {
@@ -83,12 +83,12 @@ impl Mask {
     }
 }
 
-/// A guard that holds redirects off until it is released or dropped; [`Mask::hold`] returns it. A guard that is forgotten, or skipped
-/// by a non-local exit, holds until [`Mask::abandon`].
+/// A guard that holds redirects off until it is released or dropped; [`RedirectMask::hold`] returns it. A guard that is forgotten, or skipped
+/// by a non-local exit, holds until [`RedirectMask::abandon`].
 #[derive(Debug)]
 #[must_use = "dropping it lets redirects in again"]
 pub struct Held<'m> {
-    mask: &'m Mask,
+    mask: &'m RedirectMask,
     /// Makes the guard stay on its thread.
     not_send: PhantomData<*const ()>,
 }
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn holds_nest_and_only_the_outermost_release_reports() {
-        let mask = Mask::new();
+        let mask = RedirectMask::new();
         assert!(!mask.refuse_if_held());
         let outer = mask.hold();
         let inner = mask.hold();
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_dropped_guard_leaves_the_refusal_for_the_next_release() {
-        let mask = Mask::new();
+        let mask = RedirectMask::new();
         let held = mask.hold();
         assert!(mask.refuse_if_held());
         drop(held);
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn r27_abandon_after_a_throw_past_guards_clears_all_holds() {
-        let mask = Mask::new();
+        let mask = RedirectMask::new();
         core::mem::forget(mask.hold());
         core::mem::forget(mask.hold());
         assert!(mask.refuse_if_held());

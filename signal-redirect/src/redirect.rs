@@ -10,8 +10,8 @@ use crate::fault::Fault;
 use crate::frame::{
     Frame, FrameId, HEADER_ALIGN, HEADER_WORDS, Header, Image, flag, stack_of, word,
 };
-use crate::machine::{Machine, Native};
-use crate::mask::Mask;
+use crate::machine::{Native, Rewriter};
+use crate::mask::RedirectMask;
 use crate::memory::Memory;
 #[cfg(feature = "std")]
 use crate::trampoline::blocking;
@@ -88,7 +88,7 @@ pub enum Return {
 /// ```
 #[derive(Debug, Clone)]
 #[must_use]
-pub struct Redirect<M: Machine = Native, C: Code<M> = Trampoline> {
+pub struct Redirect<M: Rewriter = Native, C: Code<M> = Trampoline> {
     entry: u64,
     code: C,
     stack: Stack,
@@ -133,7 +133,7 @@ impl Redirect {
     }
 }
 
-impl<M: Machine> Redirect<M, TrampolinePlan<M>> {
+impl<M: Rewriter> Redirect<M, TrampolinePlan<M>> {
     /// Creates a plan to send threads to a handler at the address `entry`, through a trampoline that need not exist: for computing, not
     /// for running. The registers that [`apply`](Self::apply) returns lead to the given addresses, whatever is there.
     pub fn plan(entry: u64, trampoline: TrampolinePlan<M>) -> Self {
@@ -141,7 +141,7 @@ impl<M: Machine> Redirect<M, TrampolinePlan<M>> {
     }
 }
 
-impl<M: Machine, C: Code<M>> Redirect<M, C> {
+impl<M: Rewriter, C: Code<M>> Redirect<M, C> {
     fn with(entry: u64, code: C) -> Self {
         Self {
             entry,
@@ -190,7 +190,7 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
     }
 
     /// Sets the vector registers and floating-point control words that the machine context shows and the thread resumes with. All zero
-    /// means those of a new thread (R19). Registers beyond [`Machine::FloatState`], and by default all of them, are the interrupted ones.
+    /// means those of a new thread (R19). Registers beyond [`Rewriter::FloatState`], and by default all of them, are the interrupted ones.
     pub fn float_state(mut self, state: M::FloatState) -> Self {
         let given = state != M::FloatState::default();
         self.float = Some(if given { state } else { M::initial_float() });
@@ -295,7 +295,7 @@ impl<M: Machine, C: Code<M>> Redirect<M, C> {
     /// - All errors of [`apply`](Self::apply).
     pub fn apply_unless_held(
         &self,
-        mask: &Mask,
+        mask: &RedirectMask,
         state: &M::State,
         fault: &Fault<M>,
         memory: &mut impl Memory,

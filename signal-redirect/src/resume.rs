@@ -5,14 +5,14 @@ use mach_sys::thread_state::Registers;
 
 use crate::error::ReturnError;
 use crate::frame::{FrameId, HEADER_SIZE, Header, flag, word};
-use crate::machine::{CONTEXT_STATE, Machine, Native};
+use crate::machine::{CONTEXT_STATE, Native, Rewriter};
 use crate::memory::Memory;
 use crate::trampoline::TrampolinePlan;
 
 /// The registers and frames of a thread after its handler has returned.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
-pub struct Resumed<M: Machine = Native> {
+pub struct Resumed<M: Rewriter = Native> {
     /// The registers to resume with: the interrupted ones with the handler's edits. System flags and selectors are the
     /// interrupted ones. The trampoline has already restored the vector registers.
     pub state: M::State,
@@ -24,7 +24,7 @@ pub struct Resumed<M: Machine = Native> {
     pub outer: Option<FrameId>,
 }
 
-impl<M: Machine> TrampolinePlan<M> {
+impl<M: Rewriter> TrampolinePlan<M> {
     /// Returns the registers to resume a thread with that stopped at the return trap; `None` if it stopped anywhere else.
     ///
     /// The interrupted code's `errno` is restored, if its redirect had the address ([`Redirect::errno_at`](crate::Redirect::errno_at)).

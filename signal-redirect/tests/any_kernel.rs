@@ -19,7 +19,7 @@ use mach_sys::message::MACH_SEND_MSG;
 use mach_sys::rights::{ReceiveRight, Right};
 use mach_sys::thread_state::Registers;
 use redirects::{Redirects, TAG};
-use signal_redirect::{Entry, Key, Machine, Native, Redirect, SignalHandler, Trampoline};
+use signal_redirect::{Entry, Key, Native, Redirect, Rewriter, SignalHandler, Trampoline};
 
 type Vector = [u64; 2];
 

@@ -5,13 +5,16 @@ use mach_sys::kernel::{KERNEL, Kernel};
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The static library that cargo made beside the calling test.
+/// Returns the static library that cargo made beside the calling test.
+///
+/// # Panics
+/// If there is none.
 #[must_use]
 pub fn static_library() -> PathBuf {
     library(".a").expect("the package's static library")
 }
 
-/// The dynamic one; `None` for targets that have none.
+/// Returns the dynamic library that cargo made beside the calling test; `None` for targets that have none.
 #[must_use]
 pub fn dynamic_library() -> Option<PathBuf> {
     library(std::env::consts::DLL_SUFFIX)
@@ -58,7 +61,10 @@ fn flags() -> &'static [&'static str] {
     }
 }
 
-/// Compiles a program of `tests/c` with these libraries, into a folder.
+/// Compiles a program of `tests/c` with these libraries, into a folder. Returns the program's path.
+///
+/// # Panics
+/// If it does not compile.
 #[must_use]
 pub fn compile(name: &str, folder: &str, libraries: &[PathBuf]) -> PathBuf {
     let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("c/{name}.c"));

@@ -5,22 +5,7 @@ use mach_sys::darwin::ucontext_t;
 use mach_sys::kernel::system;
 use mach_sys::thread_state::{NativeState, Registers};
 
-/// Bytes of each instruction here.
-pub const LENGTH: u64 = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
-
-/// An instruction that there is not.
-pub fn undefined() {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: whoever handles the fault skips it.
-    unsafe {
-        core::arch::asm!("ud2")
-    };
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: whoever handles the fault skips it.
-    unsafe {
-        core::arch::asm!("udf #0")
-    };
-}
+pub use test_support::instructions::{LENGTH, store_to, undefined, undefined_with_stack};
 
 /// A breakpoint, in the calling function's own code. On x86_64 the thread stops behind it, on arm64 before it.
 #[inline(always)]
@@ -34,48 +19,6 @@ pub fn breakpoint() {
     // SAFETY: a breakpoint touches nothing; whoever handles it skips it.
     unsafe {
         core::arch::asm!("brk #1")
-    };
-}
-
-/// A store of 32 bits.
-pub fn store_to(address: u64) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: whoever handles the fault skips it.
-    unsafe {
-        core::arch::asm!("mov [rax], ecx", in("rax") address, in("ecx") 1)
-    };
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: whoever handles the fault skips it.
-    unsafe {
-        core::arch::asm!("str w1, [x0]", in("x0") address, in("w1") 1)
-    };
-}
-
-/// An undefined instruction with another stack pointer; the thread's own is back afterwards.
-pub fn undefined_with_stack(sp: u64) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: the stack pointer is kept in a callee-saved register, which the handler leaves alone, and restored.
-    unsafe {
-        core::arch::asm!(
-            "mov r12, rsp",
-            "mov rsp, {sp}",
-            "ud2",
-            "mov rsp, r12",
-            sp = in(reg) sp,
-            out("r12") _,
-        )
-    };
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: as above.
-    unsafe {
-        core::arch::asm!(
-            "mov x20, sp",
-            "mov sp, {sp}",
-            "udf #0",
-            "mov sp, x20",
-            sp = in(reg) sp,
-            out("x20") _,
-        )
     };
 }
 
@@ -142,6 +85,9 @@ pub struct GuardPage(usize);
 
 impl GuardPage {
     /// Maps one.
+    ///
+    /// # Panics
+    /// If the host maps no page.
     #[must_use]
     pub fn new() -> Self {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANON;

@@ -9,6 +9,7 @@ use mach_sys::rights::{Name, Queue, Right, SendRight, ThreadRight};
 use signal_redirect::Entry;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU64, Ordering};
+use test_support::wait::wait_for;
 use tests::faults::{registers, skip, undefined};
 use tests::isolated::isolated;
 use tests::watchdog::abort_after;
@@ -73,7 +74,7 @@ fn exception_actions() -> Vec<(u32, bool, i32, i32)> {
     (0..count as usize)
         .map(|index| {
             // A reference came with each live port (B3.5); it is released at once.
-            // SAFETY: the kernel gave it to this task, and nobody else knows.
+            // SAFETY: the kernel gave it to this task, and no other code knows it.
             let right =
                 Name::new(ports[index]).map(|name| unsafe { SendRight::<Queue>::from_name(name) });
             (
@@ -195,11 +196,7 @@ fn a_thread_that_ends_while_it_is_attached_ends_in_order() {
                     });
                 });
             }
-            let deadline = std::time::Instant::now() + Duration::from_secs(20);
-            while !manager.threads().is_empty() {
-                assert!(std::time::Instant::now() < deadline);
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            wait_for("no thread is attached", || manager.threads().is_empty());
             drop(manager);
             settled(&audit);
         },

@@ -10,7 +10,7 @@ use std::ffi::{c_int, c_void};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use test_support::wait::wait_for;
 use tests::faults::{registers, skip, store_to};
 use tests::isolated::{isolated, report_partly};
 use tests::watchdog::abort_after;
@@ -67,13 +67,11 @@ fn child(flags: c_int) -> Option<ExitStatus> {
 }
 
 fn wait(process: i32) -> ExitStatus {
-    let deadline = Instant::now() + Duration::from_secs(30);
     let mut status = 0;
-    // SAFETY: a child of this process; the status is a local variable.
-    while unsafe { libc::waitpid(process, &mut status, libc::WNOHANG) } == 0 {
-        assert!(Instant::now() < deadline, "the child hangs");
-        std::thread::sleep(Duration::from_micros(200));
-    }
+    wait_for("the child's end", || {
+        // SAFETY: a child of this process; the status is a local variable.
+        unsafe { libc::waitpid(process, &mut status, libc::WNOHANG) != 0 }
+    });
     ExitStatus::from_raw(status)
 }
 

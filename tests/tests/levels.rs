@@ -82,8 +82,8 @@ fn is_emulated(name: &str) -> bool {
 }
 
 #[test]
-fn a1_1_what_nobody_wants_reaches_the_unix_handler_that_was_there_before() {
-    let name = "a1_1_what_nobody_wants_reaches_the_unix_handler_that_was_there_before";
+fn a1_1_what_no_exception_handler_accepts_reaches_the_signal_fallback() {
+    let name = "a1_1_what_no_exception_handler_accepts_reaches_the_signal_fallback";
     if !is_emulated(name) {
         return;
     }

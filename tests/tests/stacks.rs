@@ -123,7 +123,7 @@ fn look_at_servers() {
         let below = found.remove(name).expect("it is there");
         assert!(expected.contains(&below), "{name}: {below}");
     }
-    // The harness's own: a thread without a row here is one that nobody sized.
+    // The harness's own: a thread without a row here is one without a chosen size.
     let harness = ["stacks-", "every_thread_th"];
     found.retain(|name, _| !harness.iter().any(|known| name.starts_with(known)));
     assert!(found.is_empty(), "{found:?}");

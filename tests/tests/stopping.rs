@@ -12,7 +12,8 @@ use mach_sys::kernel::{self, StopError};
 use mach_sys::rights::{Census, Difference, ReceiveRight, Right, ThreadRight};
 use signal_redirect::Entry;
 use std::sync::{Barrier, Mutex, Once, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use test_support::wait::{wait_for, wait_for_ok};
 use tests::emulator::is_emulated;
 use tests::faults::{registers, skip, store_to, undefined};
 use tests::instructions::skip_undefined;
@@ -132,15 +133,14 @@ fn r11_two_thousand_managers_take_no_more_than_the_first() {
         std::thread::sleep(Duration::from_millis(500));
         let before = Census::take().expect("a census");
         many_lives(NAME, || ());
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
+        wait_for_ok("the same name space", || {
             let left = Census::take().expect("a census").since(&before);
             if left == Difference::default() {
-                return;
+                Ok(())
+            } else {
+                Err(Box::new(left))
             }
-            assert!(Instant::now() < deadline, "{left}");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        });
     });
 }
 
@@ -170,12 +170,8 @@ fn r11_values_of_a_kernel_that_was_stopped_are_inert() {
         let threads = || std::fs::read_dir("/proc/self/task").map(Iterator::count);
         let before = threads().expect("a count");
         let thread = manager().spawn(|| ()).expect("a thread");
-        let deadline = Instant::now() + Duration::from_secs(10);
         // It ends, and its manager's server, although it is not joined.
-        while threads().expect("a count") != before {
-            assert!(Instant::now() < deadline, "the thread ends");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        wait_for("the thread's end", || threads().expect("a count") == before);
         // SAFETY: no other thread of this process uses the crates.
         unsafe { stop() }.expect("nothing needs the kernel");
         assert!(!origin.is_current());

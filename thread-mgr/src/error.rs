@@ -13,7 +13,7 @@ pub enum BuildError {
     /// The mask lacks the exception types that a handler needs to return.
     #[error("the mask {mask} lacks {needed}, which handlers need to return")]
     ReturnTrap {
-        /// The exception types that handlers return by in this process ([`Machine::return_mask`](signal_redirect::Machine::return_mask)).
+        /// The exception types that handlers return by in this process ([`Rewriter::return_mask`](signal_redirect::Rewriter::return_mask)).
         needed: ExceptionMask,
         /// The mask that was set.
         mask: ExceptionMask,

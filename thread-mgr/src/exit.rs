@@ -13,7 +13,7 @@ use core::convert::Infallible;
 use core::ffi::c_void;
 use mach_sys::port::PortRight;
 use mach_sys::rights::user_references;
-use signal_redirect::Mask;
+use signal_redirect::RedirectMask;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -232,11 +232,11 @@ pub(crate) fn with_current<R>(look: impl FnOnce(&Managed) -> R) -> Option<R> {
     current_pointer().map(|pointer| look(unsafe { &*pointer }))
 }
 
-/// Calls `look` with the [`Mask`] that holds the calling thread's redirects off, and returns its result. Returns `None` if the thread is
+/// Calls `look` with the [`RedirectMask`] that holds the calling thread's redirects off, and returns its result. Returns `None` if the thread is
 /// not managed.
 ///
 /// While a thread holds redirects off, its exceptions are declined: a fault then ends as it would without the manager. The mask remembers
-/// that one was refused. A handler that leaves by a jump past guards calls [`Mask::abandon`] afterwards. Async-signal-safe.
+/// that one was refused. A handler that leaves by a jump past guards calls [`RedirectMask::abandon`] afterwards. Async-signal-safe.
 ///
 /// ```
 /// # use core::ffi::c_int;
@@ -256,7 +256,7 @@ pub(crate) fn with_current<R>(look: impl FnOnce(&Managed) -> R) -> Option<R> {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[doc(alias("sigprocmask", "pthread_sigmask"))]
-pub fn redirect_mask<R>(look: impl FnOnce(&Mask) -> R) -> Option<R> {
+pub fn redirect_mask<R>(look: impl FnOnce(&RedirectMask) -> R) -> Option<R> {
     // The clone keeps the records alive even if `look` detaches the thread.
     let (records, index) = with_current(|managed| managed.record.clone())?;
     let record = records.get(index.into())?;

@@ -18,7 +18,7 @@ use mach_sys::capabilities::Capabilities;
 use mach_sys::exception::ExceptionMask;
 use mach_sys::kernel::system::{self, Origin};
 use mach_sys::thread_state::NativeState;
-use signal_redirect::{Entry, Key, Machine, Native, Redirect, Trampoline};
+use signal_redirect::{Entry, Key, Native, Redirect, Rewriter, Trampoline};
 use std::sync::Arc;
 
 /// A manager of threads: starts them, attaches existing ones, and shuts them down in order. Clones share one manager. Its exception server
@@ -93,11 +93,23 @@ impl Manager {
         ThreadBuilder::new(&self.inner)
     }
 
-    /// Attaches the calling thread, which may be the main thread: its exceptions are routed to the manager until the returned value is
-    /// dropped.
+    /// Attaches the calling thread, and returns once its exceptions of the manager's mask are routed to the manager's handler. They are
+    /// until the returned value is detached or dropped on this thread, or until the thread exits.
     ///
-    /// A destructor of thread-specific data may attach the thread, too. If it does so in the last pass, after which the C library calls no
-    /// destructor, the exception server's thread detaches the thread within about a second after it is gone.
+    /// The thread may be any that this crate did not start: the main thread, a thread of a pool, a thread of the host that calls into the
+    /// runtime. A thread is managed by one manager at a time: an inner call on an attached thread is [`AttachError::Already`], whichever
+    /// manager it asks. Attaching makes a receive right, puts it into the server's port set, registers it for the thread, and takes an
+    /// emergency stack ([`ManagerBuilder::emergency_stack_size`]). Attach once where the thread enters the runtime, not for each job.
+    ///
+    /// | how it ends | what happens |
+    /// |---|---|
+    /// | [`Attached::detach`], or dropping the value | answers in flight are waited for, at most [`ManagerBuilder::drain_timeout`]; the exception ports, alternate signal stack and signal mask are those of before; the thread's references are not normalized. `detach` returns the report |
+    /// | the thread exits while it is attached | all steps of the [shutdown](crate#the-shutdown-of-a-thread), normalization included, run in its last pass over thread-specific-data destructors; [`end_stats`](Self::end_stats) counts the result |
+    /// | it exits without destructors: by a bare system call, or attached in that last pass | the exception server's thread detaches it within about a second after it is gone |
+    /// | `main` returns, or the process calls `exit` | nothing runs: drop the main thread's value before |
+    ///
+    /// Nothing else must be done before the thread ends. The handler's whole contract is that of
+    /// [`Entry::new`](signal_redirect::Entry::new); it runs on the thread's own stack.
     ///
     /// # Errors
     /// - [`AttachError::Already`]: the thread is managed already.
@@ -185,13 +197,13 @@ pub struct ManagerBuilder {
     emergency_stack_size: usize,
     room: u64,
     blocked: Option<u32>,
-    float: Option<<Native as Machine>::FloatState>,
+    float: Option<<Native as Rewriter>::FloatState>,
     server: exc_server::ServerBuilder,
 }
 
 impl ManagerBuilder {
     /// Sets the exception types that are sent to the handler; [`Manager::DEFAULT_MASK`] by default, which leaves breakpoints to debuggers.
-    /// The mask must contain this process's [`Machine::return_mask`], the types that handlers return by. With `EXC_CRASH`, which the kernel
+    /// The mask must contain this process's [`Rewriter::return_mask`], the types that handlers return by. With `EXC_CRASH`, which the kernel
     /// never delivers to the task itself, no thread can be attached or started
     /// ([`InstallError::OwnCrash`](exc_server::InstallError::OwnCrash)).
     #[doc(alias = "exception_mask_t")]
@@ -290,7 +302,7 @@ impl ManagerBuilder {
     /// Interrupted code that keeps a value in a vector register loses it. At every instruction at which an exception of the mask can
     /// stop a managed thread, the code must not rely on any vector register, nor on another rounding mode, when the handler returns.
     #[allow(unsafe_code)]
-    pub unsafe fn resume_float_state(mut self, state: <Native as Machine>::FloatState) -> Self {
+    pub unsafe fn resume_float_state(mut self, state: <Native as Rewriter>::FloatState) -> Self {
         self.float = Some(state);
         self
     }

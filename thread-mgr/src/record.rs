@@ -1,7 +1,7 @@
 //! The records of threads that the server's handler uses: never freed while the manager lives, found by the route's tag.
 
 use core::ops::Range;
-use signal_redirect::{FrameId, Mask};
+use signal_redirect::{FrameId, RedirectMask};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -19,7 +19,7 @@ pub(crate) struct Record {
     /// The address of the thread's errno; 0 for none.
     errno: AtomicU64,
     /// The mask that holds the thread's redirects off.
-    mask: Mask,
+    mask: RedirectMask,
     guard_start: AtomicU64,
     stack_start: AtomicU64,
     stack_end: AtomicU64,
@@ -33,7 +33,7 @@ impl Record {
         self.thread.load(Ordering::Acquire)
     }
 
-    pub(crate) fn mask(&self) -> &Mask {
+    pub(crate) fn mask(&self) -> &RedirectMask {
         &self.mask
     }
 

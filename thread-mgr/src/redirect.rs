@@ -8,7 +8,7 @@ use mach_sys::kernel::system;
 use mach_sys::thread_state::{NativeState, Registers, ThreadState};
 use mach_sys::types::mach_port_name_t;
 use signal_redirect::{
-    Fault, Machine, Native, OwnMemory, Redirect, RedirectError, Stack, Trampoline,
+    Fault, Native, OwnMemory, Redirect, RedirectError, Rewriter, Stack, Trampoline,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -211,8 +211,8 @@ fn resume_with(exception: Exception<'_>, state: &NativeState) -> Answered {
 
 /// Returns the exception state of a stopped thread: the processor's description of the trap. It tells a write from a read; the codes do
 /// not.
-fn exception_state(thread: mach_port_name_t) -> Option<<Native as Machine>::ExceptionState> {
-    type Found = <Native as Machine>::ExceptionState;
+fn exception_state(thread: mach_port_name_t) -> Option<<Native as Rewriter>::ExceptionState> {
+    type Found = <Native as Rewriter>::ExceptionState;
     let mut found = Found::default();
     let words = system::read_thread_state(thread, Found::FLAVOR, found.as_words_mut()).ok()?;
     (words == Found::COUNT as usize).then_some(found)

@@ -10,10 +10,8 @@ use mach_sys::exception::ExceptionMask;
 use mach_sys::rights::ThreadRight;
 use mach_sys::thread_state::{NativeState, Registers};
 use std::sync::atomic::{AtomicU32, Ordering};
-use support::{
-    HANDLED, forget_references, isolated, reporting, trimming, undefined_instruction,
-    undefined_without_a_stack,
-};
+use support::{HANDLED, forget_references, isolated, reporting, trimming};
+use test_support::instructions::{undefined, undefined_with_stack};
 use thread_mgr::Audit;
 
 /// The signals that a thread's own faults raise.
@@ -56,7 +54,7 @@ fn r5_faults_whose_signals_the_owner_blocks_are_served_in_every_round() {
             block(&FAULTS);
             for round in 1..=10 {
                 let attached = manager.attach().expect("attached");
-                undefined_instruction();
+                undefined();
                 drop(attached);
                 assert_eq!(HANDLED.load(Ordering::Relaxed), round);
                 for signal in FAULTS {
@@ -103,7 +101,7 @@ fn r5_a_stack_pointer_that_is_none_is_served_in_every_round_without_an_own_stack
             own_stack(false);
             for round in 1..=10 {
                 let attached = manager.attach().expect("attached");
-                undefined_without_a_stack();
+                undefined_with_stack(0);
                 drop(attached);
                 assert_eq!(HANDLED.load(Ordering::Relaxed), round);
                 assert_eq!(registered_stack(), 0, "round {round}");
@@ -120,7 +118,7 @@ fn r5_the_owners_changes_while_attached_stay() {
         let attached = manager.attach().expect("attached");
         let mine = own_stack(true);
         block(&[libc::SIGUSR1]);
-        undefined_instruction();
+        undefined();
         let report = attached.detach().expect("a report");
         assert_eq!(registered_stack(), mine);
         assert!(blocked(libc::SIGUSR1));
@@ -196,7 +194,7 @@ fn r5_a_thread_with_a_port_of_its_own_has_it_after_a_thousand_rounds() {
                 let start = Audit::start().expect("a census");
                 for round in 1..=rounds {
                     let attached = manager.attach().expect("attached");
-                    undefined_instruction();
+                    undefined();
                     let report = attached.detach().expect("a report");
                     assert_eq!(report.restored, Ok(Restored::Clean));
                     assert_eq!(report.gained, Some(0));
@@ -207,7 +205,7 @@ fn r5_a_thread_with_a_port_of_its_own_has_it_after_a_thousand_rounds() {
                         let left = start.difference().expect("a census");
                         assert!(left.is_leak_free(), "round {round}: {left}");
                         // Between two attachments the owner's port receives the exception.
-                        undefined_instruction();
+                        undefined();
                     }
                 }
                 assert_eq!(HANDLED.load(Ordering::Relaxed), rounds);
@@ -249,7 +247,7 @@ fn a_thread_that_ends_while_attached_leaves_no_name() {
             std::thread::scope(|scope| {
                 scope.spawn(|| {
                     let attached = manager.attach().expect("attached");
-                    undefined_instruction();
+                    undefined();
                     forget_references(count);
                     core::mem::forget(attached);
                 });

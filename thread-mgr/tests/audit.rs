@@ -6,7 +6,8 @@ mod support;
 use core::time::Duration;
 use mach_sys::rights::{Census, NameInfo, Right, Source, TaskRight};
 use std::sync::atomic::Ordering;
-use support::{HANDLED, forget_references, isolated, trimming, undefined_instruction};
+use support::{HANDLED, forget_references, isolated, trimming};
+use test_support::instructions::undefined;
 use test_support::wait::wait_for;
 use thread_mgr::{Audit, Difference};
 
@@ -69,12 +70,12 @@ fn g6_1_g6_2_names_that_libraries_take_are_no_leak_and_are_listed_by_source() {
             };
             run(|| {});
             settled("a thread without a fault", &audit, &with_manager);
-            run(undefined_instruction);
+            run(undefined);
             let left = settled("a thread with one fault", &audit, &with_manager);
             // The server's first request makes no further name.
             assert_eq!(left.of(Source::ReplyPort).names, 0, "{left}");
             for _ in 0..20 {
-                run(undefined_instruction);
+                run(undefined);
             }
             settled("twenty more", &audit, &with_manager);
             // XNU makes a semaphore, with one reference; the emulation's host parks without Mach.

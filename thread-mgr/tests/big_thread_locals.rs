@@ -5,7 +5,8 @@ mod support;
 
 use std::cell::RefCell;
 use std::sync::atomic::Ordering;
-use support::{HANDLED, builder, isolated, store_to, undefined_instruction};
+use support::{HANDLED, builder, isolated};
+use test_support::instructions::{store_to, undefined};
 use thread_mgr::exc_server::ServerBuilder;
 
 const LARGE: usize = 600_000;
@@ -23,7 +24,7 @@ fn body() {
     });
     let mut most = [0_u8; SMALL / 2];
     core::hint::black_box(&mut most);
-    undefined_instruction();
+    undefined();
     store_to(0x10);
 }
 

@@ -8,8 +8,9 @@ use core::ffi::c_void;
 use core::time::Duration;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
-use std::time::Instant;
-use support::{HANDLED, isolated, reporting, undefined_instruction};
+use support::{HANDLED, isolated, reporting};
+use test_support::instructions::undefined;
+use test_support::wait::wait_for;
 use thread_mgr::{AttachError, Audit, Manager};
 
 /// Number of threads of each kind.
@@ -58,7 +59,7 @@ unsafe extern "C" fn destructor(value: *mut c_void) {
 
 fn fault() {
     FAULTS.fetch_add(1, SeqCst);
-    undefined_instruction();
+    undefined();
 }
 
 fn arm(pass: usize) {
@@ -127,15 +128,6 @@ fn run(kind: Kind) {
     }
 }
 
-/// Waits until a condition holds; panics after 20 seconds.
-fn eventually(what: &str, is_so: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < Duration::from_secs(20), "{what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 /// Checks that nothing stays, for every kind of thread, attached in every pass or in the last one only, detached or not, with a key made
 /// before or after the manager's.
 fn nothing_stays(before: bool) {
@@ -150,7 +142,7 @@ fn nothing_stays(before: bool) {
     // The first threads make the stacks and records that the process keeps.
     run(Kind::Std);
     run(Kind::Managed);
-    eventually("warm", || {
+    wait_for("warm", || {
         manager().is_some_and(|manager| manager.threads().is_empty())
     });
     std::thread::sleep(Duration::from_millis(300));
@@ -178,7 +170,7 @@ fn nothing_stays(before: bool) {
                 assert_eq!((faults + exiting) as usize, passes, "{what}");
                 assert_eq!(HANDLED.load(SeqCst) - handled, faults, "{what}");
                 let manager = manager().expect("a manager");
-                eventually(&what, || manager.threads().is_empty());
+                wait_for(&what, || manager.threads().is_empty());
                 let left = audit
                     .settle(Duration::from_secs(20).into())
                     .expect("a census");
@@ -251,7 +243,7 @@ fn a_thread_that_vanishes_is_detached() {
                 unsafe { libc::syscall(EXIT as _, 0) };
             });
         }
-        eventually("all gone", || manager.end_stats().ended == 10);
+        wait_for("all gone", || manager.end_stats().ended == 10);
         assert!(manager.threads().is_empty());
     });
 }

@@ -17,10 +17,9 @@ use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Instant;
-use support::{
-    HANDLED, builder, forget_references, isolated, trimming, undefined_instruction,
-    undefined_without_a_stack,
-};
+use support::{HANDLED, builder, forget_references, isolated, trimming};
+use test_support::instructions::{undefined, undefined_with_stack};
+use test_support::wait::wait_for;
 use thread_mgr::{
     Audit, BuildError, Exit, ExitError, Manager, Normalization, SpawnError, SurplusPromise,
     exit_now,
@@ -87,14 +86,6 @@ fn raise(port: &SendRight<Queue>, reply: &ReceiveRight) {
     assert_eq!(code, 0);
 }
 
-fn wait_for(what: impl Fn() -> bool) {
-    let deadline = Instant::now() + LONG;
-    while !what() {
-        assert!(Instant::now() < deadline, "it never happened");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
 #[test]
 fn past_the_deadline_nothing_is_trimmed_and_no_thread_waits() {
     isolated(
@@ -128,7 +119,7 @@ fn past_the_deadline_nothing_is_trimmed_and_no_thread_waits() {
                     .spawn(move || {
                         forget_references(2);
                         send.send(route_port()).expect("the test listens");
-                        wait_for(|| ASKED.load(Ordering::Acquire));
+                        wait_for("the filter is called", || ASKED.load(Ordering::Acquire));
                     })
                     .expect("a thread")
             });
@@ -142,7 +133,7 @@ fn past_the_deadline_nothing_is_trimmed_and_no_thread_waits() {
             assert!(manager.threads().is_empty());
             // The late answer does no harm, and the server keeps serving others.
             ANSWER.store(true, Ordering::Release);
-            wait_for(|| manager.redirect_stats().filtered == 1);
+            wait_for("the late answer", || manager.redirect_stats().filtered == 1);
             let other = manager
                 .spawn(|| 5)
                 .expect("a thread")
@@ -185,7 +176,7 @@ fn an_answer_under_way_is_waited_for() {
                 .spawn(move || {
                     forget_references(1);
                     send.send(route_port()).expect("the test listens");
-                    wait_for(|| ASKED.load(Ordering::Acquire));
+                    wait_for("the filter is called", || ASKED.load(Ordering::Acquire));
                 })
                 .expect("a thread")
         });
@@ -213,7 +204,7 @@ fn the_child_of_a_fork_ends_its_thread_and_touches_no_port() {
                             let mut status = 0;
                             // SAFETY: the status goes to a local variable.
                             assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
-                            undefined_instruction();
+                            undefined();
                             Some(status)
                         }
                     }
@@ -323,7 +314,7 @@ fn a_result_that_panics_when_it_is_dropped_ends_its_thread_in_order() {
                 .expect("a thread");
             drop(handle);
             drop(go);
-            wait_for(|| manager.end_stats().ended == 1);
+            wait_for("the end of the thread", || manager.end_stats().ended == 1);
             assert_eq!(manager.end_stats().dropped, 1);
             assert!(manager.threads().is_empty());
             let left = audit.settle(LONG.into()).expect("a census");
@@ -354,11 +345,11 @@ fn a_handler_may_end_its_thread_on_any_stack() {
         for round in 0..20 {
             let body = || {
                 forget_references(1);
-                undefined_instruction();
+                undefined();
             };
             let bad = || {
                 forget_references(1);
-                undefined_without_a_stack();
+                undefined_with_stack(0);
             };
             let handle = match round % 2 {
                 0 => manager.spawn(body),

@@ -5,7 +5,8 @@ mod support;
 
 use core::time::Duration;
 use std::sync::{Arc, Mutex, mpsc};
-use support::{isolated, reporting, trimming, undefined_instruction};
+use support::{isolated, reporting, trimming};
+use test_support::instructions::undefined;
 use thread_mgr::{AttachError, Audit, JoinError, Manager, SpawnError};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -29,7 +30,7 @@ fn in_child(code: impl FnOnce() -> bool) {
 
 /// Checks that the parent's manager works as before, and that nothing leaks.
 fn is_whole(manager: &Manager, audit: &Audit) {
-    let handle = manager.spawn(undefined_instruction).expect("a thread");
+    let handle = manager.spawn(undefined).expect("a thread");
     let _ended = handle.join().expect("a thread");
     let left = audit.settle(LONG.into()).expect("a census");
     assert!(left.is_leak_free(), "{left}");
@@ -72,7 +73,7 @@ fn an_attached_thread_is_detached_or_dropped_quietly() {
                 drop(theirs);
                 quiet
             });
-            undefined_instruction();
+            undefined();
             let report = attached.expect("the parent's").detach();
             assert_eq!(report.expect("a report").gained, Some(0));
         }

@@ -7,8 +7,9 @@ use core::time::Duration;
 use exc_server::PanicPolicy;
 use mach_sys::exception::ExceptionMask;
 use std::sync::mpsc;
-use std::time::Instant;
-use support::{builder, isolated, reporting, undefined_instruction};
+use support::{builder, isolated, reporting};
+use test_support::instructions::undefined;
+use test_support::wait::wait_for;
 use thread_mgr::{BuildError, Handle, JoinError, Manager, SpawnError};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -82,11 +83,9 @@ fn of_threads_that_join_in_a_circle_one_is_told_and_none_stays_joinable() {
                     "the host does not tell its address space, by which stacks are counted",
                 );
             }
-            let deadline = Instant::now() + LONG;
-            while address_space() > before + 10 * STACK as u64 {
-                assert!(Instant::now() < deadline, "{before} {}", address_space());
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            wait_for("the stacks' address space", || {
+                address_space() <= before + 10 * STACK as u64
+            });
         },
     );
 }
@@ -99,7 +98,7 @@ fn any_stack_size_and_any_name_start_a_thread_or_are_refused() {
             let manager = reporting();
             for size in [0, 1, 4095, 16 << 10, 100_001, 1 << 20] {
                 let handle = manager.thread().stack_size(size).spawn(|| {
-                    undefined_instruction();
+                    undefined();
                     7
                 });
                 let ended = handle.expect("a thread").join().expect("a thread");
@@ -133,7 +132,7 @@ fn any_manager_is_built_or_refused() {
                 .drain_timeout(limit.into())
                 .build()
                 .expect("a manager");
-            let handle = manager.spawn(undefined_instruction).expect("a thread");
+            let handle = manager.spawn(undefined).expect("a thread");
             let _ended = handle.join().expect("a thread");
         }
         for mask in [

@@ -4,8 +4,9 @@
 mod support;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use support::{forget_references, isolated, trimming, undefined_instruction};
+use support::{forget_references, isolated, trimming};
 use test_support::counting::Counting;
+use test_support::instructions::undefined;
 use thread_mgr::Normalization;
 
 /// Counts one thread's allocations and frees.
@@ -72,7 +73,7 @@ fn the_last_pass_allocates_nothing() {
                         again(&BEFORE, 0);
                         again(&AFTER, 0);
                     }
-                    undefined_instruction();
+                    undefined();
                     forget_references(2);
                     ALLOCATOR.count_this_thread();
                 })

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use support::isolated;
 use test_support::flag::SetWhenDropped;
+use test_support::wait::wait_for_ok;
 use thread_mgr::normalize::{normalize, survey};
 use thread_mgr::{Audit, Normalization};
 
@@ -175,15 +176,15 @@ fn d2_5_a_thread_that_ends_without_it_leaves_a_dead_name() {
                 }
             });
             thread.join().expect("a thread");
-            let deadline = Instant::now() + Duration::from_secs(20);
-            loop {
+            wait_for_ok("one dead name", || {
                 let left = audit.difference().expect("a census");
-                if (left.names, left.dead_names, left.dead_references) == (1, 1, 3) {
-                    break;
+                let expected = (left.names, left.dead_names, left.dead_references) == (1, 1, 3);
+                if expected {
+                    Ok(())
+                } else {
+                    Err(Box::new(left))
                 }
-                assert!(Instant::now() < deadline, "{left}");
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            });
         },
     );
 }

@@ -9,8 +9,8 @@ use mach_sys::exception::ExceptionMask;
 use mach_sys::rights::{Right, ThreadRight, owned_references, send_references};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
-use std::time::Instant;
 use support::{forget_references, isolated, reporting, thread_count, trimming};
+use test_support::wait::wait_for;
 use thread_mgr::{Audit, Handle, Manager, Normalization, ShutdownReport};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -44,14 +44,6 @@ fn routed(server: &Server, thread: &ThreadRight) -> Route {
         .expect("a route")
 }
 
-fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LONG;
-    while !condition() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
 #[test]
 fn e37_a_trim_leaves_what_the_route_of_another_server_owns() {
     isolated(
@@ -71,7 +63,7 @@ fn e37_a_trim_leaves_what_the_route_of_another_server_owns() {
             assert_eq!(report.normalization, Some(Normalization::Dropped(3)));
             assert_eq!((report.owned, report.gained), (1, Some(4)));
             let left = || audit.difference().expect("a census");
-            wait_until("the thread's port dies", || left().dead_names == 1);
+            wait_for("the thread's port dies", || left().dead_names == 1);
             assert_eq!(left().dead_references, 1);
             assert_eq!(owned_references(name), 1, "the route's");
             // E55: no other thread gets the name while the route has its reference.
@@ -123,7 +115,7 @@ fn owned_and_forgotten_references_are_told_apart() {
         assert_eq!(without.end_stats().owned, 4);
         assert_eq!(with.end_stats().abnormal, 0);
         // The reporting manager left two references of one dead name.
-        wait_until("the rest is gone", || {
+        wait_for("the rest is gone", || {
             let left = audit.difference().expect("a census");
             (left.dead_names, left.dead_references, left.owned_references) == (1, 2, 0)
         });
@@ -176,7 +168,7 @@ fn e37_e50_e55_owners_beside_ending_threads_lose_nothing() {
                     let (right, route) = kept.remove(0);
                     // The right's name exists, dead or alive, with its reference.
                     assert!(send_references(right.name()).is_ok());
-                    wait_until("the port dies", || right.is_dead());
+                    wait_for("the port dies", || right.is_dead());
                     drop((route, right));
                 }
             }

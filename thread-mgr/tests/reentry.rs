@@ -6,8 +6,9 @@ mod support;
 use core::time::Duration;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
-use std::time::Instant;
-use support::{builder, isolated, undefined_instruction};
+use support::{builder, isolated};
+use test_support::instructions::undefined;
+use test_support::wait::wait_for;
 use thread_mgr::{AttachError, JoinError, Manager};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -35,8 +36,8 @@ fn in_the_filter<T: Send + 'static>(act: impl Fn(&Manager) -> T + Send + Sync + 
     let manager = manager.get_or_init(|| built);
     let handle = manager
         .spawn(|| {
-            undefined_instruction();
-            undefined_instruction();
+            undefined();
+            undefined();
             9
         })
         .expect("a thread");
@@ -45,15 +46,11 @@ fn in_the_filter<T: Send + 'static>(act: impl Fn(&Manager) -> T + Send + Sync + 
         .expect("the filter ran to its end");
     assert_eq!(handle.join().expect("a thread").exit.returned(), Some(9));
     // A thread that the filter started may still be in its handler.
-    let deadline = Instant::now() + LONG;
-    loop {
+    wait_for("each handler returns", || {
         let stats = manager.redirect_stats();
-        if stats.entered == stats.returned {
-            return result;
-        }
-        assert!(Instant::now() < deadline, "{stats:?}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+        stats.entered == stats.returned
+    });
+    result
 }
 
 #[test]
@@ -96,7 +93,7 @@ fn threads_are_started_and_not_waited_for() {
                 let handle = manager
                     .spawn(move || {
                         if faults {
-                            undefined_instruction();
+                            undefined();
                         }
                         RAN.store(true, Ordering::Relaxed);
                     })
@@ -107,11 +104,7 @@ fn threads_are_started_and_not_waited_for() {
                 matches!(refused, Err(JoinError::ServerThread)),
                 "{refused:?}"
             );
-            let deadline = Instant::now() + LONG;
-            while !RAN.load(Ordering::Relaxed) {
-                assert!(Instant::now() < deadline, "it goes on detached");
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            wait_for("it goes on detached", || RAN.load(Ordering::Relaxed));
         }
     });
 }
@@ -139,8 +132,8 @@ fn the_last_manager_may_go_in_the_filter() {
             .build()
             .expect("a manager");
         let handle = manager.spawn(|| {
-            undefined_instruction();
-            undefined_instruction();
+            undefined();
+            undefined();
             9
         });
         // The thread may have faulted already; then the filter found nothing to drop.

@@ -9,10 +9,11 @@ use exc_server::{Answered, Deferred, Exception, PanicPolicy, Timeout};
 use mach_sys::darwin::{DarwinSignal, siginfo_t, ucontext_t};
 use mach_sys::kernel::system;
 use mach_sys::thread_state::{NativeState, Registers};
-use signal_redirect::{Entry, Machine, Native};
+use signal_redirect::{Entry, Native, Rewriter};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc;
-use support::{HANDLED, LAST_STACK, builder, isolated, undefined_instruction};
+use support::{HANDLED, LAST_STACK, builder, isolated};
+use test_support::instructions::undefined;
 use thread_mgr::{AttachError, BuildError, HandlerStack, Manager, ManagerBuilder, SpawnError};
 
 /// The length in bytes of the instruction that the tests fault with.
@@ -23,7 +24,7 @@ fn ran_on_the_interrupted_stack(settings: ManagerBuilder) -> bool {
     let manager = settings.build().expect("a manager");
     let thread = manager.spawn(|| {
         let before = HANDLED.load(Ordering::Relaxed);
-        undefined_instruction();
+        undefined();
         assert_eq!(HANDLED.load(Ordering::Relaxed), before + 1);
         let stack = system::stack_bounds().expect("the own stack");
         let handled_at = LAST_STACK.load(Ordering::Relaxed);
@@ -62,7 +63,7 @@ fn handlers_nest_on_the_alternate_stack() {
         if let Some(stack) = STACKS.get(depth) {
             let here = 0_u8;
             stack.store(core::ptr::from_ref(&here) as u64, Ordering::Relaxed);
-            undefined_instruction();
+            undefined();
         }
         // SAFETY: the trampoline hands over its own structures.
         let registers = unsafe { (*context).registers_mut() };
@@ -75,7 +76,7 @@ fn handlers_nest_on_the_alternate_stack() {
             .build()
             .expect("a manager");
         let attached = manager.attach().expect("attached");
-        undefined_instruction();
+        undefined();
         drop(attached);
         let stacks = STACKS.each_ref().map(|at| at.load(Ordering::Relaxed));
         assert!(stacks.is_sorted_by(|outer, inner| outer > inner));
@@ -110,7 +111,7 @@ fn a_handler_for_which_no_signal_is_blocked_sees_and_edits_the_interrupted_mask(
             let attached = manager.attach().expect("attached");
             system::set_blocked_signals(mask);
             SEEN.store(u32::MAX, Ordering::Relaxed);
-            undefined_instruction();
+            undefined();
             let after = take_blocked();
             drop(attached);
             let (seen, left) = match shown {
@@ -179,7 +180,7 @@ fn a_thread_resumes_with_the_float_state_that_was_set() {
         let attached = kept.attach().expect("attached");
         assert!(keeps_its_rounding());
         drop(attached);
-        let new_threads = <Native as Machine>::FloatState::default();
+        let new_threads = <Native as Rewriter>::FloatState::default();
         // SAFETY: the code that faults relies on no vector register.
         let settings = unsafe { builder().resume_float_state(new_threads) };
         let replaced = settings.build().expect("a manager");
@@ -210,7 +211,7 @@ fn exceptions_that_the_filter_rejects_are_answered_by_otherwise() {
                 .build()
                 .expect("a manager");
             let attached = manager.attach().expect("attached");
-            undefined_instruction();
+            undefined();
             drop(attached);
             let stats = manager.redirect_stats();
             assert_eq!((stats.filtered, stats.entered), (1, 0));
@@ -242,7 +243,7 @@ fn as_many_exceptions_can_be_deferred_as_was_set() {
             })
             .build()
             .expect("a manager");
-        let thread = manager.spawn(undefined_instruction).expect("a thread");
+        let thread = manager.spawn(undefined).expect("a thread");
         let mut deferred = receive.recv().expect("a deferred exception");
         assert_eq!(manager.deferrals().pending().count(), 1);
         let mut state: NativeState = deferred.state().expect("registers");

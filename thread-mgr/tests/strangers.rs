@@ -13,7 +13,8 @@ use mach_sys::exception::ExceptionMask;
 use mach_sys::rights::{TaskRight, ThreadRight};
 use mach_sys::thread_state::Registers;
 use std::sync::mpsc;
-use support::{builder, isolated, undefined_instruction};
+use support::{builder, isolated};
+use test_support::instructions::undefined;
 use thread_mgr::{Handle, HandlerStack, Manager};
 
 const UNDEFINED: ExceptionMask = ExceptionMask::BAD_INSTRUCTION;
@@ -55,7 +56,7 @@ fn shown(manager: &Manager) -> (Handle<()>, Previous, mpsc::Sender<()>) {
             .expect("a receiver");
         drop(over);
         let _ = wait.recv();
-        undefined_instruction();
+        undefined();
     });
     let previous = receive.recv().expect("what was registered before");
     (handle.expect("a thread"), previous, go)
@@ -85,7 +86,7 @@ fn an_exception_port_that_is_registered_for_another_thread_declines_its_exceptio
             let port = handlers.filter_map(|handler| handler.port.as_ref()).next();
             let (target, port) = (Target::Thread(&thread), port.expect("the manager's port"));
             let installed = Installation::install(target, UNDEFINED, port, Delivery::THREAD);
-            undefined_instruction();
+            undefined();
             drop(installed.expect("a registration"));
         })
         .join()
@@ -118,7 +119,7 @@ fn a_forwarded_exception_of_another_thread_is_declined() {
                 let thread = ThreadRight::current().expect("the own thread");
                 let routing = Routing::new(UNDEFINED, Delivery::THREAD);
                 let route = server.route(Target::Thread(&thread), &routing);
-                undefined_instruction();
+                undefined();
                 drop(route.expect("a route"));
             });
         });

@@ -14,9 +14,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier, OnceLock};
 use support::{
-    HANDLED, LAST_ADDRESS, LAST_SIGNAL, forget_references, isolated, number, reporting, store_to,
-    trimming, undefined_instruction,
+    HANDLED, LAST_ADDRESS, LAST_SIGNAL, forget_references, isolated, number, reporting, trimming,
 };
+use test_support::instructions::{store_to, undefined};
+use test_support::wait::wait_for;
 use thread_mgr::{
     Audit, Exit, ExitError, HandlerStack, JoinError, Manager, Normalization, exit_now,
 };
@@ -29,7 +30,7 @@ fn a_fault_is_handled_redirected_and_returned_from() {
         let manager = trimming();
         let handle = manager
             .spawn(|| {
-                undefined_instruction();
+                undefined();
                 assert_eq!(
                     LAST_SIGNAL.load(Ordering::Relaxed),
                     number(DarwinSignal::ILL)
@@ -88,14 +89,10 @@ fn without_the_promise_the_surplus_is_reported_and_a_dead_name_stays() {
             assert_eq!(report.normalization, Some(Normalization::Surplus(3)));
             let name = ended.exit.returned().expect("it returned");
             // The kernel's own release took one of four references; the port's death turned the others into a dead name.
-            let deadline = std::time::Instant::now() + LONG;
-            loop {
-                match user_references(Name::new(name).expect("a name"), PortRight::DEAD_NAME) {
-                    Ok(3) => break,
-                    other => assert!(std::time::Instant::now() < deadline, "{other:?}"),
-                }
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            let name = Name::new(name).expect("a name");
+            wait_for("a dead name with three references", || {
+                user_references(name, PortRight::DEAD_NAME) == Ok(3)
+            });
         },
     );
 }
@@ -139,7 +136,7 @@ fn sixty_four_threads_live_at_once() {
                         barrier.wait();
                         forget_references(index % 4);
                         for _ in 0..10 {
-                            undefined_instruction();
+                            undefined();
                         }
                         barrier.wait();
                         index % 4
@@ -172,7 +169,7 @@ fn a_body_that_panics_ends_in_order() {
         let manager = trimming();
         let handle = manager
             .spawn(|| {
-                undefined_instruction();
+                undefined();
                 if HANDLED.load(Ordering::Relaxed) > 0 {
                     panic!("a body's bug");
                 }
@@ -216,7 +213,7 @@ fn exit_now_ends_the_thread_from_deep_inside() {
             let handle = manager
                 .spawn(|| {
                     LOCAL.with(|_| {});
-                    undefined_instruction();
+                    undefined();
                     deep(30)
                 })
                 .expect("a thread");
@@ -285,7 +282,7 @@ fn destructors_of_the_last_pass_may_still_fault() {
     isolated("destructors_of_the_last_pass_may_still_fault", || {
         static KEY: OnceLock<libc::pthread_key_t> = OnceLock::new();
         unsafe extern "C" fn fault_in_every_pass(value: *mut libc::c_void) {
-            undefined_instruction();
+            undefined();
             let pass = value as usize;
             if pass < 4 {
                 let key = *KEY.get().expect("made below");
@@ -322,7 +319,7 @@ fn the_manager_may_be_dropped_before_its_threads_end() {
         let handle = manager
             .spawn(move || {
                 let _ = wait.recv();
-                undefined_instruction();
+                undefined();
             })
             .expect("a thread");
         drop(manager);
@@ -345,7 +342,7 @@ fn many_threads_with_ten_faults_each_leave_nothing() {
                 .spawn(move || {
                     forget_references(u32::from(index % 16 == 0));
                     for _ in 0..10 {
-                        undefined_instruction();
+                        undefined();
                     }
                 })
                 .expect("a thread");
@@ -418,10 +415,5 @@ fn a_handler_that_overflows_a_large_emergency_stack_is_not_entered_again() {
 #[test]
 fn a_handler_that_overflows_the_alternate_stack_is_not_entered_again() {
     let name = "a_handler_that_overflows_the_alternate_stack_is_not_entered_again";
-    overflows_once(
-        name,
-        HandlerStack::Alternate,
-        32 << 10,
-        undefined_instruction,
-    );
+    overflows_once(name, HandlerStack::Alternate, 32 << 10, undefined);
 }

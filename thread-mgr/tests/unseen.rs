@@ -7,9 +7,10 @@ use core::ffi::c_int;
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::kernel::system::errno_address;
 use mach_sys::thread_state::Registers;
-use signal_redirect::{Entry, Machine, Native, SignalHandler};
+use signal_redirect::{Entry, Native, Rewriter, SignalHandler};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
 use support::isolated;
+use test_support::instructions::{store_to, undefined};
 use thread_mgr::{HandlerStack, Manager};
 
 /// The length in bytes of the instructions that the tests fault with.
@@ -169,7 +170,7 @@ static TOLD: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
 unsafe extern "C" fn looks(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {
     CALLS.fetch_add(1, SeqCst);
     // SAFETY: the machine context begins with the exception state.
-    let state = unsafe { *((*context).uc_mcontext as *const <Native as Machine>::ExceptionState) };
+    let state = unsafe { *((*context).uc_mcontext as *const <Native as Rewriter>::ExceptionState) };
     #[cfg(target_arch = "x86_64")]
     let told = [state.err.into(), state.trapno.into(), state.faultvaddr];
     #[cfg(target_arch = "aarch64")]
@@ -218,7 +219,7 @@ fn a_handler_tells_a_write_from_a_read() {
         let (none, read_only) = (mapped(libc::PROT_NONE), mapped(libc::PROT_READ));
         let mut faults = 0;
         // No exception of arm64 has the syndrome 0: qemu-user writes none into its frames, and the codes do not tell writes from reads.
-        support::store_to(0x18);
+        store_to(0x18);
         faults += 1;
         if cfg!(target_arch = "aarch64") && TOLD[0].load(SeqCst) == 0 {
             return support::isolated::report_skipped(
@@ -235,7 +236,7 @@ fn a_handler_tells_a_write_from_a_read() {
                 (read_only + 0x234, true),
             ] {
                 if write {
-                    support::store_to(address);
+                    store_to(address);
                 } else {
                     load_from(address);
                 }
@@ -248,7 +249,7 @@ fn a_handler_tells_a_write_from_a_read() {
                 }
             }
             // Another kind of trap is not taken for the page fault before it.
-            support::undefined_instruction();
+            undefined();
             faults += 1;
             if cfg!(target_arch = "x86_64") {
                 assert_eq!(TOLD[1].load(SeqCst), 6, "an invalid opcode");
@@ -359,7 +360,7 @@ mod masks {
         }
         if DEPTH.fetch_add(1, SeqCst) + 1 < DEEPEST.load(SeqCst) {
             let before = blocked();
-            support::undefined_instruction();
+            undefined();
             assert_eq!(blocked(), before, "the interrupted handler's own");
         }
         DEPTH.fetch_sub(1, SeqCst);
@@ -383,7 +384,7 @@ mod masks {
                 for depth in [1, 3] {
                     DEEPEST.store(depth, SeqCst);
                     set_blocked_signals(own);
-                    support::undefined_instruction();
+                    undefined();
                     assert_eq!(blocked(), own);
                     assert_eq!(host_blocks(libc::SIGUSR2), own & USR2 != 0);
                     assert_eq!(INSIDE.load(SeqCst), own | USR1 | DarwinSignal::CHLD.mask());
@@ -404,10 +405,10 @@ mod masks {
             let attached = manager.attach().expect("attached");
             set_blocked_signals(USR2);
             EDIT.store(USR2 | TERM | DarwinSignal::SEGV.mask(), SeqCst);
-            support::undefined_instruction();
+            undefined();
             assert_eq!(blocked(), TERM, "SIGSEGV is never blocked");
             assert!(!host_blocks(libc::SIGSEGV));
-            support::undefined_instruction();
+            undefined();
             assert_eq!((CALLS.load(SeqCst), blocked()), (2, USR2));
             drop(attached);
         });
@@ -444,7 +445,7 @@ mod masks {
                 // SAFETY: the key was made.
                 unsafe { libc::pthread_setspecific(key, core::ptr::without_provenance(1)) };
                 set_blocked_signals(USR2);
-                support::undefined_instruction();
+                undefined();
             });
             let ended = thread.expect("a thread").join().expect("no panic");
             assert!(matches!(ended.exit, thread_mgr::Exit::Exited(1)));
@@ -475,19 +476,19 @@ mod masks {
             let route = below.route(Target::Task(&task), &routing).expect("a route");
             let manager = manager(looks, HandlerStack::Interrupted);
             let held = || {
-                support::undefined_instruction();
+                undefined();
                 let asked = redirect_mask(|mask| {
                     let held = mask.hold();
-                    support::undefined_instruction();
+                    undefined();
                     held.release()
                 });
                 assert_eq!(asked, Some(true), "one was refused");
-                support::undefined_instruction();
+                undefined();
                 // A jump past the guard.
                 redirect_mask(|mask| core::mem::forget(mask.hold()));
-                support::undefined_instruction();
+                undefined();
                 assert_eq!(redirect_mask(|mask| mask.abandon()), Some(true));
-                support::undefined_instruction();
+                undefined();
                 // Leaves the hold behind for the next thread with this record.
                 redirect_mask(|mask| core::mem::forget(mask.hold()));
             };

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! What to look at: the same faults twice. A runtime that lives on signals has no handler at the thread level: the debugger stops at each
-//! of its faults, as the column *alone* shows. A manager's threads have their own exception ports, which the kernel asks first: null
+//! of its faults, as the column *alone* shows. A manager's threads have their own exception ports, which the kernel tries first: null
 //! stores are the runtime's, and the debugger does not receive them. Breakpoints are not in a manager's mask, and stay the debugger's.
 //!
 //! The debugger here is a server in the same process, at the level where a real one has its port. It continues every thread.

@@ -64,7 +64,7 @@ enum From {
 enum Answer {
     /// Handled: with the state that came, where the routine has one
     Resume,
-    /// Not handled: the kernel asks the next level
+    /// Not handled: the kernel tries the next level
     Decline,
 }
 

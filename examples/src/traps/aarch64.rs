@@ -112,7 +112,7 @@ impl Registers {
 }
 
 // x0: registers to load; x1: where to store, or null to be told the instruction's address. Both spellings of each name: Mach-O puts an
-// underscore before C names. No global label stands within a routine: Mach-O's linker cuts there, and drops what nobody names.
+// underscore before C names. No global label is within a routine: Mach-O's linker cuts there, and drops what no code names.
 global_asm!(
     ".macro examples_begin name",
     ".p2align 4",

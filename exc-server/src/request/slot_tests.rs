@@ -17,7 +17,7 @@ fn waiting(slot: &Slot, tag: u64) -> u64 {
 }
 
 #[test]
-fn one_that_is_doomed_while_it_is_looked_at_is_declined_by_who_looks() {
+fn one_that_is_doomed_while_it_is_looked_at_is_declined_by_its_reader() {
     let slot = Slot::new();
     let generation = waiting(&slot, 1);
     let looking = slot.hold(generation).expect("it waits");

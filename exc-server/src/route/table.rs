@@ -46,11 +46,29 @@ pub(crate) struct Entered {
 // A route may take 1 KiB; its installation and the kernel's objects need the rest.
 const _: () = assert!(size_of::<Record>() <= 64);
 
-/// Number of records in a chunk.
-const CHUNK: usize = 256;
+/// Number of records in the first chunk, and in the second. Each later one has twice as many as the one before: few routes take little
+/// memory, and the list of chunks is short.
+const FIRST: usize = 16;
 /// Number of routes that a server can have at a time.
 pub(crate) const CAPACITY: u32 = 65_536;
-const CHUNKS: usize = CAPACITY as usize / CHUNK;
+const CHUNKS: usize = (CAPACITY as usize / FIRST).ilog2() as usize + 1;
+const _: () = assert!(FIRST << (CHUNKS - 1) == CAPACITY as usize);
+
+/// Returns the chunk that has a record, and the first record of that chunk.
+const fn chunk_of(index: usize) -> (usize, usize) {
+    match index / FIRST {
+        0 => (0, 0),
+        firsts => {
+            let doubled = firsts.ilog2() as usize;
+            (doubled + 1, FIRST << doubled)
+        }
+    }
+}
+
+/// Returns the number of records of a chunk.
+const fn chunk_size(chunk: usize) -> usize {
+    FIRST << chunk.saturating_sub(1)
+}
 
 /// All routes of a server. A chunk of records is allocated when a route first needs one, never while an exception is handled.
 pub(crate) struct Table {
@@ -66,14 +84,15 @@ impl Table {
 
     fn record(&self, index: u32) -> Option<&Record> {
         let index = index as usize;
-        self.chunks.get(index / CHUNK)?.get()?.get(index % CHUNK)
+        let (chunk, start) = chunk_of(index);
+        self.chunks.get(chunk)?.get()?.get(index - start)
     }
 
     /// Opens a route in the free record `index`, and allocates the record's chunk if needed. Returns `None` if the index is out of range.
     pub(crate) fn open(&self, index: u32, opening: Opening) -> Option<RouteId> {
-        self.chunks
-            .get(index as usize / CHUNK)?
-            .get_or_init(|| (0..CHUNK).map(|_| Record::default()).collect());
+        let (chunk, _) = chunk_of(index as usize);
+        let records = || (0..chunk_size(chunk)).map(|_| Record::default());
+        self.chunks.get(chunk)?.get_or_init(|| records().collect());
         let record = self.record(index)?;
         record.tag.store(opening.tag, Ordering::Relaxed);
         record
@@ -113,7 +132,7 @@ impl Table {
     pub(crate) fn owns_port(&self, name: Name) -> bool {
         self.chunks
             .iter()
-            .map_while(OnceLock::get)
+            .filter_map(OnceLock::get)
             .flatten()
             .any(|record| record.port.load(Ordering::Relaxed) == name.raw())
     }
@@ -244,6 +263,28 @@ mod tests {
 
     fn tag(table: &Table, id: RouteId) -> Option<u64> {
         table.enter(id).map(|entered| entered.tag)
+    }
+
+    #[test]
+    fn each_record_has_its_place_in_one_chunk() {
+        let mut next = (0, 0);
+        for index in 0..CAPACITY as usize {
+            let (chunk, start) = chunk_of(index);
+            if index - start == 0 && index > 0 {
+                next = (next.0 + 1, 0);
+            }
+            assert_eq!((chunk, index - start), next, "{index}");
+            assert!(index - start < chunk_size(chunk), "{index}");
+            next.1 += 1;
+        }
+        assert_eq!(next.0 + 1, CHUNKS);
+        let table = Table::new();
+        for index in [0, FIRST as u32 - 1, FIRST as u32, 1000, CAPACITY - 1] {
+            assert!(table.open(index, opening(1)).is_some(), "{index}");
+        }
+        for outside in [CAPACITY, u32::MAX] {
+            assert!(table.open(outside, opening(1)).is_none(), "{outside}");
+        }
     }
 
     #[test]

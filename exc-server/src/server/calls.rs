@@ -20,28 +20,44 @@ use mach_sys::kernel::system::{self, OuterMask};
 use mach_sys::rights::{ReceiveRight, Right};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The data that a call of the handler needs.
 pub(crate) struct Calls<'a, H> {
     pub(crate) shared: &'a Local<Shared>,
     pub(crate) handler: &'a H,
     pub(crate) on_panic: PanicPolicy,
-    /// Buffers for requests that are served while the handler waits, one for each nested call. Only the server's thread takes them.
-    pub(crate) spare: Mutex<Vec<Box<MessageBuffer>>>,
+    /// Number of further nested calls that the stack has room for. Only the server's thread changes it.
+    pub(crate) room: AtomicUsize,
 }
 
 /// The largest number of nested calls of the handler.
-const SPARE: usize = 3;
-/// The stack in bytes that a nested call needs.
-const STACK: usize = 48 * 1024;
+const NESTED: usize = 3;
+/// The stack in bytes that a nested call needs. A fourth of it is its message buffer.
+const STACK: usize = 64 * 1024;
+const _: () = assert!(size_of::<MessageBuffer>() < STACK / 3);
 
-/// Returns buffers for as many nested calls as fit on a stack of `stack_size` bytes.
-pub(crate) fn spare(stack_size: usize) -> Mutex<Vec<Box<MessageBuffer>>> {
-    let count = (stack_size / STACK).saturating_sub(1).min(SPARE);
-    let spare = core::iter::repeat_with(Box::default).take(count);
-    Mutex::new(spare.collect())
+/// Returns the number of nested calls that a stack of `stack_size` bytes has room for.
+pub(crate) fn nested_calls(stack_size: usize) -> usize {
+    (stack_size / STACK).saturating_sub(1).min(NESTED)
+}
+
+/// A nested call, from the room for them. Dropping it gives the room back.
+struct Nested<'a>(&'a AtomicUsize);
+
+impl<'a> Nested<'a> {
+    fn enter(room: &'a AtomicUsize) -> Option<Self> {
+        let less = |room: usize| room.checked_sub(1);
+        let taken = room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        taken.is_ok().then_some(Self(room))
+    }
+}
+
+impl Drop for Nested<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl<H: Handler> Calls<'_, H> {
@@ -173,7 +189,7 @@ impl<H: Handler> Calls<'_, H> {
 impl<H: Handler> Meanwhile for Calls<'_, H> {
     fn can_serve(&self) -> bool {
         self.shared.thread_id.load(Ordering::Acquire) == system::thread_id()
-            && self.spare.try_lock().is_ok_and(|spare| !spare.is_empty())
+            && self.room.load(Ordering::Relaxed) > 0
     }
 
     fn serve_until(
@@ -185,21 +201,33 @@ impl<H: Handler> Meanwhile for Calls<'_, H> {
         if self.shared.thread_id.load(Ordering::Acquire) != system::thread_id() {
             return Err(NotServed::Unable);
         }
-        let spare = || self.spare.try_lock().ok();
-        let taken = spare().and_then(|mut spare| spare.pop());
-        let mut buffer = taken.ok_or(NotServed::Unable)?;
+        let nested = Nested::enter(&self.room).ok_or(NotServed::Unable)?;
         let end = milliseconds.map_or(Timeout::Never, |left| {
             Timeout::After(core::time::Duration::from_millis(left.into()))
         });
         let end = end.deadline(clock::now());
+        self.serve_nested(nested, reply, to, end)
+    }
+}
+
+impl<H: Handler> Calls<'_, H> {
+    /// As [`serve_until`](Meanwhile::serve_until), until the time `end` on the clock. The buffer is on the stack, of which a server that
+    /// forwards nothing then never uses this part. It is not inlined, so that only a nested call has it.
+    #[inline(never)]
+    fn serve_nested(
+        &self,
+        _nested: Nested<'_>,
+        reply: &ReceiveRight,
+        to: Option<&mut [u32]>,
+        end: u64,
+    ) -> Result<(), NotServed> {
+        // A constant is copied into place, also without optimization.
+        let mut buffer = const { MessageBuffer::new() };
         let outcome = self.serve_into(&mut buffer, reply, end);
         match to {
             Some(to) if outcome.is_ok() => to.copy_from_slice(&buffer.request),
             None if outcome.is_ok() => discard_message(&mut buffer),
             _ => {}
-        }
-        if let Some(mut spare) = spare() {
-            spare.push(buffer);
         }
         outcome
     }

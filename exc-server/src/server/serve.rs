@@ -35,7 +35,8 @@ impl<H: Handler> Service<'_, H> {
         let _reply_port = ReplyPort::of_this_thread();
         ready();
         let source = self.calls.source();
-        let mut buffer = MessageBuffer::new();
+        // A constant is copied into place, also without optimization.
+        let mut buffer = const { MessageBuffer::new() };
         let mut due = None;
         while !shared.stopping.load(Ordering::Acquire) {
             let limit = self.look_around(&mut due);

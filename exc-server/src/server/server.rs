@@ -6,7 +6,7 @@ use crate::local::Local;
 use crate::registration::target::Target;
 use crate::request::deferrals::Deferrals;
 use crate::request::exception::Exception;
-use crate::server::calls::{Calls, spare};
+use crate::server::calls::{Calls, nested_calls};
 use crate::server::elsewhere::elsewhere;
 use crate::server::handler::{Closure, Handler, PanicPolicy};
 use crate::server::route::Route;
@@ -20,7 +20,7 @@ use mach_sys::kern_return::KernError;
 use mach_sys::kernel::{self, Config, system};
 use mach_sys::rights::{PortSet, ReceiveRight, Right, SendOnceRight};
 use mach_sys::types::MACH_PORT_NULL;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread::JoinHandle;
 
@@ -121,7 +121,7 @@ impl ServerBuilder {
         let shared = Arc::new(Local::new(Shared::new(set, deferrals)));
         let serving = Arc::clone(&shared);
         let on_panic = self.on_panic;
-        let spare = spare(self.stack_size);
+        let room = AtomicUsize::new(nested_calls(self.stack_size));
         // Waits below until the thread's port and reply port have names: before a census, and before a route to this thread.
         let ready = Arc::new(Barrier::new(2));
         let begun = Arc::clone(&ready);
@@ -137,7 +137,7 @@ impl ServerBuilder {
                     shared: &serving,
                     handler: &handler,
                     on_panic,
-                    spare,
+                    room,
                 },
                 outer,
             };

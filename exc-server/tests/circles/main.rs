@@ -14,8 +14,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use support::{
     UNDEFINED, census, fallback, isolated, on_a_thread, skip, skip_somehow, thread_that_will_fault,
-    undefined_instruction, wait_for_census, wait_until,
+    wait_for_census,
 };
+use test_support::instructions::undefined;
+use test_support::wait::wait_for;
 
 const LIMIT: Timeout = Timeout::After(Duration::from_secs(20));
 
@@ -102,7 +104,7 @@ fn circle(servers: usize, at_task: bool, how: How, limit: Timeout, delivery: Del
         }
         for round in 1..=3 {
             let begin = Instant::now();
-            undefined_instruction();
+            undefined();
             assert!(begin.elapsed() < Duration::from_secs(5), "{what}");
             for seen in &seen {
                 assert_eq!(seen.asked.load(Ordering::SeqCst), round, "{what}");
@@ -197,7 +199,7 @@ fn faults_at_once(servers: &[Server], orders: &[Vec<usize>], faults: u32) {
                     routes.push(route(&servers[*index], Some(&thread), &routing));
                 }
                 for _ in 0..faults {
-                    undefined_instruction();
+                    undefined();
                 }
                 while routes.pop().is_some() {}
             });
@@ -317,7 +319,7 @@ fn an_exception_is_not_forwarded_again_to_a_handler_that_declined() {
                 let third = route(&top, Some(thread), &routing);
                 // Refusals of one fault do not count for the next.
                 for round in 1..=3 {
-                    undefined_instruction();
+                    undefined();
                     let mut reasons = reasons.lock().expect("not poisoned");
                     assert!(matches!(reasons[0], ForwardError::Declined(_)));
                     assert_eq!(reasons[1..], [ForwardError::AlreadyDeclined; 3]);
@@ -356,11 +358,11 @@ fn a_handler_that_leaves_before_its_reply_is_skipped() {
             let installed = installed.expect("a live thread");
             let highest = route(&upper, Some(&thread), &routing);
             go.send(()).expect("the thread waits");
-            wait_until("the request is received", || highest.in_flight() == 1);
+            wait_for("the request is received", || highest.in_flight() == 1);
             // Gives the request time to arrive in its queue.
             std::thread::sleep(Duration::from_millis(30));
             drop(between);
-            wait_until("the lower one serves", || lower.stats().resumed == 1);
+            wait_for("the lower one serves", || lower.stats().resumed == 1);
             drop((highest, installed, lowest));
         });
         assert_eq!(upper.shutdown().forwarded, 1);
@@ -451,7 +453,7 @@ fn forwards_that_time_out_or_end_in_a_panic_are_forgotten() {
                 let routing = Routing::new(UNDEFINED, Delivery::THREAD);
                 let route = route(&server, Some(thread), &routing);
                 for _ in 0..600 {
-                    undefined_instruction();
+                    undefined();
                 }
                 drop((route, installed));
             });
@@ -475,7 +477,7 @@ fn a_fault_of_a_handler_that_is_waited_for_is_served() {
         let lower = Server::start(move |exception: Exception<'_>| {
             *tell.lock().expect("not poisoned") = ThreadRight::current().ok();
             if exception.tag() == 1 {
-                undefined_instruction();
+                undefined();
             }
             skip(exception)
         });
@@ -485,14 +487,14 @@ fn a_fault_of_a_handler_that_is_waited_for_is_served() {
         on_a_thread(|thread| {
             let routing = Routing::new(UNDEFINED, Delivery::THREAD);
             let first = route(&lower, Some(thread), &routing);
-            undefined_instruction();
+            undefined();
             drop(first);
             let handler = own.lock().expect("not poisoned").take().expect("told");
             let guarding = route(&guard, Some(&handler), &routing);
             let first = route(&lower, Some(thread), &routing.tag(1));
             let second = route(&upper, Some(thread), &routing);
             for _ in 0..10 {
-                undefined_instruction();
+                undefined();
             }
             drop((second, first, guarding));
         });
@@ -536,7 +538,7 @@ fn servers_that_end_amid_circles_leave_no_thread_waiting() {
                             }
                             ready.send(()).expect("the test listens");
                             while goes_on.load(Ordering::SeqCst) {
-                                undefined_instruction();
+                                undefined();
                             }
                             // The lowest first.
                             for route in routes {
@@ -553,7 +555,7 @@ fn servers_that_end_amid_circles_leave_no_thread_waiting() {
                         drop(server.expect("not poisoned").take());
                     }
                     let served = below.stats().resumed;
-                    wait_until("the fallback serves all of them", || {
+                    wait_for("the fallback serves all of them", || {
                         below.stats().resumed > served + 20
                     });
                     goes_on.store(false, Ordering::SeqCst);

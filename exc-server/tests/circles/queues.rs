@@ -3,7 +3,6 @@
 
 use crate::support::{
     UNDEFINED, census, fallback, isolated, skip, thread_that_will_fault, wait_for_census,
-    wait_until,
 };
 use crate::{LIMIT, forwarders, route};
 use exc_server::{
@@ -15,6 +14,7 @@ use mach_sys::rights::{Name, ReceiveRight, Right};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use test_support::wait::wait_for;
 
 /// Returns how many messages wait in a port's queue.
 fn queued(port: &ReceiveRight) -> u32 {
@@ -64,14 +64,14 @@ fn a_server_whose_request_finds_no_room_serves_the_one_that_is_to_make_it() {
                         go.send(()).expect("the thread waits");
                         threads.push((upper.expect("a live thread"), lower));
                     }
-                    wait_until("the queue is full", || queued(&port) == 8);
+                    wait_for("the queue is full", || queued(&port) == 8);
                     let (thread, go) = thread_that_will_fault(scope);
                     let target = Target::Thread(&thread);
                     let lower = Installation::install(target, UNDEFINED, &send, Delivery::THREAD);
                     let routing = Routing::new(UNDEFINED, Delivery::THREAD).tag(1);
                     let upper = route(&server, Some(&thread), &routing);
                     go.send(()).expect("the thread waits");
-                    wait_until("it is forwarded", || upper.in_flight() == 1);
+                    wait_for("it is forwarded", || upper.in_flight() == 1);
                     // Time for the server to wait for room.
                     std::thread::sleep(Duration::from_millis(30));
                     assert_eq!(queued(&port), 8);
@@ -89,7 +89,7 @@ fn a_server_whose_request_finds_no_room_serves_the_one_that_is_to_make_it() {
                     // The server's own is the last.
                     let exception = receiver.receive(&mut buffer, LIMIT);
                     let _ = skip(exception.expect("an exception"));
-                    wait_until("it is answered", || upper.in_flight() == 0);
+                    wait_for("it is answered", || upper.in_flight() == 0);
                     drop((upper, lower, threads));
                 });
                 assert_eq!(lost.load(Ordering::SeqCst), 0);
@@ -153,11 +153,11 @@ fn a_server_serves_a_receiver_that_waits_for_it_before_it_is_served_by_that() {
                             let first = receiver.receive(&mut buffer, LIMIT).expect("one");
                             let _ = skip(first);
                         });
-                        wait_until("the receiver waits", || queued_at(under.port()) == 1);
+                        wait_for("the receiver waits", || queued_at(under.port()) == 1);
                         go_on.send(()).expect("the server waits");
                         receiver.join().expect("both are answered");
                     });
-                    wait_until("it is answered", || upper.in_flight() == 0);
+                    wait_for("it is answered", || upper.in_flight() == 0);
                     drop((upper, lower, over, under));
                 });
                 let stats = server.shutdown();

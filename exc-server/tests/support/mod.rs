@@ -3,6 +3,7 @@
 
 pub(crate) use test_support::isolated;
 
+use test_support::wait::wait_for_ok;
 use test_support::watchdog;
 
 /// Runs a test in its own process, in which a thread that waits forever is a failure.
@@ -32,27 +33,15 @@ use mach_sys::thread_state::{NativeState, Registers, ThreadState};
 use mach_sys::types::{MACH_PORT_NULL, mach_port_name_t};
 use std::sync::mpsc;
 use std::thread::Scope;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use test_support::instructions::{LENGTH, undefined};
 
-/// The exception types of [`undefined_instruction`].
+/// The exception types of [`undefined`].
 pub(crate) const UNDEFINED: ExceptionMask = ExceptionMask::BAD_INSTRUCTION;
-
-#[cfg(target_arch = "x86_64")]
-pub(crate) fn undefined_instruction() {
-    // SAFETY: the handler skips it.
-    unsafe { core::arch::asm!("ud2") };
-}
-
-#[cfg(target_arch = "aarch64")]
-pub(crate) fn undefined_instruction() {
-    // SAFETY: the handler skips it.
-    unsafe { core::arch::asm!("udf #0") };
-}
 
 /// Moves the program counter past the undefined instruction.
 pub(crate) fn skip_undefined(state: &mut NativeState) {
-    let length = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
-    state.set_pc(state.pc() + length);
+    state.set_pc(state.pc() + LENGTH);
 }
 
 /// Skips the undefined instruction; a handler for a behavior with a state.
@@ -113,7 +102,7 @@ pub(crate) fn thread_that_will_fault<'scope>(
         let own = ThreadRight::current().expect("the own thread");
         give.send(own).expect("the test listens");
         wait_go.recv().expect("the word to go");
-        undefined_instruction();
+        undefined();
     });
     (take.recv().expect("a thread"), go)
 }
@@ -125,7 +114,7 @@ pub(crate) fn faults_on_a_thread(server: &Server, routing: &Routing, faults: u32
             .route(Target::Thread(thread), routing)
             .expect("a route");
         for _ in 0..faults {
-            undefined_instruction();
+            undefined();
         }
         assert_eq!(route.close(), Ok(Restored::Clean));
     });
@@ -144,15 +133,6 @@ pub(crate) fn fallback() -> (Server, Route) {
     (server, route)
 }
 
-/// Waits until a condition holds; panics after a time limit.
-pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !done() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
-
 /// Returns a census. To be taken before a test starts threads, whose names may live on for a moment after they are joined.
 pub(crate) fn census() -> Census {
     Census::take().expect("a census")
@@ -160,15 +140,14 @@ pub(crate) fn census() -> Census {
 
 /// Waits until there is no leak since an earlier census; panics after a time limit.
 pub(crate) fn wait_for_census(before: Census) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
+    wait_for_ok("a task without leaks", || {
         let left = Census::take().expect("a census").since(&before);
         if left.is_leak_free() {
-            return;
+            Ok(())
+        } else {
+            Err(Box::new(left))
         }
-        assert!(Instant::now() < deadline, "{left}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    });
 }
 
 /// A reply, as the sender of the request receives it.

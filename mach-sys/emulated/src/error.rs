@@ -29,15 +29,16 @@ pub enum StartError {
         "the emulated kernel is being started by the code that this signal handler interrupted"
     )]
     Starting,
-    /// A signal handler made the first kernel call on an alternate signal stack with too little room for the start: 64 KiB are enough,
-    /// and 192 KiB without optimization.
+    /// A signal handler made the first kernel call on an alternate signal stack with too little room for the start: 64 KiB are enough.
     #[error(
         "the emulated kernel cannot be started on an alternate signal stack with so little room"
     )]
     SmallStack,
-    /// This system does not treat signal frames as Linux does: valgrind, for example. Programs would misbehave
-    /// silently. The signal handlers from before the start are installed again.
-    #[error("this host's signal frames do not work as Linux's do: {0}")]
+    /// This host does not treat signal frames as Linux does: valgrind, for example. Programs would misbehave silently. The signal handlers
+    /// that were installed before the start are installed again.
+    #[error(
+        "the emulated kernel does not run on a host whose signal frames are not Linux's, such as valgrind: {0}"
+    )]
     SignalFrame(SignalFrameError),
 }
 

@@ -147,7 +147,7 @@ mod tests {
             set(other, here, Label::Route);
             ended(first, noted);
             assert_eq!(of(other), Some(Label::Route));
-            // So does the first one's own name, if somebody got it again by then.
+            // So does the first one's own name, if it was allocated again by then.
             set(first, here, label);
             let noted = ending(first, here);
             set(first, here, label);

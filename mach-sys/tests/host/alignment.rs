@@ -6,7 +6,7 @@ use crate::support::{OwnStack, install, isolated, on_raw_thread};
 use mach_sys::emulated::{self, Config};
 use mach_sys::rights::ThreadRight;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use test_support::wait::wait_for_ok;
 
 /// Sets AC, executes `$first`, and answers the flags afterwards.
 macro_rules! with_alignment_check {
@@ -99,10 +99,7 @@ isolated! {
             });
         }
         on_raw_thread(|| {
-            let deadline = Instant::now() + Duration::from_secs(10);
-            while let Err(error) = ThreadRight::current() {
-                assert!(Instant::now() < deadline, "{error}");
-            }
+            drop(wait_for_ok("a place for this thread", ThreadRight::current));
         });
     }
 }

@@ -17,6 +17,7 @@ use std::process::ExitStatus;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+use test_support::wait::wait_for_ok;
 
 /// A way to make a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,11 +190,12 @@ fn in_all_children(name: &'static str, body: fn() -> i32, check: fn(Made, ExitSt
             });
         }
     }
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while Census::take().expect("a census") != before {
-        assert!(Instant::now() < deadline, "{:?}", Census::take());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_for_ok("the census of before", || {
+        match Census::take().expect("a census") {
+            census if census == before => Ok(()),
+            census => Err(format!("{census:?}")),
+        }
+    });
     let served = Arc::into_inner(server).expect("the last").stop();
     assert_eq!(served, MADE.len() * (4 + 4 + 1), "the parents' only");
     assert_eq!(emulated::refused_threads(), 0);

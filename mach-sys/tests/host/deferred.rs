@@ -4,7 +4,8 @@ use crate::registers::assert_kept;
 use crate::server::Server;
 use crate::support::{OwnStack, RawThread, dies, install, isolated, succeeds, test_name};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use test_support::wait::wait_for;
 
 static CALLS: AtomicUsize = AtomicUsize::new(0);
 static CODE: AtomicI32 = AtomicI32::new(0);
@@ -22,7 +23,7 @@ extern "C" fn previous(_: i32, info: *const libc::siginfo_t, _: *mut libc::ucont
 fn slow_server() -> Server<usize> {
     let server = Server::start(0, |calls_inside: &mut usize, fault, state| {
         if !INSIDE.swap(true, Ordering::SeqCst) {
-            wait_for(|| GO.load(Ordering::SeqCst));
+            wait_for("the word to go on", || GO.load(Ordering::SeqCst));
             *calls_inside = CALLS.load(Ordering::SeqCst);
         }
         crate::faults::skip(fault.exception, state);
@@ -30,14 +31,6 @@ fn slow_server() -> Server<usize> {
     });
     server.route_task();
     server
-}
-
-fn wait_for(condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !condition() {
-        assert!(Instant::now() < deadline);
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 /// Sends a signal to a thread that waits in an exception, several times, before the answer comes.
@@ -49,7 +42,7 @@ fn send_meanwhile(signal: i32, own_stack: bool) {
         VICTIM.store(unsafe { libc::gettid() }, Ordering::SeqCst);
         assert_kept(3);
     });
-    wait_for(|| INSIDE.load(Ordering::SeqCst));
+    wait_for("the thread is inside", || INSIDE.load(Ordering::SeqCst));
     for _ in 0..3 {
         // SAFETY: a signal to a thread of this process, which lives.
         unsafe {
@@ -123,7 +116,7 @@ isolated! {
         install(libc::SIGILL, skip_undefined as *const (), libc::SA_SIGINFO, &[]);
         let server = Server::start((), |(), _, _| {
             INSIDE.store(true, Ordering::SeqCst);
-            wait_for(|| GO.load(Ordering::SeqCst));
+            wait_for("the word to go on", || GO.load(Ordering::SeqCst));
             false
         });
         server.route_task();
@@ -134,7 +127,7 @@ isolated! {
             fault_without_stack();
             assert_eq!(CALLS.load(Ordering::SeqCst), 1);
         });
-        wait_for(|| INSIDE.load(Ordering::SeqCst));
+        wait_for("the thread is inside", || INSIDE.load(Ordering::SeqCst));
         let victim_tid = VICTIM.load(Ordering::SeqCst);
         // SAFETY: a signal to a thread of this process, which lives.
         unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), victim_tid, libc::SIGSEGV) };

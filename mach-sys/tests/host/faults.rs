@@ -129,10 +129,6 @@ mod machine {
         // SAFETY: as above.
         unsafe { asm!("mov rcx, [rax]", in("rax") from, out("rcx") _) };
     }
-    pub(super) fn undefined() {
-        // SAFETY: as above.
-        unsafe { asm!("ud2") };
-    }
     pub(super) fn divide() {
         // SAFETY: as above.
         unsafe { asm!("div ecx", inout("eax") 1 => _, inout("edx") 0 => _, in("ecx") 0) };
@@ -156,10 +152,6 @@ mod machine {
         // SAFETY: as above.
         unsafe { asm!("ldr x1, [x0]", in("x0") from, out("x1") _) };
     }
-    pub(super) fn undefined() {
-        // SAFETY: as above.
-        unsafe { asm!("udf #0") };
-    }
     pub(super) fn divide() {
         unreachable!("no such trap on this machine");
     }
@@ -169,4 +161,5 @@ mod machine {
     }
 }
 
-use machine::{breakpoint, divide, load, store, undefined};
+use machine::{breakpoint, divide, load, store};
+use test_support::instructions::undefined;

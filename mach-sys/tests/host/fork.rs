@@ -11,6 +11,7 @@ use mach_sys::rights::{Census, ReceiveRight, ThreadRight};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use test_support::flag::SetWhenDropped;
+use test_support::wait::wait_for;
 
 /// Status of a child in which all was as expected.
 const WELL: i32 = 42;
@@ -119,10 +120,6 @@ isolated! {
             busy.join().expect("went on");
         });
         // The busy thread's name goes with it.
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-        while Census::take().expect("a census").names > before.names {
-            assert!(std::time::Instant::now() < deadline);
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
+        wait_for("the name is gone", || Census::take().expect("a census").names <= before.names);
     }
 }

@@ -6,7 +6,8 @@ use crate::server::Server;
 use crate::support::{OwnStack, install, isolated, on_raw_thread};
 use mach_sys::rights::ThreadRight;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use test_support::instructions::undefined;
+use test_support::wait::wait_for;
 
 unsafe extern "C" {
     /// Address in the entry after the change of stacks, before the new one is registered.
@@ -28,11 +29,6 @@ extern "C" fn previous(_: i32, info: *const libc::siginfo_t, uc: *mut libc::ucon
     }
     SENT.fetch_add(1, Ordering::SeqCst);
     undefined();
-}
-
-fn undefined() {
-    // SAFETY: the handler of the fault skips the instruction.
-    unsafe { core::arch::asm!("ud2") };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,13 +96,11 @@ fn fault_twice(stack: Stack, answered: Answered, tell: i32) -> i32 {
 
 fn wait(tid: i32) -> i32 {
     let mut status = 0;
-    let deadline = Instant::now() + Duration::from_secs(20);
     // A thread can be waited for once it is traced.
-    // SAFETY: the result goes to a local variable.
-    while unsafe { libc::waitpid(tid, &mut status, libc::__WALL) } != tid {
-        assert!(Instant::now() < deadline, "{tid} is not traced");
-        std::thread::sleep(Duration::from_micros(100));
-    }
+    wait_for("a traced thread", || {
+        // SAFETY: the result goes to a local variable.
+        unsafe { libc::waitpid(tid, &mut status, libc::__WALL) == tid }
+    });
     status
 }
 

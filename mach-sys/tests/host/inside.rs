@@ -4,7 +4,8 @@ use crate::faults::Kind;
 use crate::support::{OwnStack, RawThread, dies, install, isolated, succeeds, test_name};
 use mach_sys::rights::{ReceiveRight, ThreadRight};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use test_support::wait::wait_for;
 
 const SIGNALS: [i32; 5] = [
     libc::SIGSEGV,
@@ -85,14 +86,9 @@ fn send_to(own_stack: bool, calls: impl Fn() + Send + 'static) {
         for signal in signals {
             queue(thread, *signal);
         }
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while CALLS.load(Ordering::SeqCst) < before + signals.len() {
-            assert!(
-                Instant::now() < deadline,
-                "round {round}: a signal is lost, or the thread hangs"
-            );
-            std::thread::yield_now();
-        }
+        wait_for(&format!("the signals of round {round}"), || {
+            CALLS.load(Ordering::SeqCst) >= before + signals.len()
+        });
     }
     STOP.store(true, Ordering::Relaxed);
     busy.join();

@@ -6,21 +6,13 @@ use mach_sys::emulated::{self, Config};
 use mach_sys::rights::{Census, Source};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
-use std::time::{Duration, Instant};
+use test_support::wait::wait_for;
 
 const PLACES: u32 = 64;
 const FIRST: usize = 40;
 const SECOND: usize = 20;
 
 static READY: AtomicUsize = AtomicUsize::new(0);
-
-fn wait_for(condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !condition() {
-        assert!(Instant::now() < deadline);
-        std::thread::sleep(Duration::from_millis(1));
-    }
-}
 
 /// Names of threads.
 fn names() -> usize {
@@ -51,19 +43,19 @@ isolated! {
             })
         };
         let first: Vec<_> = (0..FIRST).map(|_| spawn(0)).collect();
-        wait_for(|| READY.load(Ordering::SeqCst) == FIRST);
+        wait_for("the threads are ready", || READY.load(Ordering::SeqCst) == FIRST);
         // Identifiers grow; these use up those that are left of a round.
         for _ in FIRST as u32..PLACES + 4 {
             RawThread::spawn(|| ()).join();
         }
         let second: Vec<_> = (0..SECOND).map(|_| spawn(1)).collect();
-        wait_for(|| READY.load(Ordering::SeqCst) == FIRST + SECOND);
+        wait_for("the threads are ready", || READY.load(Ordering::SeqCst) == FIRST + SECOND);
         hold[0].wait();
         first.into_iter().for_each(RawThread::join);
-        wait_for(|| names() == before + SECOND);
+        wait_for("the names of live threads only", || names() == before + SECOND);
         hold[1].wait();
         second.into_iter().for_each(RawThread::join);
-        wait_for(|| names() == before);
+        wait_for("the names of live threads only", || names() == before);
         let server = Arc::into_inner(server).expect("the last");
         assert_eq!(server.stop(), FIRST + 6 * SECOND);
         assert_eq!(emulated::refused_threads(), 0);

@@ -13,7 +13,7 @@ use mach_sys::rights::{
 };
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use test_support::wait::{wait_for, wait_for_ok};
 
 /// Returns the type bits of a name; 0 for none.
 fn type_of(name: u32) -> u32 {
@@ -28,15 +28,10 @@ fn type_of(name: u32) -> u32 {
 
 /// Waits until the name has that type, with a bound.
 pub(crate) fn wait_for_type(name: u32, expected: u32) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while type_of(name) != expected {
-        assert!(
-            Instant::now() < deadline,
-            "{:#x}, not {expected:#x}",
-            type_of(name)
-        );
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait_for_ok("the type of a name", || match type_of(name) {
+        found if found == expected => Ok(()),
+        found => Err(format!("{found:#x}, not {expected:#x}")),
+    });
 }
 
 fn known(name: u32) -> Name {
@@ -107,11 +102,7 @@ isolated! {
         for _ in 0..10 {
             RawThread::spawn(|| registers::assert_kept(1)).join();
         }
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while Census::take().expect("a census") != before {
-            assert!(Instant::now() < deadline);
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_for("the census of before", || Census::take().expect("a census") == before);
         assert_eq!(server.stop(), 10);
     }
 }
@@ -215,11 +206,9 @@ fn d1_3_the_main_thread_ends_before_the_process() {
                 let process = libc::getpid();
                 libc::syscall(libc::SYS_tgkill, process, process, libc::SIGUSR1);
             }
-            let deadline = Instant::now() + Duration::from_secs(10);
-            while MAIN.load(Ordering::Acquire) == 0 {
-                assert!(Instant::now() < deadline, "the main thread did not leave");
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            wait_for("the main thread leaves", || {
+                MAIN.load(Ordering::Acquire) != 0
+            });
             let main = MAIN.load(Ordering::Acquire);
             wait_for_type(main, MACH_PORT_TYPE_DEAD_NAME);
             assert_eq!(user_references(known(main), PortRight::DEAD_NAME), Ok(1));

@@ -23,6 +23,7 @@ mod children;
 #[cfg(target_arch = "x86_64")]
 mod debug_registers;
 mod deferred;
+mod depth;
 mod flavors;
 #[cfg(target_arch = "x86_64")]
 mod foreign_frames;

@@ -11,8 +11,8 @@ use mach_sys::kern_return::{KernError, KernReturn};
 use mach_sys::rights::ThreadRight;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
-use std::time::{Duration, Instant};
 use test_support::flag::SetWhenDropped;
+use test_support::wait::wait_for;
 
 fn start(threads: u32) {
     let mut config = Config::default();
@@ -78,19 +78,18 @@ isolated! {
         assert!(host_level >= 100, "{host_level}");
         assert!(emulated::refused_threads() as usize >= host_level);
         // Places come back, once the threads are really gone.
-        let deadline = Instant::now() + Duration::from_secs(10);
-        let served = Arc::new(AtomicUsize::new(0));
-        while served.load(Ordering::Relaxed) == 0 {
-            assert!(Instant::now() < deadline, "no place came back");
-            let served = Arc::clone(&served);
+        let served = Arc::new(AtomicBool::new(false));
+        wait_for("a place that comes back", || {
+            let this = Arc::clone(&served);
             on_raw_thread(move || {
                 if ThreadRight::current().map(drop).is_ok() {
                     assert_kept(1);
                     assert_eq!(HOST_LEVEL.get(), 0);
-                    served.store(1, Ordering::Relaxed);
+                    this.store(true, Ordering::Relaxed);
                 }
             });
-        }
+            served.load(Ordering::Relaxed)
+        });
         assert_eq!(server.stop() - 1, THREADS - host_level, "each served, or at the host level");
     }
 }
@@ -129,7 +128,7 @@ isolated! {
     }
 }
 
-/// Makes the watching thread run only when no other thread wants to.
+/// Makes the watching thread wait for its turn longer than any other thread.
 fn make_watching_thread_late() {
     let mut tasks = std::fs::read_dir("/proc/self/task").expect("the threads");
     let watching = tasks.find_map(|task| {
@@ -139,9 +138,8 @@ fn make_watching_thread_late() {
         name.is_ok_and(|name| name == "mach-sys\n").then_some(tid)
     });
     let watching = watching.expect("the watching thread");
-    let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: a thread of this process, which may always give up its turn; the parameters outlive the call.
-    let refused = unsafe { libc::sched_setscheduler(watching, libc::SCHED_IDLE, &parameters) };
+    // SAFETY: a thread of this process, which may always be nicer.
+    let refused = unsafe { libc::setpriority(libc::PRIO_PROCESS, watching, 19) };
     assert_eq!(refused, 0);
 }
 

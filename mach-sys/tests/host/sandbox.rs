@@ -57,8 +57,9 @@ isolated! {
 
 /// A fault that does not recur by itself is raised again to have the default action, by the calls that are allowed.
 #[test]
-fn a_fault_that_nobody_wants_ends_the_process_whatever_calls_are_refused() {
-    let name = test_name!(a_fault_that_nobody_wants_ends_the_process_whatever_calls_are_refused);
+fn a_fault_that_no_handler_accepts_ends_the_process_whatever_calls_are_refused() {
+    let name =
+        test_name!(a_fault_that_no_handler_accepts_ends_the_process_whatever_calls_are_refused);
     let cases: [(&[libc::c_long], i32); 4] = [
         (&[libc::SYS_rt_tgsigqueueinfo], libc::SIGTRAP),
         (&[libc::SYS_tgkill], libc::SIGTRAP),

@@ -58,6 +58,7 @@ impl<T: Send + 'static> Server<T> {
     }
 
     /// Makes this the handler of the whole task.
+    #[allow(dead_code)]
     pub(crate) fn route_task(&self) {
         let send = self.port.make_send().expect("a send right");
         // SAFETY: no pointers.

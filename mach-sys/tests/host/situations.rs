@@ -275,13 +275,13 @@ fn destructors(early: bool) {
 }
 
 isolated! {
-    fn g4_4_faults_in_every_pass_of_destructors_before_ours() {
+    fn g4_4_faults_in_every_pass_of_destructors_before_the_emulations() {
         destructors(true);
     }
 }
 
 isolated! {
-    fn g4_4_faults_in_every_pass_of_destructors_after_ours() {
+    fn g4_4_faults_in_every_pass_of_destructors_after_the_emulations() {
         destructors(false);
     }
 }

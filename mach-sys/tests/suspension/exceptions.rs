@@ -10,7 +10,7 @@ use mach_sys::thread_state::{NativeState, Registers};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use test_support::instructions::{UNDEFINED_LENGTH, skip_undefined, undefined};
+use test_support::instructions::{LENGTH, skip_undefined, undefined};
 use test_support::isolated::isolated;
 use test_support::wait::wait_for;
 
@@ -58,7 +58,7 @@ impl Victim {
     /// The state behind the instruction.
     fn skipped(&self) -> NativeState {
         let mut state = self.request.state;
-        state.set_pc(state.pc() + UNDEFINED_LENGTH);
+        state.set_pc(state.pc() + LENGTH);
         state
     }
 
@@ -264,7 +264,7 @@ fn a8_1_after_an_abort_the_next_exception_gets_its_own_reply() {
                 let late = handler.reply(&first, Some(&first.state));
                 assert_eq!(late, KernReturn::SUCCESS, "{round}");
                 let mut state = second.state;
-                state.set_pc(state.pc() + UNDEFINED_LENGTH);
+                state.set_pc(state.pc() + LENGTH);
                 assert_eq!(handler.reply(&second, Some(&state)), KernReturn::SUCCESS);
             }
             handle.join().expect("it ended");

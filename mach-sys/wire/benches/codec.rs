@@ -12,7 +12,7 @@ use std::env;
 use std::process::{Command, ExitCode};
 
 /// The most instructions for the first case.
-const LIMIT: u64 = 150;
+const LIMIT: u64 = 125;
 
 fn main() -> ExitCode {
     if let Ok(symbol) = env::var(CHILD) {

@@ -146,7 +146,7 @@ fn a_message_of_the_other_subsystem_is_an_unknown_id() {
 }
 
 #[test]
-fn the_code_decides_who_owns_the_rights_and_if_a_reply_is_sent() {
+fn the_code_decides_which_side_owns_the_rights_and_if_a_reply_is_sent() {
     let message = request();
     let mut reply = [0; REPLY_SIZE_MAX];
     for (code, owns, sends) in [

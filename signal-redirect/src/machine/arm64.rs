@@ -8,7 +8,7 @@ use mach_sys::thread_state::{arm_exception_state64_t, arm_neon_state64_t, arm_th
 
 use crate::error::{RedirectError, ReturnError};
 use crate::machine::sealed::Rewrite;
-use crate::machine::{CONTEXT_STATE, Kept, Machine};
+use crate::machine::{CONTEXT_STATE, Kept, Rewriter};
 use crate::memory::{Memory, Unmapped};
 use crate::signal_info::{SignalInfo, software_signal};
 use crate::vector_save::VectorSave;
@@ -25,7 +25,7 @@ const NZCV: u32 = 0xf000_0000;
 /// Distance of the stack pointer below the frame at the return trap, in bytes, if the vector registers did not fit.
 pub(crate) const TOO_LONG: u64 = 16;
 
-impl Machine for Arm64 {
+impl Rewriter for Arm64 {
     type State = arm_thread_state64_t;
     type ExceptionState = arm_exception_state64_t;
     type FloatState = arm_neon_state64_t;

@@ -18,15 +18,16 @@ pub use arm64::Arm64;
 pub(crate) use arm64::TOO_LONG;
 pub use x86_64::X86_64;
 
-/// The machine that this crate is compiled for.
+/// The rewriter of the machine that this crate is compiled for.
 #[cfg(not(target_arch = "aarch64"))]
 pub type Native = X86_64;
-/// The machine that this crate is compiled for.
+/// The rewriter of the machine that this crate is compiled for.
 #[cfg(target_arch = "aarch64")]
 pub type Native = Arm64;
 
-/// A machine whose threads can be redirected. Both are available on every host; only [`Native`] can be entered. Sealed.
-pub trait Machine: sealed::Rewrite + Copy + Eq + core::fmt::Debug + Send + Sync + 'static {
+/// The rewriter of one machine, [`X86_64`] or [`Arm64`]: the types of its registers, and how a redirect changes them. Both are available on
+/// every host; only [`Native`]'s trampoline can run. Sealed.
+pub trait Rewriter: sealed::Rewrite + Copy + Eq + core::fmt::Debug + Send + Sync + 'static {
     /// Thread state: the general registers, as exception messages carry them.
     type State: Registers + Default + core::fmt::Debug + PartialEq + Send + Sync;
     /// Exception state: the processor's description of the trap.
@@ -62,105 +63,105 @@ pub(crate) mod sealed {
     /// The functions of a machine that only this crate uses.
     pub trait Rewrite: Sized {
         /// Returns an error if a thread with this state cannot be redirected and resumed.
-        fn check(state: &<Self as Machine>::State) -> Result<(), RedirectError>
+        fn check(state: &<Self as Rewriter>::State) -> Result<(), RedirectError>
         where
-            Self: Machine;
+            Self: Rewriter;
 
         /// Returns an error if the kernel would refuse this state's stack pointer after the handler has returned.
-        fn check_way_back(_: &<Self as Machine>::State) -> Result<(), RedirectError>
+        fn check_way_back(_: &<Self as Rewriter>::State) -> Result<(), RedirectError>
         where
-            Self: Machine,
+            Self: Rewriter,
         {
             Ok(())
         }
 
         /// Returns the part of a state that a handler must not change.
-        fn kept(state: &<Self as Machine>::State) -> Kept
+        fn kept(state: &<Self as Rewriter>::State) -> Kept
         where
-            Self: Machine;
+            Self: Rewriter;
 
         /// Restores the part of a state that a handler must not change.
-        fn restore_kept(state: &mut <Self as Machine>::State, kept: Kept)
+        fn restore_kept(state: &mut <Self as Rewriter>::State, kept: Kept)
         where
-            Self: Machine;
+            Self: Rewriter;
 
         /// Returns an error if the kernel would refuse this state.
-        fn check_resumable(state: &<Self as Machine>::State) -> Result<(), ReturnError>
+        fn check_resumable(state: &<Self as Rewriter>::State) -> Result<(), ReturnError>
         where
-            Self: Machine;
+            Self: Rewriter;
 
         /// Clears the flags that a handler must not inherit, and sets the trampoline's base register to the frame's address.
-        fn enter(state: &mut <Self as Machine>::State, frame: u64)
+        fn enter(state: &mut <Self as Rewriter>::State, frame: u64)
         where
-            Self: Machine;
+            Self: Rewriter;
 
         /// Returns the trampoline's base register, which holds the frame's address.
-        fn frame(state: &<Self as Machine>::State) -> u64
+        fn frame(state: &<Self as Rewriter>::State) -> u64
         where
-            Self: Machine;
+            Self: Rewriter;
 
         /// Returns `true` if a thread at the return trap reports that its vector registers did not fit in the frame.
-        fn is_too_long(_: &<Self as Machine>::State) -> bool
+        fn is_too_long(_: &<Self as Rewriter>::State) -> bool
         where
-            Self: Machine,
+            Self: Rewriter,
         {
             false
         }
 
-        /// Returns the bytes of the machine context: of [`Machine::Context`], and of what the trampoline adds to it.
+        /// Returns the bytes of the machine context: of [`Rewriter::Context`], and of what the trampoline adds to it.
         fn context_size(save: VectorSave) -> u64;
 
         /// Returns the machine context with these states.
         fn context(
-            exception: <Self as Machine>::ExceptionState,
-            state: &<Self as Machine>::State,
-            float: &<Self as Machine>::FloatState,
-        ) -> <Self as Machine>::Context
+            exception: <Self as Rewriter>::ExceptionState,
+            state: &<Self as Rewriter>::State,
+            float: &<Self as Rewriter>::FloatState,
+        ) -> <Self as Rewriter>::Context
         where
-            Self: Machine;
+            Self: Rewriter;
 
         /// Returns the exception state, as far as it can be derived from the codes.
         fn exception_state(
             exception_type: ExceptionType,
             codes: [i64; 2],
-        ) -> <Self as Machine>::ExceptionState
+        ) -> <Self as Rewriter>::ExceptionState
         where
-            Self: Machine;
+            Self: Rewriter;
 
         /// Returns the exception state of a thread that stopped for this exception: `found`, or the one derived from the codes if the
         /// kernel has not filled `found` in (R22).
         fn looked_up(
             exception_type: ExceptionType,
             codes: [i64; 2],
-            found: <Self as Machine>::ExceptionState,
-        ) -> <Self as Machine>::ExceptionState
+            found: <Self as Rewriter>::ExceptionState,
+        ) -> <Self as Rewriter>::ExceptionState
         where
-            Self: Machine;
+            Self: Rewriter;
 
         /// Returns the signal that XNU would send, with its code and address; `None` if it sends none.
         fn signal(
             exception_type: ExceptionType,
             codes: [i64; 2],
-            exception: &<Self as Machine>::ExceptionState,
+            exception: &<Self as Rewriter>::ExceptionState,
             pc: u64,
         ) -> Option<SignalInfo>
         where
-            Self: Machine;
+            Self: Rewriter;
 
         /// Returns the registers after a call, as if the called function had returned `value` at once.
         fn returned(
-            state: &<Self as Machine>::State,
+            state: &<Self as Rewriter>::State,
             value: u64,
             memory: &impl Memory,
-        ) -> Result<<Self as Machine>::State, Unmapped>
+        ) -> Result<<Self as Rewriter>::State, Unmapped>
         where
-            Self: Machine;
+            Self: Rewriter;
 
         /// Returns the vector registers of a new thread, which replace registers given as all zero. On x86_64 an MXCSR of 0 would
         /// unmask every exception.
-        fn initial_float() -> <Self as Machine>::FloatState
+        fn initial_float() -> <Self as Rewriter>::FloatState
         where
-            Self: Machine;
+            Self: Rewriter;
     }
 }
 

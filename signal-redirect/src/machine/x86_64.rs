@@ -9,7 +9,7 @@ use mach_sys::thread_state::{x86_exception_state64_t, x86_float_state64_t, x86_t
 
 use crate::error::{RedirectError, ReturnError};
 use crate::machine::sealed::Rewrite;
-use crate::machine::{CONTEXT_STATE, Kept, Machine};
+use crate::machine::{CONTEXT_STATE, Kept, Rewriter};
 use crate::memory::{Memory, Unmapped};
 use crate::signal_info::{SignalInfo, software_signal};
 use crate::vector_save::VectorSave;
@@ -57,7 +57,7 @@ const FLOAT_CAUSES: [(i64, i32); 5] = [
     (1 << 0, FPE_FLTINV),
 ];
 
-impl Machine for X86_64 {
+impl Rewriter for X86_64 {
     type State = x86_thread_state64_t;
     type ExceptionState = x86_exception_state64_t;
     type FloatState = x86_float_state64_t;

@@ -4,7 +4,7 @@ use core::borrow::Borrow;
 use core::marker::PhantomData;
 
 use crate::key::Key;
-use crate::machine::{Machine, Native};
+use crate::machine::{Native, Rewriter};
 use crate::vector_save::VectorSave;
 
 /// Distance from the return trap to the entry, in bytes. The trap comes first, so that one symbol names both.
@@ -23,14 +23,14 @@ pub(crate) const ENTRY: u64 = 16;
 /// }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TrampolinePlan<M: Machine = Native> {
+pub struct TrampolinePlan<M: Rewriter = Native> {
     trap: u64,
     save: VectorSave,
     key: Key,
     machine: PhantomData<M>,
 }
 
-impl<M: Machine> TrampolinePlan<M> {
+impl<M: Rewriter> TrampolinePlan<M> {
     /// Creates a plan of a trampoline with its return trap at `address`, which saves no vector registers on the stack.
     #[must_use]
     pub const fn at(address: u64, key: Key) -> Self {
@@ -81,13 +81,13 @@ impl<M: Machine> TrampolinePlan<M> {
 
 /// A trampoline of machine `M`: the process's own ([`Trampoline`](crate::Trampoline)), or one for computing only
 /// ([`TrampolinePlan`]). Sealed.
-pub trait Code<M: Machine>: Borrow<TrampolinePlan<M>> + Clone + sealed::Sealed {}
+pub trait Code<M: Rewriter>: Borrow<TrampolinePlan<M>> + Clone + sealed::Sealed {}
 
 pub(super) mod sealed {
     /// Restricts [`Code`](super::Code) to this crate's types.
     pub trait Sealed {}
 }
 
-impl<M: Machine> sealed::Sealed for TrampolinePlan<M> {}
+impl<M: Rewriter> sealed::Sealed for TrampolinePlan<M> {}
 
-impl<M: Machine> Code<M> for TrampolinePlan<M> {}
+impl<M: Rewriter> Code<M> for TrampolinePlan<M> {}

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::thread_state::{NativeState, Registers as _};
-use signal_redirect::{Machine, Native};
+use signal_redirect::{Native, Rewriter};
 
 use crate::machine;
 
@@ -16,8 +16,8 @@ pub(crate) static SEEN_SP: AtomicU64 = AtomicU64::new(0);
 /// Number of nested faults inside the first handler.
 pub(crate) const NESTING: usize = 16;
 
-pub(crate) type Context = <Native as Machine>::Context;
-pub(crate) type Float = <Native as Machine>::FloatState;
+pub(crate) type Context = <Native as Rewriter>::Context;
+pub(crate) type Float = <Native as Rewriter>::FloatState;
 
 /// The arguments and the context of a handler.
 #[derive(Clone, Copy)]

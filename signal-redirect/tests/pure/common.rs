@@ -7,7 +7,7 @@ use mach_sys::exception::ExceptionType;
 use mach_sys::pod::{self, Pod};
 use mach_sys::thread_state::Registers;
 use signal_redirect::{
-    Arm64, Fault, Frame, Key, Machine, Memory, Redirect, TrampolinePlan, Unmapped, VectorSave,
+    Arm64, Fault, Frame, Key, Memory, Redirect, Rewriter, TrampolinePlan, Unmapped, VectorSave,
     X86_64,
 };
 
@@ -113,8 +113,8 @@ pub(crate) const SP: u64 = BASE + 0x8000;
 /// A redirect that is only computed.
 pub(crate) type Plan<M> = Redirect<M, TrampolinePlan<M>>;
 
-/// A machine with the properties that the tests need beyond [`Machine`].
-pub(crate) trait TestedMachine: Machine {
+/// A machine with the properties that the tests need beyond [`Rewriter`].
+pub(crate) trait TestedMachine: Rewriter {
     fn trampoline() -> TrampolinePlan<Self>;
     /// Flags at the fault: those that must be clear when the handler starts, and some that stay.
     const FLAGS_STOPPED: u64;

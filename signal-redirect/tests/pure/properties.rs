@@ -204,7 +204,7 @@ fn enough_cases_are_redirected() {
     let mut redirected = 0;
     for _ in 0..400 {
         let case = any_case().new_tree(&mut runner).unwrap().current();
-        let mut stopped: <X86_64 as signal_redirect::Machine>::State =
+        let mut stopped: <X86_64 as signal_redirect::Rewriter>::State =
             pod::read(&case.bytes).unwrap();
         X86_64::plausible(&mut stopped);
         stopped.rsp = case.sp;

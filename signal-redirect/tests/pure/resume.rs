@@ -4,7 +4,7 @@ use crate::common::{BASE, SIZE, SP, Stack, TRAP, TestedMachine, apply, key, on_b
 use mach_sys::pod;
 use mach_sys::thread_state::Registers;
 use signal_redirect::{
-    Arm64, Frame, FrameId, Key, Machine, Memory, RedirectError, Return, ReturnError,
+    Arm64, Frame, FrameId, Key, Memory, RedirectError, Return, ReturnError, Rewriter,
     Stack as Place, Unmapped, X86_64, return_to_caller,
 };
 
@@ -448,7 +448,7 @@ fn only_resumable_refuses_a_stack_pointer_that_the_kernel_refuses() {
 #[test]
 fn a_thread_that_holds_redirects_off_is_refused_and_its_memory_is_unchanged() {
     let mut memory = Stack::new(BASE..BASE + SIZE);
-    let mask = signal_redirect::Mask::new();
+    let mask = signal_redirect::RedirectMask::new();
     let (stopped, fault) = (X86_64::stopped(SP), X86_64::fault());
     let held = mask.hold();
     let refused = X86_64::plan().apply_unless_held(&mask, &stopped, &fault, &mut memory);

@@ -8,7 +8,7 @@ use mach_sys::pod::Pod;
 use mach_sys::processor::Arm64Vectors;
 use mach_sys::thread_state::Registers;
 use signal_redirect::{
-    Arm64, Machine, Redirect, RedirectError, Stack as Place, TrampolinePlan, Unmapped, VectorSave,
+    Arm64, Redirect, RedirectError, Rewriter, Stack as Place, TrampolinePlan, Unmapped, VectorSave,
     X86_64,
 };
 
@@ -342,8 +342,8 @@ fn a4_11_signed_pointers_are_refused_before_anything_is_written() {
 /// Checks at compile time that contexts are plain data, as `Stack::get` requires.
 const _: fn() = || {
     fn plain<T: Pod>() {}
-    plain::<<X86_64 as Machine>::Context>();
-    plain::<<Arm64 as Machine>::Context>();
+    plain::<<X86_64 as Rewriter>::Context>();
+    plain::<<Arm64 as Rewriter>::Context>();
 };
 
 #[test]

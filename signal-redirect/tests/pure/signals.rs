@@ -4,13 +4,13 @@ use crate::common::{BASE, SIZE, SP, Stack, TestedMachine};
 use mach_sys::darwin::siginfo_t;
 use mach_sys::exception::ExceptionType as Kind;
 use mach_sys::thread_state::{Registers, arm_exception_state64_t, x86_exception_state64_t};
-use signal_redirect::{Arm64, DarwinSignal, Fault, Machine, RedirectError, X86_64};
+use signal_redirect::{Arm64, DarwinSignal, Fault, RedirectError, Rewriter, X86_64};
 
 /// Program counter at the exception.
 const PC: u64 = 0x4000_1234;
 const ADDRESS: i64 = 0x1234_5678_9abc;
 
-struct Seen<M: Machine> {
+struct Seen<M: Rewriter> {
     signal: i32,
     code: i32,
     address: u64,

@@ -14,7 +14,7 @@ use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::kernel::system;
 use mach_sys::rights::{Right, ThreadRight};
 use mach_sys::thread_state::{NativeState, ThreadState};
-use signal_redirect::{Entry, Machine, Memory, Native, OwnMemory};
+use signal_redirect::{Entry, Memory, Native, OwnMemory, Rewriter};
 use std::hint::black_box;
 use std::sync::mpsc;
 use thread_mgr::Manager;
@@ -53,7 +53,7 @@ fn waiting() -> Result<(ThreadRight, mpsc::Sender<()>), Error> {
 /// # Errors
 /// The kernel's.
 pub fn measure(effort: Effort) -> Result<Vec<Line>, Error> {
-    type Trap = <Native as Machine>::ExceptionState;
+    type Trap = <Native as Rewriter>::ExceptionState;
     machine::needs_emulation()?;
     if !cpus::apart() {
         cpus::together();

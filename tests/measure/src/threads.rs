@@ -47,6 +47,9 @@ fn plain(routine: extern "C" fn(*mut c_void) -> *mut c_void) {
 ///
 /// # Errors
 /// No manager could be built.
+///
+/// # Panics
+/// If a thread to compare with cannot be started.
 pub fn measure(effort: Effort) -> Result<Vec<Line>, Error> {
     // SAFETY: nothing here takes a reference on a thread's name.
     let promise = unsafe { SurplusPromise::new() };

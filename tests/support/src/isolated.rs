@@ -11,7 +11,10 @@ use std::time::{Duration, Instant};
 /// Says which test a program is to run as the child.
 const MARK: &str = "MACH_TEST_CHILD";
 
-/// Runs a test's body in a process of its own, and fails if it fails there. `name` is the test's full name.
+/// Runs a test's body in a process of its own. `name` is the test's full name.
+///
+/// # Panics
+/// If the body panics or ends the process in the child, if the child runs longer than the limit, or if no test has this name.
 pub fn isolated(name: &str, body: impl FnOnce()) {
     if let Some((status, text)) = exit_status(name, body) {
         assert!(status.success(), "{status}\n{text}");
@@ -19,14 +22,20 @@ pub fn isolated(name: &str, body: impl FnOnce()) {
     }
 }
 
-/// In the parent: what became of the child, and what it said. In the child: runs the body.
+/// In the parent, starts the child and returns its exit status and output. In the child, runs the body and returns `None`.
 ///
-/// A child that does not end is ended, and fails: no other program is needed for that, nor the child's help.
+/// A child that runs longer than the limit is killed, which its exit status shows.
+///
+/// # Panics
+/// If the child cannot be started.
 pub fn exit_status(name: &str, body: impl FnOnce()) -> Option<(ExitStatus, String)> {
     exit_status_with(name, &[], body)
 }
 
-/// As [`exit_status`], with more variables in the child's environment.
+/// Does the same as [`exit_status`], with more variables in the child's environment.
+///
+/// # Panics
+/// If the child cannot be started.
 pub fn exit_status_with(
     name: &str,
     environment: &[(&str, &str)],
@@ -54,7 +63,10 @@ fn limit() -> Duration {
     Duration::from_secs(seconds.unwrap_or(600))
 }
 
-/// Runs a program to its end, or ends it after so long, and says so in what it said.
+/// Runs a program and returns its exit status and output. Kills it after `limit`, and says so at the end of the output.
+///
+/// # Panics
+/// If the program cannot be started.
 pub fn run_within(limit: Duration, mut command: Command) -> (ExitStatus, String) {
     let mut child = command
         .stdin(Stdio::null())

@@ -218,7 +218,7 @@ impl Space {
             let bits = bits.as_u64().expect("type bits") as u32;
             let name = match self.known.get(text) {
                 Some(name) => Some(*name),
-                // A name that no answer showed: the one that changed so and that nobody knows yet.
+                // A name that no answer showed: the one that changed so and that is not known yet.
                 None => {
                     let known: Vec<u32> = self.known.values().copied().collect();
                     changed
@@ -281,7 +281,7 @@ impl Space {
             left
         };
         let release = |name: u32, right: u32, delta: i32| {
-            // SAFETY: the case's own names; nobody else counts on them.
+            // SAFETY: the case's own names; no other code relies on them.
             unsafe { mach_port_mod_refs(task_self(), name, right, delta) }
         };
         // Receive rights first: what the rest sends when it goes has nowhere to go then.

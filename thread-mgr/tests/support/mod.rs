@@ -11,6 +11,7 @@ use mach_sys::thread_state::{NativeState, Registers};
 use signal_redirect::Entry;
 use std::ffi::c_int;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use test_support::instructions::LENGTH;
 use thread_mgr::{Manager, ManagerBuilder, SurplusPromise};
 
 /// The number of the handler's calls, and the last values that it saw.
@@ -19,9 +20,6 @@ pub(crate) static LAST_SIGNAL: AtomicU32 = AtomicU32::new(0);
 pub(crate) static LAST_ADDRESS: AtomicU64 = AtomicU64::new(0);
 /// An address on the handler's stack.
 pub(crate) static LAST_STACK: AtomicU64 = AtomicU64::new(0);
-
-/// The length in bytes of the instructions that the tests' handlers skip.
-pub(crate) const LENGTH: u64 = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
 
 /// Skips the faulting instruction, which must have the agreed length: 2 bytes on x86_64, 4 on arm64.
 pub(crate) unsafe extern "C" fn skip(
@@ -69,54 +67,6 @@ pub(crate) fn trimming() -> Manager {
 /// Builds a manager without the promise.
 pub(crate) fn reporting() -> Manager {
     builder().build().expect("a manager")
-}
-
-#[cfg(target_arch = "x86_64")]
-pub(crate) fn undefined_instruction() {
-    // SAFETY: the handler skips it.
-    unsafe { core::arch::asm!("ud2") };
-}
-
-#[cfg(target_arch = "aarch64")]
-pub(crate) fn undefined_instruction() {
-    // SAFETY: the handler skips it.
-    unsafe { core::arch::asm!("udf #0") };
-}
-
-/// Faults with an invalid stack pointer.
-pub(crate) fn undefined_without_a_stack() {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: the handler skips the instruction; the stack pointer is put back right after it.
-    unsafe {
-        core::arch::asm!("mov r12, rsp", "xor esp, esp", "ud2", "mov rsp, r12", out("r12") _)
-    };
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: as above.
-    unsafe {
-        core::arch::asm!(
-            "mov x20, sp",
-            "mov x21, #0",
-            "mov sp, x21",
-            "udf #0",
-            "mov sp, x20",
-            out("x20") _,
-            out("x21") _,
-        )
-    };
-}
-
-/// Writes to an address, by an instruction of the agreed length.
-#[cfg(target_arch = "x86_64")]
-pub(crate) fn store_to(address: u64) {
-    // SAFETY: the handler skips it.
-    unsafe { core::arch::asm!("mov [rax], ecx", in("rax") address, in("ecx") 1) };
-}
-
-/// Writes to an address, by an instruction of the agreed length.
-#[cfg(target_arch = "aarch64")]
-pub(crate) fn store_to(address: u64) {
-    // SAFETY: the handler skips it.
-    unsafe { core::arch::asm!("str w1, [x0]", in("x0") address, in("w1") 1) };
 }
 
 /// Takes references on the calling thread's name and forgets them.

@@ -23,7 +23,8 @@ pub(crate) struct State {
     pub(super) sets: Arena<SetId, Pset>,
     pub(super) links: Arena<LinkId, Link>,
     pub(super) requests: Arena<RequestId, Requested>,
-    spaces: [Option<Space>; SPACES],
+    /// [`SPACES`] places, apart from the rest: whoever starts the kernel may have little stack.
+    spaces: Box<[Option<Space>]>,
     /// Messages to destroy once the one that is being destroyed is gone (C1.7).
     pub(super) doomed: Queue,
     /// True while doomed messages are destroyed.
@@ -39,7 +40,7 @@ impl State {
             sets: Arena::new("the table of port sets", limits.sets)?,
             links: Arena::new("the table of memberships", limits.members)?,
             requests: Arena::new("the table of notification requests", limits.names)?,
-            spaces: [const { None }; SPACES],
+            spaces: (0..SPACES).map(|_| None).collect(),
             doomed: Queue::default(),
             reaping: false,
             guard: PendingGuard::default(),

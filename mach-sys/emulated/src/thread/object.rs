@@ -68,14 +68,15 @@ pub(crate) struct Task {
 #[derive(Debug)]
 pub(crate) struct Tables {
     pub(crate) threads: Arena<ThreadId, Thread>,
-    tasks: [Option<Task>; SPACES],
+    /// [`SPACES`] places, apart from the rest: whoever starts the kernel may have little stack.
+    tasks: Box<[Option<Task>]>,
 }
 
 impl Tables {
     pub(super) fn new(threads: u32) -> Result<Self, ReserveError> {
         Ok(Self {
             threads: Arena::new("the table of threads", threads)?,
-            tasks: [const { None }; SPACES],
+            tasks: (0..SPACES).map(|_| None).collect(),
         })
     }
 

@@ -11,9 +11,7 @@ use crate::message::{
 };
 use crate::pod;
 use crate::thread_state::THREAD_STATE_MAX;
-use crate::types::{
-    MACH_PORT_NULL, exception_type_t, mach_msg_id_t, mach_port_t, thread_state_flavor_t,
-};
+use crate::types::{exception_type_t, mach_msg_id_t, thread_state_flavor_t};
 
 use super::error::DecodeError;
 use super::routine::{CODES_MAX, Routine, STATE_HEADER, Shape, Subsystem};
@@ -61,6 +59,30 @@ pub fn decode(bytes: &[u8], accept: Accept) -> Result<Request<'_>, DecodeError> 
     decode_body(bytes, &header, accept)
 }
 
+/// The result of a check that fails: the reason, or only that there is one.
+pub(super) trait Refusal {
+    fn because(reason: impl FnOnce() -> DecodeError) -> Self;
+}
+
+impl Refusal for DecodeError {
+    #[inline(always)]
+    fn because(reason: impl FnOnce() -> DecodeError) -> Self {
+        reason()
+    }
+}
+
+/// A message is malformed, for a reason that [`decode`] returns. A server decodes with this, and only a malformed message once more: then
+/// no instruction of the usual path prepares a reason.
+#[derive(Debug)]
+pub(super) struct Malformed;
+
+impl Refusal for Malformed {
+    #[inline(always)]
+    fn because(_: impl FnOnce() -> DecodeError) -> Self {
+        Self
+    }
+}
+
 /// Reads the header, if there are enough bytes.
 #[inline(always)]
 pub(super) fn decode_header(bytes: &[u8]) -> Result<mach_msg_header_t, DecodeError> {
@@ -72,11 +94,11 @@ pub(super) fn decode_header(bytes: &[u8]) -> Result<mach_msg_header_t, DecodeErr
 /// Decodes the message after the header, by routine. With a constant shape the offsets are constant too, and one check of the size
 /// covers all reads before the arrays.
 #[inline(always)]
-pub(super) fn decode_body<'a>(
+pub(super) fn decode_body<'a, E: Refusal>(
     bytes: &'a [u8],
     header: &mach_msg_header_t,
     accept: Accept,
-) -> Result<Request<'a>, DecodeError> {
+) -> Result<Request<'a>, E> {
     macro_rules! by_routine {
         ($routine:expr => $($name:ident)*) => {
             match $routine {
@@ -85,7 +107,9 @@ pub(super) fn decode_body<'a>(
         };
     }
     let id = header.msgh_id;
-    let routine = accept.routine(id).ok_or(DecodeError::UnknownId { id })?;
+    let routine = accept
+        .routine(id)
+        .ok_or_else(|| E::because(|| DecodeError::UnknownId { id }))?;
     by_routine!(routine =>
         ExceptionRaise
         ExceptionRaiseState
@@ -100,31 +124,30 @@ pub(super) fn decode_body<'a>(
 }
 
 #[inline(always)]
-fn decode_as<'a>(
+fn decode_as<'a, E: Refusal>(
     bytes: &'a [u8],
     header: &mach_msg_header_t,
     shape: &'static Shape,
-) -> Result<Request<'a>, DecodeError> {
+) -> Result<Request<'a>, E> {
     let message = whole_message(bytes, header, shape.minimum, shape.maximum)?;
     let is_complex = header.msgh_bits & MACH_MSGH_BITS_COMPLEX != 0;
-    let names = match (shape.identity.descriptors(), is_complex) {
-        (0, false) => [MACH_PORT_NULL; 2],
-        (0, true) => return Err(DecodeError::Complex),
-        (_, false) => return Err(DecodeError::NotComplex),
+    match (shape.identity.descriptors(), is_complex) {
+        (0, false) => {}
+        (0, true) => return Err(E::because(|| DecodeError::Complex)),
+        (_, false) => return Err(E::because(|| DecodeError::NotComplex)),
         (wanted, true) => port_descriptors(message, wanted, MACH_MSG_TYPE_MOVE_SEND as u8)?,
-    };
+    }
     let exception = word(message, shape.code_at - 8) as exception_type_t;
     let front = Front {
         header,
         message,
         shape,
-        names,
         exception: ExceptionType::new(exception),
     };
     // Two codes are the usual case. With their number constant, the offsets after them are constant too.
     match word(message, shape.code_at - 4) {
         2 => decode_arrays(front, 2),
-        found if found as usize > CODES_MAX => Err(DecodeError::CodeCount { found }),
+        found if found as usize > CODES_MAX => Err(E::because(|| DecodeError::CodeCount { found })),
         found => decode_arrays(front, found as usize),
     }
 }
@@ -134,22 +157,22 @@ struct Front<'h, 'a> {
     header: &'h mach_msg_header_t,
     message: &'a [u8],
     shape: &'static Shape,
-    names: [mach_port_t; 2],
     exception: ExceptionType,
 }
 
 #[inline(always)]
-fn decode_arrays<'a>(front: Front<'_, 'a>, count: usize) -> Result<Request<'a>, DecodeError> {
+fn decode_arrays<'a, E: Refusal>(front: Front<'_, 'a>, count: usize) -> Result<Request<'a>, E> {
     let Front {
         header,
         message,
         shape,
-        names,
         exception,
     } = front;
-    let size_error = |wanted: usize| DecodeError::Size {
-        found: header.msgh_size,
-        wanted: wanted as u32,
+    let size_error = |wanted: usize| {
+        E::because(|| DecodeError::Size {
+            found: header.msgh_size,
+            wanted: wanted as u32,
+        })
     };
     let state_at = shape.minimum + count * shape.code_size;
     // One check covers the reads up to the words of the state.
@@ -169,27 +192,27 @@ fn decode_arrays<'a>(front: Front<'_, 'a>, count: usize) -> Result<Request<'a>, 
         1 => [code(0), 0],
         _ => [code(0), code(1)],
     };
-    let mut wanted = state_at;
+    let mut words = 0;
     let mut flavor = None;
     if shape.state {
-        let words = word(message, state_at - 4);
-        if words as usize > THREAD_STATE_MAX {
-            return Err(DecodeError::StateCount { found: words });
+        let found = word(message, state_at - 4);
+        words = found as usize;
+        if words > THREAD_STATE_MAX {
+            return Err(E::because(|| DecodeError::StateCount { found }));
         }
         flavor = Some(word(message, state_at - STATE_HEADER) as thread_state_flavor_t);
-        wanted += 4 * words as usize;
     }
-    match message.get(state_at..) {
-        Some(old_state) if message.len() == wanted => Ok(Request {
+    let wanted = state_at + 4 * words;
+    match (message.first_chunk(), message.get(state_at..wanted)) {
+        (Some(front), Some(old_state)) if message.len() == wanted => Ok(Request {
             message,
             shape,
-            exception_port: header.msgh_local_port,
-            names,
+            front,
             exception,
             codes,
             code_count: count,
             flavor,
-            old_state: Words::new(old_state),
+            old_state: Words::of(old_state, words),
         }),
         _ => Err(size_error(wanted)),
     }
@@ -197,61 +220,64 @@ fn decode_arrays<'a>(front: Front<'_, 'a>, count: usize) -> Result<Request<'a>, 
 
 /// Returns the message's bytes, if all are there and their number is possible for its id.
 #[inline(always)]
-pub(super) fn whole_message<'a>(
+pub(super) fn whole_message<'a, E: Refusal>(
     bytes: &'a [u8],
     header: &mach_msg_header_t,
     minimum: usize,
     maximum: usize,
-) -> Result<&'a [u8], DecodeError> {
+) -> Result<&'a [u8], E> {
     let size = header.msgh_size;
     if !(minimum..=maximum).contains(&(size as usize)) {
-        return Err(DecodeError::SizeRange {
+        return Err(E::because(|| DecodeError::SizeRange {
             found: size,
             minimum: minimum as u32,
             maximum: maximum as u32,
-        });
+        }));
     }
-    bytes.get(..size as usize).ok_or(DecodeError::Truncated {
-        size,
-        length: bytes.len(),
+    bytes.get(..size as usize).ok_or_else(|| {
+        E::because(|| DecodeError::Truncated {
+            size,
+            length: bytes.len(),
+        })
     })
 }
 
-/// Checks number, kind and disposition of the descriptors of a complex message: one or two, each of a port. Returns their names.
+/// Checks number, kind and disposition of the descriptors of a complex message: one or two, each of a port.
 #[inline(always)]
-pub(super) fn port_descriptors(
+pub(super) fn port_descriptors<E: Refusal>(
     message: &[u8],
     wanted: u32,
     disposition: u8,
-) -> Result<[mach_port_t; 2], DecodeError> {
+) -> Result<(), E> {
     let found = word(message, size_of::<mach_msg_header_t>());
     if found != wanted {
-        return Err(DecodeError::DescriptorCount { found, wanted });
+        return Err(E::because(|| DecodeError::DescriptorCount {
+            found,
+            wanted,
+        }));
     }
-    let first = port_descriptor(message, 0, disposition)?;
-    let second = match wanted {
-        2 => port_descriptor(message, 1, disposition)?,
-        _ => MACH_PORT_NULL,
-    };
-    Ok([first, second])
+    for index in 0..wanted {
+        port_descriptor(message, index, disposition)?;
+    }
+    Ok(())
 }
 
 #[inline(always)]
-fn port_descriptor(message: &[u8], index: u32, wanted: u8) -> Result<mach_port_t, DecodeError> {
+fn port_descriptor<E: Refusal>(message: &[u8], index: u32, wanted: u8) -> Result<(), E> {
     // The size was checked: every message with this id is long enough for its descriptors.
     let bytes = message.get(descriptor_at(index as usize)..);
     let descriptor: mach_msg_port_descriptor_t = bytes.and_then(pod::read).unwrap_or_default();
     // Both in one comparison. Only the error distinguishes them.
     let kind = [descriptor.disposition, descriptor.type_];
     if u16::from_ne_bytes(kind) == u16::from_ne_bytes([wanted, MACH_MSG_PORT_DESCRIPTOR as u8]) {
-        return Ok(descriptor.name);
+        return Ok(());
     }
-    Err(match kind {
+    Err(E::because(|| match kind {
         [found, 0] => DecodeError::Disposition {
             index,
             found,
             wanted,
         },
         [_, found] => DecodeError::DescriptorKind { index, found },
-    })
+    }))
 }

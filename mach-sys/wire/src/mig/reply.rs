@@ -3,11 +3,12 @@
 
 use crate::kern_return::KernReturn;
 use crate::message::{
-    Disposition, MACH_MSGH_BITS_COMPLEX, MACH_MSGH_BITS_REMOTE, mach_msg_header_t,
+    Disposition, MACH_MSGH_BITS_COMPLEX, MACH_MSGH_BITS_REMOTE, mach_msg_header_t as Header,
 };
 use crate::pod;
 use crate::thread_state::{THREAD_STATE_MAX, ThreadState};
 use crate::types::{MACH_PORT_NULL, mach_msg_id_t, mach_port_t, natural_t, thread_state_flavor_t};
+use core::mem::offset_of;
 
 use super::error::{EncodeError, ReplyError};
 use super::ndr::{NDR_record_t, mig_reply_error_t};
@@ -32,7 +33,7 @@ pub struct ReplyTo {
 impl ReplyTo {
     /// Returns the destination of the reply to a request with this header, whatever its id.
     #[inline]
-    pub const fn header(request: &mach_msg_header_t) -> Self {
+    pub const fn header(request: &Header) -> Self {
         Self {
             disposition: Disposition::new(MACH_MSGH_BITS_REMOTE(request.msgh_bits)),
             port: request.msgh_remote_port,
@@ -52,8 +53,7 @@ impl ReplyTo {
     /// [`EncodeError::Buffer`]: `to` is smaller than 36 bytes.
     #[inline]
     pub fn encode_status(self, to: &mut [u8], code: KernReturn) -> Result<usize, EncodeError> {
-        self.encode_start(to, STATUS_REPLY_SIZE, code)?;
-        Ok(STATUS_REPLY_SIZE)
+        Ok(finish_status(self.begin(to)?, code))
     }
 
     /// Writes a reply of success with a new state and returns its size in bytes: 44 and the words of the state.
@@ -70,62 +70,58 @@ impl ReplyTo {
     ) -> Result<usize, EncodeError> {
         let mut state = NewState::new(to, flavor)?;
         state.set_words(flavor, words)?;
-        let count = state.count;
-        self.encode_around_state(to, flavor, count)
+        self.begin(state.start)?;
+        Ok(state.finish(KernReturn::SUCCESS))
     }
 
-    /// Writes the reply, except the words of the state, which are already in `to`.
+    /// Writes the start of a reply of success, without its size, and returns it. A server does so before it decodes the request, as
+    /// MIG's does: nothing of it need be kept while the handler runs.
     #[inline]
-    pub(super) fn encode_around_state(
-        self,
-        to: &mut [u8],
-        flavor: thread_state_flavor_t,
-        count: usize,
-    ) -> Result<usize, EncodeError> {
-        let size = STATE_AT + 4 * count;
-        self.encode_start(to, size, KernReturn::SUCCESS)?;
-        if let Some(start) = to.first_chunk_mut::<STATE_AT>() {
-            put(start, FLAVOR_AT, flavor as u32);
-            put(start, COUNT_AT, count as u32);
-        }
-        Ok(size)
-    }
-
-    /// Writes the common start of all replies.
-    #[inline]
-    fn encode_start(self, to: &mut [u8], size: usize, code: KernReturn) -> Result<(), EncodeError> {
+    pub(super) fn begin(self, to: &mut [u8]) -> Result<&mut [u8; STATUS_REPLY_SIZE], EncodeError> {
         let length = to.len();
-        if length < size {
-            return Err(EncodeError::Buffer {
-                needed: size,
+        let start = to
+            .first_chunk_mut::<STATUS_REPLY_SIZE>()
+            .ok_or(EncodeError::Buffer {
+                needed: STATUS_REPLY_SIZE,
                 length,
-            });
-        }
-        let start = mig_reply_error_t {
-            Head: mach_msg_header_t {
-                msgh_bits: self.disposition.raw(),
-                // A reply is at most 5228 bytes.
-                msgh_size: size as u32,
-                msgh_remote_port: self.port,
-                msgh_local_port: MACH_PORT_NULL,
-                msgh_voucher_port: MACH_PORT_NULL,
-                msgh_id: self.id,
-            },
-            NDR: NDR_record_t::RECORD,
-            RetCode: code.raw(),
-        };
-        if let Some(to) = to.first_chunk_mut::<STATUS_REPLY_SIZE>() {
-            to.copy_from_slice(pod::bytes_of(&start));
-        }
-        Ok(())
+            })?;
+        put(start, offset_of!(Header, msgh_bits), self.disposition.raw());
+        put(start, offset_of!(Header, msgh_remote_port), self.port);
+        put(start, offset_of!(Header, msgh_local_port), MACH_PORT_NULL);
+        put(start, offset_of!(Header, msgh_voucher_port), MACH_PORT_NULL);
+        put(start, offset_of!(Header, msgh_id), self.id as u32);
+        let record = pod::bytes_of(&NDR_record_t::RECORD);
+        put_bytes(start, offset_of!(mig_reply_error_t, NDR), record);
+        put(start, RET_CODE_AT, KernReturn::SUCCESS.raw() as u32);
+        Ok(start)
     }
+}
+
+/// Writes size and return code of a reply without state that was begun, and returns the size.
+#[inline]
+pub(super) fn finish_status(to: &mut [u8; STATUS_REPLY_SIZE], code: KernReturn) -> usize {
+    put(to, RET_CODE_AT, code.raw() as u32);
+    put_size(to, STATUS_REPLY_SIZE)
+}
+
+/// Writes the size of a reply, at most 5228 bytes, and returns it.
+#[inline]
+fn put_size<const N: usize>(to: &mut [u8; N], size: usize) -> usize {
+    put(to, offset_of!(Header, msgh_size), size as u32);
+    size
 }
 
 /// Writes a word at an offset within the array.
 #[inline]
 fn put<const N: usize>(to: &mut [u8; N], at: usize, value: u32) {
-    if let Some(to) = to.get_mut(at..at + 4) {
-        to.copy_from_slice(&value.to_ne_bytes());
+    put_bytes(to, at, &value.to_ne_bytes());
+}
+
+/// Writes bytes at an offset within the array.
+#[inline]
+fn put_bytes<const N: usize>(to: &mut [u8; N], at: usize, bytes: &[u8]) {
+    if let Some(to) = to.get_mut(at..at + bytes.len()) {
+        to.copy_from_slice(bytes);
     }
 }
 
@@ -135,10 +131,12 @@ fn put<const N: usize>(to: &mut [u8; N], at: usize, value: u32) {
 /// send 1296 words of the buffer's contents.)
 #[derive(Debug)]
 pub struct NewState<'a> {
-    bytes: &'a mut [u8],
-    pub(super) flavor: thread_state_flavor_t,
-    /// Number of words: at most those that fit in `bytes`, and at most [`THREAD_STATE_MAX`].
-    pub(super) count: usize,
+    /// The reply before its words.
+    start: &'a mut [u8; STATE_AT],
+    words: &'a mut [u8],
+    flavor: thread_state_flavor_t,
+    /// Number of words: at most those that fit in `words`, and at most [`THREAD_STATE_MAX`].
+    count: usize,
 }
 
 impl<'a> NewState<'a> {
@@ -149,31 +147,50 @@ impl<'a> NewState<'a> {
         flavor: thread_state_flavor_t,
     ) -> Result<Self, EncodeError> {
         let length = to.len();
-        let bytes = to.get_mut(STATE_AT..).ok_or(EncodeError::Buffer {
+        let (start, words) = to.split_first_chunk_mut().ok_or(EncodeError::Buffer {
             needed: STATE_AT,
             length,
         })?;
         Ok(Self {
-            bytes,
+            start,
+            words,
             flavor,
             count: 0,
         })
     }
 
-    /// Creates the state of a routine without state.
+    /// Creates the state of a routine without state. Nothing reads `unused`.
     #[inline]
-    pub(super) const fn none() -> Self {
+    pub(super) fn none(unused: &'a mut [u8; STATE_AT]) -> Self {
         Self {
-            bytes: &mut [],
+            start: unused,
+            words: &mut [],
             flavor: 0,
             count: 0,
         }
     }
 
+    /// Writes the rest of a reply that was begun, and returns its size: with the state for `SUCCESS`, without it for another code.
+    #[inline]
+    pub(super) fn finish(self, code: KernReturn) -> usize {
+        let size = match code {
+            KernReturn::SUCCESS => {
+                put(self.start, FLAVOR_AT, self.flavor as u32);
+                put(self.start, COUNT_AT, self.count as u32);
+                STATE_AT + 4 * self.count
+            }
+            _ => {
+                put(self.start, RET_CODE_AT, code.raw() as u32);
+                STATUS_REPLY_SIZE
+            }
+        };
+        put_size(self.start, size)
+    }
+
     /// Returns the largest number of words that can be set.
     #[inline]
     pub fn capacity(&self) -> usize {
-        (self.bytes.len() / 4).min(THREAD_STATE_MAX)
+        (self.words.len() / 4).min(THREAD_STATE_MAX)
     }
 
     /// Returns the flavor: that of the request, until another is set.
@@ -213,7 +230,7 @@ impl<'a> NewState<'a> {
         flavor: thread_state_flavor_t,
         words: &[natural_t],
     ) -> Result<(), EncodeError> {
-        self.set_bytes(flavor, pod::word_bytes(words))
+        self.set_bytes(flavor, pod::word_bytes(words), words.len())
     }
 
     /// Sets a flavor and copies its words from a message, usually from the request.
@@ -226,7 +243,7 @@ impl<'a> NewState<'a> {
         flavor: thread_state_flavor_t,
         words: Words<'_>,
     ) -> Result<(), EncodeError> {
-        self.set_bytes(flavor, words.as_bytes())
+        self.set_bytes(flavor, words.as_bytes(), words.len())
     }
 
     #[inline]
@@ -234,9 +251,9 @@ impl<'a> NewState<'a> {
         &mut self,
         flavor: thread_state_flavor_t,
         words: &[u8],
+        found: usize,
     ) -> Result<(), EncodeError> {
-        let found = words.len() / 4;
-        let room = match self.bytes.get_mut(..words.len()) {
+        let room = match self.words.get_mut(..words.len()) {
             Some(room) if found <= THREAD_STATE_MAX => room,
             _ => {
                 return Err(EncodeError::StateCount {
@@ -278,8 +295,7 @@ pub struct Reply<'a> {
 ///
 /// [`ReplyError::kern_return`] returns the result that the kernel derives from each.
 pub fn check_reply(routine: Routine, bytes: &[u8], limit: usize) -> Result<Reply<'_>, ReplyError> {
-    let header: mach_msg_header_t =
-        pod::read(bytes).ok_or(ReplyError::Size { found: bytes.len() })?;
+    let header: Header = pod::read(bytes).ok_or(ReplyError::Size { found: bytes.len() })?;
     let found = header.msgh_size as usize;
     if found > limit {
         return Err(ReplyError::TooLarge { found, limit });

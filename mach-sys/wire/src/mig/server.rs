@@ -3,9 +3,10 @@
 
 use crate::kern_return::KernReturn;
 
-use super::decode::{Accept, decode_body, decode_header};
+use super::decode::{Accept, Malformed, decode, decode_body, decode_header};
 use super::error::{DecodeError, EncodeError};
-use super::reply::{NewState, ReplyTo, STATUS_REPLY_SIZE};
+use super::reply::{NewState, ReplyTo, STATUS_REPLY_SIZE, finish_status};
+use super::routine::STATE_AT;
 use super::view::Request;
 
 /// The result of serving a message.
@@ -130,38 +131,19 @@ fn serve_inline(
     handler: impl FnOnce(&Request<'_>, &mut NewState<'_>) -> KernReturn,
 ) -> Result<Served, ServeError> {
     let header = decode_header(request)?;
-    let reply_to = ReplyTo::header(&header);
-    if reply.len() < STATUS_REPLY_SIZE {
-        return Err(ServeError::Encode(EncodeError::Buffer {
-            needed: STATUS_REPLY_SIZE,
-            length: reply.len(),
-        }));
-    }
-    let decoded = match decode_body(request, &header, accept) {
-        Ok(decoded) => decoded,
-        Err(malformed) => {
-            let code = malformed.kern_return();
-            return Ok(Served {
-                reply_size: reply_to.encode_status(reply, code)?,
-                code,
-                malformed: Some(malformed),
-            });
-        }
+    let start = ReplyTo::header(&header).begin(reply)?;
+    let Ok(decoded) = decode_body::<Malformed>(request, &header, accept) else {
+        return Ok(refuse(accept, request, start));
     };
     let (code, reply_size) = match decoded.flavor() {
         None => {
-            let code = handler(&decoded, &mut NewState::none());
-            (code, reply_to.encode_status(reply, code)?)
+            let code = handler(&decoded, &mut NewState::none(&mut [0; STATE_AT]));
+            (code, finish_status(start, code))
         }
         Some(flavor) => {
             let mut state = NewState::new(reply, flavor)?;
             let code = handler(&decoded, &mut state);
-            let (flavor, count) = (state.flavor, state.count);
-            let size = match code {
-                KernReturn::SUCCESS => reply_to.encode_around_state(reply, flavor, count)?,
-                _ => reply_to.encode_status(reply, code)?,
-            };
-            (code, size)
+            (code, state.finish(code))
         }
     };
     Ok(Served {
@@ -169,4 +151,17 @@ fn serve_inline(
         code,
         malformed: None,
     })
+}
+
+/// Writes the rest of the reply to a malformed message, with the reason.
+#[cold]
+#[inline(never)]
+fn refuse(accept: Accept, request: &[u8], start: &mut [u8; STATUS_REPLY_SIZE]) -> Served {
+    let malformed = decode(request, accept).err();
+    let code = malformed.map_or(KernReturn::MIG_BAD_ARGUMENTS, DecodeError::kern_return);
+    Served {
+        reply_size: finish_status(start, code),
+        code,
+        malformed,
+    }
 }

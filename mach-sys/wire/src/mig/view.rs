@@ -4,12 +4,12 @@
 
 use crate::exception::{ExceptionType, Meaning};
 use crate::machine::Machine;
-use crate::message::{Disposition, mach_msg_header_t};
+use crate::message::{Disposition, MACH_MSGH_BITS_REMOTE, mach_msg_header_t};
 use crate::pod;
 use crate::thread_state::{Flavor, StateMismatch, ThreadState};
 use crate::types::{mach_exception_data_type_t, mach_port_t, thread_state_flavor_t};
 
-use super::routine::{CODES_MAX, IdentityKind, Routine, Shape};
+use super::routine::{CODES_MAX, IdentityKind, Routine, SHAPES, Shape};
 
 /// Returns the word at an offset; 0 past the end. No caller reads there, because decoding has checked the sizes.
 #[inline]
@@ -21,24 +21,32 @@ pub(super) fn word(bytes: &[u8], at: usize) -> u32 {
 #[derive(Clone, Copy)]
 pub struct Words<'a> {
     bytes: &'a [u8],
+    /// Number of words: a fourth of the bytes. It is kept because the messages carry it.
+    count: usize,
 }
 
 impl<'a> Words<'a> {
     #[inline]
     pub(super) const fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes }
+        Self::of(bytes, bytes.len() / 4)
+    }
+
+    /// Takes the bytes of `count` words.
+    #[inline]
+    pub(super) const fn of(bytes: &'a [u8], count: usize) -> Self {
+        Self { bytes, count }
     }
 
     /// Returns the number of words.
     #[inline]
     pub const fn len(self) -> usize {
-        self.bytes.len() / 4
+        self.count
     }
 
     /// Returns `true` if there are no words.
     #[inline]
     pub const fn is_empty(self) -> bool {
-        self.bytes.is_empty()
+        self.count == 0
     }
 
     /// Returns the word at an index; `None` past the end.
@@ -131,6 +139,16 @@ impl Identity {
     }
 }
 
+/// Bytes at the start of a request that hold the header and the names of its descriptors. Every request has as many.
+pub(super) const FRONT: usize = descriptor_at(1) + size_of::<mach_port_t>();
+const _: () = {
+    let mut shapes: &[Shape] = &SHAPES;
+    while let [shape, rest @ ..] = shapes {
+        assert!(shape.minimum >= FRONT);
+        shapes = rest;
+    }
+};
+
 /// A well-formed request of `exc` or `mach_exc`, borrowed from its bytes.
 ///
 /// It does not own the rights in the message. The receiver of the message owns them: one send right for each descriptor, the reply
@@ -140,9 +158,8 @@ pub struct Request<'a> {
     /// Exactly `msgh_size` bytes.
     pub(super) message: &'a [u8],
     pub(super) shape: &'static Shape,
-    pub(super) exception_port: mach_port_t,
-    /// The names in the descriptors.
-    pub(super) names: [mach_port_t; 2],
+    /// The start of `message`, with the header and the names of its descriptors.
+    pub(super) front: &'a [u8; FRONT],
     pub(super) exception: ExceptionType,
     /// The codes; 0 for each that is missing.
     pub(super) codes: [mach_exception_data_type_t; CODES_MAX],
@@ -160,8 +177,12 @@ impl<'a> Request<'a> {
 
     /// Returns a copy of the header.
     #[inline]
-    pub fn header(&self) -> mach_msg_header_t {
-        pod::read(self.message).unwrap_or_default()
+    pub const fn header(&self) -> mach_msg_header_t {
+        match pod::read(self.front) {
+            Some(header) => header,
+            // Never: it holds a header.
+            None => pod::zeroed(),
+        }
     }
 
     /// Returns the bytes of the message, without its trailer.
@@ -173,42 +194,39 @@ impl<'a> Request<'a> {
     /// Returns the receiver's name of the exception port. The message carries no reference for it, so none may be released.
     #[inline]
     pub const fn exception_port(&self) -> mach_port_t {
-        self.exception_port
+        self.header().msgh_local_port
     }
 
     /// Returns the name of the reply right.
     #[inline]
-    pub fn reply_port(&self) -> mach_port_t {
-        word(
-            self.message,
-            core::mem::offset_of!(mach_msg_header_t, msgh_remote_port),
-        )
+    pub const fn reply_port(&self) -> mach_port_t {
+        self.header().msgh_remote_port
     }
 
     /// Returns the disposition of the reply right. From the kernel it is a send-once right.
     #[inline]
-    pub fn reply_disposition(&self) -> Disposition {
-        Disposition::new(crate::message::MACH_MSGH_BITS_REMOTE(word(self.message, 0)))
+    pub const fn reply_disposition(&self) -> Disposition {
+        Disposition::new(MACH_MSGH_BITS_REMOTE(self.header().msgh_bits))
     }
 
     /// Returns the identity of the exception's thread and task.
     #[inline]
     pub fn identity(&self) -> Identity {
-        let [first, second] = self.names;
+        let name = |index| word(self.front, descriptor_at(index));
         match self.shape.identity {
             IdentityKind::None => Identity::None,
             IdentityKind::ThreadAndTask => Identity::ThreadAndTask {
-                thread: first,
-                task: second,
+                thread: name(0),
+                task: name(1),
             },
             IdentityKind::Token => {
                 let thread_id = self.message.get(self.shape.thread_id_at..);
                 Identity::Token {
-                    token: first,
+                    token: name(0),
                     thread_id: thread_id.and_then(pod::read).unwrap_or(0),
                 }
             }
-            IdentityKind::Kcdata => Identity::Kcdata { object: first },
+            IdentityKind::Kcdata => Identity::Kcdata { object: name(0) },
         }
     }
 

@@ -1,4 +1,4 @@
-//! Serves the suspension signal.
+//! Serves the suspension signal (G2.2).
 #![allow(unsafe_code)]
 
 use super::serve::{frame_of_answer, leave};

@@ -15,8 +15,8 @@ static LOOKED: AtomicU32 = AtomicU32::new(0);
 
 /// Time that one wait for a look takes at most, before the watching thread is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(5);
-/// Waits for one look that may pass before it is given up. The watching thread of a loaded machine may be late, and may be at its end.
-const WAITS: u32 = 100;
+/// Waits for one look that may pass before it is given up: ten seconds of a machine that is very loaded.
+const WAITS: u32 = 2000;
 
 /// Makes the watching thread look now.
 pub(in crate::host) fn hurry() {
@@ -30,7 +30,7 @@ pub(in crate::host) fn word() -> &'static AtomicU32 {
 }
 
 /// Makes the watching thread look at all threads, and waits until it has done so from beginning to end. Returns `false` if it did not within
-/// half a second.
+/// ten seconds.
 pub(in crate::host) fn wait_for_look() -> bool {
     let before = LOOKED.load(Ordering::Acquire);
     for _ in 0..WAITS {

@@ -10,7 +10,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 /// How long all unknown threads together may take.
-const DEADLINE: Duration = Duration::from_secs(1);
+const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Makes all threads of the process known that the system lists, and waits until they are. Leaves out the emulation's own, and those that have the
 /// suspension signal blocked. `is_known` says whether the layers above know the thread that has a slot.
@@ -25,23 +25,31 @@ pub(crate) fn everyone(is_known: impl Fn(crate::host::SlotId) -> bool) {
         find(keys, tid)
             .is_some_and(|slot| slot.header().owner().tid() == tid && is_known(slot.id()))
     };
-    task_list::each(|tid| {
-        if !may_be_met(tid) || knows(tid) {
+    let begin = Instant::now();
+    // In portions: one thread after the other would each wait for its turn on a processor.
+    loop {
+        let mut asked = [0; PORTION];
+        let mut count = 0;
+        task_list::each(|tid| {
+            if count < PORTION && !knows(tid) && may_be_met(tid) {
+                send_signal(tid, mask::suspension());
+                asked[count] = tid;
+                count += 1;
+            }
+        });
+        for tid in &asked[..count] {
+            while !knows(*tid) && exists(*tid) == Some(true) && begin.elapsed() < DEADLINE {
+                std::thread::sleep(Duration::from_micros(50));
+            }
+        }
+        if count < PORTION || begin.elapsed() >= DEADLINE {
             return;
         }
-        send_signal(tid, mask::suspension());
-    });
-    let begin = Instant::now();
-    task_list::each(|tid| {
-        while may_be_met(tid)
-            && !knows(tid)
-            && exists(tid) == Some(true)
-            && begin.elapsed() < DEADLINE
-        {
-            std::thread::sleep(Duration::from_micros(50));
-        }
-    });
+    }
 }
+
+/// Number of threads that are asked before the first is waited for.
+const PORTION: usize = 128;
 
 /// Returns whether a thread can be asked: `sigwait` would return the signal, and where it is blocked it would stay.
 fn may_be_met(tid: u32) -> bool {

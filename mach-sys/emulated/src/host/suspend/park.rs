@@ -1,4 +1,4 @@
-//! The suspended thread's own side. Runs in the fault handler, on the emulation's stack: nothing is allocated, and no thread-local
+//! The suspended thread's own side (G4.2, A8.7, A8.10). Runs in the fault handler, on the emulation's stack: nothing is allocated, and no thread-local
 //! storage is touched.
 
 use crate::host::context::Context;

@@ -1,4 +1,4 @@
-//! The other side: asks a thread to stop, and waits until it has.
+//! The other side: asks a thread to stop, and waits until it has, is gone, or cannot be reached (G4.2, G4.6).
 
 use super::{signal, tracer};
 use crate::host::slot::identity::Identity;

@@ -56,7 +56,7 @@ impl World {
 const INVALID: Result<(), KernReturn> = Err(KernReturn::INVALID_ARGUMENT);
 
 #[test]
-fn c5_6_only_who_knows_the_guard_unguards_swaps_or_destroys() {
+fn c5_6_only_with_the_guard_is_a_port_unguarded_swapped_or_destroyed() {
     let world = World::of(Generation::MacOs26);
     let port = world.port();
     assert_eq!(world.unguard(port, 7), INVALID);
