@@ -4,8 +4,8 @@
 
 #[doc(inline)]
 pub use mach_wire::{
-    ParseNameError, darwin, exception, kern_return, machine, message, mig, pod, port, thread_state,
-    types,
+    ParseNameError, darwin, exception, info, kern_return, machine, message, mig, pod, port,
+    thread_state, types,
 };
 
 pub mod capabilities;

@@ -33,6 +33,10 @@ pub struct Config {
     pub displaced: WhenDisplaced,
     /// Signals of faults that no exception handler takes.
     pub fallback_signals: FallbackSignals,
+    /// The signal by which the emulation reaches a thread that it suspends, reads or ends while that runs code of the program. With `None`, the
+    /// default, it takes the first real-time signal from 50 on that has no handler, once, at the start. A handler that
+    /// another component installs for it later puts all threads out of reach.
+    pub suspension_signal: Option<i32>,
     /// macOS version whose behaviour the kernel follows, where versions differ. The default is macOS 26.
     pub generation: Generation,
 }
@@ -45,6 +49,7 @@ impl Default for Config {
             hardware_words: None,
             displaced: WhenDisplaced::default(),
             fallback_signals: FallbackSignals::default(),
+            suspension_signal: None,
             generation: Generation::default(),
         }
     }

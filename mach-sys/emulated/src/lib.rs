@@ -108,7 +108,7 @@ pub mod system;
 pub(crate) mod thread;
 
 #[cfg(not(target_vendor = "apple"))]
-pub use calls::take_guard;
+pub use calls::{UnreachableReason, UnreachableThread, take_guard, take_unreachable};
 #[cfg(not(target_vendor = "apple"))]
 pub use host::LENT_STACK_SIZE;
 #[cfg(not(target_vendor = "apple"))]

@@ -1,8 +1,10 @@
 //! The process's own kernel: one, with one task, over the system's real threads and faults.
 
 use super::exception::deliver;
+use super::host::context::Context;
 use super::host::fault::{Trap, Verdict};
 use super::host::start::{self as host_start, Hooks};
+use super::host::suspend::meet;
 use super::host::{self, Installed, SlotId, threads};
 use crate::config::Config;
 use crate::error::{StartError, StopError};
@@ -210,7 +212,15 @@ impl Process {
             (kernel.tables.task(task).space, name.raw())
         };
         let for_each_slot = || (0..config.slots()).map(|_| AtomicU32::new(0)).collect();
-        host_start::start(&config, outer, Hooks { trap, ended })?;
+        host_start::start(
+            &config,
+            outer,
+            Hooks {
+                trap,
+                ended,
+                parked,
+            },
+        )?;
         Ok(Self {
             mach,
             task,
@@ -238,7 +248,7 @@ impl Process {
         if let Some(thread) = ThreadId::from_word(place.load(Ordering::Acquire)) {
             return Some(thread);
         }
-        let thread = life::create(&mut Kernel::of(&mut held), self.task, main)?;
+        let thread = life::create(&mut Kernel::of(&mut held), self.task, Some(slot), main)?;
         place.store(thread.to_word(), Ordering::Release);
         Some(thread)
     }
@@ -278,6 +288,17 @@ impl Process {
         name
     }
 
+    /// Makes the process's other threads known that have made no kernel call yet, as far as they can be.
+    pub(super) fn meet_everyone(&self) {
+        meet::everyone(|slot| self.known_thread(slot).is_some());
+    }
+
+    /// Returns the threads that are known.
+    pub(super) fn known_threads(&self) -> impl Iterator<Item = ThreadId> {
+        let places = self.threads.iter();
+        places.filter_map(|place| ThreadId::from_word(place.load(Ordering::Acquire)))
+    }
+
     /// Returns the object of a thread that is known already.
     pub(super) fn known_thread(&self, slot: SlotId) -> Option<ThreadId> {
         ThreadId::from_word(self.threads.get(slot.index())?.load(Ordering::Acquire))
@@ -292,6 +313,18 @@ fn trap(trap: &mut Trap<'_>) -> Verdict {
     match process.thread(trap.slot, Mach::lock_with_signals_blocked) {
         Some(thread) => deliver::walk(&process.mach, thread, trap),
         None => Verdict::HostLevel,
+    }
+}
+
+/// Notes the registers of a thread that waits, suspended; `None` when it has them back. Called on that thread, in the fault handler.
+fn parked(slot: SlotId, context: Option<&mut Context>) {
+    let Some(process) = running() else {
+        return;
+    };
+    if let Some(thread) = process.thread(slot, Mach::lock_with_signals_blocked) {
+        let mut held = process.mach.lock_with_signals_blocked();
+        let registers = context.map_or(0, |context| context.as_raw() as usize);
+        held.parts().1.thread_mut(thread).context = registers;
     }
 }
 

@@ -247,6 +247,11 @@ impl Rules {
         if self.since_26() { 2 } else { 1 }
     }
 
+    /// Returns whether `thread_terminate` of a pthread is refused, since 12 (D3.1).
+    pub(crate) fn pthreads_are_not_terminated(&self) -> bool {
+        self.since_15()
+    }
+
     /// Returns the largest thread state in a reply or call, in words; on x86 smaller before 12.0 (A6.4, A9.6).
     pub(crate) fn largest_state(&self) -> usize {
         if cfg!(target_arch = "x86_64") && !self.since_15() {

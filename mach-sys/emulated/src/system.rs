@@ -35,7 +35,12 @@ pub unsafe fn thread_port(thread: usize) -> mach_port_name_t {
     let object = if thread == unsafe { libc::pthread_self() } {
         process.this_thread()
     } else {
-        threads::of_pthread(thread).and_then(|slot| process.known_thread(slot))
+        let known = || process.known_thread(threads::of_pthread(thread)?);
+        known().or_else(|| {
+            // One that has made no kernel call yet (D1.2).
+            process.meet_everyone();
+            known()
+        })
     };
     let name = object.and_then(|object| {
         let mut held = process.mach.lock();
@@ -43,6 +48,8 @@ pub unsafe fn thread_port(thread: usize) -> mach_port_name_t {
     });
     name.map_or(MACH_PORT_NULL, Name::raw)
 }
+
+pub use crate::calls::suspend_threads;
 
 pub fn stack_bounds() -> Option<Range<usize>> {
     host::stack::bounds()

@@ -1,7 +1,7 @@
 //! The implementation of [`system`](super::system) for Apple's systems. Type-checked, linted and linked on Linux; not yet run on a Mac.
 #![allow(unsafe_code)]
 
-use crate::types::mach_port_name_t;
+use crate::types::{kern_return_t, mach_port_name_t};
 use core::ops::Range;
 
 unsafe extern "C" {
@@ -35,6 +35,22 @@ pub(super) fn configure(
 pub(super) fn task_self() -> mach_port_name_t {
     // SAFETY: libSystem initialises the variable before any other code of the process runs and never changes it.
     unsafe { mach_task_self_ }
+}
+
+pub(super) fn suspend_threads(threads: &[mach_port_name_t], results: &mut [kern_return_t]) {
+    // SAFETY: asking for the calling thread has no preconditions; it was not joined.
+    let own = unsafe { libc::pthread_mach_thread_np(libc::pthread_self()) };
+    let suspend = |result: &mut kern_return_t, thread| {
+        // SAFETY: no pointers are passed. What a stopped thread means is the caller's business.
+        *result = unsafe { super::thread_suspend(thread) };
+    };
+    for own_turn in [false, true] {
+        for (thread, result) in threads.iter().zip(&mut *results) {
+            if (*thread == own) == own_turn {
+                suspend(result, *thread);
+            }
+        }
+    }
 }
 
 pub(super) unsafe fn thread_port(thread: usize) -> mach_port_name_t {

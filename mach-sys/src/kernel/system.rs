@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use crate::darwin::DarwinSignal;
-use crate::types::mach_port_name_t;
+use crate::types::{kern_return_t, mach_port_name_t};
 use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Range;
@@ -14,6 +14,19 @@ use mach_emulated::system as host;
 
 #[doc(inline)]
 pub use super::probe::{capabilities, policy, read_thread_state, translated};
+
+/// Suspends threads, each once more, as [`thread_suspend`](super::thread_suspend) does, and writes the result of each. The calling thread, if it
+/// is among them, stops last, before this returns.
+///
+/// The emulation asks all of them before it waits for the first, so that many threads stop in the time of the slowest. Nothing is allocated:
+/// a stopped thread may hold the allocator's lock.
+///
+/// # Panics
+/// If `results` is not as long as `threads`.
+pub fn suspend_threads(threads: &[mach_port_name_t], results: &mut [kern_return_t]) {
+    assert_eq!(threads.len(), results.len(), "a result for each thread");
+    host::suspend_threads(threads, results);
+}
 
 /// Returns the name of the calling task's own port. It adds no reference, so none may be released.
 #[must_use]

@@ -78,6 +78,8 @@ same_values! {
     mach2::notify:
         MACH_NOTIFY_FIRST MACH_NOTIFY_PORT_DELETED MACH_NOTIFY_SEND_POSSIBLE MACH_NOTIFY_PORT_DESTROYED
         MACH_NOTIFY_NO_SENDERS MACH_NOTIFY_SEND_ONCE MACH_NOTIFY_DEAD_NAME MACH_NOTIFY_LAST;
+    mach2::task_info:
+        TASK_BASIC_INFO TASK_BASIC_INFO_64 TASK_THREAD_TIMES_INFO TASK_DYLD_INFO MACH_TASK_BASIC_INFO;
     mach2::error:
         err_none ERR_SUCCESS system_emask sub_emask code_emask err_kern err_us err_server err_ipc err_mach_ipc
         err_dipc err_vm err_local err_ipc_compat err_max_system;
@@ -206,6 +208,18 @@ same_layouts! {
         };
     mach2::ndr:
         NDR_record_t {};
+    mach2::task_info:
+        task_basic_info_64 {
+            suspend_count suspend_count virtual_size virtual_size resident_size resident_size user_time user_time
+            system_time system_time policy policy
+        }
+        mach_task_basic_info {
+            virtual_size virtual_size resident_size resident_size resident_size_max resident_size_max user_time
+            user_time system_time system_time policy policy suspend_count suspend_count
+        }
+        task_thread_times_info {
+            user_time user_time system_time system_time
+        };
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -4,6 +4,7 @@
 mod ours {
     pub(super) use crate::darwin::*;
     pub(super) use crate::exception::*;
+    pub(super) use crate::info::*;
     pub(super) use crate::kern_return::*;
     pub(super) use crate::message::*;
     pub(super) use crate::mig::exc::*;

@@ -11,6 +11,7 @@ compile_error!("this crate supports only x86_64 and aarch64 with 64-bit pointers
 
 pub mod darwin;
 pub mod exception;
+pub mod info;
 pub mod kern_return;
 pub mod machine;
 pub mod message;

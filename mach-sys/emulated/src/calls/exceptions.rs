@@ -1,19 +1,17 @@
-//! Exception ports, and the registers of a thread that waits in an exception (`mach/thread_act.h`, `mach/task.h`).
+//! Exception ports (`mach/thread_act.h`, `mach/task.h`).
 
 use super::mig;
-use super::target::{code, process, put};
+use super::target::{code, put};
 use crate::exception::level::{Level, LevelKind};
 use crate::exception::list::List;
 use crate::exception::ports::{self, Registration};
-use crate::host::context::Context;
 use crate::ipc::name::{Name, SpaceId};
 use crate::thread::kernel::Kernel;
-use crate::thread::state;
-use core::ffi::c_void;
+use crate::thread::run;
 use mach_wire::exception::{Behavior, ExceptionMask};
 use mach_wire::kern_return::KernReturn;
 use mach_wire::machine::Machine;
-use mach_wire::thread_state::{Flavor, THREAD_STATE_MAX};
+use mach_wire::thread_state::Flavor;
 use mach_wire::types::*;
 
 /// Output arrays of a get or swap, each with room for 14 entries.
@@ -53,6 +51,10 @@ fn on_level<T>(
     let mut held = process.mach.lock();
     let kernel = &mut Kernel::of(&mut held);
     let level = Level::find(kernel, process.space, Name::new(name), kind)?;
+    if let Level::Thread(thread) = level {
+        // D4: the exception ports of a terminated thread.
+        run::check(kernel, thread).map_err(|_| KernReturn::FAILURE)?;
+    }
     call(kernel, process.space, level)
 }
 
@@ -155,82 +157,3 @@ exception_port_calls!(
     task_get_exception_ports,
     task_swap_exception_ports
 );
-
-/// Runs a register call on the thread behind a name, if it waits in an exception.
-fn on_waiting_thread<T>(
-    name: mach_port_name_t,
-    call: impl FnOnce(&mut Context) -> Result<T, KernReturn>,
-) -> Result<T, KernReturn> {
-    on_level(name, LevelKind::Thread, |kernel, _, level| {
-        let Level::Thread(thread) = level else {
-            return Err(KernReturn::INVALID_ARGUMENT);
-        };
-        match kernel.tables.thread(thread).context {
-            0 => Err(KernReturn::NOT_SUPPORTED),
-            context => {
-                // SAFETY: the thread put its context here before it began to wait and takes it back under the lock that is held
-                // now; until then no other thread uses it.
-                let mut context = unsafe { Context::from_raw(context as *mut c_void) };
-                call(&mut context)
-            }
-        }
-    })
-}
-
-/// Returns the largest state that MIG carries, in words (A9.6).
-fn largest_state() -> usize {
-    process().map_or(THREAD_STATE_MAX, |process| {
-        process.mach.rules().largest_state()
-    })
-}
-
-pub unsafe fn thread_get_state(
-    thread: mach_port_name_t,
-    flavor: thread_state_flavor_t,
-    state: *mut natural_t,
-    count: *mut mach_msg_type_number_t,
-) -> kern_return_t {
-    // SAFETY: the seam's contract: `count` is valid.
-    let room = unsafe { count.read() as usize }.min(largest_state());
-    let mut words = [0; THREAD_STATE_MAX];
-    let outcome = on_waiting_thread(thread, |context| {
-        let mut length = 0;
-        state::get(
-            context,
-            Flavor::new(Machine::NATIVE, flavor),
-            &mut words[..room],
-            &mut length,
-        )
-        .map(|()| length)
-    });
-    code(outcome.map(|length| {
-        // SAFETY: the seam's contract: `state` has room for the words that `count` promised, and no more were read.
-        unsafe {
-            core::ptr::copy_nonoverlapping(words.as_ptr(), state, length as usize);
-            put(count, length);
-        }
-    }))
-}
-
-pub unsafe fn thread_set_state(
-    thread: mach_port_name_t,
-    flavor: thread_state_flavor_t,
-    state: *const natural_t,
-    count: mach_msg_type_number_t,
-) -> kern_return_t {
-    let count = count as usize;
-    if count > largest_state() {
-        // MIG's stub does not send it (A9.6).
-        return KernReturn::MIG_ARRAY_TOO_LARGE.raw();
-    }
-    let mut words = [0; THREAD_STATE_MAX];
-    // SAFETY: the seam's contract: `state` holds `count` words.
-    unsafe { core::ptr::copy_nonoverlapping(state, words.as_mut_ptr(), count) };
-    code(on_waiting_thread(thread, |context| {
-        state::set(
-            context,
-            Flavor::new(Machine::NATIVE, flavor),
-            &words[..count],
-        )
-    }))
-}

@@ -34,6 +34,8 @@
 //! | `mach_port_get_context`, `mach_port_set_context` | mach_port.defs | yes |
 //! | `mach_port_kobject` | mach_port.defs | yes |
 //! | `thread_get_state`, `thread_set_state` | thread_act.defs | yes; not where MIG refuses the arguments itself |
+//! | `thread_suspend`, `thread_resume`, `thread_abort`, `thread_abort_safely`, `thread_terminate`, `thread_info` | thread_act.defs | yes |
+//! | `task_threads`, `task_info` | task.defs | yes |
 //! | `thread_set_exception_ports`, `…_get_…`, `…_swap_…` | thread_act.defs | yes |
 //! | `task_set_exception_ports`, `…_get_…`, `…_swap_…` | task.defs | yes |
 //! | `mach_vm_read_overwrite`, `mach_vm_write` | mach_vm.defs | yes |

@@ -7,12 +7,12 @@ use crate::host::fault::{Trap, Verdict};
 use crate::host::threads;
 use crate::ipc::id::PortId;
 use crate::ipc::pool::Buffer;
-use crate::ipc::request;
+use crate::ipc::request::{self, Ended};
 use crate::ipc::right;
 use crate::rules::Rules;
 use crate::thread::kernel::{Kernel, Mach};
 use crate::thread::object::ThreadId;
-use crate::thread::state;
+use crate::thread::{run, state};
 use mach_wire::exception::{Behavior, BehaviorModifiers, ExceptionType};
 use mach_wire::kern_return::KernReturn;
 use mach_wire::machine::Machine;
@@ -61,14 +61,21 @@ pub(super) fn is_handled(
 ) -> bool {
     let task = {
         let mut held = mach.lock_with_signals_blocked();
-        held.parts().1.thread(thread).task
+        let victim = held.parts().1.thread_mut(thread);
+        victim.run.in_exception = true;
+        victim.task
     };
-    [Level::Thread(thread), Level::Task(task)]
+    let handled = [Level::Thread(thread), Level::Task(task)]
         .into_iter()
         .any(|level| {
             let outcome = deliver(mach, thread, level, fault, context);
             matches!(outcome, Ok(()) | Err(KernReturn::RCV_PORT_DIED))
-        })
+        });
+    let mut held = mach.lock_with_signals_blocked();
+    let run = &mut held.parts().1.thread_mut(thread).run;
+    // An abort lasts until here: each level's message is sent, and each wait ends at once (A8.2).
+    (run.in_exception, run.aborted) = (false, false);
+    handled
 }
 
 /// Offers the exception to one level. `Ok` when it was handled and the state of the reply, if there is one, is applied.
@@ -86,25 +93,38 @@ fn deliver(
         .ok_or(KernReturn::RESOURCE_SHORTAGE)?;
     let mut held = mach.lock_with_signals_blocked();
     let kernel = &mut Kernel::of(&mut held);
+    if kernel.tables.thread(thread).run.terminated {
+        // A2.1: a terminated thread's exception counts as handled, and is not sent.
+        return Ok(());
+    }
     let wanted = wanted(kernel, level, fault.exception)?;
     let state = fetch_state(context, wanted, kernel.ipc.rules, &mut scratch)?;
     let message = kernel.ipc.pool.take_reserved();
     let message = message.ok_or(KernReturn::RESOURCE_SHORTAGE)?;
+    let reply_port = run::reply_port(kernel, thread).ok_or(KernReturn::RESOURCE_SHORTAGE)?;
     let rights = DeliveryRights::make(kernel, thread, wanted.port, wanted.routine)?;
     let identity = rights.identity(&mut kernel.ipc, fault.thread_id);
     let message = write_request(message, wanted, fault, identity, state);
     let victim = kernel.tables.thread_mut(thread);
     victim.context = context.as_raw() as usize;
-    let reply_port = victim.reply_port;
     let spin = request::send(&mut kernel.ipc, wanted.port, message, reply_port);
     drop(held);
-    let reply = request::wait_for_reply(mach, reply_port, spin);
+    let ended = request::wait_for_reply(mach, reply_port, spin, |tables| {
+        let run = tables.thread(thread).run;
+        run.aborted || run.terminated
+    });
     let mut held = mach.lock_with_signals_blocked();
     let kernel = &mut Kernel::of(&mut held);
     kernel.tables.thread_mut(thread).context = 0;
     rights.release(&mut kernel.ipc);
-    // A6.8: a right that was destroyed unused says MIG_SERVER_DIED.
-    let mut reply = reply.ok_or(KernReturn::MIG_SERVER_DIED)?;
+    let mut reply = match ended {
+        Ended::Reply(reply) => reply,
+        Ended::Died => return Err(KernReturn::MIG_SERVER_DIED),
+        Ended::Interrupted => {
+            run::destroy_reply_port(kernel, thread);
+            return Err(KernReturn::RCV_INTERRUPTED);
+        }
+    };
     let rules = kernel.ipc.rules;
     let outcome = apply(&mut reply, wanted.routine, rules, context, &mut scratch);
     right::destroy_message(&mut kernel.ipc, reply);

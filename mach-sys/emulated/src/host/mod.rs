@@ -6,9 +6,11 @@
 //! |---|---|
 //! | `start` | every process-wide hook, set up in one call |
 //! | `threads` | threads that make kernel calls: registration, readiness for faults |
+//! | `usage` | what the process and its threads use |
 //! | `exit` | the end of threads |
 //! | `fault` | what the fault handler does: classify, ask the layers above, or go on to the handler that was there before |
 //! | `entry` | the fault handler's way onto its own stack, in assembly |
+//! | `suspend` | stops a thread from outside |
 //! | `context` | the interrupted registers; from a signal to an exception |
 //! | `slot` | per thread a stack for the fault handler, its record and its identity |
 //! | `sys` | system calls, and what is made of them directly |
@@ -19,9 +21,12 @@ mod exit;
 pub(crate) mod fault;
 mod slot;
 pub(crate) mod start;
+pub(crate) mod suspend;
 mod sys;
 pub(crate) mod threads;
+pub(crate) mod usage;
 
+pub(crate) use slot::call_wait::{CallWait, Meanwhile};
 pub(crate) use slot::inside::{Blocked, InKernel, Starting, block_for_good, is_child, unblock};
 pub use slot::layout::LENT_STACK_SIZE;
 pub(crate) use slot::origin::{process_id, stops};

@@ -4,6 +4,7 @@
 //! a `pthread_atfork` handler; one watching thread.
 #![allow(unsafe_code)]
 
+use super::context::Context;
 use super::entry::entered::{Handlers, set_handlers};
 use super::exit::{key, watcher};
 use super::fault::{Trap, Verdict, arrived, chained, posted, previous, self_test, serve, trap};
@@ -11,6 +12,7 @@ use super::slot::inside;
 use super::slot::keys::Keys;
 use super::slot::region::{self, Slot, SlotId};
 use super::slot::{origin, owner, watch_word};
+use super::suspend::{park, signal};
 use super::sys::altstack::{self, Stack};
 use super::sys::mask::{self, How, Mask, SYNCHRONOUS_MASK};
 use super::sys::{object, thread};
@@ -27,6 +29,8 @@ pub(crate) struct Hooks {
     pub(crate) trap: fn(&mut Trap<'_>) -> Verdict,
     /// A thread is gone. Called on the watching thread, or on a thread that got its identifier, in the fault handler for example.
     pub(crate) ended: fn(SlotId),
+    /// A thread is about to wait, suspended, with these registers; or has them back. Called on it, in its fault handler.
+    pub(crate) parked: fn(SlotId, Option<&mut Context>),
 }
 
 /// True once `pthread_atfork` was called.
@@ -45,11 +49,16 @@ pub(crate) fn start(config: &Config, outer: Mask, hooks: Hooks) -> Result<(), St
     });
     trap::set_hook(hooks.trap);
     owner::set_hook(hooks.ended);
+    park::set_hook(hooks.parked);
+    // SAFETY: no arguments.
+    park::note_pthread(unsafe { libc::pthread_self() });
     previous::set_policy(config.displaced);
     posted::configure(config.fallback_signals);
     let outcome = install_and_test(config).and_then(|()| Ok(hook_and_watch(outer)?));
-    if outcome.is_err() && previous::uninstall().is_empty() {
-        object::unpin();
+    match outcome {
+        Ok(()) => signal::take(config.suspension_signal),
+        Err(_) if previous::uninstall().is_empty() => object::unpin(),
+        Err(_) => {}
     }
     outcome
 }
@@ -138,6 +147,7 @@ fn needed() -> Result<(), StopError> {
 /// Returns the signals that other handlers are installed for.
 pub(crate) fn stop() -> Vec<i32> {
     let displaced = previous::uninstall();
+    signal::give_back();
     watcher::stop();
     key::delete();
     if let Some(slot) =

@@ -18,7 +18,7 @@ use super::requested;
 use super::right;
 use super::state::Ipc;
 use super::waitq::{WaitOn, Waited};
-use crate::host::Blocked;
+use crate::host::{Blocked, CallWait};
 use core::mem::offset_of;
 use core::time::Duration;
 use mach_wire::exception::GuardCode;
@@ -99,10 +99,12 @@ pub(crate) fn receive<T>(
             Found::Nothing(sequence) => sequence,
             found => break found,
         };
+        let wait = CallWait::begin(object.to_word());
         drop(held);
         let waited = kernel.wait(object, sequence, deadline, spin);
         spin = false;
         held = kernel.lock();
+        let waited = waited.with(wait.end());
         let error = match waited {
             Waited::Event => continue,
             Waited::TimedOut => KernReturn::RCV_TIMED_OUT,

@@ -42,25 +42,40 @@ pub(crate) fn send<'k>(
     spin
 }
 
-/// Waits for the end of the send-once right of the request that was sent last. `None`: it was destroyed unused.
+/// End of a wait for a reply.
+#[derive(Debug)]
+pub(crate) enum Ended<'k> {
+    Reply(Buffer<'k>),
+    /// The send-once right was destroyed unused (A6.8).
+    Died,
+    /// The waiting thread was aborted or terminated (A8.1).
+    Interrupted,
+}
+
+/// Waits for the end of the send-once right of the request that was sent last, or until the waiting thread [is interrupted](interrupt).
+/// A reply that is there already counts (A8.1).
 ///
 /// The calling thread has all signals but the five synchronous ones blocked.
 pub(crate) fn wait_for_reply<T>(
     kernel: &Monitor<T>,
     reply_port: PortId,
     mut spin: bool,
-) -> Option<Buffer<'_>> {
+    is_interrupted: impl Fn(&T) -> bool,
+) -> Ended<'_> {
     let object = WaitOn::Port(reply_port);
     loop {
         let mut held = kernel.lock_with_signals_blocked();
-        let ipc = held.ipc();
+        let (ipc, above) = held.parts();
         let sequence = ipc.wait_word(object).sequence();
         let pool = ipc.pool;
         let PortKind::Reply(reply) = &mut ipc.state.ports[reply_port].kind else {
-            return None;
+            return Ended::Died;
         };
         if !reply.is_waiting() {
-            return reply.finish(pool);
+            return reply.finish(pool).map_or(Ended::Died, Ended::Reply);
+        }
+        if is_interrupted(above) {
+            return Ended::Interrupted;
         }
         drop(held);
         // Interrupted waits are waits: no signal but the five can arrive here (G2.3).
@@ -72,6 +87,11 @@ pub(crate) fn wait_for_reply<T>(
         }
         spin = false;
     }
+}
+
+/// Makes the thread look that waits for a reply on a port: it is interrupted.
+pub(crate) fn interrupt(ipc: &mut Ipc<'_, '_>, reply_port: PortId) {
+    ipc.wake(WaitOn::Port(reply_port));
 }
 
 /// Completes a reply as its receiver would have found it, with the reply right's word where a name would stand (A6.3).

@@ -15,6 +15,7 @@ use super::requested;
 use super::right;
 use super::transit;
 use super::waitq::{WaitOn, Waited};
+use crate::host::CallWait;
 use core::time::Duration;
 use mach_wire::exception::GuardCode;
 use mach_wire::kern_return::KernReturn;
@@ -116,9 +117,11 @@ fn post<'k, T>(
         }
         let object = WaitOn::Port(port);
         let sequence = ipc.wait_word(object).sequence();
+        let wait = CallWait::begin(object.to_word());
         drop(held);
         let waited = kernel.wait(object, sequence, deadline, false);
         held = kernel.lock();
+        let waited = waited.with(wait.end());
         let interrupts = request.options.contains(MessageOptions::SEND_INTERRUPT);
         let refusal = match waited {
             Waited::TimedOut if mqueue::is_full(&held.ipc(), port) => KernReturn::SEND_TIMED_OUT,

@@ -159,6 +159,13 @@ impl<'k> Ipc<'_, 'k> {
         }
     }
 
+    /// Makes all threads look that wait for an object, which is a [`WaitOn`] as a word; none for 0.
+    pub(crate) fn wake_waiters(&mut self, object: u32) {
+        if let Some(object) = WaitOn::from_word(object) {
+            self.wakes.add(object);
+        }
+    }
+
     /// Notes that the threads that wait on this object have to look again once the lock is free.
     pub(super) fn wake(&mut self, object: WaitOn) {
         self.wakes.add(object);

@@ -3,7 +3,7 @@
 use super::arena::{Table, Zeroed};
 use super::id::{Id, PortId, SetId};
 use crate::error::ReserveError;
-use crate::host::{cpu, futex};
+use crate::host::{Meanwhile, cpu, futex};
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use std::time::Instant;
@@ -33,6 +33,17 @@ pub(crate) enum Waited {
     TimedOut,
     /// A signal handler ran.
     Interrupted,
+}
+
+impl Waited {
+    /// Returns the result, with what happened to the waiting thread meanwhile: an abort ends its wait, a suspension does not.
+    pub(super) fn with(self, meanwhile: Meanwhile) -> Self {
+        match (self, meanwhile) {
+            (_, Meanwhile::Aborted) => Self::Interrupted,
+            (Self::Interrupted, Meanwhile::Suspended) => Self::Event,
+            (waited, _) => waited,
+        }
+    }
 }
 
 impl WaitWord {
@@ -105,7 +116,7 @@ pub(crate) enum WaitOn {
 
 impl WaitOn {
     /// Returns the object as a word, which is never 0. Slots are below 2^31.
-    fn to_word(self) -> u32 {
+    pub(super) fn to_word(self) -> u32 {
         match self {
             Self::Port(port) => port.to_word() << 1,
             Self::Set(set) => set.to_word() << 1 | 1,
@@ -113,7 +124,7 @@ impl WaitOn {
     }
 
     /// Returns the object in a word; `None` for 0.
-    fn from_word(word: u32) -> Option<Self> {
+    pub(super) fn from_word(word: u32) -> Option<Self> {
         if word & 1 == 0 {
             PortId::from_word(word >> 1).map(Self::Port)
         } else {

@@ -2,7 +2,8 @@
 
 use super::action::Actions;
 use super::kernel::Kernel;
-use super::object::{TaskId, Thread, ThreadId};
+use super::object::{Run, TaskId, Thread, ThreadId};
+use crate::host::SlotId;
 use crate::ipc::copyout;
 use crate::ipc::id::Id;
 use crate::ipc::kmsg::Right;
@@ -16,7 +17,12 @@ use crate::ipc::right;
 
 /// Creates the thread object of a system thread, and its name in its task, with the one reference that is the thread's own until its
 /// end; the main thread's has more and each is pinned where the rules say so (D1.3, D5.1). `None` when the kernel is full.
-pub(crate) fn create(kernel: &mut Kernel<'_, '_>, task: TaskId, main: bool) -> Option<ThreadId> {
+pub(crate) fn create(
+    kernel: &mut Kernel<'_, '_>,
+    task: TaskId,
+    slot: Option<SlotId>,
+    main: bool,
+) -> Option<ThreadId> {
     let ipc = &mut kernel.ipc;
     let kobject = |value| {
         PortKind::Kobject(Kobject {
@@ -32,10 +38,13 @@ pub(crate) fn create(kernel: &mut Kernel<'_, '_>, task: TaskId, main: bool) -> O
     let thread = kernel.tables.threads.insert(Thread {
         task,
         port,
-        reply_port,
+        reply_port: Some(reply_port),
         mig_reply_port: None,
         actions: Actions::default(),
         context: 0,
+        slot,
+        main,
+        run: Run::default(),
     });
     let Some(thread) = thread else {
         for port in [port, reply_port] {
@@ -65,9 +74,14 @@ pub(crate) fn create(kernel: &mut Kernel<'_, '_>, task: TaskId, main: bool) -> O
 /// Ends the thread object of a system thread that is gone: the one deallocation of its name that the kernel does (D2.2), then the
 /// death of its port (D4).
 pub(crate) fn end(kernel: &mut Kernel<'_, '_>, thread: ThreadId) {
-    let &Thread { task, port, .. } = kernel.tables.thread(thread);
+    let &Thread {
+        task, port, run, ..
+    } = kernel.tables.thread(thread);
     let space = kernel.tables.task(task).space;
-    mach_port::unpin_and_deallocate(&mut kernel.ipc, space, port);
+    // A terminated thread has not been through the end of a pthread: its name keeps all references (D3.1).
+    if !run.terminated {
+        mach_port::unpin_and_deallocate(&mut kernel.ipc, space, port);
+    }
     forget(kernel, thread);
 }
 
@@ -85,13 +99,15 @@ fn forget(kernel: &mut Kernel<'_, '_>, thread: ThreadId) {
     let space = kernel.tables.task(kernel.tables.thread(thread).task).space;
     let ipc = &mut kernel.ipc;
     let object = kernel.tables.thread_mut(thread);
+    // Whoever looked the thread up before sees that it is gone.
+    object.slot = None;
     if let Some(port) = object.mig_reply_port.take() {
         mach_port::take_back(ipc, space, port);
     }
     for handler in object.actions.take_ports() {
         right::release(ipc, handler);
     }
-    for port in [object.port, object.reply_port] {
+    for port in [Some(object.port), object.reply_port].into_iter().flatten() {
         right::release(ipc, Right::Receive(port));
     }
     kernel.tables.threads.remove(thread);

@@ -6,12 +6,14 @@
 //! | `object` | a thread, a task, and the tables of them |
 //! | `kernel` | a whole kernel: those tables and `ipc`'s state under one lock |
 //! | `task`, `life` | the beginning of a task, the beginning and end of a thread (D1, D2, D4) |
+//! | `run` | suspension, abort and termination (A8) |
 //! | `state` | registers by flavor (A4) |
 
 pub(crate) mod action;
 pub(crate) mod kernel;
 pub(crate) mod life;
 pub(crate) mod object;
+pub(crate) mod run;
 pub(crate) mod state;
 pub(crate) mod task;
 

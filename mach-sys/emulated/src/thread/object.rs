@@ -2,6 +2,7 @@
 
 use super::action::Actions;
 use crate::error::ReserveError;
+use crate::host::SlotId;
 use crate::ipc::arena::Arena;
 use crate::ipc::id::{Id, PortId};
 use crate::ipc::kobject::{Kobject, KobjectType};
@@ -24,13 +25,34 @@ pub(crate) struct Thread {
     pub(crate) task: TaskId,
     /// Its control port, whose receive right is the thread's.
     pub(crate) port: PortId,
-    /// The port on which the kernel waits for replies to the thread's exceptions; its receive right is the thread's.
-    pub(crate) reply_port: PortId,
+    /// The port on which the kernel waits for replies to the thread's exceptions; its receive right is the thread's. None after an abort
+    /// destroyed it, until the next exception (A8.1).
+    pub(crate) reply_port: Option<PortId>,
     /// The port on which its thread's code in user space waits for MIG's replies, once it has one (G6.1).
     pub(crate) mig_reply_port: Option<PortId>,
     pub(crate) actions: Actions,
-    /// Address of the signal context that holds its registers, while it waits in an exception; 0 otherwise.
+    /// Address of the signal context that holds its registers, while it waits in an exception or is suspended; 0 otherwise.
     pub(crate) context: usize,
+    /// The system's thread; none in a kernel without any.
+    pub(crate) slot: Option<SlotId>,
+    /// True for the process's first thread, which is no pthread to the kernel (D3.1).
+    pub(crate) main: bool,
+    pub(crate) run: Run,
+}
+
+/// What a thread may do, as others want it (A8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// Reasons to stop it: the kernel's own for a moment, its suspensions by users (one for all), its task's.
+    pub(crate) holds: u32,
+    /// Suspensions by users that were not undone (A8.5).
+    pub(crate) suspensions: u32,
+    /// True once it was terminated (D4).
+    pub(crate) terminated: bool,
+    /// True while its exception is offered to the levels, one after the other.
+    pub(crate) in_exception: bool,
+    /// True if it was aborted meanwhile (A8.2).
+    pub(crate) aborted: bool,
 }
 
 /// One task.

@@ -48,7 +48,7 @@ impl World {
         let task = task::create(&mach).expect("memory").expect("room");
         let thread = {
             let mut held = mach.lock();
-            life::create(&mut Kernel::of(&mut held), task, false).expect("room")
+            life::create(&mut Kernel::of(&mut held), task, None, false).expect("room")
         };
         Self { mach, task, thread }
     }

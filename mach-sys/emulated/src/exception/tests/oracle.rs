@@ -230,6 +230,7 @@ impl Replay {
         loop {
             let waits = self.world.kernel(|kernel| {
                 let reply_port = kernel.tables.thread(self.world.thread).reply_port;
+                let reply_port = reply_port.expect("a reply port");
                 match &kernel.ipc.port(reply_port).kind {
                     PortKind::Reply(reply) => reply.is_waiting(),
                     _ => false,

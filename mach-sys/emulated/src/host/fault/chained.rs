@@ -70,7 +70,7 @@ unsafe fn ask_for_another(
             // SAFETY: nothing runs on the fault handler's own stack: the thread is not in it, by the check above. `ask_in` does not unwind.
             let verdict = unsafe {
                 let stack = slot.private_stack();
-                call_on(&stack, HANDLER_MASK, || ask_in(header, outer, &mut trap))
+                call_on(&stack, HANDLER_MASK, || ask_in(slot, outer, &mut trap))
             };
             header.serving.set(false);
             held::raise_at_return(header, || outer);

@@ -11,6 +11,7 @@
 //! | `posted` | the signal that a fault becomes which no handler took |
 //! | `fallback` | goes on to one of them |
 //! | `serve` | serves a fault that the kernel delivered |
+//! | `suspended` | serves the suspension signal |
 //! | `self_test` | whether the system's signal frames are Linux's |
 //! | `chained` | serves a fault that a handler installed later passes on |
 
@@ -23,6 +24,7 @@ pub(in crate::host) mod posted;
 pub(crate) mod previous;
 pub(in crate::host) mod self_test;
 pub(in crate::host) mod serve;
+mod suspended;
 pub(in crate::host) mod trap;
 
 pub(crate) use trap::{Trap, Verdict};

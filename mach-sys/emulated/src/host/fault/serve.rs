@@ -5,6 +5,7 @@ use super::arrived::{self, Arrived};
 use super::fallback::{self, Process};
 use super::previous::{self, Visited};
 use super::self_test::{self, Underway};
+use super::suspended;
 use super::trap::{Trap, Verdict, ask_in};
 use crate::host::context::Context;
 use crate::host::context::classify::Raised;
@@ -37,6 +38,13 @@ pub(in crate::host) unsafe fn serve(entered: &mut Entered) -> Option<usize> {
     }
     // SAFETY: the kernel wrote a context for this signal, and nothing else knows of it yet.
     let mut original = unsafe { Context::from_raw(entered.context as *mut _) };
+    if entered.signal as i32 == mask::suspension() {
+        if let Some(slot) = slot {
+            // SAFETY: the caller's promise; the slot is the calling thread's.
+            unsafe { suspended::serve(entered, original, slot) };
+        }
+        return None;
+    }
     if original.signal_mask() & COPY_MASK != 0 {
         // Another signal's handler inherits them blocked; the frame brings the interrupted code's mask back.
         mask::change(How::Unblock, COPY_MASK);
@@ -131,7 +139,7 @@ fn lacks_stack(entered: &Entered, context: &Context) -> bool {
 }
 
 /// Marks the end of the fault handler, unless the thread was in one already.
-fn leave(entered: &Entered, header: &Header) {
+pub(super) fn leave(entered: &Entered, header: &Header) {
     header.serving.set(entered.was_busy());
     if !entered.was_busy() {
         held::raise_at_return(header, || match entered.restore {
@@ -196,7 +204,7 @@ unsafe fn answer(
         raised,
         context: &mut context,
     };
-    match ask_in(slot.header(), trap.context.signal_mask(), &mut trap) {
+    match ask_in(slot, trap.context.signal_mask(), &mut trap) {
         Verdict::Resume => Some(frame),
         Verdict::HostLevel => None,
     }
@@ -207,7 +215,7 @@ unsafe fn answer(
 ///
 /// # Safety
 /// The safety requirements of [`answer`] apply.
-unsafe fn frame_of_answer(
+pub(super) unsafe fn frame_of_answer(
     entered: &Entered,
     original: Context,
     slot: Slot,

@@ -2,8 +2,9 @@
 
 use crate::host::context::Context;
 use crate::host::context::classify::Raised;
-use crate::host::slot::header::{Header, WAITS};
-use crate::host::slot::region::SlotId;
+use crate::host::slot::header::WAITS;
+use crate::host::slot::region::{Slot, SlotId};
+use crate::host::suspend::park;
 use crate::host::sys::mask::Mask;
 use core::sync::atomic::Ordering;
 use std::sync::OnceLock;
@@ -37,10 +38,14 @@ pub(in crate::host) fn set_hook(hook: Hook) {
 }
 
 /// Asks the layers above, and waits for the answer. `outer` is what the interrupted code has blocked: the watching thread acts upon the
-/// other signals meanwhile, as far as they end the process.
-pub(super) fn ask_in(header: &Header, outer: Mask, trap: &mut Trap<'_>) -> Verdict {
+/// other signals meanwhile, as far as they end the process. Waits on while the thread is suspended, and does not return if it is terminated.
+pub(super) fn ask_in(slot: Slot, outer: Mask, trap: &mut Trap<'_>) -> Verdict {
+    let header = slot.header();
+    header.suspension.leave_program();
     header.lets_through.store(!outer | WAITS, Ordering::Release);
     let verdict = HOOK.get().map_or(Verdict::HostLevel, |hook| hook(trap));
+    // A8.5: a suspended thread waits with the reply applied, before it runs code of the program.
+    park::look(slot, trap.context);
     header.lets_through.store(0, Ordering::Release);
     verdict
 }

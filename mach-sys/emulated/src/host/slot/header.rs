@@ -2,6 +2,7 @@
 
 use super::identity::Identity;
 use super::kept::HeldBack;
+use super::suspension::Suspension;
 use crate::host::sys::altstack::Stack;
 use crate::host::sys::mask::Mask;
 use core::cell::Cell;
@@ -61,6 +62,8 @@ pub(in crate::host) struct Header {
     pub(in crate::host) readied: AtomicU32,
     /// True if the thread left its last fault with the lent stack registered.
     pub(in crate::host) lent: Cell<bool>,
+    /// What the kernel wants the thread to do before it runs code of the program again, and whether it knows.
+    pub(in crate::host) suspension: Suspension,
 }
 
 impl Header {
@@ -88,6 +91,7 @@ impl Header {
         self.served.store(0, Ordering::Relaxed);
         self.has_lent.store(false, Ordering::Relaxed);
         self.readied.store(0, Ordering::Relaxed);
+        self.suspension.reset();
     }
 
     /// Returns whether the thread waits in its fault handler for an answer.

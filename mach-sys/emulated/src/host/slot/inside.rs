@@ -9,6 +9,7 @@ use super::held;
 use super::identity::Identity;
 use super::origin;
 use super::region::{Slot, SlotId};
+use super::suspension;
 use crate::host::sys::mask::{self, ASYNCHRONOUS_MASK, COPY_MASK, How, Mask, SYNCHRONOUS_MASK};
 use core::cell::Cell;
 use core::sync::atomic::{Ordering, compiler_fence};
@@ -172,6 +173,9 @@ impl Drop for InKernel {
             mask::change(How::Set, before);
         }
         if let Some(header) = left {
+            if header.suspension.is_due() {
+                suspension::deliver_now();
+            }
             held::raise_now(header);
         }
     }
@@ -189,7 +193,9 @@ pub(crate) fn is_child() -> bool {
 /// Blocks the asynchronous signals in the calling thread, until it ends or [`unblock`] is called. Returns the mask before, without the
 /// five.
 pub(crate) fn block_for_good() -> Mask {
-    let before = mask::change(How::Set, ASYNCHRONOUS_MASK);
+    // The suspension signal is not blocked: its handler leaves a thread alone that is in the kernel.
+    let blocked = ASYNCHRONOUS_MASK & !mask::suspension_mask();
+    let before = mask::change(How::Set, blocked);
     THIS.with(|this| {
         this.blocked_for_good.set(true);
         this.serves.set(true);

@@ -12,8 +12,11 @@
 //! | `watch_word` | wakes the watching thread |
 //! | `held` | sent signals that are held back until a thread leaves the kernel |
 //! | `kept` | the record of those signals |
+//! | `suspension` | the words through which a thread is suspended and ended |
+//! | `call_wait` | a thread's wait in a kernel call |
 //! | `inside` | a thread knows that it is in the kernel |
 
+pub(crate) mod call_wait;
 pub(in crate::host) mod header;
 pub(in crate::host) mod held;
 pub(in crate::host) mod identity;
@@ -25,4 +28,5 @@ pub(in crate::host) mod origin;
 pub(in crate::host) mod owner;
 pub(in crate::host) mod place;
 pub(in crate::host) mod region;
+pub(in crate::host) mod suspension;
 pub(in crate::host) mod watch_word;

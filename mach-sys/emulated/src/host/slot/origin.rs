@@ -107,6 +107,11 @@ pub(in crate::host) fn note_watching_thread() {
     WATCHING.store(gettid(), Ordering::Release);
 }
 
+/// Returns whether an identifier is that of the emulation's own thread.
+pub(in crate::host) fn is_watching_thread(tid: u32) -> bool {
+    WATCHING.load(Ordering::Acquire) == tid
+}
+
 /// Returns whether a process or thread with that identifier, which the emulation's process or its first thread has, too, is another one:
 /// the first of a PID namespace of its own, which may share the memory. It has no thread of the emulation's. One system call for the
 /// first, none for all others.

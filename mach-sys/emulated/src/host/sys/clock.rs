@@ -1,6 +1,8 @@
 //! A clock that costs no system call.
 #![allow(unsafe_code)]
 
+use core::time::Duration;
+
 /// Returns the clock ticks since the system was started, as it counts the starts of threads.
 pub(in crate::host) fn ticks_since_boot() -> u64 {
     let mut now = libc::timespec {
@@ -9,12 +11,23 @@ pub(in crate::host) fn ticks_since_boot() -> u64 {
     };
     // SAFETY: the result goes to a local variable.
     unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut now) };
-    // SAFETY: sysconf has no preconditions.
-    let per_second = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).unwrap_or(100);
+    let per_second = ticks_per_second();
     let fraction = (now.tv_nsec as u64).wrapping_mul(per_second) / 1_000_000_000;
     (now.tv_sec as u64)
         .wrapping_mul(per_second)
         .wrapping_add(fraction)
+}
+
+fn ticks_per_second() -> u64 {
+    // SAFETY: sysconf has no preconditions.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).unwrap_or(100)
+}
+
+/// Returns the time of a number of clock ticks.
+pub(in crate::host) fn of_ticks(ticks: u64) -> Duration {
+    let per_second = ticks_per_second().max(1);
+    let fraction = (ticks % per_second) * 1_000_000_000 / per_second;
+    Duration::new(ticks / per_second, fraction as u32)
 }
 
 /// Returns the milliseconds since some moment, from a clock that does not step and is a few milliseconds late.

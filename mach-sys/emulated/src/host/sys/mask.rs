@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::call::call;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use mach_wire::darwin::DarwinSignal;
 
 /// A signal mask as the kernel has it: bit n − 1 for signal n.
@@ -38,6 +38,27 @@ pub(in crate::host) const ALL_MASK: Mask = !bit(SETXID);
 
 /// All signals but the five of [`SYNCHRONOUS`] and that one.
 pub(in crate::host) const ASYNCHRONOUS_MASK: Mask = ALL_MASK & !SYNCHRONOUS_MASK;
+
+/// The signal that reaches a thread that is to be suspended; 0 while there is none.
+static SUSPENSION: AtomicI32 = AtomicI32::new(0);
+
+/// Sets the signal that reaches a thread that is to be suspended; 0 for none.
+pub(in crate::host) fn set_suspension(signal: i32) {
+    SUSPENSION.store(signal, Ordering::Release);
+}
+
+/// Returns the signal that reaches a thread that is to be suspended; 0 while there is none.
+pub(in crate::host) fn suspension() -> i32 {
+    SUSPENSION.load(Ordering::Acquire)
+}
+
+/// Returns the mask of that signal.
+pub(in crate::host) fn suspension_mask() -> Mask {
+    match suspension() {
+        0 => 0,
+        signal => bit(signal),
+    }
+}
 
 /// Signals that the fault handler blocks from its first instruction on. Never the two that a probed copy raises, nor that of a
 /// step. No other code has all of these blocked, with one of the others unblocked: the first contain a signal that the C library keeps to

@@ -40,12 +40,49 @@ pub(in crate::host) const fn ends_the_process(signal: i32) -> bool {
 
 /// Returns whether a signal has the default action.
 pub(in crate::host) fn is_default(signal: i32) -> bool {
+    handler(signal) == Some(libc::SIG_DFL)
+}
+
+/// Returns the handler of a signal; `None` where the system does not say.
+pub(in crate::host) fn handler(signal: i32) -> Option<usize> {
     let mut action = Action::default();
     let at = core::ptr::from_mut(&mut action) as usize;
     let arguments = [signal as usize, 0, at, size_of::<Mask>(), 0, 0];
     // SAFETY: the kernel writes one action.
     let read = unsafe { call(libc::SYS_rt_sigaction, arguments) } == 0;
-    read && action.handler == libc::SIG_DFL
+    read.then_some(action.handler)
+}
+
+/// Makes the default action a signal's.
+pub(in crate::host) fn reset(signal: i32) {
+    let action = Action::default();
+    let at = core::ptr::from_ref(&action) as usize;
+    // SAFETY: the kernel reads one action, the default.
+    unsafe {
+        call(
+            libc::SYS_rt_sigaction,
+            [signal as usize, at, 0, size_of::<Mask>(), 0, 0],
+        )
+    };
+}
+
+/// Installs a handler with three arguments, on the alternate stack, that restarts system calls and has `blocked` blocked. Returns whether
+/// the system took it.
+pub(in crate::host) fn install(signal: i32, handler: usize, blocked: Mask) -> bool {
+    // Through the C library, which knows the restorer that this machine needs.
+    // SAFETY: zeroes are a valid value; every field that matters is filled.
+    let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
+    action.sa_sigaction = handler;
+    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+    // Not by `sigaddset`, which leaves the C library's own signals out.
+    // SAFETY: a signal set begins with the kernel's, whatever room is behind it.
+    unsafe {
+        core::ptr::from_mut(&mut action.sa_mask)
+            .cast::<Mask>()
+            .write(blocked)
+    };
+    // SAFETY: the caller's handler takes three arguments.
+    unsafe { libc::sigaction(signal, &action, core::ptr::null_mut()) == 0 }
 }
 
 /// Takes one pending signal that the calling thread has blocked. Returns whether it was still there.

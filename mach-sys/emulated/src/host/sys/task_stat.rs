@@ -9,10 +9,25 @@ use std::io::Write;
 pub(in crate::host) struct TaskStat {
     /// Field 3: `b'R'`, `b'S'`, `b'Z'` and so on.
     pub(in crate::host) state: u8,
+    /// Field 14: time in code of its own, in clock ticks (10 ms as a rule).
+    pub(in crate::host) user: u64,
+    /// Field 15: time in the system's code, in clock ticks.
+    pub(in crate::host) system: u64,
+    /// Field 19: the nice value.
+    pub(in crate::host) nice: i32,
     /// Field 20: how many threads the process has, a first one that ended before the others included.
     pub(in crate::host) threads: u32,
     /// Field 22: when the thread started, in clock ticks (10 ms as a rule) since the system did.
     pub(in crate::host) start: u64,
+    /// Field 41: the scheduling policy, `SCHED_*`; 0 where the system does not say.
+    pub(in crate::host) policy: i32,
+}
+
+impl TaskStat {
+    /// Returns the time on a processor, in clock ticks.
+    pub(in crate::host) fn ran(&self) -> u64 {
+        self.user.saturating_add(self.system)
+    }
 }
 
 /// Reads the line of a thread of this process. `None` where there is no such thread, or no `/proc`.
@@ -46,12 +61,19 @@ fn parse(line: &[u8]) -> Option<TaskStat> {
     let end = line.iter().rposition(|byte| *byte == b')')?;
     let mut fields = line.get(end + 2..)?.split(|byte| *byte == b' ');
     let state = *fields.next()?.first()?;
-    let threads = number(fields.nth(16)?)?.try_into().ok()?;
+    let (user, system) = (number(fields.nth(10)?)?, number(fields.next()?)?);
+    let nice = core::str::from_utf8(fields.nth(3)?).ok()?.parse().ok()?;
+    let threads = number(fields.next()?)?.try_into().ok()?;
     let start = number(fields.nth(1)?)?;
+    let policy = fields.nth(18).and_then(number).unwrap_or(0);
     Some(TaskStat {
         state,
+        user,
+        system,
+        nice,
         threads,
         start,
+        policy: i32::try_from(policy).unwrap_or(0),
     })
 }
 
@@ -68,10 +90,26 @@ mod tests {
         let line = b"7 (a) R (b) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 9";
         let expected = TaskStat {
             state: b'S',
+            user: 11,
+            system: 12,
+            nice: 16,
             threads: 17,
             start: 4711,
+            policy: 0,
         };
         assert_eq!(parse(line), Some(expected));
+        // The whole line: field 41 is the policy.
+        let rest: Vec<_> = (24..=52).map(|field| field.to_string()).collect();
+        let whole = format!(
+            "7 (x) S 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 -5 17 18 4711 23 {}",
+            rest.join(" ")
+        );
+        let expected = TaskStat {
+            nice: -5,
+            policy: 41,
+            ..expected
+        };
+        assert_eq!(parse(whole.as_bytes()), Some(expected));
         for cut in 0..line.len() - 6 {
             assert_eq!(parse(&line[..cut]), None, "{cut} bytes");
         }

@@ -1,6 +1,7 @@
 //! Sending and receiving (C10, C11).
 
 use super::*;
+use crate::ipc::request::{Ended, wait_for_reply};
 use mach_wire::port::*;
 use std::time::Duration;
 
@@ -411,8 +412,10 @@ fn a5_1_messages_that_nothing_receives_leave_room_for_the_kernels_and_their_repl
         assert_eq!(request.id(), 2405, "{round}");
         let reply = Message::to(request.remote(), Disposition::MOVE_SEND_ONCE, 2505);
         assert_eq!(world.send(&reply), Ok(()), "{round}");
-        let reply = crate::ipc::request::wait_for_reply(&world.kernel, reply_port, false);
-        let reply = reply.expect("a reply");
+        let reply = wait_for_reply(&world.kernel, reply_port, false, |_| false);
+        let Ended::Reply(reply) = reply else {
+            panic!("a reply, not {reply:?}");
+        };
         assert_eq!(reply.header().msgh_id, 2505, "{round}");
     }
     drop(notices);

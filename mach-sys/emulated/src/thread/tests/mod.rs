@@ -37,7 +37,7 @@ impl World {
 
     fn thread(&self, main: bool) -> (ThreadId, Name) {
         self.kernel(|kernel| {
-            let thread = life::create(kernel, self.task, main).expect("room");
+            let thread = life::create(kernel, self.task, None, main).expect("room");
             let name = life::name(kernel, thread).expect("a thread has a name");
             (thread, name)
         })
@@ -145,14 +145,14 @@ fn d2_2_d5_5_a_thread_that_ends_takes_its_reference_and_leaves_the_others_dead()
 fn a_kernel_full_of_threads_says_so_and_loses_nothing() {
     let world = World::of(Generation::MacOs26);
     let mut threads = Vec::new();
-    while let Some(thread) = world.kernel(|kernel| life::create(kernel, world.task, false)) {
+    while let Some(thread) = world.kernel(|kernel| life::create(kernel, world.task, None, false)) {
         threads.push(thread);
     }
     assert_eq!(threads.len(), 16);
     let ports = world.kernel(|kernel| kernel.ipc.live_ports());
     assert!(
         world
-            .kernel(|kernel| life::create(kernel, world.task, false))
+            .kernel(|kernel| life::create(kernel, world.task, None, false))
             .is_none()
     );
     assert_eq!(world.kernel(|kernel| kernel.ipc.live_ports()), ports);

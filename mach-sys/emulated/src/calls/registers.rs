@@ -1,0 +1,160 @@
+//! The registers of a thread (`mach/thread_act.h`).
+#![allow(unsafe_code)]
+
+use super::target::{code, process, put};
+use super::threads::{find, reach};
+use super::{mig, unreachable};
+use crate::host::context::Context;
+use crate::host::suspend::own;
+use crate::host::suspend::reach::{Target, Unreachable};
+use crate::process::Process;
+use crate::thread::kernel::Kernel;
+use crate::thread::object::ThreadId;
+use crate::thread::{run, state};
+use core::ffi::c_void;
+use mach_wire::kern_return::KernReturn;
+use mach_wire::machine::Machine;
+use mach_wire::thread_state::{Flavor, THREAD_STATE_MAX};
+use mach_wire::types::*;
+use std::time::Instant;
+
+/// Runs `call` on the registers of a thread that does not run, if they are there. Called under the lock.
+fn on_context<T>(
+    kernel: &mut Kernel<'_, '_>,
+    thread: ThreadId,
+    call: &mut impl FnMut(&mut Context) -> Result<T, KernReturn>,
+) -> Result<Option<T>, KernReturn> {
+    run::check(kernel, thread)?;
+    match kernel.tables.thread(thread).context {
+        0 => Ok(None),
+        context => {
+            // SAFETY: the thread put its context here before it began to wait and takes it back under the lock that is held
+            // now; until then no other thread uses it.
+            let mut context = unsafe { Context::from_raw(context as *mut c_void) };
+            call(&mut context).map(Some)
+        }
+    }
+}
+
+/// Runs a register call on the thread behind a name: with what a waiting or suspended thread goes on with; a running thread is stopped meanwhile
+/// (A9.1, A9.5).
+fn on_registers<T>(
+    name: mach_port_name_t,
+    mut call: impl FnMut(&mut Context) -> Result<T, KernReturn>,
+) -> Result<T, KernReturn> {
+    let process = mig::process()?;
+    let (thread, target) = {
+        let mut held = process.mach.lock();
+        let kernel = &mut Kernel::of(&mut held);
+        let thread = find(kernel, process, name)?;
+        if let Some(outcome) = on_context(kernel, thread, &mut call)? {
+            return Ok(outcome);
+        }
+        let target = run::target(kernel, thread).ok_or(KernReturn::INVALID_ARGUMENT)?;
+        if !target.is_this_thread() {
+            run::hold(kernel, thread);
+        }
+        (thread, target)
+    };
+    if target.is_this_thread() {
+        let mut outcome = Err(KernReturn::ABORTED);
+        return match own::visit(|context| outcome = call(context)) {
+            Ok(()) => outcome,
+            Err(reason) => Err(unreachable::note(target.thread_id(), reason)),
+        };
+    }
+    let outcome =
+        reach(&target).and_then(|()| wait_for_context(process, thread, &target, &mut call));
+    let mut held = process.mach.lock();
+    let kernel = &mut Kernel::of(&mut held);
+    if run::is_still(kernel, thread, &target) {
+        run::release(kernel, thread);
+    }
+    outcome
+}
+
+/// Runs `call` on the registers of a thread that was stopped, as soon as they are there: it may be between two levels of an exception, or in a
+/// kernel call.
+fn wait_for_context<T>(
+    process: &Process,
+    thread: ThreadId,
+    target: &Target,
+    call: &mut impl FnMut(&mut Context) -> Result<T, KernReturn>,
+) -> Result<T, KernReturn> {
+    let begin = Instant::now();
+    loop {
+        let event = target.event();
+        {
+            let mut held = process.mach.lock();
+            let kernel = &mut Kernel::of(&mut held);
+            if !run::is_still(kernel, thread, target) {
+                return Err(KernReturn::TERMINATED);
+            }
+            if let Some(outcome) = on_context(kernel, thread, call)? {
+                return Ok(outcome);
+            }
+        }
+        if !target.wait_for_event(begin, event) {
+            let reason = Unreachable::TimedOut;
+            return Err(unreachable::note(target.thread_id(), reason));
+        }
+    }
+}
+
+/// Returns the largest state that MIG carries, in words (A9.6).
+fn largest_state() -> usize {
+    process().map_or(THREAD_STATE_MAX, |process| {
+        process.mach.rules().largest_state()
+    })
+}
+
+pub unsafe fn thread_get_state(
+    thread: mach_port_name_t,
+    flavor: thread_state_flavor_t,
+    state: *mut natural_t,
+    count: *mut mach_msg_type_number_t,
+) -> kern_return_t {
+    // SAFETY: the seam's contract: `count` is valid.
+    let room = unsafe { count.read() as usize }.min(largest_state());
+    let mut words = [0; THREAD_STATE_MAX];
+    let outcome = on_registers(thread, |context| {
+        let mut length = 0;
+        state::get(
+            context,
+            Flavor::new(Machine::NATIVE, flavor),
+            &mut words[..room],
+            &mut length,
+        )
+        .map(|()| length)
+    });
+    code(outcome.map(|length| {
+        // SAFETY: the seam's contract: `state` has room for the words that `count` promised, and no more were read.
+        unsafe {
+            core::ptr::copy_nonoverlapping(words.as_ptr(), state, length as usize);
+            put(count, length);
+        }
+    }))
+}
+
+pub unsafe fn thread_set_state(
+    thread: mach_port_name_t,
+    flavor: thread_state_flavor_t,
+    state: *const natural_t,
+    count: mach_msg_type_number_t,
+) -> kern_return_t {
+    let count = count as usize;
+    if count > largest_state() {
+        // MIG's stub does not send it (A9.6).
+        return KernReturn::MIG_ARRAY_TOO_LARGE.raw();
+    }
+    let mut words = [0; THREAD_STATE_MAX];
+    // SAFETY: the seam's contract: `state` holds `count` words.
+    unsafe { core::ptr::copy_nonoverlapping(state, words.as_mut_ptr(), count) };
+    code(on_registers(thread, |context| {
+        state::set(
+            context,
+            Flavor::new(Machine::NATIVE, flavor),
+            &words[..count],
+        )
+    }))
+}

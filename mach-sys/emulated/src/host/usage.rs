@@ -1,0 +1,114 @@
+//! What the process and its threads use, as the system tells it.
+#![allow(unsafe_code)]
+
+use super::slot::region::{Slot, SlotId};
+use super::sys::{clock, proc_file, task_list, task_stat};
+use core::mem::MaybeUninit;
+use core::time::Duration;
+
+/// Time in code of the program's, and in the system's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Times {
+    pub(crate) user: Duration,
+    pub(crate) system: Duration,
+}
+
+/// State of a thread, by the letter that the system has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Running,
+    Waiting,
+    Uninterruptible,
+    Stopped,
+    Halted,
+}
+
+/// What a thread uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ThreadUsage {
+    pub(crate) times: Times,
+    /// Share of a processor since the thread started, in thousandths.
+    pub(crate) share: i32,
+    pub(crate) state: State,
+    pub(crate) nice: i32,
+    /// `SCHED_*` of the system.
+    pub(crate) policy: i32,
+    /// Its name and a zero.
+    pub(crate) name: [u8; 16],
+    /// Its pointer to its own data, `pthread_self()`.
+    pub(crate) pointer: u64,
+}
+
+/// Returns what the thread uses that has a slot; `None` where the system does not say.
+pub(crate) fn of_thread(slot: SlotId) -> Option<ThreadUsage> {
+    let header = Slot::of(slot)?.header();
+    let tid = header.owner().tid();
+    let stat = task_stat::read(tid)?;
+    let age = clock::ticks_since_boot().saturating_sub(stat.start).max(1);
+    Some(ThreadUsage {
+        times: Times {
+            user: clock::of_ticks(stat.user),
+            system: clock::of_ticks(stat.system),
+        },
+        share: (stat.ran().saturating_mul(1000) / age).min(1000) as i32,
+        state: match stat.state {
+            b'R' => State::Running,
+            b'D' => State::Uninterruptible,
+            b'T' | b't' => State::Stopped,
+            b'Z' | b'X' => State::Halted,
+            _ => State::Waiting,
+        },
+        nice: stat.nice,
+        policy: stat.policy,
+        name: proc_file::thread_name(tid),
+        pointer: header.pthread.load(core::sync::atomic::Ordering::Acquire),
+    })
+}
+
+/// What the process uses. Sizes in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ProcessUsage {
+    pub(crate) virtual_size: u64,
+    pub(crate) resident: u64,
+    pub(crate) most_resident: u64,
+    /// Of the threads that live.
+    pub(crate) living: Times,
+    /// Of those that have ended.
+    pub(crate) ended: Times,
+}
+
+/// Returns what the process uses; `None` where the system does not say.
+pub(crate) fn of_process() -> Option<ProcessUsage> {
+    let [virtual_size, resident] = proc_file::memory()?;
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the result goes to a local variable.
+    if unsafe { libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr()) } != 0 {
+        return None;
+    }
+    // SAFETY: all zeroes are a valid value, and the call filled it.
+    let usage = unsafe { usage.assume_init() };
+    let mut living = Times::default();
+    task_list::each(|tid| {
+        if let Some(stat) = task_stat::read(tid) {
+            living.user += clock::of_ticks(stat.user);
+            living.system += clock::of_ticks(stat.system);
+        }
+    });
+    let of = |time: libc::timeval| {
+        Duration::new(
+            time.tv_sec as u64,
+            (time.tv_usec as u32).saturating_mul(1000),
+        )
+    };
+    Some(ProcessUsage {
+        virtual_size,
+        resident,
+        // In KiB.
+        most_resident: (usage.ru_maxrss as u64 * 1024).max(resident),
+        living,
+        ended: Times {
+            user: of(usage.ru_utime).saturating_sub(living.user),
+            system: of(usage.ru_stime).saturating_sub(living.system),
+        },
+    })
+}

@@ -1,0 +1,15 @@
+//! Threads that are suspended, read, aborted and ended by others, over the raw kernel calls.
+//!
+//! Each test has a process of its own: what it stops and counts is the process's.
+#![cfg(not(target_vendor = "apple"))]
+#![allow(unsafe_code)]
+
+mod counts;
+mod exceptions;
+mod fork;
+mod listing;
+mod many;
+mod reach;
+mod registers;
+mod spin;
+mod support;
