@@ -6,9 +6,7 @@ use mach_sys::exception::{
 };
 use mach_sys::kern_return::KernReturn;
 use mach_sys::kernel::{self, system::task_self};
-use mach_sys::message::{
-    MACH_MSG_TYPE_MAKE_SEND, MACH_RCV_LARGE, MACH_RCV_MSG, MACH_RCV_TIMEOUT,
-};
+use mach_sys::message::{MACH_MSG_TYPE_MAKE_SEND, MACH_RCV_LARGE, MACH_RCV_MSG, MACH_RCV_TIMEOUT};
 use mach_sys::port::{
     MACH_PORT_RIGHT_SEND, MACH_PORT_RIGHT_SEND_ONCE, MACH_PORT_TYPE_RECEIVE,
     MACH_PORT_TYPE_SEND_ONCE,
@@ -144,7 +142,10 @@ fn a2_6_without_wide_codes_both_are_cut_to_32_bits() {
     let victim = Victim::start();
     for (behavior, narrow) in [(EXCEPTION_STATE, true), (STATE, false)] {
         let port = port();
-        assert_eq!(victim.handled_by(port, behavior, NativeState::FLAVOR), Ok(()));
+        assert_eq!(
+            victim.handled_by(port, behavior, NativeState::FLAVOR),
+            Ok(())
+        );
         page.shut();
         victim.starts(move || Page::store(address));
         let request = receive(port);
@@ -203,11 +204,18 @@ fn a3_2_a3_8_a5_3_each_behavior_has_its_message() {
     ];
     for (behavior, (id, complex, size)) in BEHAVIORS.into_iter().zip(rows) {
         let port = port();
-        assert_eq!(victim.handled_by(port, behavior, NativeState::FLAVOR), Ok(()));
+        assert_eq!(
+            victim.handled_by(port, behavior, NativeState::FLAVOR),
+            Ok(())
+        );
         let before = [sends(victim.thread), sends(task_self())];
         victim.faults();
         let request = receive(port);
-        assert_eq!((request.id(), request.size), (id, 4 * size), "{behavior:#x}");
+        assert_eq!(
+            (request.id(), request.size),
+            (id, 4 * size),
+            "{behavior:#x}"
+        );
         assert_eq!(request.bits() >> 31 == 1, complex, "{behavior:#x}");
         // Two codes, whatever their width.
         let at = if complex { 16 } else { 9 };
@@ -280,7 +288,10 @@ fn a5_2_a7_4_a_requests_header_trailer_and_reply_right() {
     let victim = Victim::start();
     for behavior in BEHAVIORS {
         let port = port();
-        assert_eq!(victim.handled_by(port, behavior, NativeState::FLAVOR), Ok(()));
+        assert_eq!(
+            victim.handled_by(port, behavior, NativeState::FLAVOR),
+            Ok(())
+        );
         let mut replies = Vec::new();
         for _ in 0..2 {
             victim.faults();
@@ -289,19 +300,39 @@ fn a5_2_a7_4_a_requests_header_trailer_and_reply_right() {
             let options = MACH_RCV_MSG | MACH_RCV_TIMEOUT | 3 << 24;
             assert_eq!(request.exchange(options, port, 8192, 30_000), Ok(()));
             request.size = request.words[1] as usize;
-            let complex = if behavior & 0xff == EXCEPTION_STATE { 0 } else { 1 << 31 };
-            assert_eq!(request.bits() & 0x801f_1f1f, complex | 17 << 8 | 18, "{behavior:#x}");
-            assert_eq!((request.local(), request.words[4]), (port, 0), "{behavior:#x}");
+            let complex = if behavior & 0xff == EXCEPTION_STATE {
+                0
+            } else {
+                1 << 31
+            };
+            assert_eq!(
+                request.bits() & 0x801f_1f1f,
+                complex | 17 << 8 | 18,
+                "{behavior:#x}"
+            );
+            assert_eq!(
+                (request.local(), request.words[4]),
+                (port, 0),
+                "{behavior:#x}"
+            );
             let trailer = &request.words[request.size / 4..][..13];
             assert_eq!(trailer[1], 52, "{behavior:#x}");
             assert_eq!(trailer[3..5], [0, 1], "the kernel's security token");
             assert_eq!(trailer[5..13], [0; 8], "and audit token");
             let reply = request.remote();
             assert_eq!(kind(reply), Ok(MACH_PORT_TYPE_SEND_ONCE), "{behavior:#x}");
-            assert_eq!(refs(reply, MACH_PORT_RIGHT_SEND_ONCE), Ok(1), "{behavior:#x}");
+            assert_eq!(
+                refs(reply, MACH_PORT_RIGHT_SEND_ONCE),
+                Ok(1),
+                "{behavior:#x}"
+            );
             resume(&victim, &request);
             victim.result();
-            assert_eq!(kind(reply), Err(KernReturn::INVALID_NAME), "gone with the reply");
+            assert_eq!(
+                kind(reply),
+                Err(KernReturn::INVALID_NAME),
+                "gone with the reply"
+            );
             replies.push(reply);
             if complex != 0 {
                 release_rights(&request);
@@ -340,7 +371,10 @@ fn a5_8_requests_are_received_in_the_order_of_their_sends_and_answered_in_any() 
     let port = port();
     let victims: Vec<_> = (0..6).map(|_| Victim::start()).collect();
     for (index, victim) in victims.iter().enumerate() {
-        assert_eq!(victim.handled_by(port, EXCEPTION_STATE_IDENTITY | WIDE, NativeState::FLAVOR), Ok(()));
+        assert_eq!(
+            victim.handled_by(port, EXCEPTION_STATE_IDENTITY | WIDE, NativeState::FLAVOR),
+            Ok(())
+        );
         victim.faults();
         while status(port)[4] <= index as i32 {
             std::thread::yield_now();

@@ -15,7 +15,11 @@ fn a12_15_the_exception_state_of_a_store() {
     assert_eq!(victim.handled_by(port, STATE, flavor), Ok(()));
     victim.starts(move || Page::store(address));
     let request = receive(port);
-    assert_eq!(request.request().codes(), [2, address as i64], "A12.12: a page without access");
+    assert_eq!(
+        request.request().codes(),
+        [2, address as i64],
+        "A12.12: a page without access"
+    );
     let state: Vec<u32> = request.request().old_state().iter().collect();
     let long = |at: usize| u64::from(state[at]) | u64::from(state[at + 1]) << 32;
     if cfg!(target_arch = "x86_64") {
@@ -31,7 +35,11 @@ fn a12_15_the_exception_state_of_a_store() {
     page.open();
     // The store works now. A reply of another flavor with nothing changed resumes it (A4.3).
     let registers = victim.registers();
-    let reply = request.reply_with(KernReturn::SUCCESS, NativeState::FLAVOR, registers.as_words());
+    let reply = request.reply_with(
+        KernReturn::SUCCESS,
+        NativeState::FLAVOR,
+        registers.as_words(),
+    );
     assert_eq!(reply.send(), Ok(()));
     victim.result();
 }

@@ -30,11 +30,21 @@ struct Registered {
 }
 
 fn wish(mask: u32, port: Port, behavior: i32, flavor: i32) -> Registered {
-    Registered { mask, port, behavior, flavor }
+    Registered {
+        mask,
+        port,
+        behavior,
+        flavor,
+    }
 }
 
 fn set(thread: Port, wish: Registered) -> Answer<()> {
-    let Registered { mask, port, behavior, flavor } = wish;
+    let Registered {
+        mask,
+        port,
+        behavior,
+        flavor,
+    } = wish;
     // SAFETY: no pointers.
     answered(unsafe { kernel::thread_set_exception_ports(thread, mask, port, behavior, flavor) })
 }
@@ -52,8 +62,16 @@ fn list(thread: Port, mask: u32, new: Option<Registered>, mut count: u32) -> Ans
                 thread, mask, masks, &mut count, ports, behaviors, flavors,
             ),
             Some(new) => kernel::thread_swap_exception_ports(
-                thread, mask, new.port, new.behavior, new.flavor, masks, &mut count, ports,
-                behaviors, flavors,
+                thread,
+                mask,
+                new.port,
+                new.behavior,
+                new.flavor,
+                masks,
+                &mut count,
+                ports,
+                behaviors,
+                flavors,
             ),
         }
     })?;
@@ -94,13 +112,21 @@ fn a0_1_b4_2_b6_2_a_new_thread_has_no_actions_until_something_is_set() {
         inner.join().expect("it ended") as u64
     });
     assert_eq!(first.result(), 0);
-    assert_eq!(get(thread, ALL & !TWO), [(ALL & !TWO, NULL, 0, 0)], "one entry for the unset ones");
+    assert_eq!(
+        get(thread, ALL & !TWO),
+        [(ALL & !TWO, NULL, 0, 0)],
+        "one entry for the unset ones"
+    );
     let second = Victim::start();
     assert_eq!(set(second.thread, wish(0, NULL, 0, 0)), Ok(()));
     assert_eq!(get(second.thread, ALL), [(ALL, NULL, 0, 0)]);
     // The task's always exist, and slot 0 is none.
     for mask in [1, 1 << 14, ALL | 1] {
-        assert_eq!(list(thread, mask, None, 32), Err(KernReturn::INVALID_ARGUMENT), "{mask:#x}");
+        assert_eq!(
+            list(thread, mask, None, 32),
+            Err(KernReturn::INVALID_ARGUMENT),
+            "{mask:#x}"
+        );
     }
 }
 
@@ -123,7 +149,11 @@ fn b1_1_the_port_is_a_send_right_of_the_callers() {
     ] {
         // Looked at before the mask.
         for mask in [TWO, bad_mask] {
-            assert_eq!(set(victim.thread, wish(mask, name, STATE, FLAVOR)), refused, "{what}");
+            assert_eq!(
+                set(victim.thread, wish(mask, name, STATE, FLAVOR)),
+                refused,
+                "{what}"
+            );
         }
     }
     for port in [NULL, DEAD, dead] {
@@ -139,8 +169,15 @@ fn b1_1_the_port_is_a_send_right_of_the_callers() {
 #[test]
 fn b1_5_null_and_dead_are_stored_with_behavior_and_flavor() {
     let victim = Victim::start();
-    for (port, behavior, flavor) in [(NULL, STATE, FLAVOR), (DEAD, EXCEPTION_DEFAULT, 0), (NULL, 77, NONE)] {
-        assert_eq!(set(victim.thread, wish(TWO, port, behavior, flavor)), Ok(()));
+    for (port, behavior, flavor) in [
+        (NULL, STATE, FLAVOR),
+        (DEAD, EXCEPTION_DEFAULT, 0),
+        (NULL, 77, NONE),
+    ] {
+        assert_eq!(
+            set(victim.thread, wish(TWO, port, behavior, flavor)),
+            Ok(())
+        );
         assert_eq!(get(victim.thread, TWO), [(TWO, port, behavior, flavor)]);
     }
     // An empty mask changes nothing, after full validation.
@@ -149,7 +186,11 @@ fn b1_5_null_and_dead_are_stored_with_behavior_and_flavor() {
     assert_eq!(set(victim.thread, wish(0, port, STATE, FLAVOR)), Ok(()));
     for (behavior, flavor) in [(0, FLAVOR), (6 | WIDE, FLAVOR), (STATE, 12345)] {
         let refused = set(victim.thread, wish(0, port, behavior, flavor));
-        assert_eq!(refused, Err(KernReturn::INVALID_ARGUMENT), "{behavior:#x} {flavor}");
+        assert_eq!(
+            refused,
+            Err(KernReturn::INVALID_ARGUMENT),
+            "{behavior:#x} {flavor}"
+        );
     }
     assert_eq!(get(victim.thread, ALL), before);
 }
@@ -163,7 +204,11 @@ fn a2_9_b2_0_unknown_behaviors_and_targets_are_refused() {
         let refused = set(victim.thread, wish(TWO, port, behavior, FLAVOR));
         assert_eq!(refused, Err(KernReturn::INVALID_ARGUMENT), "{behavior:#x}");
     }
-    assert_eq!(get(victim.thread, ALL), [], "a refused call leaves no trace");
+    assert_eq!(
+        get(victim.thread, ALL),
+        [],
+        "a refused call leaves no trace"
+    );
     // The task's port has no thread behind it, nor the thread's a task.
     let none = set(task_self(), wish(TWO, port, STATE, FLAVOR));
     assert_eq!(none, Err(KernReturn::INVALID_ARGUMENT));
@@ -178,10 +223,22 @@ fn a2_9_b2_0_unknown_behaviors_and_targets_are_refused() {
 fn b3_1_b4_1_b4_4_set_replaces_the_slots_of_its_mask_and_no_others() {
     let victim = Victim::start();
     let (first, second) = (port(), port());
-    assert_eq!(set(victim.thread, wish(THREE, first, STATE, FLAVOR)), Ok(()));
-    assert_eq!(set(victim.thread, wish(EXC_MASK_ARITHMETIC, second, EXCEPTION_DEFAULT | WIDE, 0)), Ok(()));
+    assert_eq!(
+        set(victim.thread, wish(THREE, first, STATE, FLAVOR)),
+        Ok(())
+    );
+    assert_eq!(
+        set(
+            victim.thread,
+            wish(EXC_MASK_ARITHMETIC, second, EXCEPTION_DEFAULT | WIDE, 0)
+        ),
+        Ok(())
+    );
     // In the order of their lowest types, equal ones together, unset ones too.
-    let (outer, middle) = (EXC_MASK_BAD_ACCESS | EXC_MASK_BREAKPOINT, EXC_MASK_ARITHMETIC);
+    let (outer, middle) = (
+        EXC_MASK_BAD_ACCESS | EXC_MASK_BREAKPOINT,
+        EXC_MASK_ARITHMETIC,
+    );
     let rest = ALL & !THREE;
     assert_eq!(
         get(victim.thread, ALL),
@@ -191,9 +248,18 @@ fn b3_1_b4_1_b4_4_set_replaces_the_slots_of_its_mask_and_no_others() {
             (middle, second, EXCEPTION_DEFAULT | WIDE, 0),
         ]
     );
-    assert_eq!(get(victim.thread, middle), [(middle, second, EXCEPTION_DEFAULT | WIDE, 0)]);
+    assert_eq!(
+        get(victim.thread, middle),
+        [(middle, second, EXCEPTION_DEFAULT | WIDE, 0)]
+    );
     // Null with another behavior is another entry.
-    assert_eq!(set(victim.thread, wish(EXC_MASK_BAD_INSTRUCTION, NULL, STATE, 0)), Ok(()));
+    assert_eq!(
+        set(
+            victim.thread,
+            wish(EXC_MASK_BAD_INSTRUCTION, NULL, STATE, 0)
+        ),
+        Ok(())
+    );
     let found = get(victim.thread, rest);
     assert_eq!(
         found,
@@ -211,9 +277,22 @@ fn b3_2_b3_6_swap_returns_the_old_actions_and_sets_the_new_ones() {
     assert_eq!(set(victim.thread, wish(TWO, first, STATE, FLAVOR)), Ok(()));
     let new = wish(THREE, second, EXCEPTION_DEFAULT | WIDE, NONE);
     let old = list(victim.thread, THREE, Some(new), 32).expect("valid");
-    assert_eq!(old, [(TWO, first, STATE, FLAVOR), (EXC_MASK_BREAKPOINT, NULL, 0, 0)]);
-    assert_eq!(sends(first), 2, "B3.6: under the receive right's name, one reference for the entry");
-    assert_eq!(get(victim.thread, THREE), [(THREE, second, EXCEPTION_DEFAULT | WIDE, NONE)]);
+    assert_eq!(
+        old,
+        [
+            (TWO, first, STATE, FLAVOR),
+            (EXC_MASK_BREAKPOINT, NULL, 0, 0)
+        ]
+    );
+    assert_eq!(
+        sends(first),
+        2,
+        "B3.6: under the receive right's name, one reference for the entry"
+    );
+    assert_eq!(
+        get(victim.thread, THREE),
+        [(THREE, second, EXCEPTION_DEFAULT | WIDE, NONE)]
+    );
     // What was returned is put back, and is to be released still (B3.5).
     assert_eq!(set(victim.thread, wish(TWO, first, STATE, FLAVOR)), Ok(()));
     assert_eq!(sends(first), 2);
@@ -232,10 +311,17 @@ fn b3_3_b3_7_ports_that_died_in_their_slots() {
     assert_eq!(get(victim.thread, TWO), [(TWO, DEAD, STATE, FLAVOR)]);
     // Swap compares what it returned: one entry each.
     let again = wish(TWO, DEAD, STATE, FLAVOR);
-    let [first, second] = [EXC_MASK_BAD_ACCESS, EXC_MASK_ARITHMETIC].map(|mask| (mask, DEAD, STATE, FLAVOR));
-    assert_eq!(list(victim.thread, TWO, Some(again), 32), Ok(vec![first, second]));
+    let [first, second] =
+        [EXC_MASK_BAD_ACCESS, EXC_MASK_ARITHMETIC].map(|mask| (mask, DEAD, STATE, FLAVOR));
+    assert_eq!(
+        list(victim.thread, TWO, Some(again), 32),
+        Ok(vec![first, second])
+    );
     // B3.7: a dead port can be passed back, and then is one entry in both.
-    assert_eq!(list(victim.thread, TWO, Some(again), 32), Ok(vec![(TWO, DEAD, STATE, FLAVOR)]));
+    assert_eq!(
+        list(victim.thread, TWO, Some(again), 32),
+        Ok(vec![(TWO, DEAD, STATE, FLAVOR)])
+    );
     assert_eq!(get(victim.thread, TWO), [(TWO, DEAD, STATE, FLAVOR)]);
 }
 
@@ -243,11 +329,21 @@ fn b3_3_b3_7_ports_that_died_in_their_slots() {
 fn b3_4_the_count_is_output_only() {
     let victim = Victim::start();
     let port = port();
-    assert_eq!(set(victim.thread, wish(EXC_MASK_BAD_ACCESS, port, STATE, FLAVOR)), Ok(()));
+    assert_eq!(
+        set(
+            victim.thread,
+            wish(EXC_MASK_BAD_ACCESS, port, STATE, FLAVOR)
+        ),
+        Ok(())
+    );
     let whole = get(victim.thread, ALL);
     assert_eq!(whole.len(), 2);
     for count in [0, 1, 500] {
-        assert_eq!(list(victim.thread, ALL, None, count), Ok(whole.clone()), "{count}");
+        assert_eq!(
+            list(victim.thread, ALL, None, count),
+            Ok(whole.clone()),
+            "{count}"
+        );
         let same = wish(EXC_MASK_BAD_ACCESS, port, STATE, FLAVOR);
         let old = list(victim.thread, EXC_MASK_BAD_ACCESS, Some(same), count);
         assert_eq!(old, Ok(vec![whole[0]]), "{count}");
@@ -276,14 +372,16 @@ fn b5_5_an_exception_port_is_accepted_as_one() {
     };
     let mut name = 0;
     // SAFETY: options and result are local variables.
-    let made = answered(unsafe {
-        kernel::mach_port_construct(task_self(), &mut options, 0, &mut name)
-    });
+    let made =
+        answered(unsafe { kernel::mach_port_construct(task_self(), &mut options, 0, &mut name) });
     assert_eq!(made, Ok(()));
     let victim = Victim::start();
     let new = wish(MASK, name, STATE, FLAVOR);
     assert_eq!(set(victim.thread, new), Ok(()));
-    assert_eq!(list(victim.thread, MASK, Some(new), 32), Ok(vec![(MASK, name, STATE, FLAVOR)]));
+    assert_eq!(
+        list(victim.thread, MASK, Some(new), 32),
+        Ok(vec![(MASK, name, STATE, FLAVOR)])
+    );
     victim.faults();
     receive(name).resume(|state| set_first_register(state, 6));
     assert_eq!(victim.result(), 6);
@@ -294,7 +392,10 @@ fn b5_5_an_exception_port_is_accepted_as_one() {
 fn b6_7_a_threads_actions_are_released_after_its_end() {
     let name = port();
     let victim = Victim::start();
-    assert_eq!(set(victim.thread, wish(THREE, name, EXCEPTION_STATE, FLAVOR)), Ok(()));
+    assert_eq!(
+        set(victim.thread, wish(THREE, name, EXCEPTION_STATE, FLAVOR)),
+        Ok(())
+    );
     assert_eq!(deallocate(name), Ok(()));
     assert_eq!(refs(name, MACH_PORT_RIGHT_SEND), Ok(0));
     assert_eq!(status(name)[6], 1, "the slots' rights");

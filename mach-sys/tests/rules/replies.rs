@@ -105,9 +105,15 @@ isolated! {
 #[test]
 fn a9_3_a10_5_what_is_set_while_a_victim_waits_persists_and_a_reply_wins() {
     let victim = Victim::start();
-    for (behavior, in_reply) in [(EXCEPTION_DEFAULT | WIDE, false), (EXCEPTION_STATE_IDENTITY | WIDE, true)] {
+    for (behavior, in_reply) in [
+        (EXCEPTION_DEFAULT | WIDE, false),
+        (EXCEPTION_STATE_IDENTITY | WIDE, true),
+    ] {
         let port = port();
-        assert_eq!(victim.handled_by(port, behavior, NativeState::FLAVOR), Ok(()));
+        assert_eq!(
+            victim.handled_by(port, behavior, NativeState::FLAVOR),
+            Ok(())
+        );
         victim.faults();
         let request = receive(port);
         let mut state = victim.registers();
@@ -313,16 +319,35 @@ isolated! {
 fn a9_2_the_program_counter_is_at_the_instruction_or_past_a_breakpoint_of_x86() {
     let victim = Victim::start();
     let port = port();
-    let mask = mach_sys::exception::EXC_MASK_BAD_INSTRUCTION | mach_sys::exception::EXC_MASK_BREAKPOINT;
+    let mask =
+        mach_sys::exception::EXC_MASK_BAD_INSTRUCTION | mach_sys::exception::EXC_MASK_BREAKPOINT;
     // SAFETY: no pointers.
     let set = answered(unsafe {
-        mach_sys::kernel::thread_set_exception_ports(victim.thread, mask, port, STATE, NativeState::FLAVOR)
+        mach_sys::kernel::thread_set_exception_ports(
+            victim.thread,
+            mask,
+            port,
+            STATE,
+            NativeState::FLAVOR,
+        )
     });
     assert_eq!(set, Ok(()));
     let x86 = cfg!(target_arch = "x86_64");
     for (what, job, exception, past, length) in [
-        ("undefined", undefined_there as fn() -> u64, 2, 0, if x86 { 2 } else { 4 }),
-        ("breakpoint", breakpoint_there, 6, u64::from(x86), if x86 { 1 } else { 4 }),
+        (
+            "undefined",
+            undefined_there as fn() -> u64,
+            2,
+            0,
+            if x86 { 2 } else { 4 },
+        ),
+        (
+            "breakpoint",
+            breakpoint_there,
+            6,
+            u64::from(x86),
+            if x86 { 1 } else { 4 },
+        ),
     ] {
         victim.starts(job);
         let request = receive(port);

@@ -192,7 +192,8 @@ impl Message {
 
     /// Sends it, without waiting for room.
     pub(crate) fn send(&self) -> Answer<()> {
-        self.clone().exchange(MACH_SEND_MSG | MACH_SEND_TIMEOUT, NULL, 0, 0)
+        self.clone()
+            .exchange(MACH_SEND_MSG | MACH_SEND_TIMEOUT, NULL, 0, 0)
     }
 
     /// Makes one call of mach_msg with this message and these options, from and into its buffer.
@@ -209,7 +210,11 @@ impl Message {
             kernel::mach_msg(
                 self.words.as_mut_ptr().cast(),
                 options,
-                if options & MACH_SEND_MSG == 0 { 0 } else { self.size as u32 },
+                if options & MACH_SEND_MSG == 0 {
+                    0
+                } else {
+                    self.size as u32
+                },
                 room,
                 from,
                 timeout,
@@ -386,7 +391,9 @@ impl Victim {
 
     /// Waits for the job started first.
     pub(crate) fn result(&self) -> u64 {
-        self.done.recv_timeout(PATIENCE).expect("the thread goes on")
+        self.done
+            .recv_timeout(PATIENCE)
+            .expect("the thread goes on")
     }
 
     /// Returns whether the thread is still busy after a while.
@@ -507,13 +514,8 @@ pub(crate) fn names() -> Vec<(Port, u32)> {
     let (mut count, mut also) = (0, 0);
     // SAFETY: the results go to local variables; the arrays are as long as the counts say, and released as they were given out.
     unsafe {
-        let code = kernel::mach_port_names(
-            task_self(),
-            &mut names,
-            &mut count,
-            &mut types,
-            &mut also,
-        );
+        let code =
+            kernel::mach_port_names(task_self(), &mut names, &mut count, &mut types, &mut also);
         assert_eq!((code, count), (0, also));
         let found = (0..count as usize)
             .map(|at| (*names.add(at), *types.add(at)))
