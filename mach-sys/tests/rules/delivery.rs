@@ -188,7 +188,7 @@ isolated! {
     }
 }
 
-/// A3.1, A3.2, A3.3, A3.8, A5.3: the identifier, the rights, the codes and the size of each behavior's request.
+/// A3.1, A3.2, A3.8, A5.3, D2.9: the identifier, the rights, the codes and the size of each behavior's request.
 #[test]
 fn a3_2_a3_8_a5_3_each_behavior_has_its_message() {
     let victim = Victim::start();
@@ -230,7 +230,7 @@ fn a3_2_a3_8_a5_3_each_behavior_has_its_message() {
             }
         } else {
             let after = [sends(victim.thread), sends(task_self())];
-            assert_eq!(after, before, "{behavior:#x}: A3.2, no references");
+            assert_eq!(after, before, "{behavior:#x}: no references");
         }
         if request.request().routine().has_state() {
             assert_eq!(request.request().flavor(), Some(NativeState::FLAVOR));
@@ -282,7 +282,7 @@ isolated! {
     }
 }
 
-/// A5.2, A7.4: the header of a request, its trailer, and the right to answer it.
+/// A5.2, A7.4: the header of a request, its trailer, and the right to answer it. A5.4: no voucher, unless it is asked for.
 #[test]
 fn a5_2_a7_4_a_requests_header_trailer_and_reply_right() {
     let victim = Victim::start();

@@ -161,6 +161,7 @@ fn c0_6_the_numbers_of_the_rights() {
     }
 }
 
+/// A13.6: in an ordinary process the optional guards are off, and a misused name costs an error alone.
 #[test]
 fn c1_4_c3_1_destroy_drops_every_right_under_a_name() {
     let both = port();
@@ -461,4 +462,40 @@ fn d1_1_d1_2_each_call_of_mach_thread_self_costs_a_reference_and_the_librarys_ow
     }
     assert_eq!(sends(thread), before + 5);
     assert_eq!(mod_refs(thread, MACH_PORT_RIGHT_SEND, -5), Ok(()));
+}
+
+#[test]
+fn c2_6_a_reply_port_is_a_plain_receive_right() {
+    // SAFETY: no arguments.
+    let name = unsafe { kernel::mach_reply_port() };
+    assert_eq!(kind(name), Ok(MACH_PORT_TYPE_RECEIVE), "no send right");
+    assert_eq!(status(name), [0, 0, 0, 5, 0, 0, 0, 0, 0, 0]);
+    // SAFETY: no arguments.
+    let another = unsafe { kernel::mach_reply_port() };
+    assert_ne!(name, another, "each call makes one");
+    assert_eq!(insert(name, name, MACH_MSG_TYPE_MAKE_SEND), Ok(()));
+    for name in [name, another] {
+        destroy_port(name);
+    }
+    assert_eq!(deallocate(name), Ok(()));
+}
+
+/// D1.9: what a thread that starts another one has afterwards.
+#[test]
+fn d1_9_making_a_thread_costs_its_maker_no_reference() {
+    let victim = Victim::start();
+    let before = sends(victim.thread);
+    for _ in 0..5 {
+        victim.starts(|| {
+            let made = std::thread::spawn(|| {
+                // Known to the kernel, as its maker is.
+                // SAFETY: no arguments.
+                let own = unsafe { kernel::mach_thread_self() };
+                deallocate(own).is_ok()
+            });
+            u64::from(made.join().expect("it ended"))
+        });
+        assert_eq!(victim.result(), 1);
+    }
+    assert_eq!(sends(victim.thread), before);
 }

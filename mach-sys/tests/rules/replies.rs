@@ -9,7 +9,7 @@ use mach_sys::message::{
 };
 use mach_sys::port::MACH_PORT_RIGHT_SEND_ONCE;
 use mach_sys::thread_state::{NativeState, Registers, ThreadState};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 const WIDE: i32 = MACH_EXCEPTION_CODES;
 
@@ -101,7 +101,7 @@ isolated! {
     }
 }
 
-/// A9.1, A9.3, A10.5: a victim's registers are set through its right while it waits, and a reply's state comes after.
+/// A3.3, A3.7, A9.1, A9.3, A10.5: a victim's registers are set through its right while it waits, and a reply's state comes after.
 #[test]
 fn a9_3_a10_5_what_is_set_while_a_victim_waits_persists_and_a_reply_wins() {
     let victim = Victim::start();
@@ -117,7 +117,12 @@ fn a9_3_a10_5_what_is_set_while_a_victim_waits_persists_and_a_reply_wins() {
         victim.faults();
         let request = receive(port);
         let mut state = victim.registers();
-        assert_eq!(first_register(&state), MARK, "A9.2: the state at the fault");
+        assert_eq!(first_register(&state), MARK, "the state at the fault");
+        assert_eq!(
+            request.descriptor(0).0,
+            victim.thread,
+            "A3.7: a control port"
+        );
         skip(&mut state);
         set_first_register(&mut state, 1);
         assert_eq!(victim.set_registers(&state), Ok(()));
@@ -131,6 +136,40 @@ fn a9_3_a10_5_what_is_set_while_a_victim_waits_persists_and_a_reply_wins() {
             assert_eq!(victim.result(), 1);
         }
         release_rights(&request);
+    }
+}
+
+static SIGNALS: AtomicUsize = AtomicUsize::new(0);
+
+extern "C" fn count(_: i32) {
+    SIGNALS.fetch_add(1, Ordering::SeqCst);
+}
+
+isolated! {
+    /// A1.3, A8.3: a caught signal to a thread that waits in an exception does not end the wait. The reply is applied, then the signal's
+    /// handler runs, then the thread goes on where the reply said.
+    fn a1_3_a_signal_waits_for_the_reply_and_comes_before_the_thread_goes_on() {
+        // SAFETY: a handler that counts; the process is the test's own. Zero is a valid sigaction.
+        unsafe {
+            let mut action: libc::sigaction = core::mem::zeroed();
+            action.sa_sigaction = count as *const () as usize;
+            assert_eq!(libc::sigaction(libc::SIGUSR1, &action, core::ptr::null_mut()), 0);
+        }
+        let scene = Scene::new(STATE);
+        // SAFETY: no arguments.
+        scene.victim.starts(|| unsafe { libc::pthread_self() } as u64);
+        let thread = scene.victim.result();
+        scene.victim.starts(|| {
+            let word = undefined_instruction();
+            word + SIGNALS.load(Ordering::SeqCst) as u64
+        });
+        let request = receive(scene.upper);
+        // SAFETY: the thread lives.
+        assert_eq!(unsafe { libc::pthread_kill(thread as libc::pthread_t, libc::SIGUSR1) }, 0);
+        assert!(scene.victim.is_waiting(), "the wait goes on");
+        assert_eq!(SIGNALS.load(Ordering::SeqCst), 0, "and the handler with it");
+        request.resume(|state| set_first_register(state, 40));
+        assert_eq!(scene.victim.result(), 41, "the reply's state, and one signal");
     }
 }
 
