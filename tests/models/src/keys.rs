@@ -1,9 +1,9 @@
 //! The table of keys: a living thread has one place, its own, whatever the watching thread frees meanwhile.
 
+use crate::host::sync::{AtomicU32, Ordering};
 use crate::host::table::Table;
 use crate::run::Model;
 use loom::sync::Arc;
-use loom::sync::atomic::{AtomicBool, Ordering, fence};
 use loom::thread;
 
 pub(crate) const MODELS: &[Model] = &[
@@ -78,20 +78,18 @@ fn two_claim() {
 fn identifier_comes_back() {
     let table = Arc::new(Table::new(4));
     table.find_or_claim(GONE).expect("a place");
-    let lives = Arc::new(AtomicBool::new(false));
+    let lives = Arc::new(AtomicU32::new(0));
     let watching = {
         let (table, lives) = (Arc::clone(&table), Arc::clone(&lives));
         thread::spawn(move || {
             table.free_those_gone(|_| {
-                // The question to the system, which is a barrier.
-                fence(Ordering::SeqCst);
-                !lives.load(Ordering::SeqCst)
+                // The question to the system.
+                lives.load(Ordering::SeqCst) == 0
             })
         })
     };
     // The system knows of a thread before the thread does anything.
-    lives.store(true, Ordering::SeqCst);
-    fence(Ordering::SeqCst);
+    lives.store(1, Ordering::SeqCst);
     let own = 77 << 32 | u64::from(GONE);
     let place = table.adopt(GONE, own).expect("a place");
     assert_eq!(table.owner(place), own);

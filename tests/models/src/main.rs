@@ -14,15 +14,31 @@ mod keys;
 mod lock;
 #[cfg(loom)]
 mod run;
+#[cfg(loom)]
+mod suspension;
+#[cfg(loom)]
+mod waiting;
 
 #[cfg(loom)]
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../../mach-sys/emulated/src/ipc/lock.rs"]
 mod the_lock;
+#[cfg(loom)]
+#[allow(dead_code, unreachable_pub)]
+#[path = "../../../mach-sys/emulated/src/ipc/wait_word.rs"]
+mod the_wait_word;
 
 #[cfg(loom)]
 fn main() {
-    for model in lock::MODELS.iter().chain(keys::MODELS) {
+    for model in [
+        lock::MODELS,
+        waiting::MODELS,
+        keys::MODELS,
+        suspension::MODELS,
+    ]
+    .into_iter()
+    .flatten()
+    {
         model.run();
     }
 }

@@ -54,7 +54,64 @@ pub(crate) mod table {
     }
 }
 
-pub(crate) use sys::{futex, sync};
+/// A way to the words of suspension, as above.
+pub(crate) mod stop {
+    use super::slot::suspension::{HOLD, Suspension};
+    use super::sync::Ordering;
+    use super::sys::futex;
+
+    /// A thread's words, with what the thread and the one who suspends it do.
+    pub(crate) struct Words(Suspension);
+
+    impl Words {
+        pub(crate) fn new() -> Self {
+            Self(Suspension::new())
+        }
+
+        /// The thread is about to run code of the program; waits as long as it is held.
+        pub(crate) fn enter_program(&self) {
+            while self.0.enter_program() != 0 {
+                self.0.leave_program();
+                loop {
+                    let wanted = self.0.wanted();
+                    if wanted & HOLD == 0 {
+                        break;
+                    }
+                    self.0.sleep(wanted);
+                }
+            }
+        }
+
+        /// The thread has left the program's code: for a fault, the suspension signal, or its end.
+        pub(crate) fn leave_program(&self) {
+            self.0.leave_program();
+        }
+
+        /// Another thread holds it. Returns whether the suspension signal is to be sent.
+        pub(crate) fn hold(&self) -> bool {
+            self.0.want(HOLD);
+            !self.0.is_out()
+        }
+
+        /// Waits until it is out of the program's code.
+        pub(crate) fn wait(&self) {
+            loop {
+                let event = self.0.event().load(Ordering::SeqCst);
+                if self.0.is_out() {
+                    return;
+                }
+                futex::wait(self.0.event(), event, None);
+            }
+        }
+
+        /// Lets it go.
+        pub(crate) fn release(&self) {
+            self.0.want(0);
+        }
+    }
+}
+
+pub(crate) use sys::{cpu, futex, sync};
 
 /// A thread's identifier.
 pub(crate) fn gettid() -> u32 {

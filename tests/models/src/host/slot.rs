@@ -4,3 +4,5 @@
 pub(crate) mod identity;
 #[path = "../../../../mach-sys/emulated/src/host/slot/keys.rs"]
 pub(crate) mod keys;
+#[path = "../../../../mach-sys/emulated/src/host/slot/suspension.rs"]
+pub(crate) mod suspension;
