@@ -13,6 +13,8 @@ pub mod capabilities;
 pub mod kernel;
 pub mod processor;
 #[cfg(any(target_vendor = "apple", feature = "std"))]
+pub mod raise;
+#[cfg(any(target_vendor = "apple", feature = "std"))]
 pub mod rights;
 
 #[cfg(all(not(target_vendor = "apple"), feature = "std"))]
