@@ -5,7 +5,7 @@
 #[doc(inline)]
 pub use mach_wire::{
     ParseNameError, darwin, exception, info, kern_return, machine, message, mig, pod, port,
-    thread_state, types,
+    thread_state, types, vm,
 };
 
 pub mod capabilities;
