@@ -89,7 +89,7 @@ pub unsafe fn mach_vm_allocate(
     // SAFETY: the seam's contract: `address` is readable.
     let wanted = unsafe { address.read() };
     let allocate = || {
-        own_memory(process(), task)?;
+        let _ = own_memory(process(), task)?;
         if flags & !(VM_FLAGS_ANYWHERE | VM_FLAGS_NO_CACHE | VM_FLAGS_ALIAS_MASK) != 0 {
             return Err(KernReturn::INVALID_ARGUMENT);
         }
@@ -115,7 +115,7 @@ pub unsafe fn mach_vm_protect(
     protection: vm_prot_t,
 ) -> kern_return_t {
     let protect = || {
-        own_memory(process(), task)?;
+        let _ = own_memory(process(), task)?;
         let wanted = Protection::from_bits(protection).ok_or(KernReturn::INVALID_ARGUMENT)?;
         address
             .checked_add(size)
