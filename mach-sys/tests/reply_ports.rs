@@ -8,6 +8,7 @@ use mach_sys::exception::{EXC_MASK_BAD_INSTRUCTION, EXC_TYPES_COUNT, EXCEPTION_D
 use mach_sys::kernel::{self, CALLS, system::task_self};
 use mach_sys::message::{
     MACH_MSG_TYPE_MAKE_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE, MACH_RCV_MSG, MACH_RCV_TIMEOUT,
+    mach_msg_header_t,
 };
 use mach_sys::mig::MACH_NOTIFY_DEAD_NAME;
 use mach_sys::port::{
@@ -61,6 +62,14 @@ type Answer = kern_return_t;
 /// A call, whether it makes its thread's reply port, and how it is made here.
 type Case = (&'static str, bool, fn(Given) -> Answer);
 
+/// Is called for no request: there is no port to receive one from.
+unsafe extern "C" fn serves_nothing(
+    _: *mut mach_msg_header_t,
+    _: *mut mach_msg_header_t,
+) -> boolean_t {
+    unreachable!("a request")
+}
+
 /// Declares cases: a call, whether it makes a reply port, its arguments.
 macro_rules! cases {
     ($($call:ident: $makes:literal, |$given:pat_param, $room:pat_param| ($($argument:expr),* $(,)?) $(=> |$result:pat_param| $answer:expr)?;)*) => {
@@ -83,6 +92,11 @@ static CASES: &[Case] = cases! {
     mach_msg: false, |given, room| (
         room.words.as_mut_ptr().cast(), MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, 256, given.port, 0, 0,
     );
+    mach_msg_overwrite: false, |given, room| (
+        room.words.as_mut_ptr().cast(), MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, 256, given.port, 0, 0, null_mut(), 0,
+    );
+    mach_msg_server: false, |_, _| (serves_nothing, 100, 0, 0);
+    mach_msg_server_once: false, |_, _| (serves_nothing, 100, 0, 0);
     mach_msg_destroy: false, |given, room| (room.message(given.port, MACH_MSG_TYPE_MAKE_SEND)) => |_| 0;
     mach_msg_destroy: true, |given, room| (room.message(given.port, MACH_MSG_TYPE_MAKE_SEND_ONCE)) => |_| 0;
     mig_get_reply_port: true, |_, _| () => |_| 0;

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use crate::info::{task_flavor_t, thread_flavor_t};
+use crate::message::mach_msg_header_t;
 use crate::port::mach_port_options_t;
 use crate::types::*;
 use crate::vm::*;
@@ -59,7 +60,36 @@ kernel_calls! {
         timeout: mach_msg_timeout_t,
         notify: mach_port_name_t,
     ) -> kern_return_t;
-    /// Releases the rights that a received message carries: those of the remote port and of the descriptors, never the local port's (C12.1).
+    /// Does what [`mach_msg`] does, and receives into a buffer of its own: `receive_message`, unless that is null. `scatter_size` means
+    /// nothing any more.
+    fn mach_msg_overwrite(
+        message: *mut c_void,
+        option: mach_msg_option_t,
+        send_size: mach_msg_size_t,
+        receive_size: mach_msg_size_t,
+        receive_name: mach_port_name_t,
+        timeout: mach_msg_timeout_t,
+        notify: mach_port_name_t,
+        receive_message: *mut c_void,
+        scatter_size: mach_msg_size_t,
+    ) -> kern_return_t;
+    /// Receives requests of at most `max_size` bytes, calls `demux` for each, and sends the replies, until an error ends the loop (C12.2).
+    /// Options are `MACH_RCV_LARGE`, for requests of any size, and the trailer's.
+    fn mach_msg_server(
+        demux: unsafe extern "C" fn(*mut mach_msg_header_t, *mut mach_msg_header_t) -> boolean_t,
+        max_size: mach_msg_size_t,
+        receive_name: mach_port_name_t,
+        options: mach_msg_option_t,
+    ) -> kern_return_t;
+    /// Serves one request as [`mach_msg_server`] does (C12.2).
+    fn mach_msg_server_once(
+        demux: unsafe extern "C" fn(*mut mach_msg_header_t, *mut mach_msg_header_t) -> boolean_t,
+        max_size: mach_msg_size_t,
+        receive_name: mach_port_name_t,
+        options: mach_msg_option_t,
+    ) -> kern_return_t;
+    /// Releases the rights that a received message carries, those of the remote port and of the descriptors, never the local port's, and
+    /// the memory of descriptors that say so (C12.1).
     fn mach_msg_destroy(message: *mut c_void) -> ();
 
     /// Returns the name of the host port, with one more user reference for each call (C7.3): the caller must release it.

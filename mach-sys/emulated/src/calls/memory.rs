@@ -64,7 +64,7 @@ pub unsafe fn mach_vm_deallocate(
 ) -> kern_return_t {
     code(own_memory(process(), task).and_then(|_| {
         // SAFETY: the seam's contract: the memory is the caller's to release.
-        unsafe { pages::release(address as usize, size as usize) }
+        unsafe { pages::release_around(address as usize, size as usize) }
             .map_err(|_| KernReturn::INVALID_ARGUMENT)
     }))
 }

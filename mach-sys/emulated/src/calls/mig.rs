@@ -10,6 +10,8 @@
 //! |---|---|---|
 //! | `mach_thread_self` | `thread_self_trap` (27) | no |
 //! | `mach_msg` | `mach_msg_trap` (31), `mach_msg2_trap` (47) | no |
+//! | `mach_msg_overwrite` | `mach_msg_overwrite_trap` (32) | no |
+//! | `mach_msg_server`, `mach_msg_server_once` | `mach_msg` and the calls for memory | no |
 //! | `mach_msg_destroy` | the calls that release what the message carries | for `MACH_MSG_TYPE_MAKE_SEND_ONCE`: `mach_port_extract_right` |
 //! | `mach_vm_deallocate` | `_kernelrpc_mach_vm_deallocate_trap` (12) | no |
 //! | `mach_port_allocate` | `_kernelrpc_mach_port_allocate_trap` (16) | no |

@@ -1,5 +1,6 @@
 //! The rights of a message, on their way from a task's names into the message and back: the header's two, and the body's.
 
+use super::body::{Memory, Rights as BodyRights, Slot};
 use super::copyin::{self, Dead};
 use super::copyout;
 use super::entry::{Entry, Rights};
@@ -181,34 +182,90 @@ fn take_rights(
     Ok(())
 }
 
-/// Takes the rights of a message's body, in order. On an error the message holds what was taken before it, for destruction
-/// (C10.4).
-pub(super) fn copyin_body(
-    ipc: &mut Ipc<'_, '_>,
-    space: SpaceId,
-    message: &mut Kmsg,
-) -> Result<(), KernReturn> {
-    let mut outcome = Ok(());
-    for index in 0..message.descriptors() {
-        let (name, disposition) = message.descriptor(index);
-        let name = Name::new(name);
-        let right = match outcome {
-            Ok(()) => copyin::copyin_body(ipc, space, name, disposition),
-            Err(_) => Ok(Right::Null),
-        };
-        let right = right.unwrap_or_else(|error| {
+/// Rights of a body that are taken or named in one go under the kernel's lock, which is given back before the next ones.
+const AT_ONCE: usize = 256;
+
+/// The taking of a body's rights, in order (C10.4).
+#[derive(Debug)]
+pub(super) struct BodyCopyin {
+    rights: BodyRights,
+    /// Offset in bytes of the descriptor whose memory cannot be read, if there is one.
+    bad_memory: Option<usize>,
+    /// What went wrong, and the offset of the descriptor.
+    failed: Option<(KernReturn, usize)>,
+}
+
+impl BodyCopyin {
+    pub(super) fn of(message: &Kmsg, bad_memory: Option<usize>) -> Self {
+        Self {
+            rights: BodyRights::of(message),
+            bad_memory,
+            failed: None,
+        }
+    }
+
+    /// Takes the next rights. Returns whether there are more. After an error the message holds what was taken before it, for destruction.
+    pub(super) fn step(
+        &mut self,
+        ipc: &mut Ipc<'_, '_>,
+        space: SpaceId,
+        message: &mut Kmsg,
+    ) -> bool {
+        for _ in 0..AT_ONCE {
+            let Some(slot) = self.rights.next(message) else {
+                self.look_at_memory(usize::MAX);
+                return false;
+            };
+            self.look_at_memory(slot.at);
+            let right = match self.failed {
+                None => self.take(ipc, space, message, slot),
+                Some(_) => Right::Null,
+            };
+            let received = slot.disposition.as_received();
+            let received = received.unwrap_or(Disposition::PORT_SEND);
+            message.set_word(slot, right.to_word(), received);
+        }
+        true
+    }
+
+    /// Notes memory that cannot be read, if its descriptor comes before an offset.
+    fn look_at_memory(&mut self, before: usize) {
+        if let (Some(at), None) = (self.bad_memory, self.failed) {
+            if at <= before {
+                self.failed = Some((KernReturn::SEND_INVALID_MEMORY, at));
+            }
+        }
+    }
+
+    fn take(&mut self, ipc: &mut Ipc<'_, '_>, space: SpaceId, message: &Kmsg, slot: Slot) -> Right {
+        let name = Name::new(message.word(slot));
+        let taken = copyin::copyin_body(ipc, space, name, slot.disposition);
+        taken.unwrap_or_else(|error| {
             let refused = KernReturn::SEND_INVALID_RIGHT;
-            outcome = Err(match error {
+            let error = match error {
                 // A right of another kind (C10.4).
                 KernReturn::INVALID_RIGHT => guard::with_guard(ipc, name, refused),
                 _ => refused,
-            });
+            };
+            self.failed = Some((error, slot.at));
             Right::Null
-        });
-        let received = disposition.as_received().unwrap_or(Disposition::PORT_SEND);
-        message.set_descriptor(index, right.to_word(), received);
+        })
     }
-    outcome
+
+    pub(super) fn outcome(&self) -> Result<(), KernReturn> {
+        self.failed.map_or(Ok(()), |(error, _)| Err(error))
+    }
+
+    /// Returns whether the descriptor at an offset was copied in, with its memory.
+    pub(super) fn has_taken(&self, memory: Memory) -> bool {
+        match self.failed {
+            None => true,
+            // An array is copied in, and its sender's memory released, before its rights are looked at.
+            Some((error, at)) => {
+                memory.at < at || memory.at == at && error != KernReturn::SEND_INVALID_MEMORY
+            }
+        }
+    }
 }
 
 /// Returns whether a message, as its sender wrote it, goes to a port on which the kernel waits for a reply.
@@ -255,11 +312,34 @@ pub(super) fn write_ports(message: &mut Kmsg, view: View, destination: Name, rep
     message.set_header(&header);
 }
 
-/// Gives the receiver or sender names for the rights of a message's body.
-pub(super) fn copyout_body(ipc: &mut Ipc<'_, '_>, space: SpaceId, message: &mut Kmsg) {
-    for index in 0..message.descriptors() {
-        let (_, disposition) = message.descriptor(index);
-        let name = copyout::copyout(ipc, space, message.body_right(index));
-        message.set_descriptor(index, name.raw(), disposition);
+/// The naming of a body's rights for its receiver, or for the sender that gets it back, in order.
+#[derive(Debug)]
+pub(super) struct BodyCopyout {
+    rights: BodyRights,
+}
+
+impl BodyCopyout {
+    pub(super) fn of(message: &Kmsg) -> Self {
+        Self {
+            rights: BodyRights::of(message),
+        }
+    }
+
+    /// Names the next rights. Returns whether there are more; where there are none, the out-of-line memory is the task's too.
+    pub(super) fn step(
+        &mut self,
+        ipc: &mut Ipc<'_, '_>,
+        space: SpaceId,
+        message: &mut Kmsg,
+    ) -> bool {
+        for _ in 0..AT_ONCE {
+            let Some(slot) = self.rights.next(message) else {
+                message.give_out_memory();
+                return false;
+            };
+            let name = copyout::copyout(ipc, space, message.body_right(slot));
+            message.set_word(slot, name.raw(), slot.disposition);
+        }
+        true
     }
 }

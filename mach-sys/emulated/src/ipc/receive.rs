@@ -4,7 +4,7 @@ use super::arrive::use_up_send_once;
 use super::copyout;
 use super::entry::{Entry, Rights};
 use super::guard;
-use super::header::{self, View};
+use super::header::{self, BodyCopyout, View};
 use super::id::PortId;
 use super::kmsg::Right;
 use super::lookup;
@@ -124,7 +124,12 @@ pub(crate) fn receive<T>(
     ipc.release(object);
     let (message, destroyed) = match found {
         Found::Message(mut message) => {
-            copyout_message(&mut ipc, space, &mut message);
+            copyout_header(&mut ipc, space, &mut message);
+            let mut body = BodyCopyout::of(&message);
+            while body.step(&mut held.ipc(), space, &mut message) {
+                drop(held);
+                held = kernel.lock();
+            }
             (message, false)
         }
         Found::Destroyed(message) => (message, true),
@@ -147,6 +152,8 @@ pub(crate) fn receive<T>(
     kernel
         .copy_to_user(blocked, request.address, &message.bytes()[..length])
         .map_err(|_| KernReturn::RCV_INVALID_DATA)?;
+    drop(message);
+    kernel.pool().sweep();
     if destroyed {
         return Err(KernReturn::RCV_TOO_LARGE);
     }
@@ -299,9 +306,9 @@ fn stamp(ipc: &mut Ipc<'_, '_>, message: &mut Buffer<'_>, port: PortId, request:
     });
 }
 
-/// Gives the receiver names for the rights of a message: reply, destination, descriptors. Before that, notifications go to those that waited for
-/// room in the queue (C11.6).
-fn copyout_message(ipc: &mut Ipc<'_, '_>, space: SpaceId, message: &mut Buffer<'_>) {
+/// Gives the receiver names for the rights of a message's header: reply, then destination; the body's come after them. Before that, notifications go
+/// to those that waited for room in the queue (C11.6).
+fn copyout_header(ipc: &mut Ipc<'_, '_>, space: SpaceId, message: &mut Buffer<'_>) {
     let port = message.destination.port();
     if let Some(port) = port {
         requested::message_received(ipc, port);
@@ -312,5 +319,4 @@ fn copyout_message(ipc: &mut Ipc<'_, '_>, space: SpaceId, message: &mut Buffer<'
     let local = queue.map_or(Name::NULL, |queue| queue.receive_name());
     header::write_ports(message, View::Receiver, local, reply);
     deliver_destination(ipc, message.destination.take());
-    header::copyout_body(ipc, space, message);
 }

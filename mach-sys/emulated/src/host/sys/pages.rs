@@ -43,7 +43,8 @@ impl Words {
     }
 }
 
-fn whole_pages(bytes: usize) -> usize {
+/// Returns a number of bytes rounded up to whole pages.
+pub(crate) fn whole_pages(bytes: usize) -> usize {
     bytes.next_multiple_of(super::call::page_size())
 }
 
@@ -71,6 +72,20 @@ pub(crate) unsafe fn release(address: usize, size: usize) -> Result<(), BadRange
     // SAFETY: the caller vouches that the pages are its own to release.
     let outcome = unsafe { libc::munmap(address as *mut libc::c_void, size) };
     if outcome == 0 { Ok(()) } else { Err(BadRange) }
+}
+
+/// Unmaps the pages that a range of bytes touches. Size 0 releases nothing.
+///
+/// # Safety
+/// The pages are the caller's to release, and nothing uses them any more.
+pub(crate) unsafe fn release_around(address: usize, size: usize) -> Result<(), BadRange> {
+    let start = address & !(super::call::page_size() - 1);
+    let size = match size {
+        0 => return Ok(()),
+        size => size.checked_add(address - start).ok_or(BadRange)?,
+    };
+    // SAFETY: the same contract.
+    unsafe { release(start, size) }
 }
 
 /// Pages could not be mapped or protected as asked.
