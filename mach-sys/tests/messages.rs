@@ -561,6 +561,115 @@ fn c7_6_receive_rights_in_arrays_move_and_close_circles() {
     }
 }
 
+/// Sends a receive right with its guard: the flags, the guard's value in the descriptor.
+fn guarded(name: mach_port_name_t, flags: u32, context: u64) -> mach_msg_guarded_port_descriptor_t {
+    mach_msg_guarded_port_descriptor_t {
+        context,
+        flags: flags as u16,
+        disposition: MACH_MSG_TYPE_MOVE_RECEIVE as u8,
+        type_: MACH_MSG_GUARDED_PORT_DESCRIPTOR as u8,
+        name,
+    }
+}
+
+/// Makes a port, guarded with a value unless that is 0.
+fn port_with_guard(guard: u64) -> mach_port_name_t {
+    let name = port().into_name().raw();
+    if guard != 0 {
+        // SAFETY: a name of this test's.
+        let code = unsafe { kernel::mach_port_guard(task_self(), name, guard, 1) };
+        assert_eq!(kr(code), KernReturn::SUCCESS);
+    }
+    name
+}
+
+#[test]
+fn c10_1_a_guarded_port_moves_with_its_guard() {
+    const IMMOVABLE: u32 = MACH_MSG_GUARD_FLAGS_IMMOVABLE_RECEIVE;
+    const UNGUARDED: u32 = MACH_MSG_GUARD_FLAGS_UNGUARDED_ON_SEND;
+    let port = port();
+    let to = || Message::to(port.name().raw(), SEND);
+    // The guard, flags and value as sent; flags as received.
+    for (guard, flags, received) in [
+        (9, IMMOVABLE, IMMOVABLE),
+        (0, IMMOVABLE | UNGUARDED, IMMOVABLE),
+        (0, UNGUARDED, UNGUARDED),
+    ] {
+        let name = port_with_guard(guard);
+        let mut message = to().with(&guarded(name, flags, guard));
+        assert_eq!(message.send(), KernReturn::SUCCESS);
+        let got = Received::of(port.name().raw(), 4096, MACH_RCV_GUARDED_DESC);
+        let got = got.map_err(|(error, _)| error).expect("a message");
+        let found: mach_msg_guarded_port_descriptor_t = got.at(28);
+        assert_eq!(
+            (u32::from(found.flags), u32::from(found.disposition)),
+            (received, 16)
+        );
+        let value = found.context;
+        if received == IMMOVABLE {
+            assert_eq!(
+                value,
+                got.0.as_ptr() as u64,
+                "the message's address is the guard"
+            );
+            let mut message = to().port(found.name, MACH_MSG_TYPE_MOVE_RECEIVE);
+            assert_eq!(
+                message.send(),
+                KernReturn::SEND_INVALID_RIGHT,
+                "it is immovable"
+            );
+        } else {
+            assert_eq!(value, 0);
+        }
+        assert_eq!(kind(found.name), Some(MACH_PORT_TYPE_RECEIVE));
+        let name = found.name;
+        got.destroy();
+        assert_eq!(kind(name), None);
+    }
+}
+
+#[test]
+fn c10_1_c10_4_a_guarded_port_with_another_guard_stays() {
+    let port = port();
+    let to = || Message::to(port.name().raw(), SEND);
+    let name = port_with_guard(9);
+    for (descriptor, wanted) in [
+        (guarded(name, 0, 9), KernReturn::SEND_INVALID_TYPE),
+        (guarded(name, 4, 9), KernReturn::SEND_INVALID_TYPE),
+        (guarded(name, 2, 9), KernReturn::SEND_INVALID_TYPE),
+        (
+            mach_msg_guarded_port_descriptor_t {
+                disposition: SEND as u8,
+                ..guarded(name, 1, 9)
+            },
+            KernReturn::SEND_INVALID_TYPE,
+        ),
+        (guarded(name, 1, 8), KernReturn::SEND_INVALID_RIGHT),
+        (guarded(name, 2, 0), KernReturn::SEND_INVALID_RIGHT),
+        (guarded(0xdead03, 1, 9), KernReturn::SEND_INVALID_RIGHT),
+    ] {
+        assert_eq!(to().with(&descriptor).send(), wanted);
+        assert_eq!(kind(name), Some(MACH_PORT_TYPE_RECEIVE));
+    }
+    // An unguarded port that is said to be guarded stays too.
+    let unguarded = port_with_guard(0);
+    let mut message = to().with(&guarded(unguarded, 1, 0));
+    assert_eq!(message.send(), KernReturn::SEND_INVALID_RIGHT);
+    // A receiver that does not want such descriptors gets no port.
+    let mut message = to()
+        .with(&guarded(name, 1, 9))
+        .port(port.name().raw(), SEND);
+    assert_eq!(message.send(), KernReturn::SUCCESS);
+    let got = Received::from(&port);
+    let found: mach_msg_guarded_port_descriptor_t = got.at(28);
+    assert_eq!(({ found.name }, { found.context }), (MACH_PORT_NULL, 0));
+    assert_eq!(
+        got.at::<mach_msg_port_descriptor_t>(44).name,
+        port.name().raw()
+    );
+    got.destroy();
+}
+
 #[test]
 fn c10_7_a_message_that_is_given_back_has_its_memory_and_rights() {
     let port = port();

@@ -9,9 +9,10 @@ use crate::host::pages;
 use core::mem::{offset_of, size_of};
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::{
-    DescriptorKind, Disposition, MACH_MSG_PHYSICAL_COPY, MACH_MSG_VIRTUAL_COPY,
-    MACH_MSGH_BITS_IS_COMPLEX, mach_msg_base_t, mach_msg_ool_descriptor_t,
-    mach_msg_ool_ports_descriptor_t, mach_msg_port_descriptor_t, mach_msg_type_descriptor_t,
+    DescriptorKind, Disposition, MACH_MSG_GUARD_FLAGS_MASK, MACH_MSG_GUARD_FLAGS_UNGUARDED_ON_SEND,
+    MACH_MSG_PHYSICAL_COPY, MACH_MSG_VIRTUAL_COPY, MACH_MSGH_BITS_IS_COMPLEX, mach_msg_base_t,
+    mach_msg_guarded_port_descriptor_t, mach_msg_ool_descriptor_t, mach_msg_ool_ports_descriptor_t,
+    mach_msg_port_descriptor_t, mach_msg_type_descriptor_t,
 };
 use mach_wire::types::mach_port_t;
 
@@ -49,6 +50,7 @@ pub(super) struct Descriptors {
 #[derive(Clone, Copy, Debug)]
 enum Descriptor {
     Port(usize, mach_msg_port_descriptor_t),
+    Guarded(usize, mach_msg_guarded_port_descriptor_t),
     Memory(Memory, Disposition),
 }
 
@@ -86,6 +88,10 @@ impl Descriptors {
                 let disposition = Disposition::new(u32::from(found.disposition));
                 let size = size_of::<mach_msg_ool_ports_descriptor_t>();
                 (Descriptor::Memory(memory, disposition), size)
+            }
+            DescriptorKind::GUARDED_PORT => {
+                let size = size_of::<mach_msg_guarded_port_descriptor_t>();
+                (Descriptor::Guarded(at, message.at(at)), size)
             }
             _ => (Descriptor::Port(at, message.at(at)), SMALLEST),
         };
@@ -130,8 +136,8 @@ pub(super) fn check(message: &Kmsg) -> Result<(), KernReturn> {
             DescriptorKind::OOL,
             DescriptorKind::OOL_VOLATILE,
             DescriptorKind::OOL_PORTS,
+            DescriptorKind::GUARDED_PORT,
         ];
-        // Guarded ports are not carried by the emulation, which says so as for an unknown kind.
         if !known.contains(&kind) {
             return Err(KernReturn::SEND_INVALID_TYPE);
         }
@@ -143,6 +149,19 @@ pub(super) fn check(message: &Kmsg) -> Result<(), KernReturn> {
         }
         match descriptor {
             Descriptor::Port(..) => rights += 1,
+            Descriptor::Guarded(_, found) => {
+                rights += 1;
+                let flags = u32::from(found.flags);
+                let unguarded = flags & MACH_MSG_GUARD_FLAGS_UNGUARDED_ON_SEND != 0;
+                let moved = Disposition::new(u32::from(found.disposition));
+                if moved != Disposition::MOVE_RECEIVE
+                    || flags == 0
+                    || flags & !MACH_MSG_GUARD_FLAGS_MASK != 0
+                    || unguarded && found.context != 0
+                {
+                    return Err(KernReturn::SEND_INVALID_TYPE);
+                }
+            }
             Descriptor::Memory(memory, _) if memory.holds_ports => {
                 rights += memory.bytes / size_of::<mach_port_t>();
             }
@@ -170,7 +189,9 @@ pub(super) fn memory_size(message: &Kmsg) -> usize {
 
 /// Writes the descriptor of out-of-line memory as its receiver finds it: with the place in the message's block, to be released if it was
 /// sent as a virtual copy.
-pub(super) fn place(message: &mut Kmsg, memory: Memory) {
+///
+/// With `always`, an array of ports is a virtual copy, whatever its sender wrote.
+pub(super) fn place(message: &mut Kmsg, memory: Memory, always: bool) {
     let address = match memory.bytes {
         0 => 0,
         _ => (message.memory.base() + memory.offset) as u64,
@@ -178,6 +199,10 @@ pub(super) fn place(message: &mut Kmsg, memory: Memory) {
     // The two kinds have these fields at the same offsets.
     let mut descriptor: mach_msg_ool_descriptor_t = message.at(memory.at);
     descriptor.address = address;
+    if memory.holds_ports && always {
+        // One of four.
+        descriptor.copy = MACH_MSG_VIRTUAL_COPY as u8;
+    }
     descriptor.deallocate = u8::from(u32::from(descriptor.copy) == MACH_MSG_VIRTUAL_COPY);
     message.put(memory.at, &descriptor);
 }
@@ -211,6 +236,8 @@ pub(crate) struct Slot {
     element: Option<usize>,
     /// The disposition, as the message has it when the walk comes to the descriptor.
     pub(super) disposition: Disposition,
+    /// True for a receive right with its guard.
+    pub(super) is_guarded: bool,
 }
 
 /// A walk over all rights of a body, in order: those of port descriptors, and the elements of arrays of ports.
@@ -245,6 +272,15 @@ impl Rights {
                         at,
                         element: None,
                         disposition: Disposition::new(u32::from(found.disposition)),
+                        is_guarded: false,
+                    });
+                }
+                Descriptor::Guarded(at, found) => {
+                    return Some(Slot {
+                        at,
+                        element: None,
+                        disposition: Disposition::new(u32::from(found.disposition)),
+                        is_guarded: true,
                     });
                 }
                 Descriptor::Memory(memory, disposition) if memory.holds_ports => {
@@ -252,6 +288,7 @@ impl Rights {
                         at: memory.at,
                         element: None,
                         disposition,
+                        is_guarded: false,
                     };
                     let end = memory.offset + memory.bytes;
                     self.array = Some((slot, memory.offset, end));
@@ -271,6 +308,7 @@ impl Kmsg {
     /// Returns the word of a right: a name, or [`Right::to_word`].
     pub(super) fn word(&self, slot: Slot) -> mach_port_t {
         match slot.element {
+            None if slot.is_guarded => self.guarded_port(slot).name,
             None => self.at::<mach_msg_port_descriptor_t>(slot.at).name,
             Some(offset) => {
                 let word = self.memory.bytes().get(offset..offset + 4);
@@ -282,6 +320,14 @@ impl Kmsg {
 
     /// Replaces the word of a right, and its disposition.
     pub(super) fn set_word(&mut self, slot: Slot, word: mach_port_t, kind: Disposition) {
+        if slot.is_guarded {
+            let descriptor = mach_msg_guarded_port_descriptor_t {
+                name: word,
+                ..self.guarded_port(slot)
+            };
+            self.put(slot.at, &descriptor);
+            return;
+        }
         let Some(offset) = slot.element else {
             let descriptor = mach_msg_port_descriptor_t::new(word, kind);
             self.put(slot.at, &descriptor);
@@ -293,6 +339,22 @@ impl Kmsg {
         let mut descriptor: mach_msg_ool_ports_descriptor_t = self.at(slot.at);
         // Dispositions that can be sent fit in a byte.
         descriptor.disposition = kind.raw() as u8;
+        self.put(slot.at, &descriptor);
+    }
+
+    /// Returns the descriptor of a guarded port.
+    pub(super) fn guarded_port(&self, slot: Slot) -> mach_msg_guarded_port_descriptor_t {
+        self.at(slot.at)
+    }
+
+    /// Changes the guard's value and the flags of a guarded port's descriptor.
+    pub(super) fn set_guard(&mut self, slot: Slot, context: u64, flags: u32) {
+        let descriptor = mach_msg_guarded_port_descriptor_t {
+            context,
+            // The two flags that there are.
+            flags: flags as u16,
+            ..self.guarded_port(slot)
+        };
         self.put(slot.at, &descriptor);
     }
 

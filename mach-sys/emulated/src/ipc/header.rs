@@ -7,14 +7,17 @@ use super::entry::{Entry, Rights};
 use super::guard;
 use super::kmsg::{Kmsg, Right};
 use super::name::{Name, SpaceId};
-use super::port::PortKind;
+use super::port::{PortKind, Protection};
 use super::requested;
+use super::right;
 use super::state::Ipc;
 use super::uref;
+use mach_wire::exception::PortGuardFlavor;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::{
-    Disposition, MACH_MSGH_BITS, MACH_MSGH_BITS_COMPLEX, MACH_MSGH_BITS_LOCAL,
-    MACH_MSGH_BITS_REMOTE, MACH_MSGH_BITS_USER, MACH_MSGH_BITS_VOUCHER_MASK, mach_msg_header_t,
+    Disposition, MACH_MSG_GUARD_FLAGS_IMMOVABLE_RECEIVE, MACH_MSG_GUARD_FLAGS_UNGUARDED_ON_SEND,
+    MACH_MSGH_BITS, MACH_MSGH_BITS_COMPLEX, MACH_MSGH_BITS_LOCAL, MACH_MSGH_BITS_REMOTE,
+    MACH_MSGH_BITS_USER, MACH_MSGH_BITS_VOUCHER_MASK, mach_msg_header_t,
 };
 
 /// The header's rights as its sender wrote them.
@@ -224,6 +227,12 @@ impl BodyCopyin {
             let received = slot.disposition.as_received();
             let received = received.unwrap_or(Disposition::PORT_SEND);
             message.set_word(slot, right.to_word(), received);
+            if slot.is_guarded && right.port().is_some() {
+                // The move has removed the guard (C7.1a).
+                let found = message.guarded_port(slot);
+                let flags = u32::from(found.flags) | MACH_MSG_GUARD_FLAGS_UNGUARDED_ON_SEND;
+                message.set_guard(slot, found.context, flags);
+            }
         }
         true
     }
@@ -239,7 +248,11 @@ impl BodyCopyin {
 
     fn take(&mut self, ipc: &mut Ipc<'_, '_>, space: SpaceId, message: &Kmsg, slot: Slot) -> Right {
         let name = Name::new(message.word(slot));
-        let taken = copyin::copyin_body(ipc, space, name, slot.disposition);
+        let guarded = match slot.is_guarded && name.is_valid() {
+            true => check_guard(ipc, space, name, message, slot),
+            false => Ok(()),
+        };
+        let taken = guarded.and_then(|()| copyin::copyin_body(ipc, space, name, slot.disposition));
         taken.unwrap_or_else(|error| {
             let refused = KernReturn::SEND_INVALID_RIGHT;
             let error = match error {
@@ -312,17 +325,69 @@ pub(super) fn write_ports(message: &mut Kmsg, view: View, destination: Name, rep
     message.set_header(&header);
 }
 
+/// Finds whether the guard of a port that is sent with it is the one that its descriptor names (C5.6). A name without a receive right, or
+/// an immovable one, is looked at later.
+fn check_guard(
+    ipc: &mut Ipc<'_, '_>,
+    space: SpaceId,
+    name: Name,
+    message: &Kmsg,
+    slot: Slot,
+) -> Result<(), KernReturn> {
+    let entry = ipc.space(space).get(name);
+    let entry = entry.filter(|entry| entry.rights.has(Rights::RECEIVE));
+    let queue = entry
+        .and_then(Entry::port)
+        .and_then(|port| ipc.port(port).queue());
+    let Some(queue) = queue.filter(|queue| !queue.protection.immovable) else {
+        return Ok(());
+    };
+    let wanted = message.guarded_port(slot);
+    let flags = u32::from(wanted.flags);
+    let unguarded = flags & MACH_MSG_GUARD_FLAGS_UNGUARDED_ON_SEND != 0;
+    let (is_guarded, value) = (queue.protection.guarded, queue.context);
+    let fits = match is_guarded {
+        true => wanted.context == value,
+        false => unguarded && wanted.context == 0,
+    };
+    if fits {
+        return Ok(());
+    }
+    guard::raise(ipc, PortGuardFlavor::INCORRECT_GUARD, name, value);
+    Err(KernReturn::INVALID_ARGUMENT)
+}
+
+/// How the guarded ports of a body leave the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Guarded {
+    /// Their receiver does not want such descriptors (`MACH_RCV_GUARDED_DESC`): the ports die.
+    Destroyed,
+    /// Into a message at this address, which is the guard of those that become immovable.
+    Received(u64),
+    /// Back to their sender, into a message at this address: movable.
+    GivenBack(u64),
+}
+
 /// The naming of a body's rights for its receiver, or for the sender that gets it back, in order.
 #[derive(Debug)]
 pub(super) struct BodyCopyout {
     rights: BodyRights,
+    guarded: Guarded,
+    lacked_a_name: bool,
 }
 
 impl BodyCopyout {
-    pub(super) fn of(message: &Kmsg) -> Self {
+    pub(super) fn of(message: &Kmsg, guarded: Guarded) -> Self {
         Self {
             rights: BodyRights::of(message),
+            guarded,
+            lacked_a_name: false,
         }
+    }
+
+    /// Returns whether a right found no room in the space, and was destroyed (C11.11).
+    pub(super) fn lacked_a_name(&self) -> bool {
+        self.lacked_a_name
     }
 
     /// Names the next rights. Returns whether there are more; where there are none, the out-of-line memory is the task's too.
@@ -337,9 +402,55 @@ impl BodyCopyout {
                 message.give_out_memory();
                 return false;
             };
-            let name = copyout::copyout(ipc, space, message.body_right(slot));
+            let right = message.body_right(slot);
+            let name = match slot.is_guarded {
+                true => self.guarded_port(ipc, space, message, slot),
+                false => copyout::copyout(ipc, space, right),
+            };
+            let destroyed = slot.is_guarded && self.guarded == Guarded::Destroyed;
+            if name == Name::NULL && right.port().is_some() && !destroyed {
+                self.lacked_a_name = true;
+            }
             message.set_word(slot, name.raw(), slot.disposition);
         }
         true
+    }
+
+    /// Names a port that was sent with its guard. With the flag `IMMOVABLE_RECEIVE` it gets the message's address as its guard.
+    fn guarded_port(
+        &self,
+        ipc: &mut Ipc<'_, '_>,
+        space: SpaceId,
+        message: &mut Kmsg,
+        slot: Slot,
+    ) -> Name {
+        let right = message.body_right(slot);
+        let (address, immovable) = match self.guarded {
+            Guarded::Destroyed => {
+                let flags = message.guarded_port(slot).flags;
+                message.set_guard(slot, 0, flags.into());
+                right::release(ipc, right);
+                return Name::NULL;
+            }
+            Guarded::Received(address) => (address, true),
+            Guarded::GivenBack(address) => (address, false),
+        };
+        let flags = u32::from(message.guarded_port(slot).flags);
+        let name = copyout::copyout(ipc, space, right);
+        let port = right.port().filter(|_| name.is_valid());
+        if flags & MACH_MSG_GUARD_FLAGS_IMMOVABLE_RECEIVE == 0 {
+            return name;
+        }
+        if let Some(queue) = port.and_then(|port| ipc.port_mut(port).queue_mut()) {
+            queue.context = address;
+            queue.protection = Protection {
+                guarded: true,
+                strict: false,
+                immovable,
+            };
+            let flags = flags & !MACH_MSG_GUARD_FLAGS_UNGUARDED_ON_SEND;
+            message.set_guard(slot, address, flags);
+        }
+        name
     }
 }

@@ -8,7 +8,7 @@ use super::block::Block;
 use super::body::{self, Descriptors};
 use super::copyout;
 use super::deliver;
-use super::header::{self, BodyCopyin, BodyCopyout, View};
+use super::header::{self, BodyCopyin, BodyCopyout, Guarded, View};
 use super::kmsg::{Kmsg, Right};
 use super::monitor::{Held, Monitor};
 use super::mqueue::{self, QueueFull};
@@ -113,7 +113,8 @@ pub(crate) fn send<T>(
             }
             if memory.any {
                 drop(held);
-                settle_memory(&mut message, &copyin);
+                let always = kernel.rules().arrays_of_ports_are_virtual_copies();
+                settle_memory(&mut message, &copyin, always);
                 held = kernel.lock();
             }
             copyin.outcome()
@@ -172,14 +173,14 @@ fn copyin_memory<T>(
 }
 
 /// Releases the memory that its sender gives away with the message, and writes where the receiver finds it. With no lock held.
-fn settle_memory(message: &mut Kmsg, copyin: &BodyCopyin) {
+fn settle_memory(message: &mut Kmsg, copyin: &BodyCopyin, always: bool) {
     let mut descriptors = Descriptors::of(message);
     while let Some(memory) = descriptors.next_memory(message) {
         if memory.deallocate && copyin.has_taken(memory) {
             // SAFETY: the seam's contract: memory that is sent with the flag `deallocate` is the sender's to give away.
             let _ = unsafe { pages::release_around(memory.address as usize, memory.bytes) };
         }
-        body::place(message, memory);
+        body::place(message, memory, always);
     }
 }
 
@@ -239,7 +240,7 @@ fn give_back<'k, T>(
     let destination = copyout::copyout(ipc, space, to);
     let reply = copyout::copyout(ipc, space, answer);
     header::write_ports(&mut message, View::Sender, destination, reply);
-    let mut body = BodyCopyout::of(&message);
+    let mut body = BodyCopyout::of(&message, Guarded::GivenBack(request.address));
     while body.step(&mut held.ipc(), space, &mut message) {
         drop(held);
         held = kernel.lock();
