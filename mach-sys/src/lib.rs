@@ -5,13 +5,15 @@
 #[doc(inline)]
 pub use mach_wire::{
     ParseNameError, darwin, exception, info, kern_return, machine, message, mig, pod, port,
-    thread_state, types,
+    thread_state, types, vm,
 };
 
 pub mod capabilities;
 #[cfg(any(target_vendor = "apple", feature = "std"))]
 pub mod kernel;
 pub mod processor;
+#[cfg(any(target_vendor = "apple", feature = "std"))]
+pub mod raise;
 #[cfg(any(target_vendor = "apple", feature = "std"))]
 pub mod rights;
 

@@ -8,6 +8,7 @@ use mach_sys::exception::{EXC_MASK_BAD_INSTRUCTION, EXC_TYPES_COUNT, EXCEPTION_D
 use mach_sys::kernel::{self, CALLS, system::task_self};
 use mach_sys::message::{
     MACH_MSG_TYPE_MAKE_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE, MACH_RCV_MSG, MACH_RCV_TIMEOUT,
+    mach_msg_header_t,
 };
 use mach_sys::mig::MACH_NOTIFY_DEAD_NAME;
 use mach_sys::port::{
@@ -61,6 +62,14 @@ type Answer = kern_return_t;
 /// A call, whether it makes its thread's reply port, and how it is made here.
 type Case = (&'static str, bool, fn(Given) -> Answer);
 
+/// Is called for no request: there is no port to receive one from.
+unsafe extern "C" fn serves_nothing(
+    _: *mut mach_msg_header_t,
+    _: *mut mach_msg_header_t,
+) -> boolean_t {
+    unreachable!("a request")
+}
+
 /// Declares cases: a call, whether it makes a reply port, its arguments.
 macro_rules! cases {
     ($($call:ident: $makes:literal, |$given:pat_param, $room:pat_param| ($($argument:expr),* $(,)?) $(=> |$result:pat_param| $answer:expr)?;)*) => {
@@ -83,6 +92,11 @@ static CASES: &[Case] = cases! {
     mach_msg: false, |given, room| (
         room.words.as_mut_ptr().cast(), MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, 256, given.port, 0, 0,
     );
+    mach_msg_overwrite: false, |given, room| (
+        room.words.as_mut_ptr().cast(), MACH_RCV_MSG | MACH_RCV_TIMEOUT, 0, 256, given.port, 0, 0, null_mut(), 0,
+    );
+    mach_msg_server: false, |_, _| (serves_nothing, 100, 0, 0);
+    mach_msg_server_once: false, |_, _| (serves_nothing, 100, 0, 0);
     mach_msg_destroy: false, |given, room| (room.message(given.port, MACH_MSG_TYPE_MAKE_SEND)) => |_| 0;
     mach_msg_destroy: true, |given, room| (room.message(given.port, MACH_MSG_TYPE_MAKE_SEND_ONCE)) => |_| 0;
     mig_get_reply_port: true, |_, _| () => |_| 0;
@@ -163,6 +177,41 @@ static CASES: &[Case] = cases! {
         task_self(), room.words.as_mut_ptr() as u64, MASK_AT.as_ptr() as usize, 4,
     );
     mach_vm_deallocate: false, |_, _| (task_self(), 0, 0);
+    mach_vm_allocate: false, |_, room| (task_self(), &mut room.long, 0, 0);
+    mach_vm_protect: false, |_, _| (task_self(), 0, 0, 0, 0);
+    mach_vm_read: true, |_, room| (task_self(), 8, 4, &mut room.long, &mut room.count);
+    mach_vm_region: true, |_, room| (
+        task_self(), &mut room.long, &mut room.context, 0, room.words.as_mut_ptr().cast(), &mut room.count, &mut room.word,
+    );
+    vm_allocate: false, |_, room| (task_self(), &mut room.long, 0, 0);
+    vm_deallocate: false, |_, _| (task_self(), 0, 0);
+    vm_protect: false, |_, _| (task_self(), 0, 0, 0, 0);
+    vm_read: true, |_, room| (task_self(), 8, 4, &mut room.long, &mut room.count);
+    vm_read_overwrite: true, |_, room| (
+        task_self(), MASK_AT.as_ptr() as u64, 4, room.words.as_mut_ptr() as u64, &mut room.long,
+    );
+    vm_write: true, |_, room| (
+        task_self(), room.words.as_mut_ptr() as u64, MASK_AT.as_ptr() as usize, 4,
+    );
+    vm_region_64: true, |_, room| (
+        task_self(), &mut room.long, &mut room.context, 0, room.words.as_mut_ptr().cast(), &mut room.count, &mut room.word,
+    );
+    mach_host_self: false, |_, _| () => |_| 0;
+    mach_error_string: false, |_, _| (5) => |_| 0;
+    mach_absolute_time: false, |_, _| () => |_| 0;
+    mach_timebase_info: false, |_, room| ((&raw mut room.time));
+    pid_for_task: false, |_, room| (task_self(), room.words.as_mut_ptr().cast());
+    task_get_special_port: true, |_, room| (task_self(), 0, &mut room.word);
+    thread_get_special_port: true, |given, room| (given.thread, 0, &mut room.word);
+    host_set_exception_ports: true, |given, _| (given.thread, MASK, 0, EXCEPTION_DEFAULT, 0);
+    host_get_exception_ports: true, |given, room| (
+        given.thread, MASK, room.masks.as_mut_ptr(), &mut room.count, room.ports.as_mut_ptr(),
+        room.behaviors.as_mut_ptr(), room.flavors.as_mut_ptr(),
+    );
+    host_swap_exception_ports: true, |given, room| (
+        given.thread, MASK, 0, EXCEPTION_DEFAULT, 0, room.masks.as_mut_ptr(), &mut room.count,
+        room.ports.as_mut_ptr(), room.behaviors.as_mut_ptr(), room.flavors.as_mut_ptr(),
+    );
     // A trap that the kernel refuses for its task is tried as a routine of MIG's.
     mach_port_deallocate: true, |_, _| (0, 0);
 };
@@ -179,6 +228,7 @@ struct Room {
     words: [u32; 5000],
     word: u32,
     long: u64,
+    time: mach_timebase_info_data_t,
     context: mach_port_context_t,
     options: mach_port_options_t,
     names: *mut mach_port_name_t,
@@ -196,6 +246,7 @@ impl Default for Room {
             words: [0; 5000],
             word: 0,
             long: 0,
+            time: mach_timebase_info_data_t::default(),
             context: 0,
             options: mach_port_options_t::default(),
             names: null_mut(),

@@ -45,8 +45,8 @@
 //! (G6.1). A table in `calls/mig.rs` lists the calls that are routines, and the traps that make none.
 //!
 //! # Limits
-//! One lock for the whole kernel instead of one per space, so that an operation on several spaces is one step. Messages larger
-//! than 5312 bytes, out-of-line memory, guarded port descriptors and vouchers are not supported.
+//! One lock for the whole kernel instead of one per space, so that an operation on several spaces is one step. Vouchers are
+//! not supported.
 //!
 //! XNU delivers a thread's fault whatever signals the thread has blocked. Linux ends the process if the fault's signal is blocked, and
 //! nothing in the process can change that. A thread's first kernel call unblocks the five signals, so only a mask that is set later has

@@ -226,6 +226,11 @@ impl Rules {
         !self.since_15()
     }
 
+    /// Returns whether a received array of ports is a virtual copy whatever its sender wrote, since 26 (C10.4).
+    pub(crate) fn arrays_of_ports_are_virtual_copies(&self) -> bool {
+        self.since_26()
+    }
+
     /// Returns whether a dead name is accepted as reply, up to 12 (C10.2).
     pub(crate) fn dead_name_is_a_reply(&self) -> bool {
         !self.since_15()

@@ -2,9 +2,11 @@
 #![allow(unsafe_code)]
 
 use crate::info::{task_flavor_t, thread_flavor_t};
+use crate::message::mach_msg_header_t;
 use crate::port::mach_port_options_t;
 use crate::types::*;
-use core::ffi::c_void;
+use crate::vm::*;
+use core::ffi::{c_char, c_int, c_void};
 
 macro_rules! kernel_calls {
     ($($(#[$meta:meta])* fn $name:ident($($argument:ident: $type:ty),* $(,)?) -> $result:ty;)*) => {
@@ -58,8 +60,50 @@ kernel_calls! {
         timeout: mach_msg_timeout_t,
         notify: mach_port_name_t,
     ) -> kern_return_t;
-    /// Releases the rights that a received message carries: those of the remote port and of the descriptors, never the local port's (C12.1).
+    /// Does what [`mach_msg`] does, and receives into a buffer of its own: `receive_message`, unless that is null. `scatter_size` means
+    /// nothing any more.
+    fn mach_msg_overwrite(
+        message: *mut c_void,
+        option: mach_msg_option_t,
+        send_size: mach_msg_size_t,
+        receive_size: mach_msg_size_t,
+        receive_name: mach_port_name_t,
+        timeout: mach_msg_timeout_t,
+        notify: mach_port_name_t,
+        receive_message: *mut c_void,
+        scatter_size: mach_msg_size_t,
+    ) -> kern_return_t;
+    /// Receives requests of at most `max_size` bytes, calls `demux` for each, and sends the replies, until an error ends the loop (C12.2).
+    /// Options are `MACH_RCV_LARGE`, for requests of any size, and the trailer's.
+    fn mach_msg_server(
+        demux: unsafe extern "C" fn(*mut mach_msg_header_t, *mut mach_msg_header_t) -> boolean_t,
+        max_size: mach_msg_size_t,
+        receive_name: mach_port_name_t,
+        options: mach_msg_option_t,
+    ) -> kern_return_t;
+    /// Serves one request as [`mach_msg_server`] does (C12.2).
+    fn mach_msg_server_once(
+        demux: unsafe extern "C" fn(*mut mach_msg_header_t, *mut mach_msg_header_t) -> boolean_t,
+        max_size: mach_msg_size_t,
+        receive_name: mach_port_name_t,
+        options: mach_msg_option_t,
+    ) -> kern_return_t;
+    /// Releases the rights that a received message carries, those of the remote port and of the descriptors, never the local port's, and
+    /// the memory of descriptors that say so (C12.1).
     fn mach_msg_destroy(message: *mut c_void) -> ();
+
+    /// Returns the name of the host port, with one more user reference for each call (C7.3): the caller must release it.
+    fn mach_host_self() -> mach_port_name_t;
+
+    // mach/mach_error.h, mach/mach_time.h
+
+    /// Returns the text of an error, which lives forever. The emulation has the texts of the kernel's errors, of `mach_msg` and of MIG;
+    /// every other error is an unknown error code.
+    fn mach_error_string(error: kern_return_t) -> *mut c_char;
+    /// Returns the time since some moment, in units of [`mach_timebase_info`]. It does not step, and stands still while the system sleeps.
+    fn mach_absolute_time() -> u64;
+    /// Reads the unit of [`mach_absolute_time`], in nanoseconds.
+    fn mach_timebase_info(info: *mut mach_timebase_info_data_t) -> kern_return_t;
 
     // mach/mig_errors.h
 
@@ -223,7 +267,18 @@ kernel_calls! {
         previous: *mut mach_port_name_t,
     ) -> kern_return_t;
 
+    // mach/mach_traps.h
+
+    /// Reads the identifier of a task's process. An error is `KERN_FAILURE`, and stores -1. The emulation knows its own task only.
+    fn pid_for_task(task: mach_port_name_t, pid: *mut c_int) -> kern_return_t;
+
     // mach/thread_act.h, mach/task.h
+
+    /// Reads one of a task's ports (`TASK_*_PORT`), with one more user reference. The emulation has the control port and the host port; the
+    /// bootstrap port and others that nothing sets are null.
+    fn task_get_special_port(task: mach_port_name_t, which: c_int, port: *mut mach_port_name_t) -> kern_return_t;
+    /// Reads one of a thread's ports (`THREAD_*_PORT`), with one more user reference. The emulation has the control port.
+    fn thread_get_special_port(thread: mach_port_name_t, which: c_int, port: *mut mach_port_name_t) -> kern_return_t;
 
     /// Replaces a thread's exception actions (B2, B3.1).
     fn thread_set_exception_ports(
@@ -277,6 +332,37 @@ kernel_calls! {
     /// Replaces a task's exception actions and reads the previous ones, into arrays as in [`thread_get_exception_ports`] (B3.2).
     fn task_swap_exception_ports(
         task: mach_port_name_t,
+        mask: exception_mask_t,
+        port: mach_port_name_t,
+        behavior: exception_behavior_t,
+        flavor: thread_state_flavor_t,
+        masks: *mut exception_mask_t,
+        count: *mut mach_msg_type_number_t,
+        handlers: *mut mach_port_name_t,
+        behaviors: *mut exception_behavior_t,
+        flavors: *mut thread_state_flavor_t,
+    ) -> kern_return_t;
+    /// Replaces the host's exception actions. Needs the privileged host port, which only root has (B7.1); the emulation has none.
+    fn host_set_exception_ports(
+        host: mach_port_name_t,
+        mask: exception_mask_t,
+        port: mach_port_name_t,
+        behavior: exception_behavior_t,
+        flavor: thread_state_flavor_t,
+    ) -> kern_return_t;
+    /// Reads the host's exception actions into arrays as in [`thread_get_exception_ports`], with the privileged host port (B7.1).
+    fn host_get_exception_ports(
+        host: mach_port_name_t,
+        mask: exception_mask_t,
+        masks: *mut exception_mask_t,
+        count: *mut mach_msg_type_number_t,
+        handlers: *mut mach_port_name_t,
+        behaviors: *mut exception_behavior_t,
+        flavors: *mut thread_state_flavor_t,
+    ) -> kern_return_t;
+    /// Replaces the host's exception actions and reads the previous ones, with the privileged host port (B7.1).
+    fn host_swap_exception_ports(
+        host: mach_port_name_t,
         mask: exception_mask_t,
         port: mach_port_name_t,
         behavior: exception_behavior_t,
@@ -360,4 +446,88 @@ kernel_calls! {
     ) -> kern_return_t;
     /// Releases `size` bytes of memory that a call returned.
     fn mach_vm_deallocate(task: mach_port_name_t, address: mach_vm_address_t, size: mach_vm_size_t) -> kern_return_t;
+    /// Allocates zero-filled pages: anywhere with `VM_FLAGS_ANYWHERE`, otherwise at `address`, where nothing may be mapped. `address` gets
+    /// the address of the first byte.
+    fn mach_vm_allocate(
+        task: mach_port_name_t,
+        address: *mut mach_vm_address_t,
+        size: mach_vm_size_t,
+        flags: c_int,
+    ) -> kern_return_t;
+    /// Changes the protection of the pages that a range lies in. The emulation sets no maximum.
+    fn mach_vm_protect(
+        task: mach_port_name_t,
+        address: mach_vm_address_t,
+        size: mach_vm_size_t,
+        set_maximum: boolean_t,
+        protection: vm_prot_t,
+    ) -> kern_return_t;
+    /// Copies `size` bytes of the task's memory to new pages, which the caller releases with [`mach_vm_deallocate`]. An `address` that
+    /// cannot be read is an error, never a fault.
+    fn mach_vm_read(
+        task: mach_port_name_t,
+        address: mach_vm_address_t,
+        size: mach_vm_size_t,
+        data: *mut vm_address_t,
+        count: *mut mach_msg_type_number_t,
+    ) -> kern_return_t;
+    /// Reads the region at `address`, or the next one above it, with a flavor `VM_REGION_*`. `KERN_INVALID_ADDRESS`: there is none. `object`
+    /// is always null. The emulation has [`vm_region_basic_info_64`], for both flavors of it.
+    fn mach_vm_region(
+        task: mach_port_name_t,
+        address: *mut mach_vm_address_t,
+        size: *mut mach_vm_size_t,
+        flavor: vm_region_flavor_t,
+        info: vm_region_info_t,
+        count: *mut mach_msg_type_number_t,
+        object: *mut mach_port_name_t,
+    ) -> kern_return_t;
+
+    // mach/vm_map.h
+
+    /// Does the same as [`mach_vm_allocate`].
+    fn vm_allocate(task: mach_port_name_t, address: *mut vm_address_t, size: vm_size_t, flags: c_int) -> kern_return_t;
+    /// Does the same as [`mach_vm_deallocate`].
+    fn vm_deallocate(task: mach_port_name_t, address: vm_address_t, size: vm_size_t) -> kern_return_t;
+    /// Does the same as [`mach_vm_protect`].
+    fn vm_protect(
+        task: mach_port_name_t,
+        address: vm_address_t,
+        size: vm_size_t,
+        set_maximum: boolean_t,
+        protection: vm_prot_t,
+    ) -> kern_return_t;
+    /// Does the same as [`mach_vm_read`].
+    fn vm_read(
+        task: mach_port_name_t,
+        address: vm_address_t,
+        size: vm_size_t,
+        data: *mut vm_address_t,
+        count: *mut mach_msg_type_number_t,
+    ) -> kern_return_t;
+    /// Does the same as [`mach_vm_read_overwrite`].
+    fn vm_read_overwrite(
+        task: mach_port_name_t,
+        address: vm_address_t,
+        size: vm_size_t,
+        data: vm_address_t,
+        copied: *mut vm_size_t,
+    ) -> kern_return_t;
+    /// Does the same as [`mach_vm_write`].
+    fn vm_write(
+        task: mach_port_name_t,
+        address: vm_address_t,
+        data: usize,
+        count: mach_msg_type_number_t,
+    ) -> kern_return_t;
+    /// Does the same as [`mach_vm_region`].
+    fn vm_region_64(
+        task: mach_port_name_t,
+        address: *mut vm_address_t,
+        size: *mut vm_size_t,
+        flavor: vm_region_flavor_t,
+        info: vm_region_info_t,
+        count: *mut mach_msg_type_number_t,
+        object: *mut mach_port_name_t,
+    ) -> kern_return_t;
 }

@@ -80,6 +80,17 @@ same_values! {
         MACH_NOTIFY_NO_SENDERS MACH_NOTIFY_SEND_ONCE MACH_NOTIFY_DEAD_NAME MACH_NOTIFY_LAST;
     mach2::task_info:
         TASK_BASIC_INFO TASK_BASIC_INFO_64 TASK_THREAD_TIMES_INFO TASK_DYLD_INFO MACH_TASK_BASIC_INFO;
+    mach2::vm_prot:
+        VM_PROT_NONE VM_PROT_READ VM_PROT_WRITE VM_PROT_EXECUTE VM_PROT_COPY VM_PROT_DEFAULT VM_PROT_ALL;
+    mach2::vm_inherit:
+        VM_INHERIT_SHARE VM_INHERIT_COPY VM_INHERIT_NONE;
+    mach2::vm_statistics:
+        VM_FLAGS_FIXED VM_FLAGS_ANYWHERE VM_FLAGS_NO_CACHE;
+    mach2::vm_region:
+        VM_REGION_BASIC_INFO_64 VM_REGION_BASIC_INFO VM_REGION_BASIC_INFO_COUNT_64;
+    mach2::task_special_ports:
+        TASK_KERNEL_PORT TASK_HOST_PORT TASK_NAME_PORT TASK_BOOTSTRAP_PORT TASK_ACCESS_PORT TASK_DEBUG_CONTROL_PORT
+        TASK_RESOURCE_NOTIFY_PORT;
     mach2::error:
         err_none ERR_SUCCESS system_emask sub_emask code_emask err_kern err_us err_server err_ipc err_mach_ipc
         err_dipc err_vm err_local err_ipc_compat err_max_system;
@@ -205,6 +216,15 @@ same_layouts! {
         }
         mach_dead_name_notification_t {
             not_header not_header NDR NDR not_port not_port trailer trailer
+        };
+    mach2::vm_region:
+        vm_region_basic_info_64 {
+            protection protection max_protection max_protection inheritance inheritance shared shared reserved reserved
+            offset offset behavior behavior user_wired_count user_wired_count
+        };
+    mach2::mach_time:
+        mach_timebase_info_data_t {
+            numer numer denom denom
         };
     mach2::ndr:
         NDR_record_t {};

@@ -12,6 +12,7 @@ mod ours {
     pub(super) use crate::port::*;
     pub(super) use crate::thread_state::*;
     pub(super) use crate::types::*;
+    pub(super) use crate::vm::*;
 }
 
 /// Checks that constants with the same name have the same value.

@@ -21,5 +21,6 @@ pub mod pod;
 pub mod port;
 pub mod thread_state;
 pub mod types;
+pub mod vm;
 
 pub use names::ParseNameError;

@@ -271,3 +271,25 @@ mod tests {
         assert_eq!("0x30000".parse(), Ok(both));
     }
 }
+
+raw_constants! {
+    core::ffi::c_int; SPECIAL_PORTS;
+    /// A task's control port.
+    ///
+    TASK_KERNEL_PORT = 1;
+    /// The host port that a task sees.
+    ///
+    TASK_HOST_PORT = 2;
+    TASK_NAME_PORT = 3;
+    TASK_BOOTSTRAP_PORT = 4;
+    TASK_INSPECT_PORT = 5;
+    TASK_READ_PORT = 6;
+    TASK_ACCESS_PORT = 9;
+    TASK_DEBUG_CONTROL_PORT = 10;
+    TASK_RESOURCE_NOTIFY_PORT = 11;
+    /// A thread's control port.
+    ///
+    THREAD_KERNEL_PORT = 1;
+    THREAD_INSPECT_PORT = 2;
+    THREAD_READ_PORT = 3;
+}

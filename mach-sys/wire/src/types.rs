@@ -96,6 +96,14 @@ pub type mach_vm_size_t = u64;
 /// An address carried by a message (LP64).
 pub type pointer_t = vm_address_t;
 
+crate::pod::plain_struct! {
+    /// The unit of `mach_absolute_time`: `numer / denom` nanoseconds (`mach/mach_time.h`).
+    pub struct mach_timebase_info_data_t: 8, align 4 {
+        0 numer: u32,
+        4 denom: u32,
+    }
+}
+
 /// The null port name.
 pub const MACH_PORT_NULL: mach_port_name_t = 0;
 /// The dead port name.

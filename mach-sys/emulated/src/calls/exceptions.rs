@@ -42,7 +42,7 @@ impl Arrays {
 }
 
 /// Runs a routine of MIG's on the thread or task behind a name.
-fn on_level<T>(
+pub(super) fn on_level<T>(
     name: mach_port_name_t,
     kind: LevelKind,
     call: impl FnOnce(&mut Kernel<'_, '_>, SpaceId, Level) -> Result<T, KernReturn>,
@@ -156,4 +156,11 @@ exception_port_calls!(
     task_set_exception_ports,
     task_get_exception_ports,
     task_swap_exception_ports
+);
+
+exception_port_calls!(
+    LevelKind::Host,
+    host_set_exception_ports,
+    host_get_exception_ports,
+    host_swap_exception_ports
 );

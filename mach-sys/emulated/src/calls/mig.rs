@@ -10,6 +10,8 @@
 //! |---|---|---|
 //! | `mach_thread_self` | `thread_self_trap` (27) | no |
 //! | `mach_msg` | `mach_msg_trap` (31), `mach_msg2_trap` (47) | no |
+//! | `mach_msg_overwrite` | `mach_msg_overwrite_trap` (32) | no |
+//! | `mach_msg_server`, `mach_msg_server_once` | `mach_msg` and the calls for memory | no |
 //! | `mach_msg_destroy` | the calls that release what the message carries | for `MACH_MSG_TYPE_MAKE_SEND_ONCE`: `mach_port_extract_right` |
 //! | `mach_vm_deallocate` | `_kernelrpc_mach_vm_deallocate_trap` (12) | no |
 //! | `mach_port_allocate` | `_kernelrpc_mach_port_allocate_trap` (16) | no |
@@ -25,6 +27,11 @@
 //! | `mach_port_guard`, `mach_port_unguard` | `_kernelrpc_mach_port_guard_trap` (41), `…_unguard_trap` (42) | no |
 //! | `mach_port_request_notification` | `_kernelrpc_mach_port_request_notification_trap` (77) | no |
 //! | `mach_port_type` | `_kernelrpc_mach_port_type_trap` (76) | no |
+//! | `mach_host_self` | `host_self_trap` (29) | no |
+//! | `pid_for_task` | `pid_for_task` (46) | no |
+//! | `mach_timebase_info` | `mach_timebase_info_trap` (89), once | no |
+//! | `mach_absolute_time`, `mach_error_string` | nothing | no |
+//! | `mach_vm_allocate`, `mach_vm_protect` and their `vm_` names | `_kernelrpc_mach_vm_allocate_trap` (10), `…_protect_trap` (14) | no |
 //! | `mach_port_names`, `mach_port_allocate_name`, `mach_port_destroy` | mach_port.defs | yes |
 //! | `mach_port_guard_with_flags`, `mach_port_swap_guard` | mach_port.defs | yes |
 //! | `mach_port_set_attributes`, `…_set_mscount`, `…_set_seqno`, `…_get_srights` | mach_port.defs | yes |
@@ -38,7 +45,9 @@
 //! | `task_threads`, `task_info` | task.defs | yes |
 //! | `thread_set_exception_ports`, `…_get_…`, `…_swap_…` | thread_act.defs | yes |
 //! | `task_set_exception_ports`, `…_get_…`, `…_swap_…` | task.defs | yes |
-//! | `mach_vm_read_overwrite`, `mach_vm_write` | mach_vm.defs | yes |
+//! | `host_set_exception_ports`, `…_get_…`, `…_swap_…` | host_priv.defs | yes |
+//! | `task_get_special_port`, `thread_get_special_port` | task.defs, thread_act.defs | yes |
+//! | `mach_vm_read_overwrite`, `mach_vm_write`, `mach_vm_read`, `mach_vm_region` and their `vm_` names | mach_vm.defs, vm_map.defs | yes |
 //! | `mig_get_reply_port` | `_kernelrpc_mach_port_construct_trap` (24) | yes |
 //!
 //! Here nothing is sent: a routine has its thread's reply port made, then runs at once. Where no name or no port is left, it runs without,

@@ -3,6 +3,8 @@
 //! User memory is read before the kernel's lock is taken, and written when it is free again.
 #![allow(unsafe_code)]
 
+mod clock;
+mod error_text;
 mod exceptions;
 mod guards;
 mod memory;
@@ -11,11 +13,15 @@ mod mig;
 mod ports;
 mod receive_rights;
 mod registers;
+mod server;
+mod special_ports;
 mod target;
 mod tasks;
 mod threads;
 mod unreachable;
 
+pub use clock::*;
+pub use error_text::mach_error_string;
 pub use exceptions::*;
 pub use guards::take_guard;
 pub use memory::*;
@@ -24,6 +30,8 @@ pub use mig::mig_get_reply_port;
 pub use ports::*;
 pub use receive_rights::*;
 pub use registers::*;
+pub use server::*;
+pub use special_ports::*;
 pub use tasks::*;
 pub use threads::*;
 pub use unreachable::{UnreachableReason, UnreachableThread, take_unreachable};

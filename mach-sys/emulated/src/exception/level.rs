@@ -19,6 +19,8 @@ pub(crate) enum Level {
 pub(crate) enum LevelKind {
     Thread,
     Task,
+    /// The host, whose privileged port no process here has (B7.1).
+    Host,
 }
 
 impl Level {
@@ -37,6 +39,7 @@ impl Level {
         let level = match kind {
             LevelKind::Thread => ThreadId::behind(port).map(Self::Thread),
             LevelKind::Task => TaskId::behind(port).map(Self::Task),
+            LevelKind::Host => None,
         };
         level.ok_or(KernReturn::INVALID_ARGUMENT)
     }

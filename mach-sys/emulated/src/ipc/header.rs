@@ -1,19 +1,23 @@
 //! The rights of a message, on their way from a task's names into the message and back: the header's two, and the body's.
 
+use super::body::{Memory, Rights as BodyRights, Slot};
 use super::copyin::{self, Dead};
 use super::copyout;
 use super::entry::{Entry, Rights};
 use super::guard;
 use super::kmsg::{Kmsg, Right};
 use super::name::{Name, SpaceId};
-use super::port::PortKind;
+use super::port::{PortKind, Protection};
 use super::requested;
+use super::right;
 use super::state::Ipc;
 use super::uref;
+use mach_wire::exception::PortGuardFlavor;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::{
-    Disposition, MACH_MSGH_BITS, MACH_MSGH_BITS_COMPLEX, MACH_MSGH_BITS_LOCAL,
-    MACH_MSGH_BITS_REMOTE, MACH_MSGH_BITS_USER, MACH_MSGH_BITS_VOUCHER_MASK, mach_msg_header_t,
+    Disposition, MACH_MSG_GUARD_FLAGS_IMMOVABLE_RECEIVE, MACH_MSG_GUARD_FLAGS_UNGUARDED_ON_SEND,
+    MACH_MSGH_BITS, MACH_MSGH_BITS_COMPLEX, MACH_MSGH_BITS_LOCAL, MACH_MSGH_BITS_REMOTE,
+    MACH_MSGH_BITS_USER, MACH_MSGH_BITS_VOUCHER_MASK, mach_msg_header_t,
 };
 
 /// The header's rights as its sender wrote them.
@@ -181,34 +185,100 @@ fn take_rights(
     Ok(())
 }
 
-/// Takes the rights of a message's body, in order. On an error the message holds what was taken before it, for destruction
-/// (C10.4).
-pub(super) fn copyin_body(
-    ipc: &mut Ipc<'_, '_>,
-    space: SpaceId,
-    message: &mut Kmsg,
-) -> Result<(), KernReturn> {
-    let mut outcome = Ok(());
-    for index in 0..message.descriptors() {
-        let (name, disposition) = message.descriptor(index);
-        let name = Name::new(name);
-        let right = match outcome {
-            Ok(()) => copyin::copyin_body(ipc, space, name, disposition),
-            Err(_) => Ok(Right::Null),
+/// Rights of a body that are taken or named in one go under the kernel's lock, which is given back before the next ones.
+const AT_ONCE: usize = 256;
+
+/// The taking of a body's rights, in order (C10.4).
+#[derive(Debug)]
+pub(super) struct BodyCopyin {
+    rights: BodyRights,
+    /// Offset in bytes of the descriptor whose memory cannot be read, if there is one.
+    bad_memory: Option<usize>,
+    /// What went wrong, and the offset of the descriptor.
+    failed: Option<(KernReturn, usize)>,
+}
+
+impl BodyCopyin {
+    pub(super) fn of(message: &Kmsg, bad_memory: Option<usize>) -> Self {
+        Self {
+            rights: BodyRights::of(message),
+            bad_memory,
+            failed: None,
+        }
+    }
+
+    /// Takes the next rights. Returns whether there are more. After an error the message holds what was taken before it, for destruction.
+    pub(super) fn step(
+        &mut self,
+        ipc: &mut Ipc<'_, '_>,
+        space: SpaceId,
+        message: &mut Kmsg,
+    ) -> bool {
+        for _ in 0..AT_ONCE {
+            let Some(slot) = self.rights.next(message) else {
+                self.look_at_memory(usize::MAX);
+                return false;
+            };
+            self.look_at_memory(slot.at);
+            let right = match self.failed {
+                None => self.take(ipc, space, message, slot),
+                Some(_) => Right::Null,
+            };
+            let received = slot.disposition.as_received();
+            let received = received.unwrap_or(Disposition::PORT_SEND);
+            message.set_word(slot, right.to_word(), received);
+            if slot.is_guarded && right.port().is_some() {
+                // The move has removed the guard (C7.1a).
+                let found = message.guarded_port(slot);
+                let flags = u32::from(found.flags) | MACH_MSG_GUARD_FLAGS_UNGUARDED_ON_SEND;
+                message.set_guard(slot, found.context, flags);
+            }
+        }
+        true
+    }
+
+    /// Notes memory that cannot be read, if its descriptor comes before an offset.
+    fn look_at_memory(&mut self, before: usize) {
+        if let (Some(at), None) = (self.bad_memory, self.failed) {
+            if at <= before {
+                self.failed = Some((KernReturn::SEND_INVALID_MEMORY, at));
+            }
+        }
+    }
+
+    fn take(&mut self, ipc: &mut Ipc<'_, '_>, space: SpaceId, message: &Kmsg, slot: Slot) -> Right {
+        let name = Name::new(message.word(slot));
+        let guarded = match slot.is_guarded && name.is_valid() {
+            true => check_guard(ipc, space, name, message, slot),
+            false => Ok(()),
         };
-        let right = right.unwrap_or_else(|error| {
+        let taken = guarded.and_then(|()| copyin::copyin_body(ipc, space, name, slot.disposition));
+        taken.unwrap_or_else(|error| {
             let refused = KernReturn::SEND_INVALID_RIGHT;
-            outcome = Err(match error {
+            let error = match error {
                 // A right of another kind (C10.4).
                 KernReturn::INVALID_RIGHT => guard::with_guard(ipc, name, refused),
                 _ => refused,
-            });
+            };
+            self.failed = Some((error, slot.at));
             Right::Null
-        });
-        let received = disposition.as_received().unwrap_or(Disposition::PORT_SEND);
-        message.set_descriptor(index, right.to_word(), received);
+        })
     }
-    outcome
+
+    pub(super) fn outcome(&self) -> Result<(), KernReturn> {
+        self.failed.map_or(Ok(()), |(error, _)| Err(error))
+    }
+
+    /// Returns whether the descriptor at an offset was copied in, with its memory.
+    pub(super) fn has_taken(&self, memory: Memory) -> bool {
+        match self.failed {
+            None => true,
+            // An array is copied in, and its sender's memory released, before its rights are looked at.
+            Some((error, at)) => {
+                memory.at < at || memory.at == at && error != KernReturn::SEND_INVALID_MEMORY
+            }
+        }
+    }
 }
 
 /// Returns whether a message, as its sender wrote it, goes to a port on which the kernel waits for a reply.
@@ -255,11 +325,132 @@ pub(super) fn write_ports(message: &mut Kmsg, view: View, destination: Name, rep
     message.set_header(&header);
 }
 
-/// Gives the receiver or sender names for the rights of a message's body.
-pub(super) fn copyout_body(ipc: &mut Ipc<'_, '_>, space: SpaceId, message: &mut Kmsg) {
-    for index in 0..message.descriptors() {
-        let (_, disposition) = message.descriptor(index);
-        let name = copyout::copyout(ipc, space, message.body_right(index));
-        message.set_descriptor(index, name.raw(), disposition);
+/// Finds whether the guard of a port that is sent with it is the one that its descriptor names (C5.6). A name without a receive right, or
+/// an immovable one, is looked at later.
+fn check_guard(
+    ipc: &mut Ipc<'_, '_>,
+    space: SpaceId,
+    name: Name,
+    message: &Kmsg,
+    slot: Slot,
+) -> Result<(), KernReturn> {
+    let entry = ipc.space(space).get(name);
+    let entry = entry.filter(|entry| entry.rights.has(Rights::RECEIVE));
+    let queue = entry
+        .and_then(Entry::port)
+        .and_then(|port| ipc.port(port).queue());
+    let Some(queue) = queue.filter(|queue| !queue.protection.immovable) else {
+        return Ok(());
+    };
+    let wanted = message.guarded_port(slot);
+    let flags = u32::from(wanted.flags);
+    let unguarded = flags & MACH_MSG_GUARD_FLAGS_UNGUARDED_ON_SEND != 0;
+    let (is_guarded, value) = (queue.protection.guarded, queue.context);
+    let fits = match is_guarded {
+        true => wanted.context == value,
+        false => unguarded && wanted.context == 0,
+    };
+    if fits {
+        return Ok(());
+    }
+    guard::raise(ipc, PortGuardFlavor::INCORRECT_GUARD, name, value);
+    Err(KernReturn::INVALID_ARGUMENT)
+}
+
+/// How the guarded ports of a body leave the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Guarded {
+    /// Their receiver does not want such descriptors (`MACH_RCV_GUARDED_DESC`): the ports die.
+    Destroyed,
+    /// Into a message at this address, which is the guard of those that become immovable.
+    Received(u64),
+    /// Back to their sender, into a message at this address: movable.
+    GivenBack(u64),
+}
+
+/// The naming of a body's rights for its receiver, or for the sender that gets it back, in order.
+#[derive(Debug)]
+pub(super) struct BodyCopyout {
+    rights: BodyRights,
+    guarded: Guarded,
+    lacked_a_name: bool,
+}
+
+impl BodyCopyout {
+    pub(super) fn of(message: &Kmsg, guarded: Guarded) -> Self {
+        Self {
+            rights: BodyRights::of(message),
+            guarded,
+            lacked_a_name: false,
+        }
+    }
+
+    /// Returns whether a right found no room in the space, and was destroyed (C11.11).
+    pub(super) fn lacked_a_name(&self) -> bool {
+        self.lacked_a_name
+    }
+
+    /// Names the next rights. Returns whether there are more; where there are none, the out-of-line memory is the task's too.
+    pub(super) fn step(
+        &mut self,
+        ipc: &mut Ipc<'_, '_>,
+        space: SpaceId,
+        message: &mut Kmsg,
+    ) -> bool {
+        for _ in 0..AT_ONCE {
+            let Some(slot) = self.rights.next(message) else {
+                message.give_out_memory();
+                return false;
+            };
+            let right = message.body_right(slot);
+            let name = match slot.is_guarded {
+                true => self.guarded_port(ipc, space, message, slot),
+                false => copyout::copyout(ipc, space, right),
+            };
+            let destroyed = slot.is_guarded && self.guarded == Guarded::Destroyed;
+            if name == Name::NULL && right.port().is_some() && !destroyed {
+                self.lacked_a_name = true;
+            }
+            message.set_word(slot, name.raw(), slot.disposition);
+        }
+        true
+    }
+
+    /// Names a port that was sent with its guard. With the flag `IMMOVABLE_RECEIVE` it gets the message's address as its guard.
+    fn guarded_port(
+        &self,
+        ipc: &mut Ipc<'_, '_>,
+        space: SpaceId,
+        message: &mut Kmsg,
+        slot: Slot,
+    ) -> Name {
+        let right = message.body_right(slot);
+        let (address, immovable) = match self.guarded {
+            Guarded::Destroyed => {
+                let flags = message.guarded_port(slot).flags;
+                message.set_guard(slot, 0, flags.into());
+                right::release(ipc, right);
+                return Name::NULL;
+            }
+            Guarded::Received(address) => (address, true),
+            Guarded::GivenBack(address) => (address, false),
+        };
+        let flags = u32::from(message.guarded_port(slot).flags);
+        let name = copyout::copyout(ipc, space, right);
+        let port = right.port().filter(|_| name.is_valid());
+        if flags & MACH_MSG_GUARD_FLAGS_IMMOVABLE_RECEIVE == 0 {
+            return name;
+        }
+        if let Some(queue) = port.and_then(|port| ipc.port_mut(port).queue_mut()) {
+            queue.context = address;
+            queue.protection = Protection {
+                guarded: true,
+                strict: false,
+                immovable,
+            };
+            let flags = flags & !MACH_MSG_GUARD_FLAGS_UNGUARDED_ON_SEND;
+            message.set_guard(slot, address, flags);
+        }
+        name
     }
 }

@@ -1,23 +1,20 @@
 //! A message inside the kernel: the structures of `mach/message.h` over a buffer, and the rights that it carries.
 
+use super::block::Block;
 use super::id::{Id, PortId};
 use core::mem::size_of;
-use mach_wire::kern_return::KernReturn;
 use mach_wire::message::{
-    DescriptorKind, Disposition, MACH_MSGH_BITS_IS_COMPLEX, MAX_TRAILER_SIZE, mach_msg_base_t,
-    mach_msg_header_t, mach_msg_mac_trailer_t, mach_msg_port_descriptor_t,
-    mach_msg_type_descriptor_t,
+    Disposition, MACH_MSGH_BITS_IS_COMPLEX, MAX_TRAILER_SIZE, mach_msg_base_t, mach_msg_header_t,
+    mach_msg_mac_trailer_t,
 };
 use mach_wire::pod::{self, Pod};
 use mach_wire::types::{MACH_PORT_DEAD, MACH_PORT_NULL, mach_port_t};
 
-/// Bytes of a message without its trailer that a buffer holds. The largest exception message has 5276 (A5.7). Larger ordinary
-/// messages are refused with `MACH_SEND_TOO_LARGE`: a limit of the emulation.
+/// Bytes of a message without its trailer that a buffer holds. The largest exception message has 5276 (A5.7). A larger one is in pages of its own.
 pub(crate) const CAPACITY: usize = 5312;
 
-const TRAILER: usize = MAX_TRAILER_SIZE as usize;
+pub(super) const TRAILER: usize = MAX_TRAILER_SIZE as usize;
 const BODY: usize = size_of::<mach_msg_base_t>();
-const DESCRIPTOR: usize = size_of::<mach_msg_port_descriptor_t>();
 
 /// A right in the kernel's hands, under no name. It owns one reference on its port, and is counted there as what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +86,12 @@ pub(crate) struct Kmsg {
     pub(crate) reply_disposition: Disposition,
     /// True if the kernel sent it.
     pub(crate) from_kernel: bool,
+    /// The pages that hold the message in place of `words`, if it is larger than those.
+    pub(super) content: Block,
+    /// The pages of its out-of-line memory.
+    pub(super) memory: Block,
     /// Header, descriptors and body as the receiver will see them, and room for the trailer. The header's ports are filled in
-    /// when the message is received; port descriptors hold [`Right::to_word`] in place of names.
+    /// when the message is received; [`Right::to_word`] stands in place of the names of its body.
     pub(crate) words: [u32; (CAPACITY + TRAILER) / 4],
 }
 
@@ -106,22 +107,30 @@ impl Kmsg {
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        pod::word_bytes(&self.words)
+        if self.content.is_none() {
+            pod::word_bytes(&self.words)
+        } else {
+            self.content.bytes()
+        }
     }
 
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        pod::word_bytes_mut(&mut self.words)
+        if self.content.is_none() {
+            pod::word_bytes_mut(&mut self.words)
+        } else {
+            self.content.bytes_mut()
+        }
     }
 
     /// Returns the structure at a byte of the buffer. Its place is inside: the callers look at the message's size first.
-    fn at<T: Pod>(&self, at: usize) -> T {
+    pub(super) fn at<T: Pod>(&self, at: usize) -> T {
         self.bytes()
             .get(at..)
             .and_then(pod::read)
             .unwrap_or_else(pod::zeroed)
     }
 
-    fn put<T: Pod>(&mut self, at: usize, value: &T) {
+    pub(super) fn put<T: Pod>(&mut self, at: usize, value: &T) {
         let bytes = pod::bytes_of(value);
         if let Some(to) = self.bytes_mut().get_mut(at..at + bytes.len()) {
             to.copy_from_slice(bytes);
@@ -142,7 +151,7 @@ impl Kmsg {
         self.size = size_of::<T>() as u32;
     }
 
-    /// Returns how many descriptors the message has. Inside the kernel all of them are port descriptors.
+    /// Returns how many descriptors the message has.
     pub(crate) fn descriptors(&self) -> usize {
         if MACH_MSGH_BITS_IS_COMPLEX(self.header().msgh_bits) && self.size as usize >= BODY {
             self.at::<mach_msg_base_t>(0).body.msgh_descriptor_count as usize
@@ -156,46 +165,6 @@ impl Kmsg {
         let mut base: mach_msg_base_t = self.at(0);
         base.body.msgh_descriptor_count = 0;
         self.put(0, &base);
-    }
-
-    /// Finds what is wrong with the descriptors of a message as its sender wrote it (C10.1).
-    pub(crate) fn check_descriptors(&self) -> Result<(), KernReturn> {
-        if !MACH_MSGH_BITS_IS_COMPLEX(self.header().msgh_bits) {
-            return Ok(());
-        }
-        let room = (self.size as usize)
-            .checked_sub(BODY)
-            .ok_or(KernReturn::SEND_MSG_TOO_SMALL)?;
-        let count = self.descriptors();
-        if count > room / DESCRIPTOR {
-            return Err(KernReturn::SEND_MSG_TOO_SMALL);
-        }
-        for index in 0..count {
-            let descriptor: mach_msg_type_descriptor_t = self.at(BODY + DESCRIPTOR * index);
-            // Out-of-line memory and guarded ports: not carried by the emulation, which says so as for an unknown type.
-            if DescriptorKind::new(u32::from(descriptor.type_)) != DescriptorKind::PORT {
-                return Err(KernReturn::SEND_INVALID_TYPE);
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns a port descriptor: the name or the right's word, and the disposition.
-    pub(crate) fn descriptor(&self, index: usize) -> (mach_port_t, Disposition) {
-        let descriptor: mach_msg_port_descriptor_t = self.at(BODY + DESCRIPTOR * index);
-        let disposition = Disposition::new(u32::from(descriptor.disposition));
-        (descriptor.name, disposition)
-    }
-
-    pub(crate) fn set_descriptor(&mut self, index: usize, word: mach_port_t, kind: Disposition) {
-        let descriptor = mach_msg_port_descriptor_t::new(word, kind);
-        self.put(BODY + DESCRIPTOR * index, &descriptor);
-    }
-
-    /// Returns the right in a descriptor of a message inside the kernel.
-    pub(crate) fn body_right(&self, index: usize) -> Right {
-        let (word, disposition) = self.descriptor(index);
-        Right::from_word(word, disposition)
     }
 
     /// Returns how the receiver sees the right that the message was sent through.

@@ -11,6 +11,8 @@ pub(crate) enum KobjectType {
     Task,
     /// A task identity token: a new one for each delivery (A7.10).
     TaskToken,
+    /// The host.
+    Host,
 }
 
 impl KobjectType {
@@ -20,6 +22,7 @@ impl KobjectType {
             Self::Thread => port::KobjectType::THREAD_CONTROL,
             Self::Task => port::KobjectType::TASK_CONTROL,
             Self::TaskToken => port::KobjectType::TASK_ID_TOKEN,
+            Self::Host => port::KobjectType::HOST,
         }
     }
 }

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `id`, `arena`, `lock` | identifiers, memory that is reserved once, the lock |
 //! | `name`, `entry`, `space` | a task's table of names (C0) |
-//! | `kmsg`, `pool` | messages inside the kernel, their buffers and queues |
+//! | `block`, `kmsg`, `body`, `pool` | messages inside the kernel, their pages, descriptors, buffers and queues |
 //! | `kobject`, `reply`, `port`, `pset` | kernel objects, reply ports of the kernel, ports, port sets |
 //! | `wait_word` | a word that threads wait on |
 //! | `waitq` | one for each port and set |
@@ -22,6 +22,8 @@
 pub(crate) mod arena;
 pub(crate) mod arrive;
 pub(crate) mod attributes;
+pub(crate) mod block;
+pub(crate) mod body;
 pub(crate) mod construct;
 pub(crate) mod copyin;
 pub(crate) mod copyout;

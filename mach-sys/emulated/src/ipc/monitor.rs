@@ -67,6 +67,7 @@ impl<T> Monitor<T> {
             wakes: Wakes::new(&self.words),
             pool: &self.pool,
             rules: &self.rules,
+            _sweep: inside.is_some().then_some(Sweep(&self.pool)),
             inside,
         }
     }
@@ -177,8 +178,21 @@ pub(crate) struct Held<'k, T> {
     wakes: Wakes<'k>,
     pool: &'k Pool,
     rules: &'k Rules,
+    // Not for the fault handler: between a fault and its answer nothing is unmapped.
+    _sweep: Option<Sweep<'k>>,
     // Declared last, hence dropped last: the thread leaves the kernel when the lock is free and the waiters are woken.
     inside: Option<InKernel>,
+}
+
+/// Unmaps the pages of messages that are gone, when it is dropped.
+#[derive(Debug)]
+struct Sweep<'k>(&'k Pool);
+
+impl Drop for Sweep<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.sweep();
+    }
 }
 
 impl<'k, T> Held<'k, T> {

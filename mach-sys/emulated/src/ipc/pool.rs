@@ -5,7 +5,8 @@
 #![allow(unsafe_code)]
 
 use super::arena::{Table, Zeroed};
-use super::kmsg::Kmsg;
+use super::block::{Block, Garbage};
+use super::kmsg::{CAPACITY, Kmsg, TRAILER};
 use crate::error::ReserveError;
 use core::cell::UnsafeCell;
 use core::fmt;
@@ -17,7 +18,7 @@ struct Cell {
     content: UnsafeCell<Kmsg>,
 }
 
-// SAFETY: atomic integers; integers, a bool (0 is false) and arrays of them; and `Right`, whose representation is a `u32` tag of
+// SAFETY: atomic integers; integers, a bool (0 is false), arrays and structures of them; and `Right`, whose representation is a `u32` tag of
 // which 0 is the variant without fields, whatever bytes follow.
 unsafe impl Zeroed for Cell {}
 
@@ -28,6 +29,7 @@ pub(crate) struct Pool {
     common: FreeList,
     reserve: FreeList,
     notices: FreeList,
+    garbage: Garbage,
 }
 
 /// The free ones of the cells `first` to `first + length - 1`.
@@ -62,6 +64,7 @@ impl Pool {
             common: list(1, common),
             reserve: list(common + 1, reserve),
             notices: list(common + reserve + 1, reserve),
+            garbage: Garbage::default(),
         })
     }
 
@@ -78,6 +81,12 @@ impl Pool {
     /// Takes a buffer for another message of the kernel's, a notification for example: a common one, or one of those set aside for them.
     pub(crate) fn take_for_notice(&self) -> Option<Buffer<'_>> {
         self.take().or_else(|| self.take_from(&self.notices))
+    }
+
+    /// Unmaps the pages of messages that are gone. Called with no lock held, and not between a fault and its answer.
+    #[inline]
+    pub(super) fn sweep(&self) {
+        self.garbage.sweep();
     }
 
     fn take_from(&self, list: &FreeList) -> Option<Buffer<'_>> {
@@ -136,6 +145,21 @@ impl Pool {
     }
 }
 
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // Messages that are still queued have pages too; those of free cells have none.
+        for list in [&self.common, &self.reserve, &self.notices] {
+            for id in list.first..list.first + list.used.load(Ordering::Relaxed) {
+                // SAFETY: nothing else uses the pool any more.
+                let message = unsafe { &mut *self.cell(id).content.get() };
+                self.garbage.put(message.content.take());
+                self.garbage.put(message.memory.take());
+            }
+        }
+        self.garbage.sweep();
+    }
+}
+
 impl FreeList {
     /// Takes a cell that was never taken.
     fn fresh(&self) -> Option<u32> {
@@ -181,8 +205,24 @@ impl DerefMut for Buffer<'_> {
     }
 }
 
+impl Buffer<'_> {
+    /// Makes room for a message of so many bytes and its trailer: in the buffer, or in pages of its own. Returns whether there is memory.
+    pub(super) fn reserve(&mut self, size: usize) -> bool {
+        if size > CAPACITY {
+            match Block::map(size + TRAILER) {
+                Some(pages) => self.content = pages,
+                None => return false,
+            }
+        }
+        true
+    }
+}
+
 impl Drop for Buffer<'_> {
     fn drop(&mut self) {
+        let (content, memory) = (self.content.take(), self.memory.take());
+        self.pool.garbage.put(content);
+        self.pool.garbage.put(memory);
         self.pool.give_back(self.id);
     }
 }

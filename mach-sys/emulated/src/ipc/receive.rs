@@ -4,7 +4,7 @@ use super::arrive::use_up_send_once;
 use super::copyout;
 use super::entry::{Entry, Rights};
 use super::guard;
-use super::header::{self, View};
+use super::header::{self, BodyCopyout, Guarded, View};
 use super::id::PortId;
 use super::kmsg::Right;
 use super::lookup;
@@ -15,6 +15,7 @@ use super::name::{Name, SpaceId};
 use super::peer;
 use super::pool::Buffer;
 use super::requested;
+use super::reverse;
 use super::right;
 use super::state::Ipc;
 use super::wait_word::Waited;
@@ -23,7 +24,7 @@ use crate::host::{Blocked, CallWait};
 use core::mem::offset_of;
 use core::time::Duration;
 use mach_wire::exception::GuardCode;
-use mach_wire::kern_return::KernReturn;
+use mach_wire::kern_return::{KernReturn, MACH_MSG_IPC_SPACE};
 use mach_wire::message::{
     MessageOptions, REQUESTED_TRAILER_SIZE, mach_msg_header_t, mach_msg_mac_trailer_t,
     security_token_t,
@@ -45,6 +46,14 @@ pub(crate) struct ReceiveRequest {
 }
 
 impl ReceiveRequest {
+    /// Returns how guarded ports are received.
+    fn guarded(&self) -> Guarded {
+        match self.has(MessageOptions::RCV_GUARDED_DESC) {
+            true => Guarded::Received(self.address),
+            false => Guarded::Destroyed,
+        }
+    }
+
     fn has(&self, option: MessageOptions) -> bool {
         self.options.contains(option)
     }
@@ -123,12 +132,30 @@ pub(crate) fn receive<T>(
     };
     let mut ipc = held.ipc();
     ipc.release(object);
-    let (message, destroyed) = match found {
-        Found::Message(mut message) => {
-            copyout_message(&mut ipc, space, &mut message);
-            (message, false)
+    let (message, destroyed, outcome) = match found {
+        Found::Message(message) if lacks_a_name(&mut ipc, space, &message) => {
+            // C11.11: what arrives is the bare header of C11.5.
+            let port = message.destination.port();
+            let queue = port.and_then(|port| ipc.port(port).queue());
+            let name = queue.map_or(Name::NULL, |queue| queue.receive_name());
+            let bare = bare_header(&mut ipc, message, name, request);
+            let error = with_space_bit(KernReturn::RCV_HEADER_ERROR);
+            (bare.ok_or(error)?, true, Err(error))
         }
-        Found::Destroyed(message) => (message, true),
+        Found::Message(mut message) => {
+            copyout_header(&mut ipc, space, &mut message);
+            let mut body = BodyCopyout::of(&message, request.guarded());
+            while body.step(&mut held.ipc(), space, &mut message) {
+                drop(held);
+                held = kernel.lock();
+            }
+            let outcome = match body.lacked_a_name() {
+                true => Err(with_space_bit(KernReturn::RCV_BODY_ERROR)),
+                false => Ok(()),
+            };
+            (message, false, outcome)
+        }
+        Found::Destroyed(message) => (message, true, Err(KernReturn::RCV_TOO_LARGE)),
         Found::Large(size, name) => {
             let blocked = held.blocked();
             drop(held);
@@ -148,10 +175,26 @@ pub(crate) fn receive<T>(
     kernel
         .copy_to_user(blocked, request.address, &message.bytes()[..length])
         .map_err(|_| KernReturn::RCV_INVALID_DATA)?;
-    if destroyed {
-        return Err(KernReturn::RCV_TOO_LARGE);
-    }
-    Ok(())
+    drop(message);
+    kernel.pool().sweep();
+    outcome
+}
+
+/// Returns an error of a copy out of the kernel for which the space had no name left (C11.11).
+fn with_space_bit(error: KernReturn) -> KernReturn {
+    KernReturn::new(error.raw() | MACH_MSG_IPC_SPACE)
+}
+
+/// Returns whether the space has no name left for the reply right of a message.
+fn lacks_a_name(ipc: &mut Ipc<'_, '_>, space: SpaceId, message: &Buffer<'_>) -> bool {
+    let Some(port) = message.reply.port() else {
+        return false;
+    };
+    let has_one = match message.reply {
+        Right::SendOnce(_) => false,
+        _ => reverse::name_of(ipc, space, port).is_some(),
+    };
+    ipc.port(port).alive && !has_one && ipc.space_mut(space).is_full()
 }
 
 /// Writes only the size, and with `MACH_RCV_LARGE_IDENTITY` the port's name (C11.5 with `MACH_RCV_LARGE`).
@@ -300,9 +343,9 @@ fn stamp(ipc: &mut Ipc<'_, '_>, message: &mut Buffer<'_>, port: PortId, request:
     });
 }
 
-/// Gives the receiver names for the rights of a message: reply, destination, descriptors. Before that, notifications go to those that waited for
-/// room in the queue (C11.6).
-fn copyout_message(ipc: &mut Ipc<'_, '_>, space: SpaceId, message: &mut Buffer<'_>) {
+/// Gives the receiver names for the rights of a message's header: reply, then destination; the body's come after them. Before that, notifications go
+/// to those that waited for room in the queue (C11.6).
+fn copyout_header(ipc: &mut Ipc<'_, '_>, space: SpaceId, message: &mut Buffer<'_>) {
     let port = message.destination.port();
     if let Some(port) = port {
         requested::message_received(ipc, port);
@@ -313,5 +356,4 @@ fn copyout_message(ipc: &mut Ipc<'_, '_>, space: SpaceId, message: &mut Buffer<'
     let local = queue.map_or(Name::NULL, |queue| queue.receive_name());
     header::write_ports(message, View::Receiver, local, reply);
     deliver_destination(ipc, message.destination.take());
-    header::copyout_body(ipc, space, message);
 }

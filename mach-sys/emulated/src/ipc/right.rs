@@ -1,6 +1,7 @@
 //! Rights in the kernel's hands: making and copying them, and destroying them with all that dies with them.
 
 use super::arrive::use_up_send_once;
+use super::body::Rights;
 use super::id::PortId;
 use super::kmsg::Right;
 use super::kobject::{Kobject, KobjectType};
@@ -55,8 +56,9 @@ fn destroy_doomed(ipc: &mut Ipc<'_, '_>) {
         discard(ipc, destination);
         let reply = message.reply.take();
         discard(ipc, reply);
-        for index in 0..message.descriptors() {
-            discard(ipc, message.body_right(index));
+        let mut rights = Rights::of(&message);
+        while let Some(slot) = rights.next(&message) {
+            discard(ipc, message.body_right(slot));
         }
     }
     ipc.state.reaping = false;

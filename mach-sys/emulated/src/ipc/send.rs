@@ -2,11 +2,14 @@
 //!
 //! The message is copied in before the lock is taken; under the lock its rights are taken from the sender's names, the header's
 //! first and all or nothing, and it is queued.
+#![allow(unsafe_code)]
 
+use super::block::Block;
+use super::body::{self, Descriptors};
 use super::copyout;
 use super::deliver;
-use super::header::{self, View};
-use super::kmsg::{CAPACITY, Right};
+use super::header::{self, BodyCopyin, BodyCopyout, Guarded, View};
+use super::kmsg::{Kmsg, Right};
 use super::monitor::{Held, Monitor};
 use super::mqueue::{self, QueueFull};
 use super::name::{Name, SpaceId};
@@ -17,11 +20,16 @@ use super::transit;
 use super::wait_word::Waited;
 use super::waitq::WaitOn;
 use crate::host::CallWait;
+use crate::host::copy::CopyFault;
+use crate::host::{Blocked, pages};
 use core::time::Duration;
 use mach_wire::exception::GuardCode;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::{MessageOptions, mach_msg_header_t};
 use std::time::Instant;
+
+/// The largest message that XNU takes, in bytes: 48 MiB less 68 (C10.1).
+const LARGEST: u32 = 50_331_580;
 
 /// Arguments of a send.
 #[derive(Clone, Copy, Debug)]
@@ -46,13 +54,16 @@ pub(crate) fn send<T>(
     if (request.size as usize) < size_of::<mach_msg_header_t>() || request.size % 4 != 0 {
         return Err(KernReturn::SEND_MSG_TOO_SMALL);
     }
-    if request.size as usize > CAPACITY {
+    if request.size > LARGEST {
         return Err(KernReturn::SEND_TOO_LARGE);
     }
     let common = kernel.pool().take();
     let needs_reserve = common.is_none();
     let buffer = common.or_else(|| kernel.pool().take_reserved());
     let mut message = buffer.ok_or(KernReturn::SEND_NO_BUFFER)?;
+    if !message.reserve(request.size as usize) {
+        return Err(KernReturn::SEND_NO_BUFFER);
+    }
     let bytes = &mut message.bytes_mut()[..request.size as usize];
     let inside = kernel.enter();
     kernel
@@ -64,10 +75,14 @@ pub(crate) fn send<T>(
         ..message.header()
     };
     message.set_header(&header);
-    let checked = message.check_descriptors();
+    let checked = body::check(&message);
     if checked.is_err() && !kernel.rules().descriptors_are_checked_last() {
         return checked;
     }
+    let memory = match checked {
+        Ok(()) => copyin_memory(kernel, inside.blocked(), &mut message)?,
+        Err(_) => CopiedIn::default(),
+    };
     let mut held = kernel.lock_inside(inside);
     let ipc = &mut held.ipc();
     if needs_reserve && !header::is_reply_to_the_kernel(ipc, space, &message) {
@@ -85,18 +100,89 @@ pub(crate) fn send<T>(
         }
     }
     let taken = match checked {
-        Ok(()) => header::copyin_body(ipc, space, &mut message),
+        Ok(()) => {
+            let mut copyin = BodyCopyin::of(&message, memory.bad);
+            loop {
+                let ipc = &mut held.ipc();
+                let more = copyin.step(ipc, space, &mut message);
+                *guard = guard.or(ipc.take_guard());
+                if !more {
+                    break;
+                }
+                drop(held);
+                held = kernel.lock();
+            }
+            if memory.any {
+                drop(held);
+                let always = kernel.rules().arrays_of_ports_are_virtual_copies();
+                settle_memory(&mut message, &copyin, always);
+                held = kernel.lock();
+            }
+            copyin.outcome()
+        }
         Err(_) => {
             message.forget_descriptors();
             checked
         }
     };
-    *guard = ipc.take_guard();
+    let ipc = &mut held.ipc();
     if taken.is_err() || transit::closes_a_circle(ipc, &message) {
         right::destroy_message(ipc, message);
         return taken;
     }
     post(kernel, held, space, message, request)
+}
+
+/// The out-of-line memory of a message that is sent.
+#[derive(Clone, Copy, Debug, Default)]
+struct CopiedIn {
+    /// True if the message has descriptors of it.
+    any: bool,
+    /// Offset of the descriptor whose memory cannot be read, if there is one; it and those behind it have no memory then.
+    bad: Option<usize>,
+}
+
+/// Copies the out-of-line memory of a message into pages of the message's own, with no lock held.
+fn copyin_memory<T>(
+    kernel: &Monitor<T>,
+    blocked: Blocked,
+    message: &mut Kmsg,
+) -> Result<CopiedIn, KernReturn> {
+    let size = body::memory_size(message);
+    if size > 0 {
+        message.memory = Block::map(size).ok_or(KernReturn::SEND_NO_BUFFER)?;
+    }
+    let mut copied_in = CopiedIn::default();
+    let mut descriptors = Descriptors::of(message);
+    while let Some(memory) = descriptors.next_memory(message) {
+        copied_in.any = true;
+        if copied_in.bad.is_none() && memory.bytes > 0 {
+            let range = memory.offset..memory.offset + memory.bytes;
+            let copied = match message.memory.bytes_mut().get_mut(range) {
+                Some(into) => kernel.copy_from_user(blocked, memory.address, into),
+                None => Err(CopyFault::InvalidAddress),
+            };
+            if copied.is_err() {
+                copied_in.bad = Some(memory.at);
+            }
+        }
+        if copied_in.bad.is_some() {
+            body::forget(message, memory);
+        }
+    }
+    Ok(copied_in)
+}
+
+/// Releases the memory that its sender gives away with the message, and writes where the receiver finds it. With no lock held.
+fn settle_memory(message: &mut Kmsg, copyin: &BodyCopyin, always: bool) {
+    let mut descriptors = Descriptors::of(message);
+    while let Some(memory) = descriptors.next_memory(message) {
+        if memory.deallocate && copyin.has_taken(memory) {
+            // SAFETY: the seam's contract: memory that is sent with the flag `deallocate` is the sender's to give away.
+            let _ = unsafe { pages::release_around(memory.address as usize, memory.bytes) };
+        }
+        body::place(message, memory, always);
+    }
 }
 
 /// Queues a message whose rights are in the kernel's hands, waiting for room where the limit asks for it (C10.5).
@@ -155,7 +241,11 @@ fn give_back<'k, T>(
     let destination = copyout::copyout(ipc, space, to);
     let reply = copyout::copyout(ipc, space, answer);
     header::write_ports(&mut message, View::Sender, destination, reply);
-    header::copyout_body(ipc, space, &mut message);
+    let mut body = BodyCopyout::of(&message, Guarded::GivenBack(request.address));
+    while body.step(&mut held.ipc(), space, &mut message) {
+        drop(held);
+        held = kernel.lock();
+    }
     let blocked = held.blocked();
     drop(held);
     let size = message.size as usize;

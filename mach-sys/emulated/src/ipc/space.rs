@@ -116,6 +116,24 @@ impl Space {
         Some(self.name_at(index))
     }
 
+    /// Returns whether [`claim`](Self::claim) would find no slot.
+    pub(super) fn is_full(&mut self) -> bool {
+        if self.free != 0 {
+            return false;
+        }
+        // Slots of names that a task chose are passed over for good, as by `next_fresh`.
+        let chosen = |entry: &Entry| entry.generation != 0;
+        while self
+            .entries
+            .as_slice()
+            .get(self.fresh as usize)
+            .is_some_and(chosen)
+        {
+            self.fresh += 1;
+        }
+        self.fresh as usize >= self.entries.as_slice().len()
+    }
+
     /// Takes the next slot that was never used. Slots of names that a task chose are passed over, each once in the table's
     /// life.
     fn next_fresh(&mut self) -> Option<u32> {

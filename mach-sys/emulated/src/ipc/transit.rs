@@ -1,5 +1,6 @@
 //! Receive rights on their way in a message (C7.6).
 
+use super::body::Rights;
 use super::id::PortId;
 use super::kmsg::{Kmsg, Right};
 use super::port::Receiver;
@@ -11,18 +12,19 @@ pub(super) fn closes_a_circle(ipc: &mut Ipc<'_, '_>, message: &Kmsg) -> bool {
     let Some(destination) = message.destination.port() else {
         return false;
     };
-    (0..message.descriptors()).any(|index| match message.body_right(index) {
-        Right::Receive(port) => {
-            let circle = is_on_its_way_to(ipc, destination, port);
-            if !circle {
-                if let Some(queue) = ipc.port_mut(port).queue_mut() {
-                    queue.receiver = Receiver::Transit(Some(destination));
-                }
-            }
-            circle
+    let mut rights = Rights::of(message);
+    while let Some(slot) = rights.next(message) {
+        let Right::Receive(port) = message.body_right(slot) else {
+            continue;
+        };
+        if is_on_its_way_to(ipc, destination, port) {
+            return true;
         }
-        _ => false,
-    })
+        if let Some(queue) = ipc.port_mut(port).queue_mut() {
+            queue.receiver = Receiver::Transit(Some(destination));
+        }
+    }
+    false
 }
 
 /// Returns whether `port` is `target`, or in transit to it. Ports in transit form no circle, so that the walk ends.

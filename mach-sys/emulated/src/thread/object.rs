@@ -70,6 +70,8 @@ pub(crate) struct Tables {
     pub(crate) threads: Arena<ThreadId, Thread>,
     /// [`SPACES`] places, apart from the rest: whoever starts the kernel may have little stack.
     tasks: Box<[Option<Task>]>,
+    /// The host port, once it was asked for.
+    pub(super) host: Option<PortId>,
 }
 
 impl Tables {
@@ -77,6 +79,7 @@ impl Tables {
         Ok(Self {
             threads: Arena::new("the table of threads", threads)?,
             tasks: (0..SPACES).map(|_| None).collect(),
+            host: None,
         })
     }
 

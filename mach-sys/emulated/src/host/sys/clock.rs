@@ -30,6 +30,19 @@ pub(in crate::host) fn of_ticks(ticks: u64) -> Duration {
     Duration::new(ticks / per_second, fraction as u32)
 }
 
+/// Returns the nanoseconds since some moment, from a clock that does not step and stands still while the system sleeps.
+pub(crate) fn nanoseconds() -> u64 {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the result goes to a local variable. The call is allowed in signal handlers.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    (now.tv_sec as u64)
+        .wrapping_mul(1_000_000_000)
+        .wrapping_add(now.tv_nsec as u64)
+}
+
 /// Returns the milliseconds since some moment, from a clock that does not step and is a few milliseconds late.
 pub(in crate::host) fn coarse_milliseconds() -> u64 {
     let mut now = libc::timespec {

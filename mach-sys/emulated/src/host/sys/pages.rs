@@ -43,7 +43,8 @@ impl Words {
     }
 }
 
-fn whole_pages(bytes: usize) -> usize {
+/// Returns a number of bytes rounded up to whole pages.
+pub(crate) fn whole_pages(bytes: usize) -> usize {
     bytes.next_multiple_of(super::call::page_size())
 }
 
@@ -71,4 +72,106 @@ pub(crate) unsafe fn release(address: usize, size: usize) -> Result<(), BadRange
     // SAFETY: the caller vouches that the pages are its own to release.
     let outcome = unsafe { libc::munmap(address as *mut libc::c_void, size) };
     if outcome == 0 { Ok(()) } else { Err(BadRange) }
+}
+
+/// Unmaps the pages that a range of bytes touches. Size 0 releases nothing.
+///
+/// # Safety
+/// The pages are the caller's to release, and nothing uses them any more.
+pub(crate) unsafe fn release_around(address: usize, size: usize) -> Result<(), BadRange> {
+    let start = address & !(super::call::page_size() - 1);
+    let size = match size {
+        0 => return Ok(()),
+        size => size.checked_add(address - start).ok_or(BadRange)?,
+    };
+    // SAFETY: the same contract.
+    unsafe { release(start, size) }
+}
+
+/// Pages could not be mapped or protected as asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PagesError {
+    /// The range wraps around, or is empty.
+    Range,
+    /// Other memory is there, or there is no room.
+    Occupied,
+    /// No memory may be there, or none is.
+    Unmapped,
+    /// What is mapped there does not allow it.
+    Refused,
+}
+
+/// Maps zero-filled pages for reading and writing: at `address`, whose page is the first, or where the system likes. Returns their address.
+pub(crate) fn map(address: Option<usize>, bytes: usize) -> Result<usize, PagesError> {
+    let page = super::call::page_size();
+    let start = address.map(|address| address & !(page - 1));
+    let size = pages_of(start.unwrap_or(0), bytes).filter(|size| *size > 0);
+    let size = size.ok_or(PagesError::Range)?;
+    let fixed = match start {
+        Some(_) => libc::MAP_FIXED_NOREPLACE,
+        None => 0,
+    };
+    let start = start.unwrap_or(0);
+    // SAFETY: a new mapping that replaces no other.
+    let base = unsafe {
+        libc::mmap(
+            start as *mut libc::c_void,
+            size,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | fixed,
+            -1,
+            0,
+        )
+    };
+    if base == libc::MAP_FAILED {
+        return Err(match std::io::Error::last_os_error().raw_os_error() {
+            Some(libc::EEXIST) => PagesError::Occupied,
+            // Below the lowest address that may be mapped, or above the highest.
+            Some(libc::EPERM | libc::ENOMEM) if fixed != 0 => PagesError::Unmapped,
+            _ => PagesError::Occupied,
+        });
+    }
+    if fixed != 0 && base as usize != start {
+        // A kernel before 4.17, which takes the address as a hint.
+        // SAFETY: mapped above, and known to nothing else.
+        unsafe { libc::munmap(base, size) };
+        return Err(PagesError::Occupied);
+    }
+    Ok(base as usize)
+}
+
+/// The protection of pages.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Access {
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+    pub(crate) execute: bool,
+}
+
+/// Changes the protection of the pages that a range lies in.
+///
+/// # Safety
+/// The memory is the caller's to protect.
+pub(crate) unsafe fn protect(
+    address: usize,
+    bytes: usize,
+    access: Access,
+) -> Result<(), PagesError> {
+    let start = address & !(super::call::page_size() - 1);
+    let size = bytes.checked_add(address - start);
+    let size = size.and_then(|size| pages_of(start, size));
+    let size = size.ok_or(PagesError::Range)?;
+    let bit = |has, bit| if has { bit } else { 0 };
+    let protection = bit(access.read, libc::PROT_READ)
+        | bit(access.write, libc::PROT_WRITE)
+        | bit(access.execute, libc::PROT_EXEC);
+    // SAFETY: the caller vouches that the pages are its own to protect.
+    let outcome = unsafe { libc::mprotect(start as *mut libc::c_void, size, protection) };
+    if outcome == 0 {
+        return Ok(());
+    }
+    Err(match std::io::Error::last_os_error().raw_os_error() {
+        Some(libc::EACCES) => PagesError::Refused,
+        _ => PagesError::Unmapped,
+    })
 }

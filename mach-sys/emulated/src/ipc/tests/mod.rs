@@ -2,6 +2,7 @@
 
 mod counts;
 mod death;
+mod full_space;
 mod generations;
 mod guards;
 mod listing;

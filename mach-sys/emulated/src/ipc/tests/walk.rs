@@ -1,6 +1,7 @@
 //! Counts rights by a walk over all names and queued messages, for comparison with what the ports say.
 
 use super::*;
+use crate::ipc::body::Rights as BodyRights;
 use crate::ipc::entry::Rights;
 use crate::ipc::kmsg::{Kmsg, Right};
 use crate::ipc::port::{MessagePort, Receiver};
@@ -55,8 +56,9 @@ pub(super) fn assert_counts(world: &World, context: &str) {
             queue.messages.walk(ipc.pool, |message: &Kmsg| {
                 add(message.destination);
                 add(message.reply);
-                for index in 0..message.descriptors() {
-                    add(message.body_right(index));
+                let mut rights = BodyRights::of(message);
+                while let Some(slot) = rights.next(message) {
+                    add(message.body_right(slot));
                 }
             });
             add(queue.no_senders);

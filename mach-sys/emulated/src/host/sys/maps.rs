@@ -1,0 +1,130 @@
+//! The regions of the process's memory, as `/proc/self/maps` lists them: read piece by piece, without allocation.
+#![allow(unsafe_code)]
+
+use super::call::call;
+use core::ops::Range;
+
+/// One region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Region {
+    pub(crate) addresses: Range<u64>,
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    pub(crate) executable: bool,
+    pub(crate) shared: bool,
+    /// Offset in the mapped file, in bytes.
+    pub(crate) offset: u64,
+}
+
+/// Bytes at a line's start that hold all that is read of it: two addresses, a protection, an offset. The path follows.
+const LINE: usize = 80;
+
+/// Returns the first region that ends above an address; `None` if there is none, or the system does not tell.
+pub(crate) fn region_at_or_after(address: u64) -> Option<Region> {
+    let path = c"/proc/self/maps";
+    let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
+    let open = [
+        libc::AT_FDCWD as usize,
+        path.as_ptr() as usize,
+        flags,
+        0,
+        0,
+        0,
+    ];
+    // SAFETY: the path ends with a zero.
+    let file = usize::try_from(unsafe { call(libc::SYS_openat, open) }).ok()?;
+    let found = search(file, address);
+    // SAFETY: opened here, and used by nothing else.
+    unsafe { call(libc::SYS_close, [file, 0, 0, 0, 0, 0]) };
+    found
+}
+
+fn search(file: usize, address: u64) -> Option<Region> {
+    let mut chunk = [0_u8; 1024];
+    let mut line = [0_u8; LINE];
+    let mut length = 0;
+    loop {
+        let at = chunk.as_mut_ptr() as usize;
+        // SAFETY: the kernel writes into the chunk.
+        let read = unsafe { call(libc::SYS_read, [file, at, chunk.len(), 0, 0, 0]) };
+        let read = match usize::try_from(read) {
+            Ok(0) => return None,
+            Ok(read) => read,
+            Err(_) if read == -(libc::EINTR as isize) => continue,
+            Err(_) => return None,
+        };
+        for byte in &chunk[..read] {
+            if *byte != b'\n' {
+                if let Some(to) = line.get_mut(length) {
+                    *to = *byte;
+                    length += 1;
+                }
+                continue;
+            }
+            let found = parse(&line[..length]);
+            length = 0;
+            if let Some(region) = found.filter(|region| region.addresses.end > address) {
+                return Some(region);
+            }
+        }
+    }
+}
+
+/// Parses the start of a line: `start-end rwxp offset …`.
+fn parse(line: &[u8]) -> Option<Region> {
+    let line = core::str::from_utf8(line).ok().or_else(|| {
+        // A path that is no text, or that is cut within a character.
+        let valid = line.iter().position(|byte| !byte.is_ascii())?;
+        core::str::from_utf8(&line[..valid]).ok()
+    })?;
+    let mut parts = line.split_ascii_whitespace();
+    let (start, end) = parts.next()?.split_once('-')?;
+    let number = |text| u64::from_str_radix(text, 16).ok();
+    let flags = parts.next()?.as_bytes();
+    let has = |index: usize, flag| flags.get(index) == Some(&flag);
+    Some(Region {
+        addresses: number(start)?..number(end)?,
+        readable: has(0, b'r'),
+        writable: has(1, b'w'),
+        executable: has(2, b'x'),
+        shared: has(3, b's'),
+        offset: number(parts.next()?)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_whatever_its_path() {
+        let region = Region {
+            addresses: 0x7f00_0000_1000..0x7f00_0000_3000,
+            readable: true,
+            writable: false,
+            executable: true,
+            shared: true,
+            offset: 0x2000,
+        };
+        for path in ["", " /lib/x", " /\u{e4}\u{f6}\u{fc}"] {
+            let line = format!("7f0000001000-7f0000003000 r-xs 00002000 08:01 17 {path}");
+            assert_eq!(parse(line.as_bytes()), Some(region.clone()));
+            assert_eq!(
+                parse(&line.as_bytes()[..line.len().min(53)]),
+                Some(region.clone())
+            );
+        }
+        for bad in ["", "x", "1-2", "1-2 rw", "1-2 rwxp zz", "1 rwxp 0"] {
+            assert_eq!(parse(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_own_stack_is_found_and_nothing_is_above_all() {
+        let here = core::ptr::from_ref(&0_u8) as u64;
+        let region = region_at_or_after(here).expect("a region");
+        assert!(region.addresses.contains(&here) && region.readable);
+        assert_eq!(region_at_or_after(u64::MAX), None);
+        assert!(region_at_or_after(0).is_some_and(|first| first.addresses.start > 0));
+    }
+}
