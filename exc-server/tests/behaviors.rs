@@ -181,6 +181,7 @@ fn a3_4_a_protected_request_names_the_thread_by_its_identifier() {
     assert_eq!(server.shutdown().resumed, 5);
 }
 
+/// A7.5, D2.8: what each request brings, the task's references too, is released with it.
 #[test]
 fn a7_a_thousand_exceptions_of_each_behavior_leave_the_census_as_it_was() {
     isolated(

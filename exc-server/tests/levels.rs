@@ -109,6 +109,7 @@ extern "C" fn open_page(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void
     }
 }
 
+/// A0.2, A1.2, B7.3: the last level turns the exception into a signal, and the instruction runs again after it.
 #[test]
 fn a1_1_declined_by_thread_and_task_the_unix_handler_runs_on_the_faulting_thread() {
     isolated(
@@ -156,6 +157,7 @@ fn a1_1_declined_by_thread_and_task_the_unix_handler_runs_on_the_faulting_thread
     );
 }
 
+/// A0.2: the last level's signal has its default action.
 #[test]
 fn a1_1_declined_at_every_level_the_process_dies_of_the_original_signal() {
     use std::os::unix::process::ExitStatusExt;

@@ -61,6 +61,7 @@ fn a_message_that_is_no_request_is_answered_as_mig_does() {
     );
 }
 
+/// C12.3: the rights of a message that is not handed on are released here.
 #[test]
 fn a_malformed_request_gives_its_rights_back() {
     isolated("a_malformed_request_gives_its_rights_back", || {

@@ -42,6 +42,7 @@ fn normalized(name: Name) -> Normalization {
     unsafe { normalize(name) }
 }
 
+/// D2.6, C4.5: down to one, never to none.
 #[test]
 fn e36_any_count_is_trimmed_to_one() {
     for count in [1, 2, 9, 500] {
@@ -69,6 +70,7 @@ fn a_survey_touches_nothing() {
     assert_eq!(references(name), 4);
 }
 
+/// D2.7: what a trim cannot cure is left, and reported.
 #[test]
 fn a7_3_e38_a_pegged_count_is_left_alone() {
     let (_port, name) = port_with(1);

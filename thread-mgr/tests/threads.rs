@@ -55,6 +55,7 @@ fn a_fault_is_handled_redirected_and_returned_from() {
     });
 }
 
+/// D2.6: the trim in the last pass of destructors.
 #[test]
 fn three_forgotten_references_are_reported_and_leave_no_name() {
     isolated(

@@ -215,6 +215,7 @@ fn burn(lowest: usize, call: &dyn Fn()) {
 }
 
 /// A stack that ends somewhere in a kernel call, with the lock held for example, ends the process by its signal. It never hangs.
+/// A11.4: a fault of the emulation's own code is the end.
 #[test]
 fn g2_7_a_stack_that_ends_in_the_kernel_ends_the_process() {
     const SIZE: usize = 256 * 1024;

@@ -154,6 +154,7 @@ fn value(fact: &Value) -> (i128, u32) {
     (value.expect("a number"), 8 * size as u32)
 }
 
+/// A13.3: the flavors of guards on ports are among them. C0.6: the rights' numbers.
 #[test]
 fn every_constant_has_its_value() {
     let ours = constants();

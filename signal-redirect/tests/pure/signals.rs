@@ -130,11 +130,13 @@ fn check<M: TestedMachine>(rows: &[Row]) {
     }
 }
 
+/// A12.6: `si_code` and `si_addr`.
 #[test]
 fn a12_3_and_a12_6_x86_64() {
     check::<X86_64>(X86);
 }
 
+/// A12.7: `si_code` and `si_addr`.
 #[test]
 fn a12_3_and_a12_7_arm64() {
     check::<Arm64>(ARM);

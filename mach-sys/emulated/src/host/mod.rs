@@ -37,4 +37,4 @@ pub(crate) use sys::installed::Installed;
 pub(crate) use sys::mask::{AllBlocked, wait_was_interrupted};
 pub(crate) use sys::status::is_traced;
 pub(crate) use sys::thread::gettid;
-pub(crate) use sys::{copy, cpu, futex, pages, reservation, stack};
+pub(crate) use sys::{copy, cpu, futex, pages, reservation, stack, sync};

@@ -1,14 +1,18 @@
 //! A mutual exclusion lock over the system's futexes.
 #![allow(unsafe_code)]
 
+use crate::host::sync::{AtomicU32, Ordering, spin_loop};
 use crate::host::{futex, gettid};
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicU32, Ordering};
 
 const FREE: u32 = 0;
 const HELD: u32 = 1;
 const CONTENDED: u32 = 2;
+
+/// Tries before a thread waits. The holder is in the middle of some hundred instructions; a few tries are cheaper than two system calls,
+/// and few enough to cost nothing where the holder waits for this CPU. A checker that tries all interleavings needs no second one.
+const TRIES: u32 = if cfg!(loom) { 1 } else { 64 };
 
 /// A mutual exclusion lock that allocates nothing and knows nothing of poisoning: no code under it can panic half-way in a way
 /// that matters more than the panic itself.
@@ -24,7 +28,7 @@ pub(crate) struct Lock<T> {
 unsafe impl<T: Send> Sync for Lock<T> {}
 
 impl<T> Lock<T> {
-    pub(crate) const fn new(value: T) -> Self {
+    pub(crate) fn new(value: T) -> Self {
         Self {
             word: AtomicU32::new(FREE),
             owner: AtomicU32::new(0),
@@ -57,10 +61,8 @@ impl<T> Lock<T> {
     }
 
     fn lock_slowly(&self) {
-        // The holder is in the middle of some hundred instructions; a few tries are cheaper than two system calls, and few
-        // enough to cost nothing where the holder waits for this CPU.
-        for _ in 0..64 {
-            core::hint::spin_loop();
+        for _ in 0..TRIES {
+            spin_loop();
             if self
                 .word
                 .compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed)

@@ -8,7 +8,8 @@
 //! | `name`, `entry`, `space` | a task's table of names (C0) |
 //! | `kmsg`, `pool` | messages inside the kernel, their buffers and queues |
 //! | `kobject`, `reply`, `port`, `pset` | kernel objects, reply ports of the kernel, ports, port sets |
-//! | `waitq` | what threads wait on |
+//! | `wait_word` | a word that threads wait on |
+//! | `waitq` | one for each port and set |
 //! | `state`, `monitor`, `guard` | all of it: the view under the lock, the lock around it, and what raises `EXC_GUARD` (A13) |
 //! | `member`, `mqueue`, `peer`, `arrive` | membership in sets, queues, a message's arrival (C9) |
 //! | `transit`, `notify`, `requested` | receive rights in messages, notifications and the requests for them (C7.6, C8) |
@@ -59,6 +60,7 @@ pub(crate) mod space;
 pub(crate) mod state;
 pub(crate) mod transit;
 pub(crate) mod uref;
+pub(crate) mod wait_word;
 pub(crate) mod waitq;
 
 #[cfg(test)]

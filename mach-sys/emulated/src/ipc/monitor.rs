@@ -6,7 +6,8 @@
 use super::lock::{Guard, Lock};
 use super::pool::Pool;
 use super::state::{Ipc, State};
-use super::waitq::{WaitOn, WaitWords, Waited, Wakes};
+use super::wait_word::Waited;
+use super::waitq::{WaitOn, WaitWords, Wakes};
 use crate::error::ReserveError;
 use crate::host::copy::{self, CopyFault};
 use crate::host::{Blocked, InKernel};

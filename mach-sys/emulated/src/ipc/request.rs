@@ -10,7 +10,8 @@ use super::port::PortKind;
 use super::reply::ReplyWait;
 use super::right;
 use super::state::Ipc;
-use super::waitq::{WaitOn, Waited};
+use super::wait_word::Waited;
+use super::waitq::WaitOn;
 use crate::host::wait_was_interrupted;
 use mach_wire::message::Disposition;
 

@@ -9,7 +9,8 @@ use super::port::{Port, PortKind};
 use super::pset::{Link, Pset};
 use super::requested::Requested;
 use super::space::Space;
-use super::waitq::{WaitOn, WaitWord, Wakes};
+use super::wait_word::WaitWord;
+use super::waitq::{WaitOn, Wakes};
 use crate::error::ReserveError;
 use crate::rules::{Limits, Rules};
 

@@ -1,39 +1,14 @@
-//! Wait queues: a word for each port and set, and the list of those that an operation wakes.
+//! Wait queues: a [wait word](super::wait_word) for each port and set, and the list of those that an operation wakes.
 
 use super::arena::{Table, Zeroed};
 use super::id::{Id, PortId, SetId};
+use super::wait_word::{WaitWord, Waited};
 use crate::error::ReserveError;
-use crate::host::{Meanwhile, cpu, futex};
-use core::sync::atomic::{AtomicU32, Ordering};
-use core::time::Duration;
-use std::time::Instant;
-
-/// A word that changes with every event, and the number of threads that wait for it.
-#[derive(Debug)]
-pub(crate) struct WaitWord {
-    sequence: AtomicU32,
-    sleepers: AtomicU32,
-    /// CPU of the thread that waited last, plus one; 0 when none did.
-    cpu: AtomicU32,
-}
+use crate::host::Meanwhile;
 
 // SAFETY: three integers.
 #[allow(unsafe_code)]
 unsafe impl Zeroed for WaitWord {}
-
-/// Longest spin of a waiting thread before it sleeps: about four traps.
-const SPIN: Duration = Duration::from_micros(50);
-
-/// Result of a wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Waited {
-    /// Something happened; look again.
-    Event,
-    /// The deadline passed.
-    TimedOut,
-    /// A signal handler ran.
-    Interrupted,
-}
 
 impl Waited {
     /// Returns the result, with what happened to the waiting thread meanwhile: an abort ends its wait, a suspension does not.
@@ -43,67 +18,6 @@ impl Waited {
             (Self::Interrupted, Meanwhile::Suspended) => Self::Event,
             (waited, _) => waited,
         }
-    }
-}
-
-impl WaitWord {
-    /// Reads the word, which a caller does under the kernel's lock together with the state that it waits for.
-    pub(crate) fn sequence(&self) -> u32 {
-        self.sequence.load(Ordering::SeqCst)
-    }
-
-    /// Waits until something happens after `sequence` was read. Spins first only if `spin` says so.
-    pub(crate) fn wait(&self, sequence: u32, deadline: Option<Instant>, spin: bool) -> Waited {
-        self.cpu
-            .store(cpu::current().wrapping_add(1), Ordering::Relaxed);
-        if spin && self.spin(sequence) {
-            return Waited::Event;
-        }
-        let timeout = match deadline {
-            None => None,
-            Some(deadline) => match deadline.checked_duration_since(Instant::now()) {
-                Some(rest) if !rest.is_zero() => Some(rest),
-                _ => return Waited::TimedOut,
-            },
-        };
-        self.sleepers.fetch_add(1, Ordering::SeqCst);
-        let outcome = futex::wait(&self.sequence, sequence, timeout);
-        self.sleepers.fetch_sub(1, Ordering::SeqCst);
-        match outcome {
-            futex::Wait::Woken | futex::Wait::Changed => Waited::Event,
-            futex::Wait::TimedOut => Waited::TimedOut,
-            futex::Wait::Interrupted => Waited::Interrupted,
-        }
-    }
-
-    fn spin(&self, sequence: u32) -> bool {
-        let start = Instant::now();
-        loop {
-            for _ in 0..32 {
-                if self.sequence() != sequence {
-                    return true;
-                }
-                core::hint::spin_loop();
-            }
-            if start.elapsed() > SPIN {
-                return false;
-            }
-        }
-    }
-
-    /// Says that something happened. Called after the kernel's lock was given back, so that a spinning thread does not run into
-    /// it.
-    pub(crate) fn signal(&self) {
-        self.sequence.fetch_add(1, Ordering::SeqCst);
-        if self.sleepers.load(Ordering::SeqCst) > 0 {
-            futex::wake(&self.sequence, u32::MAX);
-        }
-    }
-
-    /// Returns whether the thread that waited here last ran on another CPU than the caller: only then can spinning win.
-    pub(crate) fn waiter_is_elsewhere(&self) -> bool {
-        let waiter = self.cpu.load(Ordering::Relaxed);
-        waiter != 0 && waiter != cpu::current().wrapping_add(1)
     }
 }
 

@@ -150,6 +150,7 @@ fn a_count_macro_has_its_value() {
     }
 }
 
+/// A10.3: the bits.
 #[test]
 fn the_flags_of_arm64e_have_their_bits() {
     let flags = &facts("states.json")["misc"]["arm64e_thread_state64_flags"];

@@ -10,7 +10,7 @@ use super::ports::{self, Registration};
 use super::rights::DeliveryRights;
 use crate::config::Generation;
 use crate::ipc::name::Name;
-use crate::ipc::{insert, mach_port};
+use crate::ipc::{copyout, insert, mach_port};
 use crate::rules::{Limits, Rules};
 use crate::thread::kernel::{self, Kernel, Mach};
 use crate::thread::object::{TaskId, ThreadId};
@@ -158,6 +158,7 @@ fn b2_2_b2_5_behaviors_without_a_port() {
     }
 }
 
+/// D5.7: its own control port, by each generation. A2.7: whatever is in the slot, nothing is delivered to a kernel object.
 #[test]
 fn b1_6_b2_3_a_control_port_as_exception_port() {
     for generation in ALL {
@@ -195,6 +196,7 @@ fn an_ordinary_port_is_a_handler_in_every_generation() {
     }
 }
 
+/// B6.7: with its thread an action's rights are released.
 #[test]
 fn b1_3_b3_5_each_slot_and_each_returned_entry_is_a_send_right() {
     let world = World::of(Generation::MacOs26);
@@ -357,4 +359,32 @@ fn a2_5_behaviors_choose_the_routine() {
         wanted.map(|wanted| wanted.routine),
         Ok(Routine::for_behavior(Behavior::with_codes(BehaviorKind::DEFAULT)).expect("one"))
     );
+}
+
+/// The engine may have several tasks; a process has one.
+#[test]
+fn b5_6_a_threads_control_port_suffices_for_another_task() {
+    let world = World::of(Generation::MacOs26);
+    let other = task::create(&world.mach).expect("memory").expect("room");
+    let (level, port, listed) = world.kernel(|kernel| {
+        let space = kernel.tables.task(other).space;
+        let control = kernel.tables.thread(world.thread).port;
+        let name = copyout::name_send(&mut kernel.ipc, space, control).expect("room");
+        let port = mach_port::allocate(&mut kernel.ipc, space, PortRight::RECEIVE).expect("room");
+        let made = Disposition::MAKE_SEND;
+        insert::insert_right(&mut kernel.ipc, space, port, port, made).expect("room");
+        let level = Level::find(kernel, space, name, LevelKind::Thread).expect("a thread");
+        let registration = Registration {
+            mask: ExceptionMask::BAD_ACCESS,
+            port,
+            behavior: Behavior::new(1 | CODES),
+            flavor: Flavor::new(Machine::NATIVE, 0),
+        };
+        ports::set(kernel, space, level, registration).expect("valid");
+        let list = ports::get(kernel, space, level, ExceptionMask::BAD_ACCESS).expect("valid");
+        (level, port, list.entries().to_vec())
+    });
+    assert_eq!(level, Level::Thread(world.thread));
+    assert_eq!(listed.first().map(|entry| entry.port), Some(port));
+    assert!(world.is_delivered());
 }

@@ -173,7 +173,8 @@ impl Context {
             sp: self.read(at::SP),
             pc: self.read(at::PC),
             cpsr: self.read::<u64>(at::PSTATE) as u32,
-            flags: 0,
+            // A10.3: no pointer of a plain arm64 thread is signed.
+            flags: arm_thread_state64_t::NO_PTRAUTH,
         }
     }
 

@@ -22,7 +22,7 @@
 //! and the lookup fails and starts over.
 
 use super::identity::Identity;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::host::sys::sync::{AtomicU32, AtomicU64, Ordering, spin_loop};
 
 /// System identifiers have 22 bits at most; these are none.
 const EMPTY: u32 = 0;
@@ -111,7 +111,7 @@ impl Keys {
                         continue 'again;
                     }
                     EMPTY if is_swept() => {
-                        core::hint::spin_loop();
+                        spin_loop();
                         continue 'again;
                     }
                     EMPTY => return Err(free.or(Some((index, word)))),
@@ -121,7 +121,7 @@ impl Keys {
                 index = index.wrapping_add(1) & mask;
             }
             if is_swept() {
-                core::hint::spin_loop();
+                spin_loop();
                 continue 'again;
             }
             return Err(free);

@@ -6,8 +6,8 @@
 
 use crate::host::sys::futex;
 use crate::host::sys::mask::{self, How};
+use crate::host::sys::sync::{AtomicU32, AtomicUsize, Ordering};
 use crate::host::sys::thread::{gettid, send_signal};
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 /// A bit of [`Suspension::wanted`]: the thread waits while it is set (A8.5).
 pub(in crate::host) const HOLD: u32 = 1;
@@ -44,6 +44,22 @@ pub(in crate::host) struct Suspension {
 }
 
 impl Suspension {
+    /// Creates one that is in no slot.
+    #[cfg(loom)]
+    pub(in crate::host) fn new() -> Self {
+        let word = || AtomicU32::new(0);
+        Self {
+            wanted: word(),
+            out: word(),
+            event: word(),
+            arrivals: word(),
+            reblock: word(),
+            waits_for: word(),
+            aborted: word(),
+            visitor: AtomicUsize::new(0),
+        }
+    }
+
     /// Clears the words for a new thread.
     pub(super) fn reset(&self) {
         self.wanted.store(0, Ordering::Relaxed);

@@ -18,6 +18,7 @@ pub(in crate::host) mod signals;
 pub(crate) mod stack;
 pub(crate) mod status;
 pub(in crate::host) mod switch;
+pub(crate) mod sync;
 pub(in crate::host) mod task_list;
 pub(in crate::host) mod task_stat;
 pub(in crate::host) mod task_status;

@@ -55,6 +55,7 @@ impl World {
 
 const INVALID: Result<(), KernReturn> = Err(KernReturn::INVALID_ARGUMENT);
 
+/// A13.9: the payload is the port's guard, where there is one. A13.5: the call returns its own code.
 #[test]
 fn c5_6_only_with_the_guard_is_a_port_unguarded_swapped_or_destroyed() {
     let world = World::of(Generation::MacOs26);
@@ -241,6 +242,7 @@ fn c3_c4_misuse_of_names_raises_guards() {
     }
 }
 
+/// C7.7: in a body and as reply.
 #[test]
 fn a13_4_d5_3_a_message_does_not_take_the_last_reference_of_a_pinned_name() {
     let world = World::of(Generation::MacOs26);
@@ -399,4 +401,153 @@ fn c2_5_c2_7_options_of_new_ports() {
         let message = message.with_right(port, Disposition::MOVE_RECEIVE);
         assert_eq!(world.send(&message), expected, "{generation:?}");
     }
+}
+
+/// Checks each of destruct's refusals in its order: an argument that is wrong in several ways is refused for the first.
+#[test]
+fn c3_3_what_destruct_refuses_in_its_order() {
+    type Row = (
+        &'static str,
+        fn(&World) -> Name,
+        i32,
+        u64,
+        KernReturn,
+        Option<(PortGuardFlavor, u64)>,
+    );
+    let absent = |_: &World| Name::new(0x7003);
+    let plain = |w: &World| {
+        let port = w.port();
+        w.make_send(port);
+        port
+    };
+    let guarded = |w: &World| {
+        let port = w.port();
+        w.make_send(port);
+        w.guard(port, 7, GuardFlags::empty()).expect("a port");
+        port
+    };
+    let (name, right, value) = (
+        Some((PortGuardFlavor::INVALID_NAME, 0)),
+        Some((PortGuardFlavor::INVALID_RIGHT, 0)),
+        Some((PortGuardFlavor::INVALID_VALUE, 0)),
+    );
+    let rows: &[Row] = &[
+        (
+            "null",
+            |_| Name::NULL,
+            -1,
+            0,
+            KernReturn::INVALID_NAME,
+            None,
+        ),
+        ("dead", |_| Name::DEAD, 1, 0, KernReturn::INVALID_NAME, None),
+        ("absent", absent, 1, 0, KernReturn::INVALID_NAME, name),
+        ("a set", |w| w.set(), 1, 0, KernReturn::INVALID_RIGHT, right),
+        (
+            "no send right",
+            |w| w.port(),
+            1,
+            0,
+            KernReturn::INVALID_RIGHT,
+            right,
+        ),
+        (
+            "more sends, not fewer",
+            guarded,
+            1,
+            8,
+            KernReturn::INVALID_VALUE,
+            value,
+        ),
+        (
+            "another guard",
+            guarded,
+            -2,
+            8,
+            KernReturn::INVALID_ARGUMENT,
+            Some((PortGuardFlavor::DESTROY, 7)),
+        ),
+        (
+            "more than there are",
+            plain,
+            -2,
+            0,
+            KernReturn::INVALID_VALUE,
+            value,
+        ),
+        (
+            "more than there are, guarded",
+            guarded,
+            -2,
+            7,
+            KernReturn::INVALID_VALUE,
+            value,
+        ),
+    ];
+    for (what, make, delta, guard, error, raised) in rows {
+        let world = World::of(Generation::MacOs26);
+        let port = make(&world);
+        let kind = world.kind(port);
+        assert_eq!(world.destruct(port, *delta, *guard), Err(*error), "{what}");
+        // What the payloads of refused names are differs by version (A13.9): the flavor, and a guard's value.
+        let found = world.raised().map(|(flavor, payload)| {
+            (
+                flavor,
+                if flavor == PortGuardFlavor::DESTROY {
+                    payload
+                } else {
+                    0
+                },
+            )
+        });
+        assert_eq!(found, *raised, "{what}");
+        assert_eq!(world.kind(port), kind, "{what}: nothing changes");
+    }
+}
+
+#[test]
+fn c3_3_c1_3_what_destruct_leaves() {
+    let world = World::of(Generation::MacOs26);
+    for (delta, guard, left) in [(0, 5, Some(3)), (-2, 0, Some(1)), (-3, 0, None)] {
+        let port = world.port();
+        world.make_send(port);
+        assert_eq!(world.mod_refs(port, PortRight::SEND, 2), Ok(()));
+        // On a port without a guard the argument is ignored.
+        assert_eq!(world.destruct(port, delta, guard), Ok(()), "{delta}");
+        match left {
+            Some(left) => assert_eq!(world.refs(port, PortRight::DEAD_NAME), Ok(left), "{delta}"),
+            None => assert_eq!(world.kind(port), Err(KernReturn::INVALID_NAME), "{delta}"),
+        }
+    }
+    // A pegged count goes as a whole or not at all.
+    let port = world.port();
+    world.make_send(port);
+    assert_eq!(world.mod_refs(port, PortRight::SEND, 65_534), Ok(()));
+    assert_eq!(world.destruct(port, -65_535, 0), Ok(()));
+    assert_eq!(world.kind(port), Err(KernReturn::INVALID_NAME));
+}
+
+/// A13.7: what is recorded is flavor, name and payload.
+#[test]
+fn a13_10_a_misuse_of_another_tasks_names_is_the_callers() {
+    let world = World::of(Generation::MacOs26);
+    let other = world.another_space();
+    let absent = Name::new(0x7003);
+    let (outcome, guard) = world.ipc(|ipc| {
+        let outcome = mach_port::deallocate(ipc, other, absent);
+        (outcome, ipc.take_guard())
+    });
+    assert_eq!(outcome, Err(KernReturn::INVALID_NAME));
+    let guard = guard.expect("the caller's guard");
+    assert_eq!(guard.flavor, PortGuardFlavor::INVALID_NAME.raw());
+    assert_eq!(guard.target, absent.raw());
+    // Pinned names are guarded in the own space only (C0.4), and refused in any.
+    let port = world.port_behind(world.control);
+    let name = world.ipc(|ipc| {
+        let name = copyout::name_send(ipc, other, port);
+        copyout::pin(ipc, other, port);
+        name
+    });
+    let refused = world.ipc(|ipc| mach_port::deallocate(ipc, other, name.expect("room")));
+    assert_eq!(refused, Err(KernReturn::INVALID_CAPABILITY));
 }

@@ -173,4 +173,19 @@ mod tests {
         assert!(PortGuardFlavor::MOD_REFS.is_always_fatal());
         assert!(!PortGuardFlavor::INVALID_NAME.is_always_fatal());
     }
+
+    #[test]
+    fn a13_5_flavors_up_to_128_are_always_fatal() {
+        for (raw, fatal) in [
+            (1, true),
+            (66, true),
+            (128, true),
+            (129, false),
+            (256, false),
+        ] {
+            assert_eq!(PortGuardFlavor::new(raw).is_always_fatal(), fatal, "{raw}");
+        }
+        assert!(PortGuardFlavor::MSG_FILTERED.is_always_fatal());
+        assert!(!PortGuardFlavor::INVALID_RIGHT.is_always_fatal());
+    }
 }
