@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 use mach_sys::exception::{EXC_MASK_BAD_INSTRUCTION, EXC_TYPES_COUNT, EXCEPTION_DEFAULT};
+use mach_sys::info::{TASK_DYLD_INFO, THREAD_BASIC_INFO};
 use mach_sys::kernel::{self, CALLS, system::task_self};
 use mach_sys::message::{
     MACH_MSG_TYPE_MAKE_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE, MACH_RCV_MSG, MACH_RCV_TIMEOUT,
@@ -170,6 +171,19 @@ static CASES: &[Case] = cases! {
     thread_set_state: true, |given, room| (given.thread, NativeState::FLAVOR, room.words.as_ptr(), 1);
     // More than MIG's messages have room for: the stub itself refuses, and sends nothing.
     thread_set_state: false, |given, room| (given.thread, NativeState::FLAVOR, room.words.as_ptr(), 5000);
+    // Of no thread: each routine makes the port before it looks at its target.
+    thread_suspend: true, |_, _| (0);
+    thread_resume: true, |_, _| (0);
+    thread_abort: true, |_, _| (0);
+    thread_abort_safely: true, |_, _| (0);
+    thread_terminate: true, |_, _| (0);
+    thread_info: true, |_, room| (
+        0, THREAD_BASIC_INFO, room.words.as_mut_ptr().cast(), &mut room.count,
+    );
+    task_threads: true, |_, room| (0, &mut room.names, &mut room.count);
+    task_info: true, |_, room| (
+        task_self(), TASK_DYLD_INFO, room.words.as_mut_ptr().cast(), &mut room.count,
+    );
     mach_vm_read_overwrite: true, |_, room| (
         task_self(), MASK_AT.as_ptr() as u64, 4, room.words.as_mut_ptr() as u64, &mut room.long,
     );

@@ -12,4 +12,5 @@ mod many;
 mod reach;
 mod registers;
 mod spin;
+mod stress;
 mod support;
