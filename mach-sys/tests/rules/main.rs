@@ -30,3 +30,4 @@ mod registers;
 mod registration;
 mod replies;
 mod support;
+mod threads;
