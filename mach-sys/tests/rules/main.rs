@@ -23,6 +23,7 @@ macro_rules! isolated {
     };
 }
 
+mod aborted;
 mod delivery;
 mod messages;
 mod names;
