@@ -332,6 +332,7 @@ mod tests {
         assert!(!refused(BehaviorKind::DEFAULT, backtrace | CODES, None));
     }
 
+    /// G5.3: under each policy.
     #[test]
     fn b5_4_no_recommended_delivery_ends_the_process() {
         let policies = [

@@ -110,6 +110,7 @@ extern "C" fn open_page(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void
 }
 
 /// A0.2, A1.2, B7.3: the last level turns the exception into a signal, and the instruction runs again after it.
+/// G3.4: each level once, then the last.
 #[test]
 fn a1_1_declined_by_thread_and_task_the_unix_handler_runs_on_the_faulting_thread() {
     isolated(

@@ -49,6 +49,7 @@ fn guarded_page() -> u64 {
     page as u64
 }
 
+/// G2.1, G2.12: whatever the stack pointer is.
 #[test]
 fn garbage_in_the_stack_pointer_is_served_and_brought_back() {
     isolated(

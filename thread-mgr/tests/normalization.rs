@@ -114,6 +114,7 @@ fn c4_1_what_is_no_send_right_is_invalid_and_untouched() {
     }
 }
 
+/// F6.26, G5.1: never to none.
 #[test]
 fn e37_racing_counts_are_told_apart_and_a_pinned_name_never_reaches_none() {
     isolated(

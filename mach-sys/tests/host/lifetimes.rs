@@ -53,6 +53,7 @@ fn own_name(extra: usize) -> u32 {
 }
 
 isolated! {
+    /// G4.1: once the thread itself is gone.
     fn d2_2_the_name_of_an_ended_thread_is_gone() {
         mach_sys::emulated::start().expect("started");
         let before = Census::take().expect("a census");

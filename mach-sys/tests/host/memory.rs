@@ -88,6 +88,7 @@ fn assert_no_lock_held() {
 }
 
 isolated! {
+    /// G2.19: a bad address is an error, never a fault.
     fn memory_reads_and_writes_probe_both_sides() {
         let pages = Pages::new();
         let mut local = [0_u8; LENGTH];

@@ -43,6 +43,7 @@ fn resume(victim: &Victim, request: &Message) {
 }
 
 isolated! {
+    /// A1.4: the search is made for the thread that faulted, at its own level and its task's.
     fn a1_8_a7_1_each_level_gets_a_message_of_its_own_with_rights_of_its_own() {
         let scene = Scene::new(EXCEPTION_DEFAULT | WIDE);
         let (victim, port) = (&scene.victim, scene.upper);

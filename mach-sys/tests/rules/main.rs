@@ -23,6 +23,7 @@ macro_rules! isolated {
     };
 }
 
+mod aborted;
 mod delivery;
 mod messages;
 mod names;
@@ -30,3 +31,4 @@ mod registers;
 mod registration;
 mod replies;
 mod support;
+mod threads;

@@ -56,7 +56,7 @@ isolated! {
         let request = receive(scene.upper);
         let before = request.state().as_words()[66];
         let mut state = request.state();
-        state.as_words_mut()[66] = u32::MAX & !(1 << 21);
+        state.as_words_mut()[66] = !(1 << 21);
         let reply = request.reply_with(KernReturn::SUCCESS, NativeState::FLAVOR, state.as_words());
         assert_eq!(reply.send(), Ok(()));
         // The instruction faults again, with what was set.

@@ -74,6 +74,7 @@ impl Victim {
     }
 }
 
+/// A8.5, A1.3: the reply is applied, then the suspension is honoured.
 #[test]
 fn e23_a8_5_a_reply_is_applied_and_the_thread_parks_until_resumed() {
     isolated(
@@ -213,6 +214,7 @@ fn install_skip() {
     }
 }
 
+/// A8.2: the following levels' messages are sent, and their waits end at once.
 #[test]
 fn e24_e46_a8_2_an_abort_ends_every_levels_wait_and_the_signal_is_posted() {
     isolated(
@@ -273,6 +275,7 @@ fn a8_1_after_an_abort_the_next_exception_gets_its_own_reply() {
     );
 }
 
+/// A8.3: the wait goes on.
 #[test]
 fn e46_a8_3_abort_safely_does_not_disturb_the_wait() {
     isolated(
@@ -315,6 +318,7 @@ fn wait_for_the_end_of(tid: i32) {
     });
 }
 
+/// A8.4, A2.1: no level after the one that it waits for. D3.3, D3.5, D4.3: what the calls answer then, and that no instruction of it follows.
 #[test]
 fn e46_a8_4_a_terminated_thread_asks_no_other_level_and_dies() {
     isolated(
@@ -365,6 +369,7 @@ fn e46_a8_4_a_terminated_thread_asks_no_other_level_and_dies() {
     );
 }
 
+/// A8.7, D3.5: it runs no more user code.
 #[test]
 fn e44_a8_7_a_suspended_thread_that_is_terminated_dies_without_running() {
     isolated(

@@ -155,6 +155,7 @@ fn value(fact: &Value) -> (i128, u32) {
 }
 
 /// A13.3: the flavors of guards on ports are among them. C0.6: the rights' numbers.
+/// H1.2 to H1.7, H1.9: each number.
 #[test]
 fn every_constant_has_its_value() {
     let ours = constants();

@@ -180,6 +180,7 @@ proptest! {
         prop_assert!(decode(&parts.message()[..length], Accept::Both).is_err());
     }
 
+    /// G5.8: what is encoded has the size that the check wants.
     #[test]
     fn checking_a_reply_returns_what_was_encoded(
         parts in parts(),

@@ -159,6 +159,7 @@ fn b2_2_b2_5_behaviors_without_a_port() {
 }
 
 /// D5.7: its own control port, by each generation. A2.7: whatever is in the slot, nothing is delivered to a kernel object.
+/// F6.14: since 26 it is refused.
 #[test]
 fn b1_6_b2_3_a_control_port_as_exception_port() {
     for generation in ALL {
@@ -281,6 +282,7 @@ fn reply(routine: Routine, size: usize, code: KernReturn) -> Vec<u8> {
     bytes
 }
 
+/// F6.5: that of 26 is larger.
 #[test]
 fn a6_4_the_kernels_reply_buffer() {
     let plain = Routine::MachExceptionRaise;

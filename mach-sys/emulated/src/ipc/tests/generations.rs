@@ -109,6 +109,7 @@ fn c9_2_moving_a_port_in_no_set_to_none() {
     )]);
 }
 
+/// F6.16: since 26 it is drawn at each wrap.
 #[test]
 fn c0_7_the_step_of_a_slots_generation() {
     let steps = |world: &World| {

@@ -243,6 +243,7 @@ fn c3_c4_misuse_of_names_raises_guards() {
 }
 
 /// C7.7: in a body and as reply.
+/// F6.12, F6.22, F6.24: the payload, the code as reply and in a body, and nothing changes.
 #[test]
 fn a13_4_d5_3_a_message_does_not_take_the_last_reference_of_a_pinned_name() {
     let world = World::of(Generation::MacOs26);
@@ -351,6 +352,7 @@ fn c2_2_c2_3_a_name_is_chosen_within_the_rules() {
     );
 }
 
+/// F6.18: what 26 refuses, and immovability without a guard.
 #[test]
 fn c2_5_c2_7_options_of_new_ports() {
     let flags = PortOptionFlags::from_bits_retain;

@@ -233,6 +233,7 @@ fn c8_5_a_receive_right_goes_where_its_destruction_is_told() {
     assert_eq!(world.kind(port), Ok(PortType::DEAD_NAME.bits()));
 }
 
+/// F6.17: a request whose notify port is dead counts as absent.
 #[test]
 fn c8_5_c7_6_a_destruction_told_to_the_port_itself_or_to_a_dead_one_is_one() {
     for told_is_dead in [false, true] {
@@ -284,6 +285,7 @@ fn c8_6_a_name_that_goes_before_its_port_tells_of_it_last() {
     assert_eq!(watched.heard(), heard);
 }
 
+/// F6.21: a dead one is a success.
 #[test]
 fn c8_9_the_request_before_is_returned() {
     let watched = Watched::new();
@@ -307,4 +309,22 @@ fn c8_9_the_request_before_is_returned() {
     let previous = other.ask_for(port, id, 0, Name::NULL).expect("cancelled");
     assert_eq!(other.world.deallocate(previous), Ok(()));
     assert_eq!(other.heard(), [(MACH_NOTIFY_SEND_ONCE, 0)]);
+}
+
+/// F6.20: what 26 answers before it looks at the id, and to who would lose an immovable receive right.
+#[test]
+fn f6_20_c8_5_requests_that_only_macos_26_refuses() {
+    let watched = Watched::new();
+    for name in [Name::NULL, Name::DEAD] {
+        let unknown = watched.ask(name, 64, 0);
+        assert_eq!(unknown, Err(KernReturn::INVALID_ARGUMENT), "{name:?}");
+        assert_eq!(watched.heard(), [(MACH_NOTIFY_SEND_ONCE, 0)]);
+    }
+    let flags = mach_wire::port::PortOptionFlags::IMMOVABLE_RECEIVE;
+    let port = watched.world.construct(flags, 0).expect("a port");
+    let refused = watched.ask(port, MACH_NOTIFY_PORT_DESTROYED, 0);
+    assert_eq!(refused, Err(KernReturn::INVALID_RIGHT));
+    let guard = watched.world.ipc(|ipc| ipc.take_guard());
+    assert_eq!(guard.map(|guard| guard.flavor), Some(65));
+    assert_eq!(watched.heard(), [(MACH_NOTIFY_SEND_ONCE, 0)]);
 }

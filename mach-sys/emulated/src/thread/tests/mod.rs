@@ -67,6 +67,7 @@ impl World {
 
 const OLDER: [Generation; 2] = [Generation::MacOs11, Generation::MacOs15];
 
+/// F6.24, F6.27: the code, and that nothing changes.
 #[test]
 fn d1_3_d5_6_the_tasks_name_starts_at_two_and_cannot_be_dropped() {
     let world = World::of(Generation::MacOs26);
@@ -108,6 +109,7 @@ fn d1_3_d5_2_up_to_macos_15_names_start_at_one_and_are_not_pinned() {
 }
 
 /// D5.1: both are pinned.
+/// F6.23, F6.27: pinned, and the count of the start.
 #[test]
 fn d1_3_the_main_threads_name_starts_at_two_another_threads_at_one() {
     let world = World::of(Generation::MacOs26);
@@ -119,6 +121,7 @@ fn d1_3_the_main_threads_name_starts_at_two_another_threads_at_one() {
     }
 }
 
+/// F6.25: its own end unpins a name, and a dead name is not pinned.
 #[test]
 fn d2_2_d5_5_a_thread_that_ends_takes_its_reference_and_leaves_the_others_dead() {
     for generation in [OLDER[0], OLDER[1], Generation::MacOs26] {
