@@ -187,10 +187,8 @@ fn a8_suspensions_aborts_and_faults_at_once_leave_nothing_and_nobody_hangs() {
                     code == 0 && count == 1
                 });
                 // SAFETY: this thread's reference.
-                assert_eq!(
-                    unsafe { kernel::mach_port_deallocate(system::task_self(), name) },
-                    0
-                );
+                let released = unsafe { kernel::mach_port_deallocate(system::task_self(), name) };
+                assert_eq!(released, 0);
             }
             wait_for("the census from before", || {
                 let now = Census::take().expect("a census");
