@@ -21,7 +21,7 @@ pub struct Series {
 pub struct Chart {
     /// The title.
     pub title: String,
-    /// What the horizontal axis counts.
+    /// Label of the horizontal axis.
     pub x: String,
     /// The lines; four at most are told apart.
     pub series: Vec<Series>,

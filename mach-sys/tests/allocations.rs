@@ -1,4 +1,4 @@
-//! Nothing between a fault and its answer allocates: not the fault handler, not the kernel calls of the server, not the watching
+//! No allocation happens between a fault and its answer: not in the fault handler, not in the kernel calls of the server, not on the watching
 //! thread. Counted over the whole process.
 #![cfg(not(target_vendor = "apple"))]
 #![allow(unsafe_code)]

@@ -70,7 +70,7 @@ pub fn load_or_land(address: u64) -> Option<u64> {
     (trapped == 0).then_some(loaded)
 }
 
-/// Where a thread that faulted in [`load_or_land`] goes on: its register of the fifth argument says so. A runtime has a table of program
+/// Returns the address at which a thread that faulted in [`load_or_land`] goes on, from its fifth argument register. A runtime has a table of program
 /// counters.
 #[must_use]
 pub fn landing_of(state: &NativeState) -> Option<u64> {

@@ -289,7 +289,7 @@ fn put_signals(set: &mut host::SignalMask, which: u32, signals: u32) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     process: libc::pid_t,
-    /// How often the kernel was stopped before, where it is the emulated one.
+    /// Number of times that the emulated kernel was stopped before; 0 on Apple's.
     stops: u32,
 }
 

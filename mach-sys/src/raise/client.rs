@@ -35,7 +35,7 @@ fn identity(thread: &ThreadRight, task: &TaskRight) -> Identity {
     }
 }
 
-/// What a request says: the exception and its codes, of either width.
+/// An exception and its codes, of either width.
 struct Said<'a, C>(ExceptionType, &'a [C]);
 
 /// Raises an exception by one of the routines. The words of the state in the reply are copied to `new`.

@@ -93,7 +93,7 @@ impl Case {
     }
 }
 
-/// What a previous handler was told: the signal, `si_signo`, `si_code`, `si_addr`.
+/// Arguments that a previous handler received: the signal, `si_signo`, `si_code`, `si_addr`.
 static TOLD: Mutex<Vec<(i32, i32, i32, usize)>> = Mutex::new(Vec::new());
 /// Bytes to skip.
 static SKIP: Mutex<u64> = Mutex::new(0);

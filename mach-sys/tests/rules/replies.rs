@@ -1,4 +1,4 @@
-//! What a reply decides, and what a thread waits for (A4, A6, A11).
+//! Effects of a reply, and the end of a thread's wait (A4, A6, A11).
 
 use crate::support::*;
 use mach_sys::exception::{EXCEPTION_DEFAULT, EXCEPTION_STATE_IDENTITY, MACH_EXCEPTION_CODES};

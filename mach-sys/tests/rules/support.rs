@@ -310,7 +310,7 @@ impl Message {
     }
 }
 
-/// What a thread's first register (rax, x0) holds when it faults.
+/// Value of a thread's first register (rax, x0) when it faults.
 pub(crate) const MARK: u64 = 0x1122_3344_5566_7788;
 
 pub(crate) fn first_register(state: &NativeState) -> u64 {

@@ -1,4 +1,4 @@
-//! What a thread's end leaves of its name (D2, D4).
+//! The state of a thread's name after the thread's end (D2, D4).
 
 use crate::support::*;
 use mach_sys::kern_return::KernReturn;

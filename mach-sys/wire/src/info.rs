@@ -1,4 +1,4 @@
-//! What `thread_info` and `task_info` tell (`mach/thread_info.h`, `mach/task_info.h`, `mach/time_value.h`, `mach/policy.h`).
+//! Results of `thread_info` and `task_info` (`mach/thread_info.h`, `mach/task_info.h`, `mach/time_value.h`, `mach/policy.h`).
 //!
 //! Each flavor has a structure, whose size in 32-bit words is the count that goes with it. Times of [`thread_extended_info`] are in
 //! nanoseconds, all others seconds and microseconds. Sizes are in bytes.

@@ -66,7 +66,7 @@ raw_constants! {
 }
 
 plain_struct! {
-    /// What `mach_vm_region` says of a region with `VM_REGION_BASIC_INFO_64`.
+    /// Result of `mach_vm_region` with `VM_REGION_BASIC_INFO_64`.
     pub struct vm_region_basic_info_64: 36, align 4, packed 4 {
         0 protection: vm_prot_t,
         4 max_protection: vm_prot_t,

@@ -1,4 +1,4 @@
-//! Suspension: a thread that has stopped runs no code of the program until it is let go, and then goes on.
+//! Suspension: a thread that has stopped runs no code of the program until it is resumed, and then goes on.
 
 use crate::host::stop::Words;
 use crate::host::sync::{AtomicU32, Ordering};
@@ -24,7 +24,7 @@ struct Thread {
     words: Words,
     /// The suspension signal, sent and not yet delivered.
     signal: AtomicU32,
-    /// What the program's code changes. Whoever has stopped the thread may read it, as its registers.
+    /// Value that the program's code changes. A thread that has stopped this one may read it, as its registers.
     program: UnsafeCell<u32>,
 }
 

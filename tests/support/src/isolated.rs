@@ -56,7 +56,7 @@ pub fn exit_status_with(
     Some((status, text))
 }
 
-/// How long a child may run: longer than any watchdog that tests have inside, which say more. `MACH_TEST_LIMIT` sets it, in seconds.
+/// Returns the time that a child may run: longer than any watchdog inside a test, which says more. `MACH_TEST_LIMIT` sets it, in seconds.
 fn limit() -> Duration {
     let seconds = std::env::var("MACH_TEST_LIMIT").ok();
     let seconds = seconds.and_then(|seconds| seconds.parse().ok());
@@ -115,7 +115,7 @@ fn wait_until(child: &mut Child, end: Option<Instant>) -> Option<ExitStatus> {
     }
 }
 
-/// What comes out of a pipe, by parts, until it is closed.
+/// Reads a pipe on a thread, and sends what it reads, part by part, until the pipe is closed.
 fn collect(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
     let (send, parts) = mpsc::channel();
     std::thread::spawn(move || {

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, OnceLock};
 use tests::sandbox::refuse;
 
-/// What a signal handler does with a fault.
+/// Action of a signal handler on a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Habit {
@@ -34,7 +34,7 @@ pub(crate) struct Party {
 /// The handlers from before the library's start.
 #[derive(Clone, Copy, Debug)]
 enum Before {
-    /// What Rust's runtime installs.
+    /// The handlers that Rust's runtime installs.
     Runtime,
     Default,
     Ignore,
@@ -154,7 +154,7 @@ pub(crate) const COMPANIES: &[Company] = &[
 /// The party that was there before the library.
 pub(crate) const FROM_BEFORE: u8 = 9;
 
-/// What a party found when it was installed.
+/// The handlers that a component found when it was installed.
 type Found = [[Option<libc::sigaction>; SIGNALS.len()]; PLACES];
 const PLACES: usize = 10;
 
@@ -359,7 +359,7 @@ fn empty_mask(action: &mut libc::sigaction) {
     unsafe { libc::sigemptyset(&mut action.sa_mask) };
 }
 
-/// Whether this host has filters of system calls. Asked once, in a child: one cannot be taken away.
+/// Returns whether this host has filters of system calls. Found once, in a child, because a filter cannot be removed.
 pub(crate) fn has_filters() -> bool {
     static HAS: OnceLock<bool> = OnceLock::new();
     *HAS.get_or_init(|| {

@@ -23,11 +23,11 @@ const EVENT_STOP: i32 = 128;
 
 /// Bytes of the child's stack: many times what it takes.
 const STACK: usize = 64 * 1024;
-/// How often the child looks whether the thread has stopped, and how long it waits in between.
+/// Number of times that the child looks whether the thread has stopped, and the pause between two looks.
 const LOOKS: u32 = 20_000;
 const PAUSE: Duration = Duration::from_micros(50);
 
-/// What the child does, and what came of it.
+/// Work of the child, and its result.
 struct Job {
     process: usize,
     thread: usize,
