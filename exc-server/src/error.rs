@@ -159,7 +159,7 @@ impl ReceiveError {
 pub enum AnswerError {
     /// The thread is gone, or does not wait any more.
     #[error("the faulting thread is gone, or waits no longer")]
-    NobodyWaits,
+    Unwanted,
     /// The deferred exception was declined already: its route, server or table was closed, or its deadline passed. Returned also in the
     /// child of a fork, where no thread waits.
     #[error(
@@ -183,7 +183,7 @@ impl AnswerError {
     #[must_use]
     pub const fn code(&self) -> u32 {
         match self {
-            Self::NobodyWaits => 0x4301,
+            Self::Unwanted => 0x4301,
             Self::AlreadyDeclined => 0x4302,
             Self::Encode(_) => 0x4303,
             Self::Kernel(_) => 0x4304,
@@ -263,7 +263,7 @@ impl ForwardError {
 
     /// Returns whether the handler's port died, possibly before the handler answered.
     #[cfg(feature = "std")]
-    pub(crate) fn is_of_the_dead(&self) -> bool {
+    pub(crate) fn is_dead_port(&self) -> bool {
         matches!(
             self,
             Self::PortGone | Self::Malformed(mig::ReplyError::ServerDied)

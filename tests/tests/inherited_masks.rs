@@ -215,7 +215,7 @@ fn found_in(place: &str) -> Found {
         }
         _ => unreachable!("{place}"),
     }
-    found.recv().expect("the place was come to")
+    found.recv().expect("the place was reached")
 }
 
 struct OnDrop(mpsc::Sender<Found>);

@@ -141,8 +141,8 @@ pub fn stack_overhead() -> usize {
     host::stack_overhead()
 }
 
-/// Returns the size of a stack of which a thread that is created now has so many bytes for its own: beyond [`stack_overhead`], in whole
-/// pages. Every thread that these crates start is sized by it. `usize::MAX`, which the system refuses, where there is no such size. May
+/// Returns the stack size to request for a thread that needs `bytes` for itself: [`stack_overhead`] is added, and the sum is rounded up to
+/// whole pages. These crates size every thread's stack with it. Returns `usize::MAX`, which the system refuses, if the sum overflows. May
 /// take the loader's lock.
 #[must_use]
 #[doc(alias("PTHREAD_STACK_MIN", "pthread_attr_setstacksize"))]

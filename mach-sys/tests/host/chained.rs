@@ -70,7 +70,7 @@ fn on_each_kind(rounds: usize, judge: impl Fn(&str, [usize; 3])) {
 }
 
 isolated! {
-    fn who_chains_by_a_call_comes_back_where_that_is_possible() {
+    fn a_handler_that_chains_by_a_call_returns_where_that_is_possible() {
         let server = registers::server();
         server.route_task();
         displace(libc::SA_ONSTACK);

@@ -158,7 +158,7 @@ enum Parent {
     Registered,
     /// The same with a stack of its own.
     OwnStack,
-    /// Never seen.
+    /// A value that no child reports.
     Unknown,
 }
 

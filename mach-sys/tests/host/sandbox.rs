@@ -67,7 +67,7 @@ fn a_fault_that_no_handler_accepts_ends_the_process_whatever_calls_are_refused()
             &[libc::SYS_rt_tgsigqueueinfo, libc::SYS_tgkill],
             libc::SIGKILL,
         ),
-        // The default cannot be installed: the fault would come to the entry again, for ever.
+        // The default cannot be installed: the fault would enter the entry again, for ever.
         (&[libc::SYS_rt_sigaction], libc::SIGKILL),
     ];
     for (refused, expected) in cases {

@@ -343,7 +343,7 @@ isolated! {
         while Message::to(upper, MACH_MSG_TYPE_MAKE_SEND, 1).send().is_ok() {
             filled += 1;
         }
-        assert!(handler.is_waiting() && !RETURNED.load(Ordering::SeqCst), "nobody serves it");
+        assert!(handler.is_waiting() && !RETURNED.load(Ordering::SeqCst), "no thread serves it");
         assert_eq!(status(upper)[4], filled + 1);
         let own = receive(upper);
         assert_eq!(own.id(), 2406);

@@ -25,7 +25,7 @@ pub(crate) const DEAD: Port = u32::MAX;
 pub(crate) const STATE: i32 = EXCEPTION_STATE | MACH_EXCEPTION_CODES;
 
 /// The longest time that a message or a thread is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(30);
 
 pub(crate) fn answered(code: kern_return_t) -> Answer<()> {
     match KernReturn::new(code) {
@@ -151,7 +151,7 @@ pub(crate) fn status(name: Port) -> [i32; 10] {
 #[derive(Clone)]
 pub(crate) struct Message {
     pub(crate) words: Vec<u32>,
-    /// In bytes.
+    /// Size in bytes.
     pub(crate) size: usize,
 }
 
@@ -250,8 +250,8 @@ impl Message {
 pub(crate) fn receive(from: Port) -> Message {
     let mut message = Message::empty();
     let options = MACH_RCV_MSG | MACH_RCV_TIMEOUT;
-    let patience = PATIENCE.as_millis() as u32;
-    let received = message.exchange(options, from, 8192, patience);
+    let limit = LIMIT.as_millis() as u32;
+    let received = message.exchange(options, from, 8192, limit);
     assert_eq!(received, Ok(()), "no message came");
     message.size = message.words[1] as usize;
     message
@@ -392,7 +392,7 @@ impl Victim {
     /// Waits for the job started first.
     pub(crate) fn result(&self) -> u64 {
         self.done
-            .recv_timeout(PATIENCE)
+            .recv_timeout(LIMIT)
             .expect("the thread goes on")
     }
 

@@ -13,7 +13,7 @@ pub struct Way {
 }
 
 impl Way {
-    /// Makes one.
+    /// Creates a way with its figure.
     #[must_use]
     pub fn new(name: &str, figure: f64) -> Self {
         Self {

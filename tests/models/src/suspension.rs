@@ -37,7 +37,7 @@ fn lives(thread: &Thread) {
             thread.words.enter_program();
         }
         thread.program.with_mut(|steps| {
-            // SAFETY: the thread's own; loom checks that nobody reads meanwhile.
+            // SAFETY: the thread's own; loom checks that no other thread reads meanwhile.
             unsafe { *steps += 1 }
         });
         thread.words.leave_program();

@@ -85,10 +85,10 @@ pub fn run_within(limit: Duration, mut command: Command) -> (ExitStatus, String)
         child.wait().expect("a process that ends when it is killed")
     });
     // A grandchild may have the pipes still: what it says later is not waited for.
-    let patience = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(5);
     let mut text: Vec<u8> = Vec::new();
     for pipe in output {
-        while let Ok(part) = pipe.recv_timeout(patience.saturating_duration_since(Instant::now())) {
+        while let Ok(part) = pipe.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             text.extend(part);
         }
     }

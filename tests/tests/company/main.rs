@@ -192,7 +192,7 @@ fn check(cell: &Cell, outcome: &Outcome) -> Result<(), &'static str> {
         || ends == 0 && outcome.finished
         || cell.company.event == Event::Fork && libc::WEXITSTATUS(ends) == 7;
     if !ends_well {
-        return Err("without the library the process came to another end than its company's");
+        return Err("without the library the process ended otherwise than the other components alone would end it");
     }
     // A handler lets it go on: one that no handler saw had no fault.
     let survived = ends == 0 || cell.company.event == Event::Fork && libc::WEXITSTATUS(ends) == 7;
@@ -280,7 +280,7 @@ fn in_any_company_faults_are_handled_and_others_end_as_without_the_library() {
         let mut status = -1;
         // SAFETY: the result goes to a local variable.
         unsafe { libc::waitpid(-1, &mut status, 0) };
-        assert_eq!(status, 0, "a worker came to its end");
+        assert_eq!(status, 0, "a worker ended with an error");
     }
     let mut counted: BTreeMap<String, usize> = BTreeMap::new();
     let mut failed = Vec::new();

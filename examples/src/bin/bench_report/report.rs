@@ -25,7 +25,7 @@ pub(crate) struct Measured {
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Found {
-    /// Its figures.
+    /// The row's figures.
     Lines(Vec<Line>),
     /// It cannot be measured here, and why.
     LeftOut(String),

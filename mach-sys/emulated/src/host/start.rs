@@ -92,7 +92,7 @@ fn hook_and_watch(outer: Mask) -> Result<(), HostError> {
 }
 
 /// Number of waits of 1 ms for threads that have ended to free their slots.
-const PATIENCE: u32 = 100;
+const TRIES: u32 = 100;
 
 /// Returns whether the emulation may stop: no server's thread is left, and no thread needs its slot but the calling one.
 pub(crate) fn may_stop() -> Result<(), StopError> {
@@ -104,7 +104,7 @@ pub(crate) fn may_stop() -> Result<(), StopError> {
     if in_kernel || here.is_in_use() {
         return Err(StopError::SignalHandler);
     }
-    for _ in 0..PATIENCE {
+    for _ in 0..TRIES {
         if needed().is_ok() {
             break;
         }

@@ -214,7 +214,7 @@ pub(super) fn take_action(
     }
 }
 
-/// Returns whether a signal would come to a handler.
+/// Returns whether a signal would reach a handler.
 pub(super) fn is_handled(signal: i32) -> bool {
     let level = index(signal).map(|index| &LEVELS[index]);
     level

@@ -92,7 +92,7 @@ impl Target {
     }
 
     /// Aborts the thread's wait in a kernel call. Returns the object that it waits for; 0 for none. Called under the kernel's lock; the caller wakes
-    /// those who wait for the object.
+    /// the threads that wait for the object.
     pub(crate) fn abort_wait(&self) -> u32 {
         self.slot.header().suspension.abort_wait()
     }

@@ -84,7 +84,7 @@ fn d1_3_d5_6_the_tasks_name_starts_at_two_and_cannot_be_dropped() {
     assert_eq!(
         world.mod_refs(name, -65_535),
         Err(KernReturn::INVALID_CAPABILITY),
-        "a pegged pinned name cannot be cured"
+        "a saturated pinned name cannot be cured"
     );
 }
 
@@ -102,9 +102,9 @@ fn d1_3_d5_2_up_to_macos_15_names_start_at_one_and_are_not_pinned() {
             assert_eq!(world.deallocate(name), Ok(()), "{generation:?}");
             assert_eq!(world.refs(name), Err(KernReturn::INVALID_NAME));
         }
-        let (_, pegged) = world.thread(false);
-        assert_eq!(world.mod_refs(pegged, 65_534), Ok(()));
-        assert_eq!(world.mod_refs(pegged, -65_535), Ok(()), "E38: it is cured");
+        let (_, saturated) = world.thread(false);
+        assert_eq!(world.mod_refs(saturated, 65_534), Ok(()));
+        assert_eq!(world.mod_refs(saturated, -65_535), Ok(()), "E38: it is cured");
     }
 }
 
