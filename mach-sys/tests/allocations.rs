@@ -5,11 +5,9 @@
 
 #[path = "host/faults.rs"]
 mod faults;
-#[path = "host/server.rs"]
-mod server;
 
 use faults::{KINDS, Kind};
-use server::Server;
+use port_server::Server;
 use std::sync::Arc;
 use test_support::counting::Counting;
 

@@ -3,9 +3,9 @@
 use crate::context;
 use crate::faults::Kind;
 use crate::registers::{self, assert_kept};
-use crate::server::Server;
 use crate::support::{OwnStack, install, isolated, on_raw_thread};
 use mach_sys::emulated::{self, Config, WhenDisplaced};
+use port_server::Server;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

@@ -2,10 +2,10 @@
 
 use crate::context;
 use crate::faults::Kind;
-use crate::server::Server;
 use crate::support::{OwnStack, RawThread, install, succeeds_in_own_namespace, test_name};
 use mach_sys::kernel::system;
 use mach_sys::rights::{Right, ThreadRight};
+use port_server::Server;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -4,11 +4,11 @@ use crate::context;
 use crate::faults::Kind;
 use crate::isolated::report_skipped;
 use crate::registers::{self, assert_kept};
-use crate::server::Server;
 use crate::support::{RawThread, install, isolated, on_raw_thread, test_name};
 use mach_sys::emulated::{self, Config};
 use mach_sys::kern_return::{KernError, KernReturn};
 use mach_sys::rights::ThreadRight;
+use port_server::Server;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use test_support::flag::SetWhenDropped;
@@ -233,7 +233,7 @@ fn handlers_of(thread: &ThreadRight) -> usize {
     let outcome = unsafe {
         mach_sys::kernel::thread_get_exception_ports(
             thread.name().raw(),
-            crate::server::ALL,
+            port_server::HARDWARE.bits(),
             masks.as_mut_ptr(),
             &mut count,
             ports.as_mut_ptr(),

@@ -2,9 +2,9 @@
 
 use crate::context;
 use crate::faults::{ADDRESS, Kind, store_to};
-use crate::server::Server;
 use crate::support::{dies, install, isolated, on_raw_thread, test_name};
 use mach_sys::emulated::{self, Config, FallbackSignals};
+use port_server::Server;
 use std::sync::Mutex;
 use std::sync::OnceLock;
 

@@ -1,8 +1,8 @@
 //! R20: a fault in a 32-bit code segment of this 64-bit process is declined untouched, and reaches the signal fallback.
 
 use crate::isolated::report_skipped;
-use crate::server::Server;
 use crate::support::{install, isolated, on_raw_thread, test_name};
+use port_server::Server;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 core::arch::global_asm!(

@@ -391,9 +391,7 @@ impl Victim {
 
     /// Waits for the job started first.
     pub(crate) fn result(&self) -> u64 {
-        self.done
-            .recv_timeout(LIMIT)
-            .expect("the thread goes on")
+        self.done.recv_timeout(LIMIT).expect("the thread goes on")
     }
 
     /// Returns whether the thread is still busy after a while.

@@ -192,7 +192,9 @@ fn check(cell: &Cell, outcome: &Outcome) -> Result<(), &'static str> {
         || ends == 0 && outcome.finished
         || cell.company.event == Event::Fork && libc::WEXITSTATUS(ends) == 7;
     if !ends_well {
-        return Err("without the library the process ended otherwise than the other components alone would end it");
+        return Err(
+            "without the library the process ended otherwise than the other components alone would end it",
+        );
     }
     // A handler lets it go on: one that no handler saw had no fault.
     let survived = ends == 0 || cell.company.event == Event::Fork && libc::WEXITSTATUS(ends) == 7;

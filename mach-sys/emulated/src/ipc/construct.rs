@@ -1,7 +1,7 @@
 //! Ports made and destroyed with options: `mach_port_construct`, `mach_port_destruct` (C2.5, C3.3).
 
 use super::copyout;
-use super::entry::{SATURATED, Rights};
+use super::entry::{Rights, SATURATED};
 use super::guard;
 use super::kmsg::Right;
 use super::mach_port::{self, destroy_receive_right};

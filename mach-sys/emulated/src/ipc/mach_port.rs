@@ -1,7 +1,7 @@
 //! The calls on names of `mach/mach_port.h` that make, count and release rights (C2–C5).
 
 use super::copyout;
-use super::entry::{Denoted, Entry, SATURATED, Rights};
+use super::entry::{Denoted, Entry, Rights, SATURATED};
 use super::guard;
 use super::id::PortId;
 use super::kmsg::Right;

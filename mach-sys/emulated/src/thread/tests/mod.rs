@@ -104,7 +104,11 @@ fn d1_3_d5_2_up_to_macos_15_names_start_at_one_and_are_not_pinned() {
         }
         let (_, saturated) = world.thread(false);
         assert_eq!(world.mod_refs(saturated, 65_534), Ok(()));
-        assert_eq!(world.mod_refs(saturated, -65_535), Ok(()), "E38: it is cured");
+        assert_eq!(
+            world.mod_refs(saturated, -65_535),
+            Ok(()),
+            "E38: it is cured"
+        );
     }
 }
 
