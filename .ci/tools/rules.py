@@ -4,7 +4,7 @@ usage: rules.py           fails if a number is cited that no page defines, if a 
                           status, if a page names a test by its rule that is in no file, or if docs/xnu/rules.md is not what this program writes
        rules.py --write   writes docs/xnu/rules.md
 
-A rule is a heading `### A6.12`; what follows it up to the next heading is its text, and the list items `- Source:`, `- Versions:` and
+A rule is a heading `### A6.12`, or `### E36` for a case; what follows it up to the next heading is its text, and the list items `- Source:`, `- Versions:` and
 `- Status:` say the rest. A field report is a heading `### R22: …`. A status stands only where citations do not tell it: `built` (nothing
 needs to cite it), `partly`, `not built`, `does not apply`, each with its reason.
 
@@ -21,17 +21,17 @@ PAGES = "docs/xnu"
 TABLE = f"{PAGES}/rules.md"
 REPORTS = "docs/field-reports.md"
 
-RULE_HEADING = re.compile(r"^###+ (?P<number>[A-I]\d+[a-z]?\.\d+[a-z]?)(?P<rest>.*)$")
+RULE_HEADING = re.compile(r"^###+ (?P<number>[A-I]\d+[a-z]?\.\d+[a-z]?|E\d\d)(?P<rest>.*)$")
 REPORT_HEADING = re.compile(r"^###+ (?P<number>[RS]\d+)\b")
-CITED = re.compile(r"(?<![\w.-])(?P<number>[A-I]\d{1,2}[a-z]?\.\d{1,2}[a-z]?)(?!\w|\.\d)")
+CITED = re.compile(r"(?<![\w.-])(?P<number>[A-I]\d{1,2}[a-z]?\.\d{1,2}[a-z]?|[EI]\d\d?)(?!\w|\.\d)")
 CITED_REPORT = re.compile(r"(?<![\w.-])(?P<number>[RS]\d{1,2})(?!\w|\.\d)")
 # A test that a page names, by the rule or report that it begins with: `a6_12_…`, `r19_…`.
-NAMED_TEST = re.compile(r"`(?P<name>(?:[a-i]\d+[a-z]?_\d+|[rs]\d+)(?:_[a-z0-9]+){2,})`")
+NAMED_TEST = re.compile(r"`(?P<name>(?:[a-i]\d+[a-z]?_\d+|e\d\d|[rs]\d+)(?:_[a-z0-9]+){2,})`")
 FUNCTION = re.compile(
     r"^(?P<indent> *)(?:pub(?:\([^)]*\))? )?(?:const )?(?:unsafe )?(?:extern \"C\" )?fn (?P<name>\w+)"
 )
 IN_NAME = re.compile(r"^(?P<letter>[a-i])(?P<major>\d{1,2}[a-z]?)_(?P<minor>\d{1,2}[a-z]?)(?:_|$)")
-REPORT_IN_NAME = re.compile(r"^(?P<letter>[rs])(?P<major>\d{1,2})(?:_|$)")
+CASE_OR_REPORT_IN_NAME = re.compile(r"^(?P<number>e\d\d|[rs]\d{1,2})(?:_|$)")
 STATUSES = ("built", "partly", "not built", "does not apply")
 # A range: A12.3 to A12.7, C2.1–C2.3.
 RANGE = re.compile(
@@ -53,13 +53,14 @@ def numbers_in(text, reports=True):
 def numbers_in_name(name):
     """The rule numbers that a test's name begins with."""
     found = set()
-    while match := IN_NAME.match(name):
-        found.add(f"{match['letter'].upper()}{match['major']}.{match['minor']}")
+    while True:
+        if match := IN_NAME.match(name):
+            found.add(f"{match['letter'].upper()}{match['major']}.{match['minor']}")
+        elif match := CASE_OR_REPORT_IN_NAME.match(name):
+            found.add(match["number"].upper())
+        else:
+            return found
         name = name[match.end() :]
-    while match := REPORT_IN_NAME.match(name):
-        found.add(f"{match['letter'].upper()}{match['major']}")
-        name = name[match.end() :]
-    return found
 
 
 class Rule:
@@ -161,7 +162,7 @@ def standing(rule, citations):
 
 
 def order(number):
-    letter, major, minor = re.match(r"([A-I])(\w+)\.(\w+)", number).groups()
+    letter, major, minor = re.match(r"([A-I])(\w+)(?:\.(\w+))?", number).groups("0")
     part = lambda text: (int(re.match(r"\d+", text)[0]), text.lstrip("0123456789"))
     return letter, part(major), part(minor)
 

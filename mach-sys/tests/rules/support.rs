@@ -16,6 +16,7 @@ use mach_sys::thread_state::{NativeState, Registers, ThreadState};
 use mach_sys::types::*;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
+use test_support::instructions::LENGTH;
 
 pub(crate) type Port = mach_port_name_t;
 pub(crate) type Answer<T> = Result<T, KernReturn>;
@@ -325,8 +326,7 @@ pub(crate) fn set_first_register(state: &mut NativeState, value: u64) {
 
 /// Moves a state past the undefined instruction.
 pub(crate) fn skip(state: &mut NativeState) {
-    let length = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
-    state.set_pc(state.pc() + length);
+    state.set_pc(state.pc() + LENGTH);
 }
 
 /// Runs an undefined instruction with [`MARK`] in the first register, and returns what the handler made of that.
