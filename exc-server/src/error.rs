@@ -129,7 +129,7 @@ pub enum ReceiveError {
     #[error("a message larger than any exception request was destroyed")]
     TooLarge,
     /// The task had no room for a message's rights (C11.11). The received part was destroyed, and its sender notified.
-    #[error("a message whose rights there was no room for was destroyed: {0}")]
+    #[error("a message was destroyed, because the task had no room for its rights: {0}")]
     NoRoom(KernError),
     /// Another error of `mach_msg`.
     #[error("mach_msg, receiving an exception: {0}")]
@@ -211,10 +211,10 @@ pub enum ForwardError {
     #[error("the handler has declined this exception before")]
     AlreadyDeclined,
     /// The calling process is the child of a fork, where no thread waits.
-    #[error("the exception is the parent process's")]
+    #[error("the exception belongs to the parent process")]
     Forked,
     /// The handler's behavior has no request, or needs a right that this request lacks: the thread's port, or a token.
-    #[error("the handler's {0} needs what the request lacks")]
+    #[error("the handler's behavior {0} has no request, or needs a right that this request lacks")]
     Behavior(Behavior),
     /// The thread's state could not be read for the handler, or set from its reply.
     #[error("getting or setting a state of the thread: {0}")]
@@ -314,7 +314,7 @@ impl DeferError {
 /// A table for deferred exceptions could not be made.
 #[cfg(feature = "receiver")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("room for {capacity} deferred exceptions was asked for; {max} are the most")]
+#[error("room for {capacity} deferred exceptions is not possible: {max} is the maximum")]
 #[non_exhaustive]
 pub struct CapacityError {
     /// The requested capacity.
@@ -458,7 +458,7 @@ pub enum ServerStartError {
         name: String,
     },
     /// The stack is too small for the server, or too large for any system.
-    #[error("a stack of {bytes} bytes was asked for; it must have {min} to {max}")]
+    #[error("a stack of {bytes} bytes is not possible: it must have {min} to {max}")]
     StackSize {
         /// The requested size in bytes.
         bytes: usize,

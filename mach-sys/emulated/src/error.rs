@@ -67,7 +67,7 @@ pub enum SignalFrameError {
     #[error("a fault did not reach the signal handler")]
     Unseen,
     /// The frame or the `siginfo_t` of a fault names another program counter or another address than that of the fault.
-    #[error("the frame of a fault shows another place than that of the fault")]
+    #[error("the frame of a fault shows another program counter or address than the fault had")]
     Location,
     /// The frame of a fault has another value in a register than the thread had.
     #[error("the frame of a fault shows another value than {register} had")]

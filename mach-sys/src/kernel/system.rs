@@ -18,8 +18,8 @@ pub use super::probe::{capabilities, policy, read_thread_state, translated};
 /// Suspends threads, each once more, as [`thread_suspend`](super::thread_suspend) does, and writes the result of each. The calling thread, if it
 /// is among them, stops last, before this returns.
 ///
-/// The emulation asks all of them before it waits for the first, so that many threads stop in the time of the slowest. Nothing is allocated:
-/// a stopped thread may hold the allocator's lock.
+/// The emulation sends its signal to 128 threads at a time before it waits for the first of them, so that these stop in the time of the
+/// slowest. Nothing is allocated: a stopped thread may hold the allocator's lock.
 ///
 /// # Panics
 /// If `results` is not as long as `threads`.
