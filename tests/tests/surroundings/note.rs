@@ -25,7 +25,7 @@ pub(crate) struct Note {
     written: AtomicUsize,
 }
 
-/// A call of a handler of the company's: which one, and what it was told.
+/// A call of another component's handler: which one, and its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Visit {
     pub(crate) party: u8,
