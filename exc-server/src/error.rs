@@ -470,7 +470,7 @@ pub enum ServerStartError {
     /// The requested capacity for deferred exceptions is too large.
     #[error(transparent)]
     Deferrals(#[from] CapacityError),
-    /// The emulated kernel could not be started. The source is the host's error.
+    /// The emulated kernel could not be started. The source is the system's error.
     #[error("starting the emulated kernel")]
     Kernel(#[source] &'static StartError),
     /// The server's ports could not be made, or the emulated kernel has no room for its thread: `KERN_RESOURCE_SHORTAGE`.

@@ -222,7 +222,7 @@ fn a_handler_tells_a_write_from_a_read() {
         if cfg!(target_arch = "aarch64") && TOLD[0].load(SeqCst) == 0 {
             return support::isolated::report_skipped(
                 "a_handler_tells_a_write_from_a_read",
-                "this host writes no syndrome into its frames",
+                "this system writes no syndrome into its frames",
             );
         }
         for _ in 0..20 {

@@ -84,7 +84,7 @@ mod stopped;
 struct Readme;
 
 pub use config::{Config, FallbackSignals, Generation, WhenDisplaced};
-pub use error::{HostError, ReserveError, SignalFrameError, StartError, StopError};
+pub use error::{ReserveError, SignalFrameError, StartError, StopError, SystemError};
 pub use stopped::Stopped;
 
 // Apple's systems have a Mach of their own: none of this is there.

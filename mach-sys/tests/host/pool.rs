@@ -204,7 +204,7 @@ isolated! {
             .join();
             let before = told.recv().expect("an identifier");
             if std::fs::write(LAST_IDENTIFIER, (before - 1).to_string()).is_err() {
-                return report_skipped(test_name!(a_reused_thread_identifier_is_a_new_thread), "this host does not let identifiers be chosen");
+                return report_skipped(test_name!(a_reused_thread_identifier_is_a_new_thread), "this system does not let identifiers be chosen");
             }
             let (tell, told) = std::sync::mpsc::channel();
             RawThread::spawn(move || {

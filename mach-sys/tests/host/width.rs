@@ -98,7 +98,7 @@ isolated! {
         });
         server.route_task();
         let Some(page) = low_page() else {
-            return report_skipped(test_name!(r20_a_fault_in_32_bit_code_is_declined_untouched), "this host gives no memory below 4 GiB");
+            return report_skipped(test_name!(r20_a_fault_in_32_bit_code_is_declined_untouched), "this system gives no memory below 4 GiB");
         };
         on_raw_thread(move || {
             for _ in 0..10 {

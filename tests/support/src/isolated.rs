@@ -156,7 +156,7 @@ fn say(line: &str) {
     let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// Says that a test left a part out on this host, and which, and why; the rest of it ran.
+/// Says that a test left a part out on this system, and which, and why; the rest of it ran.
 pub fn report_partly(name: &str, reason: &str) {
     say(&format!("{name}: skipped in part: {reason}"));
 }

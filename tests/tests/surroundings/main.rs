@@ -50,7 +50,7 @@ fn excluded(cell: &Cell, fault: Fault) -> Option<&'static str> {
             Some("an action that is left in place is taken first, and ends the process")
         }
         Event::NoTgkill if !surroundings::has_filters() => {
-            Some("this host has no filters of system calls")
+            Some("this system has no filters of system calls")
         }
         Event::Fork if handles => Some("a child's faults are its own"),
         Event::TaskDeclines if handles && unknown => {
@@ -249,7 +249,7 @@ fn in_any_surroundings_faults_are_handled_and_others_end_as_without_the_library(
         step = 41;
     }
     if !surroundings::has_filters() {
-        report_partly(name, "this host has no filters of system calls");
+        report_partly(name, "this system has no filters of system calls");
     }
     let jobs = jobs();
     // SAFETY: a word of shared memory, which lives as long as the process.

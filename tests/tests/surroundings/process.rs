@@ -50,7 +50,7 @@ pub(crate) fn prepare() {
     }
 }
 
-/// Returns whether this host lets a child be traced.
+/// Returns whether this system lets a child be traced.
 pub(crate) fn can_trace() -> bool {
     // SAFETY: the child leaves by `_exit`, and touches nothing before.
     unsafe {

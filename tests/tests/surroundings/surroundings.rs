@@ -359,7 +359,7 @@ fn empty_mask(action: &mut libc::sigaction) {
     unsafe { libc::sigemptyset(&mut action.sa_mask) };
 }
 
-/// Returns whether this host has filters of system calls. Found once, in a child, because a filter cannot be removed.
+/// Returns whether this system has filters of system calls. Found once, in a child, because a filter cannot be removed.
 pub(crate) fn has_filters() -> bool {
     static HAS: OnceLock<bool> = OnceLock::new();
     *HAS.get_or_init(|| {
