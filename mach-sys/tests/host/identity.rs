@@ -120,7 +120,7 @@ fn reuse(dead: Known, new: Known, after: Duration) {
         for _ in 0..3 {
             Kind::Undefined.raise();
         }
-        // Whoever was known by a fault registers at last.
+        // A thread that was known by a fault registers at last.
         let right = right.unwrap_or_else(|| ThreadRight::current().expect("a place"));
         tell.send((system::thread_id(), right.name().raw()))
             .expect("heard");

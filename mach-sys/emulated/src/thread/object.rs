@@ -68,7 +68,7 @@ pub(crate) struct Task {
 #[derive(Debug)]
 pub(crate) struct Tables {
     pub(crate) threads: Arena<ThreadId, Thread>,
-    /// [`SPACES`] places, apart from the rest: whoever starts the kernel may have little stack.
+    /// [`SPACES`] places, apart from the rest: the thread that starts the kernel may have little stack.
     tasks: Box<[Option<Task>]>,
     /// The host port, once it was asked for.
     pub(super) host: Option<PortId>,

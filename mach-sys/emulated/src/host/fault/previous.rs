@@ -413,7 +413,7 @@ fn put_in_place(signal: i32, level: &Level, mut alias: usize, mut replaced: Opti
             disposition::install(signal, &newcomer);
             return;
         }
-        // Whoever finds the entry from here on finds it above the newcomer.
+        // A component that finds the entry from here on finds it above the newcomer.
         level.add(&newcomer);
         alias = level.next_alias();
         replaced = Some(newcomer);
