@@ -101,6 +101,17 @@ class Rules(unittest.TestCase):
             errors, _, _ = self.checked(**{"docs/xnu/exceptions.md": broken})
             self.assertTrue(any(error in found for found in errors), (error, errors))
 
+    def test_a_status_that_names_a_file_or_function_that_is_gone_is_an_error(self):
+        for status, error in (
+            ("built: `ask.rs`, `ask`.", None),
+            ("built: `mach-sys/emulated/src/ask.rs`, `ask` and `ask`.", None),
+            ("built: `asked.rs`.", "no file"),
+            ("built: `ask.rs`, `ask` and `told`.", "told, which ask.rs does not have"),
+        ):
+            page = PAGE.replace("not built: nothing here has a task that could be asked,\n  and no program misses it.", status)
+            errors, _, _ = self.checked(**{"docs/xnu/exceptions.md": page})
+            self.assertTrue(error in errors[0] if error else not errors, (status, errors))
+
     def test_a_rule_that_nothing_cites_needs_a_status(self):
         page = PAGE + "\n### A1.3\n\nThen the host.\n\n- Source: `osfmk/kern/exception.c`.\n"
         errors, _, _ = self.checked(**{"docs/xnu/exceptions.md": page})
