@@ -515,7 +515,10 @@ fn g4_6_threads_that_end_meanwhile_are_terminated_ones() {
                     assert_eq!(resume(name), KernReturn::SUCCESS);
                 }
                 handle.join().expect("it ended");
-                // Whatever the race gave, a thread that has ended is not suspended.
+                // Whatever the race gave, a thread that has ended is not suspended. Not each round: it takes milliseconds.
+                if round % 50 != 0 {
+                    continue;
+                }
                 let ended = suspend(name);
                 assert!(
                     matches!(
