@@ -45,7 +45,7 @@ JOBS = [
     Job("deferred answers", "exc-server", "deferred"),
     Job("oracle, ports", "tests", "oracle"),
     Job("oracle, exceptions", "mach-emulated", "mach_emulated", ("exceptions_are_delivered_as_xnu_did",)),
-    Job("company matrix", "tests", "company"),
+    Job("matrix of surroundings", "tests", "surroundings"),
 ]
 
 

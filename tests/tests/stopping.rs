@@ -43,7 +43,7 @@ fn a_life() {
     assert_eq!(manager.end_stats().ended, 2);
 }
 
-/// What the process has.
+/// Resources of the process.
 #[derive(Debug)]
 struct Taken {
     keys: usize,
@@ -65,7 +65,7 @@ impl Taken {
     }
 }
 
-/// How many keys of thread-specific data can be made.
+/// Returns the number of keys of thread-specific data that can be made.
 fn keys() -> usize {
     let make = || {
         let mut key = 0;
@@ -190,7 +190,7 @@ fn r11_values_of_a_kernel_that_was_stopped_are_inert() {
     });
 }
 
-/// What keeps the kernel from being stopped.
+/// An obstacle to stopping the kernel.
 #[derive(Clone, Copy, Debug)]
 enum Need {
     Server,
@@ -332,7 +332,7 @@ fn install(signal: c_int, handler: usize) {
     }
 }
 
-/// As on a thread of another language's.
+/// Removes the alternate signal stack, as on a thread that another language's runtime made.
 fn no_alternate_stack() {
     let none = libc::stack_t {
         ss_sp: core::ptr::null_mut(),

@@ -42,7 +42,7 @@ pub(crate) fn plain_options(name: &str) -> &'static [&'static str] {
     }
 }
 
-/// How a program ended.
+/// The end of a program: its exit status and its output.
 #[derive(Debug)]
 pub(crate) struct Ended {
     /// The exit code; `None` if a signal ended it.
@@ -53,7 +53,7 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// What it printed as JSON.
+    /// Returns the JSON that the program printed.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }

@@ -1,4 +1,4 @@
-//! Starting, configuring and stopping the emulated kernel, on every host.
+//! Starting, configuring and stopping the emulated kernel, on every system.
 #![allow(unsafe_code)]
 
 #[cfg(target_vendor = "apple")]
@@ -8,7 +8,7 @@ use mach_emulated::system as host;
 
 #[doc(inline)]
 pub use mach_emulated::{
-    Config, FallbackSignals, Generation, HostError, ReserveError, StartError, StopError, Stopped,
+    Config, FallbackSignals, Generation, ReserveError, StartError, StopError, Stopped, SystemError,
     WhenDisplaced,
 };
 
@@ -26,7 +26,7 @@ pub use mach_emulated::{
 ///
 /// # Errors
 /// - [`StartError::Memory`]: no address space for the emulated kernel's tables.
-/// - [`StartError::Host`]: the host refused a signal handler, a hook, a thread, or memory for the threads' slots.
+/// - [`StartError::System`]: the system refused a signal handler, a hook, a thread, or memory for the threads' slots.
 /// - [`StartError::Full`]: the emulated kernel's tables have no room for a task.
 /// - [`StartError::Forked`]: the process is the child of one in which the emulated kernel was started.
 ///

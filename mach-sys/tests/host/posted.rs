@@ -3,9 +3,9 @@
 use crate::context;
 use crate::faults::{ADDRESS, Kind, store_to};
 use crate::isolated::report_partly;
-use crate::server::Server;
 use crate::support::{dies, install, isolated, on_raw_thread, test_name};
 use mach_sys::emulated::{self, Config, FallbackSignals};
+use port_server::Server;
 use std::sync::Mutex;
 use std::sync::OnceLock;
 
@@ -94,7 +94,7 @@ impl Case {
     }
 }
 
-/// What a previous handler was told: the signal, `si_signo`, `si_code`, `si_addr`.
+/// Arguments that a previous handler received: the signal, `si_signo`, `si_code`, `si_addr`.
 static TOLD: Mutex<Vec<(i32, i32, i32, usize)>> = Mutex::new(Vec::new());
 /// Bytes to skip.
 static SKIP: Mutex<u64> = Mutex::new(0);

@@ -108,9 +108,9 @@ fn disturb(seed: u64) -> usize {
 }
 
 #[test]
-fn a8_suspensions_aborts_and_faults_at_once_leave_nothing_and_nobody_hangs() {
+fn a8_suspensions_aborts_and_faults_at_once_leave_nothing_and_no_thread_hangs() {
     isolated(
-        "stress::a8_suspensions_aborts_and_faults_at_once_leave_nothing_and_nobody_hangs",
+        "stress::a8_suspensions_aborts_and_faults_at_once_leave_nothing_and_no_thread_hangs",
         || {
             // SAFETY: zeroes are a valid action; the handler has three arguments.
             unsafe {
