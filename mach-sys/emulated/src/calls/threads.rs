@@ -116,7 +116,7 @@ pub unsafe fn thread_suspend(thread: mach_port_name_t) -> kern_return_t {
     code(suspend())
 }
 
-/// Suspends threads, each once more as `thread_suspend` does, and waits for [`PORTION`] of them at a time. Writes the result for each name. Nothing is
+/// Suspends threads, each once more as `thread_suspend` does, and waits for 128 of them at a time. Writes the result for each name. Nothing is
 /// allocated: a stopped thread may hold the allocator's lock.
 pub fn suspend_threads(names: &[mach_port_name_t], results: &mut [kern_return_t]) {
     let Ok(process) = mig::process() else {
