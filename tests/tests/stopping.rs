@@ -91,19 +91,19 @@ fn resident() -> usize {
 /// Lives many lives. Compares what the process has after the first few and after the last.
 fn many_lives(name: &str, between: impl Fn()) {
     // The emulation keeps the memory of some threads for the next ones.
-    const FIRST: usize = 200;
+    let first = if is_emulated() { 50 } else { 200 };
     if is_emulated() {
         report_partly(
             name,
             "a processor's emulator has threads and memory of its own",
         );
     }
-    let lives = if is_emulated() { 300 } else { 2000 };
+    let lives = if is_emulated() { 100 } else { 2000 };
     let mut after_first = None;
     for life in 1..=lives {
         a_life();
         between();
-        if life == FIRST {
+        if life == first {
             after_first = Some((Taken::now(), resident()));
         }
     }

@@ -1,5 +1,6 @@
 //! Runs a program and reads what it prints.
 
+use test_support::emulator::is_emulated;
 use test_support::isolated;
 
 use serde_json::Value;
@@ -29,10 +30,14 @@ pub(crate) const PROGRAMS: &[(&str, &str)] = &[
     ("process_run_function", "thread-mgr: no leak"),
 ];
 
-/// The options of a program's plain run: the default ones, but for a bench, which would run for minutes.
+/// The options of a program's plain run: the default ones, but for a bench, which would run for minutes, and for what takes minutes where a
+/// processor is emulated.
 pub(crate) fn plain_options(name: &str) -> &'static [&'static str] {
-    match name {
-        "bench_report" => &["--quick"],
+    match (name, is_emulated()) {
+        ("bench_report", _) => &["--quick", "--only", "memory"],
+        ("main-job", true) => &["--threads", "60"],
+        ("cons", true) => &["--conses", "200000"],
+        ("process_run_function", true) => &["--threads", "60"],
         _ => &[],
     }
 }
