@@ -20,7 +20,7 @@ pub struct ThreadInfo {
     pub spawned: bool,
 }
 
-/// A managed thread, with its [`Managed`](crate::exit::Managed) if it was attached.
+/// A managed thread, with its [`Place`](crate::place::Place) if it was attached.
 #[derive(Debug)]
 struct Entry {
     info: ThreadInfo,
