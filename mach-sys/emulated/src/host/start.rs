@@ -15,7 +15,7 @@ use super::slot::{origin, owner, watch_word};
 use super::suspend::{park, signal};
 use super::sys::altstack::{self, Stack};
 use super::sys::mask::{self, How, Mask, SYNCHRONOUS_MASK};
-use super::sys::{object, thread};
+use super::sys::{needed, object, thread};
 use crate::config::Config;
 use crate::error::{StartError, StopError, SystemError};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -39,6 +39,7 @@ static HOOKED: AtomicBool = AtomicBool::new(false);
 /// Sets everything up; once until [`stop`]. `outer` is the signal mask of the starter. Where that fails the signal handlers from before
 /// are installed again, and the key, the watching thread and, unless a handler was installed meanwhile, the memory are given back.
 pub(crate) fn start(config: &Config, outer: Mask, hooks: Hooks) -> Result<(), StartError> {
+    needed::try_all().map_err(|(name, source)| SystemError::Call { name, source })?;
     // Before anything could call into the object that this is in.
     object::pin();
     origin::mark().map_err(SystemError::from)?;
