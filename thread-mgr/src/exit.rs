@@ -27,7 +27,7 @@ const PASSES: u32 = if cfg!(thread_sanitizer) { 3 } else { 4 };
 /// stopped being managed. Stored plus one; 0 before the key was made.
 static KEY: AtomicUsize = AtomicUsize::new(0);
 
-/// The places of attached threads that vanished.
+/// The places of threads that vanished.
 static VACANT: Vacant<Managed> = Vacant::new();
 
 /// Makes the key, unless there is one.
@@ -199,11 +199,11 @@ pub(crate) fn is_exiting() -> bool {
     pass() >= PASSES
 }
 
-/// The time between two of the server's checks for attached threads that are gone, in milliseconds.
+/// The time between two of the server's checks for threads that are gone, in milliseconds.
 const WATCH: u32 = 1000;
 
-/// Shuts down the attached threads that are gone and did not shut themselves down: those that were attached in the last pass of
-/// destructors, or ended by a bare system call. Returns the milliseconds until the next check; `None` if no thread is attached.
+/// Shuts down the threads that are gone and did not shut themselves down: those that were attached in the last pass of destructors, or
+/// ended by a bare system call. Returns the milliseconds until the next check; `None` if there are no threads.
 pub(crate) fn end_gone(registry: &Registry) -> Option<u32> {
     loop {
         // The thread's route holds a reference on its name: the name stays this thread's until the route is closed.
@@ -218,7 +218,7 @@ pub(crate) fn end_gone(registry: &Registry) -> Option<u32> {
                     .and_then(|managed| managed.take_end())
                     .and_then(Running::abandon);
             }
-            None => return registry.has_attached().then_some(WATCH),
+            None => return registry.is_watching().then_some(WATCH),
         }
     }
 }

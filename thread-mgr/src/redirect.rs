@@ -94,7 +94,7 @@ pub(crate) struct Redirector {
     pub(crate) filter: Option<Box<Filter>>,
     pub(crate) otherwise: Option<Box<Otherwise>>,
     pub(crate) registry: Arc<Registry>,
-    /// Shuts down the attached threads that are gone and did not shut themselves down ([`end_gone`](crate::exit::end_gone)).
+    /// Shuts down the threads that are gone and did not shut themselves down ([`end_gone`](crate::exit::end_gone)).
     pub(crate) end_gone: fn(&Registry) -> Option<u32>,
 }
 

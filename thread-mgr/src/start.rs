@@ -102,7 +102,15 @@ where
     } = *start;
     let taken = take_in(&inner, name, true).and_then(|running| {
         let managed = Managed::started(running, Arc::clone(&shared.report));
-        exit::adopt(managed).map_err(AttachError::Hook)
+        let place = exit::adopt(managed).map_err(AttachError::Hook)?;
+        if inner
+            .registry
+            .leave(system::thread_id(), place.expose_provenance())
+        {
+            // From now on the server checks whether the thread is gone.
+            inner.server.wake();
+        }
+        Ok(place)
     });
     drop(inner);
     let place = match taken {

@@ -317,5 +317,18 @@ fn a_thread_that_vanishes_is_detached() {
         }
         wait_for("all gone", || manager.end_stats().ended == 10);
         assert!(manager.threads().is_empty());
+        for _ in 0..10 {
+            let thread = manager.spawn(vanish).expect("a thread");
+            let lost = thread.join().expect_err("no result");
+            assert!(matches!(lost, thread_mgr::JoinError::NoResult), "{lost}");
+        }
+        wait_for("all gone", || manager.end_stats().ended == 20);
+        assert!(manager.threads().is_empty());
+        drop(manager);
+        // The server has ended, which every thread of the manager keeps.
+        wait_for("the server's end", || {
+            // SAFETY: no other thread uses the crates: those that did are gone.
+            unsafe { thread_mgr::stop() }.is_ok()
+        });
     });
 }

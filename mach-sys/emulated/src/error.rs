@@ -221,7 +221,7 @@ mod tests {
         }
     }
 
-    fn all() -> [(StartError, u32); 11] {
+    fn all() -> [(StartError, u32); 12] {
         [
             (no_memory().into(), 0x2001),
             (SystemError::from(no_memory()).into(), 0x2001),
