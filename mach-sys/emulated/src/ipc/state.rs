@@ -189,8 +189,7 @@ impl State {
 
 #[cfg(test)]
 impl Ipc<'_, '_> {
-    /// Returns whether messages are queued on a port. For the oracle's test, which is of one machine.
-    #[cfg(target_arch = "x86_64")]
+    /// Returns whether messages are queued on a port.
     pub(crate) fn has_messages(&self, port: PortId) -> bool {
         let queue = self.port(port).queue();
         queue.is_some_and(|queue| !queue.messages.is_empty())
