@@ -28,6 +28,7 @@ thread_local! {
 /// A mutual exclusion lock that allocates nothing and knows nothing of poisoning: no code under it can panic half-way in a way
 /// that matters more than the panic itself.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Lock<T> {
     word: AtomicU32,
     /// Thread that holds it, by the system's identifier; kept in debug builds only.
