@@ -54,11 +54,12 @@ pub(super) fn check(
     if !(entry.rights.has(needed) || stands_for_it) {
         return Err(KernReturn::INVALID_RIGHT);
     }
+    let port = entry.port();
     if disposition == Disposition::MOVE_SEND {
         keep_pinned(ipc, space, name, 1)?;
     }
     if disposition == Disposition::MOVE_RECEIVE {
-        let queue = entry.port().and_then(|port| ipc.port(port).queue());
+        let queue = port.and_then(|port| ipc.port(port).queue());
         if queue.is_some_and(|queue| queue.protection.immovable) {
             guard::raise(ipc, PortGuardFlavor::IMMOVABLE, name, 0);
             return Err(KernReturn::INVALID_CAPABILITY);

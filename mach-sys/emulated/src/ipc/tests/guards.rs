@@ -272,13 +272,14 @@ fn d5_3_two_moves_of_one_header_do_not_take_the_last_two_references_of_a_pinned_
         let both = Message::to(world.control, Disposition::MOVE_SEND, 1);
         let both = both.with_reply(world.control, Disposition::MOVE_SEND);
         for references in 1..=2 {
+            // The reply right is looked at first.
+            let error = match references {
+                1 => KernReturn::SEND_INVALID_REPLY,
+                _ => KernReturn::SEND_INVALID_DEST,
+            };
             assert_eq!(
                 world.send(&both),
-                match references {
-                    1 if generation == Generation::MacOs26 => Err(KernReturn::SEND_INVALID_REPLY),
-                    1 => Err(KernReturn::SEND_INVALID_DEST),
-                    _ => Err(KernReturn::SEND_INVALID_DEST),
-                },
+                Err(error),
                 "{generation:?}, {references}"
             );
             super::walk::assert_counts(&world, "refused");
