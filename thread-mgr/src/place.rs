@@ -54,7 +54,7 @@ impl<T> Place<T> {
     pub(crate) unsafe fn is_own(place: *const Self) -> bool {
         // SAFETY: the caller's promise; both fields are atomic.
         let (owner, process) = unsafe { (&(*place).owner, &(*place).process) };
-        owner.load(Ordering::Acquire) == system::thread_id()
+        owner.load(Ordering::Acquire) == system::own_identifier()
             // The C library clears what other threads left in the child of a fork.
             || process.load(Ordering::Relaxed) != Origin::current().id()
     }

@@ -63,6 +63,10 @@ pub fn thread_id() -> u64 {
     }
 }
 
+pub fn own_identifier() -> u64 {
+    threads::id()
+}
+
 pub fn current_cpu() -> u32 {
     host::cpu::current()
 }

@@ -77,6 +77,10 @@ pub(super) fn thread_id() -> u64 {
     id
 }
 
+pub(super) fn own_identifier() -> u64 {
+    thread_id()
+}
+
 /// Returns 0: Darwin's thread-local variables are not on the stack.
 pub(super) fn stack_overhead() -> usize {
     0

@@ -116,6 +116,14 @@ pub fn thread_id() -> u64 {
     host::thread_id()
 }
 
+/// Returns what [`thread_id`] returned on the calling thread, without asking which process this is: it costs no system call. In the child
+/// of a fork the emulation returns the identifier of the thread that forked. On a thread that made no kernel call it returns the system's
+/// own identifier.
+#[must_use]
+pub fn own_identifier() -> u64 {
+    host::own_identifier()
+}
+
 /// Returns the page size in bytes, a power of two.
 #[must_use]
 #[doc(alias("vm_page_size", "getpagesize"))]
