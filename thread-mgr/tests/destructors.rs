@@ -276,22 +276,22 @@ fn a_thread_on_the_stack_of_one_that_vanished_is_not_taken_for_it() {
         let mut expected = 0;
         for (noticed, attaches) in [(false, true), (true, false), (true, true)] {
             // None is joined before all are there: each has a stack of its own.
-            let all = |routine| (0..THREADS).map(|_| start(routine)).collect::<Vec<_>>();
+            let all = |routine| (0..threads()).map(|_| start(routine)).collect::<Vec<_>>();
             all(attach_and_vanish).into_iter().for_each(join);
-            expected += THREADS;
+            expected += threads();
             if noticed {
                 wait_for("all gone", || ended() == expected);
             }
             if attaches {
                 all(look_and_attach).into_iter().for_each(join);
-                expected += THREADS;
+                expected += threads();
             } else {
                 all(only_end).into_iter().for_each(join);
             }
         }
         wait_for("all gone", || ended() == expected);
         assert_eq!(OTHER.load(SeqCst), 0);
-        assert_eq!(FAULTS.load(SeqCst) as usize, 2 * THREADS);
+        assert_eq!(FAULTS.load(SeqCst) as usize, 2 * threads());
         assert_eq!(HANDLED.load(SeqCst), FAULTS.load(SeqCst));
         let manager = MANAGER.lock().expect("no panic").take().expect("a manager");
         assert!(manager.threads().is_empty());
