@@ -35,7 +35,7 @@ impl<T> Place<T> {
                 next: Cell::new(null_mut()),
             }))
         });
-        // SAFETY: the place came out of a box, and belongs to nobody: a thread to which a stale value leads looks at the owner only, which is
+        // SAFETY: the place came out of a box, and has no owner: a thread to which a stale value leads looks at the owner only, which is
         // atomic.
         unsafe {
             *(*place).value.get() = Some(value);
@@ -82,7 +82,7 @@ impl<T> Place<T> {
     /// # Safety
     /// The place's thread is gone, and this is called once for it.
     pub(crate) unsafe fn vacate(place: *mut Self, vacant: &Vacant<T>) -> Option<T> {
-        // SAFETY: the caller's promise. Whoever a stale value leads here looks at the owner only.
+        // SAFETY: the caller's promise. A thread that a stale value leads here looks at the owner only.
         let value = unsafe {
             (*place).owner.store(0, Ordering::Release);
             (*(*place).value.get()).take()
@@ -173,7 +173,7 @@ mod tests {
             });
             // As if this thread had vanished.
             assert_eq!(Place::vacate(place, &vacant), Some(5));
-            assert!(!Place::is_own(place), "nobody's");
+            assert!(!Place::is_own(place), "without an owner");
             assert_eq!(Place::of_this_thread(6, &vacant), place);
             assert!(Place::is_own(place));
             assert_eq!(Place::vacate(place, &vacant), Some(6));

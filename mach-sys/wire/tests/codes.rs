@@ -8,7 +8,7 @@ use mach_wire::mig::{DecodeError, EncodeError, ReplyError, ServeError};
 use mach_wire::thread_state::{Flavor, StateMismatch};
 
 #[test]
-fn decode_errors() {
+fn codes_of_decode_errors_never_change() {
     for (error, code) in [
         (DecodeError::NoHeader { length: 0 }, 0x1101),
         (DecodeError::UnknownId { id: 0 }, 0x1102),
@@ -55,7 +55,7 @@ fn decode_errors() {
 }
 
 #[test]
-fn encode_errors() {
+fn codes_of_encode_errors_never_change() {
     for (error, code) in [
         (
             EncodeError::Buffer {
@@ -80,7 +80,7 @@ fn encode_errors() {
 }
 
 #[test]
-fn reply_errors() {
+fn codes_of_reply_errors_never_change() {
     for (error, code) in [
         (ReplyError::TooLarge { found: 0, limit: 0 }, 0x1301),
         (ReplyError::ServerDied, 0x1302),
@@ -102,7 +102,7 @@ fn reply_errors() {
 }
 
 #[test]
-fn other_errors() {
+fn codes_of_other_errors_never_change() {
     let flavor = Flavor::new(Machine::X86_64, 4);
     let none = TrailerError::Missing {
         size: 0,

@@ -132,19 +132,19 @@ fn check<M: TestedMachine>(rows: &[Row]) {
 
 /// A12.6: `si_code` and `si_addr`.
 #[test]
-fn a12_3_and_a12_6_x86_64() {
+fn a12_3_and_a12_6_each_x86_64_exception_has_xnus_signal_code_and_address() {
     check::<X86_64>(X86);
 }
 
 /// A12.7: `si_code` and `si_addr`.
 #[test]
-fn a12_3_and_a12_7_arm64() {
+fn a12_3_and_a12_7_each_arm64_exception_has_xnus_signal_code_and_address() {
     check::<Arm64>(ARM);
 }
 
 /// Without a given exception state, it is derived from the codes (A12.10).
 #[test]
-fn x86_64_exception_state_from_the_codes() {
+fn x86_64_exception_state_is_derived_from_the_codes() {
     for (kind, code, subcode, trapno, err, faultvaddr) in [
         (Kind::BAD_ACCESS, 2, ADDRESS, 14, 4, ADDRESS as u64),
         (Kind::BAD_ACCESS, 13, 0x2a, 13, 0x2a, 0),

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_darwins_not_the_hosts() {
+    fn numbers_are_darwins_not_the_systems() {
         assert_eq!("SIGBUS".parse(), Ok(DarwinSignal::BUS));
         assert_eq!(DarwinSignal::new(10).to_string(), "SIGBUS");
         assert_eq!(DarwinSignal::new(99).to_string(), "99");

@@ -260,7 +260,7 @@ fn every_part_has_the_offset_that_the_counts_require() {
 }
 
 #[test]
-fn the_header_is_the_kernels() {
+fn a_raised_requests_header_has_the_kernels_bits() {
     let layouts = facts("layouts.json");
     let parse = |value: &Value| {
         let hex = text(value).trim_start_matches("0x");

@@ -118,7 +118,7 @@ const BACKTRACE: i32 = 0x2000_0000;
 const REFUSED: Result<(), KernReturn> = Err(KernReturn::INVALID_ARGUMENT);
 
 #[test]
-fn b2_2_b2_5_behaviors_of_a_live_port() {
+fn b2_2_b2_5_a_live_port_takes_the_behaviors_that_its_generation_knows() {
     let ok = Ok(());
     for (behavior, expected) in [
         (0, [REFUSED; 3]),
@@ -141,7 +141,7 @@ fn b2_2_b2_5_behaviors_of_a_live_port() {
 }
 
 #[test]
-fn b2_2_b2_5_behaviors_without_a_port() {
+fn b2_2_b2_5_without_a_port_only_missing_codes_are_refused_since_12() {
     let ok = Ok(());
     for (behavior, expected) in [
         (0, [ok; 3]),
@@ -162,7 +162,7 @@ fn b2_2_b2_5_behaviors_without_a_port() {
 /// D5.7: its own control port, by each generation. A2.7: whatever is in the slot, nothing is delivered to a kernel object.
 /// F6.14: since 26 it is refused.
 #[test]
-fn b1_6_b2_3_a_control_port_as_exception_port() {
+fn b1_6_b2_3_a_control_port_is_stored_stored_as_null_or_refused_by_generation() {
     for generation in ALL {
         let world = World::of(generation);
         let name = world.thread_name();
@@ -285,7 +285,7 @@ fn reply(routine: Routine, size: usize, code: KernReturn) -> Vec<u8> {
 
 /// F6.5: that of 26 is larger.
 #[test]
-fn a6_4_the_kernels_reply_buffer() {
+fn a6_4_a_reply_that_the_kernels_buffer_cannot_hold_is_too_large() {
     let plain = Routine::MachExceptionRaise;
     let state = Routine::MachExceptionRaiseState;
     let bad = Err(KernReturn::MIG_TYPE_ERROR);

@@ -27,7 +27,7 @@ pub(in crate::host) fn try_all() -> Result<(), (&'static str, io::Error)> {
         ),
     ];
     for (name, number, arguments) in calls {
-        // SAFETY: questions, the one about signals and stacks with nothing to read or write, and a wake of nobody.
+        // SAFETY: questions, the one about signals and stacks with nothing to read or write, and a wake without a waiter.
         let result = unsafe { call(number, arguments) };
         if result < 0 {
             return Err((name, io::Error::from_raw_os_error(-result as i32)));

@@ -100,7 +100,7 @@ fn c9_1_c9_2_which_name_is_looked_at_first() {
 }
 
 #[test]
-fn c9_2_moving_a_port_in_no_set_to_none() {
+fn c9_2_moving_a_port_in_no_set_to_none_is_an_error_since_12_3() {
     let refused = Err(KernReturn::NOT_IN_SET);
     table(&[(
         "move_member",
@@ -111,7 +111,7 @@ fn c9_2_moving_a_port_in_no_set_to_none() {
 
 /// F6.16: since 26 it is drawn at each wrap.
 #[test]
-fn c0_7_the_step_of_a_slots_generation() {
+fn c0_7_a_slots_generation_moves_by_4_and_since_26_by_a_random_step() {
     let steps = |world: &World| {
         let mut last = world.port();
         let mut steps = std::collections::BTreeSet::new();
@@ -174,7 +174,7 @@ fn c10_2_c10_3_whether_the_destination_or_the_reply_is_checked_first() {
 }
 
 #[test]
-fn c10_2_a_dead_name_as_reply() {
+fn c10_2_a_dead_name_is_accepted_as_reply_up_to_12() {
     let ask = |w: &World| {
         let port = w.port();
         let message = Message::to(port, Disposition::MAKE_SEND, 1)
@@ -187,7 +187,7 @@ fn c10_2_a_dead_name_as_reply() {
 }
 
 #[test]
-fn c10_1_unknown_bits_of_the_first_word() {
+fn c10_1_unknown_bits_of_the_first_word_are_refused_up_to_14_5_and_dropped_later() {
     let ask = |w: &World| {
         let port = w.port();
         let mut message = Message::to(port, Disposition::MAKE_SEND, 1);

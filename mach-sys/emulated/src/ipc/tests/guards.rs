@@ -383,7 +383,7 @@ fn c2_2_c2_3_a_name_is_chosen_within_the_rules() {
 
 /// F6.18: what 26 refuses, and immovability without a guard.
 #[test]
-fn c2_5_c2_7_options_of_new_ports() {
+fn c2_5_c2_7_macos_26_refuses_unknown_options_and_makes_ports_immovable_without_a_guard() {
     let flags = PortOptionFlags::from_bits_retain;
     for (generation, bits, expected) in [
         (
