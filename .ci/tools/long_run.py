@@ -40,6 +40,7 @@ JOBS = [
     Job("messages, any bytes and values", "mach-wire", "properties", seeds=("PROPTEST_RNG_SEED",)),
     Job("rewriter, any registers and memory", "signal-redirect", "pure", ("properties",), ("PROPTEST_RNG_SEED",)),
     Job("ports, any sequence of calls", "mach-emulated", "mach_emulated", ("counts_are_what_a_walk",), ("MACH_TEST_SEED",)),
+    Job("ports, random calls of many threads", "mach-sys", "rules", ("c0_1_random_calls",), ("MACH_TEST_SEED",), (("MACH_TEST_ROUNDS", "2000"),)),
     Job("threads, stress", "thread-mgr", "threads", variables=(("MACH_TEST_THREADS", "4000"),)),
     Job("owners of references, stress", "thread-mgr", "owners", variables=(("MACH_TEST_THREADS", "4000"),)),
     Job("deferred answers", "exc-server", "deferred"),

@@ -72,6 +72,7 @@ pub(super) struct Member {
     thread: usize,
     /// User references that it holds.
     held: u32,
+    steps: u32,
     sent: u32,
     /// The number of the last message that came from each thread.
     last: Vec<u32>,
@@ -82,6 +83,7 @@ impl Member {
         Self {
             thread,
             held: 0,
+            steps: 0,
             sent: 0,
             last: vec![0; threads],
         }
@@ -129,7 +131,10 @@ impl Crowd {
 
     pub(super) fn step(&self, member: &mut Member, random: &mut Random) {
         let was_dead = self.dead.load(SeqCst);
-        match random.below(12) {
+        member.steps += 1;
+        // In turn more messages are sent than received, and fewer: the queue gets full, and empty.
+        let sends_more = member.steps / 32 % 2 == 0;
+        match random.below(16) {
             0 => {
                 let taken = self
                     .taken
@@ -168,14 +173,15 @@ impl Crowd {
                 }
             }
             5 | 6 => self.send(was_dead, member),
-            7 | 8 => self.receive(
+            7..12 if sends_more => self.send(was_dead, member),
+            7..13 => self.receive(
                 was_dead,
                 member,
                 random.of(&[self.name, self.name, self.set]),
             ),
-            9 => {
-                // SAFETY: no pointers.
+            13 => {
                 let join = || {
+                    // SAFETY: no pointers.
                     answered(unsafe {
                         kernel::mach_port_insert_member(task_self(), self.name, self.set)
                     })
@@ -186,9 +192,9 @@ impl Crowd {
                     KernReturn::ALREADY_IN_SET,
                 );
             }
-            10 => {
-                // SAFETY: no pointers.
+            14 => {
                 let part = || {
+                    // SAFETY: no pointers.
                     answered(unsafe {
                         kernel::mach_port_extract_member(task_self(), self.name, self.set)
                     })

@@ -4,7 +4,9 @@
 //! around the model's step and the call; and two ports are used by all threads with nothing between them, where an answer has to be one
 //! that some order of the calls allows. After each round the names of the task are the models'.
 
+mod calls;
 mod crowd;
+mod messages;
 mod ports;
 mod steps;
 
@@ -47,7 +49,7 @@ fn assert_census(before: &BTreeMap<Port, u32>, models: &[&Model]) {
 isolated! {
     fn c0_1_random_calls_of_many_threads_answer_as_a_simple_model_does() {
         let seed = variable("MACH_TEST_SEED").unwrap_or(1);
-        let rounds = variable("MACH_TEST_ROUNDS").unwrap_or(if is_emulated() { 2 } else { 40 });
+        let rounds = variable("MACH_TEST_ROUNDS").unwrap_or(if is_emulated() { 5 } else { 120 });
         println!("MACH_TEST_SEED={seed} MACH_TEST_ROUNDS={rounds}");
         let before = BTreeMap::from_iter(names());
         let mut own: Vec<_> = (0..THREADS).map(|_| Model::default()).collect();
@@ -69,7 +71,11 @@ isolated! {
                             }
                             match random.below(6) {
                                 0 => step(&mut random.of(&[&shared[0], &shared[1]]).lock().expect("a model"), &mut random, id),
-                                at @ 1..3 => crowds[at - 1].step(&mut members[at - 1], &mut random),
+                                at @ 1..3 => {
+                                    for _ in 0..4 {
+                                        crowds[at - 1].step(&mut members[at - 1], &mut random);
+                                    }
+                                }
                                 _ => step(own, &mut random, id),
                             }
                         }

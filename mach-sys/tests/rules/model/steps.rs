@@ -10,7 +10,7 @@ use mach_sys::kernel::{self, system::task_self};
 use mach_sys::message::{
     MACH_MSG_TYPE_COPY_SEND, MACH_MSG_TYPE_MAKE_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE,
     MACH_MSG_TYPE_MOVE_RECEIVE, MACH_MSG_TYPE_MOVE_SEND, MACH_MSG_TYPE_MOVE_SEND_ONCE,
-    MACH_MSGH_BITS_COMPLEX, MACH_SEND_MSG, MACH_SEND_TIMEOUT,
+    MACH_SEND_MSG, MACH_SEND_TIMEOUT,
 };
 use mach_sys::port::{
     MACH_PORT_LIMITS_INFO, MACH_PORT_RECEIVE_STATUS, MACH_PORT_RIGHT_DEAD_NAME,
@@ -428,10 +428,5 @@ fn receive(model: &mut Model, from: Port) {
         "receive {from:#x}"
     );
     let Ok(message) = kernel else { return };
-    let rights = match message.bits() & MACH_MSGH_BITS_COMPLEX {
-        0 => 0,
-        _ => message.words[6] as usize,
-    };
-    let body: Vec<_> = (0..rights).map(|at| message.descriptor(at)).collect();
-    model.received(from, message.local(), message.id(), message.remote(), &body);
+    model.received(from, &message);
 }
