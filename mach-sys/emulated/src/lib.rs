@@ -82,7 +82,7 @@ mod stopped;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-pub use config::{Config, FallbackSignals, Generation, WhenDisplaced};
+pub use config::{Config, FallbackSignals, Generation, GuardPolicy, WhenDisplaced};
 pub use error::{HostError, ReserveError, SignalFrameError, StartError, StopError};
 pub use stopped::Stopped;
 

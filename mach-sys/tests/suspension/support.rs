@@ -102,7 +102,7 @@ pub(crate) struct Handler {
 
 /// A request, as it was received.
 pub(crate) struct Request {
-    words: Box<[u32; 2048]>,
+    pub(crate) words: Box<[u32; 2048]>,
     pub(crate) state: NativeState,
 }
 
