@@ -417,8 +417,7 @@ kernel_calls! {
         threads: *mut *mut mach_port_name_t,
         count: *mut mach_msg_type_number_t,
     ) -> kern_return_t;
-    /// Reads what a task uses: `TASK_BASIC_INFO`, `MACH_TASK_BASIC_INFO` or `TASK_THREAD_TIMES_INFO` of [`info`](crate::info). `count` as in
-    /// [`thread_info`].
+    /// Reads what a task uses: `TASK_*` and `MACH_TASK_*` of [`info`](crate::info). `count` as in [`thread_info`].
     fn task_info(
         task: mach_port_name_t,
         flavor: task_flavor_t,
