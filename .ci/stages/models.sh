@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Protocols without a lock in all interleavings of a few threads: tests/models, with the concurrency checker loom.
+# Models of the emulation's synchronization, in all interleavings of a few threads up to a number of preemptions: tests/models, with loom.
 . "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
 
-# The switch is every crate's: its builds stand apart.
+# `--cfg loom` holds for every crate: this stage builds in a folder of its own.
 export CARGO_TARGET_DIR=$cache/build-models RUSTFLAGS="--cfg loom"
 log=$(mktemp "$cache/models.XXXXXX")
 trap 'rm -f "$log"' EXIT

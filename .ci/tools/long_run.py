@@ -50,7 +50,7 @@ JOBS = [
     Job("deferred answers", "exc-server", "deferred"),
     Job("oracle, ports", "tests", "oracle"),
     Job("oracle, exceptions", "mach-emulated", "mach_emulated", ("exceptions_are_delivered_as_xnu_did",)),
-    Job("company matrix", "tests", "company"),
+    Job("matrix of surroundings", "tests", "surroundings"),
 ]
 
 
@@ -185,8 +185,9 @@ def start(command, variables):
     )
 
 
-def finish(child, sample=None, limit=HANGS_AFTER):
+def finish(child, sample=None, limit=None):
     """Waits for a process and returns its status and output. One that hangs is ended."""
+    limit = limit or HANGS_AFTER
     parts = []
     reader = threading.Thread(target=lambda: parts.extend(iter(lambda: child.stdout.read1(65536), b"")))
     reader.start()

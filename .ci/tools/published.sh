@@ -32,7 +32,7 @@ grep -q '^\[lib\]' mach-sys/Cargo.toml && die "mach-sys/Cargo.toml has a [lib] n
 printf '\n[lib]\nname = "mach_sys"\n' >>mach-sys/Cargo.toml
 # What only tests and benches of the repository use: no package has it, nor them.
 for manifest in Cargo.toml ./*/Cargo.toml mach-sys/*/Cargo.toml; do
-    sed '/^test-support[. ]/d; /^measure[. ]/d' "$manifest" >"$manifest.new"
+    sed '/^test-support[. ]/d; /^port-server[. ]/d; /^measure[. ]/d' "$manifest" >"$manifest.new"
     mv "$manifest.new" "$manifest"
 done
 # The lock file follows the new name; no other version in it changes.

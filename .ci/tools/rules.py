@@ -1,10 +1,11 @@
 """The numbered rules: the pages of docs/xnu and docs/field-reports.md against what code, tests and docs cite.
 
 usage: rules.py           fails if a number is cited that no page defines, if a rule is malformed, defined twice, or neither cited nor given a
-                          status, if a page names a test by its rule that is in no file, or if docs/xnu/rules.md is not what this program writes
+                          status, if a page names a test by its rule that is in no file, if a status names a file or function that is not
+                          there, or if docs/xnu/rules.md is not what this program writes
        rules.py --write   writes docs/xnu/rules.md
 
-A rule is a heading `### A6.12`; what follows it up to the next heading is its text, and the list items `- Source:`, `- Versions:` and
+A rule is a heading `### A6.12`, or `### E36` for a case; what follows it up to the next heading is its text, and the list items `- Source:`, `- Versions:` and
 `- Status:` say the rest. A field report is a heading `### R22: …`. A status stands only where citations do not tell it: `built` (nothing
 needs to cite it), `partly`, `not built`, `does not apply`, each with its reason.
 
@@ -21,18 +22,22 @@ PAGES = "docs/xnu"
 TABLE = f"{PAGES}/rules.md"
 REPORTS = "docs/field-reports.md"
 
-RULE_HEADING = re.compile(r"^###+ (?P<number>[A-I]\d+[a-z]?\.\d+[a-z]?)(?P<rest>.*)$")
+RULE_HEADING = re.compile(r"^###+ (?P<number>[A-I]\d+[a-z]?\.\d+[a-z]?|E\d\d)(?P<rest>.*)$")
 REPORT_HEADING = re.compile(r"^###+ (?P<number>[RS]\d+)\b")
-CITED = re.compile(r"(?<![\w.-])(?P<number>[A-I]\d{1,2}[a-z]?\.\d{1,2}[a-z]?)(?!\w|\.\d)")
+CITED = re.compile(r"(?<![\w.-])(?P<number>[A-I]\d{1,2}[a-z]?\.\d{1,2}[a-z]?|[EI]\d\d?)(?!\w|\.\d)")
 CITED_REPORT = re.compile(r"(?<![\w.-])(?P<number>[RS]\d{1,2})(?!\w|\.\d)")
 # A test that a page names, by the rule or report that it begins with: `a6_12_…`, `r19_…`.
-NAMED_TEST = re.compile(r"`(?P<name>(?:[a-i]\d+[a-z]?_\d+|[rs]\d+)(?:_[a-z0-9]+){2,})`")
+NAMED_TEST = re.compile(r"`(?P<name>(?:[a-i]\d+[a-z]?_\d+|e\d\d|[rs]\d+)(?:_[a-z0-9]+){2,})`")
 FUNCTION = re.compile(
     r"^(?P<indent> *)(?:pub(?:\([^)]*\))? )?(?:const )?(?:unsafe )?(?:extern \"C\" )?fn (?P<name>\w+)"
 )
 IN_NAME = re.compile(r"^(?P<letter>[a-i])(?P<major>\d{1,2}[a-z]?)_(?P<minor>\d{1,2}[a-z]?)(?:_|$)")
-REPORT_IN_NAME = re.compile(r"^(?P<letter>[rs])(?P<major>\d{1,2})(?:_|$)")
+CASE_OR_REPORT_IN_NAME = re.compile(r"^(?P<number>e\d\d|[rs]\d{1,2})(?:_|$)")
 STATUSES = ("built", "partly", "not built", "does not apply")
+PLURAL = {"partly": "built in part", "does not apply": "that do not apply"}
+# A file that a status names, with the functions after it: `exception/deliver.rs`, `walk`.
+NAMED_FILE = re.compile(r"`(?P<path>[\w/.-]+\.rs)`(?P<names>(?:(?:,| and) `\w+`)*)")
+EMULATION = "mach-sys/emulated/src/"
 # A range: A12.3 to A12.7, C2.1–C2.3.
 RANGE = re.compile(
     r"(?<![\w.-])([A-I]\d{1,2}[a-z]?)\.(\d{1,2})(?: to |–|-)(?:([A-I]\d{1,2}[a-z]?)\.)?(\d{1,2})(?![\w.])"
@@ -53,13 +58,14 @@ def numbers_in(text, reports=True):
 def numbers_in_name(name):
     """The rule numbers that a test's name begins with."""
     found = set()
-    while match := IN_NAME.match(name):
-        found.add(f"{match['letter'].upper()}{match['major']}.{match['minor']}")
+    while True:
+        if match := IN_NAME.match(name):
+            found.add(f"{match['letter'].upper()}{match['major']}.{match['minor']}")
+        elif match := CASE_OR_REPORT_IN_NAME.match(name):
+            found.add(match["number"].upper())
+        else:
+            return found
         name = name[match.end() :]
-    while match := REPORT_IN_NAME.match(name):
-        found.add(f"{match['letter'].upper()}{match['major']}")
-        name = name[match.end() :]
-    return found
 
 
 class Rule:
@@ -99,6 +105,18 @@ def check_rule(rule):
         yield f"{rule.page}: the status of {rule.number} is none of {', '.join(STATUSES)}"
     if rule.status and rule.status.startswith(STATUSES[1:]) and len(rule.status.split()) < 3:
         yield f"{rule.page}: the status of {rule.number} has no reason"
+
+
+def check_files(rule, files):
+    """The files and functions of a rule's status that are not there. A path begins in the emulation, or with a crate's name."""
+    for found in NAMED_FILE.finditer(rule.status or ""):
+        text = files.get(EMULATION + found["path"]) or files.get(found["path"])
+        if text is None:
+            yield f"{rule.page}: the status of {rule.number} names {found['path']}, which is no file"
+            continue
+        for name in re.findall(r"`(\w+)`", found["names"]):
+            if not re.search(rf"\b{name}\b", text):
+                yield f"{rule.page}: the status of {rule.number} names {name}, which {found['path']} does not have"
 
 
 def tests_of(text):
@@ -161,7 +179,7 @@ def standing(rule, citations):
 
 
 def order(number):
-    letter, major, minor = re.match(r"([A-I])(\w+)\.(\w+)", number).groups()
+    letter, major, minor = re.match(r"([A-I])(\w+)(?:\.(\w+))?", number).groups("0")
     part = lambda text: (int(re.match(r"\d+", text)[0]), text.lstrip("0123456789"))
     return letter, part(major), part(minor)
 
@@ -194,9 +212,9 @@ def table(rules, citations):
         anchor = rule.number.lower().replace(".", "")
         rows.append(f"| [{rule.number}]({page}#{anchor}) | {files} | {shown} | {state.replace('|', chr(92) + '|')} |")
     proven = sum(1 for rule in rules if rule.number in citations.tests)
-    counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    counts = ", ".join(f"{kinds[kind]} {PLURAL.get(kind, kind)}" for kind in (*STATUSES, "unknown") if kind in kinds)
     lines += [f"{len(rules)} rules: {counts}. {proven} are cited by a test.", ""]
-    lines += ["| rule | implemented in | proven by | standing |", "|---|---|---|---|"] + rows
+    lines += ["| rule | implemented in | proven by | status |", "|---|---|---|---|"] + rows
     return "\n".join(lines) + "\n"
 
 
@@ -210,6 +228,7 @@ def check(files):
                     errors.append(f"{path}: {rule.number} is defined in {rules[rule.number].page}, too")
                 rules[rule.number] = rule
                 errors.extend(check_rule(rule))
+                errors.extend(check_files(rule, files))
         if path == REPORTS:
             for line in text.split("\n"):
                 if found := REPORT_HEADING.match(line):

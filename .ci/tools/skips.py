@@ -1,6 +1,6 @@
-"""The tests that skip, in the sources and in docs/only-a-mac.md: both lists are one.
+"""The tests that skip, and the test programs that a Mac does not build, in the sources and in docs/only-a-mac.md: both lists are one.
 
-usage: skips.py           fails if a test that may skip is not in the table, or the table has one that does not
+usage: skips.py           fails if a test that may skip is not in the table, or the table has one that does not; and so for the programs
        skips.py --rows    prints the rows that the sources give, for the table
 
 A test skips by `report_skipped` or `report_partly` (tests/support/src/isolated.rs), itself or through a function of its test program that
@@ -17,6 +17,11 @@ FUNCTION = re.compile(r"^(?P<indent> *)(?:pub(?:\([^)]*\))? )?(?:const )?(?:unsa
 REPORT = re.compile(r"\breport_(?P<how>skipped|partly)\(")
 # What a passing test says in this way stays with the harness, or is no report.
 OTHER_WAYS = re.compile(r"print(?:ln)?!\(\s*\"[^\"]*\bskipp(?:ed|ing)\b")
+
+
+# The sentence that lists what is not built for a Mac, and the attribute by which a program is not.
+NOT_BUILT = "These test programs look at the emulation alone and are not built for a Mac:"
+NOT_FOR_APPLE = '\n#![cfg(not(target_vendor = "apple"))]\n'
 
 
 class Function:
@@ -81,6 +86,34 @@ def skips_of(program):
     return {f.name: reasons[f.name] for f in all_functions if f.is_test and f.name in reasons}
 
 
+def packages(root):
+    """(name, folder of tests) of each package that has one."""
+    for manifest in sorted(root.glob("*/Cargo.toml")) + sorted(root.glob("mach-sys/*/Cargo.toml")):
+        folder = manifest.parent / "tests"
+        if folder.exists():
+            yield re.search(r'^name = "(.+)"', manifest.read_text(), re.MULTILINE).group(1), folder
+
+
+def emulation_only(root):
+    """{(package, program)} of the test programs that are not built for a Mac."""
+    found = set()
+    for package, folder in packages(root):
+        for path in [*folder.glob("*.rs"), *folder.glob("*/main.rs")]:
+            if NOT_FOR_APPLE in path.read_text():
+                found.add((package, path.stem if path.parent == folder else path.parent.name))
+    return found
+
+
+def emulation_only_in_page(text):
+    """The same of the page: "`a` and `b` of `package`; `c` of `other`." """
+    listed = text.partition(NOT_BUILT)[2].partition("\n\n")[0]
+    found = set()
+    for part in listed.split(";"):
+        *names, package = re.findall(r"`([\w-]+)`", part) or [None]
+        found.update((package, name) for name in names)
+    return found
+
+
 def programs(folder):
     """The files of each test program of a package's `tests` folder."""
     shared = [path.read_text() for name in ("support", "common") for path in sorted((folder / name).rglob("*.rs"))]
@@ -94,12 +127,9 @@ def programs(folder):
 def in_sources(root):
     """{(package, test): {(in part, reason)}}"""
     found = {}
-    for manifest in sorted(root.glob("*/Cargo.toml")) + sorted(root.glob("mach-sys/*/Cargo.toml")):
-        package = re.search(r'^name = "(.+)"', manifest.read_text(), re.MULTILINE).group(1)
-        folder = manifest.parent / "tests"
-        if folder.exists():
-            for program in programs(folder):
-                found.update({(package, test): reasons for test, reasons in skips_of(program).items()})
+    for package, folder in packages(root):
+        for program in programs(folder):
+            found.update({(package, test): reasons for test, reasons in skips_of(program).items()})
     return found
 
 
@@ -146,7 +176,10 @@ def main(arguments):
         for (package, test), reasons in sorted(sources.items()):
             print(f"| {package} | `{test}` |  | {reason_of(reasons)} |")
         return 0
-    errors = check(sources, in_table(TABLE.read_text())) + list(other_ways(root))
+    page = TABLE.read_text()
+    errors = check(sources, in_table(page)) + list(other_ways(root))
+    for package, program in sorted(emulation_only(root) ^ emulation_only_in_page(page)):
+        errors.append(f"{TABLE}: whether {program} of {package} is built for a Mac is not what the sources say")
     if not sources:
         errors.append("no test skips, says this check: it is broken")
     for error in errors:

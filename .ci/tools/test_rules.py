@@ -68,11 +68,18 @@ class Rules(unittest.TestCase):
         self.assertIn("not built: nothing here has a task that could be asked, and no program misses it.", table)
 
     def test_a_number_that_no_page_defines_is_an_error(self):
-        for cited in ("A1.9", "Z", "R23", "C8.2", "A1.1 to A1.3"):
+        for cited in ("A1.9", "Z", "R23", "C8.2", "A1.1 to A1.3", "E36", "I9"):
             errors, _, _ = self.checked(**{"mach-sys/emulated/src/other.rs": f"// See {cited}.\n"})
             self.assertEqual(len(errors), 0 if cited == "Z" else 1, cited)
         errors, _, _ = self.checked(**{"mach-sys/tests/other.rs": "#[test]\nfn c8_2_none_is_left() {\n}\n"})
         self.assertEqual(errors, ["mach-sys/tests/other.rs: cites C8.2, which no page defines"])
+
+    def test_a_case_is_a_rule_with_one_number_and_names_of_tests_mix_both(self):
+        page = PAGE + "\n### E36\n\nA trim.\n\n- Source: measured.\n"
+        more = "#[test]\nfn a1_1_e36_any_count_is_trimmed() {\n}\n"
+        errors, table, found = self.checked(**{"docs/xnu/exceptions.md": page, "mach-sys/tests/more.rs": more})
+        self.assertEqual((errors, sorted(found)), ([], ["A1.1", "A1.2", "E36"]))
+        self.assertIn("| [E36](exceptions.md#e36) |  | `a1_1_e36_any_count_is_trimmed` | built |", table)
 
     def test_a_page_that_names_a_test_that_is_gone_is_an_error(self):
         page = {"docs/more.md": "See `a1_1_the_thread_is_first`, `a1_1_a1_2_the_thread_comes_first`, `a1_9` and `s_1_x`.\n"}
@@ -80,7 +87,7 @@ class Rules(unittest.TestCase):
         self.assertEqual(errors, ["docs/more.md: names the test a1_1_the_thread_is_first, which is in no file"])
 
     def test_versions_addresses_and_longer_numbers_are_no_citations(self):
-        text = "// 1.85, v0.1.0, xnu-A1.9b2, 0xA1.9, A1.1.9, E1, F5, x86_64\n"
+        text = "// 1.85, v0.1.0, xnu-A1.9b2, 0xA1.9, A1.1.9, E0308, F5, x86_64\n"
         self.assertEqual(self.checked(**{"mach-sys/emulated/src/other.rs": text})[0], [])
 
     def test_a_malformed_rule_is_an_error(self):
@@ -93,6 +100,17 @@ class Rules(unittest.TestCase):
         ):
             errors, _, _ = self.checked(**{"docs/xnu/exceptions.md": broken})
             self.assertTrue(any(error in found for found in errors), (error, errors))
+
+    def test_a_status_that_names_a_file_or_function_that_is_gone_is_an_error(self):
+        for status, error in (
+            ("built: `ask.rs`, `ask`.", None),
+            ("built: `mach-sys/emulated/src/ask.rs`, `ask` and `ask`.", None),
+            ("built: `asked.rs`.", "no file"),
+            ("built: `ask.rs`, `ask` and `told`.", "told, which ask.rs does not have"),
+        ):
+            page = PAGE.replace("not built: nothing here has a task that could be asked,\n  and no program misses it.", status)
+            errors, _, _ = self.checked(**{"docs/xnu/exceptions.md": page})
+            self.assertTrue(error in errors[0] if error else not errors, (status, errors))
 
     def test_a_rule_that_nothing_cites_needs_a_status(self):
         page = PAGE + "\n### A1.3\n\nThen the host.\n\n- Source: `osfmk/kern/exception.c`.\n"

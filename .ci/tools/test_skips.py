@@ -101,6 +101,20 @@ class Skips(unittest.TestCase):
         self.assertEqual(len(other), 1)
         self.assertIn("made/src/lib.rs", other[0])
 
+    def test_programs_that_a_mac_does_not_build_are_found_in_both(self):
+        apart = '//! Linux.\n#![cfg(not(target_vendor = "apple"))]\n'
+        with tempfile.TemporaryDirectory() as root:
+            root = pathlib.Path(root)
+            for name, text in {"Cargo.toml": '[package]\nname = "made"\n', "tests/direct.rs": apart, "tests/native/main.rs": apart,
+                               "tests/both.rs": "//! Both.\n"}.items():
+                (root / "made" / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / "made" / name).write_text(text)
+            found = skips.emulation_only(root)
+        page = skips.NOT_BUILT + " `direct` and `native` of `made`.\n\n## `both` of `made`\n"
+        self.assertEqual(found, {("made", "direct"), ("made", "native")})
+        self.assertEqual(skips.emulation_only_in_page(page), found)
+        self.assertEqual(skips.emulation_only_in_page("nothing"), set())
+
     def test_sources_and_table_are_one(self):
         table = skips.in_table(
             "# Head\n\n| made | `not_here` | x | y |\n\n" + skips.HEADING + "\n\n| package | test | skips | reason |\n|---|---|---|---|\n"

@@ -21,7 +21,7 @@ pub struct Series {
 pub struct Chart {
     /// The title.
     pub title: String,
-    /// What the horizontal axis counts.
+    /// Label of the horizontal axis.
     pub x: String,
     /// The lines; four at most are told apart.
     pub series: Vec<Series>,
@@ -29,7 +29,7 @@ pub struct Chart {
 
 /// Text, axes and grid.
 const GREY: RGBColor = RGBColor(0x76, 0x76, 0x76);
-/// Lines.
+/// Colours of the lines.
 const COLOURS: [RGBColor; 4] = [
     RGBColor(0xe0, 0x4f, 0x39),
     RGBColor(0x2a, 0x8f, 0xbd),

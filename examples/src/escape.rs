@@ -9,7 +9,7 @@ use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 use mach_sys::thread_state::{NativeState, Registers};
 
-/// Where a call goes on when a handler ends it.
+/// Place at which a call goes on when a handler ends it.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Point {

@@ -12,7 +12,7 @@ pub struct Pages {
     size: usize,
 }
 
-/// What may be done with a page.
+/// Accesses that a page permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Nothing: each access faults.

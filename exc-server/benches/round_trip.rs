@@ -1,4 +1,4 @@
-//! How much longer a fault takes that a server on another CPU repairs than the floor of such a round trip, a bare signal handler, and
+//! Compares a fault that a server on another CPU repairs with the floor of such a round trip, a bare signal handler, and
 //! server loops by hand. A report, no gate.
 //!
 //! `cargo bench -p exc-server --bench round_trip`. The code is in the package `measure`; `cargo run --release --bin bench_report` has this

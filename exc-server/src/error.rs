@@ -129,7 +129,7 @@ pub enum ReceiveError {
     #[error("a message larger than any exception request was destroyed")]
     TooLarge,
     /// The task had no room for a message's rights (C11.11). The received part was destroyed, and its sender notified.
-    #[error("a message whose rights there was no room for was destroyed: {0}")]
+    #[error("a message was destroyed, because the task had no room for its rights: {0}")]
     NoRoom(KernError),
     /// Another error of `mach_msg`.
     #[error("mach_msg, receiving an exception: {0}")]
@@ -159,7 +159,7 @@ impl ReceiveError {
 pub enum AnswerError {
     /// The thread is gone, or does not wait any more.
     #[error("the faulting thread is gone, or waits no longer")]
-    NobodyWaits,
+    Unwanted,
     /// The deferred exception was declined already: its route, server or table was closed, or its deadline passed. Returned also in the
     /// child of a fork, where no thread waits.
     #[error(
@@ -183,7 +183,7 @@ impl AnswerError {
     #[must_use]
     pub const fn code(&self) -> u32 {
         match self {
-            Self::NobodyWaits => 0x4301,
+            Self::Unwanted => 0x4301,
             Self::AlreadyDeclined => 0x4302,
             Self::Encode(_) => 0x4303,
             Self::Kernel(_) => 0x4304,
@@ -211,10 +211,10 @@ pub enum ForwardError {
     #[error("the handler has declined this exception before")]
     AlreadyDeclined,
     /// The calling process is the child of a fork, where no thread waits.
-    #[error("the exception is the parent process's")]
+    #[error("the exception belongs to the parent process")]
     Forked,
     /// The handler's behavior has no request, or needs a right that this request lacks: the thread's port, or a token.
-    #[error("the handler's {0} needs what the request lacks")]
+    #[error("the handler's behavior {0} has no request, or needs a right that this request lacks")]
     Behavior(Behavior),
     /// The thread's state could not be read for the handler, or set from its reply.
     #[error("getting or setting a state of the thread: {0}")]
@@ -263,7 +263,7 @@ impl ForwardError {
 
     /// Returns whether the handler's port died, possibly before the handler answered.
     #[cfg(feature = "std")]
-    pub(crate) fn is_of_the_dead(&self) -> bool {
+    pub(crate) fn is_dead_port(&self) -> bool {
         matches!(
             self,
             Self::PortGone | Self::Malformed(mig::ReplyError::ServerDied)
@@ -314,7 +314,7 @@ impl DeferError {
 /// A table for deferred exceptions could not be made.
 #[cfg(feature = "receiver")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("room for {capacity} deferred exceptions was asked for; {max} are the most")]
+#[error("room for {capacity} deferred exceptions is not possible: {max} is the maximum")]
 #[non_exhaustive]
 pub struct CapacityError {
     /// The requested capacity.
@@ -458,7 +458,7 @@ pub enum ServerStartError {
         name: String,
     },
     /// The stack is too small for the server, or too large for any system.
-    #[error("a stack of {bytes} bytes was asked for; it must have {min} to {max}")]
+    #[error("a stack of {bytes} bytes is not possible: it must have {min} to {max}")]
     StackSize {
         /// The requested size in bytes.
         bytes: usize,
@@ -470,7 +470,7 @@ pub enum ServerStartError {
     /// The requested capacity for deferred exceptions is too large.
     #[error(transparent)]
     Deferrals(#[from] CapacityError),
-    /// The emulated kernel could not be started. The source is the host's error.
+    /// The emulated kernel could not be started. The source is the system's error.
     #[error("starting the emulated kernel")]
     Kernel(#[source] &'static StartError),
     /// The server's ports could not be made, or the emulated kernel has no room for its thread: `KERN_RESOURCE_SHORTAGE`.

@@ -82,7 +82,7 @@ fn errors_have_codes_that_never_change_and_name_their_cause_once() {
         0x4204 ReceiveError::TooLarge;
         0x4205 ReceiveError::NoRoom(code);
         0x4206 ReceiveError::Kernel(code);
-        0x4301 AnswerError::NobodyWaits;
+        0x4301 AnswerError::Unwanted;
         0x4302 AnswerError::AlreadyDeclined;
         0x4303 AnswerError::Encode(encode);
         0x4304 AnswerError::Kernel(code);
@@ -330,7 +330,7 @@ fn replies_that_the_kernel_refuses_are_counted_however_they_are_given() {
                     if (4..=6).contains(&tag) {
                         let deferred = receive.recv().expect("a key");
                         match tag {
-                            4 => assert_eq!(deferred.resume(), Err(AnswerError::NobodyWaits)),
+                            4 => assert_eq!(deferred.resume(), Err(AnswerError::Unwanted)),
                             5 => drop(deferred),
                             // Closing its route declines it.
                             _ => {

@@ -106,7 +106,7 @@ fn a_receiver_that_waits_already_keeps_a_deadline_that_another_thread_sets() {
         || {
             let (below, _below) = fallback();
             let hour = Timeout::After(Duration::from_secs(3600));
-            for (round, patience) in [Timeout::Never, hour].into_iter().enumerate() {
+            for (round, limit) in [Timeout::Never, hour].into_iter().enumerate() {
                 let table = Deferrals::new(1).expect("a table");
                 let deferring_port = ReceiveRight::new().expect("a port");
                 let waiting_port = ReceiveRight::new().expect("a port");
@@ -117,7 +117,7 @@ fn a_receiver_that_waits_already_keeps_a_deadline_that_another_thread_sets() {
                         let receiver = Receiver::from_port(waiting_port).deferring(table);
                         waits.send(()).expect("the test listens");
                         let mut buffer = MessageBuffer::new();
-                        let exception = receiver.receive(&mut buffer, patience).expect("one");
+                        let exception = receiver.receive(&mut buffer, limit).expect("one");
                         let _ = skip(exception);
                     });
                     wait_waits.recv().expect("it receives next");

@@ -1,15 +1,13 @@
-//! Nothing between a fault and its answer allocates: not the fault handler, not the kernel calls of the server, not the watching
+//! No allocation happens between a fault and its answer: not in the fault handler, not in the kernel calls of the server, not on the watching
 //! thread. Counted over the whole process.
 #![cfg(not(target_vendor = "apple"))]
 #![allow(unsafe_code)]
 
 #[path = "host/faults.rs"]
 mod faults;
-#[path = "host/server.rs"]
-mod server;
 
 use faults::{KINDS, Kind};
-use server::Server;
+use port_server::Server;
 use std::sync::Arc;
 use test_support::counting::Counting;
 

@@ -1,10 +1,7 @@
 //! Real faults of real threads, over the raw kernel calls: one exception port, one server loop, no crate above mach-sys.
 
-#[path = "host/server.rs"]
-mod server;
-
 use mach_sys::thread_state::Registers;
-use server::{Fault, Server};
+use port_server::{Fault, Server};
 use test_support::instructions::{LENGTH, store_to, undefined};
 
 /// Runs `body` on a thread whose faults are skipped, and returns them.

@@ -826,7 +826,7 @@ fn a_message_is_sent_from_one_buffer_and_received_into_another() {
 }
 
 thread_local! {
-    /// How often the demultiplexer was called, and what it answers next: a return code.
+    /// Number of calls of the demultiplexer, and its next answer: a return code.
     static CALLS: Cell<(u32, i32)> = const { Cell::new((0, 0)) };
 }
 

@@ -133,7 +133,7 @@ fn leaves_nothing(name: &str, body: impl Fn()) {
     });
 }
 
-/// What a server saw of a request.
+/// A request as a server saw it.
 #[derive(Debug, PartialEq)]
 struct Seen {
     routine: Routine,

@@ -184,7 +184,7 @@ fn signal_all_lets_every_waiting_thread_go_on_and_leaves_no_count() {
     let semaphore = create(0);
     assert_eq!(signal_all(semaphore), Ok(()));
     let timed_out = Err(KernReturn::OPERATION_TIMED_OUT);
-    assert_eq!(timed_wait(semaphore, NOW), timed_out, "nobody waited");
+    assert_eq!(timed_wait(semaphore, NOW), timed_out, "no thread waited");
     let threads: Vec<_> = (0..4).map(|_| waiting(semaphore)).collect();
     assert_eq!(signal_all(semaphore), Ok(()));
     for thread in threads {

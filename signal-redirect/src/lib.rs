@@ -3,12 +3,12 @@
 //! The core is a pure function: [`Redirect::apply`] takes the registers of a stopped thread, the [`Fault`] that stopped it, and its
 //! [`Memory`]; it writes a [`Frame`] below the interrupted one and returns the registers that enter the handler. The handler is a
 //! [`SignalHandler`] with three arguments, named by an [`Entry`]. It finds `siginfo_t`, `ucontext_t` and the machine context in Darwin's
-//! layout and numbers, on every host. When it returns, the [`Trampoline`] restores the vector registers and traps;
+//! layout and numbers, on every system. When it returns, the [`Trampoline`] restores the vector registers and traps;
 //! [`TrampolinePlan::return_from`] recognizes that trap, checks the frame, and returns the registers to resume with ([`Resumed`]), with
 //! the handler's edits.
 //!
 //! This crate uses no ports and no exception server: any code that can read and set a stopped thread's registers can use it. The
-//! [`Rewriter`]s of both machines, [`X86_64`] and [`Arm64`], are available on every host. [`Native`] and its trampoline are those of the
+//! [`Rewriter`]s of both machines, [`X86_64`] and [`Arm64`], are available on every system. [`Native`] and its trampoline are those of the
 //! machine that the crate is compiled for.
 //!
 //! | item | purpose |

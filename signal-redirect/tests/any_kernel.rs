@@ -3,8 +3,6 @@
 //! The faults are inline assembly that loads its operands into the registers. These tests run on every processor, including one
 //! without AVX and a translated one. `tests/native` covers all registers and more kinds of faults.
 
-#[path = "common/port_server.rs"]
-mod port_server;
 #[path = "common/redirects.rs"]
 mod redirects;
 
@@ -15,8 +13,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::exception::ExceptionMask;
-use mach_sys::message::MACH_SEND_MSG;
-use mach_sys::rights::{ReceiveRight, Right};
+use mach_sys::rights::ReceiveRight;
 use mach_sys::thread_state::Registers;
 use redirects::{Redirects, TAG};
 use signal_redirect::{Entry, Key, Native, Redirect, Rewriter, SignalHandler, Trampoline};
@@ -135,7 +132,7 @@ fn with_server(plan: Redirect, body: impl FnOnce() + Send) -> Redirects {
     std::thread::scope(|scope| {
         let serving = scope.spawn(|| {
             let mut redirects = Redirects::new(plan, *trampoline());
-            port_server::serve(&port, |state, fault, memory| {
+            redirects::serve(&port, |state, fault, memory| {
                 redirects.answer(state, fault, memory)
             });
             redirects
@@ -143,14 +140,11 @@ fn with_server(plan: Redirect, body: impl FnOnce() + Send) -> Redirects {
         let faulting = scope.spawn(|| {
             let mask =
                 ExceptionMask::BAD_INSTRUCTION | ExceptionMask::BAD_ACCESS | Native::RETURN_MASK;
-            port_server::route_this_thread(&port, mask);
+            port_server::route_thread(&port, mask);
             body();
         });
         let result = faulting.join();
-        // An empty message: COPY_SEND, to the port, no reply port, id 1.
-        let send = port.make_send().unwrap();
-        let mut stop = [19, 24, send.name().raw(), 0, 0, 1];
-        port_server::message(&mut stop, MACH_SEND_MSG, 24, 0, 0);
+        port_server::stop(&port);
         let served = serving.join();
         result.unwrap();
         served.unwrap()

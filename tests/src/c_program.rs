@@ -49,7 +49,7 @@ pub fn compiler() -> String {
     })
 }
 
-/// What the C compiler is told of this machine and of the libraries that the static one needs.
+/// Returns the C compiler's flags for this machine and for the libraries that the static one needs.
 fn flags() -> &'static [&'static str] {
     if KERNEL == Kernel::Emulated {
         &["-lgcc_s", "-lpthread", "-ldl", "-lm"]

@@ -107,7 +107,7 @@ pub unsafe extern "C" fn runtime_spawn(
     }
 }
 
-/// As [`runtime_spawn`], and waits for the thread's end.
+/// Does the same as [`runtime_spawn`], and waits for the thread's end.
 ///
 /// # Safety
 /// As [`runtime_spawn`].

@@ -16,7 +16,7 @@ pub fn breakpoint() {
         core::arch::asm!("int3")
     };
     #[cfg(target_arch = "aarch64")]
-    // SAFETY: a breakpoint touches nothing; whoever handles it skips it.
+    // SAFETY: a breakpoint touches nothing; its handler skips it.
     unsafe {
         core::arch::asm!("brk #1")
     };
@@ -30,7 +30,7 @@ pub fn skip(state: &mut NativeState) {
 /// The general registers in the context that a redirected handler is given.
 ///
 /// # Safety
-/// The context is one that a redirect made, and is not used by anybody else while the reference lives.
+/// The context is one that a redirect made, and no other code uses it while the reference lives.
 pub unsafe fn registers<'c>(context: *mut ucontext_t) -> &'c mut NativeState {
     // SAFETY: a redirect made the context, and nothing else uses it (caller's promise).
     unsafe { (*context).registers_mut() }
@@ -70,7 +70,7 @@ pub fn load_or_land(address: u64) -> Option<u64> {
     (trapped == 0).then_some(loaded)
 }
 
-/// Where a thread that faulted in [`load_or_land`] goes on: its register of the fifth argument says so. A runtime has a table of program
+/// Returns the address at which a thread that faulted in [`load_or_land`] goes on, from its fifth argument register. A runtime has a table of program
 /// counters.
 #[must_use]
 pub fn landing_of(state: &NativeState) -> Option<u64> {
@@ -84,7 +84,7 @@ pub fn landing_of(state: &NativeState) -> Option<u64> {
 pub struct GuardPage(usize);
 
 impl GuardPage {
-    /// Maps one.
+    /// Maps a page without access.
     ///
     /// # Panics
     /// If the host maps no page.

@@ -1,4 +1,4 @@
-//! What the scenarios share.
+//! Helpers that the scenarios share.
 
 pub mod c_program;
 pub mod embed;

@@ -29,7 +29,7 @@ fn manager() -> Manager {
     Manager::builder(entry).build().expect("a manager")
 }
 
-/// What the host knows of the calling thread: alternate stack, signal mask.
+/// Returns the calling thread's alternate signal stack and signal mask, as the host has them.
 fn host_state() -> (usize, usize, i32, Vec<bool>) {
     let mut stack = MaybeUninit::<libc::stack_t>::zeroed();
     let mut mask = MaybeUninit::<libc::sigset_t>::zeroed();

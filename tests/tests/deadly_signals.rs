@@ -17,9 +17,9 @@ use tests::isolated::{isolated, report_skipped};
 use tests::sandbox::refuse;
 use tests::watchdog::abort_after;
 
-/// How long the fault waits for its answer: longer than the emulation takes to find the signal.
+/// Time that the fault waits for its answer: longer than the emulation takes to find the signal.
 const ANSWER: Duration = Duration::from_millis(1500);
-/// When the signal is sent.
+/// Time after which the signal is sent, in microseconds.
 const SENT: u32 = 300_000;
 /// The status of a process that lived on.
 const LIVED: i32 = 9;
@@ -47,7 +47,7 @@ extern "C" fn seen(signal: i32) {
     SEEN.store(signal, Ordering::SeqCst);
 }
 
-/// What the process has arranged for the signal.
+/// The process's arrangement for the signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Arranged {
     Default,

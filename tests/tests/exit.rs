@@ -33,7 +33,7 @@ extern "C" fn at_exit() {
     unsafe { libc::usleep(50_000) };
 }
 
-/// Where `exit` is called.
+/// Place at which `exit` is called.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Caller {
     /// On a thread of std's that no manager knows.

@@ -48,7 +48,7 @@ impl Masks {
 /// A way to start something, and what that finds.
 type Way = (&'static str, fn() -> Masks);
 
-/// What each way found.
+/// The masks that each way found.
 type Found = Vec<(&'static str, Masks)>;
 
 const WAYS: [Way; 5] = [
@@ -131,7 +131,7 @@ fn arguments() -> [*mut libc::c_char; 3] {
     [program, file, core::ptr::null_mut()]
 }
 
-/// What a process says that is started with a pipe to write to.
+/// Returns the masks that a process writes to a pipe, which it is started with.
 fn through_a_pipe(start: impl FnOnce(c_int) -> libc::pid_t) -> Masks {
     let mut ends = [0; 2];
     // SAFETY: the files are the pipe's, and each has one owner from here on.
@@ -159,7 +159,7 @@ fn everything_started() -> Found {
     WAYS.map(|(way, start)| (way, start())).into()
 }
 
-/// What is found in a place where user code runs.
+/// Returns the masks in a place where user code runs.
 fn found_in(place: &str) -> Found {
     let (send, found) = mpsc::channel();
     match place {
@@ -215,7 +215,7 @@ fn found_in(place: &str) -> Found {
         }
         _ => unreachable!("{place}"),
     }
-    found.recv().expect("the place was come to")
+    found.recv().expect("the place was reached")
 }
 
 struct OnDrop(mpsc::Sender<Found>);

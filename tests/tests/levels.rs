@@ -72,7 +72,7 @@ fn install_unix_handler() {
     }
 }
 
-/// What the host's kernel delivers is looked at: nothing of that on Apple's.
+/// Returns whether the kernel is emulated; reports the test as skipped if not, because it looks at the emulation's host level.
 fn is_emulated(name: &str) -> bool {
     let emulated = KERNEL == Kernel::Emulated;
     if !emulated {

@@ -20,7 +20,7 @@ use thread_mgr::exc_server::ServerBuilder;
 /// Bytes of thread-local variables: more than the default stack of 8 MiB.
 const VARIABLES: usize = 12 << 20;
 const KIB: usize = 1024;
-/// What a stack may be larger than it is to be, in KiB: what the C library takes is bounded from above, and rounded up to pages.
+/// Permitted surplus of a stack, in KiB: the C library's part is bounded from above, and rounded up to pages.
 const SLACK: usize = 96;
 
 /// Each thread by its name on the host: how many bytes below its frame it has at least, and at most.

@@ -1,4 +1,4 @@
-//! How much longer a managed thread's life takes than a plain one's: spawn, route, exit and join. A report, no gate.
+//! Compares a managed thread's life with a plain one's: spawn, route, exit and join. A report, no gate.
 //!
 //! `cargo bench -p thread-mgr --bench threads`. The code is in the package `measure`; `cargo run --release --bin bench_report` has this row
 //! and all others.

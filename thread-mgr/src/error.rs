@@ -63,15 +63,15 @@ pub enum AttachError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpawnError {
-    /// The host could not create the thread (`pthread_create`).
+    /// The system could not create the thread (`pthread_create`).
     #[error("the thread could not be created")]
     Create(#[source] io::Error),
-    /// The host cannot provide a stack of this size.
+    /// The system cannot provide a stack of this size.
     #[error("a stack of {size} bytes cannot be provided")]
     StackSize {
         /// The size that was set, in bytes.
         size: usize,
-        /// The host's error.
+        /// The system's error.
         source: io::Error,
     },
     /// The calling process is a child, by fork, of the one that built the manager.
@@ -99,9 +99,9 @@ pub enum JoinError {
     /// The calling thread belongs to an exception server: the other thread may need it to answer an exception.
     #[error("an exception server's thread cannot join")]
     ServerThread,
-    /// The host refused to join the thread (`pthread_join`).
+    /// The system refused to join the thread (`pthread_join`).
     #[error("the thread could not be joined")]
-    Host(#[source] io::Error),
+    System(#[source] io::Error),
     /// The thread exited without a result, for example because its body called `pthread_exit`.
     #[error("the thread left no result")]
     NoResult,
@@ -178,7 +178,7 @@ impl JoinError {
             Self::Itself => 0x6302,
             Self::Deadlock => 0x6303,
             Self::ServerThread => 0x6304,
-            Self::Host(_) => 0x6305,
+            Self::System(_) => 0x6305,
             Self::NoResult => 0x6306,
             Self::Forked => 0x6307,
         }
@@ -242,7 +242,7 @@ mod tests {
             JoinError::Itself => 0x6302,
             JoinError::Deadlock => 0x6303,
             JoinError::ServerThread => 0x6304,
-            JoinError::Host(refused()) => 0x6305,
+            JoinError::System(refused()) => 0x6305,
             JoinError::NoResult => 0x6306,
             JoinError::Forked => 0x6307,
             ExitError::NotManaged => 0x6401,

@@ -60,7 +60,7 @@ impl<T> Handle<T> {
     /// - [`JoinError::Itself`]: the calling thread is the thread to join.
     /// - [`JoinError::Deadlock`]: the thread to join is waiting for the calling thread, directly or through other threads.
     /// - [`JoinError::ServerThread`]: the calling thread belongs to an exception server.
-    /// - [`JoinError::Host`]: the host refused to join the thread.
+    /// - [`JoinError::System`]: the system refused to join the thread.
     /// - [`JoinError::Forked`]: the calling process is the child of a fork, and does not have the thread.
     ///
     /// After `Itself`, `Deadlock` and `ServerThread` the thread is detached, as if the handle had been dropped.
@@ -88,7 +88,7 @@ impl<T> Handle<T> {
         match error {
             0 => {}
             libc::EDEADLK => return Err(JoinError::Deadlock),
-            error => return Err(JoinError::Host(io::Error::from_raw_os_error(error))),
+            error => return Err(JoinError::System(io::Error::from_raw_os_error(error))),
         }
         let left = self.shared.exit.take().ok_or(JoinError::NoResult)?;
         let report = self.shared.report.take();

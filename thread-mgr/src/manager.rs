@@ -96,7 +96,7 @@ impl Manager {
     /// Attaches the calling thread, and returns once its exceptions of the manager's mask are routed to the manager's handler. They are
     /// until the returned value is detached or dropped on this thread, or until the thread exits.
     ///
-    /// The thread may be any that this crate did not start: the main thread, a thread of a pool, a thread of the host that calls into the
+    /// The thread may be any that this crate did not start: the main thread, a thread of a pool, a thread of an application that calls into the
     /// runtime. A thread is managed by one manager at a time: an inner call on an attached thread is [`AttachError::Already`], whichever
     /// manager it asks. Attaching makes a receive right, puts it into the server's port set, registers it for the thread, and takes an
     /// emergency stack ([`ManagerBuilder::emergency_stack_size`]). Attach once where the thread enters the runtime, not for each job.
@@ -264,7 +264,7 @@ impl ManagerBuilder {
     }
 
     /// Sets the size of each thread's emergency stack in bytes; 128 KiB by default, at least 32 KiB. It is rounded up to whole pages.
-    /// A size that the host cannot provide makes [`Manager::attach`] and [`ThreadBuilder::spawn`] fail with [`AttachError::Stack`].
+    /// A size that the system cannot provide makes [`Manager::attach`] and [`ThreadBuilder::spawn`] fail with [`AttachError::Stack`].
     pub fn emergency_stack_size(mut self, bytes: usize) -> Self {
         self.emergency_stack_size = bytes;
         self

@@ -30,7 +30,7 @@ pub enum Normalization {
     Short(u32),
     /// The count is saturated at 65535 and stays there (A7.3). On a live thread's pinned name it cannot be corrected (D5.6), and the name
     /// becomes a dead name when the thread exits.
-    Pegged,
+    Saturated,
     /// The name is a dead name with this many references: the port died.
     Dead(u32),
     /// The name does not exist, or is no send right.
@@ -60,7 +60,7 @@ impl Normalization {
             Self::AlreadyOne | Self::Owned(_) => Some(1),
             Self::Dropped(above) | Self::Surplus(above) => Some(above + 1),
             Self::Raced { seen, .. } => Some(seen),
-            Self::Short(_) | Self::Pegged | Self::Dead(_) | Self::Invalid(_) => None,
+            Self::Short(_) | Self::Saturated | Self::Dead(_) | Self::Invalid(_) => None,
         }
     }
 }
@@ -73,7 +73,7 @@ impl fmt::Display for Normalization {
             Self::Dropped(count) => write!(f, "{count} forgotten user reference(s) released"),
             Self::Surplus(count) => write!(f, "{count} surplus user reference(s), left alone"),
             Self::Short(count) => write!(f, "too few user references for {count} owner(s)"),
-            Self::Pegged => f.write_str("the count of user references is saturated at 65535"),
+            Self::Saturated => f.write_str("the count of user references is saturated at 65535"),
             Self::Dead(count) => write!(f, "a dead name with {count} user reference(s)"),
             Self::Invalid(code) => write!(f, "no send right under that name: {code}"),
             Self::Raced { seen, code } => {
@@ -84,7 +84,7 @@ impl fmt::Display for Normalization {
 }
 
 /// The count that a saturated name stays at (`MACH_PORT_UREFS_MAX`).
-const PEGGED: u32 = 65_535;
+const SATURATED: u32 = 65_535;
 /// Number of attempts while other code changes the count.
 const TRIES: usize = 3;
 
@@ -124,7 +124,7 @@ pub(crate) fn look(name: Name) -> Found {
             },
             _ => invalid(KernError::INVALID_RIGHT),
         },
-        (PEGGED.., _) => found(Normalization::Pegged, None),
+        (SATURATED.., _) => found(Normalization::Saturated, None),
         (_, others @ (0 | 1)) if !references.is_exact => {
             // A right that was just being made or dropped may hide the kernel's own reference, or one without an owner.
             let (seen, code) = (others, KernReturn::SUCCESS);

@@ -1,4 +1,4 @@
-//! Creates the host's thread, and contains its start routine.
+//! Creates the system's thread, and contains its start routine.
 #![allow(unsafe_code)]
 
 use crate::error::{AttachError, SpawnError};
@@ -24,7 +24,7 @@ pub(crate) struct Start<F, T> {
     pub(crate) shared: Arc<Shared<T>>,
 }
 
-/// Creates the host's thread, with a stack of `stack_size` bytes or the system's default.
+/// Creates the system's thread, with a stack of `stack_size` bytes or the system's default.
 pub(crate) fn create<F, T>(
     stack_size: Option<usize>,
     start: Box<Start<F, T>>,

@@ -45,7 +45,7 @@ impl<'m> ThreadBuilder<'m> {
 
     /// Sets the size of the thread's stack in bytes, at least 128 KiB; by default that of
     /// [`ManagerBuilder::thread_stack_size`](crate::ManagerBuilder::thread_stack_size). The C library's own share of a stack, such as a
-    /// program's static thread-local variables, is added, and the sum is rounded up to whole pages. A size that the host cannot provide
+    /// program's static thread-local variables, is added, and the sum is rounded up to whole pages. A size that the system cannot provide
     /// makes [`spawn`](Self::spawn) fail.
     #[doc(alias = "pthread_attr_setstacksize")]
     pub fn stack_size(mut self, bytes: usize) -> Self {
@@ -56,8 +56,8 @@ impl<'m> ThreadBuilder<'m> {
     /// Starts the thread. Returns once it runs and its exceptions are routed.
     ///
     /// # Errors
-    /// - [`SpawnError::Create`]: the host could not create the thread.
-    /// - [`SpawnError::StackSize`]: the host cannot provide a stack of this size.
+    /// - [`SpawnError::Create`]: the system could not create the thread.
+    /// - [`SpawnError::StackSize`]: the system cannot provide a stack of this size.
     /// - [`SpawnError::Attach`]: the thread could not be attached, and has exited without running its body.
     /// - [`SpawnError::Forked`]: the calling process is the child of a fork.
     #[doc(alias = "pthread_create")]

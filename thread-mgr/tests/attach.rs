@@ -11,7 +11,7 @@ use mach_sys::rights::ThreadRight;
 use mach_sys::thread_state::{NativeState, Registers};
 use std::sync::atomic::{AtomicU32, Ordering};
 use support::{HANDLED, forget_references, isolated, reporting, trimming};
-use test_support::instructions::{undefined, undefined_with_stack};
+use test_support::instructions::{LENGTH, undefined, undefined_with_stack};
 use thread_mgr::Audit;
 
 /// The signals that a thread's own faults raise.
@@ -169,7 +169,7 @@ fn r5_a_thread_with_a_port_of_its_own_has_it_after_a_thousand_rounds() {
                 let Ok(mut state) = exception.registers() else {
                     return exception.decline();
                 };
-                state.set_pc(state.pc() + if cfg!(target_arch = "x86_64") { 2 } else { 4 });
+                state.set_pc(state.pc() + LENGTH);
                 // SAFETY: the thread resumes after the instruction, which did nothing.
                 match unsafe { exception.set_state(&state) } {
                     Ok(()) => exception.resume(),

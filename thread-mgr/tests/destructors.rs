@@ -9,12 +9,15 @@ use core::time::Duration;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 use support::{HANDLED, isolated, reporting};
+use test_support::emulator::is_emulated;
 use test_support::instructions::undefined;
 use test_support::wait::wait_for;
 use thread_mgr::{AttachError, Audit, Manager};
 
 /// Number of threads of each kind.
-const THREADS: usize = 50;
+fn threads() -> usize {
+    if is_emulated() { 10 } else { 50 }
+}
 
 static MANAGER: Mutex<Option<Manager>> = Mutex::new(None);
 static KEY: AtomicUsize = AtomicUsize::new(0);
@@ -161,10 +164,10 @@ fn nothing_stays(before: bool) {
                 DETACHES.store(detaches, SeqCst);
                 let (faults, handled) = (FAULTS.load(SeqCst), HANDLED.load(SeqCst));
                 let exiting = EXITING.load(SeqCst);
-                for _ in 0..THREADS {
+                for _ in 0..threads() {
                     run(kind);
                 }
-                let passes = (5 - pass) * THREADS;
+                let passes = (5 - pass) * threads();
                 let faults = FAULTS.load(SeqCst) - faults;
                 let exiting = EXITING.load(SeqCst) - exiting;
                 assert_eq!((faults + exiting) as usize, passes, "{what}");

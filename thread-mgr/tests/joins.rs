@@ -80,7 +80,7 @@ fn of_threads_that_join_in_a_circle_one_is_told_and_none_stays_joinable() {
             if before == 0 {
                 isolated::report_partly(
                     "of_threads_that_join_in_a_circle_one_is_told_and_none_stays_joinable",
-                    "the host does not tell its address space, by which stacks are counted",
+                    "the system does not tell its address space, by which stacks are counted",
                 );
             }
             wait_for("the stacks' address space", || {

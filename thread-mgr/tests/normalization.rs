@@ -72,11 +72,11 @@ fn a_survey_touches_nothing() {
 
 /// D2.7: what a trim cannot cure is left, and reported.
 #[test]
-fn a7_3_e38_a_pegged_count_is_left_alone() {
+fn a7_3_e38_a_saturated_count_is_left_alone() {
     let (_port, name) = port_with(1);
     change(name, PortRight::SEND, 65_534).expect("up to the limit");
-    assert_eq!(survey(name), Normalization::Pegged);
-    assert_eq!(normalized(name), Normalization::Pegged);
+    assert_eq!(survey(name), Normalization::Saturated);
+    assert_eq!(normalized(name), Normalization::Saturated);
     assert_eq!(survey(name).seen(), None);
     assert_eq!(references(name), 65_535);
 }
@@ -168,9 +168,9 @@ fn e37_racing_counts_are_told_apart_and_a_pinned_name_never_reaches_none() {
 }
 
 #[test]
-fn d2_5_a_thread_that_ends_without_it_leaves_a_dead_name() {
+fn d2_5_a_thread_that_ends_without_normalization_leaves_a_dead_name() {
     isolated(
-        "d2_5_a_thread_that_ends_without_it_leaves_a_dead_name",
+        "d2_5_a_thread_that_ends_without_normalization_leaves_a_dead_name",
         || {
             let audit = Audit::start().expect("a census");
             let thread = std::thread::spawn(|| {

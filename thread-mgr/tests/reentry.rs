@@ -121,8 +121,8 @@ fn the_threads_are_listed_and_the_statistics_read() {
 }
 
 #[test]
-fn the_last_manager_may_go_in_the_filter() {
-    isolated("the_last_manager_may_go_in_the_filter", || {
+fn the_last_manager_may_be_dropped_in_the_filter() {
+    isolated("the_last_manager_may_be_dropped_in_the_filter", || {
         static MANAGER: Mutex<Option<Manager>> = Mutex::new(None);
         let manager = builder()
             .only_if(|_| {

@@ -13,11 +13,8 @@ use signal_redirect::{Entry, Native, Rewriter};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc;
 use support::{HANDLED, LAST_STACK, builder, isolated};
-use test_support::instructions::undefined;
+use test_support::instructions::{LENGTH, undefined};
 use thread_mgr::{AttachError, BuildError, HandlerStack, Manager, ManagerBuilder, SpawnError};
-
-/// The length in bytes of the instruction that the tests fault with.
-const LENGTH: u64 = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
 
 /// Builds a manager and starts a thread that faults once. Returns whether the handler ran on the thread's own stack.
 fn ran_on_the_interrupted_stack(settings: ManagerBuilder) -> bool {

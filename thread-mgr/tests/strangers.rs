@@ -14,15 +14,14 @@ use mach_sys::rights::{TaskRight, ThreadRight};
 use mach_sys::thread_state::Registers;
 use std::sync::mpsc;
 use support::{builder, isolated};
-use test_support::instructions::undefined;
+use test_support::instructions::{LENGTH, undefined};
 use thread_mgr::{Handle, HandlerStack, Manager};
 
 const UNDEFINED: ExceptionMask = ExceptionMask::BAD_INSTRUCTION;
 
 fn skip(exception: Exception<'_>) -> Answered {
     let mut state = exception.registers().expect("the registers");
-    let length = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
-    state.set_pc(state.pc() + length);
+    state.set_pc(state.pc() + LENGTH);
     // SAFETY: the next instruction does not depend on the skipped one.
     unsafe { exception.resume_with(&state) }
 }

@@ -99,8 +99,8 @@ fn without_the_promise_the_surplus_is_reported_and_a_dead_name_stays() {
 }
 
 #[test]
-fn a7_3_a_pegged_count_is_told_apart() {
-    isolated("a7_3_a_pegged_count_is_told_apart", || {
+fn a7_3_a_saturated_count_is_told_apart() {
+    isolated("a7_3_a_saturated_count_is_told_apart", || {
         let manager = trimming();
         let handle = manager
             .spawn(|| {
@@ -119,7 +119,7 @@ fn a7_3_a_pegged_count_is_told_apart() {
             })
             .expect("a thread");
         let report = handle.join().expect("a thread").report.expect("a report");
-        assert_eq!(report.normalization, Some(Normalization::Pegged));
+        assert_eq!(report.normalization, Some(Normalization::Saturated));
     });
 }
 

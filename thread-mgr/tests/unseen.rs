@@ -10,11 +10,9 @@ use mach_sys::thread_state::Registers;
 use signal_redirect::{Entry, Native, Rewriter, SignalHandler};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering::SeqCst};
 use support::isolated;
-use test_support::instructions::{store_to, undefined};
+use test_support::instructions::{LENGTH, store_to, undefined};
 use thread_mgr::{HandlerStack, Manager};
 
-/// The length in bytes of the instructions that the tests fault with.
-const LENGTH: u64 = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
 const ROUNDS: u32 = 500;
 /// The value of errno in the interrupted code; no call sets it.
 const ITS_OWN: i32 = 7777;
@@ -224,7 +222,7 @@ fn a_handler_tells_a_write_from_a_read() {
         if cfg!(target_arch = "aarch64") && TOLD[0].load(SeqCst) == 0 {
             return support::isolated::report_skipped(
                 "a_handler_tells_a_write_from_a_read",
-                "this host writes no syndrome into its frames",
+                "this system writes no syndrome into its frames",
             );
         }
         for _ in 0..20 {

@@ -1,4 +1,4 @@
-//! What these crates cost: every figure that has a target, beside its floor and beside what a runtime would do without them.
+//! Reports the cost of these crates: every figure that has a target, beside its floor and beside what a runtime would do without them.
 //!
 //! ```console
 //! $ cargo run --release --bin bench_report
@@ -38,7 +38,7 @@ use test_support::counting::Counting;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting::new();
 
-/// What these crates cost, beside the floor and the alternatives.
+/// Reports the cost of these crates, beside the floor and the alternatives.
 #[derive(Debug, Parser)]
 struct Options {
     /// Runs each row as briefly as it can: the figures mean nothing.

@@ -43,7 +43,7 @@ struct Options {
     /// The fault to take.
     #[arg(value_enum, default_value = "null-store")]
     fault: Fault,
-    /// What to do after it.
+    /// Reaction to the fault.
     #[arg(long, value_enum, default_value = "resume")]
     then: Then,
     /// Prints the report as JSON.
@@ -62,7 +62,7 @@ enum Then {
     Die,
 }
 
-/// What the server's thread saw of the exception, for the handler to print.
+/// The exception as the server's thread saw it, for the handler to print.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     exception: ExceptionType,
@@ -74,7 +74,7 @@ static OPTIONS: Mutex<Option<Options>> = Mutex::new(None);
 static SEEN: Mutex<Option<Seen>> = Mutex::new(None);
 static FAULTS: AtomicU32 = AtomicU32::new(0);
 static WENT_ON: AtomicBool = AtomicBool::new(false);
-/// Where to go on after a stack overflow.
+/// Place at which the thread goes on after a stack overflow.
 static BOTTOM: Point = Point::new();
 
 fn main() -> ExitCode {

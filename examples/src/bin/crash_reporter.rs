@@ -52,7 +52,7 @@ struct Options {
     json: bool,
 }
 
-/// How long a handler waits for the one that it displaced.
+/// Time that a handler waits for the one that it displaced.
 const LIMIT: Timeout = Timeout::After(Duration::from_secs(5));
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -42,7 +42,7 @@ static RUNTIME: AtomicU64 = AtomicU64::new(0);
 /// Exceptions that the runtime was asked about.
 static ASKED: AtomicU64 = AtomicU64::new(0);
 
-/// What saw a fault.
+/// The handlers that saw a fault.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     debugger: bool,

@@ -45,7 +45,7 @@ struct Options {
     /// The machine that the message is from.
     #[arg(long, value_enum, default_value = "arm64")]
     machine: From,
-    /// What the server answers.
+    /// Answer of the server.
     #[arg(long, value_enum, default_value = "resume")]
     answer: Answer,
     /// Prints both messages as JSON.

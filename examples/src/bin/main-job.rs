@@ -54,7 +54,7 @@ struct Options {
     old_way: bool,
 }
 
-/// What all threads count together.
+/// Counts over all threads.
 #[derive(Debug, Default)]
 struct Tally {
     taken: [AtomicU64; Kind::ALL.len()],

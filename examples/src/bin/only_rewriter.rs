@@ -25,7 +25,7 @@ struct Options {
     address: u32,
 }
 
-/// Where things are in the made-up process.
+/// Addresses in the made-up process.
 const STACK: u64 = 0x1_6fdf_0000;
 const CODE: u64 = 0x1_0000_4000;
 const HANDLER: u64 = 0x1_0000_8000;

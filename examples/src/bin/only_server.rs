@@ -21,7 +21,7 @@ use std::time::Duration;
 /// Serves a thread's faults, at once and later.
 #[derive(Debug, Parser)]
 struct Options {
-    /// How long the thread waits for its second answer, in milliseconds.
+    /// Time that the thread waits for its second answer, in milliseconds.
     #[arg(long, default_value_t = 100)]
     wait: u64,
 }

@@ -44,12 +44,12 @@ struct Options {
 
 /// The guard page of the stack in use: its first byte, and the end.
 static GUARD: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
-/// Where the thread goes on after an overflow.
+/// Place at which the thread goes on after an overflow.
 static BOTTOM: Point = Point::new();
 /// Calls that the recursion has made.
 static DEPTH: AtomicU64 = AtomicU64::new(0);
 
-/// What [`recurse_guarded`] returns instead of a result.
+/// Returned by [`recurse_guarded`] instead of a result.
 #[derive(Clone, Copy, Debug)]
 struct StackOverflow {
     depth: u64,

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 /// Lists the port names of this process, and what changed while something ran.
 #[derive(Debug, Parser)]
 struct Options {
-    /// What runs.
+    /// The work whose port names are compared.
     #[arg(value_enum, default_value = "threads")]
     run: Run,
     /// Lists each name that is there at its end.
@@ -113,7 +113,7 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     Ok(true)
 }
 
-/// How long the kernel may take to end a thread that the C library has ended; and on a machine that is busy.
+/// Time that the kernel may take to end a thread that the C library has ended, and the same on a busy machine.
 const MOMENT: Duration = Duration::from_millis(500);
 const LIMIT: Duration = Duration::from_secs(5);
 

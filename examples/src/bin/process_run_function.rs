@@ -47,7 +47,7 @@ struct Options {
     json: bool,
 }
 
-/// What there is more than at the start of a run.
+/// Names and references beyond those at the start of a run.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
     threads: u64,

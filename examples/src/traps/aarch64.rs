@@ -57,7 +57,7 @@ impl Registers {
         self
     }
 
-    /// What the handler's edit makes of them.
+    /// Returns the registers after the handler's edit.
     #[must_use]
     pub fn repaired(mut self, kind: Kind, value: u64) -> Self {
         match kind {
@@ -74,13 +74,13 @@ impl Registers {
         self.general[VALUE]
     }
 
-    /// Whether two sets are the same.
+    /// Returns whether two sets are the same.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
         self == other
     }
 
-    /// Whether a stopped thread's state has these general registers.
+    /// Returns whether a stopped thread's state has these general registers.
     #[must_use]
     pub fn are_in(&self, state: &arm_thread_state64_t) -> bool {
         let mut found = [0; 31];

@@ -43,13 +43,13 @@ impl Kind {
         Self::Breakpoint,
     ];
 
-    /// Whether this machine traps there.
+    /// Returns whether this machine traps there.
     #[must_use]
     pub const fn traps(self) -> bool {
         !(cfg!(target_arch = "aarch64") && matches!(self, Self::Divide))
     }
 
-    /// What to print.
+    /// Returns the name to print.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -73,7 +73,7 @@ impl Kind {
         unsafe { machine::run(self, registers) }
     }
 
-    /// Where its instruction is.
+    /// Returns the address of its instruction.
     #[must_use]
     pub fn pc(self) -> u64 {
         machine::pc(self)

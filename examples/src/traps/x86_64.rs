@@ -63,7 +63,7 @@ impl Registers {
         self
     }
 
-    /// What the handler's edit makes of them.
+    /// Returns the registers after the handler's edit.
     #[must_use]
     pub fn repaired(mut self, kind: Kind, value: u64) -> Self {
         match kind {
@@ -81,7 +81,7 @@ impl Registers {
         self.general[RBX]
     }
 
-    /// Whether two sets are the same in all that the instruction leaves alone: flags are undefined after a division.
+    /// Returns whether two sets are the same in all that the instruction leaves alone: flags are undefined after a division.
     #[must_use]
     pub fn same(&self, other: &Self) -> bool {
         let used = if avx() { 32 } else { 16 };
@@ -93,7 +93,7 @@ impl Registers {
                 .all(|(a, b)| a[..used] == b[..used])
     }
 
-    /// Whether a stopped thread's state has these general registers.
+    /// Returns whether a stopped thread's state has these general registers.
     #[must_use]
     pub fn are_in(&self, state: &x86_thread_state64_t) -> bool {
         let found = [

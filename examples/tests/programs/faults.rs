@@ -59,7 +59,7 @@ fn catch_dies_of_the_fault_that_it_leaves_alone() {
         ("undefined-instruction", DarwinSignal::ILL),
     ] {
         let ended = run("catch", &[fault, "--then", "die"]);
-        assert_eq!(ended.signal, signal.to_host(), "{ended:?}");
+        assert_eq!(ended.signal, signal.to_system(), "{ended:?}");
         assert!(ended.text.contains("backtrace"), "{ended:?}");
         assert!(!ended.text.contains("went on"), "{ended:?}");
     }
@@ -152,7 +152,7 @@ fn crash_reporter_reports_a_crash_once_in_both_orders() {
 #[test]
 fn crash_reporter_lets_a_process_die_of_its_crash() {
     let ended = run("crash_reporter", &["--die"]);
-    assert_eq!(ended.signal, DarwinSignal::SEGV.to_host(), "{ended:?}");
+    assert_eq!(ended.signal, DarwinSignal::SEGV.to_system(), "{ended:?}");
     assert_eq!(
         ended.text.matches("exception EXC_BAD_ACCESS").count(),
         1,

@@ -9,7 +9,7 @@ mod running;
 use running::{PROGRAMS, plain_options, run};
 
 #[test]
-fn every_program_ends_well_with_its_default_options() {
+fn every_program_ends_well_with_its_plain_options() {
     for (name, promised) in PROGRAMS {
         let ended = run(name, plain_options(name));
         assert_eq!(ended.code, Some(0), "{name}: {}", ended.text);

@@ -1,5 +1,6 @@
 //! Runs a program and reads what it prints.
 
+use test_support::emulator::is_emulated;
 use test_support::isolated;
 
 use serde_json::Value;
@@ -29,15 +30,19 @@ pub(crate) const PROGRAMS: &[(&str, &str)] = &[
     ("process_run_function", "thread-mgr: no leak"),
 ];
 
-/// The options of a program's plain run: the default ones, but for a bench, which would run for minutes.
+/// The options of a program's plain run: the default ones, but for a bench, which would run for minutes, and for what takes minutes where a
+/// processor is emulated.
 pub(crate) fn plain_options(name: &str) -> &'static [&'static str] {
-    match name {
-        "bench_report" => &["--quick"],
+    match (name, is_emulated()) {
+        ("bench_report", _) => &["--quick", "--only", "memory"],
+        ("main-job", true) => &["--threads", "60"],
+        ("cons", true) => &["--conses", "200000"],
+        ("process_run_function", true) => &["--threads", "60"],
         _ => &[],
     }
 }
 
-/// How a program ended.
+/// The end of a program: its exit status and its output.
 #[derive(Debug)]
 pub(crate) struct Ended {
     /// The exit code; `None` if a signal ended it.
@@ -48,7 +53,7 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// What it printed as JSON.
+    /// Returns the JSON that the program printed.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }

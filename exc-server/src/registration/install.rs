@@ -4,7 +4,7 @@ use crate::delivery::Delivery;
 use crate::error::InstallError;
 use crate::local::Local;
 use crate::registration::calls::{InPlace, receives_from, registered, set, swap};
-use crate::registration::installations::{Company, Installations};
+use crate::registration::installations::{Installations, Neighbors};
 use crate::registration::lower::{Layer, Nearest};
 use crate::registration::previous::{Previous, PreviousHandler, Registration};
 use crate::registration::target::{Owner, Target};
@@ -217,9 +217,9 @@ impl Parts {
         let mut all = Installations::lock();
         let mask = self.layer.wanted.mask;
         let in_place = registered(&self.target, mask);
-        let company = all.leave(&self.layer);
+        let neighbors = all.leave(&self.layer);
         let in_place = in_place.map_err(|code| install_error(Registration::none(mask), code))?;
-        self.put_back(&in_place, &all, &company)
+        self.put_back(&in_place, &all, &neighbors)
     }
 
     /// Puts the handlers below back for the exception types whose registration in place is this installation's, or dead. Allocates nothing.
@@ -231,7 +231,7 @@ impl Parts {
         &self,
         in_place: &[InPlace; EXC_TYPES_COUNT],
         all: &Installations,
-        company: &Company,
+        neighbors: &Neighbors,
     ) -> Result<Restored, InstallError> {
         let Layer { wanted, port, .. } = &*self.layer;
         let own_died = port.is_dead();
@@ -243,9 +243,9 @@ impl Parts {
             let own = if dead {
                 own_died
                     && wanted.has_form(registration.behavior, registration.flavor)
-                    && !(company.over_it | company.replaced).has(kind)
+                    && !(neighbors.over_it | neighbors.replaced).has(kind)
             } else {
-                registration.port == wanted.port && !company.same_port.has(kind)
+                registration.port == wanted.port && !neighbors.same_port.has(kind)
             };
             let below = if dead && !own {
                 all.highest(&self.layer, kind)
@@ -269,7 +269,7 @@ impl Parts {
         for registration in back.registrations() {
             outcome = outcome.and(self.put(*registration));
         }
-        if !company.alone || !displaced.is_empty() {
+        if !neighbors.alone || !displaced.is_empty() {
             all.note_put_back(&self.layer, put_back);
         }
         outcome.map(|()| {

@@ -30,7 +30,7 @@ pub(crate) struct Installations {
 
 /// The other installations on the target of an installation that leaves.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Company {
+pub(crate) struct Neighbors {
     /// The exception types for which another installation lay directly over it and was not itself replaced.
     pub(crate) over_it: ExceptionMask,
     /// The exception types for which installations above registered the same port: a registration with that port belongs to them.
@@ -101,24 +101,24 @@ impl Installations {
     }
 
     /// Removes an installation; those over it inherit the handlers that it displaced. Returns the others on its target. Allocates nothing.
-    pub(crate) fn leave(&mut self, layer: &Arc<Layer>) -> Company {
-        let mut company = Company {
+    pub(crate) fn leave(&mut self, layer: &Arc<Layer>) -> Neighbors {
+        let mut neighbors = Neighbors {
             over_it: ExceptionMask::empty(),
             same_port: ExceptionMask::empty(),
             replaced: layer.replaced(),
             alone: Arc::strong_count(layer) <= OWN_REFERENCES && !layer.knows_lower(),
         };
-        if !company.alone {
+        if !neighbors.alone {
             for above in self.above(layer) {
-                company.over_it |= above.lies_over(layer) & !above.replaced();
+                neighbors.over_it |= above.lies_over(layer) & !above.replaced();
                 if above.wanted.port == layer.wanted.port {
-                    company.same_port |= above.wanted.mask;
+                    neighbors.same_port |= above.wanted.mask;
                 }
                 above.inherit(layer);
             }
         }
         self.forget(layer);
-        company
+        neighbors
     }
 
     /// Returns the installations on the same target that were installed later.

@@ -169,7 +169,7 @@ impl Deferred {
     ///
     /// # Errors
     /// - [`AnswerError::AlreadyDeclined`]: the exception was declined already, or the calling process is the child of a fork.
-    /// - [`AnswerError::NobodyWaits`]: the thread is gone, or does not wait any more.
+    /// - [`AnswerError::Unwanted`]: the thread is gone, or does not wait any more.
     /// - [`AnswerError::Encode`]: the reply could not be written; the exception was declined.
     /// - [`AnswerError::Kernel`]: another error of the kernel.
     pub fn resume(self) -> Result<(), AnswerError> {

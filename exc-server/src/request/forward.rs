@@ -97,8 +97,7 @@ impl<'b> Exception<'b> {
             let below = below
                 .and_then(|below| below.handler.port)
                 .map(|port| port.name());
-            if !refused.reason.is_of_the_dead() || below.is_none() || [port, last].contains(&below)
-            {
+            if !refused.reason.is_dead_port() || below.is_none() || [port, last].contains(&below) {
                 return Err(refused);
             }
             last = port;

@@ -211,12 +211,12 @@ impl Question {
     pub(crate) fn send(&mut self, size: usize, buffer: &mut [u32]) -> Result<(), AnswerError> {
         if !self.origin.is_current() {
             self.forget();
-            return Err(AnswerError::NobodyWaits);
+            return Err(AnswerError::Unwanted);
         }
         self.answered = true;
         self.rights = Rights::default();
         self.place = None;
-        let reply = self.reply.take().ok_or(AnswerError::NobodyWaits)?;
+        let reply = self.reply.take().ok_or(AnswerError::Unwanted)?;
         match message::send(buffer, size) {
             // The message consumed the right.
             Ok(()) => {
@@ -229,7 +229,7 @@ impl Question {
                 }
                 Err(match unsent.code {
                     // The wait was aborted, or the thread terminated: the right is a dead name, which dropping it releases.
-                    KernError::SEND_INVALID_DEST => AnswerError::NobodyWaits,
+                    KernError::SEND_INVALID_DEST => AnswerError::Unwanted,
                     code => AnswerError::Kernel(code),
                 })
             }

@@ -211,7 +211,7 @@ impl<H: Handler> Meanwhile for Calls<'_, H> {
 }
 
 impl<H: Handler> Calls<'_, H> {
-    /// As [`serve_until`](Meanwhile::serve_until), until the time `end` on the clock. The buffer is on the stack, of which a server that
+    /// Serves like [`serve_until`](Meanwhile::serve_until), until the time `end` on the clock. The buffer is on the stack, of which a server that
     /// forwards nothing then never uses this part. It is not inlined, so that only a nested call has it.
     #[inline(never)]
     fn serve_nested(

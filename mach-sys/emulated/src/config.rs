@@ -13,8 +13,8 @@ pub struct Config {
     /// of address space (512 KiB where pages have 64 KiB), and memory for the pages that it touches of it: two or three as a rule.
     /// Each also takes up to four of the process's memory mappings, of which Linux allows 65 530 by default (`vm.max_map_count`), beside
     /// those of the threads' own stacks. Where it allows no more, a thread goes without the guard pages of its slot, and nothing else
-    /// changes. When all are taken, the kernel calls of another thread fail with `KERN_RESOURCE_SHORTAGE`, and its faults go to the previous
-    /// signal handler.
+    /// changes. When all are taken, the kernel calls of another thread fail with `KERN_RESOURCE_SHORTAGE`, and its faults go to the
+    /// signal fallback.
     pub threads: u32,
     /// Number of ports, port sets and memberships in sets that can exist at a time, rounded up to a power of two and at least 4096. The default
     /// is 524 288. The task has names for seven twelfths as many, and messages for a thirty-second part.
@@ -31,13 +31,13 @@ pub struct Config {
     pub hardware_words: Option<bool>,
     /// Reaction to another component that replaces one of the emulation's signal handlers.
     pub displaced: WhenDisplaced,
-    /// Signals of faults that no exception handler takes.
+    /// Signals of faults that no exception handler accepts. The default leaves the system's.
     pub fallback_signals: FallbackSignals,
-    /// Treatment of misused ports, for which XNU raises `EXC_GUARD`.
+    /// Treatment of a misused port, for which XNU raises `EXC_GUARD`. The default records it.
     pub guards: GuardPolicy,
-    /// The signal by which the emulation reaches a thread that it suspends, reads or ends while that runs code of the program. With `None`, the
-    /// default, it takes the first real-time signal from 50 on that has no handler, once, at the start. A handler that
-    /// another component installs for it later puts all threads out of reach.
+    /// The signal by which the emulation reaches a thread that runs code of the program, to suspend, read or end it. With `None`, the default, it
+    /// takes the first signal of 50 to 60, then of 36 to 49, whose action is the default, once, at the start. If there is none, or another
+    /// component installs a handler for it later, running threads are out of reach (`UnreachableReason::Displaced`).
     pub suspension_signal: Option<i32>,
     /// macOS version whose behaviour the kernel follows, where versions differ. The default is macOS 26.
     pub generation: Generation,
@@ -81,7 +81,7 @@ const LARGEST: u32 = 1 << 16;
 const MOST_PORTS: u32 = 1 << 19;
 const FEWEST_PORTS: u32 = 1 << 12;
 
-/// Reaction to another component that replaces one of the emulation's signal handlers. It looks for that whenever the first kernel
+/// Reaction to another component that replaces one of the emulation's signal handlers. The emulation looks for that whenever the first kernel
 /// call of a thread makes the thread known, and whenever a thread is made ready for faults (`prepare_for_faults`, which attaching does).
 ///
 /// A component that only changes the flags or the mask of the emulation's handler, as `signal(SIGSEGV, signal(SIGSEGV, SIG_IGN))` does,
@@ -93,36 +93,40 @@ const FEWEST_PORTS: u32 = 1 << 12;
 pub enum WhenDisplaced {
     /// Leaves the new handler in place. It runs first; the emulation sees a fault only if that handler chains.
     ///
-    /// A handler that calls the one it replaced (chains) does not always get control back. Where its frame is on an alternate signal stack and
-    /// the interrupted code's is not, the call returns, as a handler that was installed with `SA_ONSTACK` on a thread with such a stack may
-    /// expect; a thread has one from its first kernel call on. Where it runs on the interrupted stack, as every handler without `SA_ONSTACK`
-    /// does, the fault is served, and the handler's frames are left behind as by `siglongjmp`: an answer may change what lies below the
-    /// interrupted stack pointer, where they are. Such a handler does its work before it chains, and holds no lock meanwhile.
+    /// A handler that calls the one it replaced (chains) does not always get control back:
+    ///
+    /// - With `SA_ONSTACK` it runs on the alternate signal stack, which each thread has from its first kernel call on. If the interrupted code is
+    ///   on another stack, the call returns.
+    /// - Without `SA_ONSTACK`, or if the interrupted code is on the alternate stack too, it runs on the interrupted stack. The fault is served,
+    ///   but the call does not return: the handler's frames are abandoned as by `siglongjmp`, because an answer may change the memory below the
+    ///   interrupted stack pointer, where they are. Such a handler must do its work before it chains, and hold no lock then.
     #[default]
     Leave,
-    /// Installs its own handler again. The new handler joins the signal fallback: it runs for faults that no exception handler takes.
+    /// Installs its own handler again. The new handler joins the signal fallback: it runs for faults that no exception handler accepts.
     ///
-    /// Such a fault visits each handler of the fallback once, the last one installed first, as far as each chains to the next or puts back
-    /// what it found. Then it takes the default action, with its own `siginfo_t`. A handler that puts back what it found has left, with
-    /// all that were installed after it. A handler whose code is no longer there is passed over. Of more than eight, the last eight run,
-    /// and the one from before the start.
+    /// Such a fault visits each handler of the fallback once, the last one installed first, while each chains to the next or puts back what it
+    /// found. Then it takes the default action, with its own `siginfo_t`. A handler that puts back what it found leaves the fallback, with
+    /// all that were installed after it. A handler whose code was unloaded is skipped. Of more than eight handlers, the last eight run, and the
+    /// one from before the start.
     TakeBack,
 }
 
-/// Signals that faults become which no exception handler takes: what the previous signal handlers see, and what a process dies of.
+/// Choice of the signal for a fault that no exception handler accepts: the signal fallback sees it, or the process dies of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FallbackSignals {
-    /// The system's own signal, with its `siginfo_t` (G3.3).
+    /// Leaves the system's own signal as it is, with its `siginfo_t` (G3.3).
     #[default]
     System,
-    /// The signal that XNU posts for the exception (A12.3). An access to memory that is there and does not allow it
-    /// (`KERN_PROTECTION_FAILURE`) is `SIGBUS` there and `SIGSEGV` on Linux: the previous handler of `SIGBUS` runs, and a process that has
-    /// none dies of it. `si_signo` and `si_code` are XNU's, in this system's numbers, and the rest of the `siginfo_t` is unchanged. For code that
-    /// tells its faults by XNU's signals, on a Mac and in tests here.
+    /// Replaces it by the signal that XNU posts for the exception (A12.3). For code that tells its faults by XNU's signals, on a Mac and in tests
+    /// on this system.
     ///
-    /// A handler that was installed over the emulation's gets the system's signal: it runs before anybody knows of the exception. The special
-    /// case of the main thread's stack (A12.4) is not imitated.
+    /// An access that a mapped page does not permit (`KERN_PROTECTION_FAILURE`) is `SIGBUS` on XNU and `SIGSEGV` on Linux. With this setting the
+    /// handler of `SIGBUS` runs for it, and a process without one dies of `SIGBUS`. `si_signo` and `si_code` are XNU's, in this system's numbers;
+    /// the rest of the `siginfo_t` is unchanged.
+    ///
+    /// A handler that another component installed over the emulation's, for the signal that the system sends, runs first and sees that signal.
+    /// The special case of the main thread's stack (A12.4) is not imitated.
     Xnu,
 }
 
@@ -132,10 +136,10 @@ pub enum FallbackSignals {
 pub enum GuardPolicy {
     /// The call returns its error, and nothing else happens: an ordinary process's own view of the optional flavors (A13.6).
     Off,
-    /// What was misused is recorded for the calling thread: `mach_sys::emulated::take_guard` takes it.
+    /// Records the misuse for the calling thread: `mach_sys::emulated::take_guard` takes it.
     #[default]
     Record,
-    /// Recorded, and raised as `EXC_GUARD` on the calling thread before the call returns: at its own exception ports, then at the task's (A13.1).
+    /// Records it, and raises `EXC_GUARD` on the calling thread before the call returns: at its own exception ports, then at the task's (A13.1).
     /// An optional flavor changes nothing else, whether a handler takes it or not, as where `task_exc_guard` has only `MP_DELIVER` (A13.6).
     /// A flavor up to 128 ends the process by `SIGKILL` afterwards, handled or not (A13.5).
     ///

@@ -16,7 +16,7 @@ pub enum StartError {
     Full,
     /// The system refused a signal handler, a hook, a thread, or memory for the threads' slots.
     #[error(transparent)]
-    Host(#[from] HostError),
+    System(#[from] SystemError),
     /// This process is a child of the one that the emulated kernel was started in: of a `fork`, a `vfork` or a `clone`. The threads
     /// that would answer are not in it.
     #[error("the emulated kernel does not outlive a fork: this process is the child of one")]
@@ -34,10 +34,10 @@ pub enum StartError {
         "the emulated kernel cannot be started on an alternate signal stack with so little room"
     )]
     SmallStack,
-    /// This host does not treat signal frames as Linux does: valgrind, for example. Programs would misbehave silently. The signal handlers
+    /// This system does not treat signal frames as Linux does: valgrind, for example. Programs would misbehave silently. The signal handlers
     /// that were installed before the start are installed again.
     #[error(
-        "the emulated kernel does not run on a host whose signal frames are not Linux's, such as valgrind: {0}"
+        "the emulated kernel does not run on a system whose signal frames are not Linux's, such as valgrind: {0}"
     )]
     SignalFrame(SignalFrameError),
 }
@@ -48,7 +48,7 @@ impl StartError {
     pub const fn code(&self) -> u32 {
         match self {
             Self::Memory(error) => error.code(),
-            Self::Host(error) => error.code(),
+            Self::System(error) => error.code(),
             Self::Full => 0x2002,
             Self::Forked => 0x2003,
             Self::Threads => 0x2004,
@@ -67,7 +67,7 @@ pub enum SignalFrameError {
     #[error("a fault did not reach the signal handler")]
     Unseen,
     /// The frame or the `siginfo_t` of a fault names another program counter or another address than that of the fault.
-    #[error("the frame of a fault shows another place than that of the fault")]
+    #[error("the frame of a fault shows another program counter or address than the fault had")]
     Location,
     /// The frame of a fault has another value in a register than the thread had.
     #[error("the frame of a fault shows another value than {register} had")]
@@ -87,7 +87,7 @@ pub enum SignalFrameError {
         copied: bool,
     },
     /// The system has something of its own behind the frame, which a copy of the frame would lack.
-    #[error("the host keeps {bytes} bytes behind the frame of a fault")]
+    #[error("the system keeps {bytes} bytes behind the frame of a fault")]
     Behind {
         /// Number of bytes.
         bytes: usize,
@@ -144,7 +144,7 @@ impl StopError {
 /// The system refused something that the emulated kernel needs. The source is the system's error, with its `errno`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum HostError {
+pub enum SystemError {
     /// Address space for the threads' slots.
     #[error(transparent)]
     Memory(#[from] ReserveError),
@@ -159,7 +159,7 @@ pub enum HostError {
     Watcher(#[source] io::Error),
 }
 
-impl HostError {
+impl SystemError {
     /// Returns the stable numeric code of this error, for callers in C. A code never changes its meaning.
     #[must_use]
     pub const fn code(&self) -> u32 {
@@ -215,16 +215,16 @@ mod tests {
     fn all() -> [(StartError, u32); 11] {
         [
             (no_memory().into(), 0x2001),
-            (HostError::from(no_memory()).into(), 0x2001),
+            (SystemError::from(no_memory()).into(), 0x2001),
             (StartError::Full, 0x2002),
             (StartError::Forked, 0x2003),
             (StartError::Threads, 0x2004),
             (StartError::Starting, 0x2005),
             (StartError::SmallStack, 0x2006),
             (StartError::SignalFrame(SignalFrameError::Unseen), 0x2007),
-            (HostError::Handler(refused()).into(), 0x2101),
-            (HostError::Hook(refused()).into(), 0x2102),
-            (HostError::Watcher(refused()).into(), 0x2103),
+            (SystemError::Handler(refused()).into(), 0x2101),
+            (SystemError::Hook(refused()).into(), 0x2102),
+            (SystemError::Watcher(refused()).into(), 0x2103),
         ]
     }
 
@@ -249,12 +249,12 @@ mod tests {
     }
 
     #[test]
-    fn the_hosts_error_is_the_source_and_is_said_once() {
+    fn the_systems_error_is_the_source_and_is_printed_once() {
         for (error, _) in all() {
             let Some(source) = error.source() else {
                 continue;
             };
-            let host = source.downcast_ref::<io::Error>().expect("the host's");
+            let host = source.downcast_ref::<io::Error>().expect("the system's");
             assert_eq!(host.raw_os_error(), Some(12));
             assert!(!error.to_string().contains(&host.to_string()));
             assert!(source.source().is_none());

@@ -16,7 +16,8 @@
 //!
 //! # What it does to the process
 //! `start`, `start_with` or the first kernel call installs: handlers for the five synchronous signals (the previous handlers become
-//! the signal fallback), a `pthread_atfork` handler, a thread-specific-data key, and one thread that watches for the end of others.
+//! the signal fallback), one for a real-time signal, by which it stops threads ([`Config::suspension_signal`]), a `pthread_atfork` handler, a
+//! thread-specific-data key, and one thread that watches for the end of others.
 //! [`Config`] says how many threads there is room for and what happens when another component replaces a signal handler; [`StartError`]
 //! says what the system refused. `docs/sharing-a-process.md` in the repository lists all resources taken, and what other components may
 //! do. No symbol has the name of one of libSystem's. On Apple's systems this crate contains only the configuration and the errors.
@@ -94,7 +95,7 @@ mod stopped;
 struct Readme;
 
 pub use config::{Config, FallbackSignals, Generation, GuardPolicy, WhenDisplaced};
-pub use error::{HostError, ReserveError, SignalFrameError, StartError, StopError};
+pub use error::{ReserveError, SignalFrameError, StartError, StopError, SystemError};
 pub use stopped::Stopped;
 
 // Apple's systems have a Mach of their own: none of this is there.

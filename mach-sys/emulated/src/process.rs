@@ -50,7 +50,7 @@ static CHANGING: Mutex<()> = Mutex::new(());
 ///
 /// # Errors
 /// - [`StartError::Memory`]: the system has no address space for the kernel's tables.
-/// - [`StartError::Host`]: it refused a signal handler, a hook, a thread, or memory for the threads' slots.
+/// - [`StartError::System`]: it refused a signal handler, a hook, a thread, or memory for the threads' slots.
 /// - [`StartError::Full`]: the kernel's tables have no room for a task.
 /// - [`StartError::Forked`]: this process is the child of one in which the kernel was started, whether it shares that one's memory
 ///   (`vfork`) or not (`fork`).
@@ -71,7 +71,7 @@ pub fn start_with(config: Config) -> Result<(), &'static StartError> {
     set_up(config).map(|_| ())
 }
 
-/// Returns the process's kernel, started if it was not, for a call of the calling thread's: the thread is registered with the host layer, so
+/// Returns the process's kernel, started if it was not, for a call of the calling thread's: the thread is registered with the system layer, so
 /// that it has a record that says when it is in the kernel.
 pub(super) fn current() -> Result<&'static Process, &'static StartError> {
     caller().map(|(process, _)| process)
@@ -255,7 +255,7 @@ impl Process {
         Some(thread)
     }
 
-    /// Returns the calling thread's object; the thread is registered with the host layer if it was not.
+    /// Returns the calling thread's object; the thread is registered with the system layer if it was not.
     pub(super) fn this_thread(&self) -> Option<ThreadId> {
         self.thread(threads::register().ok()?, Mach::lock)
     }

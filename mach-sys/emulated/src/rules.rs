@@ -27,7 +27,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// For the process's own kernel. Names run out before ports and sets do, as in XNU.
+    /// Capacities of the process's own kernel. Names run out before ports and sets do, as in XNU.
     pub(crate) const PROCESS: Self = Self {
         ports: 1 << 19,
         sets: 1 << 19,
@@ -54,7 +54,7 @@ impl Limits {
         }
     }
 
-    /// For a kernel of a test.
+    /// Capacities of a kernel in a test.
     #[cfg(test)]
     pub(crate) const SMALL: Self = Self {
         ports: 1 << 12,

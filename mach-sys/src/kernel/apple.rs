@@ -163,11 +163,11 @@ pub(super) fn enter_server_thread() -> SignalMask {
         let mut set = core::mem::zeroed();
         let mut before = core::mem::zeroed();
         libc::sigfillset(&mut set);
-        for signal in crate::darwin::DarwinSignal::HOST_FAULTS {
+        for signal in crate::darwin::DarwinSignal::SYSTEM_FAULTS {
             libc::sigdelset(&mut set, signal);
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, &set, &mut before);
-        for signal in crate::darwin::DarwinSignal::HOST_FAULTS {
+        for signal in crate::darwin::DarwinSignal::SYSTEM_FAULTS {
             libc::sigdelset(&mut before, signal);
         }
         before

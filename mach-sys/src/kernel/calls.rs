@@ -474,15 +474,16 @@ kernel_calls! {
     ) -> kern_return_t;
     /// Releases `size` bytes of memory that a call returned.
     fn mach_vm_deallocate(task: mach_port_name_t, address: mach_vm_address_t, size: mach_vm_size_t) -> kern_return_t;
-    /// Allocates zero-filled pages: anywhere with `VM_FLAGS_ANYWHERE`, otherwise at `address`, where nothing may be mapped. `address` gets
-    /// the address of the first byte.
+    /// Allocates zero-filled pages for `size` bytes: anywhere with `VM_FLAGS_ANYWHERE`, otherwise at `address`, where nothing may be mapped.
+    /// `address` gets the address of the first byte.
     fn mach_vm_allocate(
         task: mach_port_name_t,
         address: *mut mach_vm_address_t,
         size: mach_vm_size_t,
         flags: c_int,
     ) -> kern_return_t;
-    /// Changes the protection of the pages that a range lies in. The emulation sets no maximum.
+    /// Changes the protection of the pages that `size` bytes at `address` lie in. With `set_maximum` it is the maximal protection, which the
+    /// emulation cannot set: `KERN_NOT_SUPPORTED`.
     fn mach_vm_protect(
         task: mach_port_name_t,
         address: mach_vm_address_t,
@@ -490,8 +491,8 @@ kernel_calls! {
         set_maximum: boolean_t,
         protection: vm_prot_t,
     ) -> kern_return_t;
-    /// Copies `size` bytes of the task's memory to new pages, which the caller releases with [`mach_vm_deallocate`]. An `address` that
-    /// cannot be read is an error, never a fault.
+    /// Copies `size` bytes of the task's memory to new pages, which the caller releases with [`mach_vm_deallocate`]. `count` gets the number of
+    /// bytes. An `address` that cannot be read is an error, never a fault.
     fn mach_vm_read(
         task: mach_port_name_t,
         address: mach_vm_address_t,
@@ -499,8 +500,9 @@ kernel_calls! {
         data: *mut vm_address_t,
         count: *mut mach_msg_type_number_t,
     ) -> kern_return_t;
-    /// Reads the region at `address`, or the next one above it, with a flavor `VM_REGION_*`. `KERN_INVALID_ADDRESS`: there is none. `object`
-    /// is always null. The emulation has [`vm_region_basic_info_64`], for both flavors of it.
+    /// Reads the region at `address`, or the next one above it, with a flavor `VM_REGION_*`; `KERN_INVALID_ADDRESS` if there is none. `address` and
+    /// `size` get its first byte and its size in bytes. `count` is in 32-bit words: the room on entry, the length on return. `object` gets
+    /// null. The emulation has [`vm_region_basic_info_64`], for both flavors of it.
     fn mach_vm_region(
         task: mach_port_name_t,
         address: *mut mach_vm_address_t,

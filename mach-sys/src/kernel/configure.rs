@@ -1,4 +1,4 @@
-//! Starting, configuring and stopping the emulated kernel, on every host.
+//! Starting, configuring and stopping the emulated kernel, on every system.
 #![allow(unsafe_code)]
 
 #[cfg(target_vendor = "apple")]
@@ -8,8 +8,8 @@ use mach_emulated::system as host;
 
 #[doc(inline)]
 pub use mach_emulated::{
-    Config, FallbackSignals, Generation, GuardPolicy, HostError, ReserveError, StartError,
-    StopError, Stopped, WhenDisplaced,
+    Config, FallbackSignals, Generation, GuardPolicy, ReserveError, StartError, StopError, Stopped,
+    SystemError, WhenDisplaced,
 };
 
 /// Starts the emulated kernel with a configuration. Has no effect if it is already running, and none on Apple's systems, so that a
@@ -26,7 +26,7 @@ pub use mach_emulated::{
 ///
 /// # Errors
 /// - [`StartError::Memory`]: no address space for the emulated kernel's tables.
-/// - [`StartError::Host`]: the host refused a signal handler, a hook, a thread, or memory for the threads' slots.
+/// - [`StartError::System`]: the system refused a signal handler, a hook, a thread, or memory for the threads' slots.
 /// - [`StartError::Full`]: the emulated kernel's tables have no room for a task.
 /// - [`StartError::Forked`]: the process is the child of one in which the emulated kernel was started.
 ///

@@ -1,4 +1,4 @@
-//! System functions outside Mach that a runtime needs, with the same signatures on every host.
+//! System functions outside Mach that a runtime needs, with the same signatures on every system.
 #![allow(unsafe_code)]
 
 use crate::darwin::DarwinSignal;
@@ -18,8 +18,8 @@ pub use super::probe::{capabilities, policy, read_thread_state, translated};
 /// Suspends threads, each once more, as [`thread_suspend`](super::thread_suspend) does, and writes the result of each. The calling thread, if it
 /// is among them, stops last, before this returns.
 ///
-/// The emulation asks all of them before it waits for the first, so that many threads stop in the time of the slowest. Nothing is allocated:
-/// a stopped thread may hold the allocator's lock.
+/// The emulation sends its signal to 128 threads at a time before it waits for the first of them, so that these stop in the time of the
+/// slowest. Nothing is allocated: a stopped thread may hold the allocator's lock.
 ///
 /// # Panics
 /// If `results` is not as long as `threads`.
@@ -108,8 +108,8 @@ pub fn stack_bounds() -> Option<Range<usize>> {
 }
 
 /// Returns the calling thread's 64-bit identifier. Darwin does not reuse an identifier while the system runs; the emulation does not
-/// reuse one within a process, although the host reuses its own. A thread without a slot in the emulation, and a thread of a child
-/// process, have the host's identifier, which is smaller than all others.
+/// reuse one within a process, although the system reuses its own. A thread without a slot in the emulation, and a thread of a child
+/// process, have the system's identifier, which is smaller than all others.
 #[must_use]
 #[doc(alias("pthread_threadid_np", "THREAD_IDENTIFIER_INFO"))]
 pub fn thread_id() -> u64 {
@@ -141,8 +141,8 @@ pub fn stack_overhead() -> usize {
     host::stack_overhead()
 }
 
-/// Returns the size of a stack of which a thread that is created now has so many bytes for its own: beyond [`stack_overhead`], in whole
-/// pages. Every thread that these crates start is sized by it. `usize::MAX`, which the system refuses, where there is no such size. May
+/// Returns the stack size to request for a thread that needs `bytes` for itself: [`stack_overhead`] is added, and the sum is rounded up to
+/// whole pages. These crates size every thread's stack with it. Returns `usize::MAX`, which the system refuses, if the sum overflows. May
 /// take the loader's lock.
 #[must_use]
 #[doc(alias("PTHREAD_STACK_MIN", "pthread_attr_setstacksize"))]
@@ -163,7 +163,7 @@ pub fn errno_address() -> usize {
 ///
 /// The five are never blocked, because a blocked synchronous signal kills the process at the thread's first fault. Code on the thread that blocks
 /// SIGSEGV or SIGBUS does so at its own risk: on the emulation a kernel call with a bad address then ends the process, as its own fault
-/// does on every host. Code in [`OuterMask::run`] may block them: kernel calls return errors, and the signals are unblocked when it returns.
+/// does on every system. Code in [`OuterMask::run`] may block them: kernel calls return errors, and the signals are unblocked when it returns.
 pub fn enter_server_thread() -> OuterMask {
     OuterMask {
         mask: host::enter_server_thread(),
@@ -220,7 +220,7 @@ pub fn block_signals(signals: u32) -> BlockedBefore {
 }
 
 /// Blocks `signals` on the calling thread and unblocks Darwin's other signals, in Darwin's bits. The five that the thread's own faults
-/// raise are never blocked. Signals that only the host has are not changed.
+/// raise are never blocked. Signals that only the system has are not changed.
 pub fn set_blocked_signals(signals: u32) {
     let mut before = block_signals(0);
     before.set_signals(signals);
@@ -241,7 +241,7 @@ impl BlockedBefore {
     #[must_use]
     pub fn signals(&self) -> u32 {
         let has = |signal: &DarwinSignal| {
-            let host = signal.to_host();
+            let host = signal.to_system();
             host.is_some_and(|host| host::has_signal(&self.mask, host))
         };
         darwin_signals()
@@ -278,7 +278,7 @@ fn put_signals(set: &mut host::SignalMask, which: u32, signals: u32) {
     for signal in darwin_signals().filter(|signal| which & signal.mask() != 0) {
         let there = signals & signal.mask() != 0;
         let allowed = !there || !DarwinSignal::FAULTS.contains(&signal);
-        if let Some(host) = signal.to_host().filter(|_| allowed) {
+        if let Some(host) = signal.to_system().filter(|_| allowed) {
             host::put_signal(set, host, there);
         }
     }
@@ -289,7 +289,7 @@ fn put_signals(set: &mut host::SignalMask, which: u32, signals: u32) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     process: libc::pid_t,
-    /// How often the kernel was stopped before, where it is the emulated one.
+    /// Number of times that the emulated kernel was stopped before; 0 on Apple's.
     stops: u32,
 }
 

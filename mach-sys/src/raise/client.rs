@@ -35,7 +35,7 @@ fn identity(thread: &ThreadRight, task: &TaskRight) -> Identity {
     }
 }
 
-/// What a request says: the exception and its codes, of either width.
+/// An exception and its codes, of either width.
 struct Said<'a, C>(ExceptionType, &'a [C]);
 
 /// Raises an exception by one of the routines. The words of the state in the reply are copied to `new`.
@@ -75,7 +75,8 @@ fn raise<'n, C: Copy + Into<mach_exception_data_type_t>>(
 
 /// Sends message 2401: an exception with 32-bit codes, its thread and its task (A3.1).
 ///
-/// `limit` bounds the wait for room in the handler's queue, and then that for the reply. `None` waits forever.
+/// `limit` bounds the wait for room in the handler's queue, and then that for the reply, each rounded up to a millisecond. `None` waits
+/// forever.
 ///
 /// # Errors
 /// [`RaiseError`]: the handler did not handle the exception, or the request or its reply was lost.
@@ -104,7 +105,8 @@ pub fn exception_raise(
 /// Sends message 2402: an exception with 32-bit codes and the thread's state (A3.2). Returns the new state; its words are
 /// at the start of `new`.
 ///
-/// `limit` bounds the wait for room in the handler's queue, and then that for the reply. `None` waits forever.
+/// `limit` bounds the wait for room in the handler's queue, and then that for the reply, each rounded up to a millisecond. `None` waits
+/// forever.
 ///
 /// # Errors
 /// [`RaiseError`]: the handler did not handle the exception, the request or its reply was lost, or the new state does not fit.
@@ -124,7 +126,8 @@ pub fn exception_raise_state<'n>(
 /// Sends message 2403: an exception with 32-bit codes, its thread, its task and the thread's state (A3.3). Returns the new
 /// state; its words are at the start of `new`.
 ///
-/// `limit` bounds the wait for room in the handler's queue, and then that for the reply. `None` waits forever.
+/// `limit` bounds the wait for room in the handler's queue, and then that for the reply, each rounded up to a millisecond. `None` waits
+/// forever.
 ///
 /// # Errors
 /// [`RaiseError`]: the handler did not handle the exception, the request or its reply was lost, or the new state does not fit.
@@ -146,7 +149,8 @@ pub fn exception_raise_state_identity<'n>(
 
 /// Sends message 2405: an exception with 64-bit codes, its thread and its task (A3.1).
 ///
-/// `limit` bounds the wait for room in the handler's queue, and then that for the reply. `None` waits forever.
+/// `limit` bounds the wait for room in the handler's queue, and then that for the reply, each rounded up to a millisecond. `None` waits
+/// forever.
 ///
 /// # Errors
 /// [`RaiseError`]: the handler did not handle the exception, or the request or its reply was lost.
@@ -175,7 +179,8 @@ pub fn mach_exception_raise(
 /// Sends message 2406: an exception with 64-bit codes and the thread's state (A3.2). Returns the new state; its words are
 /// at the start of `new`.
 ///
-/// `limit` bounds the wait for room in the handler's queue, and then that for the reply. `None` waits forever.
+/// `limit` bounds the wait for room in the handler's queue, and then that for the reply, each rounded up to a millisecond. `None` waits
+/// forever.
 ///
 /// # Errors
 /// [`RaiseError`]: the handler did not handle the exception, the request or its reply was lost, or the new state does not fit.
@@ -195,7 +200,8 @@ pub fn mach_exception_raise_state<'n>(
 /// Sends message 2407: an exception with 64-bit codes, its thread, its task and the thread's state (A3.3). Returns the new
 /// state; its words are at the start of `new`.
 ///
-/// `limit` bounds the wait for room in the handler's queue, and then that for the reply. `None` waits forever.
+/// `limit` bounds the wait for room in the handler's queue, and then that for the reply, each rounded up to a millisecond. `None` waits
+/// forever.
 ///
 /// # Errors
 /// [`RaiseError`]: the handler did not handle the exception, the request or its reply was lost, or the new state does not fit.

@@ -70,7 +70,7 @@ pub struct NameInfo {
     pub references: u32,
     /// The source of the name.
     pub source: Source,
-    /// For a reply port, the name of its thread's port.
+    /// The name of the thread's port that a reply port belongs to. `None` for every other name.
     pub thread: Option<Name>,
 }
 

@@ -84,7 +84,7 @@ impl PortSet {
     }
 }
 
-/// Returns whether the set of that name has the port of that name as a member, as [`PortSet::contains`] does for a set at hand.
+/// Returns `true` if the port named `port` is a member of the port set named `set`: [`PortSet::contains`] by names.
 ///
 /// # Errors
 /// `KERN_RESOURCE_SHORTAGE`: no memory for the list of members. `KERN_INVALID_NAME`, `KERN_INVALID_RIGHT`: `set` names no set.

@@ -12,7 +12,7 @@ use test_support::wait::wait_for_ok;
 macro_rules! with_alignment_check {
     ($($first:literal),+; $($operands:tt)*) => {{
         let flags: u64;
-        // SAFETY: the flag is cleared again before code of the compiler's runs; the stack below is not used by anybody.
+        // SAFETY: the flag is cleared again before code of the compiler's runs; no other code uses the stack below.
         unsafe {
             core::arch::asm!(
                 "pushfq",

@@ -2,11 +2,11 @@
 
 use crate::flavors::{VICTIM, get, set};
 use crate::isolated::report_skipped;
-use crate::server::{Fault, Server};
 use crate::support::{OwnStack, isolated, on_raw_thread, test_name};
 use mach_sys::kern_return::KernReturn;
 use mach_sys::rights::{Right, ThreadRight};
 use mach_sys::thread_state::{ThreadState, x86_AVX512_STATE64, x86_avx512_state64_t};
+use port_server::{Fault, Server};
 use std::sync::atomic::Ordering;
 
 // `f(from, to)`: loads k3, zmm3 and zmm19, a mask register and two vector registers whose parts are in different components, executes

@@ -3,9 +3,9 @@
 use crate::context;
 use crate::faults::Kind;
 use crate::registers::{self, assert_kept};
-use crate::server::Server;
 use crate::support::{OwnStack, install, isolated, on_raw_thread};
 use mach_sys::emulated::{self, Config, WhenDisplaced};
+use port_server::Server;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -70,7 +70,7 @@ fn on_each_kind(rounds: usize, judge: impl Fn(&str, [usize; 3])) {
 }
 
 isolated! {
-    fn who_chains_by_a_call_comes_back_where_that_is_possible() {
+    fn a_handler_that_chains_by_a_call_returns_where_that_is_possible() {
         let server = registers::server();
         server.route_task();
         displace(libc::SA_ONSTACK);

@@ -4,11 +4,11 @@
 use crate::context;
 use crate::faults::{KINDS, Kind};
 use crate::registers::assert_kept;
-use crate::server::Server;
 use crate::support::{OwnStack, install, isolated, on_raw_thread, succeeds, test_name};
 use mach_sys::emulated::{self, Config, WhenDisplaced};
 use mach_sys::kernel::system;
 use mach_sys::rights::ThreadRight;
+use port_server::Server;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 

@@ -158,7 +158,7 @@ enum Parent {
     Registered,
     /// The same with a stack of its own.
     OwnStack,
-    /// Never seen.
+    /// A value that no child reports.
     Unknown,
 }
 
@@ -328,7 +328,7 @@ fn g4_3_a_child_with_its_parents_identifier_is_another_process() {
         ORIGIN.set(Origin::current()).expect("once");
         match Made::Clone(libc::CLONE_NEWPID).run(is_another_process) {
             Some(status) => assert_eq!(status.code(), Some(42)),
-            None => report_skipped(name, "this host makes no such children"),
+            None => report_skipped(name, "this system makes no such children"),
         }
         assert!(ORIGIN.get().is_some_and(|origin| origin.is_current()));
         drop(port);
@@ -372,7 +372,7 @@ fn g4_3_a_child_with_its_parents_identifier_and_memory_is_another_process() {
                 assert_eq!(status.code(), Some(42));
                 assert_eq!(AT_FALLBACK.load(Ordering::SeqCst), 1);
             }
-            None => report_skipped(name, "this host makes no such children"),
+            None => report_skipped(name, "this system makes no such children"),
         }
 
         assert_eq!(Census::take().expect("a census"), before);

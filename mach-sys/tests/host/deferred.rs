@@ -1,8 +1,8 @@
 //! A signal that is sent to a thread while it is in an exception waits for the end of that, as on XNU.
 
 use crate::registers::assert_kept;
-use crate::server::Server;
 use crate::support::{OwnStack, RawThread, dies, install, isolated, succeeds, test_name};
+use port_server::Server;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::time::Duration;
 use test_support::wait::wait_for;

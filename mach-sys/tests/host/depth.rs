@@ -1,4 +1,4 @@
-//! How much stack kernel calls take: a server's thread has little.
+//! The stack that kernel calls take: a server's thread has little.
 
 use crate::support::{isolated, on_raw_thread};
 use mach_sys::kernel::system;

@@ -1,13 +1,13 @@
 //! Every flavor of this machine, read from and written to a thread that waits in an exception, with every count (A4.2, A4.6, A9.6).
 
 use crate::faults::Kind;
-use crate::server::{Fault, Server};
 use crate::support::{OwnStack, isolated, on_raw_thread};
 use mach_sys::kern_return::KernReturn;
 use mach_sys::kernel;
 use mach_sys::machine::Machine;
 use mach_sys::rights::{Right, ThreadRight};
 use mach_sys::thread_state::{Flavor, THREAD_STATE_MAX};
+use port_server::{Fault, Server};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 pub(crate) static VICTIM: AtomicU32 = AtomicU32::new(0);

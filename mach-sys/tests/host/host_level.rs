@@ -4,12 +4,12 @@
 use crate::context;
 use crate::faults::{ADDRESS, KINDS, Kind, skip};
 use crate::registers::assert_kept;
-use crate::server::Server;
 use crate::support::{
     OwnStack, dies, install, is_blocked, isolated, on_raw_thread, registered_stack, succeeds,
     test_name,
 };
 use mach_sys::kernel::system;
+use port_server::Server;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

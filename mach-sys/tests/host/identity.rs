@@ -2,10 +2,10 @@
 
 use crate::context;
 use crate::faults::Kind;
-use crate::server::Server;
 use crate::support::{OwnStack, RawThread, install, succeeds_in_own_namespace, test_name};
 use mach_sys::kernel::system;
 use mach_sys::rights::{Right, ThreadRight};
+use port_server::Server;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -120,7 +120,7 @@ fn reuse(dead: Known, new: Known, after: Duration) {
         for _ in 0..3 {
             Kind::Undefined.raise();
         }
-        // Whoever was known by a fault registers at last.
+        // A thread that was known by a fault registers at last.
         let right = right.unwrap_or_else(|| ThreadRight::current().expect("a place"));
         tell.send((system::thread_id(), right.name().raw()))
             .expect("heard");

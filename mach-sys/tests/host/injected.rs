@@ -2,9 +2,9 @@
 //! thread there.
 
 use crate::faults;
-use crate::server::Server;
 use crate::support::{OwnStack, install, isolated, on_raw_thread};
 use mach_sys::rights::ThreadRight;
+use port_server::Server;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use test_support::instructions::undefined;
 use test_support::wait::wait_for;

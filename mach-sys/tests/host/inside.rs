@@ -280,9 +280,9 @@ unsafe impl Send for SendAnyway {}
 
 #[cfg(target_arch = "x86_64")]
 mod steps {
-    use crate::server::Server;
     use crate::support::{OwnStack, on_raw_thread, passes, test_name};
     use mach_sys::rights::{ReceiveRight, ThreadRight};
+    use port_server::Server;
     use std::sync::Arc;
 
     /// Makes kernel calls with the trap flag set.

@@ -10,7 +10,6 @@ use test_support::isolated;
 mod context;
 mod faults;
 mod registers;
-mod server;
 mod support;
 
 #[cfg(target_arch = "x86_64")]

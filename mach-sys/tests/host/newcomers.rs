@@ -5,10 +5,10 @@
 use crate::context;
 use crate::faults::Kind;
 use crate::registers;
-use crate::server::Server;
 use crate::support::{OwnStack, dies, install, on_raw_thread, succeeds, test_name};
 use mach_sys::emulated::{self, Config, WhenDisplaced};
 use mach_sys::rights::ThreadRight;
+use port_server::Server;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use test_support::flag::SetWhenDropped;

@@ -3,12 +3,12 @@
 
 use crate::isolated::report_partly;
 use crate::registers::assert_kept;
-use crate::server::Server;
 use crate::support::{OwnStack, RawThread, dies, is_child, succeeds, test_name};
 use core::hint::black_box;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use mach_sys::kernel::{self, system, system::task_self};
 use mach_sys::thread_state::Registers;
+use port_server::Server;
 use std::os::unix::thread::JoinHandleExt;
 use test_support::emulator::is_emulated;
 use test_support::wait::wait_for;
@@ -23,7 +23,7 @@ static MAY_OVERFLOW: AtomicBool = AtomicBool::new(false);
 static HAS_RECOVERED: AtomicBool = AtomicBool::new(false);
 static TOP: AtomicU64 = AtomicU64::new(0);
 
-/// What the emulation knows of a thread before its stack overflows.
+/// A thread's history, as the emulation knows it when its stack overflows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Before {
     /// Nothing.
@@ -51,7 +51,7 @@ fn run_down(depth: usize) -> usize {
     run_down(depth + 1) + usize::from(locals[depth % 512])
 }
 
-/// Where the handler lets the thread go on.
+/// The thread goes on here: the handler sets its program counter.
 extern "C" fn recovered() -> ! {
     HAS_RECOVERED.store(true, Ordering::SeqCst);
     loop {

@@ -4,11 +4,11 @@ use crate::context;
 use crate::faults::Kind;
 use crate::isolated::report_skipped;
 use crate::registers::{self, assert_kept};
-use crate::server::Server;
 use crate::support::{RawThread, install, isolated, on_raw_thread, test_name};
 use mach_sys::emulated::{self, Config};
 use mach_sys::kern_return::{KernError, KernReturn};
 use mach_sys::rights::ThreadRight;
+use port_server::Server;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use test_support::flag::SetWhenDropped;
@@ -204,7 +204,7 @@ isolated! {
             .join();
             let before = told.recv().expect("an identifier");
             if std::fs::write(LAST_IDENTIFIER, (before - 1).to_string()).is_err() {
-                return report_skipped(test_name!(a_reused_thread_identifier_is_a_new_thread), "this host does not let identifiers be chosen");
+                return report_skipped(test_name!(a_reused_thread_identifier_is_a_new_thread), "this system does not let identifiers be chosen");
             }
             let (tell, told) = std::sync::mpsc::channel();
             RawThread::spawn(move || {
@@ -233,7 +233,7 @@ fn handlers_of(thread: &ThreadRight) -> usize {
     let outcome = unsafe {
         mach_sys::kernel::thread_get_exception_ports(
             thread.name().raw(),
-            crate::server::ALL,
+            port_server::HARDWARE.bits(),
             masks.as_mut_ptr(),
             &mut count,
             ports.as_mut_ptr(),

@@ -2,9 +2,10 @@
 
 use crate::context;
 use crate::faults::{ADDRESS, Kind, store_to};
-use crate::server::Server;
+use crate::isolated::report_partly;
 use crate::support::{dies, install, isolated, on_raw_thread, test_name};
 use mach_sys::emulated::{self, Config, FallbackSignals};
+use port_server::Server;
 use std::sync::Mutex;
 use std::sync::OnceLock;
 
@@ -93,7 +94,7 @@ impl Case {
     }
 }
 
-/// What a previous handler was told: the signal, `si_signo`, `si_code`, `si_addr`.
+/// Arguments that a previous handler received: the signal, `si_signo`, `si_code`, `si_addr`.
 static TOLD: Mutex<Vec<(i32, i32, i32, usize)>> = Mutex::new(Vec::new());
 /// Bytes to skip.
 static SKIP: Mutex<u64> = Mutex::new(0);
@@ -187,8 +188,15 @@ isolated! {
 #[test]
 fn a12_3_a_process_dies_of_the_signal_that_xnu_posts() {
     let name = test_name!(a12_3_a_process_dies_of_the_signal_that_xnu_posts);
+    let emulated = test_support::emulator::is_emulated();
+    if emulated {
+        report_partly(name, "qemu-user takes a sent SIGBUS for its own fault");
+    }
     for signals in [FallbackSignals::System, FallbackSignals::Xnu] {
         for case in cases() {
+            if emulated && case.signal(signals) != case.system {
+                continue;
+            }
             let what = format!("{signals:?}, {}", case.what);
             dies(name, &what, case.signal(signals), || {
                 start(signals, 64);

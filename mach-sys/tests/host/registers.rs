@@ -1,7 +1,7 @@
 //! Patterns in every register around one undefined instruction, and a server that writes where a redirect would.
 
-use crate::server::{Fault, Server};
 use mach_sys::thread_state::{NativeState, Registers};
+use port_server::{Fault, Server};
 
 /// Words of general registers, of vector registers, and of the red zone.
 #[cfg(target_arch = "x86_64")]

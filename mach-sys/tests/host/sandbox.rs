@@ -16,7 +16,7 @@ isolated! {
     fn a_living_thread_is_not_taken_for_gone() {
         let server = Arc::new(registers::server());
         if !refuse(&[libc::SYS_tgkill]) {
-            return report_skipped(test_name!(a_living_thread_is_not_taken_for_gone), "this host has no filters of system calls");
+            return report_skipped(test_name!(a_living_thread_is_not_taken_for_gone), "this system has no filters of system calls");
         }
         let route = Arc::clone(&server);
         on_raw_thread(move || {
@@ -37,7 +37,7 @@ isolated! {
     fn a_thread_that_is_gone_is_noticed_though_the_question_is_refused() {
         let server = Arc::new(registers::server());
         if !refuse(&[libc::SYS_tgkill]) {
-            return report_skipped(test_name!(a_thread_that_is_gone_is_noticed_though_the_question_is_refused), "this host has no filters of system calls");
+            return report_skipped(test_name!(a_thread_that_is_gone_is_noticed_though_the_question_is_refused), "this system has no filters of system calls");
         }
         for _ in 0..3 {
             let route = Arc::clone(&server);
@@ -67,7 +67,7 @@ fn a_fault_that_no_handler_accepts_ends_the_process_whatever_calls_are_refused()
             &[libc::SYS_rt_tgsigqueueinfo, libc::SYS_tgkill],
             libc::SIGKILL,
         ),
-        // The default cannot be installed: the fault would come to the entry again, for ever.
+        // The default cannot be installed: the fault would enter the entry again, for ever.
         (&[libc::SYS_rt_sigaction], libc::SIGKILL),
     ];
     for (refused, expected) in cases {
@@ -77,7 +77,7 @@ fn a_fault_that_no_handler_accepts_ends_the_process_whatever_calls_are_refused()
         dies(name, &format!("{refused:?}"), expected, || {
             let _server = registers::server();
             if !refuse(refused) {
-                report_skipped(name, "this host has no filters of system calls");
+                report_skipped(name, "this system has no filters of system calls");
                 // SAFETY: no memory is involved.
                 unsafe { libc::raise(expected) };
             }
@@ -95,7 +95,7 @@ fn a_start_that_may_not_install_a_handler_says_so() {
     let name = test_name!(a_start_that_may_not_install_a_handler_says_so);
     crate::support::passes(name, || {
         if !refuse(&[libc::SYS_rt_sigaction]) {
-            return report_skipped(name, "this host has no filters of system calls");
+            return report_skipped(name, "this system has no filters of system calls");
         }
         let error = mach_sys::emulated::start().expect_err("no handler can be installed");
         assert_eq!(error.code(), 0x2101, "{error}");

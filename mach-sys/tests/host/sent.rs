@@ -1,8 +1,8 @@
 //! R24: a *sent* SIGSEGV, SIGBUS, SIGILL, SIGFPE or SIGTRAP is no exception (G1.1), and is not swallowed either.
 
 use crate::faults::{KINDS, Kind};
-use crate::server::{Fault, Server};
 use crate::support::{dies, install, succeeds, test_name};
+use port_server::{Fault, Server};
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
 const SIGNALS: [i32; 5] = [

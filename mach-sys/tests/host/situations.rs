@@ -129,7 +129,7 @@ isolated! {
             *libc::__errno_location() != libc::EINVAL
         };
         if !known {
-            return report_skipped(test_name!(a_stack_that_disarms_itself_is_armed_again), "this host has no SS_AUTODISARM");
+            return report_skipped(test_name!(a_stack_that_disarms_itself_is_armed_again), "this system has no SS_AUTODISARM");
         }
         let server = registers::server();
         server.route_task();

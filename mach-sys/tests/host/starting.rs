@@ -96,7 +96,7 @@ fn a_start_that_fails_puts_the_handlers_from_before_back() {
         let before = signals.map(action);
         // No thread can be started: not the one that watches.
         if !refuse(&[libc::SYS_clone, libc::SYS_clone3]) {
-            return report_skipped(name, "this host has no filters of system calls");
+            return report_skipped(name, "this system has no filters of system calls");
         }
         let error = emulated::start().expect_err("no thread can be started");
         assert_eq!(error.code(), 0x2103, "{error}");

@@ -1,8 +1,8 @@
 //! R23: single steps and breakpoints as the first exceptions of a thread.
 
-use crate::server::{Fault, Server};
 use crate::support::{OwnStack, isolated, on_raw_thread};
 use mach_sys::thread_state::{NativeState, Registers};
+use port_server::{Fault, Server};
 
 /// The faults that a server received, each with the reported pc.
 type Seen = Vec<(Fault, u64)>;

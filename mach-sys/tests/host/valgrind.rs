@@ -42,7 +42,7 @@ fn start_and_fault() {
     assert_eq!(error.code(), 0x2007, "{error}");
     let text = error.to_string();
     assert!(
-        text.starts_with("the emulated kernel does not run on a host whose signal frames are not Linux's, such as valgrind: "),
+        text.starts_with("the emulated kernel does not run on a system whose signal frames are not Linux's, such as valgrind: "),
         "{text}"
     );
     assert!(text.contains("shows another value than"), "{text}");

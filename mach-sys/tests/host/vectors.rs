@@ -1,12 +1,12 @@
 //! AVX registers of a thread that waits in an exception, read and written by flavor (R19, A4.2, A9.3).
 
 use crate::isolated::report_skipped;
-use crate::server::Server;
 use crate::support::{OwnStack, isolated, on_raw_thread, test_name};
 use mach_sys::kern_return::KernReturn;
 use mach_sys::kernel::{self, system};
 use mach_sys::rights::{Right, ThreadRight};
 use mach_sys::thread_state::{ThreadState, x86_AVX_STATE64, x86_avx_state64_t};
+use port_server::Server;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 static VICTIM: AtomicU32 = AtomicU32::new(0);

@@ -1,8 +1,8 @@
 //! R20: a fault in a 32-bit code segment of this 64-bit process is declined untouched, and reaches the signal fallback.
 
 use crate::isolated::report_skipped;
-use crate::server::Server;
 use crate::support::{install, isolated, on_raw_thread, test_name};
+use port_server::Server;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 core::arch::global_asm!(
@@ -98,7 +98,7 @@ isolated! {
         });
         server.route_task();
         let Some(page) = low_page() else {
-            return report_skipped(test_name!(r20_a_fault_in_32_bit_code_is_declined_untouched), "this host gives no memory below 4 GiB");
+            return report_skipped(test_name!(r20_a_fault_in_32_bit_code_is_declined_untouched), "this system gives no memory below 4 GiB");
         };
         on_raw_thread(move || {
             for _ in 0..10 {

@@ -1,4 +1,4 @@
-//! What the handler of an exception finds whose thread waits no longer (A5).
+//! Requests of threads that no longer wait for the reply (A5).
 
 use crate::support::*;
 use mach_sys::exception::{EXCEPTION_DEFAULT, MACH_EXCEPTION_CODES};

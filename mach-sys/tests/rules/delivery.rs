@@ -246,7 +246,7 @@ fn a3_2_a3_8_a5_3_each_behavior_has_its_message() {
 }
 
 isolated! {
-    /// A3.5: where the kernel has the behavior, the state of the reply counts, and nobody is named but by a token.
+    /// A3.5: where the kernel has the behavior, the state of the reply counts, and the task is named by a token only.
     fn a3_5_a_protected_request_with_state_is_resumed_by_its_reply() {
         let scene = Scene::new(5 | WIDE);
         let before = [sends(scene.victim.thread), sends(task_self())];

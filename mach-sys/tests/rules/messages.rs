@@ -48,7 +48,7 @@ fn c7_1b_two_moves_of_one_name_need_two_references() {
 }
 
 #[test]
-fn c7_2_moves_and_copies_of_pegged_counts_and_dead_names() {
+fn c7_2_moves_and_copies_of_saturated_counts_and_dead_names() {
     let (name, to) = (port(), receive_right());
     assert_eq!(mod_refs(name, MACH_PORT_RIGHT_SEND, 65_534), Ok(()));
     for disposition in [MACH_MSG_TYPE_COPY_SEND, MACH_MSG_TYPE_MOVE_SEND] {

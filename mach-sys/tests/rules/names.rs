@@ -198,7 +198,7 @@ fn c1_4_c3_1_destroy_drops_every_right_under_a_name() {
 
 /// C4.3: at the largest count nothing says that it overflows. C4.5: down to one from there and from elsewhere.
 #[test]
-fn c4_3_c4_5_no_count_overflows_and_only_an_unpegged_one_can_be_trimmed() {
+fn c4_3_c4_5_no_count_overflows_and_only_an_unsaturated_one_can_be_trimmed() {
     let name = port();
     for count in [1, 2, 500] {
         assert_eq!(mod_refs(name, MACH_PORT_RIGHT_SEND, count), Ok(()));
@@ -224,7 +224,7 @@ fn c4_3_c4_5_no_count_overflows_and_only_an_unpegged_one_can_be_trimmed() {
     assert_eq!(
         sends(name),
         65_535,
-        "a pegged count: success, and no effect"
+        "a saturated count: success, and no effect"
     );
 }
 

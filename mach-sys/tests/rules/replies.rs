@@ -1,4 +1,4 @@
-//! What a reply decides, and what a thread waits for (A4, A6, A11).
+//! Effects of a reply, and the end of a thread's wait (A4, A6, A11).
 
 use crate::support::*;
 use mach_sys::exception::{EXCEPTION_DEFAULT, EXCEPTION_STATE_IDENTITY, MACH_EXCEPTION_CODES};
@@ -343,7 +343,7 @@ isolated! {
         while Message::to(upper, MACH_MSG_TYPE_MAKE_SEND, 1).send().is_ok() {
             filled += 1;
         }
-        assert!(handler.is_waiting() && !RETURNED.load(Ordering::SeqCst), "nobody serves it");
+        assert!(handler.is_waiting() && !RETURNED.load(Ordering::SeqCst), "no thread serves it");
         assert_eq!(status(upper)[4], filled + 1);
         let own = receive(upper);
         assert_eq!(own.id(), 2406);

@@ -16,6 +16,7 @@ use mach_sys::thread_state::{NativeState, Registers, ThreadState};
 use mach_sys::types::*;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
+use test_support::instructions::LENGTH;
 
 pub(crate) type Port = mach_port_name_t;
 pub(crate) type Answer<T> = Result<T, KernReturn>;
@@ -25,7 +26,7 @@ pub(crate) const DEAD: Port = u32::MAX;
 pub(crate) const STATE: i32 = EXCEPTION_STATE | MACH_EXCEPTION_CODES;
 
 /// The longest time that a message or a thread is waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(30);
 
 pub(crate) fn answered(code: kern_return_t) -> Answer<()> {
     match KernReturn::new(code) {
@@ -151,7 +152,7 @@ pub(crate) fn status(name: Port) -> [i32; 10] {
 #[derive(Clone)]
 pub(crate) struct Message {
     pub(crate) words: Vec<u32>,
-    /// In bytes.
+    /// Size in bytes.
     pub(crate) size: usize,
 }
 
@@ -250,8 +251,8 @@ impl Message {
 pub(crate) fn receive(from: Port) -> Message {
     let mut message = Message::empty();
     let options = MACH_RCV_MSG | MACH_RCV_TIMEOUT;
-    let patience = PATIENCE.as_millis() as u32;
-    let received = message.exchange(options, from, 8192, patience);
+    let limit = LIMIT.as_millis() as u32;
+    let received = message.exchange(options, from, 8192, limit);
     assert_eq!(received, Ok(()), "no message came");
     message.size = message.words[1] as usize;
     message
@@ -310,7 +311,7 @@ impl Message {
     }
 }
 
-/// What a thread's first register (rax, x0) holds when it faults.
+/// Value of a thread's first register (rax, x0) when it faults.
 pub(crate) const MARK: u64 = 0x1122_3344_5566_7788;
 
 pub(crate) fn first_register(state: &NativeState) -> u64 {
@@ -325,8 +326,7 @@ pub(crate) fn set_first_register(state: &mut NativeState, value: u64) {
 
 /// Moves a state past the undefined instruction.
 pub(crate) fn skip(state: &mut NativeState) {
-    let length = if cfg!(target_arch = "x86_64") { 2 } else { 4 };
-    state.set_pc(state.pc() + length);
+    state.set_pc(state.pc() + LENGTH);
 }
 
 /// Runs an undefined instruction with [`MARK`] in the first register, and returns what the handler made of that.
@@ -391,9 +391,7 @@ impl Victim {
 
     /// Waits for the job started first.
     pub(crate) fn result(&self) -> u64 {
-        self.done
-            .recv_timeout(PATIENCE)
-            .expect("the thread goes on")
+        self.done.recv_timeout(LIMIT).expect("the thread goes on")
     }
 
     /// Returns whether the thread is still busy after a while.

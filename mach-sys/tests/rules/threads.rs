@@ -1,4 +1,4 @@
-//! What a thread's end leaves of its name (D2, D4).
+//! The state of a thread's name after the thread's end (D2, D4).
 
 use crate::support::*;
 use mach_sys::kern_return::KernReturn;
@@ -74,7 +74,7 @@ fn d4_1_d4_2_with_more_references_a_dead_name_stays_and_is_told() {
     let name = thread_with(3, |name| watch(name, told));
     let message = receive(told);
     assert_eq!((message.id(), message.words[8]), (DEAD_NAME as u32, name));
-    // Three that nobody released, and the notification's (C8.7).
+    // Three that no code released, and the notification's (C8.7).
     assert_eq!(refs(name, MACH_PORT_RIGHT_DEAD_NAME), Ok(4));
     assert_eq!(mod_refs(name, MACH_PORT_RIGHT_DEAD_NAME, -4), Ok(()));
     assert_eq!(kind(name), Err(KernReturn::INVALID_NAME));

@@ -339,7 +339,7 @@ fn is_blocked(signal: i32) -> bool {
     }
 }
 
-/// Returns whether this host lets a child trace this process.
+/// Returns whether this system lets a child trace this process.
 fn may_trace() -> bool {
     // SAFETY: a child that makes one system call and ends.
     unsafe {
@@ -360,7 +360,7 @@ fn g4_6_a_thread_that_blocks_every_signal_is_stopped() {
     const NAME: &str = "reach::g4_6_a_thread_that_blocks_every_signal_is_stopped";
     isolated(NAME, || match may_trace() {
         true => blocked_thread_is_stopped(),
-        false => report_skipped(NAME, "this host lets no child trace its parent"),
+        false => report_skipped(NAME, "this system lets no child trace its parent"),
     });
 }
 
@@ -369,7 +369,7 @@ fn g4_6_a_thread_in_sigwait_is_stopped_and_gets_no_signal() {
     const NAME: &str = "reach::g4_6_a_thread_in_sigwait_is_stopped_and_gets_no_signal";
     isolated(NAME, || {
         if !may_trace() {
-            return report_skipped(NAME, "this host lets no child trace its parent");
+            return report_skipped(NAME, "this system lets no child trace its parent");
         }
         let got = Arc::new(AtomicI32::new(0));
         let pthread = Arc::new(AtomicUsize::new(0));
@@ -415,7 +415,7 @@ fn g4_6_a_thread_that_no_signal_and_no_tracer_reaches_is_an_error_that_names_it(
         "reach::g4_6_a_thread_that_no_signal_and_no_tracer_reaches_is_an_error_that_names_it";
     isolated(NAME, || {
         if !test_support::sandbox::refuse(&[libc::SYS_ptrace]) {
-            return report_skipped(NAME, "this host has no filters of system calls");
+            return report_skipped(NAME, "this system has no filters of system calls");
         }
         let spin = Arc::new(Spin::default());
         let id = Arc::new(AtomicUsize::new(0));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a spinning thread and the test share. The layout is the loop's.
+/// Memory that a spinning thread and the test share. The layout is the loop's.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(crate) struct Spin {

@@ -55,7 +55,7 @@ extern "C" fn skip(_: i32, _: *const libc::siginfo_t, context: *mut libc::uconte
     unsafe { skip_undefined(context.cast()) };
 }
 
-/// What a thread and its lane tell each other.
+/// Words between a thread and its lane.
 struct Life {
     endless: bool,
     name: AtomicU32,
@@ -122,7 +122,7 @@ fn live(seat: &Seat, endless: bool, handler: &RwLock<Handler>) {
     wait_for("the last use of the name", || {
         seat.users.load(Ordering::SeqCst) == 0
     });
-    // D3.2: nobody releases the library's own reference of a thread that was terminated.
+    // D3.2: nothing releases the library's own reference of a thread that was terminated.
     let references = 1 + u32::from(endless);
     wait_for("a dead name", || {
         let mut count = 0;
@@ -298,17 +298,17 @@ fn run(with_terminations: bool) {
 }
 
 #[test]
-fn a8_suspensions_aborts_and_faults_at_once_leave_nothing_and_nobody_hangs() {
+fn a8_suspensions_aborts_and_faults_at_once_leave_nothing_and_no_thread_hangs() {
     isolated(
-        "stress::a8_suspensions_aborts_and_faults_at_once_leave_nothing_and_nobody_hangs",
+        "stress::a8_suspensions_aborts_and_faults_at_once_leave_nothing_and_no_thread_hangs",
         || run(false),
     );
 }
 
 #[test]
-fn a8_4_terminations_and_faults_at_once_leave_nothing_and_nobody_hangs() {
+fn a8_4_terminations_and_faults_at_once_leave_nothing_and_no_thread_hangs() {
     isolated(
-        "stress::a8_4_terminations_and_faults_at_once_leave_nothing_and_nobody_hangs",
+        "stress::a8_4_terminations_and_faults_at_once_leave_nothing_and_no_thread_hangs",
         || run(true),
     );
 }

@@ -1,4 +1,4 @@
-//! What `thread_info` and `task_info` tell (`mach/thread_info.h`, `mach/task_info.h`, `mach/time_value.h`, `mach/policy.h`).
+//! Results of `thread_info` and `task_info` (`mach/thread_info.h`, `mach/task_info.h`, `mach/time_value.h`, `mach/policy.h`).
 //!
 //! Each flavor has a structure, whose size in 32-bit words is the count that goes with it. Times of [`thread_extended_info`] are in
 //! nanoseconds, those of [`task_absolutetime_info`] in units of `mach_timebase_info`, all others seconds and microseconds. Sizes are in
@@ -18,7 +18,7 @@ pub type task_flavor_t = natural_t;
 pub type policy_t = integer_t;
 
 plain_struct! {
-    /// A time.
+    /// A span of time, in seconds and microseconds.
     pub struct time_value_t: 8, align 4 {
         0 seconds: integer_t,
         4 microseconds: integer_t,
@@ -35,7 +35,7 @@ pub const THREAD_EXTENDED_INFO: thread_flavor_t = 5;
 pub const THREAD_INFO_MAX: mach_msg_type_number_t = 32;
 
 plain_struct! {
-    /// [`THREAD_BASIC_INFO`].
+    /// Result of `thread_info` with [`THREAD_BASIC_INFO`]: times, policy and state of a thread.
     pub struct thread_basic_info: 40, align 4 {
         0 user_time: time_value_t,
         8 system_time: time_value_t,
@@ -43,23 +43,23 @@ plain_struct! {
         ///
         16 cpu_usage: integer_t,
         20 policy: policy_t,
-        /// `TH_STATE_*`.
+        /// State of the thread: `TH_STATE_*`.
         ///
         24 run_state: integer_t,
         28 flags: integer_t,
-        /// Suspensions that were not undone (A8.5).
+        /// Number of suspensions that were not undone (A8.5).
         ///
         32 suspend_count: integer_t,
-        /// Seconds.
+        /// Time that the thread has slept, in seconds.
         ///
         36 sleep_time: integer_t,
     }
 }
 
 plain_struct! {
-    /// [`THREAD_IDENTIFIER_INFO`].
+    /// Result of `thread_info` with [`THREAD_IDENTIFIER_INFO`]: a thread's identifier.
     pub struct thread_identifier_info: 24, align 8 {
-        /// The 64-bit identifier.
+        /// The 64-bit identifier, which no other thread gets while the system runs.
         ///
         0 thread_id: u64,
         /// The thread's pointer to its own data.
@@ -70,7 +70,7 @@ plain_struct! {
 }
 
 plain_struct! {
-    /// [`THREAD_EXTENDED_INFO`].
+    /// Result of `thread_info` with [`THREAD_EXTENDED_INFO`]: times in nanoseconds, priorities and name of a thread.
     pub struct thread_extended_info: 112, align 8 {
         0 pth_user_time: u64,
         8 pth_system_time: u64,
@@ -84,30 +84,30 @@ plain_struct! {
         36 pth_curpri: i32,
         40 pth_priority: i32,
         44 pth_maxpriority: i32,
-        /// The name, which ends with a zero.
+        /// The thread's name, ended by a zero byte.
         ///
         48 pth_name: [u8; 64],
     }
 }
 
-/// Unit of a thread's use of a processor.
+/// Value of `cpu_usage` for a thread that uses one processor all the time.
 pub const TH_USAGE_SCALE: integer_t = 1000;
-/// The thread runs, or waits for its turn.
+/// State: the thread runs, or waits for a processor.
 pub const TH_STATE_RUNNING: integer_t = 1;
-/// The thread is stopped.
+/// State: the thread is stopped.
 pub const TH_STATE_STOPPED: integer_t = 2;
-/// The thread waits.
+/// State: the thread waits.
 pub const TH_STATE_WAITING: integer_t = 3;
-/// The thread waits and cannot be interrupted.
+/// State: the thread waits and cannot be interrupted.
 pub const TH_STATE_UNINTERRUPTIBLE: integer_t = 4;
-/// The thread has halted.
+/// State: the thread has halted.
 pub const TH_STATE_HALTED: integer_t = 5;
 
-/// Time sharing.
+/// Policy: time sharing.
 pub const POLICY_TIMESHARE: policy_t = 1;
-/// Fixed priorities with a time slice.
+/// Policy: fixed priorities, with a time slice.
 pub const POLICY_RR: policy_t = 2;
-/// Fixed priorities.
+/// Policy: fixed priorities, without a time slice.
 pub const POLICY_FIFO: policy_t = 4;
 
 /// Flavor of [`task_absolutetime_info`].
@@ -142,7 +142,7 @@ pub const TASK_FLAGS_INFO: task_flavor_t = 28;
 pub const TASK_BASIC_INFO: task_flavor_t = TASK_BASIC_INFO_64;
 
 plain_struct! {
-    /// [`TASK_THREAD_TIMES_INFO`]: the times of the threads that live.
+    /// Result of `task_info` with [`TASK_THREAD_TIMES_INFO`]: times of the living threads.
     pub struct task_thread_times_info: 16, align 4 {
         0 user_time: time_value_t,
         8 system_time: time_value_t,
@@ -150,7 +150,7 @@ plain_struct! {
 }
 
 plain_struct! {
-    /// [`TASK_BASIC_INFO`]. Its times are those of threads that have ended.
+    /// Result of `task_info` with [`TASK_BASIC_INFO`]: sizes in bytes, and times of the threads that have ended.
     pub struct task_basic_info_64: 40, align 4, packed 4 {
         0 suspend_count: integer_t,
         4 virtual_size: mach_vm_size_t,
@@ -162,7 +162,7 @@ plain_struct! {
 }
 
 plain_struct! {
-    /// [`MACH_TASK_BASIC_INFO`]. Its times are those of threads that have ended.
+    /// Result of `task_info` with [`MACH_TASK_BASIC_INFO`]: sizes in bytes, and times of the threads that have ended.
     pub struct mach_task_basic_info: 48, align 4, packed 4 {
         0 virtual_size: mach_vm_size_t,
         8 resident_size: mach_vm_size_t,
@@ -251,7 +251,7 @@ plain_struct! {
         120 compressed: mach_vm_size_t,
         128 compressed_peak: mach_vm_size_t,
         136 compressed_lifetime: mach_vm_size_t,
-        /// What counts for the process: `internal`, `compressed` and page tables.
+        /// Memory that counts for the process: `internal`, `compressed` and page tables.
         ///
         144 phys_footprint: mach_vm_size_t,
         /// The lowest address of the task's memory.

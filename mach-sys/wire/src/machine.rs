@@ -1,6 +1,6 @@
 //! The two machines with thread states and codes in this crate.
 
-/// A machine that Darwin runs on. Both are available on every host.
+/// A machine that Darwin runs on. Both are available on every system.
 ///
 /// The enum is exhaustive on purpose: a `match` names both machines, and a third machine would be a breaking change anyway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

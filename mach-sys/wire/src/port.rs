@@ -98,7 +98,7 @@ open_set! {
     /// ```
     #[doc(alias("ipc_info_object_type_t", "ipc_kobject_type_t"))]
     pub struct KobjectType(natural_t);
-    /// Not a kernel object: a port whose receive right a task holds.
+    /// An ordinary port, whose receive right a task holds: no kernel object.
     NONE = IPC_OTYPE_NONE = 0;
     THREAD_CONTROL = IPC_OTYPE_THREAD_CONTROL = 1;
     TASK_CONTROL = IPC_OTYPE_TASK_CONTROL = 2;

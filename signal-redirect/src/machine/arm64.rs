@@ -1,4 +1,4 @@
-//! arm64.
+//! The rewriter of arm64.
 
 use core::mem::offset_of;
 

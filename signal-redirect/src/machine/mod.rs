@@ -26,7 +26,7 @@ pub type Native = X86_64;
 pub type Native = Arm64;
 
 /// The rewriter of one machine, [`X86_64`] or [`Arm64`]: the types of its registers, and how a redirect changes them. Both are available on
-/// every host; only [`Native`]'s trampoline can run. Sealed.
+/// every system; only [`Native`]'s trampoline can run. Sealed.
 pub trait Rewriter: sealed::Rewrite + Copy + Eq + core::fmt::Debug + Send + Sync + 'static {
     /// Thread state: the general registers, as exception messages carry them.
     type State: Registers + Default + core::fmt::Debug + PartialEq + Send + Sync;

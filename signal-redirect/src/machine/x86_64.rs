@@ -1,4 +1,4 @@
-//! x86_64.
+//! The rewriter of x86_64.
 
 use core::mem::offset_of;
 

@@ -1,8 +1,11 @@
 //! A server's part of redirects: sends a stopped thread to its handler or resumes it, and checks that frames end in order.
 
+use mach_sys::exception::ExceptionType;
+use mach_sys::rights::ReceiveRight;
 use mach_sys::thread_state::{NativeState, Registers as _};
 use signal_redirect::{
-    Code, Fault, Frame, FrameId, Memory, Native, Redirect, RedirectError, ReturnError, Trampoline,
+    Code, Fault, Frame, FrameId, Memory, Native, OwnMemory, Redirect, RedirectError, ReturnError,
+    Trampoline,
 };
 
 /// A boxed [`Redirect::apply`] of one plan, for a thread inside the given frame.
@@ -20,6 +23,21 @@ pub(crate) type Apply = Box<
 pub(crate) const TAG: u64 = 0x7a67;
 /// Limit of redirects: a fault that no handler repairs fails the test.
 const MOST: usize = 10_000;
+
+/// Serves one thread until the server is stopped. `answer` returns the registers with which the stopped thread resumes.
+pub(crate) fn serve(
+    port: &ReceiveRight,
+    mut answer: impl FnMut(&NativeState, &Fault, &mut dyn Memory) -> NativeState,
+) {
+    // SAFETY: the one thread that is routed here is stopped while it is served, and writes go only to its stack.
+    let mut memory = unsafe { OwnMemory::new() };
+    port_server::serve(port, |fault, state| {
+        let [code, subcode] = fault.codes;
+        let fault = Fault::new(ExceptionType::new(fault.exception), code, subcode);
+        *state = answer(state, &fault, &mut memory);
+        true
+    });
+}
 
 /// The record of one thread's redirects.
 pub(crate) struct Redirects {

@@ -17,8 +17,6 @@ mod handlers;
 mod host;
 mod own_memory;
 mod patterns;
-#[path = "../common/port_server.rs"]
-mod port_server;
 #[path = "../common/redirects.rs"]
 mod redirects;
 mod server;

@@ -2,18 +2,11 @@
 
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
-use mach_sys::exception::ExceptionMask;
 use mach_sys::rights::ReceiveRight;
+use port_server::HARDWARE;
 use signal_redirect::{Code, Key, Native, Redirect, Trampoline, TrampolinePlan, VectorSave};
 
-use crate::port_server;
-use crate::redirects::{Redirects, apply_of};
-
-/// The exceptions that these tests and the return trap raise.
-const EXCEPTIONS: ExceptionMask = ExceptionMask::BAD_ACCESS
-    .union(ExceptionMask::BAD_INSTRUCTION)
-    .union(ExceptionMask::ARITHMETIC)
-    .union(ExceptionMask::BREAKPOINT);
+use crate::redirects::{self, Redirects, apply_of};
 
 static SERVED: Mutex<Option<Redirects>> = Mutex::new(None);
 
@@ -69,11 +62,11 @@ where
     PORT.get_or_init(|| {
         let port: &ReceiveRight = Box::leak(Box::new(ReceiveRight::new().expect("a port")));
         std::thread::spawn(|| {
-            port_server::serve(port, |state, fault, memory| {
+            redirects::serve(port, |state, fault, memory| {
                 with_served(|served| served.answer(state, fault, memory))
             });
         });
-        port_server::route_this_thread(port, EXCEPTIONS);
+        port_server::route_thread(port, HARDWARE);
         port
     });
 }

@@ -13,7 +13,7 @@ use mach_sys::rights::{Name, PortSet, ReceiveRight, Right, SendRight};
 use mach_sys::thread_state::{NativeState, ThreadState};
 use std::thread::JoinHandle;
 
-/// What the loop registers for.
+/// The behavior that the loop registers with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// `EXCEPTION_STATE`, as CCL: the registers travel in the messages, and no rights come.

@@ -10,7 +10,7 @@ use test_support::isolated;
 
 /// The most instructions.
 const TARGET: f64 = 120.0;
-/// What Apple's MIG-generated C takes for the same, compiled with clang -O2; it was counted once, on x86_64 Linux.
+/// Instructions that Apple's MIG-generated C takes for the same, compiled with clang -O2; counted once, on x86_64 Linux.
 const MIG: f64 = 190.0;
 
 /// Runs a case where this process was started for it under callgrind. A program that measures calls this first.

@@ -1,4 +1,4 @@
-//! How much is measured.
+//! The amount of work in a measurement.
 
 /// Sizes of the measurements.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,4 @@
-//! What a round trip must cost at least: a bare handler that repairs its fault, then the same with what a round trip cannot do without,
+//! The least cost of a round trip: a bare handler that repairs its fault, then the same with what a round trip cannot do without,
 //! added one by one.
 //!
 //! With a server on another CPU: two system calls, the copy of the signal frame, one hand-off of a request and a reply of 300 bytes, six

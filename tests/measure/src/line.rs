@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 /// A way of doing the same thing, and its figure.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Way {
-    /// What is done.
+    /// Name of the way.
     pub name: String,
     /// Its figure, in the unit of the line.
     pub figure: f64,
 }
 
 impl Way {
-    /// Makes one.
+    /// Creates a way with its figure.
     #[must_use]
     pub fn new(name: &str, figure: f64) -> Self {
         Self {
@@ -26,17 +26,17 @@ impl Way {
 /// A figure with its target.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Line {
-    /// What is measured.
+    /// The measured quantity.
     pub what: String,
     /// The unit of the ways' figures.
     pub unit: String,
-    /// What these crates take.
+    /// The figure of these crates.
     pub product: f64,
     /// The least that it can take.
     pub floor: Option<Way>,
-    /// What a runtime would do without these crates.
+    /// The ways of a runtime without these crates.
     pub instead: Vec<Way>,
-    /// What the target bounds, in words.
+    /// The bounded quantity, in words.
     pub bounded: String,
     /// The figure that the target bounds: a ratio, or the product's own.
     pub measured: f64,

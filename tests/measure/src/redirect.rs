@@ -1,4 +1,4 @@
-//! What a fault costs whose thread runs a handler and returns, over one that a server skips; and what the looks at the stopped thread
+//! The cost of a fault whose thread runs a handler and returns, over one that a server skips; and what the looks at the stopped thread
 //! cost that a redirect takes beside writing the frame.
 #![allow(unsafe_code)]
 

@@ -1,4 +1,4 @@
-//! How long a fault takes that a server repairs: over the floor, a bare signal handler, and server loops by hand.
+//! The time of a fault that a server repairs: over the floor, a bare signal handler, and server loops by hand.
 
 use crate::bare::{install, repair};
 use crate::by_hand::{ByHand, Form, Registration};

@@ -69,7 +69,7 @@ impl Row {
     /// Measures the row. The allocator is the process's global one.
     ///
     /// # Errors
-    /// What could not be done.
+    /// An error of the kernel or of the system in one of the steps.
     pub fn measure(self, effort: Effort, allocator: &'static Counting) -> Result<Vec<Line>, Error> {
         match self {
             Self::Codec => codec::measure(),

@@ -1,4 +1,4 @@
-//! How long a managed thread's life takes, spawn, route, exit and join, over plain threads.
+//! The time of a managed thread's life, spawn, route, exit and join, over plain threads.
 #![allow(unsafe_code)]
 
 use crate::Error;

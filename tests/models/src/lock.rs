@@ -1,4 +1,4 @@
-//! The kernel's lock: one thread at a time, and nobody waits for ever.
+//! The kernel's lock: one thread at a time has it, and no thread waits for ever.
 
 use crate::run::Model;
 use crate::the_lock::Lock;

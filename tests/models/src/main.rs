@@ -1,5 +1,5 @@
-//! Runs the emulation's protocols without a lock in all interleavings of a few threads, up to a number of preemptions, with the
-//! concurrency checker loom. The files of `mach-emulated` are compiled into this program; their atomics are loom's, and the futexes are
+//! Models the emulation's synchronization: its lock, wait words, table of threads and suspension. Runs each model in all interleavings of a
+//! few threads, up to a number of preemptions, with the concurrency checker loom. The files of `mach-emulated` are compiled into this program; their atomics are loom's, and the futexes are
 //! those of `host/sys/futex.rs` here.
 //!
 //! `.ci/run models`, or `RUSTFLAGS="--cfg loom" cargo run --release -p models`. Prints each model with the number of interleavings that were

@@ -1,4 +1,4 @@
-//! Suspension: a thread that has stopped runs no code of the program until it is let go, and then goes on.
+//! Suspension: a thread that has stopped runs no code of the program until it is resumed, and then goes on.
 
 use crate::host::stop::Words;
 use crate::host::sync::{AtomicU32, Ordering};
@@ -24,7 +24,7 @@ struct Thread {
     words: Words,
     /// The suspension signal, sent and not yet delivered.
     signal: AtomicU32,
-    /// What the program's code changes. Whoever has stopped the thread may read it, as its registers.
+    /// Value that the program's code changes. A thread that has stopped this one may read it, as its registers.
     program: UnsafeCell<u32>,
 }
 
@@ -37,7 +37,7 @@ fn lives(thread: &Thread) {
             thread.words.enter_program();
         }
         thread.program.with_mut(|steps| {
-            // SAFETY: the thread's own; loom checks that nobody reads meanwhile.
+            // SAFETY: the thread's own; loom checks that no other thread reads meanwhile.
             unsafe { *steps += 1 }
         });
         thread.words.leave_program();

@@ -56,7 +56,7 @@ pub fn exit_status_with(
     Some((status, text))
 }
 
-/// How long a child may run: longer than any watchdog that tests have inside, which say more. `MACH_TEST_LIMIT` sets it, in seconds.
+/// Returns the time that a child may run: longer than any watchdog inside a test, which says more. `MACH_TEST_LIMIT` sets it, in seconds.
 fn limit() -> Duration {
     let seconds = std::env::var("MACH_TEST_LIMIT").ok();
     let seconds = seconds.and_then(|seconds| seconds.parse().ok());
@@ -85,10 +85,10 @@ pub fn run_within(limit: Duration, mut command: Command) -> (ExitStatus, String)
         child.wait().expect("a process that ends when it is killed")
     });
     // A grandchild may have the pipes still: what it says later is not waited for.
-    let patience = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(5);
     let mut text: Vec<u8> = Vec::new();
     for pipe in output {
-        while let Ok(part) = pipe.recv_timeout(patience.saturating_duration_since(Instant::now())) {
+        while let Ok(part) = pipe.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
             text.extend(part);
         }
     }
@@ -115,7 +115,7 @@ fn wait_until(child: &mut Child, end: Option<Instant>) -> Option<ExitStatus> {
     }
 }
 
-/// What comes out of a pipe, by parts, until it is closed.
+/// Reads a pipe on a thread, and sends what it reads, part by part, until the pipe is closed.
 fn collect(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
     let (send, parts) = mpsc::channel();
     std::thread::spawn(move || {
@@ -156,7 +156,7 @@ fn say(line: &str) {
     let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
-/// Says that a test left a part out on this host, and which, and why; the rest of it ran.
+/// Says that a test left a part out on this system, and which, and why; the rest of it ran.
 pub fn report_partly(name: &str, reason: &str) {
     say(&format!("{name}: skipped in part: {reason}"));
 }

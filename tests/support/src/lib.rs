@@ -1,4 +1,4 @@
-//! What the tests of several packages share. It knows of no crate of the workspace, so that each of them can use it.
+//! Helpers for the tests of several packages. This package depends on no other of the workspace, so that each of them can use it.
 
 pub mod counting;
 pub mod emulator;

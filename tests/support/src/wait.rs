@@ -4,7 +4,7 @@ use core::fmt::Display;
 use core::time::Duration;
 use std::time::Instant;
 
-/// How long a condition may take: longer than any thread of a loaded machine is kept waiting.
+/// Time that a condition may take: longer than any thread of a loaded machine is kept waiting.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Waits until a condition holds.

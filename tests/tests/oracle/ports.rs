@@ -93,7 +93,7 @@ fn disposition(name: &str) -> u32 {
     }
 }
 
-/// How a received right is called in the recording.
+/// Returns the recording's name for a received right.
 fn received(disposition: u32) -> &'static str {
     match disposition {
         0 => "NONE",

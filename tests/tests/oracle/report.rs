@@ -1,4 +1,4 @@
-//! What a replay found: cases that agree and cases that differ, counted by class.
+//! Result of a replay: cases that agree and cases that differ, counted by class.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -37,7 +37,7 @@ pub(crate) fn right_number(name: &str) -> u32 {
     right.unwrap_or_else(|| panic!("unknown right {name}")).1
 }
 
-/// What is in the space, name by name, as type bits.
+/// The names of a space, with their type bits.
 pub(crate) type Listing = BTreeMap<u32, u32>;
 
 /// `mach_port_names` of the own task: it converts no dead name (C1.2).
@@ -86,7 +86,7 @@ pub(crate) fn references(name: u32, bits: u32) -> Vec<(&'static str, u32)> {
 /// The space of one case.
 pub(crate) struct Space {
     bogus: u32,
-    /// What was there before the case: none of its business.
+    /// The names from before the case, which do not concern it.
     before: Listing,
     /// Recorded name → name here.
     known: BTreeMap<String, u32>,
@@ -177,7 +177,7 @@ impl Space {
         }
     }
 
-    /// What the recording's name was before the step, for reports: `SEND_RECEIVE`, `gone`, `NULL`, …
+    /// Returns the type of the recording's name before the step, for reports: `SEND_RECEIVE`, `gone`, `NULL`, …
     pub(crate) fn kind(&self, recorded: &Value) -> String {
         let text = recorded.as_str().unwrap_or("?");
         if matches!(text, "NULL" | "DEAD" | "BOGUS" | "self") {

@@ -8,7 +8,7 @@ use core::fmt::Write;
 use measure::line::{Line, figure};
 
 const WIDTH: f64 = 900.0;
-/// Where bars begin and end.
+/// Left and right end of the bars, in pixels.
 const LEFT: f64 = 330.0;
 const RIGHT: f64 = 640.0;
 const STEP: f64 = 24.0;

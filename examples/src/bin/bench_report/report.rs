@@ -21,11 +21,11 @@ pub(crate) struct Measured {
     pub(crate) found: Found,
 }
 
-/// What came of a row.
+/// Result of a row.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Found {
-    /// Its figures.
+    /// The row's figures.
     Lines(Vec<Line>),
     /// It cannot be measured here, and why.
     LeftOut(String),
@@ -68,7 +68,7 @@ impl Report {
     }
 }
 
-/// Whether a way is what a runtime would do without the crates, not a part of a figure.
+/// Returns whether a way is what a runtime would do without the crates, not a part of a figure.
 fn is_alternative(name: &str) -> bool {
     name.starts_with("sigaction") || name.starts_with("by hand") || name.starts_with("MIG")
 }

@@ -11,9 +11,9 @@ use std::process::ExitCode;
 use test_support::counting::Counting;
 use test_support::isolated;
 
-/// How long a row may take.
+/// Time that a row may take.
 const LIMIT: Duration = Duration::from_secs(900);
-/// What the line of a child begins with that has its figures.
+/// Beginning of the line in which a child prints its figures.
 const MARK: &str = "measured: ";
 
 /// The rows that the options ask for, each measured or not.

@@ -7,9 +7,9 @@ use core::ops::Range;
 /// A collection under way.
 #[derive(Debug)]
 pub(crate) struct Collection {
-    /// What lives leaves these.
+    /// The spaces that living conses leave.
     left: [Range<u64>; 2],
-    /// What is free of the space that conses are copied to.
+    /// The free part of the space that conses are copied to.
     to: Range<u64>,
     full: bool,
 }
@@ -24,17 +24,17 @@ impl Collection {
         }
     }
 
-    /// Where the next copy is made.
+    /// Returns the address of the next copy.
     pub(crate) const fn free(&self) -> u64 {
         self.to.start
     }
 
-    /// Whether a cons had no room.
+    /// Returns whether a cons had no room.
     pub(crate) const fn is_full(&self) -> bool {
         self.full
     }
 
-    /// What a value is after the collection: a cons that leaves is copied, once.
+    /// Returns a value as it is after the collection: a cons that leaves is copied, once.
     pub(crate) fn moved(&mut self, value: Value) -> Value {
         let leaves = self.left.iter().any(|from| from.contains(&value.word()));
         if !value.is_cons() || !leaves {

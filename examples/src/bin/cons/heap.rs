@@ -7,7 +7,7 @@ use examples::pages::{Access, Pages, page_of};
 use std::error::Error;
 use std::sync::Mutex;
 
-/// What faults brought about.
+/// Counts of what the faults did.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     /// Collections of the young generation.
@@ -24,7 +24,7 @@ pub(crate) struct Counts {
 pub(crate) struct Heap {
     /// Conses are made here, from the front; the last page is the guard.
     young: Pages,
-    /// Where the next cons is made.
+    /// Address of the next cons.
     pub(crate) free: u64,
     /// Conses that survived are in one of these. A major collection copies them to the other.
     old: [Pages; 2],

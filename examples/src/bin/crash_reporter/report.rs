@@ -9,7 +9,7 @@ use mach_sys::thread_state::{NativeState, Registers};
 use serde_json::{Value, json};
 use signal_redirect::{Memory, OwnMemory};
 
-/// What is known of a crash.
+/// Facts about a crash.
 #[derive(Clone, Debug)]
 pub(crate) struct Report {
     exception: String,

@@ -7,7 +7,7 @@ pub(crate) struct Field {
     pub(crate) size: usize,
     pub(crate) name: String,
     pub(crate) value: String,
-    /// What the value means.
+    /// Meaning of the value.
     pub(crate) note: String,
 }
 

@@ -1,4 +1,4 @@
-//! Which fields a request and a reply have: the layout that MIG generates for `exc` and `mach_exc`.
+//! The fields of a request and of a reply, in the layout that MIG generates for `exc` and `mach_exc`.
 
 use crate::fields::{Field, Fields};
 use mach_wire::exception::ExceptionType;
@@ -140,7 +140,7 @@ fn registers(flavor: Flavor) -> Vec<String> {
     Vec::new()
 }
 
-/// What is left, by words.
+/// Returns the rest of the message, word by word.
 fn words(mut fields: Fields<'_>, name: &str) -> Vec<Field> {
     let mut index = 0;
     while fields.rest() >= 4 {

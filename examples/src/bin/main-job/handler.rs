@@ -6,13 +6,13 @@ use mach_sys::darwin::{DarwinSignal, siginfo_t, ucontext_t};
 use mach_sys::thread_state::Registers as _;
 use std::ffi::c_int;
 
-/// What a thread expects of a fault, and what its handler found. The handler finds it through a register.
+/// A fault that a thread expects, and the handler's observations. The handler finds it through a register.
 #[derive(Debug)]
 pub(crate) struct Note {
     kind: Kind,
     /// The fault's address, where it has one.
     address: u64,
-    /// What the handler puts right with.
+    /// Value with which the handler repairs the fault.
     value: u64,
     registers: Option<Registers>,
     calls: u32,
@@ -35,7 +35,7 @@ impl Note {
         self.registers = Some(registers);
     }
 
-    /// Whether the handler ran once and found everything as expected.
+    /// Returns whether the handler ran once and found everything as expected.
     pub(crate) fn was_right(&self) -> bool {
         // Written behind the compiler's back.
         let note = core::ptr::from_ref(self);

@@ -51,7 +51,7 @@ impl Drop for Pages {
     }
 }
 
-/// What a server's loops have in common.
+/// The common part of a server's loops.
 struct Server {
     demux: Demux,
     port: mach_port_name_t,

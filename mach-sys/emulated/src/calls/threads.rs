@@ -55,7 +55,7 @@ fn act(
     change(kernel, thread)
 }
 
-/// Number of threads that are asked before the first is waited for.
+/// Number of threads that get the signal before the first is waited for.
 const PORTION: usize = 128;
 
 /// A thread that is to be suspended.
@@ -116,7 +116,7 @@ pub unsafe fn thread_suspend(thread: mach_port_name_t) -> kern_return_t {
     code(suspend())
 }
 
-/// Suspends threads, each once more as `thread_suspend` does, and waits once for all of them. Writes the result for each name. Nothing is
+/// Suspends threads, each once more as `thread_suspend` does, and waits for 128 of them at a time. Writes the result for each name. Nothing is
 /// allocated: a stopped thread may hold the allocator's lock.
 pub fn suspend_threads(names: &[mach_port_name_t], results: &mut [kern_return_t]) {
     let Ok(process) = mig::process() else {

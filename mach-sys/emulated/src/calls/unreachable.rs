@@ -8,13 +8,14 @@ use mach_wire::kern_return::KernReturn;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnreachableReason {
-    /// Every real-time signal had a handler at the start, or another component installed one for the suspension signal since.
+    /// There is no suspension signal, because all that the emulation tries had a handler at the start; or another component installed a
+    /// handler for it since.
     #[error("the suspension signal has another handler")]
     Displaced,
-    /// The thread has the suspension signal blocked.
-    #[error("the thread has the suspension signal blocked")]
+    /// The thread has the suspension signal blocked, or waits for signals, and the system lets no tracer reach it (`ptrace`).
+    #[error("the thread has the suspension signal blocked, and cannot be traced")]
     Blocked,
-    /// The system refused to send the signal: a sandbox does.
+    /// The system refused to send the signal, as a sandbox may.
     #[error("the system refused to send the suspension signal")]
     Refused,
     /// The thread did not stop within ten seconds.
@@ -27,9 +28,9 @@ pub enum UnreachableReason {
 #[error("thread {thread_id:#x} cannot be stopped: {reason}")]
 #[non_exhaustive]
 pub struct UnreachableThread {
-    /// Its 64-bit identifier, as `thread_id` of `mach_sys::kernel::system` returns it. The low half is the system's identifier.
+    /// The thread's 64-bit identifier, as `thread_id` of `mach_sys::kernel::system` returns it. The low half is the system's identifier.
     pub thread_id: u64,
-    /// Why not.
+    /// The reason why it could not be stopped.
     pub reason: UnreachableReason,
 }
 
@@ -50,7 +51,7 @@ pub(super) fn note(thread_id: u64, reason: Unreachable) -> KernReturn {
     KernReturn::OPERATION_TIMED_OUT
 }
 
-/// Takes the thread that a call of the calling thread could not stop last, if there was one since it was taken before.
+/// Returns the last thread that a call of the calling thread could not stop, and forgets it. `None` if there was none since the last time.
 ///
 /// `thread_suspend`, `thread_terminate`, and `thread_get_state` and `thread_set_state` of a running thread return
 /// `KERN_OPERATION_TIMED_OUT` then, which XNU never does: it stops every thread. They change nothing.

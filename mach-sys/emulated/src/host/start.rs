@@ -17,7 +17,7 @@ use super::sys::altstack::{self, Stack};
 use super::sys::mask::{self, How, Mask, SYNCHRONOUS_MASK};
 use super::sys::{object, thread};
 use crate::config::Config;
-use crate::error::{HostError, StartError, StopError};
+use crate::error::{StartError, StopError, SystemError};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::io;
@@ -41,8 +41,8 @@ static HOOKED: AtomicBool = AtomicBool::new(false);
 pub(crate) fn start(config: &Config, outer: Mask, hooks: Hooks) -> Result<(), StartError> {
     // Before anything could call into the object that this is in.
     object::pin();
-    origin::mark().map_err(HostError::from)?;
-    region::reserve(config.slots()).map_err(HostError::from)?;
+    origin::mark().map_err(SystemError::from)?;
+    region::reserve(config.slots()).map_err(SystemError::from)?;
     set_handlers(Handlers {
         serve: serve::serve,
         serve_chained: chained::serve,
@@ -65,7 +65,8 @@ pub(crate) fn start(config: &Config, outer: Mask, hooks: Hooks) -> Result<(), St
 
 /// Installs the fault handler, and tries it.
 fn install_and_test(config: &Config) -> Result<(), StartError> {
-    previous::install().map_err(|errno| HostError::Handler(io::Error::from_raw_os_error(errno)))?;
+    previous::install()
+        .map_err(|errno| SystemError::Handler(io::Error::from_raw_os_error(errno)))?;
     // A blocked signal would kill at the test's faults.
     let before = mask::change(How::Unblock, SYNCHRONOUS_MASK);
     let outcome = self_test::run();
@@ -77,7 +78,7 @@ fn install_and_test(config: &Config) -> Result<(), StartError> {
 }
 
 /// Hooks the end of threads and `fork`, and starts the watching thread.
-fn hook_and_watch(outer: Mask) -> Result<(), HostError> {
+fn hook_and_watch(outer: Mask) -> Result<(), SystemError> {
     key::make().map_err(hook_error)?;
     // The C library forgets it when the object is unloaded, and not before.
     if !HOOKED.load(Ordering::Acquire) {
@@ -87,12 +88,12 @@ fn hook_and_watch(outer: Mask) -> Result<(), HostError> {
             error => return Err(hook_error(error)),
         }
     }
-    watcher::start(outer).map_err(HostError::Watcher)?;
+    watcher::start(outer).map_err(SystemError::Watcher)?;
     Ok(())
 }
 
 /// Number of waits of 1 ms for threads that have ended to free their slots.
-const PATIENCE: u32 = 100;
+const TRIES: u32 = 100;
 
 /// Returns whether the emulation may stop: no server's thread is left, and no thread needs its slot but the calling one.
 pub(crate) fn may_stop() -> Result<(), StopError> {
@@ -104,7 +105,7 @@ pub(crate) fn may_stop() -> Result<(), StopError> {
     if in_kernel || here.is_in_use() {
         return Err(StopError::SignalHandler);
     }
-    for _ in 0..PATIENCE {
+    for _ in 0..TRIES {
         if needed().is_ok() {
             break;
         }
@@ -177,8 +178,8 @@ pub(crate) unsafe fn give_back(displaced: &[i32]) {
 }
 
 /// Converts an error number of pthreads.
-fn hook_error(errno: i32) -> HostError {
-    HostError::Hook(io::Error::from_raw_os_error(errno))
+fn hook_error(errno: i32) -> SystemError {
+    SystemError::Hook(io::Error::from_raw_os_error(errno))
 }
 
 /// Runs in the child of a fork, which has none of the emulation's threads to answer a fault. Every fault goes to the handler that was

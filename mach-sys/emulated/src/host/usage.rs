@@ -1,4 +1,4 @@
-//! What the process and its threads use, as the system tells it.
+//! Resources that the process and its threads use, as the system reports them.
 #![allow(unsafe_code)]
 
 use super::slot::region::{Slot, SlotId};
@@ -23,7 +23,7 @@ pub(crate) enum State {
     Halted,
 }
 
-/// What a thread uses.
+/// Resources that a thread uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ThreadUsage {
     pub(crate) times: Times,
@@ -65,15 +65,15 @@ pub(crate) fn of_thread(slot: SlotId) -> Option<ThreadUsage> {
     })
 }
 
-/// What the process uses. Sizes in bytes.
+/// Resources that the process uses. Sizes are in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ProcessUsage {
     pub(crate) virtual_size: u64,
     pub(crate) resident: u64,
     pub(crate) most_resident: u64,
-    /// Of the threads that live.
+    /// Times of the living threads.
     pub(crate) living: Times,
-    /// Of those that have ended.
+    /// Times of the threads that have ended.
     pub(crate) ended: Times,
     /// Page faults, and those of them for which the system read a page in.
     pub(crate) faults: u64,
@@ -82,7 +82,7 @@ pub(crate) struct ProcessUsage {
     pub(crate) switches: u64,
 }
 
-/// What the process's memory consists of. Sizes in bytes.
+/// Memory of the process, by kind. Sizes in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct MemoryUsage {
     /// Resident memory of files.

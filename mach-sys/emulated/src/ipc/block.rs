@@ -110,7 +110,7 @@ impl Garbage {
     fn sweep_now(&self) {
         let mut base = self.last.swap(0, Ordering::Acquire);
         while base != 0 {
-            // SAFETY: `put` wrote the two words, and whoever took the list owns all blocks on it.
+            // SAFETY: `put` wrote the two words, and the thread that took the list owns all blocks on it.
             let [next, bytes] = unsafe { (base as *const [usize; 2]).read() };
             Block { base, bytes }.unmap();
             base = next;

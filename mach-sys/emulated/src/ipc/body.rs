@@ -234,7 +234,7 @@ pub(crate) struct Slot {
     pub(super) at: usize,
     /// Offset of the right's word in the message's block; `None` for a right in the descriptor itself.
     element: Option<usize>,
-    /// The disposition, as the message has it when the walk comes to the descriptor.
+    /// The disposition, as the message has it when the walk reaches the descriptor.
     pub(super) disposition: Disposition,
     /// True for a receive right with its guard.
     pub(super) is_guarded: bool,

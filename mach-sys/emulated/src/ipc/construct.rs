@@ -1,7 +1,7 @@
 //! Ports made and destroyed with options: `mach_port_construct`, `mach_port_destruct` (C2.5, C3.3).
 
 use super::copyout;
-use super::entry::{PEGGED, Rights};
+use super::entry::{Rights, SATURATED};
 use super::guard;
 use super::kmsg::Right;
 use super::mach_port::{self, destroy_receive_right};
@@ -128,8 +128,8 @@ pub(crate) fn destruct(
     if less > references {
         return Err(guard::with_guard(ipc, name, KernReturn::INVALID_VALUE));
     }
-    let stays_pegged = entry.references == PEGGED && less != references;
-    if less > 0 && !stays_pegged {
+    let stays_saturated = entry.references == SATURATED && less != references;
+    if less > 0 && !stays_saturated {
         if let Some(entry) = ipc.space_mut(space).get_mut(name) {
             entry.references = (references - less) as u16;
             if less == references {

@@ -6,7 +6,7 @@ use super::name::NameRef;
 use mach_wire::port::PortType;
 
 /// User references stop here and stay (A7.3).
-pub(crate) const PEGGED: u16 = u16::MAX;
+pub(crate) const SATURATED: u16 = u16::MAX;
 
 /// The rights under a name. A name that has a send and a receive right for one port has both (C0.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -135,9 +135,9 @@ impl Entry {
         self.references = self.references.saturating_add(1);
     }
 
-    /// Removes user references; whether none is left. A pegged count goes only with all of it (A7.3).
+    /// Removes user references, and returns whether none is left. A saturated count goes only with all of it (A7.3).
     pub(super) fn drop_references(&mut self, count: u16) -> bool {
-        if self.references == PEGGED && count != PEGGED {
+        if self.references == SATURATED && count != SATURATED {
             return false;
         }
         self.references = self.references.saturating_sub(count);

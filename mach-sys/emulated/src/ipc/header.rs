@@ -194,7 +194,7 @@ pub(super) struct BodyCopyin {
     rights: BodyRights,
     /// Offset in bytes of the descriptor whose memory cannot be read, if there is one.
     bad_memory: Option<usize>,
-    /// What went wrong, and the offset of the descriptor.
+    /// The error, and the offset of the descriptor.
     failed: Option<(KernReturn, usize)>,
 }
 
@@ -357,7 +357,7 @@ fn check_guard(
     Err(KernReturn::INVALID_ARGUMENT)
 }
 
-/// How the guarded ports of a body leave the kernel.
+/// Treatment of a body's guarded ports on their way out of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Guarded {
     /// Their receiver does not want such descriptors (`MACH_RCV_GUARDED_DESC`): the ports die.

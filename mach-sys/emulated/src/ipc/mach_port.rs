@@ -1,7 +1,7 @@
 //! The calls on names of `mach/mach_port.h` that make, count and release rights (C2–C5).
 
 use super::copyout;
-use super::entry::{Denoted, Entry, PEGGED, Rights};
+use super::entry::{Denoted, Entry, Rights, SATURATED};
 use super::guard;
 use super::id::PortId;
 use super::kmsg::Right;
@@ -344,19 +344,19 @@ fn change_references(
 ) -> Result<(), KernReturn> {
     let entry = ipc.space_mut(space).get_mut(name);
     let entry = entry.ok_or(KernReturn::INVALID_NAME)?;
-    let all = u32::from(PEGGED);
+    let all = u32::from(SATURATED);
     let sum = match entry.references {
         _ if delta.unsigned_abs() > all => -1,
-        // A pegged count only goes with all of it (A7.3).
-        PEGGED if delta.unsigned_abs() == all && delta < 0 => 0,
-        PEGGED => return Ok(()),
+        // A saturated count only goes with all of it (A7.3).
+        SATURATED if delta.unsigned_abs() == all && delta < 0 => 0,
+        SATURATED => return Ok(()),
         references => i32::from(references) + delta,
     };
     if sum < 0 {
         return Err(guard::with_guard(ipc, name, KernReturn::INVALID_VALUE));
     }
     if sum > 0 {
-        entry.references = sum.min(i32::from(PEGGED)) as u16;
+        entry.references = sum.min(i32::from(SATURATED)) as u16;
         return Ok(());
     }
     if entry.pinned {

@@ -77,7 +77,7 @@ pub(super) fn leave(ipc: &mut Ipc<'_, '_>, port: PortId, set: SetId) -> Result<(
     Ok(())
 }
 
-/// Takes a port out of every set but `kept`; whether it was in another.
+/// Removes a port from every set but `kept`, and returns whether it was in another.
 pub(super) fn leave_others(ipc: &mut Ipc<'_, '_>, port: PortId, kept: Option<SetId>) -> bool {
     let mut left = false;
     let mut at = first_of_port(ipc, port);

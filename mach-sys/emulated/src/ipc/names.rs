@@ -24,7 +24,7 @@ impl Listing {
         Self { next: 1 }
     }
 
-    /// Gives each name of the next chunk to `found`, with its type; whether there are more chunks.
+    /// Passes each name of the next chunk to `found`, with its type, and returns whether there are more chunks.
     pub(crate) fn step(
         &mut self,
         ipc: &Ipc<'_, '_>,
@@ -42,8 +42,8 @@ impl Listing {
         })
     }
 
-    /// Gives each name of the next chunk to `found` whose receive right is a member of the set under the name `set`; whether there are
-    /// more chunks.
+    /// Passes each name of the next chunk to `found` whose receive right is a member of the set under the name `set`, and returns whether
+    /// there are more chunks.
     pub(crate) fn step_members(
         &mut self,
         ipc: &Ipc<'_, '_>,

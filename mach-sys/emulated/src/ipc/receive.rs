@@ -1,4 +1,4 @@
-//! Receiving (C11).
+//! Receives messages (C11).
 
 use super::arrive::use_up_send_once;
 use super::copyout;

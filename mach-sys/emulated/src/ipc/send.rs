@@ -1,4 +1,4 @@
-//! Sending (C10).
+//! Sends messages (C10).
 //!
 //! The message is copied in before the lock is taken; under the lock its rights are taken from the sender's names, the header's
 //! first and all or nothing, and it is queued.

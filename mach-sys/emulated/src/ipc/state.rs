@@ -24,7 +24,7 @@ pub(crate) struct State {
     pub(super) sets: Arena<SetId, Pset>,
     pub(super) links: Arena<LinkId, Link>,
     pub(super) requests: Arena<RequestId, Requested>,
-    /// [`SPACES`] places, apart from the rest: whoever starts the kernel may have little stack.
+    /// [`SPACES`] places, apart from the rest: the thread that starts the kernel may have little stack.
     spaces: Box<[Option<Space>]>,
     /// Messages to destroy once the one that is being destroyed is gone (C1.7).
     pub(super) doomed: Queue,

@@ -6,7 +6,7 @@ use super::kmsg::{Kmsg, Right};
 use super::port::Receiver;
 use super::state::Ipc;
 
-/// Notes where the receive rights of a message are going; whether one of them would wait in a queue that only its own receiver
+/// Notes the destination of a message's receive rights, and returns whether one of them would wait in a queue that only its own receiver
 /// could empty: its port is the destination, or the destination is itself on its way to it, over any number of steps.
 pub(super) fn closes_a_circle(ipc: &mut Ipc<'_, '_>, message: &Kmsg) -> bool {
     let Some(destination) = message.destination.port() else {

@@ -9,7 +9,7 @@ use super::reverse;
 use super::right;
 use super::state::Ipc;
 
-/// Removes user references of a send right; with the last one the right goes. Pegged counts stay (A7.3).
+/// Removes user references of a send right; with the last one the right goes. Saturated counts stay (A7.3).
 pub(super) fn drop_send(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name, count: u16) {
     let Some(entry) = ipc.space_mut(space).get_mut(name) else {
         return;

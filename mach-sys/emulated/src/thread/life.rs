@@ -99,7 +99,7 @@ fn forget(kernel: &mut Kernel<'_, '_>, thread: ThreadId) {
     let space = kernel.tables.task(kernel.tables.thread(thread).task).space;
     let ipc = &mut kernel.ipc;
     let object = kernel.tables.thread_mut(thread);
-    // Whoever looked the thread up before sees that it is gone.
+    // A call that looked the thread up before sees that it is gone.
     object.slot = None;
     if let Some(port) = object.mig_reply_port.take() {
         mach_port::take_back(ipc, space, port);

@@ -40,7 +40,7 @@ pub(crate) struct Thread {
     pub(crate) run: Run,
 }
 
-/// What a thread may do, as others want it (A8).
+/// Restrictions that other threads put on a thread (A8).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Run {
     /// Reasons to stop it: the kernel's own for a moment, its suspensions by users (one for all), its task's.
@@ -68,7 +68,7 @@ pub(crate) struct Task {
 #[derive(Debug)]
 pub(crate) struct Tables {
     pub(crate) threads: Arena<ThreadId, Thread>,
-    /// [`SPACES`] places, apart from the rest: whoever starts the kernel may have little stack.
+    /// [`SPACES`] places, apart from the rest: the thread that starts the kernel may have little stack.
     tasks: Box<[Option<Task>]>,
     /// The host port, once it was asked for.
     pub(super) host: Option<PortId>,

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::SeqCst};
 const LIMIT: i64 = 5;
 const SEND_ONCE: u32 = 71;
 
-/// How often something was begun and done, over all threads.
+/// Counts of something begun and done, over all threads.
 #[derive(Default)]
 struct Count {
     begun: AtomicI64,
@@ -67,7 +67,7 @@ pub(super) struct Crowd {
     sums: [AtomicUsize; 2],
 }
 
-/// What one thread knows of a crowd.
+/// One thread's part in a crowd.
 pub(super) struct Member {
     thread: usize,
     /// User references that it holds.

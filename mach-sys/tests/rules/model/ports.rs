@@ -19,7 +19,7 @@ const SEND_ONCE: u32 = 71;
 /// The number of a port, which no other port gets.
 pub(super) type Id = usize;
 
-/// What a name stands for (C0.1).
+/// The rights under a name (C0.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
     Port { port: Id, receive: bool, sends: u32 },

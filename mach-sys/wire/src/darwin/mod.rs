@@ -1,10 +1,10 @@
-//! Darwin's signals and the structures that its signal handlers get, for both machines on every host.
+//! Darwin's signals and the structures that its signal handlers get, for both machines on every system.
 
-mod host;
 mod mcontext;
 mod registers;
 mod siginfo;
 mod signal;
+mod system;
 mod ucontext;
 
 pub use mcontext::*;

@@ -1,4 +1,4 @@
-//! Darwin's signal numbers (`sys/signal.h`), on every host.
+//! Darwin's signal numbers (`sys/signal.h`), on every system.
 
 use crate::names::{display_by_name, open_set, raw_constants};
 

@@ -1,4 +1,4 @@
-//! Thread states: the registers of a thread, by flavor, for both machines on every host.
+//! Thread states: the registers of a thread, by flavor, for both machines on every system.
 //!
 //! A message carries a state as a flavor, a count of 32-bit words, and the words. [`ThreadState`] binds a structure to its flavor and
 //! count; [`Registers`] reads and writes the registers that every machine has.

@@ -1,4 +1,4 @@
-//! What `thread_info` and `task_info` tell, as a C compiler reads Apple's headers.
+//! Results of `thread_info` and `task_info`: their layouts and constants as a C compiler reads Apple's headers.
 
 use super::{facts, members, number};
 use mach_wire::info::*;

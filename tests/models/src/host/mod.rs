@@ -1,4 +1,4 @@
-//! What the files of `mach-emulated` find under `crate::host`.
+//! The paths under `crate::host` that the files of `mach-emulated` import.
 
 pub(crate) mod slot;
 pub(crate) mod sys;
@@ -21,7 +21,7 @@ pub(crate) mod table {
             self.0.find_or_claim(tid)
         }
 
-        /// As [`find_or_claim`](Self::find_or_claim), for a thread whose identifier an earlier thread had: the place is its own afterwards.
+        /// Does the same as [`find_or_claim`](Self::find_or_claim) for a thread whose identifier an earlier thread had: the place is its own afterwards.
         pub(crate) fn adopt(&self, tid: u32, own: u64) -> Option<usize> {
             let index = self.find_or_claim(tid)?;
             let there = self.0.identity(index);
@@ -31,7 +31,7 @@ pub(crate) mod table {
             Some(index)
         }
 
-        /// Returns who a place belongs to.
+        /// Returns the owner of a place.
         pub(crate) fn owner(&self, index: usize) -> u64 {
             self.0.identity(index).bits()
         }
@@ -60,7 +60,7 @@ pub(crate) mod stop {
     use super::sync::Ordering;
     use super::sys::futex;
 
-    /// A thread's words, with what the thread and the one who suspends it do.
+    /// A thread's words, with the operations of the thread and of the thread that suspends it.
     pub(crate) struct Words(Suspension);
 
     impl Words {

@@ -23,7 +23,7 @@ const ESR: u32 = 0x4553_5201;
 /// them.
 const SVE: u32 = 0x5356_4501;
 const SVE_REGISTERS: usize = 16;
-/// Where more records are: their address at 8, their size at 16.
+/// The record that leads to more records: their address at 8, their size at 16.
 const EXTRA: u32 = 0x4558_5401;
 const LARGEST_RECORD_AREA: usize = 4096;
 

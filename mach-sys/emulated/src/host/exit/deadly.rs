@@ -20,7 +20,7 @@ pub(super) fn act_upon_pending() {
     }
     let wanted = pending & let_through() & !WAITS;
     for signal in (1..=64).filter(|signal| wanted & bit(*signal) != 0) {
-        // Whoever installs a handler after this look does so after the signal was sent.
+        // A component that installs a handler after this look does so after the signal was sent.
         if signals::ends_the_process(signal) && signals::is_default(signal) && signals::take(signal)
         {
             signals::end_by(signal);

@@ -97,7 +97,7 @@ pub(super) fn read(signal: i32) -> Option<Installed> {
     read_first(signal).ok()
 }
 
-/// As [`read`], with the host's error number.
+/// Does the same as [`read`], with the host's error number.
 pub(super) fn read_first(signal: i32) -> Result<Installed, i32> {
     raw(signal, None).map(|action| Installed::of(signal, action))
 }

@@ -72,7 +72,7 @@ impl Process {
             return;
         }
         if !disposition::set_default(arrived.signal) {
-            // The fault would come to the entry again, for ever.
+            // The fault would enter the entry again, for ever.
             kill_this_process();
         }
         if !arrived.recurs() {

@@ -3,7 +3,7 @@
 //! The one from before the start is the lowest. Above it are those that were installed after the start and that the emulation replaced
 //! again, the last one first. A fault that no exception handler takes visits each once, from the top.
 //!
-//! # Who has left
+//! # Handlers that have left
 //! A handler that leaves puts back what it had found: the entry. The entry has several addresses, and each time that it replaces another
 //! handler it is installed under the next one. So a handler puts back an address that is no longer the installed one, which tells that
 //! whatever was installed since that address was is off, as it would be without the emulation. A handler whose code is no longer there
@@ -90,7 +90,7 @@ struct Level {
     last: AtomicU32,
     /// Index of the address under which the entry was installed last.
     alias: AtomicUsize,
-    /// For each of these addresses: the last stamp when the entry was installed under it.
+    /// The last stamp when the entry was installed under each of these addresses.
     since: [AtomicU32; ALIASES],
 }
 
@@ -214,7 +214,7 @@ pub(super) fn take_action(
     }
 }
 
-/// Returns whether a signal would come to a handler.
+/// Returns whether a signal would reach a handler.
 pub(super) fn is_handled(signal: i32) -> bool {
     let level = index(signal).map(|index| &LEVELS[index]);
     level
@@ -413,7 +413,7 @@ fn put_in_place(signal: i32, level: &Level, mut alias: usize, mut replaced: Opti
             disposition::install(signal, &newcomer);
             return;
         }
-        // Whoever finds the entry from here on finds it above the newcomer.
+        // A component that finds the entry from here on finds it above the newcomer.
         level.add(&newcomer);
         alias = level.next_alias();
         replaced = Some(newcomer);

@@ -11,7 +11,7 @@ pub(crate) struct CallWait {
     arrivals: u32,
 }
 
-/// What happened to the thread meanwhile.
+/// An event that reached the thread during its wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meanwhile {
     Nothing,

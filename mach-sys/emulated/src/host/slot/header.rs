@@ -62,7 +62,7 @@ pub(in crate::host) struct Header {
     pub(in crate::host) readied: AtomicU32,
     /// True if the thread left its last fault with the lent stack registered.
     pub(in crate::host) lent: Cell<bool>,
-    /// What the kernel wants the thread to do before it runs code of the program again, and whether it knows.
+    /// Requests of the kernel that the thread must serve before it runs code of the program again, and whether it has seen them.
     pub(in crate::host) suspension: Suspension,
 }
 

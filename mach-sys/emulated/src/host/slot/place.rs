@@ -1,4 +1,4 @@
-//! A thread's place among the slots, with some patience: the places of threads that are gone come back when the watching thread looks.
+//! A thread's place among the slots, with a bounded wait: the places of threads that are gone come back when the watching thread looks.
 
 use super::region::{self, Slot};
 use super::watch_word;
@@ -8,7 +8,7 @@ use core::time::Duration;
 
 /// Looks of the watching thread that a kernel call waits for while all places are taken.
 pub(in crate::host) const IN_CALL: u32 = 100;
-/// As above, for a fault of a thread that has no place.
+/// The same for a fault of a thread that has no place.
 pub(in crate::host) const IN_FAULT: u32 = 20;
 
 /// Time between two looks: a thread that was joined a moment ago may still be there.
@@ -32,7 +32,7 @@ pub(in crate::host) fn find_or_claim(tid: u32, looks: u32) -> Option<Slot> {
 }
 
 fn pause() {
-    /// Nobody changes or wakes it.
+    /// A word that no thread changes or wakes.
     static WORD: AtomicU32 = AtomicU32::new(0);
     futex::wait(&WORD, 0, Some(PAUSE));
 }

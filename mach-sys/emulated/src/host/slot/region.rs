@@ -28,7 +28,7 @@ struct Region {
     layout: Layout,
     keys: Keys,
     guards: Guards,
-    /// For each slot what its memory is used for, and how many are [`IN_USE`].
+    /// The use of each slot's memory, and the number of slots [`IN_USE`].
     uses: Box<[AtomicU8]>,
     in_use: AtomicU32,
 }

@@ -2,7 +2,7 @@
 //!
 //! The kernel writes what it wants (`wanted`), under its lock. The thread looks there before each return to code of the program from the fault
 //! handler, and says so while it is there (`out`). Both are written before the other is read, in one order for all threads: either the
-//! thread sees what is wanted, or the one who wants it sees that the thread is in the program's code, and sends the suspension signal.
+//! thread sees what is wanted, or the thread that wants it sees that the thread is in the program's code, and sends the suspension signal.
 
 use crate::host::sys::futex;
 use crate::host::sys::mask::{self, How};
@@ -109,7 +109,7 @@ impl Suspension {
         self.out.load(Ordering::Relaxed) == DUE
     }
 
-    /// Wakes those who wait for the thread, if something is wanted of it.
+    /// Wakes the threads that wait for this one, if something is wanted of it.
     pub(in crate::host) fn tell(&self) {
         if self.wanted() != 0 {
             self.event.fetch_add(1, Ordering::SeqCst);

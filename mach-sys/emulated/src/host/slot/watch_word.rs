@@ -10,7 +10,7 @@ static WORD: AtomicU32 = AtomicU32::new(0);
 /// True if the watching thread should look at all threads, also at those that announce their end.
 static ASKED: AtomicBool = AtomicBool::new(false);
 
-/// Number of looks at all threads that somebody asked for.
+/// Number of looks at all threads that were requested.
 static LOOKED: AtomicU32 = AtomicU32::new(0);
 
 /// Time that one wait for a look takes at most, before the watching thread is asked again.
@@ -46,12 +46,12 @@ pub(in crate::host) fn wait_for_look() -> bool {
     false
 }
 
-/// Returns whether somebody waits for a look, which must be followed by [`looked`].
+/// Returns whether a thread waits for a look, which must be followed by [`looked`].
 pub(in crate::host) fn is_asked() -> bool {
     ASKED.swap(false, Ordering::AcqRel)
 }
 
-/// Tells whoever waits that the watching thread has looked at all threads.
+/// Tells the waiting threads that the watching thread has looked at all threads.
 pub(in crate::host) fn looked() {
     LOOKED.fetch_add(1, Ordering::AcqRel);
     futex::wake(&LOOKED, u32::MAX);

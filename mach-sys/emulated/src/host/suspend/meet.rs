@@ -9,7 +9,7 @@ use crate::host::sys::{mask, task_list, task_status};
 use core::time::Duration;
 use std::time::Instant;
 
-/// How long all unknown threads together may take.
+/// Time that all unknown threads together may take.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Makes all threads of the process known that the system lists, and waits until they are. Leaves out the emulation's own, and those that have the

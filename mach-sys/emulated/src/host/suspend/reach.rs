@@ -10,7 +10,7 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::time::Instant;
 
-/// How long a thread may take until it has stopped. A computing thread takes microseconds; on a busy machine it first gets its turn.
+/// Time that a thread may take until it has stopped. A computing thread takes microseconds; on a busy machine it first gets its turn.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Number of looks at a thread that runs or sleeps with the suspension signal blocked before it counts as one that does so for good: C libraries block
 /// all signals for moments, around `fork` and the creation of threads, and so do the emulation's handlers. A thread that only waits for its
@@ -20,7 +20,7 @@ const BLOCKED: u32 = 40;
 const TRACED: u32 = 4;
 /// Number of looks after which the signal is sent again: a handler that found the thread busy used it up.
 const AGAIN: u32 = 20;
-/// How long a thread that has announced its end may take to end.
+/// Time that a thread that has announced its end may take to end.
 const EXITING: Duration = Duration::from_millis(50);
 /// Time between two looks at a thread that does not answer.
 const LOOK: Duration = Duration::from_millis(5);
@@ -48,7 +48,7 @@ pub(crate) enum Reached {
     Unreachable(Unreachable),
 }
 
-/// What is wanted of a thread.
+/// Request to a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
     Nothing,
@@ -92,7 +92,7 @@ impl Target {
     }
 
     /// Aborts the thread's wait in a kernel call. Returns the object that it waits for; 0 for none. Called under the kernel's lock; the caller wakes
-    /// those who wait for the object.
+    /// the threads that wait for the object.
     pub(crate) fn abort_wait(&self) -> u32 {
         self.slot.header().suspension.abort_wait()
     }

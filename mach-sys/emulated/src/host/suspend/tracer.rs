@@ -23,11 +23,11 @@ const EVENT_STOP: i32 = 128;
 
 /// Bytes of the child's stack: many times what it takes.
 const STACK: usize = 64 * 1024;
-/// How often the child looks whether the thread has stopped, and how long it waits in between.
+/// Number of times that the child looks whether the thread has stopped, and the pause between two looks.
 const LOOKS: u32 = 20_000;
 const PAUSE: Duration = Duration::from_micros(50);
 
-/// What the child does, and what came of it.
+/// Work of the child, and its result.
 struct Job {
     process: usize,
     thread: usize,
@@ -50,13 +50,13 @@ pub(super) fn deliver(tid: u32) -> Result<(), Refused> {
     };
     run(&mut job);
     if job.outcome == -(libc::EPERM as isize) && allow_tracer(ANY) {
-        // Where only ancestors may trace (Yama) a process says who else may.
+        // Where only ancestors may trace (Yama), a process says which others may.
         run(&mut job);
         allow_tracer(NONE);
     }
     match job.outcome {
         0 => Ok(()),
-        // It ended: the one who waits for it sees that.
+        // It ended: the thread that waits for it sees that.
         gone if gone == -(libc::ESRCH as isize) => Ok(()),
         _ => Err(Refused),
     }
@@ -66,9 +66,9 @@ pub(super) fn deliver(tid: u32) -> Result<(), Refused> {
 const ANY: usize = usize::MAX;
 const NONE: usize = 0;
 
-/// Says who may trace this process beside its ancestors. Returns whether the system has such a rule.
-fn allow_tracer(who: usize) -> bool {
-    let arguments = [libc::PR_SET_PTRACER as usize, who, 0, 0, 0, 0];
+/// Allows a process, beside the ancestors, to trace this one. Returns whether the system has such a rule.
+fn allow_tracer(process: usize) -> bool {
+    let arguments = [libc::PR_SET_PTRACER as usize, process, 0, 0, 0, 0];
     // SAFETY: changes a property of the process.
     unsafe { call(libc::SYS_prctl, arguments) == 0 }
 }
@@ -81,7 +81,7 @@ fn run(job: &mut Job) {
     // The child inherits the mask: no handler of the program's runs in it.
     let before = mask::change(How::Block, ALL_MASK);
     let top = stack.base().as_ptr().wrapping_add(STACK);
-    // Without a signal at its end, so that nothing of the program's hears of it. This thread waits until then.
+    // Without a signal at its end, so that the program does not notice it. This thread waits until then.
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FS | libc::CLONE_FILES;
     // SAFETY: the stack is the child's alone until it has ended, which this call waits for; the child touches the job and its own stack, and
     // makes system calls only.

@@ -14,7 +14,7 @@ pub(in crate::host) const fn bit(signal: i32) -> Mask {
 }
 
 /// The signals that a thread's own faults raise.
-pub(in crate::host) const SYNCHRONOUS: [i32; 5] = DarwinSignal::HOST_FAULTS;
+pub(in crate::host) const SYNCHRONOUS: [i32; 5] = DarwinSignal::SYSTEM_FAULTS;
 
 /// The mask of [`SYNCHRONOUS`].
 pub(in crate::host) const SYNCHRONOUS_MASK: Mask = {

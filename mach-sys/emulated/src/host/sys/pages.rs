@@ -102,7 +102,7 @@ pub(crate) enum PagesError {
     Occupied,
     /// No memory may be there, or none is.
     Unmapped,
-    /// What is mapped there does not allow it.
+    /// The mapping there does not allow it.
     Refused,
 }
 

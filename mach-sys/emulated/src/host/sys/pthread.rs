@@ -30,7 +30,7 @@ impl Thread {
         unsafe { libc::pthread_join(self.0, core::ptr::null_mut()) };
     }
 
-    /// Detaches it.
+    /// Detaches the thread.
     pub(in crate::host) fn detach(self) {
         // SAFETY: as above.
         unsafe { libc::pthread_detach(self.0) };

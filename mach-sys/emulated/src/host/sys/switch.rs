@@ -112,7 +112,7 @@ pub(in crate::host) unsafe fn call_on<F: FnOnce() -> R, R>(
             call::<F, R>,
         )
     };
-    // SAFETY: what was registered before, by whoever owns it. The thread has left the other stack.
+    // SAFETY: what was registered before, by its owner. The thread has left the other stack.
     let _ = unsafe { altstack::register(&before) };
     mask::change(How::Set, mask);
     made.result

@@ -521,7 +521,7 @@ fn c3_3_c1_3_what_destruct_leaves() {
             None => assert_eq!(world.kind(port), Err(KernReturn::INVALID_NAME), "{delta}"),
         }
     }
-    // A pegged count goes as a whole or not at all.
+    // A saturated count goes as a whole or not at all.
     let port = world.port();
     world.make_send(port);
     assert_eq!(world.mod_refs(port, PortRight::SEND, 65_534), Ok(()));

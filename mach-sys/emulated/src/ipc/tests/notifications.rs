@@ -311,7 +311,7 @@ fn c8_9_the_request_before_is_returned() {
     assert_eq!(other.heard(), [(MACH_NOTIFY_SEND_ONCE, 0)]);
 }
 
-/// F6.20: what 26 answers before it looks at the id, and to who would lose an immovable receive right.
+/// F6.20: macOS 26 refuses a null or dead name before it looks at the id, and a request by which an immovable receive right could be sent away.
 #[test]
 fn f6_20_c8_5_requests_that_only_macos_26_refuses() {
     let watched = Watched::new();

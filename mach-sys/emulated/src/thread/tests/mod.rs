@@ -63,6 +63,20 @@ impl World {
             mach_port::deallocate(&mut kernel.ipc, space, name)
         })
     }
+
+    fn destroy(&self, name: Name) -> Result<(), KernReturn> {
+        self.kernel(|kernel| {
+            let space = kernel.tables.task(self.task).space;
+            mach_port::destroy(&mut kernel.ipc, space, name)
+        })
+    }
+
+    fn dead_refs(&self, name: Name) -> Result<u32, KernReturn> {
+        self.kernel(|kernel| {
+            let space = kernel.tables.task(self.task).space;
+            mach_port::get_refs(&mut kernel.ipc, space, name, PortRight::DEAD_NAME)
+        })
+    }
 }
 
 const OLDER: [Generation; 2] = [Generation::MacOs11, Generation::MacOs15];
@@ -84,7 +98,7 @@ fn d1_3_d5_6_the_tasks_name_starts_at_two_and_cannot_be_dropped() {
     assert_eq!(
         world.mod_refs(name, -65_535),
         Err(KernReturn::INVALID_CAPABILITY),
-        "a pegged pinned name cannot be cured"
+        "a saturated pinned name cannot be cured"
     );
 }
 
@@ -102,9 +116,13 @@ fn d1_3_d5_2_up_to_macos_15_names_start_at_one_and_are_not_pinned() {
             assert_eq!(world.deallocate(name), Ok(()), "{generation:?}");
             assert_eq!(world.refs(name), Err(KernReturn::INVALID_NAME));
         }
-        let (_, pegged) = world.thread(false);
-        assert_eq!(world.mod_refs(pegged, 65_534), Ok(()));
-        assert_eq!(world.mod_refs(pegged, -65_535), Ok(()), "E38: it is cured");
+        let (_, saturated) = world.thread(false);
+        assert_eq!(world.mod_refs(saturated, 65_534), Ok(()));
+        assert_eq!(
+            world.mod_refs(saturated, -65_535),
+            Ok(()),
+            "E38: it is cured"
+        );
     }
 }
 
@@ -135,13 +153,32 @@ fn d2_2_d5_5_a_thread_that_ends_takes_its_reference_and_leaves_the_others_dead()
             world.kernel(|kernel| life::end(kernel, thread));
         }
         assert_eq!(world.refs(clean), Err(KernReturn::INVALID_NAME));
-        let dead = world.kernel(|kernel| {
-            let space = kernel.tables.task(world.task).space;
-            mach_port::get_refs(&mut kernel.ipc, space, left, PortRight::DEAD_NAME)
-        });
-        assert_eq!(dead, Ok(1), "{generation:?}");
+        assert_eq!(world.dead_refs(left), Ok(1), "{generation:?}");
         assert_eq!(world.deallocate(left), Ok(()));
         assert_eq!(world.kernel(ports), before, "no port stays behind");
+    }
+}
+
+/// The release at the end finds what the destruction left: nothing, or on macOS 26, which refuses it, all references.
+#[test]
+fn e39_c3_1_a_thread_that_destroys_its_own_name_may_end() {
+    for generation in [OLDER[0], OLDER[1], Generation::MacOs26] {
+        for (more, left) in [
+            (0, Err(KernReturn::INVALID_NAME)),
+            (4, Ok(4)),
+            (65_534, Ok(65_535)),
+        ] {
+            let world = World::of(generation);
+            let (thread, name) = world.thread(false);
+            assert_eq!(world.mod_refs(name, more), Ok(()));
+            let (destroyed, left) = match generation {
+                Generation::MacOs26 => (Err(KernReturn::INVALID_CAPABILITY), left),
+                _ => (Ok(()), Err(KernReturn::INVALID_NAME)),
+            };
+            assert_eq!(world.destroy(name), destroyed, "{generation:?}");
+            world.kernel(|kernel| life::end(kernel, thread));
+            assert_eq!(world.dead_refs(name), left, "{generation:?}, {more}");
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What stands in for the system.
+//! Replacements of the system's calls.
 
 pub(crate) mod futex;
 

@@ -1,9 +1,9 @@
 //! The life of a cell's process.
 
-use crate::companies::{Company, Event, FROM_BEFORE, Habit};
 use crate::faults::{Fault, SIGNALS};
 use crate::note::Note;
 use crate::policies::Policy;
+use crate::surroundings::{Event, FROM_BEFORE, Habit, Surroundings};
 use crate::threads::{HostState, Thread, block, on_raw_thread};
 use core::time::Duration;
 use exc_server::{Delivery, Exception, Routing, Server, Target, Timeout};
@@ -33,7 +33,7 @@ pub(crate) enum Mode {
 /// One process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cell {
-    pub(crate) company: &'static Company,
+    pub(crate) surroundings: &'static Surroundings,
     pub(crate) policy: &'static Policy,
     pub(crate) thread: Thread,
     pub(crate) faults: &'static [Fault],
@@ -85,7 +85,7 @@ impl Cell {
 
     /// Runs the cell, to its end or that of the process.
     pub(crate) fn live(self) {
-        self.company.before();
+        self.surroundings.before();
         let audit = self.has_library().then(|| {
             emulated::start_with(self.policy.config()).expect("the emulation");
             Audit::start().expect("a census")
@@ -97,12 +97,12 @@ impl Cell {
                 servers.push(task_server(self.mode));
             }
         }
-        self.company.after();
+        self.surroundings.after();
         if self.has_library() {
-            if self.company.event == Event::TaskDeclines {
+            if self.surroundings.event == Event::TaskDeclines {
                 servers.push(task_server(Mode::Declines));
             }
-            if self.company.event == Event::Forwarder && self.thread == Thread::Unknown {
+            if self.surroundings.event == Event::Forwarder && self.thread == Thread::Unknown {
                 servers.push(forwarder(true));
             }
             if self.thread == Thread::Unknown {
@@ -110,10 +110,10 @@ impl Cell {
                 on_raw_thread(|| drop(ThreadRight::current().expect("the own thread")));
             }
         }
-        if self.company.event == Event::BlockedByTheThread && !self.thread.attaches() {
+        if self.surroundings.event == Event::BlockedByTheThread && !self.thread.attaches() {
             block(&SIGNALS);
         }
-        let key = (self.company.event == Event::DestructorAttaches).then(make_key);
+        let key = (self.surroundings.event == Event::DestructorAttaches).then(make_key);
         self.thread
             .run(manager().as_deref(), move || self.body(key));
         while let Some(server) = servers.pop() {
@@ -147,7 +147,7 @@ impl Cell {
             unsafe { libc::pthread_setspecific(key, core::ptr::without_provenance(1)) };
         }
         block(&[libc::SIGUSR1]);
-        if self.company.event == Event::BlockedByTheThread && self.thread.attaches() {
+        if self.surroundings.event == Event::BlockedByTheThread && self.thread.attaches() {
             block(&SIGNALS);
         }
         let before = HostState::now();
@@ -156,9 +156,9 @@ impl Cell {
             .as_ref()
             .filter(|_| self.thread.attaches())
             .map(|manager| manager.attach().expect("attached"));
-        let forwards = self.company.event == Event::Forwarder && self.has_library();
+        let forwards = self.surroundings.event == Event::Forwarder && self.has_library();
         let server = (forwards && self.thread != Thread::Unknown).then(|| forwarder(false));
-        match self.company.event {
+        match self.surroundings.event {
             Event::Fork => self.fork(),
             _ => self.fault_each(),
         }
@@ -207,14 +207,14 @@ impl Cell {
         if self.thread != Thread::Unknown {
             signals.push(RETURN_SIGNAL);
         }
-        if self.company.newcomer_that(&[Habit::PutBack]) {
+        if self.surroundings.newcomer_that(&[Habit::PutBack]) {
             signals.retain(|signal| {
                 let is_new = !seen.contains(signal);
                 seen.push(*signal);
                 is_new
             });
         }
-        signals.len() * self.company.present()
+        signals.len() * self.surroundings.present()
     }
 
     /// The child faults, and its parent goes on.
@@ -235,9 +235,12 @@ impl Cell {
     /// Returns whether the library is told of each fault, before anything else that may end the process.
     pub(crate) fn library_is_told(&self) -> bool {
         let is_in_place = self.policy.takes_back()
-            || self.company.newcomers.is_empty()
-                && !matches!(self.company.event, Event::Ignored | Event::SetToDefault);
-        let is_ready = match self.company.event {
+            || self.surroundings.newcomers.is_empty()
+                && !matches!(
+                    self.surroundings.event,
+                    Event::Ignored | Event::SetToDefault
+                );
+        let is_ready = match self.surroundings.event {
             Event::Fork => false,
             Event::BlockedByTheThread => self.thread != Thread::Unknown,
             _ => true,
@@ -247,7 +250,7 @@ impl Cell {
 
     /// The newcomers that a fault visits which is not handled, the last first, and the party from before.
     pub(crate) fn parties(&self) -> Vec<u8> {
-        let newcomers = (0..self.company.present() as u8).rev();
+        let newcomers = (0..self.surroundings.present() as u8).rev();
         newcomers.chain([FROM_BEFORE]).collect()
     }
 }

@@ -34,12 +34,12 @@ pub(crate) const THREADS: [Thread; 7] = [
 ];
 
 impl Thread {
-    /// Whether it attaches itself.
+    /// Returns whether the thread attaches itself.
     pub(crate) fn attaches(self) -> bool {
         !matches!(self, Self::Managed | Self::Unknown)
     }
 
-    /// Whether it ends before the process does.
+    /// Returns whether the thread ends before the process does.
     pub(crate) fn ends(self) -> bool {
         self != Self::First
     }
@@ -144,7 +144,7 @@ impl Drop for OwnStack {
     }
 }
 
-/// What the host knows of the calling thread: alternate signal stack and signal mask.
+/// The calling thread's alternate signal stack and signal mask, as the host has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HostState {
     /// Base and size, if there is one.

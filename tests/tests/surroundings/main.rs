@@ -1,4 +1,4 @@
-//! Whatever else lives in the process, faults are served and nothing is lost: company × policy × kind of thread × fault, from tables.
+//! Whatever else lives in the process, faults are served and nothing is lost: surroundings × policy × kind of thread × fault, from tables.
 //!
 //! Every cell is a process of its own. One with a fault that nothing wants ends as the same process ends without the library: the same
 //! wait status, after the same handlers were told the same, by a signal with the same siginfo at the same instruction. In one with faults
@@ -9,15 +9,14 @@
 #![allow(unsafe_code)]
 
 mod cell;
-mod companies;
 mod faults;
 mod note;
 mod policies;
 mod process;
+mod surroundings;
 mod threads;
 
 use cell::{Cell, Mode};
-use companies::{COMPANIES, Event, Habit};
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use faults::{FAULTS, Fault};
@@ -27,6 +26,7 @@ use process::Outcome;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::fd::{AsRawFd, FromRawFd};
+use surroundings::{Event, Habit, SURROUNDINGS};
 use tests::emulator::is_emulated;
 use tests::isolated::report_partly;
 use threads::{THREADS, Thread};
@@ -38,19 +38,19 @@ fn excluded(cell: &Cell, fault: Fault) -> Option<&'static str> {
     let ends_it = [Habit::Abort, Habit::Exit, Habit::PutBackAndRaise];
     let returns = fault == Fault::Break
         && cfg!(target_arch = "x86_64")
-        && cell.company.newcomer_that(&[Habit::PutBack]);
-    match cell.company.event {
+        && cell.surroundings.newcomer_that(&[Habit::PutBack]);
+    match cell.surroundings.event {
         _ if handles && !cell.policy.takes_back() && returns => Some(
             "a newcomer that is left in place runs first, and returns: this trap does not recur",
         ),
-        _ if handles && !cell.policy.takes_back() && cell.company.newcomer_that(&ends_it) => {
+        _ if handles && !cell.policy.takes_back() && cell.surroundings.newcomer_that(&ends_it) => {
             Some("a newcomer that is left in place runs first, and ends the process")
         }
         Event::Ignored | Event::SetToDefault if handles && !cell.policy.takes_back() => {
             Some("an action that is left in place is taken first, and ends the process")
         }
-        Event::NoTgkill if !companies::has_filters() => {
-            Some("this host has no filters of system calls")
+        Event::NoTgkill if !surroundings::has_filters() => {
+            Some("this system has no filters of system calls")
         }
         Event::Fork if handles => Some("a child's faults are its own"),
         Event::TaskDeclines if handles && unknown => {
@@ -78,10 +78,10 @@ enum Job {
 
 fn jobs() -> Vec<Job> {
     let mut jobs = Vec::new();
-    for company in COMPANIES {
+    for surroundings in SURROUNDINGS {
         for thread in THREADS {
             let cell = |policy, faults, mode| Cell {
-                company,
+                surroundings,
                 policy,
                 thread,
                 faults,
@@ -117,7 +117,7 @@ impl Sums {
         });
         self.failed.push(format!(
             "{:?}: {} | {} | {:?} | {:?}\n  found: {found:x?}{expected}",
-            cell.mode, cell.company.name, cell.policy.name, cell.thread, cell.faults
+            cell.mode, cell.surroundings.name, cell.policy.name, cell.thread, cell.faults
         ));
     }
 }
@@ -179,9 +179,9 @@ fn run(job: Job, traced: bool, sums: &mut Sums) {
     }
 }
 
-/// Checks that the process without the library ended as its company says: a comparison with one that did not shows nothing.
+/// Checks that the process without the library ended as its surroundings say: a comparison with one that did not shows nothing.
 fn check(cell: &Cell, outcome: &Outcome) -> Result<(), &'static str> {
-    let ends = match cell.company.event {
+    let ends = match cell.surroundings.event {
         Event::Fork => outcome.child,
         _ => outcome.status,
     };
@@ -190,12 +190,15 @@ fn check(cell: &Cell, outcome: &Outcome) -> Result<(), &'static str> {
         || signaled == Some(libc::SIGABRT)
         || libc::WIFEXITED(ends) && libc::WEXITSTATUS(ends) == 9
         || ends == 0 && outcome.finished
-        || cell.company.event == Event::Fork && libc::WEXITSTATUS(ends) == 7;
+        || cell.surroundings.event == Event::Fork && libc::WEXITSTATUS(ends) == 7;
     if !ends_well {
-        return Err("without the library the process came to another end than its company's");
+        return Err(
+            "without the library the process ended otherwise than the other components alone would end it",
+        );
     }
     // A handler lets it go on: one that no handler saw had no fault.
-    let survived = ends == 0 || cell.company.event == Event::Fork && libc::WEXITSTATUS(ends) == 7;
+    let survived =
+        ends == 0 || cell.surroundings.event == Event::Fork && libc::WEXITSTATUS(ends) == 7;
     if survived && libc::WIFEXITED(ends) && outcome.visits.is_empty() {
         return Err("without the library there was no fault");
     }
@@ -233,8 +236,8 @@ fn work(jobs: &[Job], next: &AtomicUsize, step: usize, traced: bool, mut to: std
 const WORKERS: usize = 2;
 
 #[test]
-fn in_any_company_faults_are_handled_and_others_end_as_without_the_library() {
-    let name = "in_any_company_faults_are_handled_and_others_end_as_without_the_library";
+fn in_any_surroundings_faults_are_handled_and_others_end_as_without_the_library() {
+    let name = "in_any_surroundings_faults_are_handled_and_others_end_as_without_the_library";
     faults::prepare();
     let traced = process::can_trace();
     let mut step = 1;
@@ -245,8 +248,8 @@ fn in_any_company_faults_are_handled_and_others_end_as_without_the_library() {
         );
         step = 41;
     }
-    if !companies::has_filters() {
-        report_partly(name, "this host has no filters of system calls");
+    if !surroundings::has_filters() {
+        report_partly(name, "this system has no filters of system calls");
     }
     let jobs = jobs();
     // SAFETY: a word of shared memory, which lives as long as the process.
@@ -280,7 +283,7 @@ fn in_any_company_faults_are_handled_and_others_end_as_without_the_library() {
         let mut status = -1;
         // SAFETY: the result goes to a local variable.
         unsafe { libc::waitpid(-1, &mut status, 0) };
-        assert_eq!(status, 0, "a worker came to its end");
+        assert_eq!(status, 0, "a worker ended with an error");
     }
     let mut counted: BTreeMap<String, usize> = BTreeMap::new();
     let mut failed = Vec::new();
@@ -302,7 +305,7 @@ fn in_any_company_faults_are_handled_and_others_end_as_without_the_library() {
         failed.len(),
         failed.join("\n")
     );
-    let all = COMPANIES.len() * THREADS.len() * POLICIES.len() * FAULTS.len() * 2;
+    let all = SURROUNDINGS.len() * THREADS.len() * POLICIES.len() * FAULTS.len() * 2;
     let total: usize = counted.values().sum();
     assert!(step > 1 || total == all, "{total} cells of {all}");
     for what in [HANDLED, ENDED, WENT_ON] {
@@ -312,9 +315,9 @@ fn in_any_company_faults_are_handled_and_others_end_as_without_the_library() {
 
 /// Prints the counts, also when all is well: a cell that is left out must not look like one that ran.
 fn say(counted: &BTreeMap<String, usize>, took: std::time::Duration) {
-    let mut text = format!("company: {took:.1?}\n");
+    let mut text = format!("surroundings: {took:.1?}\n");
     for (what, cells) in counted {
-        text.push_str(&format!("company: {cells:>6} cells: {what}\n"));
+        text.push_str(&format!("surroundings: {cells:>6} cells: {what}\n"));
     }
     let _ = std::io::stderr().write_all(text.as_bytes());
 }

@@ -15,7 +15,7 @@ pub(crate) struct Note {
     handled: AtomicU32,
     /// Faults that the library was told of, and declined.
     declined: AtomicU32,
-    /// Where the code that faults goes on.
+    /// Address at which the code that faults goes on.
     resume: AtomicUsize,
     /// Wait status of the cell's own child, if it made one.
     child: AtomicI32,
@@ -25,7 +25,7 @@ pub(crate) struct Note {
     written: AtomicUsize,
 }
 
-/// A call of a handler of the company's: which one, and what it was told.
+/// A call of another component's handler: which one, and its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Visit {
     pub(crate) party: u8,
@@ -87,7 +87,7 @@ impl Note {
         }
     }
 
-    /// How often handlers of the company's were called.
+    /// Returns the number of calls of the other components' handlers.
     pub(crate) fn visited(&self) -> usize {
         self.visited.load(Ordering::SeqCst) as usize
     }
@@ -106,7 +106,7 @@ impl Note {
         .collect()
     }
 
-    /// A fault came to the library's handler. Async-signal-safe.
+    /// Counts a fault that reached the library's handler. Async-signal-safe.
     pub(crate) fn handle(&self) {
         self.handled.fetch_add(1, Ordering::SeqCst);
     }
@@ -128,7 +128,7 @@ impl Note {
         self.resume.as_ptr()
     }
 
-    /// Where the code that faulted goes on. Async-signal-safe.
+    /// Returns the address at which the code that faulted goes on. Async-signal-safe.
     pub(crate) fn resume(&self) -> u64 {
         self.resume.load(Ordering::SeqCst) as u64
     }

@@ -1,10 +1,10 @@
-//! The host's numbers of Darwin's signals. "Host" is here the operating system that the code is compiled for.
+//! The numbers of Darwin's signals on the operating system that the code is compiled for.
 
 use core::ffi::c_int;
 
 use super::signal::DarwinSignal;
 
-/// `true` if the host's signal numbers are Darwin's. Linux has other numbers.
+/// `true` if the system's signal numbers are Darwin's. Linux has other numbers.
 const SAME: bool = !cfg!(any(target_os = "linux", target_os = "android"));
 
 /// Linux's number of each signal on x86_64 and arm64, indexed by Darwin's; 0 if Linux has no such signal (`SIGEMT`, `SIGINFO`).
@@ -62,12 +62,12 @@ const OTHER_NUMBER: [(DarwinSignal, c_int); 10] = [
 ];
 
 impl DarwinSignal {
-    /// The signals that a thread's own faults raise, on every host. The emulated kernel handles them, and a thread whose exceptions are
+    /// The signals that a thread's own faults raise, on every system. The emulated kernel handles them, and a thread whose exceptions are
     /// served must not block them.
     pub const FAULTS: [Self; 5] = [Self::SEGV, Self::BUS, Self::ILL, Self::FPE, Self::TRAP];
 
-    /// Returns the host's number of this signal; `None` if the host has no such signal (Linux: `SIGEMT`, `SIGINFO`), or Darwin has none.
-    pub const fn to_host(self) -> Option<c_int> {
+    /// Returns the system's number of this signal; `None` if the system has no such signal (Linux: `SIGEMT`, `SIGINFO`), or Darwin has none.
+    pub const fn to_system(self) -> Option<c_int> {
         let raw = self.raw();
         if raw < 1 || raw > 31 {
             return None;
@@ -77,17 +77,17 @@ impl DarwinSignal {
         }
         match LINUX[raw as usize] {
             0 => None,
-            host => Some(host),
+            number => Some(number),
         }
     }
 
-    /// The host's numbers of [`FAULTS`](Self::FAULTS).
-    pub const HOST_FAULTS: [c_int; 5] = {
+    /// The system's numbers of [`FAULTS`](Self::FAULTS).
+    pub const SYSTEM_FAULTS: [c_int; 5] = {
         let mut numbers = [0; 5];
         let mut index = 0;
         while index < numbers.len() {
-            if let Some(host) = Self::FAULTS[index].to_host() {
-                numbers[index] = host;
+            if let Some(number) = Self::FAULTS[index].to_system() {
+                numbers[index] = number;
             }
             index += 1;
         }
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_signal_has_the_hosts_number_of_the_same_name() {
+    fn each_signal_has_the_systems_number_of_the_same_name() {
         let common = [
             (DarwinSignal::HUP, libc::SIGHUP),
             (DarwinSignal::INT, libc::SIGINT),
@@ -132,10 +132,10 @@ mod tests {
             (DarwinSignal::USR1, libc::SIGUSR1),
             (DarwinSignal::USR2, libc::SIGUSR2),
         ];
-        for (signal, host) in common {
-            assert_eq!(signal.to_host(), Some(host), "{signal}");
+        for (signal, number) in common {
+            assert_eq!(signal.to_system(), Some(number), "{signal}");
         }
-        let there = (1..32).filter(|raw| DarwinSignal::new(*raw).to_host().is_some());
+        let there = (1..32).filter(|raw| DarwinSignal::new(*raw).to_system().is_some());
         assert_eq!(there.count(), if SAME { 31 } else { common.len() });
         let faults = [
             libc::SIGSEGV,
@@ -144,13 +144,13 @@ mod tests {
             libc::SIGFPE,
             libc::SIGTRAP,
         ];
-        assert_eq!(DarwinSignal::HOST_FAULTS, faults);
+        assert_eq!(DarwinSignal::SYSTEM_FAULTS, faults);
     }
 
     #[test]
-    fn invalid_signal_numbers_have_no_host_number() {
+    fn invalid_signal_numbers_have_no_number_of_the_system() {
         for raw in [i32::MIN, -1, 0, 32, 99] {
-            assert_eq!(DarwinSignal::new(raw).to_host(), None);
+            assert_eq!(DarwinSignal::new(raw).to_system(), None);
         }
     }
 }

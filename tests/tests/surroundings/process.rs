@@ -9,7 +9,7 @@ use core::ffi::c_int;
 pub(crate) struct Last {
     signal: c_int,
     code: c_int,
-    /// Of a fault; 0 of a sent signal.
+    /// Address of a fault; 0 for a signal that was sent.
     address: u64,
     /// The interrupted program counter of a fault.
     pc: u64,
@@ -20,9 +20,9 @@ pub(crate) struct Last {
 pub(crate) struct Outcome {
     /// The wait status.
     pub(crate) status: c_int,
-    /// That of the cell's own child.
+    /// Exit status of the cell's own child.
     pub(crate) child: c_int,
-    /// Where processes can be traced.
+    /// The last signal, on a host where processes can be traced.
     pub(crate) last: Option<Last>,
     pub(crate) visits: Vec<Visit>,
     pub(crate) finished: bool,
@@ -50,7 +50,7 @@ pub(crate) fn prepare() {
     }
 }
 
-/// Whether this host lets a child be traced.
+/// Returns whether this system lets a child be traced.
 pub(crate) fn can_trace() -> bool {
     // SAFETY: the child leaves by `_exit`, and touches nothing before.
     unsafe {

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, OnceLock};
 use tests::sandbox::refuse;
 
-/// What a signal handler does with a fault.
+/// Action of a signal handler on a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Habit {
@@ -34,7 +34,7 @@ pub(crate) struct Party {
 /// The handlers from before the library's start.
 #[derive(Clone, Copy, Debug)]
 enum Before {
-    /// What Rust's runtime installs.
+    /// The handlers that Rust's runtime installs.
     Runtime,
     Default,
     Ignore,
@@ -75,7 +75,7 @@ pub(crate) enum Event {
 
 /// The other components of a process.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Company {
+pub(crate) struct Surroundings {
     pub(crate) name: &'static str,
     before: Before,
     pub(crate) newcomers: &'static [Party],
@@ -86,13 +86,13 @@ const fn party(habit: Habit, flags: c_int) -> Party {
     Party { habit, flags }
 }
 
-const fn company(
+const fn surroundings(
     name: &'static str,
     before: Before,
     newcomers: &'static [Party],
     event: Event,
-) -> Company {
-    Company {
+) -> Surroundings {
+    Surroundings {
         name,
         before,
         newcomers,
@@ -112,49 +112,49 @@ const THREE: &[Party] = &[
 ];
 
 #[rustfmt::skip]
-pub(crate) const COMPANIES: &[Company] = &[
-    company("nothing else", Before::Default, &[], Event::Nothing),
-    company("Rust's runtime", Before::Runtime, &[], Event::Nothing),
-    company("ignored before", Before::Ignore, &[], Event::Nothing),
-    company("a handler before", SKIPS, &[], Event::Nothing),
-    company("a handler before, off the alternate stack", Before::Party(party(Habit::Skip, INFO)), &[], Event::Nothing),
-    company("a reporter before that puts back", Before::Party(party(Habit::PutBack, STACK)), &[], Event::Nothing),
-    company("a reporter before that aborts", Before::Party(party(Habit::Abort, STACK)), &[], Event::Nothing),
-    company("a reporter before that exits", Before::Party(party(Habit::Exit, INFO)), &[], Event::Nothing),
-    company("a newcomer that chains", Before::Default, CHAINS, Event::Nothing),
-    company("a newcomer that chains off the alternate stack", Before::Default, &[party(Habit::Chain, INFO)], Event::Nothing),
-    company("a newcomer that chains to a handler before", SKIPS, CHAINS, Event::Nothing),
-    company("newcomers that chain", Before::Default, THREE, Event::Nothing),
-    company("newcomers that chain to a handler before", SKIPS, THREE, Event::Nothing),
-    company("a newcomer that puts back", Before::Default, &[party(Habit::PutBack, STACK)], Event::Nothing),
-    company("a newcomer that puts back off the alternate stack", SKIPS, &[party(Habit::PutBack, INFO)], Event::Nothing),
-    company("a newcomer with one argument", Before::Default, &[party(Habit::PutBack, ONE_ARGUMENT)], Event::Nothing),
-    company("a newcomer that raises", Before::Default, &[party(Habit::PutBackAndRaise, STACK)], Event::Nothing),
-    company("a newcomer that aborts", SKIPS, &[party(Habit::Abort, STACK)], Event::Nothing),
-    company("a newcomer that exits", Before::Default, &[party(Habit::Exit, INFO)], Event::Nothing),
-    company("signal() to SIG_IGN and back", Before::Default, &[], Event::IgnoredForAWhile),
-    company("signal() to SIG_IGN", Before::Default, &[], Event::Ignored),
-    company("the default set", SKIPS, &[], Event::SetToDefault),
-    company("an emptied mask", SKIPS, &[], Event::MaskEmptied),
-    company("cleared flags", Before::Default, &[], Event::FlagsCleared),
-    company("one that left", Before::Default, CHAINS, Event::LastLeaves),
-    company("the last of three left", SKIPS, THREE, Event::LastLeaves),
-    company("the first of three left", SKIPS, THREE, Event::FirstLeaves),
-    company("blocked signals", Before::Default, &[], Event::BlockedByTheThread),
-    company("a destructor that attaches", Before::Default, &[], Event::DestructorAttaches),
-    company("a filter for tgkill", Before::Default, &[], Event::NoTgkill),
-    company("a child of fork", Before::Default, &[], Event::Fork),
-    company("a child of fork and a handler before", SKIPS, &[], Event::Fork),
-    company("a child of fork and a newcomer", SKIPS, CHAINS, Event::Fork),
-    company("a task-level handler that declines", Before::Default, &[], Event::TaskDeclines),
-    company("a server that forwards", Before::Default, &[], Event::Forwarder),
-    company("a server that forwards, and newcomers", SKIPS, THREE, Event::Forwarder),
+pub(crate) const SURROUNDINGS: &[Surroundings] = &[
+    surroundings("nothing else", Before::Default, &[], Event::Nothing),
+    surroundings("Rust's runtime", Before::Runtime, &[], Event::Nothing),
+    surroundings("ignored before", Before::Ignore, &[], Event::Nothing),
+    surroundings("a handler before", SKIPS, &[], Event::Nothing),
+    surroundings("a handler before, off the alternate stack", Before::Party(party(Habit::Skip, INFO)), &[], Event::Nothing),
+    surroundings("a reporter before that puts back", Before::Party(party(Habit::PutBack, STACK)), &[], Event::Nothing),
+    surroundings("a reporter before that aborts", Before::Party(party(Habit::Abort, STACK)), &[], Event::Nothing),
+    surroundings("a reporter before that exits", Before::Party(party(Habit::Exit, INFO)), &[], Event::Nothing),
+    surroundings("a newcomer that chains", Before::Default, CHAINS, Event::Nothing),
+    surroundings("a newcomer that chains off the alternate stack", Before::Default, &[party(Habit::Chain, INFO)], Event::Nothing),
+    surroundings("a newcomer that chains to a handler before", SKIPS, CHAINS, Event::Nothing),
+    surroundings("newcomers that chain", Before::Default, THREE, Event::Nothing),
+    surroundings("newcomers that chain to a handler before", SKIPS, THREE, Event::Nothing),
+    surroundings("a newcomer that puts back", Before::Default, &[party(Habit::PutBack, STACK)], Event::Nothing),
+    surroundings("a newcomer that puts back off the alternate stack", SKIPS, &[party(Habit::PutBack, INFO)], Event::Nothing),
+    surroundings("a newcomer with one argument", Before::Default, &[party(Habit::PutBack, ONE_ARGUMENT)], Event::Nothing),
+    surroundings("a newcomer that raises", Before::Default, &[party(Habit::PutBackAndRaise, STACK)], Event::Nothing),
+    surroundings("a newcomer that aborts", SKIPS, &[party(Habit::Abort, STACK)], Event::Nothing),
+    surroundings("a newcomer that exits", Before::Default, &[party(Habit::Exit, INFO)], Event::Nothing),
+    surroundings("signal() to SIG_IGN and back", Before::Default, &[], Event::IgnoredForAWhile),
+    surroundings("signal() to SIG_IGN", Before::Default, &[], Event::Ignored),
+    surroundings("the default set", SKIPS, &[], Event::SetToDefault),
+    surroundings("an emptied mask", SKIPS, &[], Event::MaskEmptied),
+    surroundings("cleared flags", Before::Default, &[], Event::FlagsCleared),
+    surroundings("one that left", Before::Default, CHAINS, Event::LastLeaves),
+    surroundings("the last of three left", SKIPS, THREE, Event::LastLeaves),
+    surroundings("the first of three left", SKIPS, THREE, Event::FirstLeaves),
+    surroundings("blocked signals", Before::Default, &[], Event::BlockedByTheThread),
+    surroundings("a destructor that attaches", Before::Default, &[], Event::DestructorAttaches),
+    surroundings("a filter for tgkill", Before::Default, &[], Event::NoTgkill),
+    surroundings("a child of fork", Before::Default, &[], Event::Fork),
+    surroundings("a child of fork and a handler before", SKIPS, &[], Event::Fork),
+    surroundings("a child of fork and a newcomer", SKIPS, CHAINS, Event::Fork),
+    surroundings("a task-level handler that declines", Before::Default, &[], Event::TaskDeclines),
+    surroundings("a server that forwards", Before::Default, &[], Event::Forwarder),
+    surroundings("a server that forwards, and newcomers", SKIPS, THREE, Event::Forwarder),
 ];
 
 /// The party that was there before the library.
 pub(crate) const FROM_BEFORE: u8 = 9;
 
-/// What a party found when it was installed.
+/// The handlers that a component found when it was installed.
 type Found = [[Option<libc::sigaction>; SIGNALS.len()]; PLACES];
 const PLACES: usize = 10;
 
@@ -298,7 +298,7 @@ fn set_all(action: usize) {
     }
 }
 
-impl Company {
+impl Surroundings {
     /// Installs the handlers from before the start.
     pub(crate) fn before(&self) {
         match self.before {
@@ -359,7 +359,7 @@ fn empty_mask(action: &mut libc::sigaction) {
     unsafe { libc::sigemptyset(&mut action.sa_mask) };
 }
 
-/// Whether this host has filters of system calls. Asked once, in a child: one cannot be taken away.
+/// Returns whether this system has filters of system calls. Found once, in a child, because a filter cannot be removed.
 pub(crate) fn has_filters() -> bool {
     static HAS: OnceLock<bool> = OnceLock::new();
     *HAS.get_or_init(|| {
