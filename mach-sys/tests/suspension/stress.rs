@@ -31,7 +31,7 @@ struct Seat {
     name: AtomicU32,
     /// True if it works until it is terminated. It holds nothing then, whenever that is.
     endless: AtomicBool,
-    /// Those who use the name: it is not released meanwhile, so that no other thread gets it.
+    /// Users of the name: it is not released meanwhile, so that no other thread gets it.
     users: AtomicUsize,
 }
 
