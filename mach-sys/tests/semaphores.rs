@@ -32,6 +32,9 @@ fn answer(code: kern_return_t) -> Answer {
     }
 }
 
+/// A name beyond the largest table (C0.7).
+const ABSENT: mach_port_name_t = 0x4_b000 << 8 | 3;
+
 fn deallocate(name: mach_port_name_t) {
     // SAFETY: no pointers; the reference is the caller's.
     let code = unsafe { kernel::mach_port_deallocate(task_self(), name) };
@@ -144,6 +147,12 @@ fn wrong_arguments_have_their_codes() {
         assert_eq!(signal(name), Err(error), "{what}");
         assert_eq!(signal_all(name), Err(error), "{what}");
         assert_eq!(wait_signal(semaphore, name), Err(error), "{what}");
+    }
+    for (name, error) in [
+        (MACH_PORT_NULL, KernReturn::INVALID_ARGUMENT),
+        (ABSENT, KernReturn::SEND_INVALID_RIGHT),
+    ] {
+        assert_eq!(destroy(name), Err(error), "{name:#x}");
     }
     drop(both);
     assert_eq!(

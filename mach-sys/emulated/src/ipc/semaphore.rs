@@ -89,6 +89,9 @@ pub(crate) fn create(
 
 /// Destroys a semaphore: each thread that waits goes on with `KERN_TERMINATED`. Consumes a user reference of the name.
 pub(crate) fn destroy(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name) -> Result<(), KernReturn> {
+    if !name.is_valid() {
+        return Err(KernReturn::INVALID_ARGUMENT);
+    }
     let found = find(ipc, space, name);
     if matches!(
         found,
