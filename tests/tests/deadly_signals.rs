@@ -51,6 +51,8 @@ extern "C" fn seen(signal: i32) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Arranged {
     Default,
+    /// The default action, and the signal is sent to the thread that faults, not to the process.
+    Directed,
     Ignored,
     Handled,
     /// The thread that faults has it blocked itself.
@@ -87,15 +89,22 @@ fn is_pending(signal: i32) -> bool {
     }
 }
 
-/// Sends this process a signal after a while, from a child.
-fn send_later(signal: i32) {
+/// Sends this process a signal after a while, from a child; or its first thread alone.
+fn send_later(signal: i32, directed: bool) {
     // SAFETY: the child makes nothing but system calls.
     unsafe {
         let parent = libc::getpid();
         match libc::fork() {
             0 => {
                 libc::usleep(SENT);
-                libc::kill(parent, signal);
+                match directed {
+                    true => {
+                        libc::syscall(libc::SYS_tgkill, parent, parent, signal);
+                    }
+                    false => {
+                        libc::kill(parent, signal);
+                    }
+                }
                 libc::_exit(0)
             }
             child => assert!(child > 0),
@@ -107,7 +116,7 @@ fn send_later(signal: i32) {
 fn fault_while_sent(signal: i32, arranged: Arranged) {
     install(signal, libc::SIG_DFL, 0);
     match arranged {
-        Arranged::Default => mask_with(signal, libc::SIG_UNBLOCK),
+        Arranged::Default | Arranged::Directed => mask_with(signal, libc::SIG_UNBLOCK),
         Arranged::Ignored => install(signal, libc::SIG_IGN, 0),
         Arranged::Handled => install(signal, seen as *const () as usize, 0),
         Arranged::Blocked => mask_with(signal, libc::SIG_BLOCK),
@@ -125,7 +134,7 @@ fn fault_while_sent(signal: i32, arranged: Arranged) {
     let _route = route.expect("a route");
     let threads = std::fs::read_dir("/proc/self/task").expect("threads");
     assert_eq!(threads.count(), 3, "this, the server's, the emulation's");
-    send_later(signal);
+    send_later(signal, arranged == Arranged::Directed);
     undefined();
     assert_eq!(server.shutdown().expired, 1);
     assert_eq!(is_pending(signal), arranged == Arranged::Blocked);
@@ -177,6 +186,10 @@ fn r28_a_signal_with_a_deadly_default_ends_a_process_whose_threads_all_wait() {
             let status = status(signal, Arranged::Default);
             assert_eq!(status.signal(), Some(signal), "{status}");
         }
+        for signal in [libc::SIGTERM, libc::SIGRTMAX()] {
+            let status = status(signal, Arranged::Directed);
+            assert_eq!(status.signal(), Some(signal), "to the thread: {status}");
+        }
     });
 }
 
@@ -190,6 +203,7 @@ fn r28_a_signal_that_no_thread_would_take_waits_for_the_answer_like_its_thread()
         (libc::SIGTERM, Arranged::Handled),
         (libc::SIGRTMAX(), Arranged::Handled),
         (libc::SIGCHLD, Arranged::Default),
+        (libc::SIGCHLD, Arranged::Directed),
         (libc::SIGCONT, Arranged::Default),
         (libc::SIGURG, Arranged::Default),
         (libc::SIGWINCH, Arranged::Default),

@@ -63,9 +63,9 @@ impl Attached {
         let adopted = take_in(inner, None, false)
             .and_then(|running| exit::adopt(Managed::attached(running)).map_err(AttachError::Hook));
         match adopted {
-            Ok(managed) => {
+            Ok(place) => {
                 let id = system::thread_id();
-                if inner.registry.leave(id, managed.expose_provenance()) {
+                if inner.registry.leave(id, place.expose_provenance()) {
                     // From now on the server checks whether the thread is gone.
                     inner.server.wake();
                 }

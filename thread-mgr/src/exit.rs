@@ -3,6 +3,7 @@
 
 use crate::entry::WayBack;
 use crate::error::ExitError;
+use crate::place::{Place, Vacant, as_number, number};
 use crate::record::Records;
 use crate::registry::Registry;
 use crate::report::ShutdownReport;
@@ -22,9 +23,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// systems). ThreadSanitizer releases its record of a thread at the beginning of the last one; code that it instruments cannot run there.
 const PASSES: u32 = if cfg!(thread_sanitizer) { 3 } else { 4 };
 
-/// The key whose value is the calling thread's [`Managed`], or the [`pass`](passed) of destructors in which the thread stopped being
-/// managed. Stored plus one; 0 before the key was made.
+/// The key whose value is the [`Place`] of the calling thread's [`Managed`], or the number of the pass of destructors in which the thread
+/// stopped being managed. Stored plus one; 0 before the key was made.
 static KEY: AtomicUsize = AtomicUsize::new(0);
+
+/// The places of threads that vanished.
+static VACANT: Vacant<Managed> = Vacant::new();
 
 /// Makes the key, unless there is one.
 pub(crate) fn make_key() -> io::Result<()> {
@@ -55,8 +59,11 @@ pub(crate) fn make_key() -> io::Result<()> {
 /// No thread is managed, no thread that was managed is still exiting, and no other thread calls a function of this crate meanwhile.
 pub(crate) unsafe fn delete_key() {
     if let Some(key) = KEY.swap(0, Ordering::AcqRel).checked_sub(1) {
-        // SAFETY: the key was made, and is deleted once.
-        unsafe { libc::pthread_key_delete(key as libc::pthread_key_t) };
+        // SAFETY: the key was made, and is deleted once. Afterwards no thread finds a place.
+        unsafe {
+            libc::pthread_key_delete(key as libc::pthread_key_t);
+            VACANT.free();
+        }
     }
 }
 
@@ -84,14 +91,14 @@ pub(crate) struct Spawned {
 }
 
 impl Managed {
-    pub(crate) fn attached(end: Running) -> Box<Self> {
+    pub(crate) fn attached(end: Running) -> Self {
         let managed = Self::new(end, None);
         // Not 0 in a destructor of a thread that was managed before: passes are counted from the beginning of the thread's exit.
         managed.pass.set(pass());
         managed
     }
 
-    pub(crate) fn started(end: Running, report: Arc<Slot<ShutdownReport>>) -> Box<Self> {
+    pub(crate) fn started(end: Running, report: Arc<Slot<ShutdownReport>>) -> Self {
         let spawned = Spawned {
             way_back: WayBack::default(),
             exit_value: Cell::new(0),
@@ -100,13 +107,13 @@ impl Managed {
         Self::new(end, Some(spawned))
     }
 
-    fn new(end: Running, spawned: Option<Spawned>) -> Box<Self> {
-        Box::new(Self {
+    fn new(end: Running, spawned: Option<Spawned>) -> Self {
+        Self {
             record: end.record(),
             end: Cell::new(Some(end)),
             pass: Cell::new(0),
             spawned,
-        })
+        }
     }
 
     pub(crate) fn spawned(&self) -> Option<&Spawned> {
@@ -120,27 +127,28 @@ impl Managed {
 
 /// Makes the calling thread managed: the destructor of its thread-specific data shuts it down. If the destructor cannot be registered, the
 /// thread is detached, and the error is that of `pthread_setspecific`.
-pub(crate) fn adopt(managed: Box<Managed>) -> io::Result<*const Managed> {
-    let pointer = Box::into_raw(managed);
-    match set(pointer) {
-        Ok(()) => Ok(pointer),
+pub(crate) fn adopt(managed: Managed) -> io::Result<*mut Place<Managed>> {
+    let place = Place::of_this_thread(managed, &VACANT);
+    match set(place) {
+        Ok(()) => Ok(place),
         Err(error) => {
-            // SAFETY: the pointer came out of the box just now, and no other code has it.
-            let managed = unsafe { Box::from_raw(pointer) };
-            let _ = managed.take_end().and_then(Running::detach);
+            // SAFETY: the place was made just now, and no other code has it.
+            let managed = unsafe { Place::free(place) };
+            let _ = managed
+                .and_then(|managed| managed.take_end())
+                .and_then(Running::detach);
             Err(io::Error::from_raw_os_error(error))
         }
     }
 }
 
 /// Makes the calling thread unmanaged, and returns its record. Returns `None` if it is not managed.
-pub(crate) fn disown() -> Option<Box<Managed>> {
-    let pointer = current_pointer()?;
-    // SAFETY: the pointer came out of a box in `adopt`, and the thread is in no other function that uses it.
-    let pass = unsafe { (*pointer).pass.get() };
-    set(passed(pass)).ok()?;
-    // SAFETY: the pointer came out of a box in `adopt`, and the key, its only owner, has forgotten it.
-    Some(unsafe { Box::from_raw(pointer) })
+pub(crate) fn disown() -> Option<Managed> {
+    let place = current_place()?;
+    let pass = with_current(|managed| managed.pass.get())?;
+    set(number(pass)).ok()?;
+    // SAFETY: the place is this thread's, and the key has forgotten it.
+    unsafe { Place::free(place) }
 }
 
 fn key() -> Option<libc::pthread_key_t> {
@@ -148,21 +156,24 @@ fn key() -> Option<libc::pthread_key_t> {
     Some(key as libc::pthread_key_t)
 }
 
-fn set(pointer: *mut Managed) -> Result<(), i32> {
+fn set(value: *mut Place<Managed>) -> Result<(), i32> {
     let key = key().ok_or(libc::EINVAL)?;
     // SAFETY: the key was made, and is not deleted while this crate is used.
-    match unsafe { libc::pthread_setspecific(key, pointer.cast()) } {
+    match unsafe { libc::pthread_setspecific(key, value.cast()) } {
         0 => Ok(()),
         error => Err(error),
     }
 }
 
-fn current_pointer() -> Option<*mut Managed> {
-    let pointer = value();
-    (!pointer.is_null() && pass_of(pointer).is_none()).then_some(pointer)
+/// Returns the calling thread's place; `None` if it is not managed.
+fn current_place() -> Option<*mut Place<Managed>> {
+    let place = value();
+    // SAFETY: the key leads to a place that is not freed.
+    (!place.is_null() && as_number(place).is_none() && unsafe { Place::is_own(place) })
+        .then_some(place)
 }
 
-fn value() -> *mut Managed {
+fn value() -> *mut Place<Managed> {
     match key() {
         // SAFETY: the key was made, and is not deleted while this crate is used.
         Some(key) => unsafe { libc::pthread_getspecific(key) }.cast(),
@@ -170,32 +181,17 @@ fn value() -> *mut Managed {
     }
 }
 
-/// Returns the key's value for a thread that is not managed and is in this pass of destructors: an odd number, which is no address of a
-/// [`Managed`]. Returns null for pass 0: the thread is in no known pass.
-const fn passed(pass: u32) -> *mut Managed {
-    match pass {
-        0 => core::ptr::null_mut(),
-        pass => core::ptr::without_provenance_mut((pass as usize) << 1 | 1),
-    }
-}
-
 /// Marks the calling thread, which is not managed, as being in a pass. Does nothing in the last counted pass under ThreadSanitizer: the
 /// mark would make the C library call the destructor again in the pass after it.
 fn mark(pass: u32) {
     if !cfg!(thread_sanitizer) || pass < PASSES {
-        let _ = set(passed(pass));
+        let _ = set(number(pass));
     }
-}
-
-/// Returns the pass that a value of the key means; `None` if the value is null or a [`Managed`].
-fn pass_of(value: *mut Managed) -> Option<u32> {
-    let address = value.addr();
-    (address & 1 != 0).then_some((address >> 1) as u32)
 }
 
 /// Returns the pass of destructors that the calling thread, which is not managed, is known to be in; 0 for none.
 fn pass() -> u32 {
-    pass_of(value()).unwrap_or(0)
+    as_number(value()).unwrap_or(0)
 }
 
 /// Returns whether this crate's destructor will not be called again on the calling thread, which is not managed.
@@ -203,33 +199,35 @@ pub(crate) fn is_exiting() -> bool {
     pass() >= PASSES
 }
 
-/// The time between two of the server's checks for attached threads that are gone, in milliseconds.
+/// The time between two of the server's checks for threads that are gone, in milliseconds.
 const WATCH: u32 = 1000;
 
-/// Shuts down the attached threads that are gone and did not shut themselves down: those that were attached in the last pass of
-/// destructors, or ended by a bare system call. Returns the milliseconds until the next check; `None` if no thread is attached.
+/// Shuts down the threads that are gone and did not shut themselves down: those that were attached in the last pass of destructors, or
+/// ended by a bare system call. Returns the milliseconds until the next check; `None` if there are no threads.
 pub(crate) fn end_gone(registry: &Registry) -> Option<u32> {
     loop {
         // The thread's route holds a reference on its name: the name stays this thread's until the route is closed.
         let is_gone = |name| matches!(user_references(name, PortRight::DEAD_NAME), Ok(1..));
         match registry.take_gone(is_gone) {
             Some(left) => {
-                let pointer = core::ptr::with_exposed_provenance_mut::<Managed>(left);
-                // SAFETY: the pointer came out of a box in `adopt`. Its thread, the only one that uses it, is gone, and left it in the
-                // registry: a thread that exits or detaches itself removes its entry. Only one caller takes it.
-                let managed = unsafe { Box::from_raw(pointer) };
-                let _ = managed.take_end().and_then(Running::abandon);
+                let place = core::ptr::with_exposed_provenance_mut::<Place<Managed>>(left);
+                // SAFETY: the place's thread is gone, and left it in the registry: a thread that exits or detaches itself removes its entry.
+                // Only one caller takes it.
+                let managed = unsafe { Place::vacate(place, &VACANT) };
+                let _ = managed
+                    .and_then(|managed| managed.take_end())
+                    .and_then(Running::abandon);
             }
-            None => return registry.has_attached().then_some(WATCH),
+            None => return registry.is_watching().then_some(WATCH),
         }
     }
 }
 
 /// Calls `look` with the calling thread's record; returns `None` if the thread is not managed.
 pub(crate) fn with_current<R>(look: impl FnOnce(&Managed) -> R) -> Option<R> {
-    // SAFETY: the pointer came out of a box in `adopt` and stays valid until the thread's last pass or `disown`, both on this thread,
-    // and neither inside `look`.
-    current_pointer().map(|pointer| look(unsafe { &*pointer }))
+    // SAFETY: the place is this thread's, and its value stays until the thread's last pass or `disown`, both on this thread, and neither
+    // inside `look`.
+    unsafe { Place::value(current_place()?) }.map(look)
 }
 
 /// Calls `look` with the [`RedirectMask`] that holds the calling thread's redirects off, and returns its result. Returns `None` if the thread is
@@ -266,21 +264,30 @@ pub fn redirect_mask<R>(look: impl FnOnce(&RedirectMask) -> R) -> Option<R> {
 /// Registers itself again in each pass but the last, so that other libraries' destructors may still fault and be served. In the last pass
 /// it shuts the thread down. Nothing on this path uses a Rust thread-local, `thread::current` or a channel, and nothing may panic.
 unsafe extern "C" fn destructor(value: *mut c_void) {
-    let pointer: *mut Managed = value.cast();
-    if let Some(pass) = pass_of(pointer) {
+    let place: *mut Place<Managed> = value.cast();
+    if let Some(pass) = as_number(place) {
         // Not managed any more: passes are still counted, up to the mark of a thread that is exiting.
         mark((pass + 1).min(PASSES));
         return;
     }
-    // SAFETY: the key's other values are pointers out of boxes in `adopt`; the C library gives each to its own thread.
-    let managed = unsafe { &*pointer };
-    let pass = managed.pass.get() + 1;
-    managed.pass.set(pass);
-    if pass < PASSES && set(pointer).is_ok() {
+    // SAFETY: the key's other values are places that are not freed.
+    if !unsafe { Place::is_own(place) } {
+        // Of a thread that vanished and had this stack.
         return;
     }
-    // SAFETY: the C library has cleared the key's value, so that this is the pointer's only owner.
-    let managed = unsafe { Box::from_raw(pointer) };
+    // SAFETY: the place is this thread's.
+    let Some(managed) = (unsafe { Place::value(place) }) else {
+        return;
+    };
+    let pass = managed.pass.get() + 1;
+    managed.pass.set(pass);
+    if pass < PASSES && set(place).is_ok() {
+        return;
+    }
+    // SAFETY: the C library has cleared the key's value, so that this is the place's only owner.
+    let Some(managed) = (unsafe { Place::free(place) }) else {
+        return;
+    };
     let end = managed.take_end();
     let slot = managed.spawned().map(|spawned| Arc::clone(&spawned.report));
     drop(managed);

@@ -113,6 +113,7 @@ mod manager;
 pub mod normalize;
 mod outcome;
 mod panicked;
+mod place;
 mod promise;
 mod record;
 mod redirect;

@@ -23,6 +23,9 @@ pub(crate) struct Record {
     guard_start: AtomicU64,
     stack_start: AtomicU64,
     stack_end: AtomicU64,
+    /// The alternate signal stack that the thread had at first. Empty if it had none.
+    signal_stack_start: AtomicU64,
+    signal_stack_end: AtomicU64,
     /// The address of the thread's innermost redirect frame; 0 for none.
     frame: AtomicU64,
     depth: AtomicU32,
@@ -44,6 +47,19 @@ impl Record {
     /// Sets the address of the thread's errno.
     pub(crate) fn set_errno(&self, address: usize) {
         self.errno.store(address as u64, Ordering::Release);
+    }
+
+    /// Sets the thread's alternate signal stack.
+    pub(crate) fn set_signal_stack(&self, stack: Range<u64>) {
+        self.signal_stack_start
+            .store(stack.start, Ordering::Release);
+        self.signal_stack_end.store(stack.end, Ordering::Release);
+    }
+
+    /// Returns whether code with this stack pointer runs on the thread's alternate signal stack.
+    pub(crate) fn is_on_signal_stack(&self, sp: u64) -> bool {
+        let start = self.signal_stack_start.load(Ordering::Acquire);
+        (start..self.signal_stack_end.load(Ordering::Acquire)).contains(&sp)
     }
 
     pub(crate) fn emergency_stack(&self) -> Range<u64> {
@@ -117,6 +133,7 @@ impl Records {
         let record = self.get(u64::from(index))?;
         record.set_innermost(None);
         record.set_errno(0);
+        record.set_signal_stack(0..0);
         // The thread that had this record before may have exited while it held redirects off.
         record.mask.abandon();
         record.thread.store(thread, Ordering::Release);
@@ -149,12 +166,16 @@ mod tests {
         let frame = FrameId::new(0x1800, 3);
         record.set_innermost(Some(frame));
         assert_eq!(record.innermost(), Some(frame));
+        assert!(!record.is_on_signal_stack(0));
+        record.set_signal_stack(0x5000..0x6000);
+        assert!(record.is_on_signal_stack(0x5000) && !record.is_on_signal_stack(0x6000));
         records.close(first);
         let second = records
             .open(0x203, 0x3000..0x4000, 0x1000)
             .expect("a place");
         assert_eq!(second, first);
         assert_eq!(record.innermost(), None);
+        assert!(!record.is_on_signal_stack(0x5000));
         assert_eq!(record.thread(), 0x203);
         assert_eq!(record.emergency_stack(), 0x3000..0x4000);
         assert_eq!(record.emergency_guard(), 0x2000..0x3000);

@@ -27,8 +27,10 @@ pub enum HandlerStack {
     /// there, or the stack pointer is bad.
     #[default]
     Interrupted,
-    /// Always the thread's emergency stack, like an alternate signal stack. A nested handler, which interrupts one on that stack, runs
-    /// below its frame.
+    /// The thread's emergency stack, like an alternate signal stack. A nested handler, which interrupts one on that stack, runs below its
+    /// frame. Code on the thread's own alternate signal stack (`sigaltstack`) is interrupted there: it is the handler of a signal, which may
+    /// itself have interrupted one on the emergency stack. That is the alternate signal stack that the thread had when it was started or
+    /// attached; on one that it registers later no instruction may fault while a handler is on the emergency stack.
     #[doc(alias("sigaltstack", "SA_ONSTACK"))]
     Alternate,
 }
@@ -92,7 +94,7 @@ pub(crate) struct Redirector {
     pub(crate) filter: Option<Box<Filter>>,
     pub(crate) otherwise: Option<Box<Otherwise>>,
     pub(crate) registry: Arc<Registry>,
-    /// Shuts down the attached threads that are gone and did not shut themselves down ([`end_gone`](crate::exit::end_gone)).
+    /// Shuts down the threads that are gone and did not shut themselves down ([`end_gone`](crate::exit::end_gone)).
     pub(crate) end_gone: fn(&Registry) -> Option<u32>,
 }
 
@@ -167,12 +169,18 @@ impl Redirector {
             count(&self.counters.refused);
             return exception.decline();
         }
-        // A handler that left by a jump is not inside its frame any more (R27).
-        let inside = record.innermost().and_then(|frame| {
-            self.trampoline
-                .still_inside(frame, state.sp(), memory)
-                .unwrap_or(None)
-        });
+        let innermost = record.innermost();
+        // The handler of a signal, which may have interrupted a handler on the emergency stack.
+        let in_signal_handler = record.is_on_signal_stack(state.sp());
+        let inside = match in_signal_handler {
+            true => innermost,
+            // A handler that left by a jump is not inside its frame any more (R27).
+            false => innermost.and_then(|frame| {
+                self.trampoline
+                    .still_inside(frame, state.sp(), memory)
+                    .unwrap_or(None)
+            }),
+        };
         let [code, subcode] = exception.codes();
         let fault = Fault::new(exception.exception_type(), code, subcode);
         let fault = match exception_state(record.thread()) {
@@ -182,6 +190,9 @@ impl Redirector {
         let plan = self.plan.clone().inside(inside).tag(exception.tag());
         let plan = plan.errno_at(record.errno());
         let plan = match self.stack {
+            // Another frame at the top of the emergency stack would overwrite those of the handler that it interrupted.
+            _ if in_signal_handler && innermost.is_some() => plan,
+            _ if in_signal_handler => plan.emergency(record.emergency_stack()),
             HandlerStack::Interrupted => plan.emergency(record.emergency_stack()),
             HandlerStack::Alternate => plan.stack(Stack::Alternate(record.emergency_stack())),
         };

@@ -20,11 +20,11 @@ pub struct ThreadInfo {
     pub spawned: bool,
 }
 
-/// A managed thread, with its [`Managed`](crate::exit::Managed) if it was attached.
+/// A managed thread, with its [`Place`](crate::place::Place).
 #[derive(Debug)]
 struct Entry {
     info: ThreadInfo,
-    /// The address of an attached thread's key value. 0 once it was taken, and for a started thread, which always shuts itself down.
+    /// The address of the thread's key value. 0 before it is there, and once it was taken.
     left: usize,
 }
 
@@ -32,7 +32,7 @@ struct Entry {
 struct Threads {
     by_id: BTreeMap<u64, Entry>,
     /// Number of entries whose `left` is not 0.
-    attached: usize,
+    watched: usize,
     /// Number of attachments until the next check for threads that are gone.
     until_look: u32,
 }
@@ -55,36 +55,42 @@ impl Registry {
         let mut threads = self.lock();
         let removed = threads.by_id.remove(&id);
         if removed.is_some_and(|entry| entry.left != 0) {
-            threads.attached -= 1;
+            threads.watched -= 1;
         }
     }
 
-    /// Stores the address of an attached thread's key value for [`take_gone`](Self::take_gone). Returns whether a check for threads that
+    /// Stores the address of a thread's key value for [`take_gone`](Self::take_gone). Returns whether a check for threads that
     /// are gone is due.
     pub(crate) fn leave(&self, id: u64, left: usize) -> bool {
         let mut threads = self.lock();
+        let mut spawned = false;
         if let Some(entry) = threads.by_id.get_mut(&id) {
             entry.left = left;
-            threads.attached += 1;
+            spawned = entry.info.spawned;
+            threads.watched += 1;
         }
-        let look = threads.attached == 1 || threads.until_look == 0;
+        if spawned {
+            // Each shuts itself down, as a rule: once a second is often enough.
+            return threads.watched == 1;
+        }
+        let look = threads.watched == 1 || threads.until_look == 0;
         threads.until_look = threads.until_look.checked_sub(1).unwrap_or(OFTEN);
         look
     }
 
-    /// Takes the address of the key value of an attached thread that is gone, each once. Returns `None` if no such thread is gone.
+    /// Takes the address of the key value of a thread that is gone, each once. Returns `None` if no such thread is gone.
     pub(crate) fn take_gone(&self, is_gone: impl Fn(Name) -> bool) -> Option<usize> {
         let mut threads = self.lock();
-        let mut attached = threads.by_id.values_mut().filter(|entry| entry.left != 0);
-        let gone = attached.find(|entry| is_gone(entry.info.port))?;
+        let mut watched = threads.by_id.values_mut().filter(|entry| entry.left != 0);
+        let gone = watched.find(|entry| is_gone(entry.info.port))?;
         let left = core::mem::take(&mut gone.left);
-        threads.attached -= 1;
+        threads.watched -= 1;
         Some(left)
     }
 
-    /// Returns whether there are attached threads.
-    pub(crate) fn has_attached(&self) -> bool {
-        self.lock().attached != 0
+    /// Returns whether there are threads that may vanish.
+    pub(crate) fn is_watching(&self) -> bool {
+        self.lock().watched != 0
     }
 
     pub(crate) fn list(&self) -> Vec<ThreadInfo> {
@@ -118,7 +124,7 @@ mod tests {
         for id in 1..=3 {
             registry.insert(thread(id));
         }
-        assert!(!registry.has_attached());
+        assert!(!registry.is_watching());
         assert!(registry.leave(2, 0x20), "the first");
         assert!(!registry.leave(3, 0x30));
         assert_eq!(registry.take_gone(|_| false), None);
@@ -126,9 +132,9 @@ mod tests {
         assert_eq!(registry.take_gone(|name| name.raw() == 2), Some(0x20));
         assert_eq!(registry.take_gone(|name| name.raw() == 2), None);
         registry.remove(2);
-        assert!(registry.has_attached());
+        assert!(registry.is_watching());
         registry.remove(3);
-        assert!(!registry.has_attached());
+        assert!(!registry.is_watching());
         assert_eq!(registry.take_gone(|_| true), None);
         assert_eq!(registry.list(), [thread(1)]);
     }

@@ -5,6 +5,7 @@ use crate::error::{AttachError, SpawnError};
 use crate::exit::{self, Managed};
 use crate::inner::Inner;
 use crate::outcome::{Exit, Shared};
+use crate::place::Place;
 use crate::take_in::take_in;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
@@ -101,11 +102,19 @@ where
     } = *start;
     let taken = take_in(&inner, name, true).and_then(|running| {
         let managed = Managed::started(running, Arc::clone(&shared.report));
-        exit::adopt(managed).map_err(AttachError::Hook)
+        let place = exit::adopt(managed).map_err(AttachError::Hook)?;
+        if inner
+            .registry
+            .leave(system::thread_id(), place.expose_provenance())
+        {
+            // From now on the server checks whether the thread is gone.
+            inner.server.wake();
+        }
+        Ok(place)
     });
     drop(inner);
-    let managed = match taken {
-        Ok(managed) => managed,
+    let place = match taken {
+        Ok(place) => place,
         Err(error) => {
             // Nothing may unwind out of this function, and the body's captures have destructors.
             quietly(|| drop(body));
@@ -118,8 +127,8 @@ where
         body: Some(body),
         outcome: None,
     };
-    // SAFETY: the record lives until the thread's last pass of destructors.
-    let spawned = unsafe { (*managed).spawned() };
+    // SAFETY: the place is this thread's, and the record stays until the last pass of destructors.
+    let spawned = unsafe { Place::value(place) }.and_then(Managed::spawned);
     if let Some(spawned) = spawned {
         let argument = core::ptr::from_mut(&mut call).cast();
         spawned.way_back.call(call_body::<F, T>, argument);

@@ -5,6 +5,8 @@ use crate::error::AttachError;
 use crate::inner::Inner;
 use crate::registry::ThreadInfo;
 use crate::shutdown::{Parts, Running};
+use core::mem::MaybeUninit;
+use core::ops::Range;
 use exc_server::{Routing, Target};
 use mach_sys::kern_return::KernError;
 use mach_sys::kernel::system;
@@ -35,6 +37,7 @@ pub(crate) fn take_in(
         .ok_or(AttachError::Full)?;
     if let Some(record) = inner.records.get(record.into()) {
         record.set_errno(system::errno_address());
+        record.set_signal_stack(signal_stack());
     }
     let routing = Routing::new(inner.mask, inner.delivery).tag(u64::from(record));
     let route = match inner.server.route(Target::Thread(&thread), &routing) {
@@ -61,4 +64,19 @@ pub(crate) fn take_in(
         record,
         stack,
     }))
+}
+
+/// Returns the addresses of the calling thread's alternate signal stack; an empty range if it has none.
+fn signal_stack() -> Range<u64> {
+    let mut stack = MaybeUninit::<libc::stack_t>::zeroed();
+    // SAFETY: the question changes nothing; the answer goes to a local variable, for which zeroes are a valid value.
+    let stack = unsafe {
+        libc::sigaltstack(core::ptr::null(), stack.as_mut_ptr());
+        stack.assume_init()
+    };
+    if stack.ss_flags & libc::SS_DISABLE != 0 {
+        return 0..0;
+    }
+    let start = stack.ss_sp.addr() as u64;
+    start..start.saturating_add(stack.ss_size as u64)
 }

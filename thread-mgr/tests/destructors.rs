@@ -85,6 +85,24 @@ extern "C" fn raw(_: *mut c_void) -> *mut c_void {
     core::ptr::null_mut()
 }
 
+/// Starts a thread by the C library alone.
+fn start(routine: extern "C" fn(*mut c_void) -> *mut c_void) -> libc::pthread_t {
+    let mut thread = core::mem::MaybeUninit::uninit();
+    let (attributes, argument) = (core::ptr::null(), core::ptr::null_mut());
+    // SAFETY: the routine takes no argument; a call that succeeds fills the identifier.
+    unsafe {
+        let error = libc::pthread_create(thread.as_mut_ptr(), attributes, routine, argument);
+        assert_eq!(error, 0);
+        thread.assume_init()
+    }
+}
+
+fn join(thread: libc::pthread_t) {
+    // SAFETY: the thread is joined once.
+    let error = unsafe { libc::pthread_join(thread, core::ptr::null_mut()) };
+    assert_eq!(error, 0);
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Managed,
@@ -114,20 +132,7 @@ fn run(kind: Kind) {
             thread.join().expect("no panic");
         }
         Kind::Std => std::thread::spawn(|| arm(1)).join().expect("no panic"),
-        Kind::Raw => {
-            let mut thread = core::mem::MaybeUninit::uninit();
-            // SAFETY: the routine takes no argument, and the thread is joined at once.
-            unsafe {
-                let error = libc::pthread_create(
-                    thread.as_mut_ptr(),
-                    core::ptr::null(),
-                    raw,
-                    core::ptr::null_mut(),
-                );
-                assert_eq!(error, 0);
-                libc::pthread_join(thread.assume_init(), core::ptr::null_mut());
-            }
-        }
+        Kind::Raw => join(start(raw)),
     }
 }
 
@@ -227,6 +232,72 @@ fn r14_the_server_ends_although_no_destructor_comes_for_its_last_thread() {
 }
 
 /// A thread that exits by the bare system call runs no destructor at all.
+/// Ends the calling thread without a destructor.
+fn vanish() {
+    const EXIT: i32 = if cfg!(target_arch = "x86_64") { 60 } else { 93 };
+    // SAFETY: the frames that are skipped own nothing.
+    unsafe { libc::syscall(EXIT as _, 0) };
+}
+
+extern "C" fn attach_and_vanish(_: *mut c_void) -> *mut c_void {
+    core::mem::forget(manager().expect("a manager").attach().expect("attached"));
+    vanish();
+    core::ptr::null_mut()
+}
+
+extern "C" fn look_and_attach(_: *mut c_void) -> *mut c_void {
+    let is_managed = thread_mgr::redirect_mask(|_| ()).is_some();
+    match manager().expect("a manager").attach() {
+        Ok(attached) if !is_managed => {
+            fault();
+            core::mem::forget(attached);
+        }
+        _ => {
+            OTHER.fetch_add(1, SeqCst);
+        }
+    }
+    core::ptr::null_mut()
+}
+
+extern "C" fn only_end(_: *mut c_void) -> *mut c_void {
+    core::ptr::null_mut()
+}
+
+/// glibc gives a new thread the stack of one that was joined, with its thread-specific data, which no destructor has cleared.
+#[test]
+fn a_thread_on_the_stack_of_one_that_vanished_is_not_taken_for_it() {
+    const NAME: &str = "a_thread_on_the_stack_of_one_that_vanished_is_not_taken_for_it";
+    if mach_sys::kernel::KERNEL != mach_sys::kernel::Kernel::Emulated {
+        return support::isolated::report_skipped(NAME, "the system call's number is not known");
+    }
+    isolated(NAME, || {
+        *MANAGER.lock().expect("no panic") = Some(reporting());
+        let ended = || manager().expect("a manager").end_stats().ended as usize;
+        let mut expected = 0;
+        for (noticed, attaches) in [(false, true), (true, false), (true, true)] {
+            // None is joined before all are there: each has a stack of its own.
+            let all = |routine| (0..threads()).map(|_| start(routine)).collect::<Vec<_>>();
+            all(attach_and_vanish).into_iter().for_each(join);
+            expected += threads();
+            if noticed {
+                wait_for("all gone", || ended() == expected);
+            }
+            if attaches {
+                all(look_and_attach).into_iter().for_each(join);
+                expected += threads();
+            } else {
+                all(only_end).into_iter().for_each(join);
+            }
+        }
+        wait_for("all gone", || ended() == expected);
+        assert_eq!(OTHER.load(SeqCst), 0);
+        assert_eq!(FAULTS.load(SeqCst) as usize, 2 * threads());
+        assert_eq!(HANDLED.load(SeqCst), FAULTS.load(SeqCst));
+        let manager = MANAGER.lock().expect("no panic").take().expect("a manager");
+        assert!(manager.threads().is_empty());
+    });
+}
+
 #[test]
 fn a_thread_that_vanishes_is_detached() {
     const NAME: &str = "a_thread_that_vanishes_is_detached";
@@ -234,7 +305,6 @@ fn a_thread_that_vanishes_is_detached() {
         return support::isolated::report_skipped(NAME, "the system call's number is not known");
     }
     isolated(NAME, || {
-        const EXIT: i32 = if cfg!(target_arch = "x86_64") { 60 } else { 93 };
         let manager = reporting();
         for _ in 0..10 {
             let manager = manager.clone();
@@ -242,11 +312,23 @@ fn a_thread_that_vanishes_is_detached() {
                 core::mem::forget(manager.attach().expect("attached"));
                 // The thread must not keep the manager.
                 drop(manager);
-                // SAFETY: the frames that are skipped own nothing.
-                unsafe { libc::syscall(EXIT as _, 0) };
+                vanish();
             });
         }
         wait_for("all gone", || manager.end_stats().ended == 10);
         assert!(manager.threads().is_empty());
+        for _ in 0..10 {
+            let thread = manager.spawn(vanish).expect("a thread");
+            let lost = thread.join().expect_err("no result");
+            assert!(matches!(lost, thread_mgr::JoinError::NoResult), "{lost}");
+        }
+        wait_for("all gone", || manager.end_stats().ended == 20);
+        assert!(manager.threads().is_empty());
+        drop(manager);
+        // The server has ended, which every thread of the manager keeps.
+        wait_for("the server's end", || {
+            // SAFETY: no other thread uses the crates: those that did are gone.
+            unsafe { thread_mgr::stop() }.is_ok()
+        });
     });
 }

@@ -13,7 +13,7 @@ use signal_redirect::{Entry, Native, Rewriter};
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc;
 use support::{HANDLED, LAST_STACK, builder, isolated};
-use test_support::instructions::{LENGTH, undefined};
+use test_support::instructions::{LENGTH, undefined, undefined_with_stack};
 use thread_mgr::{AttachError, BuildError, HandlerStack, Manager, ManagerBuilder, SpawnError};
 
 /// Builds a manager and starts a thread that faults once. Returns whether the handler ran on the thread's own stack.
@@ -79,6 +79,68 @@ fn handlers_nest_on_the_alternate_stack() {
         assert!(stacks.is_sorted_by(|outer, inner| outer > inner));
         assert!(stacks[0] - stacks[3] < 128 * 1024, "one stack: {stacks:x?}");
         assert_eq!(manager.redirect_stats().returned, 5);
+    });
+}
+
+/// A signal handler on the thread's own alternate stack faults while a handler on the emergency stack is interrupted: neither overwrites
+/// the other's frames.
+#[test]
+fn a_signal_handlers_faults_leave_the_handler_that_it_interrupted_alone() {
+    const SIGNALS: u32 = 3;
+    static DEPTH: AtomicU32 = AtomicU32::new(0);
+    static INTACT: AtomicU32 = AtomicU32::new(0);
+    extern "C" fn on_signal(_: c_int) {
+        undefined();
+        undefined();
+    }
+    unsafe extern "C" fn raising(_: c_int, _: *mut siginfo_t, context: *mut ucontext_t) {
+        if DEPTH.fetch_add(1, Ordering::Relaxed) == 0 {
+            let frame = [0x5a_u8; 2048];
+            let frame = core::hint::black_box(&frame);
+            for _ in 0..SIGNALS {
+                // SAFETY: the signal's handler is set below.
+                unsafe { libc::raise(libc::SIGUSR1) };
+                let intact = frame.iter().all(|byte| *byte == 0x5a);
+                INTACT.fetch_add(intact.into(), Ordering::Relaxed);
+            }
+        }
+        // SAFETY: the trampoline hands over its own structures.
+        let registers = unsafe { (*context).registers_mut() };
+        registers.set_pc(registers.pc() + LENGTH);
+    }
+    let name = "a_signal_handlers_faults_leave_the_handler_that_it_interrupted_alone";
+    isolated(name, || {
+        let stack = Box::leak(vec![0_u8; 1 << 18].into_boxed_slice());
+        // SAFETY: the stack lives as long as the process; the handler is one, and zeroes are valid for all other fields.
+        unsafe {
+            let mut own: libc::stack_t = core::mem::zeroed();
+            own.ss_sp = stack.as_mut_ptr().cast();
+            own.ss_size = stack.len();
+            assert_eq!(libc::sigaltstack(&own, core::ptr::null_mut()), 0);
+            let mut action: libc::sigaction = core::mem::zeroed();
+            action.sa_sigaction = on_signal as *const () as usize;
+            action.sa_flags = libc::SA_ONSTACK;
+            let error = libc::sigaction(libc::SIGUSR1, &action, core::ptr::null_mut());
+            assert_eq!(error, 0);
+        }
+        for stack in [HandlerStack::Alternate, HandlerStack::Interrupted] {
+            DEPTH.store(0, Ordering::Relaxed);
+            INTACT.store(0, Ordering::Relaxed);
+            // SAFETY: the handler touches atomics, and skips instructions that have no effect.
+            let manager = Manager::builder(unsafe { Entry::new(raising) })
+                .handler_stack(stack)
+                .build()
+                .expect("a manager");
+            let attached = manager.attach().expect("attached");
+            // On a stack pointer that is none, so that the emergency stack is taken in either case.
+            undefined_with_stack(24);
+            // It is free again.
+            undefined_with_stack(24);
+            drop(attached);
+            assert_eq!(INTACT.load(Ordering::Relaxed), SIGNALS, "{stack:?}");
+            let stats = manager.redirect_stats();
+            assert_eq!(stats.returned, u64::from(2 * SIGNALS + 2), "{stats:?}");
+        }
     });
 }
 

@@ -5,10 +5,11 @@ use serde_json::Value;
 use test_support::isolated::report_partly;
 
 /// Each row, and how many figures with a target it has.
-const ROWS: [(&str, usize); 9] = [
+const ROWS: [(&str, usize); 10] = [
     ("codec", 1),
     ("round-trip", 2),
     ("one-core", 2),
+    ("crowd", 2),
     ("redirect", 1),
     ("scale", 1),
     ("threads", 1),

@@ -14,7 +14,7 @@ pub enum StartError {
     /// The kernel's tables have no room for the task.
     #[error("the emulated kernel has no room for a task")]
     Full,
-    /// The system refused a signal handler, a hook, a thread, or memory for the threads' slots.
+    /// The system refused a signal handler, a hook, a thread, a system call, or memory for the threads' slots.
     #[error(transparent)]
     System(#[from] SystemError),
     /// This process is a child of the one that the emulated kernel was started in: of a `fork`, a `vfork` or a `clone`. The threads
@@ -157,6 +157,14 @@ pub enum SystemError {
     /// The thread that watches for the end of others.
     #[error("the thread that watches for the end of others could not be started")]
     Watcher(#[source] io::Error),
+    /// A system call that every fault needs: a sandbox refuses it.
+    #[error("the system call {name} is refused")]
+    Call {
+        /// The call's name.
+        name: &'static str,
+        /// The system's error.
+        source: io::Error,
+    },
 }
 
 impl SystemError {
@@ -168,6 +176,7 @@ impl SystemError {
             Self::Handler(_) => 0x2101,
             Self::Hook(_) => 0x2102,
             Self::Watcher(_) => 0x2103,
+            Self::Call { .. } => 0x2104,
         }
     }
 }
@@ -212,7 +221,7 @@ mod tests {
         }
     }
 
-    fn all() -> [(StartError, u32); 11] {
+    fn all() -> [(StartError, u32); 12] {
         [
             (no_memory().into(), 0x2001),
             (SystemError::from(no_memory()).into(), 0x2001),
@@ -225,6 +234,14 @@ mod tests {
             (SystemError::Handler(refused()).into(), 0x2101),
             (SystemError::Hook(refused()).into(), 0x2102),
             (SystemError::Watcher(refused()).into(), 0x2103),
+            (
+                SystemError::Call {
+                    name: "gettid",
+                    source: refused(),
+                }
+                .into(),
+                0x2104,
+            ),
         ]
     }
 

@@ -50,7 +50,7 @@ static CHANGING: Mutex<()> = Mutex::new(());
 ///
 /// # Errors
 /// - [`StartError::Memory`]: the system has no address space for the kernel's tables.
-/// - [`StartError::System`]: it refused a signal handler, a hook, a thread, or memory for the threads' slots.
+/// - [`StartError::System`]: it refused a signal handler, a hook, a thread, a system call, or memory for the threads' slots.
 /// - [`StartError::Full`]: the kernel's tables have no room for a task.
 /// - [`StartError::Forked`]: this process is the child of one in which the kernel was started, whether it shares that one's memory
 ///   (`vfork`) or not (`fork`).

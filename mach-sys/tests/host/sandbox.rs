@@ -101,3 +101,32 @@ fn a_start_that_may_not_install_a_handler_says_so() {
         assert_eq!(error.code(), 0x2101, "{error}");
     });
 }
+
+/// Each call that no fault can be served without. The test says by a signal that it saw the error: Rust's own threads need these calls, too.
+#[test]
+fn a_start_that_is_refused_a_needed_call_names_it() {
+    let name = test_name!(a_start_that_is_refused_a_needed_call_names_it);
+    let calls = [
+        ("gettid", libc::SYS_gettid),
+        ("getpid", libc::SYS_getpid),
+        ("rt_sigprocmask", libc::SYS_rt_sigprocmask),
+        ("sigaltstack", libc::SYS_sigaltstack),
+        ("futex", libc::SYS_futex),
+    ];
+    for (call, number) in calls {
+        dies(name, call, libc::SIGUSR1, || {
+            let process = std::process::id() as libc::pid_t;
+            if refuse(&[number]) {
+                let error = mach_sys::emulated::start().expect_err("a call is refused");
+                if error.code() != 0x2104 || !error.to_string().contains(call) {
+                    // SAFETY: ends the process.
+                    unsafe { libc::_exit(1) };
+                }
+            } else {
+                report_skipped(name, "this system has no filters of system calls");
+            }
+            // SAFETY: no memory is involved.
+            unsafe { libc::kill(process, libc::SIGUSR1) };
+        });
+    }
+}

@@ -67,7 +67,14 @@ isolated! {
 
 extern "C" fn ignored(_: i32) {}
 
-/// A start that fails at its last step: the fault handler was installed.
+/// Returns the process's address space in pages; 0 where the system does not say.
+fn pages() -> u64 {
+    let line = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let first = line.split(' ').next().unwrap_or_default();
+    first.parse().unwrap_or(0)
+}
+
+/// Nor does it keep the address space that it reserved.
 #[test]
 fn a_start_that_fails_puts_the_handlers_from_before_back() {
     let name = test_name!(a_start_that_fails_puts_the_handlers_from_before_back);
@@ -98,8 +105,12 @@ fn a_start_that_fails_puts_the_handlers_from_before_back() {
         if !refuse(&[libc::SYS_clone, libc::SYS_clone3]) {
             return report_skipped(name, "this system has no filters of system calls");
         }
+        let reserved = pages();
         let error = emulated::start().expect_err("no thread can be started");
         assert_eq!(error.code(), 0x2103, "{error}");
+        // The threads' slots alone are 512 MiB, 131 072 pages.
+        let left = pages().saturating_sub(reserved);
+        assert!(left < 16_384, "{left} pages of address space are left");
         assert_eq!(signals.map(action), before);
         assert_eq!(before[2].0, ignored as *const () as usize);
     });

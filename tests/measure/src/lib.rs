@@ -11,6 +11,7 @@ pub mod by_hand;
 pub mod child;
 pub mod codec;
 pub mod cpus;
+pub mod crowd;
 pub mod effort;
 pub mod faults;
 pub mod floor;

@@ -2,7 +2,9 @@
 
 use crate::effort::Effort;
 use crate::line::Line;
-use crate::{Error, allocations, codec, leaks, memory, redirect, round_trip, scale, threads};
+use crate::{
+    Error, allocations, codec, crowd, leaks, memory, redirect, round_trip, scale, threads,
+};
 use core::fmt;
 use core::str::FromStr;
 use test_support::counting::Counting;
@@ -16,6 +18,8 @@ pub enum Row {
     RoundTrip,
     /// A fault served by a thread on the same CPU.
     OneCore,
+    /// Faults of several threads at once.
+    Crowd,
     /// A fault whose thread runs a handler and returns.
     Redirect,
     /// Dispatch to one of many routes.
@@ -32,10 +36,11 @@ pub enum Row {
 
 impl Row {
     /// All rows, in the order of the report.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Codec,
         Self::RoundTrip,
         Self::OneCore,
+        Self::Crowd,
         Self::Redirect,
         Self::Scale,
         Self::Threads,
@@ -51,6 +56,7 @@ impl Row {
             Self::Codec => "codec",
             Self::RoundTrip => "round-trip",
             Self::OneCore => "one-core",
+            Self::Crowd => "crowd",
             Self::Redirect => "redirect",
             Self::Scale => "scale",
             Self::Threads => "threads",
@@ -75,6 +81,7 @@ impl Row {
             Self::Codec => codec::measure(),
             Self::RoundTrip => round_trip::spare_core(effort),
             Self::OneCore => round_trip::one_core(effort),
+            Self::Crowd => crowd::measure(effort),
             Self::Redirect => redirect::measure(effort),
             Self::Scale => scale::measure(effort),
             Self::Threads => threads::measure(effort),

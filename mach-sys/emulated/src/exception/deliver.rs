@@ -52,71 +52,96 @@ pub(crate) fn walk(mach: &Mach, thread: ThreadId, trap: &mut Trap<'_>) -> Verdic
     }
 }
 
-/// Returns whether the thread's handler or the task's handled an exception.
+/// Returns whether the thread's handler or the task's handled an exception. Between two waits all is done with the kernel's lock taken once.
 pub(super) fn is_handled(
     mach: &Mach,
     thread: ThreadId,
     fault: Fault,
     context: &mut Context,
 ) -> bool {
-    let task = {
-        let mut held = mach.lock_with_signals_blocked();
-        let victim = held.parts().1.thread_mut(thread);
-        victim.run.in_exception = true;
-        victim.task
+    // A state passes through here on its way between the context and a message: not on the stack, which is a small one.
+    let Some(mut scratch) = mach.pool().take_reserved() else {
+        return false;
     };
-    let handled = [Level::Thread(thread), Level::Task(task)]
-        .into_iter()
-        .any(|level| {
-            let outcome = deliver(mach, thread, level, fault, context);
-            matches!(outcome, Ok(()) | Err(KernReturn::RCV_PORT_DIED))
-        });
     let mut held = mach.lock_with_signals_blocked();
-    let run = &mut held.parts().1.thread_mut(thread).run;
+    let victim = held.parts().1.thread_mut(thread);
+    victim.run.in_exception = true;
+    victim.context = context.as_raw() as usize;
+    let mut handled = false;
+    for level in [Level::Thread(thread), Level::Task(victim.task)] {
+        let kernel = &mut Kernel::of(&mut held);
+        if kernel.tables.thread(thread).run.terminated {
+            // A2.1: a terminated thread's exception counts as handled, and is not sent.
+            handled = true;
+            break;
+        }
+        let Ok(sent) = send(kernel, thread, level, fault, context, &mut scratch) else {
+            continue;
+        };
+        let ended;
+        (held, ended) = request::wait_for_reply(mach, held, sent.reply_port, sent.spin, |tables| {
+            let run = tables.thread(thread).run;
+            run.aborted || run.terminated
+        });
+        let kernel = &mut Kernel::of(&mut held);
+        let outcome = settle(kernel, thread, sent, ended, context, &mut scratch);
+        if matches!(outcome, Ok(()) | Err(KernReturn::RCV_PORT_DIED)) {
+            handled = true;
+            break;
+        }
+    }
+    let victim = held.parts().1.thread_mut(thread);
+    victim.context = 0;
     // An abort lasts until here: each level's message is sent, and each wait ends at once (A8.2).
-    (run.in_exception, run.aborted) = (false, false);
+    (victim.run.in_exception, victim.run.aborted) = (false, false);
     handled
 }
 
-/// Offers the exception to one level. `Ok` when it was handled and the state of the reply, if there is one, is applied.
-fn deliver(
-    mach: &Mach,
+/// A request that is out.
+struct Sent {
+    rights: DeliveryRights,
+    routine: Routine,
+    reply_port: PortId,
+    /// True if spinning for the reply can win.
+    spin: bool,
+}
+
+/// Sends a level the request, if it has a handler.
+fn send(
+    kernel: &mut Kernel<'_, '_>,
     thread: ThreadId,
     level: Level,
     fault: Fault,
-    context: &mut Context,
-) -> Result<(), KernReturn> {
-    // A state passes through here on its way between the context and a message: not on the stack, which is a small one.
-    let mut scratch = mach
-        .pool()
-        .take_reserved()
-        .ok_or(KernReturn::RESOURCE_SHORTAGE)?;
-    let mut held = mach.lock_with_signals_blocked();
-    let kernel = &mut Kernel::of(&mut held);
-    if kernel.tables.thread(thread).run.terminated {
-        // A2.1: a terminated thread's exception counts as handled, and is not sent.
-        return Ok(());
-    }
+    context: &Context,
+    scratch: &mut Buffer<'_>,
+) -> Result<Sent, KernReturn> {
     let wanted = wanted(kernel, level, fault.exception)?;
-    let state = fetch_state(context, wanted, kernel.ipc.rules, &mut scratch)?;
+    let state = fetch_state(context, wanted, kernel.ipc.rules, scratch)?;
     let message = kernel.ipc.pool.take_reserved();
     let message = message.ok_or(KernReturn::RESOURCE_SHORTAGE)?;
     let reply_port = run::reply_port(kernel, thread).ok_or(KernReturn::RESOURCE_SHORTAGE)?;
     let rights = DeliveryRights::make(kernel, thread, wanted.port, wanted.routine)?;
     let identity = rights.identity(&mut kernel.ipc, fault.thread_id);
     let message = write_request(message, wanted, fault, identity, state);
-    let victim = kernel.tables.thread_mut(thread);
-    victim.context = context.as_raw() as usize;
     let spin = request::send(&mut kernel.ipc, wanted.port, message, reply_port);
-    drop(held);
-    let ended = request::wait_for_reply(mach, reply_port, spin, |tables| {
-        let run = tables.thread(thread).run;
-        run.aborted || run.terminated
-    });
-    let mut held = mach.lock_with_signals_blocked();
-    let kernel = &mut Kernel::of(&mut held);
-    kernel.tables.thread_mut(thread).context = 0;
-    rights.release(&mut kernel.ipc);
+    Ok(Sent {
+        rights,
+        routine: wanted.routine,
+        reply_port,
+        spin,
+    })
+}
+
+/// Ends a delivery. `Ok` when the exception was handled and the state of the reply, if there is one, is applied.
+fn settle<'k>(
+    kernel: &mut Kernel<'_, 'k>,
+    thread: ThreadId,
+    sent: Sent,
+    ended: Ended<'k>,
+    context: &mut Context,
+    scratch: &mut Buffer<'_>,
+) -> Result<(), KernReturn> {
+    sent.rights.release(&mut kernel.ipc);
     let mut reply = match ended {
         Ended::Reply(reply) => reply,
         Ended::Died => return Err(KernReturn::MIG_SERVER_DIED),
@@ -125,8 +150,7 @@ fn deliver(
             return Err(KernReturn::RCV_INTERRUPTED);
         }
     };
-    let rules = kernel.ipc.rules;
-    let outcome = apply(&mut reply, wanted.routine, rules, context, &mut scratch);
+    let outcome = apply(&mut reply, sent.routine, kernel.ipc.rules, context, scratch);
     right::destroy_message(&mut kernel.ipc, reply);
     outcome
 }

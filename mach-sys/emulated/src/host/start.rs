@@ -15,7 +15,7 @@ use super::slot::{origin, owner, watch_word};
 use super::suspend::{park, signal};
 use super::sys::altstack::{self, Stack};
 use super::sys::mask::{self, How, Mask, SYNCHRONOUS_MASK};
-use super::sys::{object, thread};
+use super::sys::{needed, object, thread};
 use crate::config::Config;
 use crate::error::{StartError, StopError, SystemError};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -37,8 +37,9 @@ pub(crate) struct Hooks {
 static HOOKED: AtomicBool = AtomicBool::new(false);
 
 /// Sets everything up; once until [`stop`]. `outer` is the signal mask of the starter. Where that fails the signal handlers from before
-/// are installed again.
+/// are installed again, and the key, the watching thread and, unless a handler was installed meanwhile, the memory are given back.
 pub(crate) fn start(config: &Config, outer: Mask, hooks: Hooks) -> Result<(), StartError> {
+    needed::try_all().map_err(|(name, source)| SystemError::Call { name, source })?;
     // Before anything could call into the object that this is in.
     object::pin();
     origin::mark().map_err(SystemError::from)?;
@@ -54,11 +55,29 @@ pub(crate) fn start(config: &Config, outer: Mask, hooks: Hooks) -> Result<(), St
     park::note_pthread(unsafe { libc::pthread_self() });
     previous::set_policy(config.displaced);
     posted::configure(config.fallback_signals);
-    let outcome = install_and_test(config).and_then(|()| Ok(hook_and_watch(outer)?));
+    // What is most often refused, before any fault can enter the emulation: nothing of it is in use yet.
+    if let Err(error) = hook_and_watch(outer) {
+        key::delete();
+        if !previous::may_be_entered() {
+            // SAFETY: no thread has entered the fault handler, or registered: there is no kernel yet.
+            unsafe { region::give_back() };
+            object::unpin();
+        }
+        return Err(error.into());
+    }
+    let outcome = install_and_test(config);
     match outcome {
         Ok(()) => signal::take(config.suspension_signal),
-        Err(_) if previous::uninstall().is_empty() => object::unpin(),
-        Err(_) => {}
+        Err(_) => {
+            // Another thread may still be in the fault handler: the slots stay.
+            let displaced = previous::uninstall();
+            watcher::stop();
+            origin::forget_watching_thread();
+            key::delete();
+            if displaced.is_empty() {
+                object::unpin();
+            }
+        }
     }
     outcome
 }

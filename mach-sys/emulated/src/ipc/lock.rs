@@ -14,9 +14,21 @@ const CONTENDED: u32 = 2;
 /// and few enough to cost nothing where the holder waits for this CPU. A checker that tries all interleavings needs no second one.
 const TRIES: u32 = if cfg!(loom) { 1 } else { 64 };
 
+/// Number of times that the calling thread took a lock.
+#[cfg(test)]
+pub(crate) fn taken() -> u32 {
+    TAKEN.with(core::cell::Cell::get)
+}
+
+#[cfg(test)]
+thread_local! {
+    static TAKEN: core::cell::Cell<u32> = const { core::cell::Cell::new(0) };
+}
+
 /// A mutual exclusion lock that allocates nothing and knows nothing of poisoning: no code under it can panic half-way in a way
 /// that matters more than the panic itself.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Lock<T> {
     word: AtomicU32,
     /// Thread that holds it, by the system's identifier; kept in debug builds only.
@@ -48,6 +60,8 @@ impl<T> Lock<T> {
         if cfg!(debug_assertions) {
             self.owner.store(gettid(), Ordering::Relaxed);
         }
+        #[cfg(test)]
+        TAKEN.with(|taken| taken.set(taken.get() + 1));
         Guard { lock: self }
     }
 

@@ -3,7 +3,7 @@
 use super::id::PortId;
 use super::kmsg::Right;
 use super::member;
-use super::monitor::Monitor;
+use super::monitor::{Held, Monitor};
 use super::mqueue::{self, QueueFull};
 use super::pool::Buffer;
 use super::port::PortKind;
@@ -54,29 +54,30 @@ pub(crate) enum Ended<'k> {
 }
 
 /// Waits for the end of the send-once right of the request that was sent last, or until the waiting thread [is interrupted](interrupt).
-/// A reply that is there already counts (A8.1).
+/// A reply that is there already counts (A8.1). Gives the kernel's lock back for the wait, and has it again at the end.
 ///
 /// The calling thread has all signals but the five synchronous ones blocked.
-pub(crate) fn wait_for_reply<T>(
-    kernel: &Monitor<T>,
+pub(crate) fn wait_for_reply<'k, T>(
+    kernel: &'k Monitor<T>,
+    mut held: Held<'k, T>,
     reply_port: PortId,
     mut spin: bool,
     is_interrupted: impl Fn(&T) -> bool,
-) -> Ended<'_> {
+) -> (Held<'k, T>, Ended<'k>) {
     let object = WaitOn::Port(reply_port);
     loop {
-        let mut held = kernel.lock_with_signals_blocked();
         let (ipc, above) = held.parts();
         let sequence = ipc.wait_word(object).sequence();
         let pool = ipc.pool;
-        let PortKind::Reply(reply) = &mut ipc.state.ports[reply_port].kind else {
-            return Ended::Died;
+        let ended = match &mut ipc.state.ports[reply_port].kind {
+            PortKind::Reply(reply) if reply.is_waiting() => {
+                is_interrupted(above).then_some(Ended::Interrupted)
+            }
+            PortKind::Reply(reply) => Some(reply.finish(pool).map_or(Ended::Died, Ended::Reply)),
+            _ => Some(Ended::Died),
         };
-        if !reply.is_waiting() {
-            return reply.finish(pool).map_or(Ended::Died, Ended::Reply);
-        }
-        if is_interrupted(above) {
-            return Ended::Interrupted;
+        if let Some(ended) = ended {
+            return (held, ended);
         }
         drop(held);
         // Interrupted waits are waits: no signal but the five can arrive here (G2.3).
@@ -87,6 +88,7 @@ pub(crate) fn wait_for_reply<T>(
             wait_was_interrupted();
         }
         spin = false;
+        held = kernel.lock_with_signals_blocked();
     }
 }
 

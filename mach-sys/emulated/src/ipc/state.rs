@@ -17,21 +17,22 @@ use crate::rules::{Limits, Rules};
 /// Number of name spaces that one kernel can hold. The process's own kernel has one; more are made by tests.
 pub(crate) const SPACES: usize = 16;
 
-/// Ports, sets and name spaces of one kernel.
+/// Ports, sets and name spaces of one kernel. What most operations write stands first, in the cache line of the lock.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct State {
-    pub(super) ports: Arena<PortId, Port>,
-    pub(super) sets: Arena<SetId, Pset>,
-    pub(super) links: Arena<LinkId, Link>,
-    pub(super) requests: Arena<RequestId, Requested>,
-    /// [`SPACES`] places, apart from the rest: the thread that starts the kernel may have little stack.
-    spaces: Box<[Option<Space>]>,
     /// Messages to destroy once the one that is being destroyed is gone (C1.7).
     pub(super) doomed: Queue,
     /// True while doomed messages are destroyed.
     pub(super) reaping: bool,
+    /// [`SPACES`] places, apart from the rest: the thread that starts the kernel may have little stack.
+    spaces: Box<[Option<Space>]>,
     /// The guard exception that the current operation raised (A13).
     pub(super) guard: PendingGuard,
+    pub(super) ports: Arena<PortId, Port>,
+    pub(super) sets: Arena<SetId, Pset>,
+    pub(super) links: Arena<LinkId, Link>,
+    pub(super) requests: Arena<RequestId, Requested>,
 }
 
 impl State {
@@ -189,8 +190,7 @@ impl State {
 
 #[cfg(test)]
 impl Ipc<'_, '_> {
-    /// Returns whether messages are queued on a port. For the oracle's test, which is of one machine.
-    #[cfg(target_arch = "x86_64")]
+    /// Returns whether messages are queued on a port.
     pub(crate) fn has_messages(&self, port: PortId) -> bool {
         let queue = self.port(port).queue();
         queue.is_some_and(|queue| !queue.messages.is_empty())

@@ -46,9 +46,13 @@ impl WaitWord {
 
     /// Waits until something happens after `sequence` was read. Spins first only if `spin` says so.
     pub(crate) fn wait(&self, sequence: u32, deadline: Option<Instant>, spin: bool) -> Waited {
-        self.cpu
-            .store(cpu::current().wrapping_add(1), Ordering::Relaxed);
-        if spin && self.spin(sequence) {
+        let cpu = cpu::current().wrapping_add(1);
+        // Rarely another: the word stays in the cache of the thread that will signal it.
+        if self.cpu.load(Ordering::Relaxed) != cpu {
+            self.cpu.store(cpu, Ordering::Relaxed);
+        }
+        // On one CPU the answer may be there already: a thread that was woken just before ran at once.
+        if self.sequence() != sequence || spin && self.spin(sequence) {
             return Waited::Event;
         }
         let timeout = match deadline {

@@ -1,5 +1,6 @@
 //! Registration and the judgement of replies, in each generation, on kernels without system threads.
 
+mod locks;
 #[cfg(target_arch = "x86_64")]
 mod oracle;
 

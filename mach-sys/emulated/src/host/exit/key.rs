@@ -1,6 +1,7 @@
 //! The thread-specific key that announces a thread's end.
 #![allow(unsafe_code)]
 
+use crate::host::slot::inside;
 use crate::host::slot::region::{self, Slot, SlotId};
 use crate::host::slot::watch_word;
 use core::ffi::c_void;
@@ -59,6 +60,10 @@ unsafe extern "C" fn destructor(value_now: *mut c_void) {
     let Some(slot) = region::from_index(number / PASSES) else {
         return;
     };
+    if inside::slot().map(Slot::id) != Some(slot) {
+        // Of a thread that ended without its destructors, and whose stack the C library gave to this one.
+        return;
+    }
     let pass = number % PASSES;
     if pass + 1 < PASSES {
         set(value(slot, pass + 1));

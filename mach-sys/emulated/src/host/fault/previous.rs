@@ -289,6 +289,11 @@ pub(in crate::host) fn install() -> Result<(), i32> {
     Ok(())
 }
 
+/// Returns whether the entry is installed, or a handler that was installed over it may chain to it.
+pub(in crate::host) fn may_be_entered() -> bool {
+    LEVELS.iter().any(Level::is_known)
+}
+
 /// Puts back what the entry replaced, for each of the five signals that it is still installed for. Returns those that another handler is
 /// installed for: it stays, and what the entry knows of the signal, too, since that handler may chain.
 pub(in crate::host) fn uninstall() -> Vec<i32> {

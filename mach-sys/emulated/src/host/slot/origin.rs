@@ -46,7 +46,7 @@ impl Origin {
 /// The emulation is being stopped: no other thread uses it, and nothing of this start is used afterwards.
 pub(in crate::host) unsafe fn unmark() {
     STOPS.fetch_add(1, Ordering::Relaxed);
-    WATCHING.store(0, Ordering::Relaxed);
+    forget_watching_thread();
     // SAFETY: the caller's promise.
     drop(unsafe { ORIGIN.take() });
 }
@@ -105,6 +105,11 @@ static WATCHING: AtomicU32 = AtomicU32::new(0);
 /// Notes that the calling thread is the emulation's own.
 pub(in crate::host) fn note_watching_thread() {
     WATCHING.store(gettid(), Ordering::Release);
+}
+
+/// There is no such thread any more.
+pub(in crate::host) fn forget_watching_thread() {
+    WATCHING.store(0, Ordering::Release);
 }
 
 /// Returns whether an identifier is that of the emulation's own thread.

@@ -10,6 +10,7 @@ pub(crate) mod futex;
 pub(crate) mod installed;
 pub(crate) mod maps;
 pub(in crate::host) mod mask;
+pub(in crate::host) mod needed;
 pub(in crate::host) mod object;
 pub(crate) mod pages;
 pub(in crate::host) mod proc_file;

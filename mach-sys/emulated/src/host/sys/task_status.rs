@@ -1,19 +1,27 @@
 //! A thread's `/proc/self/task/…/status`, read without allocation.
 
-use super::mask::bit;
+use super::mask::{Mask, bit};
 use super::proc_file::read_file;
 use std::io::Write;
 
 /// Returns whether a thread of this process has a signal blocked; `None` where the system does not say.
 pub(in crate::host) fn blocks(tid: u32, signal: i32) -> Option<bool> {
+    Some(mask_in(tid, b"SigBlk:")? & bit(signal) != 0)
+}
+
+/// Returns the signals that are pending for a thread of this process alone; `None` where the system does not say.
+pub(in crate::host) fn pending(tid: u32) -> Option<Mask> {
+    mask_in(tid, b"SigPnd:")
+}
+
+fn mask_in(tid: u32, line: &[u8]) -> Option<Mask> {
     let mut path = [0; 64];
     let mut rest = &mut path[..];
     write!(rest, "/proc/self/task/{tid}/status").ok()?;
     // A line for each supplementary group's list, and a name, come before.
     let mut text = [0; 2048];
     let length = read_file(&path, &mut text);
-    let mask = parse(text.get(..length)?)?;
-    Some(mask & bit(signal) != 0)
+    parse(text.get(..length)?, line)
 }
 
 /// Returns whether a thread of this process waits for signals in `sigwait` and its like; `false` where the system does not say.
@@ -31,9 +39,9 @@ pub(in crate::host) fn waits_for_signals(tid: u32) -> bool {
         == Some(libc::SYS_rt_sigtimedwait)
 }
 
-fn parse(status: &[u8]) -> Option<u64> {
+fn parse(status: &[u8], name: &[u8]) -> Option<Mask> {
     let mut lines = status.split(|byte| *byte == b'\n');
-    let mask = lines.find_map(|line| line.strip_prefix(b"SigBlk:"))?;
+    let mask = lines.find_map(|line| line.strip_prefix(name))?;
     u64::from_str_radix(core::str::from_utf8(mask.trim_ascii()).ok()?, 16).ok()
 }
 
@@ -46,11 +54,14 @@ mod tests {
     #[test]
     fn the_line_is_found_and_read() {
         assert_eq!(
-            parse(b"Name:\tx\nSigBlk:\t0000000000000200\nSigIgn:\t1\n"),
+            parse(
+                b"Name:\tx\nSigPnd:\t1\nSigBlk:\t0000000000000200\nSigIgn:\t1\n",
+                b"SigBlk:"
+            ),
             Some(0x200)
         );
-        assert_eq!(parse(b"Name:\tx\n"), None);
-        assert_eq!(parse(b"SigBlk:\tzz\n"), None);
+        assert_eq!(parse(b"Name:\tx\n", b"SigBlk:"), None);
+        assert_eq!(parse(b"SigBlk:\tzz\n", b"SigBlk:"), None);
     }
 
     #[test]

@@ -412,7 +412,8 @@ fn a5_1_messages_that_nothing_receives_leave_room_for_the_kernels_and_their_repl
         assert_eq!(request.id(), 2405, "{round}");
         let reply = Message::to(request.remote(), Disposition::MOVE_SEND_ONCE, 2505);
         assert_eq!(world.send(&reply), Ok(()), "{round}");
-        let reply = wait_for_reply(&world.kernel, reply_port, false, |_| false);
+        let held = world.kernel.lock_with_signals_blocked();
+        let (_, reply) = wait_for_reply(&world.kernel, held, reply_port, false, |()| false);
         let Ended::Reply(reply) = reply else {
             panic!("a reply, not {reply:?}");
         };
