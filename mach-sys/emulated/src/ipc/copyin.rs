@@ -54,18 +54,32 @@ pub(super) fn check(
     if !(entry.rights.has(needed) || stands_for_it) {
         return Err(KernReturn::INVALID_RIGHT);
     }
-    if disposition == Disposition::MOVE_SEND && entry.pinned && entry.references == 1 {
-        // D5.3: the last reference of a pinned name is the kernel's to release.
-        let payload = ipc.rules.payload_of_pinned_copyin();
-        guard::raise(ipc, PortGuardFlavor::MOD_REFS_NON_FATAL, name, payload);
-        return Err(KernReturn::INVALID_CAPABILITY);
+    let port = entry.port();
+    if disposition == Disposition::MOVE_SEND {
+        keep_pinned(ipc, space, name, 1)?;
     }
     if disposition == Disposition::MOVE_RECEIVE {
-        let queue = entry.port().and_then(|port| ipc.port(port).queue());
+        let queue = port.and_then(|port| ipc.port(port).queue());
         if queue.is_some_and(|queue| queue.protection.immovable) {
             guard::raise(ipc, PortGuardFlavor::IMMOVABLE, name, 0);
             return Err(KernReturn::INVALID_CAPABILITY);
         }
+    }
+    Ok(())
+}
+
+/// Refuses to move so many send rights if they are all that a pinned name has: its last reference is the kernel's to release (D5.3).
+pub(super) fn keep_pinned(
+    ipc: &mut Ipc<'_, '_>,
+    space: SpaceId,
+    name: Name,
+    moved: u16,
+) -> Result<(), KernReturn> {
+    let entry = ipc.space(space).get(name);
+    if entry.is_some_and(|entry| entry.pinned && entry.references == moved) {
+        let payload = ipc.rules.payload_of_pinned_copyin();
+        guard::raise(ipc, PortGuardFlavor::MOD_REFS_NON_FATAL, name, payload);
+        return Err(KernReturn::INVALID_CAPABILITY);
     }
     Ok(())
 }

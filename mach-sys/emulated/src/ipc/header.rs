@@ -109,7 +109,7 @@ fn check_rights(ipc: &mut Ipc<'_, '_>, space: SpaceId, wanted: Wanted) -> Result
     }
     if destination == reply && to == Disposition::MOVE_SEND && answer == to {
         let references = ipc.space(space).get(reply).map_or(0, |e| e.references);
-        if references < 2 {
+        if references < 2 || copyin::keep_pinned(ipc, space, reply, 2).is_err() {
             return invalid;
         }
     }

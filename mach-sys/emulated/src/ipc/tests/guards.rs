@@ -264,6 +264,35 @@ fn a13_4_d5_3_a_message_does_not_take_the_last_reference_of_a_pinned_name() {
     assert_eq!(world.refs(world.control, PortRight::SEND), Ok(1));
 }
 
+/// C10.3: the header is taken as a whole or not at all. The two moves need three references, since the pinned name keeps one.
+#[test]
+fn d5_3_two_moves_of_one_header_do_not_take_the_last_two_references_of_a_pinned_name() {
+    for generation in [Generation::MacOs15, Generation::MacOs26] {
+        let world = World::of(generation);
+        let both = Message::to(world.control, Disposition::MOVE_SEND, 1);
+        let both = both.with_reply(world.control, Disposition::MOVE_SEND);
+        for references in 1..=2 {
+            // The reply right is looked at first.
+            let error = match references {
+                1 => KernReturn::SEND_INVALID_REPLY,
+                _ => KernReturn::SEND_INVALID_DEST,
+            };
+            assert_eq!(
+                world.send(&both),
+                Err(error),
+                "{generation:?}, {references}"
+            );
+            super::walk::assert_counts(&world, "refused");
+            assert_eq!(
+                world.refs(world.control, PortRight::SEND),
+                Ok(references),
+                "{generation:?}"
+            );
+            assert_eq!(world.mod_refs(world.control, PortRight::SEND, 1), Ok(()));
+        }
+    }
+}
+
 #[test]
 fn a13_2_a_fatal_guard_is_not_overwritten() {
     let world = World::of(Generation::MacOs26);
