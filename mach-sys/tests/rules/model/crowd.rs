@@ -253,6 +253,9 @@ impl Crowd {
                 !has_to_come || self.dying.load(SeqCst),
                 "{sent} sent, {taken} taken at the most"
             );
+        } else if outcome.as_ref().err() == Some(&KernReturn::RCV_PORT_CHANGED) {
+            // C11.3: it died between the look at its name and that at its queue.
+            assert!(!was_dead && self.dying.load(SeqCst), "a port that lives");
         } else if self.lived(was_dead, &outcome, KernReturn::RCV_INVALID_NAME) {
             self.count(member, &outcome.expect("alive"));
         }
