@@ -234,7 +234,11 @@ impl Crowd {
             self.sums[0].fetch_add(number as usize, SeqCst);
             let sent = self.sent.done();
             let least = sent - self.received.begun();
-            assert!(least <= LIMIT, "{least} messages at the least in the queue");
+            // C10.6: a send to a port that dies meanwhile succeeds, and its message is gone.
+            assert!(
+                least <= LIMIT || self.dying.load(SeqCst),
+                "{least} messages at the least in the queue"
+            );
         }
         self.taken.begun.fetch_sub(1, SeqCst);
     }
