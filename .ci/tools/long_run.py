@@ -1,6 +1,6 @@
 """Runs jobs round by round until the time is up, and sums up what they found. `.ci/long-run` builds what it runs, and says what it is for.
 
-usage: long_run.py --built FILE --out DIR [--minutes N] [--seed N]
+usage: long_run.py --built FILE --out DIR [--minutes N] [--seed N] [--stress N]
 """
 
 import argparse
@@ -18,6 +18,9 @@ import time
 
 # A job that takes longer hangs: it is ended, and has failed.
 HANGS_AFTER = 300
+# Stands for the number of threads that --stress gives, of which a slow machine runs so many in a second.
+STRESS = "--stress"
+STRESS_PER_SECOND = 100
 # The soak's share of the time, and how much its memory may grow from its first quarter to its end.
 SOAK_SHARE = 0.3
 GROWTH_KIB = 8192
@@ -40,6 +43,8 @@ JOBS = [
     Job("messages, any bytes and values", "mach-wire", "properties", seeds=("PROPTEST_RNG_SEED",)),
     Job("rewriter, any registers and memory", "signal-redirect", "pure", ("properties",), ("PROPTEST_RNG_SEED",)),
     Job("ports, any sequence of calls", "mach-emulated", "mach_emulated", ("counts_are_what_a_walk",), ("MACH_TEST_SEED",)),
+    Job("ports, random calls of many threads", "mach-sys", "rules", ("c0_1_random_calls",), ("MACH_TEST_SEED",), (("MACH_TEST_ROUNDS", "1000"),)),
+    Job("threads that are suspended and ended, stress", "mach-sys", "suspension", ("stress::",), variables=(("MACH_TEST_THREADS", STRESS),)),
     Job("threads, stress", "thread-mgr", "threads", variables=(("MACH_TEST_THREADS", "4000"),)),
     Job("owners of references, stress", "thread-mgr", "owners", variables=(("MACH_TEST_THREADS", "4000"),)),
     Job("deferred answers", "exc-server", "deferred"),
@@ -106,11 +111,16 @@ class LongRun:
             return
         seed = self.random.getrandbits(63)
         variables = dict.fromkeys(job.seeds, str(seed)) | dict(job.variables)
+        limit = HANGS_AFTER
+        if STRESS in variables.values():
+            limit += self.options.stress // STRESS_PER_SECOND
+            stress = {name: str(self.options.stress) for name, value in variables.items() if value == STRESS}
+            variables |= stress | {"MACH_TEST_LIMIT": str(limit)}
         command = [path, *job.filters]
         counts = self.counts.setdefault(job.name, Counts())
         began = time.monotonic()
         print(f"   {job.name}", flush=True)
-        status, text = finish(start(command, variables))
+        status, text = finish(start(command, variables), limit=limit)
         counts.seconds += time.monotonic() - began
         counts.runs += 1
         counts.tests += tests_run(text)
@@ -269,6 +279,7 @@ def main(arguments):
     parser.add_argument("--built", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=pathlib.Path)
     parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--stress", type=int, default=50_000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(63))
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)

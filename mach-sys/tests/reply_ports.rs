@@ -211,6 +211,16 @@ static CASES: &[Case] = cases! {
         task_self(), &mut room.long, &mut room.context, 0, room.words.as_mut_ptr().cast(), &mut room.count, &mut room.word,
     );
     mach_host_self: false, |_, _| () => |_| 0;
+    semaphore_create: true, |_, room| (task_self(), &mut room.word, SYNC_POLICY_FIFO, -1);
+    semaphore_destroy: true, |_, _| (task_self(), 0);
+    semaphore_signal: false, |_, _| (0);
+    semaphore_signal_all: false, |_, _| (0);
+    semaphore_wait: false, |_, _| (0);
+    semaphore_timedwait: false, |_, _| (0, mach_timespec_t::default());
+    semaphore_wait_signal: false, |_, _| (0, 0);
+    semaphore_timedwait_signal: false, |_, _| (0, 0, mach_timespec_t::default());
+    host_get_clock_service: true, |_, room| (task_self(), 0, &mut room.word);
+    clock_get_time: true, |_, room| (task_self(), room.words.as_mut_ptr().cast());
     mach_error_string: false, |_, _| (5) => |_| 0;
     mach_absolute_time: false, |_, _| () => |_| 0;
     mach_timebase_info: false, |_, room| ((&raw mut room.time));

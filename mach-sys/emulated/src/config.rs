@@ -33,6 +33,8 @@ pub struct Config {
     pub displaced: WhenDisplaced,
     /// Signals of faults that no exception handler accepts. The default leaves the system's.
     pub fallback_signals: FallbackSignals,
+    /// Treatment of a misused port, for which XNU raises `EXC_GUARD`. The default records it.
+    pub guards: GuardPolicy,
     /// The signal by which the emulation reaches a thread that runs code of the program, to suspend, read or end it. With `None`, the default, it
     /// takes the first signal of 50 to 60, then of 36 to 49, whose action is the default, once, at the start. If there is none, or another
     /// component installs a handler for it later, running threads are out of reach (`UnreachableReason::Displaced`).
@@ -49,6 +51,7 @@ impl Default for Config {
             hardware_words: None,
             displaced: WhenDisplaced::default(),
             fallback_signals: FallbackSignals::default(),
+            guards: GuardPolicy::default(),
             suspension_signal: None,
             generation: Generation::default(),
         }
@@ -125,6 +128,24 @@ pub enum FallbackSignals {
     /// A handler that another component installed over the emulation's, for the signal that the system sends, runs first and sees that signal.
     /// The special case of the main thread's stack (A12.4) is not imitated.
     Xnu,
+}
+
+/// Treatment of a misused port, for which XNU raises `EXC_GUARD` beside the error that the call returns (A13.7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GuardPolicy {
+    /// The call returns its error, and nothing else happens: an ordinary process's own view of the optional flavors (A13.6).
+    Off,
+    /// Records the misuse for the calling thread: `mach_sys::emulated::take_guard` takes it.
+    #[default]
+    Record,
+    /// Records it, and raises `EXC_GUARD` on the calling thread before the call returns: at its own exception ports, then at the task's (A13.1).
+    /// An optional flavor changes nothing else, whether a handler takes it or not, as where `task_exc_guard` has only `MP_DELIVER` (A13.6).
+    /// A flavor up to 128 ends the process by `SIGKILL` afterwards, handled or not (A13.5).
+    ///
+    /// The registers that a handler sees are those inside the emulation's code. A handler that sets the program counter leaves the call
+    /// unfinished, and its results unwritten.
+    Deliver,
 }
 
 /// A macOS whose kernel is imitated.

@@ -63,6 +63,17 @@
 //! ThreadSanitizer and AddressSanitizer have handlers and destructors of their own. Under ThreadSanitizer the end of a thread is announced one
 //! pass of destructors earlier, and a fault in a destructor of the last pass goes to the signal fallback.
 //!
+//! # Stack overflow
+//! A stack overflow is an exception on a thread that has an alternate signal stack. On any other the system has nowhere to write the signal's
+//! frame, and ends the process by `SIGSEGV`; nothing in the process can change that, and a system has no hook for new threads. These have one:
+//! - a thread that made a kernel call, was attached or prepared for faults, or had a fault answered: the emulation lends it one;
+//! - a thread that another one suspended, asked for its port, or listed by `task_threads`;
+//! - a thread with one of its own, such as the threads of Rust's `std::thread` in a program that starts the emulation in `main` or later. Started
+//!   before that (in a constructor, or in a library that is loaded first), std finds the emulation's handlers and gives its threads none.
+//!
+//! A program with a handler for the whole task, and threads that it does not start itself, calls `task_threads` once: that makes the threads
+//! ready that exist by then. A thread that starts later makes a kernel call first.
+//!
 //! # Alternate signal stacks
 //! A fault on a thread that has its own alternate signal stack uses one signal frame of that stack: up to 3 KiB with AVX-512, and 12 KiB with
 //! AMX or long SVE vectors. Handlers there that fault themselves add a frame each, and their locals. The 8 KiB that Rust's standard library
@@ -83,7 +94,7 @@ mod stopped;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-pub use config::{Config, FallbackSignals, Generation, WhenDisplaced};
+pub use config::{Config, FallbackSignals, Generation, GuardPolicy, WhenDisplaced};
 pub use error::{ReserveError, SignalFrameError, StartError, StopError, SystemError};
 pub use stopped::Stopped;
 

@@ -6,7 +6,7 @@ use super::host::fault::{Trap, Verdict};
 use super::host::start::{self as host_start, Hooks};
 use super::host::suspend::meet;
 use super::host::{self, Installed, SlotId, threads};
-use crate::config::Config;
+use crate::config::{Config, GuardPolicy};
 use crate::error::{StartError, StopError};
 use crate::ipc::id::Id;
 use crate::ipc::name::{Name, SpaceId};
@@ -28,6 +28,7 @@ pub(super) struct Process {
     pub(super) space: SpaceId,
     /// The task's own name, which is pinned (D5.1).
     pub(super) task_name: mach_port_name_t,
+    pub(super) guards: GuardPolicy,
     /// The kernel's thread object of each system thread, by its slot; 0 for none.
     threads: Box<[AtomicU32]>,
     /// The name of each system thread's MIG reply port, by its slot; 0 for none.
@@ -226,6 +227,7 @@ impl Process {
             task,
             space,
             task_name,
+            guards: config.guards,
             threads: for_each_slot(),
             mig_reply_ports: for_each_slot(),
         })

@@ -38,6 +38,7 @@ mod lifetimes;
 mod masks;
 mod memory;
 mod newcomers;
+mod overflow;
 mod pool;
 mod posted;
 mod readiness;

@@ -183,6 +183,10 @@ impl RawThread {
         Self { thread }
     }
 
+    pub(crate) fn raw(&self) -> libc::pthread_t {
+        self.thread
+    }
+
     pub(crate) fn detach(self) {
         // SAFETY: the thread was neither joined nor detached.
         unsafe { libc::pthread_detach(self.thread) };

@@ -26,6 +26,7 @@ macro_rules! isolated {
 mod aborted;
 mod delivery;
 mod messages;
+mod model;
 mod names;
 mod registers;
 mod registration;

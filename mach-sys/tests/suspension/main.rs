@@ -8,6 +8,7 @@ mod counts;
 mod ended;
 mod exceptions;
 mod fork;
+mod guards;
 mod listing;
 mod many;
 mod reach;

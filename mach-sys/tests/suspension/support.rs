@@ -102,7 +102,7 @@ pub(crate) struct Handler {
 
 /// A request, as it was received.
 pub(crate) struct Request {
-    words: Box<[u32; 2048]>,
+    pub(crate) words: Box<[u32; 2048]>,
     pub(crate) state: NativeState,
 }
 
@@ -123,11 +123,16 @@ impl Handler {
     /// Makes this the handler of the calling thread.
     pub(crate) fn route_thread(&self, mask: u32) {
         let thread = ThreadRight::current().expect("the own thread");
+        self.route(thread.name().raw(), mask);
+    }
+
+    /// Makes this the handler of a thread.
+    pub(crate) fn route(&self, thread: Name, mask: u32) {
         let send = self.port.make_send().expect("a send right");
         // SAFETY: no pointers.
         let outcome = unsafe {
             kernel::thread_set_exception_ports(
-                thread.name().raw(),
+                thread,
                 mask,
                 send.name().raw(),
                 EXCEPTION_STATE | MACH_EXCEPTION_CODES,

@@ -104,6 +104,30 @@ crate::pod::plain_struct! {
     }
 }
 
+/// The name of a semaphore's port (`mach/semaphore.h`).
+pub type semaphore_t = mach_port_name_t;
+/// A clock of the host: `SYSTEM_CLOCK` or `CALENDAR_CLOCK`.
+pub type clock_id_t = core::ffi::c_int;
+
+crate::pod::plain_struct! {
+    /// A time, or a time span (`mach/clock_types.h`).
+    pub struct mach_timespec_t: 8, align 4 {
+        /// Seconds.
+        ///
+        0 tv_sec: u32,
+        /// Nanoseconds, below 1 000 000 000.
+        ///
+        4 tv_nsec: i32,
+    }
+}
+
+/// The clock that counts the time since the system started, without that in which it slept (`mach/clock_types.h`).
+pub const SYSTEM_CLOCK: clock_id_t = 0;
+/// The clock that counts the time since 1970.
+pub const CALENDAR_CLOCK: clock_id_t = 1;
+/// A semaphore whose waiting threads go on in the order in which they came (`mach/sync_policy.h`).
+pub const SYNC_POLICY_FIFO: core::ffi::c_int = 0;
+
 /// The null port name.
 pub const MACH_PORT_NULL: mach_port_name_t = 0;
 /// The dead port name.

@@ -1,5 +1,8 @@
 //! The guard exception that the thread's calls would raise on XNU (A13).
 
+use crate::config::GuardPolicy;
+use crate::exception::guard::deliver;
+use crate::process;
 use core::cell::Cell;
 use mach_wire::exception::GuardCode;
 
@@ -8,10 +11,16 @@ thread_local! {
     static LAST: Cell<Option<GuardCode>> = const { Cell::new(None) };
 }
 
-/// Notes what a call of this thread raised.
+/// Treats what a call of this thread raised, as the configuration says. The thread holds no lock.
 pub(super) fn note(guard: Option<GuardCode>) {
-    if guard.is_some() {
-        LAST.set(guard);
+    let (Some(guard), Ok(process)) = (guard, process::current()) else {
+        return;
+    };
+    if process.guards != GuardPolicy::Off {
+        LAST.set(Some(guard));
+    }
+    if process.guards == GuardPolicy::Deliver {
+        deliver(guard);
     }
 }
 
@@ -19,8 +28,9 @@ pub(super) fn note(guard: Option<GuardCode>) {
 ///
 /// On XNU a misuse raises `EXC_GUARD` after the call has returned its error (A13.1): with the flavors up to
 /// [`MAX_FATAL_kGUARD_EXC_CODE`](mach_wire::exception::MAX_FATAL_kGUARD_EXC_CODE) the process ends, whatever a handler replies (A13.5);
-/// the others are ignored in a third party's process (A13.6). The emulated kernel raises nothing, and tells it here: what would end the
-/// process on a Mac can be tested without one.
+/// the others are ignored in a third party's process (A13.6). The emulated kernel tells it here, unless
+/// [`Config::guards`](crate::Config::guards) says [`GuardPolicy::Off`], so that what would end the process on a Mac can be tested without
+/// one, and raises nothing, unless that says [`GuardPolicy::Deliver`].
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -5,8 +5,8 @@ use super::mig;
 use super::target::{code, put};
 use super::threads::find;
 use crate::exception::level::{Level, LevelKind};
-use crate::host::pages::Words;
-use crate::host::usage::{self, State, ThreadUsage, Times};
+use crate::host::pages::{self, Words};
+use crate::host::usage::{self, MemoryUsage, ProcessUsage, State, ThreadUsage, Times};
 use crate::ipc::name::Name;
 use crate::process::Process;
 use crate::thread::kernel::Kernel;
@@ -90,10 +90,27 @@ unsafe fn give<T: Pod>(
         if count.read() < words {
             return Err(KernReturn::INVALID_ARGUMENT);
         }
-        core::ptr::copy_nonoverlapping(pod::bytes_of(value).as_ptr(), to.cast(), size_of::<T>());
-        put(count, words);
+        give_words(value, words, to, count);
     }
     Ok(())
+}
+
+/// Writes the first words of a structure.
+///
+/// # Safety
+/// `to` has room for them, and `count` is valid. The structure has as many.
+unsafe fn give_words<T: Pod>(
+    value: &T,
+    words: mach_msg_type_number_t,
+    to: *mut integer_t,
+    count: *mut mach_msg_type_number_t,
+) {
+    let bytes = &pod::bytes_of(value)[..words as usize * size_of::<integer_t>()];
+    // SAFETY: the caller's promise.
+    unsafe {
+        core::ptr::copy_nonoverlapping(bytes.as_ptr(), to.cast(), bytes.len());
+        put(count, words);
+    }
 }
 
 fn time_value(time: Duration) -> time_value_t {
@@ -203,6 +220,161 @@ pub unsafe fn thread_info(
 const DEFAULT_PRIORITY: i32 = 31;
 const HIGHEST_PRIORITY: i32 = 63;
 
+/// Returns a count as XNU gives it: the largest stands for all beyond it.
+fn counted(count: u64) -> integer_t {
+    count.try_into().unwrap_or(integer_t::MAX)
+}
+
+/// Returns what `TASK_VM_INFO` tells. Anonymous memory is internal, memory of files external; what is swapped out stands for what XNU
+/// compresses. As XNU's, the footprint is what is internal, compressed or a page table. The system keeps no other peak than the resident
+/// one, so that the others are what is there now. Purgeable memory, tags and limits do not exist here.
+fn vm_info(usage: &ProcessUsage, memory: &MemoryUsage) -> task_vm_info {
+    let external = memory.file.min(usage.resident);
+    let internal = usage.resident - external;
+    let footprint = internal
+        .saturating_add(memory.swapped)
+        .saturating_add(memory.tables);
+    task_vm_info {
+        virtual_size: usage.virtual_size,
+        region_count: counted(memory.regions.into()),
+        page_size: pages::size() as integer_t,
+        resident_size: usage.resident,
+        resident_size_peak: usage.most_resident,
+        internal,
+        internal_peak: internal,
+        external,
+        external_peak: external,
+        compressed: memory.swapped,
+        compressed_peak: memory.swapped,
+        compressed_lifetime: memory.swapped,
+        phys_footprint: footprint,
+        min_address: memory.addresses[0],
+        max_address: memory.addresses[1],
+        ledger_phys_footprint_peak: footprint.try_into().unwrap_or(i64::MAX),
+        ..task_vm_info::default()
+    }
+}
+
+/// The counts that a caller of `TASK_VM_INFO` gets: the largest that its own has room for.
+const VM_INFO_COUNTS: [mach_msg_type_number_t; 8] = [
+    TASK_VM_INFO_REV7_COUNT,
+    TASK_VM_INFO_REV6_COUNT,
+    TASK_VM_INFO_REV5_COUNT,
+    TASK_VM_INFO_REV4_COUNT,
+    TASK_VM_INFO_REV3_COUNT,
+    TASK_VM_INFO_REV2_COUNT,
+    TASK_VM_INFO_REV1_COUNT,
+    TASK_VM_INFO_REV0_COUNT,
+];
+
+/// Writes the answer of one flavor of `task_info`.
+///
+/// # Safety
+/// `to` has room for the words that `count` says, and `count` is valid.
+unsafe fn tell_task(
+    flavor: task_flavor_t,
+    to: *mut integer_t,
+    count: *mut mach_msg_type_number_t,
+) -> Result<(), KernReturn> {
+    let usage = || usage::of_process().ok_or(KernReturn::NOT_SUPPORTED);
+    let times = |times: Times| [times.user, times.system].map(time_value);
+    // SAFETY: the caller's promise.
+    unsafe {
+        match flavor {
+            TASK_ABSOLUTETIME_INFO => {
+                let ProcessUsage { living, ended, .. } = usage()?;
+                let Times { user, system } = living;
+                let units = |time: Duration| time.as_nanos() as u64;
+                let absolute = task_absolutetime_info {
+                    total_user: units(user + ended.user),
+                    total_system: units(system + ended.system),
+                    threads_user: units(user),
+                    threads_system: units(system),
+                };
+                give(&absolute, to, count)
+            }
+            TASK_EVENTS_INFO => {
+                let usage = usage()?;
+                let events = task_events_info {
+                    faults: counted(usage.faults),
+                    pageins: counted(usage.read_in),
+                    csw: counted(usage.switches),
+                    ..task_events_info::default()
+                };
+                give(&events, to, count)
+            }
+            TASK_THREAD_TIMES_INFO => {
+                let [user_time, system_time] = times(usage()?.living);
+                let times = task_thread_times_info {
+                    user_time,
+                    system_time,
+                };
+                give(&times, to, count)
+            }
+            TASK_BASIC_INFO_32 | TASK_BASIC2_INFO_32 => {
+                let usage = usage()?;
+                let resident = match flavor {
+                    TASK_BASIC2_INFO_32 => usage.most_resident,
+                    _ => usage.resident,
+                };
+                let [user_time, system_time] = times(usage.ended);
+                let basic = task_basic_info_32 {
+                    suspend_count: 0,
+                    // As XNU's: its low bits.
+                    virtual_size: usage.virtual_size as natural_t,
+                    resident_size: resident.try_into().unwrap_or(natural_t::MAX),
+                    user_time,
+                    system_time,
+                    policy: POLICY_TIMESHARE,
+                };
+                give(&basic, to, count)
+            }
+            TASK_BASIC_INFO => {
+                let usage = usage()?;
+                let [user_time, system_time] = times(usage.ended);
+                let basic = task_basic_info_64 {
+                    suspend_count: 0,
+                    virtual_size: usage.virtual_size,
+                    resident_size: usage.resident,
+                    user_time,
+                    system_time,
+                    policy: POLICY_TIMESHARE,
+                };
+                give(&basic, to, count)
+            }
+            MACH_TASK_BASIC_INFO => {
+                let usage = usage()?;
+                let [user_time, system_time] = times(usage.ended);
+                let basic = mach_task_basic_info {
+                    virtual_size: usage.virtual_size,
+                    resident_size: usage.resident,
+                    resident_size_max: usage.most_resident,
+                    user_time,
+                    system_time,
+                    policy: POLICY_TIMESHARE,
+                    suspend_count: 0,
+                };
+                give(&basic, to, count)
+            }
+            TASK_VM_INFO | TASK_VM_INFO_PURGEABLE => {
+                let asked = count.read();
+                let words = VM_INFO_COUNTS.into_iter().find(|words| *words <= asked);
+                let words = words.ok_or(KernReturn::INVALID_ARGUMENT)?;
+                let memory = usage::of_memory().ok_or(KernReturn::NOT_SUPPORTED)?;
+                give_words(&vm_info(&usage()?, &memory), words, to, count);
+                Ok(())
+            }
+            TASK_FLAGS_INFO => {
+                let flags = task_flags_info {
+                    flags: TF_LP64 | TF_64B_DATA,
+                };
+                give(&flags, to, count)
+            }
+            _ => Err(KernReturn::INVALID_ARGUMENT),
+        }
+    }
+}
+
 pub unsafe fn task_info(
     task: mach_port_name_t,
     flavor: task_flavor_t,
@@ -211,50 +383,8 @@ pub unsafe fn task_info(
 ) -> kern_return_t {
     let tell = || {
         own_task(task)?;
-        if !matches!(
-            flavor,
-            TASK_BASIC_INFO | MACH_TASK_BASIC_INFO | TASK_THREAD_TIMES_INFO
-        ) {
-            return Err(KernReturn::INVALID_ARGUMENT);
-        }
-        let usage = usage::of_process().ok_or(KernReturn::NOT_SUPPORTED)?;
-        let ended = [usage.ended.user, usage.ended.system].map(time_value);
-        let living = [usage.living.user, usage.living.system].map(time_value);
         // SAFETY: the seam's contract: room for the words that `count` says.
-        unsafe {
-            match flavor {
-                TASK_BASIC_INFO => {
-                    let basic = task_basic_info_64 {
-                        suspend_count: 0,
-                        virtual_size: usage.virtual_size,
-                        resident_size: usage.resident,
-                        user_time: ended[0],
-                        system_time: ended[1],
-                        policy: POLICY_TIMESHARE,
-                    };
-                    give(&basic, info, count)
-                }
-                MACH_TASK_BASIC_INFO => {
-                    let basic = mach_task_basic_info {
-                        virtual_size: usage.virtual_size,
-                        resident_size: usage.resident,
-                        resident_size_max: usage.most_resident,
-                        user_time: ended[0],
-                        system_time: ended[1],
-                        policy: POLICY_TIMESHARE,
-                        suspend_count: 0,
-                    };
-                    give(&basic, info, count)
-                }
-                _ => {
-                    let times = task_thread_times_info {
-                        user_time: living[0],
-                        system_time: living[1],
-                    };
-                    give(&times, info, count)
-                }
-            }
-        }
+        unsafe { tell_task(flavor, info, count) }
     };
     code(tell())
 }

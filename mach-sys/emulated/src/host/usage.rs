@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::slot::region::{Slot, SlotId};
-use super::sys::{clock, proc_file, task_list, task_stat};
+use super::sys::{clock, maps, proc_file, process_status, task_list, task_stat};
 use core::mem::MaybeUninit;
 use core::time::Duration;
 
@@ -75,6 +75,37 @@ pub(crate) struct ProcessUsage {
     pub(crate) living: Times,
     /// Times of the threads that have ended.
     pub(crate) ended: Times,
+    /// Page faults, and those of them for which the system read a page in.
+    pub(crate) faults: u64,
+    pub(crate) read_in: u64,
+    /// Switches from one of the threads to another thread.
+    pub(crate) switches: u64,
+}
+
+/// Memory of the process, by kind. Sizes in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MemoryUsage {
+    /// Resident memory of files.
+    pub(crate) file: u64,
+    pub(crate) swapped: u64,
+    /// Page tables.
+    pub(crate) tables: u64,
+    pub(crate) regions: u32,
+    /// From the start of the lowest region to the end of the highest.
+    pub(crate) addresses: [u64; 2],
+}
+
+/// Returns what the process's memory consists of; `None` where the system does not say.
+pub(crate) fn of_memory() -> Option<MemoryUsage> {
+    let kinds = process_status::memory_by_kind()?;
+    let extent = maps::extent()?;
+    Some(MemoryUsage {
+        file: kinds.file,
+        swapped: kinds.swapped,
+        tables: kinds.tables,
+        regions: extent.regions,
+        addresses: [extent.addresses.start, extent.addresses.end],
+    })
 }
 
 /// Returns what the process uses; `None` where the system does not say.
@@ -100,7 +131,11 @@ pub(crate) fn of_process() -> Option<ProcessUsage> {
             (time.tv_usec as u32).saturating_mul(1000),
         )
     };
+    let count = |number: libc::c_long| u64::try_from(number).unwrap_or(0);
     Some(ProcessUsage {
+        faults: count(usage.ru_minflt).saturating_add(count(usage.ru_majflt)),
+        read_in: count(usage.ru_majflt),
+        switches: count(usage.ru_nvcsw).saturating_add(count(usage.ru_nivcsw)),
         virtual_size,
         resident,
         // In KiB.

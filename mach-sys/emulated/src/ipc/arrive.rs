@@ -18,7 +18,7 @@ pub(super) fn arrive<'k>(ipc: &mut Ipc<'_, 'k>, message: Buffer<'k>) -> Result<(
     match ipc.port(port).kind {
         PortKind::Queue(_) => mqueue::enqueue(ipc, port, message).map_err(|full| full.0),
         PortKind::Reply(_) => as_reply(ipc, message, port),
-        PortKind::Kobject(_) => Err(message),
+        PortKind::Kobject(_) | PortKind::Semaphore(_) => Err(message),
     }
 }
 

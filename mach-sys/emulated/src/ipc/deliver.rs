@@ -19,7 +19,7 @@ pub(super) fn deliver<'k>(ipc: &mut Ipc<'_, 'k>, message: Buffer<'k>) -> Result<
     let target = target.filter(|port| ipc.port(*port).alive);
     match target.map(|port| &ipc.port(port).kind) {
         Some(PortKind::Queue(_)) => return Err(QueueFull(message)),
-        Some(PortKind::Kobject(_)) => refuse_call(ipc, message),
+        Some(PortKind::Kobject(_) | PortKind::Semaphore(_)) => refuse_call(ipc, message),
         Some(PortKind::Reply(_)) | None => right::destroy_message(ipc, message),
     }
     Ok(())

@@ -13,9 +13,18 @@ pub(crate) enum KobjectType {
     TaskToken,
     /// The host.
     Host,
+    /// A clock, whose number is the value.
+    Clock,
+    /// A semaphore.
+    Semaphore,
 }
 
 impl KobjectType {
+    /// Returns whether the object lives as long as its port has senders: a token (A7.10), a semaphore.
+    pub(super) const fn dies_without_senders(self) -> bool {
+        matches!(self, Self::TaskToken | Self::Semaphore)
+    }
+
     /// Returns the type as `mach_port_kobject` shows it.
     pub(crate) const fn shown(self) -> port::KobjectType {
         match self {
@@ -23,6 +32,8 @@ impl KobjectType {
             Self::Task => port::KobjectType::TASK_CONTROL,
             Self::TaskToken => port::KobjectType::TASK_ID_TOKEN,
             Self::Host => port::KobjectType::HOST,
+            Self::Clock => port::KobjectType::CLOCK,
+            Self::Semaphore => port::KobjectType::SEMAPHORE,
         }
     }
 }

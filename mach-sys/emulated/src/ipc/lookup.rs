@@ -73,6 +73,23 @@ pub(super) fn receive_right(
     port.ok_or(KernReturn::INVALID_RIGHT)
 }
 
+/// Returns the port behind the send right under a name, for a trap that takes one: `KERN_INVALID_NAME` for a name that is null, dead or
+/// absent, or whose port died, and `KERN_INVALID_RIGHT` for another right.
+pub(super) fn send_right(
+    ipc: &Ipc<'_, '_>,
+    space: SpaceId,
+    name: Name,
+) -> Result<PortId, KernReturn> {
+    let entry = name.is_valid().then(|| ipc.space(space).get(name));
+    let entry = entry.flatten().ok_or(KernReturn::INVALID_NAME)?;
+    let rights = pretended_rights(ipc, entry);
+    if rights.has(Rights::DEAD_NAME) {
+        return Err(KernReturn::INVALID_NAME);
+    }
+    let port = entry.port().filter(|_| rights.has(Rights::SEND));
+    port.ok_or(KernReturn::INVALID_RIGHT)
+}
+
 /// Returns the set under a name (C7.5).
 pub(super) fn port_set(ipc: &Ipc<'_, '_>, space: SpaceId, name: Name) -> Result<SetId, KernReturn> {
     if !name.is_valid() {

@@ -17,6 +17,7 @@
 //! | `reverse`, `lookup`, `uref`, `copyin`, `copyout` | rights under names (C1, C7) |
 //! | `mach_port`, `names`, `insert`, `sets` | the calls on names (C2–C6, C9) |
 //! | `construct`, `attributes`, `guarded`, `request_notification` | the calls on receive rights, and for notifications (C2.5, C3.3, C5, C8) |
+//! | `semaphore` | semaphores |
 //! | `deliver`, `header`, `send`, `receive`, `request` | messages (C10, C11) |
 
 pub(crate) mod arena;
@@ -56,6 +57,7 @@ pub(crate) mod request_notification;
 pub(crate) mod requested;
 pub(crate) mod reverse;
 pub(crate) mod right;
+pub(crate) mod semaphore;
 pub(crate) mod send;
 pub(crate) mod sets;
 pub(crate) mod space;

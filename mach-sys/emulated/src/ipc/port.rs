@@ -2,7 +2,7 @@
 
 use super::id::{LinkId, PortId, RequestId};
 use super::kmsg::Right;
-use super::kobject::Kobject;
+use super::kobject::{Kobject, KobjectType};
 use super::name::{Name, NameRef, SpaceId};
 use super::pool::Queue;
 use super::reply::ReplyWait;
@@ -38,6 +38,8 @@ pub(crate) enum PortKind {
     Queue(MessagePort),
     /// An object of the kernel, which replies itself.
     Kobject(Kobject),
+    /// A semaphore, which replies itself, too.
+    Semaphore(Semaphore),
     /// A reply port of the kernel, which waits for the reply to its request.
     Reply(ReplyWait),
 }
@@ -61,14 +63,14 @@ impl Port {
     pub(crate) fn queue(&self) -> Option<&MessagePort> {
         match &self.kind {
             PortKind::Queue(queue) => Some(queue),
-            PortKind::Kobject(_) | PortKind::Reply(_) => None,
+            PortKind::Kobject(_) | PortKind::Semaphore(_) | PortKind::Reply(_) => None,
         }
     }
 
     pub(crate) fn queue_mut(&mut self) -> Option<&mut MessagePort> {
         match &mut self.kind {
             PortKind::Queue(queue) => Some(queue),
-            PortKind::Kobject(_) | PortKind::Reply(_) => None,
+            PortKind::Kobject(_) | PortKind::Semaphore(_) | PortKind::Reply(_) => None,
         }
     }
 
@@ -76,6 +78,10 @@ impl Port {
     pub(crate) fn kobject(&self) -> Option<Kobject> {
         match self.kind {
             PortKind::Kobject(kobject) if self.alive => Some(kobject),
+            PortKind::Semaphore(_) if self.alive => Some(Kobject {
+                kind: KobjectType::Semaphore,
+                value: 0,
+            }),
             _ => None,
         }
     }
@@ -84,10 +90,25 @@ impl Port {
     pub(super) fn take_messages(&mut self) -> Queue {
         match &mut self.kind {
             PortKind::Queue(queue) => core::mem::take(&mut queue.messages),
-            PortKind::Kobject(_) => Queue::default(),
+            PortKind::Kobject(_) | PortKind::Semaphore(_) => Queue::default(),
             PortKind::Reply(reply) => reply.take_messages(),
         }
     }
+}
+
+/// State of a semaphore.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Semaphore {
+    pub(super) destroyed: bool,
+    /// Signals that no thread waited for.
+    pub(super) count: u32,
+    /// Threads that wait, and those of them that were signalled and have not gone on yet.
+    pub(super) waiters: u32,
+    pub(super) granted: u32,
+    /// The next waiting thread's ticket.
+    pub(super) next: u64,
+    /// Threads with a ticket below were waiting when the last signal was given.
+    pub(super) bound: u64,
 }
 
 /// State of a port with a queue.

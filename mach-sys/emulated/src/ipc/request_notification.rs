@@ -10,7 +10,6 @@ use super::lookup;
 use super::mqueue;
 use super::name::{Name, SpaceId};
 use super::notify;
-use super::port::PortKind;
 use super::requested::{self, Awaited};
 use super::right;
 use super::state::Ipc;
@@ -207,7 +206,7 @@ fn on_live_port(
         return Ok(previous);
     }
     let is_open = entry.rights.has(Rights::SEND_ONCE)
-        || matches!(ipc.port(port).kind, PortKind::Kobject(_))
+        || ipc.port(port).kobject().is_some()
         || !mqueue::is_full(ipc, port);
     if for_room && wish.sync != 0 && is_open {
         notify::send_possible(ipc, notify, name);

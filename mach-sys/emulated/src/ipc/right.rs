@@ -4,7 +4,7 @@ use super::arrive::use_up_send_once;
 use super::body::Rights;
 use super::id::PortId;
 use super::kmsg::Right;
-use super::kobject::{Kobject, KobjectType};
+use super::kobject::Kobject;
 use super::member;
 use super::notify;
 use super::pool::Buffer;
@@ -103,9 +103,8 @@ pub(super) fn drop_send(ipc: &mut Ipc<'_, '_>, port: PortId) -> NoSenders {
         if let Some(queue) = object.queue_mut() {
             told.right = queue.no_senders.take();
         }
-        let token = |kobject: Kobject| kobject.kind == KobjectType::TaskToken;
-        if object.kobject().is_some_and(token) {
-            // A token lives as long as it has senders (A7.10).
+        let ends = |kobject: Kobject| kobject.kind.dies_without_senders();
+        if object.kobject().is_some_and(ends) {
             die(ipc, port);
         }
     }
@@ -136,7 +135,7 @@ fn discard_send_once(ipc: &mut Ipc<'_, '_>, port: PortId) {
                     ipc.wake(WaitOn::Port(port));
                 }
             }
-            PortKind::Kobject(_) => {}
+            PortKind::Kobject(_) | PortKind::Semaphore(_) => {}
         }
     }
     use_up_send_once(ipc, port);

@@ -5,12 +5,13 @@
 //! | `action` | a thread's or task's registration for each exception type (A0.1) |
 //! | `object` | a thread, a task, and the tables of them |
 //! | `kernel` | a whole kernel: those tables and `ipc`'s state under one lock |
-//! | `host_port` | the host port |
+//! | `host_port`, `clock_port` | the host port, and those of its clocks |
 //! | `task`, `life` | the beginning of a task, the beginning and end of a thread (D1, D2, D4) |
 //! | `run` | suspension, abort and termination (A8) |
 //! | `state` | registers by flavor (A4) |
 
 pub(crate) mod action;
+pub(crate) mod clock_port;
 pub(crate) mod host_port;
 pub(crate) mod kernel;
 pub(crate) mod life;

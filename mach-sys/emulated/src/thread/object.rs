@@ -72,6 +72,8 @@ pub(crate) struct Tables {
     tasks: Box<[Option<Task>]>,
     /// The host port, once it was asked for.
     pub(super) host: Option<PortId>,
+    /// The clocks' ports, likewise.
+    pub(super) clocks: [Option<PortId>; 2],
 }
 
 impl Tables {
@@ -80,6 +82,7 @@ impl Tables {
             threads: Arena::new("the table of threads", threads)?,
             tasks: (0..SPACES).map(|_| None).collect(),
             host: None,
+            clocks: [None; 2],
         })
     }
 

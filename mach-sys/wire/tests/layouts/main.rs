@@ -1,6 +1,7 @@
 //! Compares the layouts of clang and Apple's MIG for Darwin's targets with this crate: every structure, every field's offset and size,
 //! every count, id and size formula. A name that the crate lacks is a failure.
 
+mod info;
 mod messages;
 mod resolve;
 mod states;

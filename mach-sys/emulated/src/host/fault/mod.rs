@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `arrived` | the signal that arrived, classified |
 //! | `trap` | the question to the layers above |
+//! | `raise` | an exception that a kernel call raises |
 //! | `disposition` | what the system has installed for a signal |
 //! | `code` | whether a handler's code is still there |
 //! | `previous` | the other handlers of the five signals |
@@ -22,9 +23,11 @@ mod disposition;
 mod fallback;
 pub(in crate::host) mod posted;
 pub(crate) mod previous;
+mod raise;
 pub(in crate::host) mod self_test;
 pub(in crate::host) mod serve;
 mod suspended;
 pub(in crate::host) mod trap;
 
+pub(crate) use raise::{kill, raise};
 pub(crate) use trap::{Trap, Verdict};

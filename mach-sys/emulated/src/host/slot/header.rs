@@ -77,8 +77,8 @@ impl Header {
         self.owner.store(owner.bits(), Ordering::Release);
     }
 
-    /// Clears the record for a new owner. Marks of the fault handler or of the kernel call that is doing this stay:
-    /// no thread ends in either.
+    /// Clears the record for a new owner. Marks of the fault handler or of the kernel call that is doing this stay: no thread ends in a
+    /// kernel call, and one that ends in its fault handler [takes them back](Self::leave_for_good).
     pub(in crate::host) fn reset(&self) {
         self.announces.store(false, Ordering::Relaxed);
         self.exiting.store(false, Ordering::Relaxed);
@@ -92,6 +92,15 @@ impl Header {
         self.has_lent.store(false, Ordering::Relaxed);
         self.readied.store(0, Ordering::Relaxed);
         self.suspension.reset();
+    }
+
+    /// Takes back the marks of the fault handler, in which the calling thread ends: the next thread here would find them. With the five
+    /// signals blocked.
+    pub(in crate::host) fn leave_for_good(&self) {
+        self.held_back.forget();
+        self.overwritten.set(false);
+        self.copied.set(0);
+        self.serving.set(false);
     }
 
     /// Returns whether the thread waits in its fault handler for an answer.

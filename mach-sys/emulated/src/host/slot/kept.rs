@@ -22,6 +22,12 @@ pub(in crate::host) struct HeldBack {
 }
 
 impl HeldBack {
+    /// Forgets all of them: their thread ends.
+    pub(super) fn forget(&self) {
+        self.kept.store(0, Ordering::Relaxed);
+        self.blocked.store(0, Ordering::Relaxed);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         compiler_fence(Ordering::SeqCst);
         self.kept.load(Ordering::Relaxed) == 0

@@ -5,6 +5,7 @@ use crate::host::context::Context;
 use crate::host::slot::region::{Slot, SlotId};
 use crate::host::slot::suspension::{END, HOLD};
 use crate::host::slot::watch_word;
+use crate::host::sys::mask::{self, ALL_MASK, How};
 use crate::host::sys::thread::{end_this_thread, thread_pointer};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::OnceLock;
@@ -65,6 +66,8 @@ fn stay(slot: Slot, context: &mut Context) {
         loop {
             let wanted = suspension.wanted();
             if wanted & END != 0 {
+                mask::change(How::Block, ALL_MASK);
+                slot.header().leave_for_good();
                 slot.header().exiting.store(true, Ordering::Release);
                 watch_word::hurry();
                 end_this_thread();

@@ -21,6 +21,45 @@ const LINE: usize = 80;
 
 /// Returns the first region that ends above an address; `None` if there is none, or the system does not tell.
 pub(crate) fn region_at_or_after(address: u64) -> Option<Region> {
+    let mut found = None;
+    each(|region| {
+        if region.addresses.end > address {
+            found = Some(region);
+        }
+        found.is_none()
+    })?;
+    found
+}
+
+/// All regions together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    pub(crate) regions: u32,
+    /// From the start of the lowest to the end of the highest.
+    pub(crate) addresses: Range<u64>,
+}
+
+/// Returns how many regions the process has, and where; `None` if the system does not tell. A region of the system's own, in the upper
+/// half of the addresses, does not count.
+pub(crate) fn extent() -> Option<Extent> {
+    let mut extent: Option<Extent> = None;
+    each(|region| {
+        if region.addresses.end <= u64::MAX / 2 {
+            // They come in ascending order.
+            let before = extent.take();
+            let start = before.as_ref().map(|before| before.addresses.start);
+            extent = Some(Extent {
+                regions: before.map_or(0, |before| before.regions) + 1,
+                addresses: start.unwrap_or(region.addresses.start)..region.addresses.end,
+            });
+        }
+        true
+    })?;
+    extent
+}
+
+/// Shows each region, in ascending order, until `visit` returns `false`. `None` if the system does not tell.
+fn each(visit: impl FnMut(Region) -> bool) -> Option<()> {
     let path = c"/proc/self/maps";
     let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
     let open = [
@@ -33,13 +72,13 @@ pub(crate) fn region_at_or_after(address: u64) -> Option<Region> {
     ];
     // SAFETY: the path ends with a zero.
     let file = usize::try_from(unsafe { call(libc::SYS_openat, open) }).ok()?;
-    let found = search(file, address);
+    let read = read(file, visit);
     // SAFETY: opened here, and used by nothing else.
     unsafe { call(libc::SYS_close, [file, 0, 0, 0, 0, 0]) };
-    found
+    read
 }
 
-fn search(file: usize, address: u64) -> Option<Region> {
+fn read(file: usize, mut visit: impl FnMut(Region) -> bool) -> Option<()> {
     let mut chunk = [0_u8; 1024];
     let mut line = [0_u8; LINE];
     let mut length = 0;
@@ -48,7 +87,7 @@ fn search(file: usize, address: u64) -> Option<Region> {
         // SAFETY: the kernel writes into the chunk.
         let read = unsafe { call(libc::SYS_read, [file, at, chunk.len(), 0, 0, 0]) };
         let read = match usize::try_from(read) {
-            Ok(0) => return None,
+            Ok(0) => return Some(()),
             Ok(read) => read,
             Err(_) if read == -(libc::EINTR as isize) => continue,
             Err(_) => return None,
@@ -61,10 +100,10 @@ fn search(file: usize, address: u64) -> Option<Region> {
                 }
                 continue;
             }
-            let found = parse(&line[..length]);
+            let region = parse(&line[..length]);
             length = 0;
-            if let Some(region) = found.filter(|region| region.addresses.end > address) {
-                return Some(region);
+            if region.is_some_and(|region| !visit(region)) {
+                return Some(());
             }
         }
     }
@@ -125,6 +164,10 @@ mod tests {
         let region = region_at_or_after(here).expect("a region");
         assert!(region.addresses.contains(&here) && region.readable);
         assert_eq!(region_at_or_after(u64::MAX), None);
-        assert!(region_at_or_after(0).is_some_and(|first| first.addresses.start > 0));
+        let first = region_at_or_after(0).expect("a region");
+        assert!(first.addresses.start > 0);
+        let extent = extent().expect("regions");
+        assert_eq!(extent.addresses.start, first.addresses.start);
+        assert!(extent.addresses.end >= region.addresses.end && extent.regions > 3);
     }
 }

@@ -14,6 +14,7 @@ pub(in crate::host) mod needed;
 pub(in crate::host) mod object;
 pub(crate) mod pages;
 pub(in crate::host) mod proc_file;
+pub(in crate::host) mod process_status;
 pub(in crate::host) mod pthread;
 pub(crate) mod reservation;
 pub(in crate::host) mod signals;

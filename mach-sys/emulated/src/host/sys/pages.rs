@@ -60,6 +60,11 @@ fn pages_of(address: usize, bytes: usize) -> Option<usize> {
 #[derive(Debug)]
 pub(crate) struct BadRange;
 
+/// Returns the size of a page in bytes.
+pub(crate) fn size() -> usize {
+    super::call::page_size()
+}
+
 /// Unmaps the pages that an array of `size` bytes at `address` lies in. Size 0 releases nothing.
 ///
 /// # Safety
