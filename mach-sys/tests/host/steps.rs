@@ -192,7 +192,7 @@ mod x86_64 {
             let flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
             install(libc::SIGTRAP, previous as *const (), flags, &[]);
             mach_sys::emulated::start().expect("started");
-            for at in (0..).step_by(599) {
+            for at in (0..).step_by(1999) {
                 AT.store(at, Ordering::SeqCst);
                 STEPS.store(0, Ordering::SeqCst);
                 on_raw_thread(move || {
