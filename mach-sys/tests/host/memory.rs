@@ -6,7 +6,7 @@ use mach_sys::kernel::{self, system};
 use mach_sys::message::{MACH_RCV_MSG, MACH_RCV_TIMEOUT, MACH_SEND_MSG};
 use mach_sys::rights::{ReceiveRight, Right};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use test_support::flag::SetWhenDropped;
 
 const PAGE: usize = 64 * 1024;
@@ -317,16 +317,20 @@ isolated! {
                     std::thread::sleep(Duration::from_micros(20));
                 }
             });
-            for _ in 0..2000 {
+            let arrived = || HANDLED.load(Ordering::Acquire) > 10;
+            let late = Instant::now() + Duration::from_secs(20);
+            let mut copies = 0;
+            while copies < 2000 || !arrived() {
                 // SAFETY: both pages are the test's alone.
                 let outcome = unsafe {
                     let from = pages.at(3) as usize;
                     kernel::mach_vm_write(system::task_self(), pages.at(4), from, length)
                 };
                 assert_eq!(KernReturn::new(outcome), KernReturn::SUCCESS);
+                copies += 1;
+                assert!(Instant::now() < late, "the test's signals arrive");
             }
         });
-        assert!(HANDLED.load(Ordering::Acquire) > 10, "the test's signals arrived");
     }
 }
 

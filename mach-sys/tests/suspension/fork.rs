@@ -5,6 +5,7 @@ use mach_sys::kern_return::KernReturn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use test_support::isolated::{isolated, report_skipped};
+use test_support::wait::wait_for;
 
 #[test]
 fn g4_3_a_thread_in_fork_is_suspended_and_its_children_run() {
@@ -45,8 +46,8 @@ fn g4_3_a_thread_in_fork_is_suspended_and_its_children_run() {
             assert_eq!(resume(name), KernReturn::SUCCESS, "{round}");
             std::thread::sleep(std::time::Duration::from_micros(100 * (round % 7)));
         }
+        wait_for("children", || children.load(Ordering::SeqCst) > 10);
         stop.store(true, Ordering::SeqCst);
         handle.join().expect("it forked on");
-        assert!(children.load(Ordering::SeqCst) > 10);
     });
 }
