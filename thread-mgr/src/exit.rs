@@ -218,7 +218,7 @@ pub(crate) fn end_gone(registry: &Registry) -> Option<u32> {
                     .and_then(|managed| managed.take_end())
                     .and_then(Running::abandon);
             }
-            None => return registry.is_watching().then_some(WATCH),
+            None => return registry.keep_watching().then_some(WATCH),
         }
     }
 }

@@ -33,6 +33,8 @@ struct Threads {
     by_id: BTreeMap<u64, Entry>,
     /// Number of entries whose `left` is not 0.
     watched: usize,
+    /// The server checks once a second for threads that are gone.
+    watching: bool,
     /// Number of attachments until the next check for threads that are gone.
     until_look: u32,
 }
@@ -69,11 +71,12 @@ impl Registry {
             spawned = entry.info.spawned;
             threads.watched += 1;
         }
+        let begins = !core::mem::replace(&mut threads.watching, true);
         if spawned {
             // Each shuts itself down, as a rule: once a second is often enough.
-            return threads.watched == 1;
+            return begins;
         }
-        let look = threads.watched == 1 || threads.until_look == 0;
+        let look = begins || threads.until_look == 0;
         threads.until_look = threads.until_look.checked_sub(1).unwrap_or(OFTEN);
         look
     }
@@ -88,9 +91,11 @@ impl Registry {
         Some(left)
     }
 
-    /// Returns whether there are threads that may vanish.
-    pub(crate) fn is_watching(&self) -> bool {
-        self.lock().watched != 0
+    /// Returns whether the server goes on to check once a second: there are threads that may vanish. If not, the next one wakes it.
+    pub(crate) fn keep_watching(&self) -> bool {
+        let mut threads = self.lock();
+        threads.watching = threads.watched != 0;
+        threads.watching
     }
 
     pub(crate) fn list(&self) -> Vec<ThreadInfo> {
@@ -124,7 +129,7 @@ mod tests {
         for id in 1..=3 {
             registry.insert(thread(id));
         }
-        assert!(!registry.is_watching());
+        assert!(!registry.keep_watching());
         assert!(registry.leave(2, 0x20), "the first");
         assert!(!registry.leave(3, 0x30));
         assert_eq!(registry.take_gone(|_| false), None);
@@ -132,9 +137,16 @@ mod tests {
         assert_eq!(registry.take_gone(|name| name.raw() == 2), Some(0x20));
         assert_eq!(registry.take_gone(|name| name.raw() == 2), None);
         registry.remove(2);
-        assert!(registry.is_watching());
+        assert!(registry.keep_watching());
         registry.remove(3);
-        assert!(!registry.is_watching());
+        registry.insert(thread(3));
+        assert!(!registry.leave(3, 0x30), "the server watches still");
+        registry.remove(3);
+        assert!(!registry.keep_watching());
+        registry.insert(thread(3));
+        assert!(registry.leave(3, 0x30), "it has stopped");
+        registry.remove(3);
+        assert!(!registry.keep_watching());
         assert_eq!(registry.take_gone(|_| true), None);
         assert_eq!(registry.list(), [thread(1)]);
     }
