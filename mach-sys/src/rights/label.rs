@@ -111,15 +111,17 @@ pub(super) fn of(name: Name) -> Option<Label> {
 mod tests {
     use super::*;
 
-    /// Returns a name with an index that no port of this test's process has.
-    fn name(generation: u32) -> Name {
-        Name::new(0x7_fff0 << 8 | generation).expect("a name")
+    /// Indices that no port of these tests' process has: one for each test, since tests run side by side.
+    const INDICES: [u32; 2] = [0x7_fff0, 0x7_fff1];
+
+    fn name(index: u32, generation: u32) -> Name {
+        Name::new(index << 8 | generation).expect("a name")
     }
 
     #[test]
     fn c0_2_a_label_does_not_pass_to_the_next_name_of_an_index() {
         let here = Origin::current();
-        let (first, next) = (name(3), name(7));
+        let (first, next) = (name(INDICES[0], 3), name(INDICES[0], 7));
         for label in [Label::Owned, Label::Route, Label::ReplyPort(u32::MAX)] {
             set(first, here, label);
             assert_eq!((of(first), of(next)), (Some(label), None));
@@ -134,7 +136,7 @@ mod tests {
     #[test]
     fn a_label_lasts_until_its_right_is_released() {
         let here = Origin::current();
-        let (first, other) = (name(11), name(15));
+        let (first, other) = (name(INDICES[1], 11), name(INDICES[1], 15));
         for label in [Label::Owned, Label::Route] {
             set(first, here, label);
             let noted = ending(first, here);
