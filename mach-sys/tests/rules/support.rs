@@ -132,9 +132,14 @@ pub(crate) fn send_rights(name: Port) -> Answer<u32> {
 
 /// Returns the ten words of a port's status (C5.3): at 4 the messages, at 5 the send-once rights, at 6 whether there are send rights.
 pub(crate) fn status(name: Port) -> [i32; 10] {
+    try_status(name).expect("a receive right")
+}
+
+/// Returns the ten words of a port's status, or the kernel's refusal.
+pub(crate) fn try_status(name: Port) -> Answer<[i32; 10]> {
     let (mut words, mut count) = ([0; 10], 10);
     // SAFETY: the results go to local variables, of the size that `count` says.
-    let read = answered(unsafe {
+    answered(unsafe {
         let words = words.as_mut_ptr();
         kernel::mach_port_get_attributes(
             task_self(),
@@ -143,9 +148,8 @@ pub(crate) fn status(name: Port) -> [i32; 10] {
             words,
             &mut count,
         )
-    });
-    assert_eq!(read, Ok(()));
-    words
+    })?;
+    Ok(words)
 }
 
 /// A message, sent or received.

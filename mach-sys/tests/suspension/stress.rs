@@ -17,6 +17,7 @@ use test_support::emulator::is_emulated;
 use test_support::flag::SetWhenDropped;
 use test_support::instructions::{LENGTH, skip_undefined, undefined};
 use test_support::isolated::isolated;
+use test_support::random::Random;
 use test_support::wait::wait_for;
 
 /// Threads that work at a time.
@@ -138,18 +139,6 @@ fn live(seat: &Seat, endless: bool, handler: &RwLock<Handler>) {
     assert_eq!(released, 0);
 }
 
-/// A generator of numbers, without allocation.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % bound as u64) as usize
-    }
-}
-
 /// The codes that a thread's life allows.
 fn assert_allowed(what: &str, code: KernReturn) {
     let allowed = [
@@ -162,7 +151,7 @@ fn assert_allowed(what: &str, code: KernReturn) {
 
 /// Disturbs the threads. Between a suspension and its resumption nothing is allocated: the thread may hold the allocator's lock.
 fn disturb(seed: u64) -> usize {
-    let mut numbers = Numbers(seed);
+    let mut numbers = Random::new(seed);
     let mut rounds = 0;
     while !DONE.load(Ordering::SeqCst) {
         let seat = &SEATS[numbers.below(LANES)];
@@ -180,7 +169,7 @@ fn disturb(seed: u64) -> usize {
     rounds
 }
 
-fn disturb_one(numbers: &mut Numbers, name: Name, endless: bool) {
+fn disturb_one(numbers: &mut Random, name: Name, endless: bool) {
     // A thread that is suspended all the time gets nowhere, on any kernel.
     std::thread::sleep(Duration::from_micros(numbers.below(100) as u64));
     let read = |name| get(name).err().unwrap_or(KernReturn::SUCCESS);
@@ -210,7 +199,7 @@ fn disturb_one(numbers: &mut Numbers, name: Name, endless: bool) {
 
 /// Handles what comes, and destroys its port with what is queued there every now and then.
 fn serve(handler: &RwLock<Handler>) {
-    let mut numbers = Numbers(0x5eed);
+    let mut numbers = Random::new(0x5eed);
     let mut left = 50;
     while !DONE.load(Ordering::SeqCst) {
         let current = handler.read().expect("a handler");

@@ -5,6 +5,7 @@ pub mod emulator;
 pub mod flag;
 pub mod instructions;
 pub mod isolated;
+pub mod random;
 #[cfg(target_os = "linux")]
 pub mod sandbox;
 pub mod wait;

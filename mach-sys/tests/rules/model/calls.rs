@@ -149,15 +149,7 @@ impl Model {
         if name == NULL || name == DEAD {
             return fail(KernReturn::INVALID_NAME);
         }
-        let entry = *self.names.get(&name).ok_or(KernReturn::INVALID_NAME)?;
-        let Entry::Port {
-            port,
-            receive: true,
-            sends,
-        } = entry
-        else {
-            return fail(KernReturn::INVALID_RIGHT);
-        };
+        let (port, sends) = self.with_receive(name)?;
         if delta != 0 && sends == 0 {
             return fail(KernReturn::INVALID_RIGHT);
         }

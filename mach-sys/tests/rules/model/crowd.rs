@@ -1,9 +1,8 @@
 //! A port that all threads use at once, with nothing between them: an answer has to be one that some order of the calls under way allows.
 
-use super::steps::{Random, status};
 use crate::support::{
     Answer, DEAD, Message, NULL, Port, answered, deallocate, destroy, destroy_port, extract,
-    insert, port, receive_now, refs, sends, set,
+    insert, port, receive_now, refs, sends, set, try_status,
 };
 use mach_sys::kern_return::KernReturn;
 use mach_sys::kernel::{self, system::task_self};
@@ -13,6 +12,7 @@ use mach_sys::message::{
 };
 use mach_sys::port::MACH_PORT_RIGHT_DEAD_NAME;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::SeqCst};
+use test_support::random::Random;
 
 /// Messages that the queue takes: that of a new port (C2.1).
 const LIMIT: i64 = 5;
@@ -333,7 +333,7 @@ impl Crowd {
                 0,
             ];
             assert_eq!(
-                status(self.name).map(|words| words.map(i64::from)),
+                try_status(self.name).map(|words| words.map(i64::from)),
                 Ok(expected)
             );
             assert_eq!(self.received.done(), self.sent.done() + self.unused.done());

@@ -15,8 +15,9 @@ use crowd::{Crowd, Member};
 use ports::Model;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use steps::{Random, step};
+use steps::step;
 use test_support::emulator::is_emulated;
+use test_support::random::Random;
 use test_support::wait::wait_for;
 
 const THREADS: usize = 4;

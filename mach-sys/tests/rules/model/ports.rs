@@ -106,6 +106,19 @@ impl Model {
         Ok(dead)
     }
 
+    /// Returns the port of a receive right and the send rights under its name, for the calls that tell a dead name apart.
+    pub(super) fn with_receive(&self, name: Port) -> Answer<(Id, u32)> {
+        match self.names.get(&name) {
+            None => fail(KernReturn::INVALID_NAME),
+            Some(Entry::Port {
+                port,
+                receive: true,
+                sends,
+            }) => Ok((*port, *sends)),
+            Some(_) => fail(KernReturn::INVALID_RIGHT),
+        }
+    }
+
     /// Returns the port of a receive right, for the calls that take one by name (C7.5).
     pub(super) fn receiver(&self, name: Port) -> Answer<Id> {
         match self.names.get(&name) {
@@ -281,19 +294,7 @@ impl Model {
             MACH_MSG_TYPE_MOVE_RECEIVE,
         ];
         if making.contains(&disposition) {
-            let entry = self
-                .names
-                .get(&name)
-                .copied()
-                .ok_or(KernReturn::INVALID_NAME)?;
-            let Entry::Port {
-                port,
-                receive: true,
-                sends,
-            } = entry
-            else {
-                return fail(KernReturn::INVALID_RIGHT);
-            };
+            let (port, sends) = self.with_receive(name)?;
             let state = &mut self.ports[port];
             return Ok(match disposition {
                 MACH_MSG_TYPE_MAKE_SEND => {

@@ -3,7 +3,7 @@
 use super::ports::{Entry, Model};
 use crate::support::{
     Answer, DEAD, Message, NULL, Port, answered, deallocate, destroy, extract, insert, kind,
-    mod_refs, receive_now, refs, send_rights,
+    mod_refs, receive_now, refs, send_rights, try_status,
 };
 use mach_sys::kern_return::KernReturn;
 use mach_sys::kernel::{self, system::task_self};
@@ -13,10 +13,10 @@ use mach_sys::message::{
     MACH_SEND_MSG, MACH_SEND_TIMEOUT,
 };
 use mach_sys::port::{
-    MACH_PORT_LIMITS_INFO, MACH_PORT_RECEIVE_STATUS, MACH_PORT_RIGHT_DEAD_NAME,
-    MACH_PORT_RIGHT_PORT_SET, MACH_PORT_RIGHT_RECEIVE, MACH_PORT_RIGHT_SEND,
-    MACH_PORT_RIGHT_SEND_ONCE,
+    MACH_PORT_LIMITS_INFO, MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_PORT_SET,
+    MACH_PORT_RIGHT_RECEIVE, MACH_PORT_RIGHT_SEND, MACH_PORT_RIGHT_SEND_ONCE,
 };
+use test_support::random::Random;
 
 /// A name beyond the largest table (C0.7): no thread is ever given it.
 const ABSENT: Port = 0x4_b000 << 8 | 3;
@@ -38,26 +38,6 @@ const RIGHTS: [u32; 6] = [
     MACH_PORT_RIGHT_DEAD_NAME,
     6,
 ];
-
-/// Numbers from a seed (xorshift).
-pub(super) struct Random(u64);
-
-impl Random {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).max(1))
-    }
-
-    pub(super) fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) as usize % end
-    }
-
-    pub(super) fn of<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())]
-    }
-}
 
 /// Asserts that the kernel and the model answer the same.
 macro_rules! same {
@@ -326,26 +306,9 @@ fn look(model: &mut Model, random: &mut Random, name: Port) {
         }
         _ => {
             let name = receive_right(model, random);
-            same!(status(name), model.status(name), "status {name:#x}");
+            same!(try_status(name), model.status(name), "status {name:#x}");
         }
     }
-}
-
-/// Returns the ten words of a port's status (C5.3).
-pub(super) fn status(name: Port) -> Answer<[i32; 10]> {
-    let (mut words, mut count) = ([0; 10], 10);
-    // SAFETY: the results go to local variables, of the size that `count` says.
-    answered(unsafe {
-        let words = words.as_mut_ptr();
-        kernel::mach_port_get_attributes(
-            task_self(),
-            name,
-            MACH_PORT_RECEIVE_STATUS,
-            words,
-            &mut count,
-        )
-    })?;
-    Ok(words)
 }
 
 fn members(set: Port) -> Answer<Vec<Port>> {

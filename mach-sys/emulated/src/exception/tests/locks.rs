@@ -10,13 +10,7 @@ use std::time::{Duration, Instant};
 fn register(world: &World, level: Level, port: Name) {
     world.kernel(|kernel| {
         let space = kernel.tables.task(world.task).space;
-        let registration = Registration {
-            mask: ExceptionMask::BAD_ACCESS,
-            port,
-            behavior: Behavior::new(1 | CODES),
-            flavor: Flavor::new(Machine::NATIVE, 0),
-        };
-        ports::set(kernel, space, level, registration).expect("valid");
+        ports::set(kernel, space, level, for_bad_accesses(port)).expect("valid");
     });
 }
 

@@ -37,6 +37,16 @@ fn rules(generation: Generation) -> Rules {
     }
 }
 
+/// Returns the registration of a port for bad accesses, by `DEFAULT` with 64-bit codes.
+fn for_bad_accesses(port: Name) -> Registration {
+    Registration {
+        mask: ExceptionMask::BAD_ACCESS,
+        port,
+        behavior: Behavior::new(1 | CODES),
+        flavor: Flavor::new(Machine::NATIVE, 0),
+    }
+}
+
 struct World {
     mach: Mach,
     task: TaskId,
@@ -377,13 +387,7 @@ fn b5_6_a_threads_control_port_suffices_for_another_task() {
         let made = Disposition::MAKE_SEND;
         insert::insert_right(&mut kernel.ipc, space, port, port, made).expect("room");
         let level = Level::find(kernel, space, name, LevelKind::Thread).expect("a thread");
-        let registration = Registration {
-            mask: ExceptionMask::BAD_ACCESS,
-            port,
-            behavior: Behavior::new(1 | CODES),
-            flavor: Flavor::new(Machine::NATIVE, 0),
-        };
-        ports::set(kernel, space, level, registration).expect("valid");
+        ports::set(kernel, space, level, for_bad_accesses(port)).expect("valid");
         let list = ports::get(kernel, space, level, ExceptionMask::BAD_ACCESS).expect("valid");
         (level, port, list.entries().to_vec())
     });
