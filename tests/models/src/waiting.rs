@@ -42,7 +42,10 @@ impl Port {
                 }
                 self.word.sequence()
             };
-            assert_eq!(self.word.wait(sequence, None, false), Waited::Event);
+            assert_eq!(
+                self.word.wait(sequence, None, false, || false),
+                Waited::Event
+            );
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::host::suspend::own;
 use crate::host::suspend::reach::{Target, Unreachable};
 use crate::process::Process;
 use crate::thread::kernel::Kernel;
-use crate::thread::object::ThreadId;
+use crate::thread::object::{Thread, ThreadId};
 use crate::thread::{run, state};
 use core::ffi::c_void;
 use mach_wire::kern_return::KernReturn;
@@ -25,11 +25,19 @@ fn on_context<T>(
     call: &mut impl FnMut(&mut Context) -> Result<T, KernReturn>,
 ) -> Result<Option<T>, KernReturn> {
     run::check(kernel, thread)?;
-    match kernel.tables.thread(thread).context {
+    let &Thread {
+        context, faulting, ..
+    } = kernel.tables.thread(thread);
+    let context = match context {
+        0 if run::waits_for_reply(kernel, thread) => faulting,
+        context => context,
+    };
+    match context {
         0 => Ok(None),
         context => {
-            // SAFETY: the thread put its context here before it began to wait and takes it back under the lock that is held
-            // now; until then no other thread uses it.
+            // SAFETY: the thread put its context here before it began to wait. It uses it again when it has taken it back, if it is
+            // suspended, and if it faulted, when the wait for the reply has ended: both happen under the lock that is held now, and until
+            // then no other thread uses it.
             let mut context = unsafe { Context::from_raw(context as *mut c_void) };
             call(&mut context).map(Some)
         }

@@ -52,7 +52,8 @@ pub(crate) fn walk(mach: &Mach, thread: ThreadId, trap: &mut Trap<'_>) -> Verdic
     }
 }
 
-/// Returns whether the thread's handler or the task's handled an exception. Between two waits all is done with the kernel's lock taken once.
+/// Returns whether the thread's handler or the task's handled an exception. The kernel's lock is taken once for each request, and once more
+/// if the thread was aborted. A reply is taken without it.
 pub(super) fn is_handled(
     mach: &Mach,
     thread: ThreadId,
@@ -65,41 +66,39 @@ pub(super) fn is_handled(
     };
     let mut held = mach.lock_with_signals_blocked();
     let victim = held.parts().1.thread_mut(thread);
-    victim.run.in_exception = true;
-    victim.context = context.as_raw() as usize;
-    let mut handled = false;
-    for level in [Level::Thread(thread), Level::Task(victim.task)] {
-        let kernel = &mut Kernel::of(&mut held);
+    victim.faulting = context.as_raw() as usize;
+    victim.run.aborted = false;
+    let task = victim.task;
+    let mut held = Some(held);
+    for level in [Level::Thread(thread), Level::Task(task)] {
+        let mut locked = match held.take() {
+            Some(locked) => locked,
+            None => mach.lock_with_signals_blocked(),
+        };
+        let kernel = &mut Kernel::of(&mut locked);
         if kernel.tables.thread(thread).run.terminated {
             // A2.1: a terminated thread's exception counts as handled, and is not sent.
-            handled = true;
-            break;
+            return true;
         }
         let Ok(sent) = send(kernel, thread, level, fault, context, &mut scratch) else {
+            held = Some(locked);
             continue;
         };
-        let ended;
-        (held, ended) = request::wait_for_reply(mach, held, sent.reply_port, sent.spin, |tables| {
+        // An abort lasts until the exception's end: each level's message is sent, and each wait ends at once (A8.2).
+        let ended = request::wait_for_reply(mach, locked, sent.reply_port, sent.spin, |tables| {
             let run = tables.thread(thread).run;
             run.aborted || run.terminated
         });
-        let kernel = &mut Kernel::of(&mut held);
-        let outcome = settle(kernel, thread, sent, ended, context, &mut scratch);
+        let outcome = settle(mach, thread, sent, ended, context, &mut scratch);
         if matches!(outcome, Ok(()) | Err(KernReturn::RCV_PORT_DIED)) {
-            handled = true;
-            break;
+            return true;
         }
     }
-    let victim = held.parts().1.thread_mut(thread);
-    victim.context = 0;
-    // An abort lasts until here: each level's message is sent, and each wait ends at once (A8.2).
-    (victim.run.in_exception, victim.run.aborted) = (false, false);
-    handled
+    false
 }
 
 /// A request that is out.
 struct Sent {
-    rights: DeliveryRights,
     routine: Routine,
     reply_port: PortId,
     /// True if spinning for the reply can win.
@@ -123,9 +122,9 @@ fn send(
     let rights = DeliveryRights::make(kernel, thread, wanted.port, wanted.routine)?;
     let identity = rights.identity(&mut kernel.ipc, fault.thread_id);
     let message = write_request(message, wanted, fault, identity, state);
-    let spin = request::send(&mut kernel.ipc, wanted.port, message, reply_port);
+    let held = rights.into_held();
+    let spin = request::send(&mut kernel.ipc, wanted.port, message, reply_port, held);
     Ok(Sent {
-        rights,
         routine: wanted.routine,
         reply_port,
         spin,
@@ -133,25 +132,35 @@ fn send(
 }
 
 /// Ends a delivery. `Ok` when the exception was handled and the state of the reply, if there is one, is applied.
-fn settle<'k>(
-    kernel: &mut Kernel<'_, 'k>,
+fn settle(
+    mach: &Mach,
     thread: ThreadId,
-    sent: Sent,
-    ended: Ended<'k>,
+    Sent {
+        routine,
+        reply_port,
+        ..
+    }: Sent,
+    ended: Ended<'_>,
     context: &mut Context,
     scratch: &mut Buffer<'_>,
 ) -> Result<(), KernReturn> {
-    sent.rights.release(&mut kernel.ipc);
     let mut reply = match ended {
         Ended::Reply(reply) => reply,
         Ended::Died => return Err(KernReturn::MIG_SERVER_DIED),
         Ended::Interrupted => {
-            run::destroy_reply_port(kernel, thread);
+            let mut held = mach.lock_with_signals_blocked();
+            run::destroy_reply_port(&mut Kernel::of(&mut held), thread);
             return Err(KernReturn::RCV_INTERRUPTED);
         }
     };
-    let outcome = apply(&mut reply, sent.routine, kernel.ipc.rules, context, scratch);
-    right::destroy_message(&mut kernel.ipc, reply);
+    let outcome = apply(&mut reply, routine, mach.rules(), context, scratch);
+    // A notification can be the reply, and ends the wait without what sends do for it.
+    if reply.from_kernel || reply.carries_rights() {
+        let mut held = mach.lock_with_signals_blocked();
+        let ipc = &mut held.ipc();
+        right::release_held(ipc, reply_port);
+        right::destroy_message(ipc, reply);
+    }
     outcome
 }
 

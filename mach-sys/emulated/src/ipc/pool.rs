@@ -233,6 +233,66 @@ impl fmt::Debug for Buffer<'_> {
     }
 }
 
+/// A place in which one thread leaves a message for another, which takes it without a lock.
+///
+/// As a queue does, the place owns the buffer in it: it enters by value, and of all that look only one finds it.
+#[derive(Debug)]
+pub(crate) struct HandOff {
+    /// Identifier of the buffer, or [`NOTHING`] or [`ENDED`].
+    word: AtomicU32,
+}
+
+/// Value of the place's word: there is nothing in it.
+const NOTHING: u32 = 0;
+/// Value of the place's word: what was waited for will not come.
+const ENDED: u32 = u32::MAX;
+
+// SAFETY: zero is `NOTHING`.
+unsafe impl Zeroed for HandOff {}
+
+/// Content of such a place.
+#[derive(Debug)]
+pub(crate) enum Handed<'p> {
+    Nothing,
+    Message(Buffer<'p>),
+    /// What was waited for will not come.
+    Ended,
+}
+
+impl HandOff {
+    /// Leaves a message. The place is empty: who leaves one knows that somebody waits for it, under the kernel's lock.
+    pub(crate) fn give(&self, message: Buffer<'_>) {
+        let id = message.id;
+        core::mem::forget(message);
+        let before = self.word.swap(id, Ordering::AcqRel);
+        debug_assert_eq!(before, NOTHING);
+    }
+
+    /// Leaves word that none will come. The place is empty.
+    pub(crate) fn end(&self) {
+        let before = self.word.swap(ENDED, Ordering::AcqRel);
+        debug_assert_eq!(before, NOTHING);
+    }
+
+    /// Returns whether something is there.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.word.load(Ordering::Relaxed) != NOTHING
+    }
+
+    /// Takes what is there. All places of one kernel are for buffers of that kernel's one pool.
+    pub(crate) fn take<'p>(&self, pool: &'p Pool) -> Handed<'p> {
+        if !self.is_full() {
+            return Handed::Nothing;
+        }
+        match self.word.swap(NOTHING, Ordering::AcqRel) {
+            NOTHING => Handed::Nothing,
+            ENDED => Handed::Ended,
+            id => Handed::Message(Buffer { pool, id }),
+        }
+    }
+}
+
 /// A first-in first-out list of messages. All queues of one kernel hold buffers of that kernel's one pool.
 ///
 /// The links are in the buffers, so a queue of any length takes no memory of its own. A buffer enters by value and leaves by

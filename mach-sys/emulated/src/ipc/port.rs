@@ -90,8 +90,7 @@ impl Port {
     pub(super) fn take_messages(&mut self) -> Queue {
         match &mut self.kind {
             PortKind::Queue(queue) => core::mem::take(&mut queue.messages),
-            PortKind::Kobject(_) | PortKind::Semaphore(_) => Queue::default(),
-            PortKind::Reply(reply) => reply.take_messages(),
+            PortKind::Kobject(_) | PortKind::Semaphore(_) | PortKind::Reply(_) => Queue::default(),
         }
     }
 }

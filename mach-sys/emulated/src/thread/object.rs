@@ -31,8 +31,11 @@ pub(crate) struct Thread {
     /// The port on which its thread's code in user space waits for MIG's replies, once it has one (G6.1).
     pub(crate) mig_reply_port: Option<PortId>,
     pub(crate) actions: Actions,
-    /// Address of the signal context that holds its registers, while it waits in an exception or is suspended; 0 otherwise.
+    /// Address of the signal context that holds its registers, while it is suspended; 0 otherwise.
     pub(crate) context: usize,
+    /// Address of the signal context of its exception, which holds its registers as long as a reply to the exception is
+    /// [waited for](super::run::waits_for_reply). Later it is left over.
+    pub(crate) faulting: usize,
     /// The system's thread; none in a kernel without any.
     pub(crate) slot: Option<SlotId>,
     /// True for the process's first thread, which is no pthread to the kernel (D3.1).
@@ -49,9 +52,7 @@ pub(crate) struct Run {
     pub(crate) suspensions: u32,
     /// True once it was terminated (D4).
     pub(crate) terminated: bool,
-    /// True while its exception is offered to the levels, one after the other.
-    pub(crate) in_exception: bool,
-    /// True if it was aborted meanwhile (A8.2).
+    /// True if it was aborted since its last exception began (A8.2).
     pub(crate) aborted: bool,
 }
 

@@ -1,5 +1,6 @@
 //! Registration and the judgement of replies, in each generation, on kernels without system threads.
 
+mod endings;
 mod locks;
 #[cfg(target_arch = "x86_64")]
 mod oracle;
@@ -11,7 +12,7 @@ use super::ports::{self, Registration};
 use super::rights::DeliveryRights;
 use crate::config::Generation;
 use crate::ipc::name::Name;
-use crate::ipc::{copyout, insert, mach_port};
+use crate::ipc::{copyout, insert, mach_port, right};
 use crate::rules::{Limits, Rules};
 use crate::thread::kernel::{self, Kernel, Mach};
 use crate::thread::object::{TaskId, ThreadId};
@@ -267,7 +268,10 @@ fn a2_11_the_kernel_holds_rights_on_all_ports_of_a_delivery_until_its_end() {
             ports_before + tokens,
             "{routine:?}: tokens (A7.10)"
         );
-        world.kernel(|kernel| rights.release(&mut kernel.ipc));
+        world.kernel(|kernel| {
+            let release = |held| right::release(&mut kernel.ipc, held);
+            rights.into_held().into_iter().for_each(release);
+        });
         let sends = |counts: [(u32, u32); 3]| counts.map(|counts| counts.0);
         assert_eq!(sends(all()), sends(before), "{routine:?}");
         assert_eq!(
