@@ -1,7 +1,7 @@
 //! The wait of the kernel for the reply to a request that it sent.
 //!
 //! A reply port serves one request at a time: exactly one send-once right is out while the kernel waits, and its end, by a reply
-//! or by its destruction, is what is waited for. Whoever ends it hands over the reply, and releases what the kernel held meanwhile: the
+//! or by its destruction, is what is waited for. The thread that ends it hands over the reply, and releases what the kernel held meanwhile: the
 //! thread that waits goes on without the kernel's lock.
 
 use super::kmsg::Right;
