@@ -1,7 +1,7 @@
 //! The declarations of the kernel calls.
 #![allow(unsafe_code)]
 
-use crate::info::{task_flavor_t, thread_flavor_t};
+use crate::info::{task_exc_guard_behavior_t, task_flavor_t, thread_flavor_t};
 use crate::message::mach_msg_header_t;
 use crate::port::mach_port_options_t;
 use crate::types::*;
@@ -416,6 +416,18 @@ kernel_calls! {
         task: mach_port_name_t,
         threads: *mut *mut mach_port_name_t,
         count: *mut mach_msg_type_number_t,
+    ) -> kern_return_t;
+    /// Reads which misuse of ports and memory raises `EXC_GUARD` in a task, and which ends it: `TASK_EXC_GUARD_*` of [`info`](crate::info) (A13.6).
+    /// The emulation answers with its one task's, whose memory raises none.
+    fn task_get_exc_guard_behavior(
+        task: mach_port_name_t,
+        behavior: *mut task_exc_guard_behavior_t,
+    ) -> kern_return_t;
+    /// Changes it (A13.6): `KERN_INVALID_VALUE` for a bit that is none of `TASK_EXC_GUARD_ALL`. A release kernel, and the emulation, refuse with
+    /// `KERN_DENIED` to clear a bit `DELIVER` or `FATAL` that is set, and to set a bit `ONCE`.
+    fn task_set_exc_guard_behavior(
+        task: mach_port_name_t,
+        behavior: task_exc_guard_behavior_t,
     ) -> kern_return_t;
     /// Reads what a task uses: `TASK_*` and `MACH_TASK_*` of [`info`](crate::info). `count` as in [`thread_info`].
     fn task_info(

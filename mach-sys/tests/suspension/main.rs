@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 mod counts;
+mod crashes;
 mod ended;
 mod exceptions;
 mod fork;

@@ -3,7 +3,7 @@
 use super::level::Level;
 use super::rights::DeliveryRights;
 use crate::host::context::Context;
-use crate::host::fault::{Trap, Verdict};
+use crate::host::fault::{Trap, Verdict, crash};
 use crate::host::threads;
 use crate::ipc::id::PortId;
 use crate::ipc::pool::Buffer;
@@ -29,6 +29,13 @@ pub(super) struct Fault {
     pub(super) thread_id: u64,
 }
 
+impl Fault {
+    /// Returns whether only its caller acts upon the result, and nothing interrupts its wait: of `EXC_CRASH` and `EXC_GUARD` (A1.2, A1.6).
+    fn is_a_notice(&self) -> bool {
+        matches!(self.exception, ExceptionType::CRASH | ExceptionType::GUARD)
+    }
+}
+
 /// A level's registration for one exception type, read in one step (A2.4).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
@@ -45,48 +52,56 @@ pub(crate) fn walk(mach: &Mach, thread: ThreadId, trap: &mut Trap<'_>) -> Verdic
         codes: trap.raised.codes,
         thread_id: threads::id_of(trap.slot),
     };
-    if is_handled(mach, thread, fault, trap.context) {
-        Verdict::Resume
-    } else {
-        Verdict::HostLevel
+    match is_handled(mach, thread, fault, trap.context) {
+        Ok(()) => Verdict::Resume,
+        // A1.1; A1.2: the four types see the code, by which this is no success.
+        Err(KernReturn::RCV_PORT_DIED) if !fault.is_a_notice() => Verdict::Resume,
+        Err(_) => Verdict::HostLevel,
     }
 }
 
-/// Returns whether the thread's handler or the task's handled an exception. Between two waits all is done with the kernel's lock taken once.
+/// Returns the result of the search: that of the last level that was tried (A1.10). Between two waits all is done with the kernel's lock taken once.
 pub(super) fn is_handled(
     mach: &Mach,
     thread: ThreadId,
     fault: Fault,
     context: &mut Context,
-) -> bool {
+) -> Result<(), KernReturn> {
     // A state passes through here on its way between the context and a message: not on the stack, which is a small one.
     let Some(mut scratch) = mach.pool().take_reserved() else {
-        return false;
+        return Err(KernReturn::RESOURCE_SHORTAGE);
     };
     let mut held = mach.lock_with_signals_blocked();
     let victim = held.parts().1.thread_mut(thread);
     victim.run.in_exception = true;
     victim.context = context.as_raw() as usize;
-    let mut handled = false;
+    let mut result = Err(KernReturn::FAILURE);
     for level in [Level::Thread(thread), Level::Task(victim.task)] {
         let kernel = &mut Kernel::of(&mut held);
         if kernel.tables.thread(thread).run.terminated {
             // A2.1: a terminated thread's exception counts as handled, and is not sent.
-            handled = true;
+            result = Ok(());
             break;
         }
-        let Ok(sent) = send(kernel, thread, level, fault, context, &mut scratch) else {
+        if is_passed_over(kernel, thread, level, fault) {
             continue;
+        }
+        let sent = match send(kernel, thread, level, fault, context, &mut scratch) {
+            Ok(sent) => sent,
+            Err(error) => {
+                result = Err(error);
+                continue;
+            }
         };
         let ended;
         (held, ended) = request::wait_for_reply(mach, held, sent.reply_port, sent.spin, |tables| {
             let run = tables.thread(thread).run;
-            run.aborted || run.terminated
+            // A8.11: nothing but the answer ends the wait of such a type.
+            !fault.is_a_notice() && (run.aborted || run.terminated)
         });
         let kernel = &mut Kernel::of(&mut held);
-        let outcome = settle(kernel, thread, sent, ended, context, &mut scratch);
-        if matches!(outcome, Ok(()) | Err(KernReturn::RCV_PORT_DIED)) {
-            handled = true;
+        result = settle(kernel, thread, sent, ended, context, &mut scratch);
+        if matches!(result, Ok(()) | Err(KernReturn::RCV_PORT_DIED)) {
             break;
         }
     }
@@ -94,7 +109,19 @@ pub(super) fn is_handled(
     victim.context = 0;
     // An abort lasts until here: each level's message is sent, and each wait ends at once (A8.2).
     (victim.run.in_exception, victim.run.aborted) = (false, false);
-    handled
+    result
+}
+
+/// Returns whether a level is skipped: for a crash, the receiver is the task that crashes (A1.7, A14.3).
+fn is_passed_over(kernel: &Kernel<'_, '_>, thread: ThreadId, level: Level, fault: Fault) -> bool {
+    if fault.exception != ExceptionType::CRASH || crash::reaches_own_receivers() {
+        return false;
+    }
+    let space = kernel.tables.task(kernel.tables.thread(thread).task).space;
+    let action = level.actions(kernel.tables).get(fault.exception);
+    let port = action.and_then(|action| request::target(&kernel.ipc, action.port));
+    let queue = port.and_then(|port| kernel.ipc.port(port).queue());
+    queue.is_some_and(|queue| queue.is_received_in(space))
 }
 
 /// A request that is out.

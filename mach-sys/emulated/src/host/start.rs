@@ -7,7 +7,9 @@
 use super::context::Context;
 use super::entry::entered::{Handlers, set_handlers};
 use super::exit::{key, watcher};
-use super::fault::{Trap, Verdict, arrived, chained, posted, previous, self_test, serve, trap};
+use super::fault::{
+    Trap, Verdict, arrived, chained, crash, posted, previous, self_test, serve, trap,
+};
 use super::slot::inside;
 use super::slot::keys::Keys;
 use super::slot::region::{self, Slot, SlotId};
@@ -67,7 +69,10 @@ pub(crate) fn start(config: &Config, outer: Mask, hooks: Hooks) -> Result<(), St
     }
     let outcome = install_and_test(config);
     match outcome {
-        Ok(()) => signal::take(config.suspension_signal),
+        Ok(()) => {
+            signal::take(config.suspension_signal);
+            crash::start(config.crashes);
+        }
         Err(_) => {
             // Another thread may still be in the fault handler: the slots stay.
             let displaced = previous::uninstall();
@@ -166,7 +171,8 @@ fn needed() -> Result<(), StopError> {
 /// Undoes [`start`], but for the memory that [`give_back`] gives back. No fault enters the emulation afterwards, and no end of a thread.
 /// Returns the signals that other handlers are installed for.
 pub(crate) fn stop() -> Vec<i32> {
-    let displaced = previous::uninstall();
+    let mut displaced = previous::uninstall();
+    displaced.extend(crash::stop());
     signal::give_back();
     watcher::stop();
     key::delete();

@@ -177,6 +177,11 @@ impl MessagePort {
         }
     }
 
+    /// Returns whether the receive right is in a space.
+    pub(crate) fn is_received_in(&self, space: SpaceId) -> bool {
+        matches!(self.receiver, Receiver::Name(holder, _) if holder == space)
+    }
+
     /// Sets the number of queued messages at which senders wait.
     pub(super) fn set_limit(&mut self, limit: u32) {
         self.limit = limit;

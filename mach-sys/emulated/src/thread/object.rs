@@ -1,6 +1,7 @@
 //! Threads, tasks, and the tables of them.
 
 use super::action::Actions;
+use super::exc_guard::ExcGuard;
 use crate::error::ReserveError;
 use crate::host::SlotId;
 use crate::ipc::arena::Arena;
@@ -62,6 +63,7 @@ pub(crate) struct Task {
     /// Its control port, whose receive right is the task's.
     pub(crate) port: PortId,
     pub(crate) actions: Actions,
+    pub(crate) exc_guard: ExcGuard,
 }
 
 /// The threads and tasks of one kernel.

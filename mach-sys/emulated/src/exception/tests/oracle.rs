@@ -205,6 +205,7 @@ impl Replay {
                 let mach = &*(mach as *const crate::thread::kernel::Mach);
                 deliver::is_handled(mach, thread, fault, &mut context)
             };
+            let handled = matches!(handled, Ok(()) | Err(KernReturn::RCV_PORT_DIED));
             raised.store(if handled { 2 } else { 3 }, Ordering::SeqCst);
         }));
         let blocked = self.is_blocked_soon();

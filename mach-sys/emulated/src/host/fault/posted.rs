@@ -20,7 +20,7 @@ pub(in crate::host) fn configure(signals: FallbackSignals) {
 }
 
 /// Returns the signal that XNU posts for an exception (A12.3), `None` for one that raises no signal.
-fn signal_of(raised: &Raised) -> Option<i32> {
+pub(super) fn signal_of(raised: &Raised) -> Option<i32> {
     match (raised.exception, raised.codes[0]) {
         (EXC_BAD_ACCESS, code) if code == i64::from(KERN_INVALID_ADDRESS) => Some(libc::SIGSEGV),
         (EXC_BAD_ACCESS, EXC_I386_GPFLT) if cfg!(target_arch = "x86_64") => Some(libc::SIGSEGV),
