@@ -17,7 +17,7 @@ use super::slot::{origin, owner, watch_word};
 use super::suspend::{park, signal};
 use super::sys::altstack::{self, Stack};
 use super::sys::mask::{self, How, Mask, SYNCHRONOUS_MASK};
-use super::sys::{needed, object, thread};
+use super::sys::{main_stack, needed, object, thread};
 use crate::config::Config;
 use crate::error::{StartError, StopError, SystemError};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -57,6 +57,7 @@ pub(crate) fn start(config: &Config, outer: Mask, hooks: Hooks) -> Result<(), St
     park::note_pthread(unsafe { libc::pthread_self() });
     previous::set_policy(config.displaced);
     posted::configure(config.fallback_signals);
+    main_stack::find();
     // What is most often refused, before any fault can enter the emulation: nothing of it is in use yet.
     if let Err(error) = hook_and_watch(outer) {
         key::delete();
@@ -71,7 +72,7 @@ pub(crate) fn start(config: &Config, outer: Mask, hooks: Hooks) -> Result<(), St
     match outcome {
         Ok(()) => {
             signal::take(config.suspension_signal);
-            crash::start(config.crashes);
+            crash::start(config.crashes, config.generation);
         }
         Err(_) => {
             // Another thread may still be in the fault handler: the slots stay.

@@ -62,6 +62,7 @@ unsafe fn ask_for_another(
         if !declined && !header.serving.get() && !header.is_in_kernel() {
             header.serving.set(true);
             held::begin_to_keep(header);
+            let interrupt = context.pass_interrupt();
             let mut trap = Trap {
                 slot: slot.id(),
                 raised,
@@ -81,6 +82,9 @@ unsafe fn ask_for_another(
                 return None;
             }
             crash::store(header, &raised);
+            if let Some(pc) = interrupt {
+                context.return_to_interrupt(pc);
+            }
         }
     } else if let Some(header) = slot
         .map(Slot::header)

@@ -9,21 +9,22 @@ use super::fallback::Process;
 use super::posted;
 use super::previous;
 use super::trap::{Then, Trap, ask_in};
-use crate::config::CrashPolicy;
+use crate::config::{CrashPolicy, Generation};
 use crate::host::context::Context;
 use crate::host::context::classify::Raised;
 use crate::host::slot::header::Header;
 use crate::host::slot::held;
 use crate::host::slot::region::Slot;
 use crate::host::sys::mask::{self, HANDLER_MASK, How, Mask};
+use crate::host::sys::status::is_traced;
 use crate::host::sys::switch::call_on;
-use crate::host::sys::thread::{gettid, send_signal};
+use crate::host::sys::thread::{gettid, kill_this_process, send_signal};
 use crate::host::sys::{clock, futex, signals};
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use core::time::Duration;
 use mach_wire::darwin::DarwinSignal;
-use mach_wire::exception::{CrashCode, EXC_CRASH, ExceptionType};
+use mach_wire::exception::{CrashCode, EXC_BREAKPOINT, EXC_CRASH, ExceptionType};
 
 /// A [`CrashPolicy`]. Set at the start.
 static POLICY: AtomicU8 = AtomicU8::new(CrashPolicy::Off as u8);
@@ -41,8 +42,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 const ALL: Mask = Mask::MAX;
 
 /// Notes the policy, and takes the signal of `abort` where it has the default action and `EXC_CRASH` is raised.
-pub(in crate::host) fn start(policy: CrashPolicy) {
+pub(in crate::host) fn start(policy: CrashPolicy, generation: Generation) {
     POLICY.store(policy as u8, Ordering::Relaxed);
+    BREAKPOINTS.store(generation >= Generation::MacOs26, Ordering::Relaxed);
     ENDING.store(0, Ordering::Relaxed);
     let taken = is_on()
         && signals::is_default(libc::SIGABRT)
@@ -140,6 +142,26 @@ pub(super) fn raise(slot: Slot, context: &mut Context, signal: DarwinSignal) -> 
     // A14.2: the answer decides nothing.
     let _ = ask_in(slot, ALL, &mut trap, Then::EndsProcess);
     true
+}
+
+/// True if a `brk` of a part of its range ends the process, since macOS 26 (F6.7).
+static BREAKPOINTS: AtomicBool = AtomicBool::new(false);
+
+/// Returns whether the kernel ends the process at a breakpoint, unless it is debugged: no exception is raised (F6.7).
+pub(super) fn is_fatal_breakpoint(raised: &Raised, context: &Context) -> bool {
+    raised.exception == EXC_BREAKPOINT
+        && BREAKPOINTS.load(Ordering::Relaxed)
+        && context.is_at_fatal_breakpoint()
+        && is_traced() != Some(true)
+}
+
+/// Ends the process so, with an `EXC_CRASH` of the kernel's own end.
+pub(super) fn end_at_breakpoint(slot: Slot, context: &mut Context, raised: &Raised) -> ! {
+    store(slot.header(), raised);
+    raise(slot, context, DarwinSignal::KILL);
+    loop {
+        kill_this_process();
+    }
 }
 
 /// Returns whether the calling thread is the first to end the process. Another one waits for the end (A14.1).

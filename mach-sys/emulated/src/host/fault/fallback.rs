@@ -4,7 +4,7 @@
 use super::arrived::Arrived;
 use super::crash;
 use super::disposition;
-use super::posted::posted;
+use super::posted::{is_forced, posted, posts_xnus};
 use super::previous::{self, HostAction, Visited, Whose};
 use crate::host::context::Context;
 use crate::host::entry::entered::Entered;
@@ -122,6 +122,14 @@ pub(super) unsafe fn go_on(
         Some(action) => action,
         None => process.take_action(arrived.signal, &mut context, entered.chained()),
     };
+    let action = match is_forced(arrived, action) {
+        true => HostAction::Default,
+        false => action,
+    };
+    if arrived.replaced {
+        // XNU's signal for an `int` instruction comes behind it (G1.12).
+        context.pass_interrupt();
+    }
     match action {
         HostAction::Handler(handler) => {
             // SAFETY: the caller's promise.
@@ -154,6 +162,8 @@ pub(super) unsafe fn go_on(
             Some(handler.address)
         }
         HostAction::Ignore if arrived.is_sent() => None,
+        // A12.5: XNU drops the signal, and the instruction runs again.
+        HostAction::Ignore if arrived.raised.is_some() && posts_xnus() => None,
         // Ignored faults kill on Linux: ignoring a synchronous signal is no answer to a fault (G2.1).
         HostAction::Default | HostAction::Ignore => {
             let mut dies_of = *arrived;

@@ -204,6 +204,10 @@ unsafe fn answer(
     }
     // SAFETY: the caller's promise.
     let (frame, mut context) = unsafe { frame_of_answer(entered, original, slot) }?;
+    if crash::is_fatal_breakpoint(&raised, &context) {
+        crash::end_at_breakpoint(slot, &mut context, &raised);
+    }
+    let interrupt = context.pass_interrupt();
     let mut trap = Trap {
         slot: slot.id(),
         raised,
@@ -213,6 +217,10 @@ unsafe fn answer(
         Verdict::Resume => Some(frame),
         Verdict::HostLevel => {
             crash::store(slot.header(), &raised);
+            if let Some(pc) = interrupt {
+                // Of a frame that was not copied, which is the host level's.
+                context.return_to_interrupt(pc);
+            }
             None
         }
     }
