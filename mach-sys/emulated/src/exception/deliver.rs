@@ -42,6 +42,8 @@ pub(super) struct Wanted {
     pub(super) port: PortId,
     pub(super) routine: Routine,
     pub(super) flavor: Flavor,
+    /// True if the handler was adopted (A4.12).
+    pub(super) hardened: bool,
 }
 
 /// Delivers the exception to the thread's handler, then to the task's. The first that replies with success, or with `MACH_RCV_PORT_DIED`, ends the
@@ -128,6 +130,8 @@ fn is_passed_over(kernel: &Kernel<'_, '_>, thread: ThreadId, level: Level, fault
 struct Sent {
     rights: DeliveryRights,
     routine: Routine,
+    /// The flavor that was sent to a hardened handler (A4.12).
+    hardened: Option<Flavor>,
     reply_port: PortId,
     /// True if spinning for the reply can win.
     spin: bool,
@@ -154,6 +158,7 @@ fn send(
     Ok(Sent {
         rights,
         routine: wanted.routine,
+        hardened: wanted.hardened.then_some(wanted.flavor),
         reply_port,
         spin,
     })
@@ -177,7 +182,7 @@ fn settle<'k>(
             return Err(KernReturn::RCV_INTERRUPTED);
         }
     };
-    let outcome = apply(&mut reply, sent.routine, kernel.ipc.rules, context, scratch);
+    let outcome = apply(&mut reply, &sent, kernel.ipc.rules, context, scratch);
     right::destroy_message(&mut kernel.ipc, reply);
     outcome
 }
@@ -199,6 +204,7 @@ pub(super) fn wanted(
         port,
         routine,
         flavor: action.flavor,
+        hardened: action.hardened,
     })
 }
 
@@ -249,14 +255,14 @@ fn write_request<'k>(
 /// Returns what the reply decides (A4.4, A6), and writes its state into the context.
 fn apply(
     reply: &mut Buffer<'_>,
-    routine: Routine,
+    sent: &Sent,
     rules: &Rules,
     context: &mut Context,
     scratch: &mut Buffer<'_>,
 ) -> Result<(), KernReturn> {
     request::reply_as_received(reply);
     let size = reply.size as usize;
-    let accepted = judge(&reply.bytes()[..size], routine, rules)?;
+    let accepted = judge(&reply.bytes()[..size], sent.routine, rules)?;
     let Some(flavor) = accepted.flavor else {
         return Ok(());
     };
@@ -265,7 +271,11 @@ fn apply(
         .copy_to(&mut scratch.words)
         .ok_or(KernReturn::MIG_TYPE_ERROR)?;
     // A4.4: the result of the set is the result of the delivery.
-    state::set(context, Flavor::new(Machine::NATIVE, flavor), words)
+    let flavor = Flavor::new(Machine::NATIVE, flavor);
+    match sent.hardened {
+        Some(sent) => state::set_hardened(context, sent, flavor, words),
+        None => state::set(context, flavor, words),
+    }
 }
 
 /// Returns whether a reply, as received, is one to a request of the routine, and says that the exception was handled (A6).

@@ -72,7 +72,7 @@ impl DeliveryRights {
     }
 
     /// Drops the rights, at the end of the delivery or before it (A2.10).
-    pub(super) fn release(self, ipc: &mut Ipc<'_, '_>) {
+    pub(super) fn release(&self, ipc: &mut Ipc<'_, '_>) {
         for held in self.rights {
             right::release(ipc, held);
         }

@@ -45,6 +45,7 @@ fn enter(kernel: &mut Kernel<'_, '_>, space: Space) -> Option<TaskId> {
         port,
         actions: Actions::default(),
         exc_guard: ExcGuard::default(),
+        hardened: None,
     };
     kernel.tables.add_task(id, task);
     Some(id)

@@ -66,7 +66,6 @@ macro_rules! newer_calls {
         pub(super) const NEWER_CALLS: &[&str] = &[$(stringify!($name)),*];
     };
 }
-use newer_calls;
 
 mod guards;
 mod hosts;

@@ -52,7 +52,7 @@ fn a_delivery_takes_the_lock_once_to_send_each_request_and_once_at_its_end() {
     let mut takes = || {
         let before = lock::taken();
         let handled = deliver::is_handled(&world.mach, world.thread, fault, &mut context);
-        assert_eq!(handled, Err(KernReturn::FAILURE));
+        assert!(handled.is_err());
         lock::taken() - before
     };
     std::thread::scope(|scope| {
