@@ -4,6 +4,7 @@
 #![cfg(not(target_vendor = "apple"))]
 #![allow(unsafe_code)]
 
+mod blocked;
 mod counts;
 mod crashes;
 mod ended;
