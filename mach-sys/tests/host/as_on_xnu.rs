@@ -164,7 +164,7 @@ mod interrupts {
         unsafe { asm!("int 0x7f") };
     }
 
-    /// How often `interrupted` went on behind its instruction.
+    /// Number of times that `interrupted` went on behind its instruction.
     static BEHIND: AtomicUsize = AtomicUsize::new(0);
 
     fn interrupted(by: fn()) {

@@ -1,4 +1,4 @@
-//! How replies are judged, and what becomes of one that does not come (A6, C11.2).
+//! The judgement of replies, and replies that do not come (A6, C11.2).
 
 use crate::support::*;
 use mach_sys::exception::ExceptionType;

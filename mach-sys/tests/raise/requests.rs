@@ -1,4 +1,4 @@
-//! What a request carries, and how its send may fail (A3, C10).
+//! The contents of a request, and the ways in which its send fails (A3, C10).
 
 use crate::support::*;
 use core::time::Duration;

@@ -105,8 +105,9 @@ fn assert_ended((status, text): &(ExitStatus, String), signal: i32) {
 
 /// A14.1: with the exception of the thread's last fault. A1.8: each level is asked, as for every exception.
 #[test]
-fn a14_1_a_fault_that_nobody_takes_raises_exc_crash_at_both_levels() {
-    const NAME: &str = "crashes::a14_1_a_fault_that_nobody_takes_raises_exc_crash_at_both_levels";
+fn a14_1_a_fault_that_no_handler_takes_raises_exc_crash_at_both_levels() {
+    const NAME: &str =
+        "crashes::a14_1_a_fault_that_no_handler_takes_raises_exc_crash_at_both_levels";
     let Some(ended) = exit_status(NAME, || {
         start(CrashPolicy::OwnReceivers);
         serve("thread", EXC_MASK_CRASH, Some(own_name()), decline);
@@ -118,7 +119,7 @@ fn a14_1_a_fault_that_nobody_takes_raises_exc_crash_at_both_levels() {
     assert_ended(&ended, libc::SIGSEGV);
     let crash = "signal 11, originally EXC_BAD_ACCESS {0x1, 0x12340}";
     assert_eq!(lines(&ended.1, "thread"), [crash], "{}", ended.1);
-    // The handler of Rust's standard library sets the default action and returns, if it is there: the second time nobody is left.
+    // The handler of Rust's standard library sets the default action and returns, if it is there: the second time no handler is left.
     let mut task = lines(&ended.1, "task");
     task.dedup();
     assert_eq!(task, ["1 0x1 0x12340", crash], "{}", ended.1);
@@ -210,7 +211,7 @@ fn a1_7_a14_3_as_on_xnu_the_own_receiver_is_passed_over() {
     assert!(!ended.1.contains("originally"), "{}", ended.1);
 }
 
-/// A1.7: the check looks at the holder of the receive right, which nobody is while the right is in a message.
+/// A1.7: the check looks at the holder of the receive right, and nothing holds it while it is in a message.
 #[test]
 fn a1_7_a_receive_right_in_a_message_is_not_passed_over() {
     const NAME: &str = "crashes::a1_7_a_receive_right_in_a_message_is_not_passed_over";
@@ -488,8 +489,8 @@ fn a14_1_without_a_policy_none_is_raised() {
 /// A13.5, F6.10: a fatal guard that no handler took raises `EXC_CRASH` before the end, with the guard as the original exception; one that a handler
 /// took does not. A1.10: `MACH_RCV_PORT_DIED` ends the search, and is no success for who raised the guard. A13.8: thread, then task.
 #[test]
-fn a13_5_a1_10_a_fatal_guard_that_nobody_took_is_a_crash() {
-    const NAME: &str = "crashes::a13_5_a1_10_a_fatal_guard_that_nobody_took_is_a_crash";
+fn a13_5_a1_10_a_fatal_guard_that_no_handler_took_is_a_crash() {
+    const NAME: &str = "crashes::a13_5_a1_10_a_fatal_guard_that_no_handler_took_is_a_crash";
     for answered in ["handled", "declined", "died"] {
         let Some(ended) = exit_status_with(NAME, &[("ANSWER", answered)], || {
             start(CrashPolicy::OwnReceivers);

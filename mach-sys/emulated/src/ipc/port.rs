@@ -122,7 +122,7 @@ pub(crate) struct MessagePort {
     /// Messages delivered so far (C11.9).
     pub(super) sequence: u32,
     pub(crate) context: u64,
-    /// What it was made as.
+    /// The type that it was made as.
     pub(super) made_as: MadeAs,
     /// Protection of the receive right.
     pub(super) protection: Protection,
@@ -147,7 +147,7 @@ pub(super) struct Protection {
     pub(super) immovable: bool,
 }
 
-/// What a port was made as by `mach_port_construct` (C2.7), as far as a rule asks for it.
+/// The type of a port, by `mach_port_construct` (C2.7), as far as a rule asks for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum MadeAs {
     #[default]

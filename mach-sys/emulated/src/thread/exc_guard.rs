@@ -7,13 +7,13 @@ use mach_wire::kern_return::KernReturn;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ExcGuard(task_exc_guard_behavior_t);
 
-/// What no task of a release kernel clears.
+/// Bits that no task of a release kernel clears.
 const KEPT: task_exc_guard_behavior_t = TASK_EXC_GUARD_MP_FATAL
     | TASK_EXC_GUARD_VM_FATAL
     | TASK_EXC_GUARD_MP_DELIVER
     | TASK_EXC_GUARD_VM_DELIVER;
 
-/// What none sets.
+/// Bits that none sets.
 const NEVER_SET: task_exc_guard_behavior_t = TASK_EXC_GUARD_MP_ONCE | TASK_EXC_GUARD_VM_ONCE;
 
 impl ExcGuard {

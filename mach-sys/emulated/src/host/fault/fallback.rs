@@ -93,7 +93,7 @@ fn shares_dispositions() -> bool {
     origin::process().is_some_and(shares_dispositions_with)
 }
 
-/// Whether `EXC_CRASH` can be raised before the process ends.
+/// The chance to raise `EXC_CRASH` before the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Crash {
     Raised,

@@ -37,7 +37,7 @@ pub(in crate::host) fn set_hook(hook: Hook) {
     HOOK.get_or_init(|| hook);
 }
 
-/// What a thread does after the answer that was suspended or terminated meanwhile.
+/// The way of a thread after the answer, if it was suspended or terminated meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Then {
     /// It waits, or ends, before it runs code of the program (A8.5).

@@ -32,7 +32,7 @@ pub(in crate::host) fn find() {
     // SAFETY: the result goes to a local variable.
     let asked = unsafe { libc::getrlimit(libc::RLIMIT_STACK, &mut limit) } == 0;
     if asked && limit.rlim_cur != libc::RLIM_INFINITY {
-        let size = u64::from(limit.rlim_cur).clamp(LARGEST, top);
+        let size = limit.rlim_cur.max(LARGEST).min(top);
         RESERVED.store(size, Ordering::Relaxed);
     }
     TOP.store(top, Ordering::Relaxed);
