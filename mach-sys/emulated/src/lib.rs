@@ -94,7 +94,7 @@ mod stopped;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-pub use config::{Config, FallbackSignals, Generation, GuardPolicy, WhenDisplaced};
+pub use config::{Config, CrashPolicy, FallbackSignals, Generation, GuardPolicy, WhenDisplaced};
 pub use error::{ReserveError, SignalFrameError, StartError, StopError, SystemError};
 pub use stopped::Stopped;
 

@@ -12,6 +12,7 @@ use crate::ipc::id::Id;
 use crate::ipc::name::{Name, SpaceId};
 use crate::rules::{Limits, Rules};
 use crate::stopped::Stopped;
+use crate::thread::exc_guard::ExcGuard;
 use crate::thread::kernel::{self, Kernel, Locked, Mach};
 use crate::thread::object::{TaskId, ThreadId};
 use crate::thread::{life, task};
@@ -209,6 +210,9 @@ impl Process {
         let (space, task_name) = {
             let mut held = mach.lock();
             let kernel = Kernel::of(&mut held);
+            if config.guards == GuardPolicy::Deliver {
+                kernel.tables.task_mut(task).exc_guard = ExcGuard::DELIVER;
+            }
             let name = task::self_name(&kernel, task).ok_or(StartError::Full)?;
             (kernel.tables.task(task).space, name.raw())
         };

@@ -14,6 +14,7 @@ mod support;
 
 #[cfg(target_arch = "x86_64")]
 mod alignment;
+mod as_on_xnu;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod chained;

@@ -2,6 +2,8 @@
 
 use super::mig;
 use super::target::{code, put};
+use super::threads::find;
+use crate::exception::hardened;
 use crate::exception::level::{Level, LevelKind};
 use crate::exception::list::List;
 use crate::exception::ports::{self, Registration};
@@ -70,6 +72,44 @@ fn registration(
         behavior: Behavior::new(behavior),
         flavor: Flavor::new(Machine::NATIVE, flavor),
     }
+}
+
+pub unsafe fn task_register_hardened_exception_handler(
+    task: mach_port_name_t,
+    _signed_pc_key: u32,
+    exceptions_allowed: exception_mask_t,
+    behaviors_allowed: exception_behavior_t,
+    flavors_allowed: thread_state_flavor_t,
+    port: mach_port_name_t,
+) -> kern_return_t {
+    // The key signs program counters on arm64e alone.
+    let registration = registration(exceptions_allowed, port, behaviors_allowed, flavors_allowed);
+    code(on_level(
+        task,
+        LevelKind::Task,
+        |kernel, space, level| match level {
+            Level::Task(task) => hardened::register(kernel, space, task, registration),
+            Level::Thread(_) => Err(KernReturn::INVALID_ARGUMENT),
+        },
+    ))
+}
+
+pub unsafe fn thread_adopt_exception_handler(
+    thread: mach_port_name_t,
+    port: mach_port_name_t,
+    mask: exception_mask_t,
+    behavior: exception_behavior_t,
+    flavor: thread_state_flavor_t,
+) -> kern_return_t {
+    let registration = registration(mask, port, behavior, flavor);
+    let adopt = || {
+        let process = mig::process()?;
+        let mut held = process.mach.lock();
+        let kernel = &mut Kernel::of(&mut held);
+        let thread = find(kernel, process, thread)?;
+        hardened::adopt(kernel, process.space, thread, registration)
+    };
+    code(adopt())
 }
 
 macro_rules! exception_port_calls {

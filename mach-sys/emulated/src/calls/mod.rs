@@ -24,7 +24,7 @@ mod unreachable;
 pub use clock::*;
 pub use error_text::mach_error_string;
 pub use exceptions::*;
-pub use guards::take_guard;
+pub use guards::{take_guard, task_get_exc_guard_behavior, task_set_exc_guard_behavior};
 pub use memory::*;
 pub use messages::*;
 pub use mig::mig_get_reply_port;

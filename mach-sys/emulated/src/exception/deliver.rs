@@ -3,7 +3,7 @@
 use super::level::Level;
 use super::rights::DeliveryRights;
 use crate::host::context::Context;
-use crate::host::fault::{Trap, Verdict};
+use crate::host::fault::{Trap, Verdict, crash};
 use crate::host::threads;
 use crate::ipc::id::PortId;
 use crate::ipc::pool::Buffer;
@@ -29,12 +29,21 @@ pub(super) struct Fault {
     pub(super) thread_id: u64,
 }
 
+impl Fault {
+    /// Returns whether only its caller acts upon the result, and nothing interrupts its wait: of `EXC_CRASH` and `EXC_GUARD` (A1.2, A1.6).
+    fn is_a_notice(&self) -> bool {
+        matches!(self.exception, ExceptionType::CRASH | ExceptionType::GUARD)
+    }
+}
+
 /// A level's registration for one exception type, read in one step (A2.4).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
     pub(super) port: PortId,
     pub(super) routine: Routine,
     pub(super) flavor: Flavor,
+    /// True if the handler was adopted (A4.12).
+    pub(super) hardened: bool,
 }
 
 /// Delivers the exception to the thread's handler, then to the task's. The first that replies with success, or with `MACH_RCV_PORT_DIED`, ends the
@@ -45,24 +54,25 @@ pub(crate) fn walk(mach: &Mach, thread: ThreadId, trap: &mut Trap<'_>) -> Verdic
         codes: trap.raised.codes,
         thread_id: threads::id_of(trap.slot),
     };
-    if is_handled(mach, thread, fault, trap.context) {
-        Verdict::Resume
-    } else {
-        Verdict::HostLevel
+    match search(mach, thread, fault, trap.context) {
+        Ok(()) => Verdict::Resume,
+        // A1.1; A1.2: the four types see the code, by which this is no success.
+        Err(KernReturn::RCV_PORT_DIED) if !fault.is_a_notice() => Verdict::Resume,
+        Err(_) => Verdict::HostLevel,
     }
 }
 
-/// Returns whether the thread's handler or the task's handled an exception. The kernel's lock is taken once for each request, and once more
-/// if the thread was aborted. A reply is taken without it.
-pub(super) fn is_handled(
+/// Returns the result of the search: that of the last level that was tried (A1.10). The kernel's lock is taken once for each request, and
+/// once more if the thread was aborted. A reply is taken without it.
+pub(super) fn search(
     mach: &Mach,
     thread: ThreadId,
     fault: Fault,
     context: &mut Context,
-) -> bool {
+) -> Result<(), KernReturn> {
     // A state passes through here on its way between the context and a message: not on the stack, which is a small one.
     let Some(mut scratch) = mach.pool().take_reserved() else {
-        return false;
+        return Err(KernReturn::RESOURCE_SHORTAGE);
     };
     let mut held = mach.lock_with_signals_blocked();
     let victim = held.parts().1.thread_mut(thread);
@@ -70,6 +80,7 @@ pub(super) fn is_handled(
     victim.run.aborted = false;
     let task = victim.task;
     let mut held = Some(held);
+    let mut result = Err(KernReturn::FAILURE);
     for level in [Level::Thread(thread), Level::Task(task)] {
         let mut locked = match held.take() {
             Some(locked) => locked,
@@ -78,28 +89,51 @@ pub(super) fn is_handled(
         let kernel = &mut Kernel::of(&mut locked);
         if kernel.tables.thread(thread).run.terminated {
             // A2.1: a terminated thread's exception counts as handled, and is not sent.
-            return true;
+            return Ok(());
         }
-        let Ok(sent) = send(kernel, thread, level, fault, context, &mut scratch) else {
+        if is_passed_over(kernel, thread, level, fault) {
             held = Some(locked);
             continue;
+        }
+        let sent = match send(kernel, thread, level, fault, context, &mut scratch) {
+            Ok(sent) => sent,
+            Err(error) => {
+                result = Err(error);
+                held = Some(locked);
+                continue;
+            }
         };
         // An abort lasts until the exception's end: each level's message is sent, and each wait ends at once (A8.2).
         let ended = request::wait_for_reply(mach, locked, sent.reply_port, sent.spin, |tables| {
             let run = tables.thread(thread).run;
-            run.aborted || run.terminated
+            // A8.11: nothing but the answer ends the wait of such a type.
+            !fault.is_a_notice() && (run.aborted || run.terminated)
         });
-        let outcome = settle(mach, thread, sent, ended, context, &mut scratch);
-        if matches!(outcome, Ok(()) | Err(KernReturn::RCV_PORT_DIED)) {
-            return true;
+        result = settle(mach, thread, &sent, ended, context, &mut scratch);
+        if matches!(result, Ok(()) | Err(KernReturn::RCV_PORT_DIED)) {
+            break;
         }
     }
-    false
+    result
+}
+
+/// Returns whether a level is skipped: for a crash, the receiver is the task that crashes (A1.7, A14.3).
+fn is_passed_over(kernel: &Kernel<'_, '_>, thread: ThreadId, level: Level, fault: Fault) -> bool {
+    if fault.exception != ExceptionType::CRASH || crash::reaches_own_receivers() {
+        return false;
+    }
+    let space = kernel.tables.task(kernel.tables.thread(thread).task).space;
+    let action = level.actions(kernel.tables).get(fault.exception);
+    let port = action.and_then(|action| request::target(&kernel.ipc, action.port));
+    let queue = port.and_then(|port| kernel.ipc.port(port).queue());
+    queue.is_some_and(|queue| queue.is_received_in(space))
 }
 
 /// A request that is out.
 struct Sent {
     routine: Routine,
+    /// The flavor that was sent to a hardened handler (A4.12).
+    hardened: Option<Flavor>,
     reply_port: PortId,
     /// True if spinning for the reply can win.
     spin: bool,
@@ -126,6 +160,7 @@ fn send(
     let spin = request::send(&mut kernel.ipc, wanted.port, message, reply_port, held);
     Ok(Sent {
         routine: wanted.routine,
+        hardened: wanted.hardened.then_some(wanted.flavor),
         reply_port,
         spin,
     })
@@ -135,11 +170,7 @@ fn send(
 fn settle(
     mach: &Mach,
     thread: ThreadId,
-    Sent {
-        routine,
-        reply_port,
-        ..
-    }: Sent,
+    sent: &Sent,
     ended: Ended<'_>,
     context: &mut Context,
     scratch: &mut Buffer<'_>,
@@ -153,12 +184,12 @@ fn settle(
             return Err(KernReturn::RCV_INTERRUPTED);
         }
     };
-    let outcome = apply(&mut reply, routine, mach.rules(), context, scratch);
+    let outcome = apply(&mut reply, &sent, mach.rules(), context, scratch);
     // A notification can be the reply, and ends the wait without what sends do for it.
     if reply.from_kernel || reply.carries_rights() {
         let mut held = mach.lock_with_signals_blocked();
         let ipc = &mut held.ipc();
-        right::release_held(ipc, reply_port);
+        right::release_held(ipc, sent.reply_port);
         right::destroy_message(ipc, reply);
     }
     outcome
@@ -181,6 +212,7 @@ pub(super) fn wanted(
         port,
         routine,
         flavor: action.flavor,
+        hardened: action.hardened,
     })
 }
 
@@ -231,14 +263,14 @@ fn write_request<'k>(
 /// Returns what the reply decides (A4.4, A6), and writes its state into the context.
 fn apply(
     reply: &mut Buffer<'_>,
-    routine: Routine,
+    sent: &Sent,
     rules: &Rules,
     context: &mut Context,
     scratch: &mut Buffer<'_>,
 ) -> Result<(), KernReturn> {
     request::reply_as_received(reply);
     let size = reply.size as usize;
-    let accepted = judge(&reply.bytes()[..size], routine, rules)?;
+    let accepted = judge(&reply.bytes()[..size], sent.routine, rules)?;
     let Some(flavor) = accepted.flavor else {
         return Ok(());
     };
@@ -247,7 +279,11 @@ fn apply(
         .copy_to(&mut scratch.words)
         .ok_or(KernReturn::MIG_TYPE_ERROR)?;
     // A4.4: the result of the set is the result of the delivery.
-    state::set(context, Flavor::new(Machine::NATIVE, flavor), words)
+    let flavor = Flavor::new(Machine::NATIVE, flavor);
+    match sent.hardened {
+        Some(sent) => state::set_hardened(context, sent, flavor, words),
+        None => state::set(context, flavor, words),
+    }
 }
 
 /// Returns whether a reply, as received, is one to a request of the routine, and says that the exception was handled (A6).

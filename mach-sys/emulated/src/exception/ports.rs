@@ -33,7 +33,16 @@ pub(crate) fn set(
     registration: Registration,
 ) -> Result<(), KernReturn> {
     let port = registered_port(&mut kernel.ipc, space, registration)?;
-    replace(kernel, level, registration, port, None, space);
+    // B3.1: no slot is hardened afterwards.
+    replace(
+        kernel,
+        level,
+        registration,
+        port,
+        Hardened::Cleared,
+        None,
+        space,
+    );
     Ok(())
 }
 
@@ -46,7 +55,17 @@ pub(crate) fn swap(
 ) -> Result<List, KernReturn> {
     let port = registered_port(&mut kernel.ipc, space, registration)?;
     let mut list = List::new(Compare::Returned);
-    replace(kernel, level, registration, port, Some(&mut list), space);
+    // B3.2: a hardened slot stays one.
+    let hardened = Hardened::Kept;
+    replace(
+        kernel,
+        level,
+        registration,
+        port,
+        hardened,
+        Some(&mut list),
+        space,
+    );
     Ok(list)
 }
 
@@ -79,12 +98,7 @@ fn registered_port(
     space: SpaceId,
     registration: Registration,
 ) -> Result<Right, KernReturn> {
-    let port = match registration.port {
-        Name::NULL => Right::Null,
-        Name::DEAD => Right::Dead,
-        name => copyin::copyin(ipc, space, name, Disposition::COPY_SEND, Dead::Accepted)
-            .map_err(|_| KernReturn::SEND_INVALID_RIGHT)?,
-    };
+    let port = sent_port(ipc, space, registration.port)?;
     let validated = validate(ipc, registration, port);
     if let Err(error) = validated {
         right::release(ipc, port);
@@ -96,6 +110,20 @@ fn registered_port(
         return Ok(Right::Null);
     }
     Ok(port)
+}
+
+/// Takes the port that a call carries from the caller's name (B1.1).
+pub(super) fn sent_port(
+    ipc: &mut Ipc<'_, '_>,
+    space: SpaceId,
+    name: Name,
+) -> Result<Right, KernReturn> {
+    match name {
+        Name::NULL => Ok(Right::Null),
+        Name::DEAD => Ok(Right::Dead),
+        name => copyin::copyin(ipc, space, name, Disposition::COPY_SEND, Dead::Accepted)
+            .map_err(|_| KernReturn::SEND_INVALID_RIGHT),
+    }
 }
 
 /// Returns whether the right is for something that no user receives from.
@@ -117,7 +145,12 @@ fn kind_of(behavior: Behavior, rules: &Rules) -> (BehaviorKind, bool) {
     (kind, needs_codes && !behavior.has_codes())
 }
 
-fn validate(ipc: &Ipc<'_, '_>, registration: Registration, port: Right) -> Result<(), KernReturn> {
+/// Validates a registration in the order of B2.
+pub(super) fn validate(
+    ipc: &Ipc<'_, '_>,
+    registration: Registration,
+    port: Right,
+) -> Result<(), KernReturn> {
     let refused = Err(KernReturn::INVALID_ARGUMENT);
     // B2.1
     if !ExceptionMask::VALID.contains(registration.mask) {
@@ -131,7 +164,12 @@ fn validate(ipc: &Ipc<'_, '_>, registration: Registration, port: Right) -> Resul
         }
         // B2.3
         let handler = ipc.rules.kobject_as_handler();
-        if is_kobject(ipc, port) && handler == KobjectHandler::Refused {
+        let queue = port.port().and_then(|port| ipc.port(port).queue());
+        let refused = match queue {
+            Some(queue) => queue.is_refused_as_handler(ipc.rules),
+            None => handler == KobjectHandler::Refused,
+        };
+        if refused {
             return Err(KernReturn::INVALID_RIGHT);
         }
     }
@@ -146,12 +184,21 @@ fn validate(ipc: &Ipc<'_, '_>, registration: Registration, port: Right) -> Resul
     Ok(())
 }
 
+/// The hardened mark of slots that are replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hardened {
+    Cleared,
+    Kept,
+    Set,
+}
+
 /// Replaces the slots of the mask; `old` lists each action before its port is released (B1.4). Uses up `port`.
-fn replace(
+pub(super) fn replace(
     kernel: &mut Kernel<'_, '_>,
     level: Level,
     registration: Registration,
     port: Right,
+    hardened: Hardened,
     mut old: Option<&mut List>,
     space: SpaceId,
 ) {
@@ -162,12 +209,18 @@ fn replace(
             Some(port) => right::copy_send(ipc, port),
             None => port,
         };
+        let actions = level.actions_mut(kernel.tables);
+        let was_hardened = actions.get(exception).is_some_and(|slot| slot.hardened);
         let action = Action {
             port: copy,
             behavior: registration.behavior,
             flavor: registration.flavor,
+            hardened: match hardened {
+                Hardened::Cleared => false,
+                Hardened::Kept => was_hardened,
+                Hardened::Set => true,
+            },
         };
-        let actions = level.actions_mut(kernel.tables);
         let Some(replaced) = actions.replace(exception, action) else {
             continue;
         };

@@ -260,7 +260,7 @@ pub(crate) enum Handed<'p> {
 }
 
 impl HandOff {
-    /// Leaves a message. The place is empty: who leaves one knows that somebody waits for it, under the kernel's lock.
+    /// Leaves a message. The place is empty: who leaves one knows that a thread waits for it, under the kernel's lock.
     pub(crate) fn give(&self, message: Buffer<'_>) {
         let id = message.id;
         core::mem::forget(message);

@@ -1,6 +1,7 @@
 //! Threads, tasks, and the tables of them.
 
-use super::action::Actions;
+use super::action::{Action, Actions};
+use super::exc_guard::ExcGuard;
 use crate::error::ReserveError;
 use crate::host::SlotId;
 use crate::ipc::arena::Arena;
@@ -9,6 +10,7 @@ use crate::ipc::kobject::{Kobject, KobjectType};
 use crate::ipc::name::SpaceId;
 use crate::ipc::port::Port;
 use crate::ipc::state::SPACES;
+use mach_wire::exception::ExceptionMask;
 
 crate::ipc::id::id! {
     /// Identifies a thread of a kernel.
@@ -63,6 +65,10 @@ pub(crate) struct Task {
     /// Its control port, whose receive right is the task's.
     pub(crate) port: PortId,
     pub(crate) actions: Actions,
+    pub(crate) exc_guard: ExcGuard,
+    /// The handler that its threads may adopt, once one was registered: with all types, behaviors and flavors that they may ask for, as
+    /// bits (B8.1). Its port is a send right that the task owns.
+    pub(crate) hardened: Option<(ExceptionMask, Action)>,
 }
 
 /// The threads and tasks of one kernel.

@@ -8,6 +8,7 @@ pub(crate) mod cpu;
 pub(crate) mod credentials;
 pub(crate) mod futex;
 pub(crate) mod installed;
+pub(in crate::host) mod main_stack;
 pub(crate) mod maps;
 pub(in crate::host) mod mask;
 pub(in crate::host) mod needed;
