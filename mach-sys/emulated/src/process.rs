@@ -5,9 +5,10 @@ use super::host::context::Context;
 use super::host::fault::{Trap, Verdict};
 use super::host::start::{self as host_start, Hooks};
 use super::host::suspend::meet;
-use super::host::{self, Installed, SlotId, threads};
+use super::host::{self, Installed, SlotId, Waits, threads};
 use crate::config::{Config, GuardPolicy};
 use crate::error::{StartError, StopError};
+use crate::ipc::abandoned;
 use crate::ipc::id::Id;
 use crate::ipc::name::{Name, SpaceId};
 use crate::rules::{Limits, Rules};
@@ -334,6 +335,7 @@ fn parked(slot: SlotId, context: Option<&mut Context>) {
     }
 }
 
+#[allow(unsafe_code)]
 /// Ends a thread that is gone. Called by the watching thread, or in the fault handler of a thread that got its identifier.
 fn ended(slot: SlotId) {
     let Some(process) = running() else {
@@ -345,6 +347,12 @@ fn ended(slot: SlotId) {
     // The port itself goes with the thread object. The slot's next thread has none.
     if let Some(reply_port) = process.mig_reply_ports.get(slot.index()) {
         reply_port.store(MACH_PORT_NULL, Ordering::Relaxed);
+    }
+    let waits = host::abandoned(slot);
+    if waits != Waits::default() {
+        let mut held = process.mach.lock_with_signals_blocked();
+        // SAFETY: the thread is gone, and its wait was taken from its record: there is no other call for it.
+        unsafe { abandoned::give_back(&mut held.ipc(), waits) };
     }
     if let Some(thread) = ThreadId::from_word(place.swap(0, Ordering::AcqRel)) {
         let mut held = process.mach.lock_with_signals_blocked();

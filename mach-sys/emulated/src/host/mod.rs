@@ -26,11 +26,12 @@ mod sys;
 pub(crate) mod threads;
 pub(crate) mod usage;
 
-pub(crate) use slot::call_wait::{CallWait, Meanwhile};
+pub(crate) use slot::call_wait::{CallWait, Meanwhile, abandoned};
 pub(crate) use slot::inside::{Blocked, InKernel, Starting, block_for_good, is_child, unblock};
 pub use slot::layout::LENT_STACK_SIZE;
 pub(crate) use slot::origin::{process_id, stops};
 pub(crate) use slot::region::{SlotId, exhausted};
+pub(crate) use slot::suspension::Waits;
 pub(crate) use sys::altstack::room as alternate_stack_room;
 pub(crate) use sys::clock::nanoseconds;
 pub(crate) use sys::credentials::user_and_group;

@@ -89,6 +89,14 @@ impl Pool {
         self.garbage.sweep();
     }
 
+    /// Takes over a buffer whose owner is gone.
+    ///
+    /// # Safety
+    /// The buffer was taken from this pool, and what owned it was neither dropped nor will be.
+    pub(super) unsafe fn reclaim(&self, id: u32) -> Buffer<'_> {
+        Buffer { pool: self, id }
+    }
+
     fn take_from(&self, list: &FreeList) -> Option<Buffer<'_>> {
         let id = self.pop(list).or_else(|| list.fresh())?;
         let mut buffer = Buffer { pool: self, id };
@@ -206,6 +214,11 @@ impl DerefMut for Buffer<'_> {
 }
 
 impl Buffer<'_> {
+    /// Returns its identifier, which is neither 0 nor the largest number.
+    pub(super) fn id(&self) -> u32 {
+        self.id
+    }
+
     /// Makes room for a message of so many bytes and its trailer: in the buffer, or in pages of its own. Returns whether there is memory.
     pub(super) fn reserve(&mut self, size: usize) -> bool {
         if size > CAPACITY {
