@@ -143,6 +143,13 @@ pub fn leave_server_thread(outer: &SignalMask) {
     host::unblock(*outer);
 }
 
+pub fn group_calls() -> CallGroup {
+    CallGroup(host::Group::begin())
+}
+
+#[derive(Debug)]
+pub struct CallGroup(#[allow(dead_code)] host::Group);
+
 pub fn prepare_for_faults() -> FaultReadiness {
     // Before the first kernel call: what registration changes is undone, too.
     let before = Arranged::now();
