@@ -110,24 +110,29 @@ impl Shared {
         target: Target<'_>,
         routing: &Routing,
     ) -> Result<(RouteId, Name), RouteError> {
-        let port = ReceiveRight::new().map_err(RouteError::Port)?;
-        port.mark_route();
-        let send = port.make_send().map_err(RouteError::Port)?;
-        let name = port.name();
         let task = match target {
             Target::Task(task) if !routing.anonymous_task => Some(task.name()),
             _ => None,
         };
         let id = self.reserve(Opening {
-            port: name,
             task,
             tag: routing.tag,
         })?;
-        let ready = port
-            .set_context(id.to_context())
-            .and_then(|()| self.set.insert(&port));
+        let (port, send) = match ReceiveRight::with_context(id.to_context()) {
+            Ok(made) => made,
+            Err(error) => {
+                self.table.close(id);
+                self.give_back(id);
+                return Err(RouteError::Port(error));
+            }
+        };
+        port.mark_route();
+        let name = port.name();
+        self.table.note_port(id, name);
         let wanted = Registration::of(routing.mask, &send, routing.delivery);
-        let installed = ready
+        let installed = self
+            .set
+            .insert(&port)
             .map_err(RouteError::Port)
             .and_then(|()| Ok(Installation::with_port(target, wanted, send)?));
         match installed {
