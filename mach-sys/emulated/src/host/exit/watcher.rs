@@ -79,6 +79,7 @@ fn watch() {
     origin::note_watching_thread();
     WATCHING.store(1, Ordering::Release);
     futex::wake(&WATCHING, u32::MAX);
+    let process = thread::getpid();
     let mut last_scan = Instant::now();
     let mut pause = Pause::Sleep;
     let (mut main_left, mut ended) = (false, false);
@@ -95,7 +96,7 @@ fn watch() {
             last_scan = Instant::now();
             deadly::act_upon_pending();
         }
-        let look = look_at_all(scan);
+        let look = look_at_all(process, scan);
         if asked {
             watch_word::looked();
         }
@@ -150,8 +151,8 @@ struct Look {
     pending: bool,
 }
 
-/// Looks at the threads that announced their end, or cannot; at all of them when `scan` is set.
-fn look_at_all(scan: bool) -> Look {
+/// Looks at the threads of this process that announced their end, or cannot; at all of them when `scan` is set.
+fn look_at_all(process: u32, scan: bool) -> Look {
     let mut look = Look::default();
     let Some(keys) = region::keys() else {
         return look;
@@ -163,12 +164,12 @@ fn look_at_all(scan: bool) -> Look {
         let header = slot.header();
         if header.owner() != seen.identity() {
             // Claimed this moment: its thread is writing the record. Or it never needed one, and is gone.
-            look.freed += u32::from(scan && free_if_gone(keys, slot, seen));
+            look.freed += u32::from(scan && free_if_gone(keys, slot, seen, process));
             continue;
         }
         let exiting = header.exiting.load(Ordering::Acquire);
         let worth_a_look = exiting || scan || !header.announces.load(Ordering::Acquire);
-        if worth_a_look && free_if_gone(keys, slot, seen) {
+        if worth_a_look && free_if_gone(keys, slot, seen, process) {
             look.freed += 1;
         } else if exiting {
             look.pending = true;
@@ -178,11 +179,11 @@ fn look_at_all(scan: bool) -> Look {
 }
 
 /// Frees the slot of a thread that is gone. A key that any thread looked up meanwhile is left alone.
-fn free_if_gone(keys: &Keys, slot: Slot, seen: Seen) -> bool {
+fn free_if_gone(keys: &Keys, slot: Slot, seen: Seen, process: u32) -> bool {
     let Some(seen) = keys.unmark(seen) else {
         return false;
     };
-    if !is_gone(seen.identity()) || !keys.begin_to_free(seen) {
+    if !is_gone(process, seen.identity()) || !keys.begin_to_free(seen) {
         return false;
     }
     owner::release(slot, seen.identity());
@@ -191,13 +192,12 @@ fn free_if_gone(keys: &Keys, slot: Slot, seen: Seen) -> bool {
 }
 
 /// Returns whether the system has no such thread any more. A main thread that ended before the process stays as a zombie: that counts.
-fn is_gone(identity: Identity) -> bool {
+fn is_gone(process: u32, identity: Identity) -> bool {
     let tid = identity.tid();
-    match thread::exists(tid) {
+    match thread::exists_in(process, tid) {
         Some(false) => return true,
         None if task_stat::is_missing(tid) => return true,
         _ => {}
     }
-    tid == thread::getpid()
-        && task_stat::read(tid).is_some_and(|stat| matches!(stat.state, b'Z' | b'X'))
+    tid == process && task_stat::read(tid).is_some_and(|stat| matches!(stat.state, b'Z' | b'X'))
 }
