@@ -148,7 +148,13 @@ pub fn group_calls() -> CallGroup {
 }
 
 #[derive(Debug)]
-pub struct CallGroup(#[allow(dead_code)] host::Group);
+pub struct CallGroup(host::Group);
+
+impl CallGroup {
+    pub fn end(&mut self) {
+        self.0.end();
+    }
+}
 
 pub fn prepare_for_faults() -> FaultReadiness {
     // Before the first kernel call: what registration changes is undone, too.

@@ -120,6 +120,10 @@ pub(super) fn group_calls() -> CallGroup {
 #[derive(Debug)]
 pub(super) struct CallGroup;
 
+impl CallGroup {
+    pub(super) fn end(&mut self) {}
+}
+
 /// Changes nothing: the kernel uses the exception ports before signals and signal stacks.
 pub(super) fn prepare_for_faults() -> FaultReadiness {
     FaultReadiness

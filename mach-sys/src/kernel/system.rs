@@ -355,7 +355,7 @@ impl Origin {
 /// ```
 pub fn group_calls() -> CallGroup {
     CallGroup {
-        _inner: host::group_calls(),
+        inner: host::group_calls(),
         not_send: PhantomData,
     }
 }
@@ -364,9 +364,15 @@ pub fn group_calls() -> CallGroup {
 #[derive(Debug)]
 #[must_use = "dropping it ends the group"]
 pub struct CallGroup {
-    _inner: host::CallGroup,
+    inner: host::CallGroup,
     /// Makes the group stay on its thread.
     not_send: PhantomData<*const ()>,
+}
+
+impl Drop for CallGroup {
+    fn drop(&mut self) {
+        self.inner.end();
+    }
 }
 
 /// Prepares the calling thread for faults that an exception server handles. On Apple's kernel it changes nothing. The emulation registers

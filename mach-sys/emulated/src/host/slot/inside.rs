@@ -214,6 +214,15 @@ impl Group {
             not_send: PhantomData,
         }
     }
+
+    /// Ends it, unless it has ended.
+    pub(crate) fn end(&mut self) {
+        if let Some(blocked) = self.blocked.take() {
+            // Cleared first: from the first signal that arrives on, each call must block them itself.
+            THIS.with(|this| this.grouped.set(false));
+            mask::change(How::Unblock, blocked);
+        }
+    }
 }
 
 /// Returns whether the calling thread's kernel calls are a [`Group`].
@@ -240,11 +249,7 @@ fn block_for_group() -> Option<Mask> {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Some(blocked) = self.blocked {
-            // Cleared first: from the first signal that arrives on, each call must block them itself.
-            THIS.with(|this| this.grouped.set(false));
-            mask::change(How::Unblock, blocked);
-        }
+        self.end();
     }
 }
 
