@@ -249,15 +249,29 @@ impl Process {
         if let Some(thread) = ThreadId::from_word(place.load(Ordering::Acquire)) {
             return Some(thread);
         }
-        let main = threads::is_main(slot);
-        let mut held = lock(&self.mach);
+        self.thread_in(slot, &mut Kernel::of(&mut lock(&self.mach)))
+    }
+
+    /// Does the same as [`thread`](Self::thread), with the lock held.
+    fn thread_in(&self, slot: SlotId, kernel: &mut Kernel<'_, '_>) -> Option<ThreadId> {
+        let place = self.threads.get(slot.index())?;
         // Only the thread itself makes its object. A signal handler on it may have, before the thread was in the kernel.
         if let Some(thread) = ThreadId::from_word(place.load(Ordering::Acquire)) {
             return Some(thread);
         }
-        let thread = life::create(&mut Kernel::of(&mut held), self.task, Some(slot), main)?;
+        let main = threads::is_main(slot);
+        let thread = life::create(kernel, self.task, Some(slot), main)?;
         place.store(thread.to_word(), Ordering::Release);
         Some(thread)
+    }
+
+    /// Returns the name of the calling thread's port; the thread is registered with the system layer if it was not.
+    pub(super) fn this_threads_name(&self) -> Option<Name> {
+        let slot = threads::register().ok()?;
+        let mut held = self.mach.lock();
+        let kernel = &mut Kernel::of(&mut held);
+        let thread = self.thread_in(slot, kernel)?;
+        life::name(kernel, thread)
     }
 
     /// Returns the calling thread's object; the thread is registered with the system layer if it was not.

@@ -111,6 +111,19 @@ pub(super) fn current_cpu() -> u32 {
     if error == 0 { number as u32 } else { u32::MAX }
 }
 
+/// Changes nothing: no signal arrives in a kernel call, and the kernel knows the process that calls it.
+pub(super) fn group_calls() -> CallGroup {
+    CallGroup
+}
+
+/// The empty result of [`group_calls`].
+#[derive(Debug)]
+pub(super) struct CallGroup;
+
+impl CallGroup {
+    pub(super) fn end(&mut self) {}
+}
+
 /// Changes nothing: the kernel uses the exception ports before signals and signal stacks.
 pub(super) fn prepare_for_faults() -> FaultReadiness {
     FaultReadiness

@@ -28,6 +28,7 @@ mod flavors;
 #[cfg(target_arch = "x86_64")]
 mod foreign_frames;
 mod fork;
+mod groups;
 mod host_level;
 mod identity;
 #[cfg(target_arch = "x86_64")]

@@ -27,7 +27,9 @@ pub(crate) mod threads;
 pub(crate) mod usage;
 
 pub(crate) use slot::call_wait::{CallWait, Meanwhile, abandoned};
-pub(crate) use slot::inside::{Blocked, InKernel, Starting, block_for_good, is_child, unblock};
+pub(crate) use slot::inside::{
+    Blocked, Group, InKernel, Starting, block_for_good, is_child, unblock,
+};
 pub use slot::layout::LENT_STACK_SIZE;
 pub(crate) use slot::origin::{process_id, stops};
 pub(crate) use slot::region::{SlotId, exhausted};
