@@ -396,7 +396,7 @@ fn g6_1_a_routine_of_migs_makes_its_threads_reply_port_and_a_trap_none() {
         puppet.ends();
         wait_until_gone(reply_port, call);
     }
-    for call in CALLS {
+    for call in &CALLS {
         assert!(
             CASES.iter().any(|(known, ..)| known == call),
             "{call} is not in the table"
