@@ -221,6 +221,27 @@ static CASES: &[Case] = cases! {
     semaphore_timedwait_signal: false, |_, _| (0, 0, mach_timespec_t::default());
     host_get_clock_service: true, |_, room| (task_self(), 0, &mut room.word);
     clock_get_time: true, |_, room| (task_self(), room.words.as_mut_ptr().cast());
+    host_page_size: false, |_, room| (0, &mut room.long);
+    host_info: true, |_, room| (0, 0, room.words.as_mut_ptr().cast(), &mut room.count);
+    host_statistics: true, |_, room| (0, 0, room.words.as_mut_ptr().cast(), &mut room.count);
+    host_statistics64: true, |_, room| (0, 0, room.words.as_mut_ptr().cast(), &mut room.count);
+    clock_get_attributes: true, |_, room| (0, 0, room.words.as_mut_ptr().cast(), &mut room.count);
+    clock_alarm: true, |_, _| (0, 0, mach_timespec_t::default(), 0);
+    clock_sleep: false, |_, _| (0, 7, mach_timespec_t::default(), null_mut());
+    mach_wait_until: false, |_, _| (0);
+    mach_approximate_time: false, |_, _| () => |_| 0;
+    mach_continuous_time: false, |_, _| () => |_| 0;
+    mach_continuous_approximate_time: false, |_, _| () => |_| 0;
+    thread_switch: false, |_, _| (0, 0, 0);
+    thread_policy_set: true, |_, room| (0, 0, room.words.as_ptr().cast(), 0);
+    // More than MIG's messages have room for, as above.
+    thread_policy_set: false, |_, room| (0, 0, room.words.as_ptr().cast(), 17);
+    thread_policy_get: true, |_, room| (
+        0, 0, room.words.as_mut_ptr().cast(), &mut room.count, (&raw mut room.word).cast(),
+    );
+    task_for_pid: false, |_, room| (task_self(), 0, &mut room.word);
+    task_create_identity_token: true, |_, room| (0, &mut room.word);
+    task_identity_token_get_task_port: true, |_, room| (0, 0, &mut room.word);
     mach_error_string: false, |_, _| (5) => |_| 0;
     mach_absolute_time: false, |_, _| () => |_| 0;
     mach_timebase_info: false, |_, room| ((&raw mut room.time));

@@ -14,7 +14,7 @@ use crate::host::sys::{futex, stack, task_stat, thread};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 /// Time between two scans for the ends of threads that cannot announce them.
@@ -32,6 +32,14 @@ static WATCHING: AtomicU32 = AtomicU32::new(0);
 static STOPPING: AtomicBool = AtomicBool::new(false);
 /// The watching thread. Locked at a start and at a stop only.
 static THREAD: Mutex<Option<Thread>> = Mutex::new(None);
+
+/// A function that the watching thread calls in each round.
+static TICK: OnceLock<fn() -> Option<Duration>> = OnceLock::new();
+
+/// Sets the function that the watching thread calls in each round. It returns the time until it is to be called again.
+pub(in crate::host) fn set_tick(tick: fn() -> Option<Duration>) {
+    TICK.get_or_init(|| tick);
+}
 
 /// Starts the watching thread, and waits until it has begun: no allocation of a thread's beginning falls between a fault and its answer
 /// then. `outer` is the signal mask of the emulation's starter.
@@ -111,12 +119,18 @@ fn watch() {
             true => (pause * 2).clamp(FIRST_LOOK, LAST_LOOK),
             false => SCAN,
         };
-        if futex::wait(word, announced, Some(pause)) == futex::Wait::Changed
+        let wait = tick().map_or(pause, |due| due.min(pause));
+        if futex::wait(word, announced, Some(wait)) == futex::Wait::Changed
             || word.load(Ordering::Acquire) != announced
         {
             pause = FIRST_LOOK;
         }
     }
+}
+
+/// Does what is due.
+fn tick() -> Option<Duration> {
+    (TICK.get()?)()
 }
 
 /// Result of a look at all slots.

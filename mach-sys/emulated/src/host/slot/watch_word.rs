@@ -19,7 +19,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(5);
 const WAITS: u32 = 2000;
 
 /// Makes the watching thread look now.
-pub(in crate::host) fn hurry() {
+pub(crate) fn hurry() {
     WORD.fetch_add(1, Ordering::AcqRel);
     futex::wake(&WORD, 1);
 }

@@ -1,7 +1,6 @@
 //! The regions of the process's memory, as `/proc/self/maps` lists them: read piece by piece, without allocation.
-#![allow(unsafe_code)]
 
-use super::call::call;
+use super::lines;
 use core::ops::Range;
 
 /// One region.
@@ -15,9 +14,6 @@ pub(crate) struct Region {
     /// Offset in the mapped file, in bytes.
     pub(crate) offset: u64,
 }
-
-/// Bytes at a line's start that hold all that is read of it: two addresses, a protection, an offset. The path follows.
-const LINE: usize = 80;
 
 /// Returns the first region that ends above an address; `None` if there is none, or the system does not tell.
 pub(crate) fn region_at_or_after(address: u64) -> Option<Region> {
@@ -59,54 +55,10 @@ pub(crate) fn extent() -> Option<Extent> {
 }
 
 /// Shows each region, in ascending order, until `visit` returns `false`. `None` if the system does not tell.
-fn each(visit: impl FnMut(Region) -> bool) -> Option<()> {
-    let path = c"/proc/self/maps";
-    let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
-    let open = [
-        libc::AT_FDCWD as usize,
-        path.as_ptr() as usize,
-        flags,
-        0,
-        0,
-        0,
-    ];
-    // SAFETY: the path ends with a zero.
-    let file = usize::try_from(unsafe { call(libc::SYS_openat, open) }).ok()?;
-    let read = read(file, visit);
-    // SAFETY: opened here, and used by nothing else.
-    unsafe { call(libc::SYS_close, [file, 0, 0, 0, 0, 0]) };
-    read
-}
-
-fn read(file: usize, mut visit: impl FnMut(Region) -> bool) -> Option<()> {
-    let mut chunk = [0_u8; 1024];
-    let mut line = [0_u8; LINE];
-    let mut length = 0;
-    loop {
-        let at = chunk.as_mut_ptr() as usize;
-        // SAFETY: the kernel writes into the chunk.
-        let read = unsafe { call(libc::SYS_read, [file, at, chunk.len(), 0, 0, 0]) };
-        let read = match usize::try_from(read) {
-            Ok(0) => return Some(()),
-            Ok(read) => read,
-            Err(_) if read == -(libc::EINTR as isize) => continue,
-            Err(_) => return None,
-        };
-        for byte in &chunk[..read] {
-            if *byte != b'\n' {
-                if let Some(to) = line.get_mut(length) {
-                    *to = *byte;
-                    length += 1;
-                }
-                continue;
-            }
-            let region = parse(&line[..length]);
-            length = 0;
-            if region.is_some_and(|region| !visit(region)) {
-                return Some(());
-            }
-        }
-    }
+fn each(mut visit: impl FnMut(Region) -> bool) -> Option<()> {
+    lines::each(c"/proc/self/maps", |line| {
+        parse(line).is_none_or(&mut visit)
+    })
 }
 
 /// Parses the start of a line: `start-end rwxp offset …`.

@@ -8,6 +8,8 @@ pub(crate) mod cpu;
 pub(crate) mod credentials;
 pub(crate) mod futex;
 pub(crate) mod installed;
+pub(in crate::host) mod lines;
+pub(crate) mod machine;
 pub(crate) mod maps;
 pub(in crate::host) mod mask;
 pub(in crate::host) mod needed;

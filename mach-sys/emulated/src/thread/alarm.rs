@@ -1,0 +1,149 @@
+//! Alarms of the system clock: messages that the kernel sends at a time (`osfmk/kern/clock_oldops.c`).
+
+use crate::ipc::kmsg::Right;
+use crate::ipc::notify;
+use crate::ipc::state::Ipc;
+use core::cmp::{Ordering, Reverse};
+use mach_wire::kern_return::KernReturn;
+use mach_wire::types::{alarm_type_t, mach_timespec_t};
+use std::collections::BinaryHeap;
+
+/// Alarms that may be set at a time. Room for them is made when the kernel starts: nothing is allocated under its lock.
+const LIMIT: usize = 1024;
+
+/// One alarm.
+#[derive(Debug)]
+pub(crate) struct Alarm {
+    /// Nanoseconds of the system clock.
+    pub(crate) time: u64,
+    /// The type that the message repeats.
+    pub(crate) kind: alarm_type_t,
+    /// The send-once right that the message goes through.
+    pub(crate) to: Right,
+}
+
+/// Alarms with their numbers: of two with the same time the older one is first.
+#[derive(Debug)]
+struct Numbered(Alarm, u64);
+
+impl Numbered {
+    fn key(&self) -> (u64, u64) {
+        (self.0.time, self.1)
+    }
+}
+
+impl PartialEq for Numbered {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Numbered {}
+
+impl PartialOrd for Numbered {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Numbered {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+/// The alarms that are set.
+#[derive(Debug)]
+pub(crate) struct Alarms {
+    set: BinaryHeap<Reverse<Numbered>>,
+    number: u64,
+}
+
+impl Alarms {
+    pub(super) fn new() -> Self {
+        Self {
+            set: BinaryHeap::with_capacity(LIMIT),
+            number: 0,
+        }
+    }
+
+    /// Sets one. Where as many are set as there may be it comes back.
+    pub(crate) fn set(&mut self, alarm: Alarm) -> Result<(), Alarm> {
+        if self.set.len() >= LIMIT {
+            return Err(alarm);
+        }
+        self.number += 1;
+        self.set.push(Reverse(Numbered(alarm, self.number)));
+        Ok(())
+    }
+
+    /// Returns the time of the first one; `None` if none is set.
+    pub(crate) fn next(&self) -> Option<u64> {
+        self.set.peek().map(|Reverse(first)| first.0.time)
+    }
+
+    /// Takes the first one, if its time has come.
+    pub(crate) fn take_due(&mut self, now: u64) -> Option<Alarm> {
+        if self.next()? > now {
+            return None;
+        }
+        self.set.pop().map(|Reverse(first)| first.0)
+    }
+}
+
+/// Returns a number of nanoseconds as a time of the clock.
+pub(crate) fn timespec(nanoseconds: u64) -> mach_timespec_t {
+    mach_timespec_t {
+        tv_sec: (nanoseconds / 1_000_000_000) as u32,
+        tv_nsec: (nanoseconds % 1_000_000_000) as i32,
+    }
+}
+
+/// Sends the message of an alarm: a result, and the time that the clock shows.
+pub(crate) fn ring(
+    ipc: &mut Ipc<'_, '_>,
+    to: Right,
+    kind: alarm_type_t,
+    code: KernReturn,
+    now: u64,
+) {
+    notify::clock_alarm(ipc, to, code, kind, timespec(now));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alarm(time: u64, kind: alarm_type_t) -> Alarm {
+        Alarm {
+            time,
+            kind,
+            to: Right::Null,
+        }
+    }
+
+    #[test]
+    fn the_first_alarm_is_taken_first_and_none_before_its_time() {
+        let mut alarms = Alarms::new();
+        assert_eq!(alarms.next(), None);
+        for (kind, time) in [(0, 30), (1, 10), (2, 10), (3, 20)] {
+            alarms.set(alarm(time, kind)).expect("room");
+        }
+        assert_eq!(alarms.next(), Some(10));
+        assert!(alarms.take_due(9).is_none());
+        let mut taken = Vec::new();
+        while let Some(alarm) = alarms.take_due(20) {
+            taken.push(alarm.kind);
+        }
+        assert_eq!((taken, alarms.next()), (vec![1, 2, 3], Some(30)));
+    }
+
+    #[test]
+    fn one_alarm_too_many_comes_back() {
+        let mut alarms = Alarms::new();
+        for _ in 0..LIMIT {
+            alarms.set(alarm(7, 0)).expect("room");
+        }
+        assert_eq!(alarms.set(alarm(8, 9)).map_err(|alarm| alarm.kind), Err(9));
+    }
+}
