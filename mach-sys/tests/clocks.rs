@@ -59,10 +59,8 @@ fn nanoseconds(time: mach_timespec_t) -> u64 {
 fn now(clock: mach_port_name_t) -> u64 {
     let mut now = mach_timespec_t::default();
     // SAFETY: the result goes to a local variable.
-    assert_eq!(
-        answer(unsafe { kernel::clock_get_time(clock, &mut now) }),
-        Ok(())
-    );
+    let code = unsafe { kernel::clock_get_time(clock, &mut now) };
+    assert_eq!(answer(code), Ok(()));
     nanoseconds(now)
 }
 

@@ -317,6 +317,11 @@ impl Process {
         }
     }
 
+    /// Returns whether each thread that the system lists is known, but for the emulation's own.
+    pub(super) fn knows_everyone(&self) -> bool {
+        meet::is_everyone_known(|slot| self.known_thread(slot).is_some())
+    }
+
     /// Returns the threads that are known.
     pub(super) fn known_threads(&self) -> impl Iterator<Item = ThreadId> {
         let places = self.threads.iter();

@@ -93,6 +93,10 @@ pub type vm_size_t = u64;
 pub type mach_vm_address_t = u64;
 /// A size in a task.
 pub type mach_vm_size_t = u64;
+/// A number of bytes between two places in a task's memory, or the bits of an address that must be 0.
+pub type mach_vm_offset_t = u64;
+/// The same as [`mach_vm_offset_t`] in a 64-bit task.
+pub type vm_offset_t = mach_vm_offset_t;
 /// An address carried by a message (LP64).
 pub type pointer_t = vm_address_t;
 

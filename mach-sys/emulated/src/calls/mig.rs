@@ -58,6 +58,9 @@
 //! | `host_set_exception_ports`, `…_get_…`, `…_swap_…` | host_priv.defs | yes |
 //! | `task_get_special_port`, `thread_get_special_port` | task.defs, thread_act.defs | yes |
 //! | `mach_vm_read_overwrite`, `mach_vm_write`, `mach_vm_read`, `mach_vm_region` and their `vm_` names | mach_vm.defs, vm_map.defs | yes |
+//! | `mach_vm_map` | `_kernelrpc_mach_vm_map_trap` (15), or mach_vm.defs for an object, a maximal protection or an inheritance | only for these |
+//! | `mach_vm_purgable_control`, `vm_purgable_control` | `_kernelrpc_mach_vm_purgable_control_trap` (11) | no |
+//! | `vm_map`, and `mach_vm_remap`, `mach_vm_copy`, `mach_vm_region_recurse` and their `vm_` names | mach_vm.defs, vm_map.defs | yes |
 //! | `mig_get_reply_port` | `_kernelrpc_mach_port_construct_trap` (24) | yes |
 //!
 //! Here nothing is sent: a routine has its thread's reply port made, then runs at once. Where no name or no port is left, it runs without,

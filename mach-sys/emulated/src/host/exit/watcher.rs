@@ -91,6 +91,7 @@ fn watch() {
     loop {
         // Before the look at what it announces.
         let announced = word.load(Ordering::Acquire);
+        watch_word::wait_if_paused();
         if STOPPING.load(Ordering::Acquire) {
             return;
         }

@@ -13,6 +13,10 @@ pub(crate) struct Region {
     pub(crate) shared: bool,
     /// Offset in the mapped file, in bytes.
     pub(crate) offset: u64,
+    /// A number that the regions of one file have in common, of a file without a name too; 0 for memory without.
+    pub(crate) object: u64,
+    /// True if it is a file that has a name: what is in it is not memory of processes alone.
+    pub(crate) named: bool,
 }
 
 /// Returns the first region that ends above an address; `None` if there is none, or the system does not tell.
@@ -61,8 +65,8 @@ fn each(mut visit: impl FnMut(Region) -> bool) -> Option<()> {
     })
 }
 
-/// Parses the start of a line: `start-end rwxp offset …`.
-fn parse(line: &[u8]) -> Option<Region> {
+/// Parses the start of a line: `start-end rwxp offset major:minor inode path`.
+pub(super) fn parse(line: &[u8]) -> Option<Region> {
     let line = core::str::from_utf8(line).ok().or_else(|| {
         // A path that is no text, or that is cut within a character.
         let valid = line.iter().position(|byte| !byte.is_ascii())?;
@@ -73,13 +77,27 @@ fn parse(line: &[u8]) -> Option<Region> {
     let number = |text| u64::from_str_radix(text, 16).ok();
     let flags = parts.next()?.as_bytes();
     let has = |index: usize, flag| flags.get(index) == Some(&flag);
+    let offset = number(parts.next()?)?;
+    let device = parts.next().and_then(|device| device.split_once(':'));
+    let device = device.and_then(|(major, minor)| Some(number(major)? << 32 ^ number(minor)?));
+    let inode = parts.next().and_then(|inode| inode.parse::<u64>().ok());
+    let inode = inode.unwrap_or(0);
+    let path = parts.next().unwrap_or("");
+    // Memory that processes share is a file of the system's own, without a place in its tree.
+    let is_memory =
+        path.starts_with("/dev/zero") || path.starts_with("/memfd:") || path.starts_with("/SYSV");
     Some(Region {
         addresses: number(start)?..number(end)?,
         readable: has(0, b'r'),
         writable: has(1, b'w'),
         executable: has(2, b'x'),
         shared: has(3, b's'),
-        offset: number(parts.next()?)?,
+        offset,
+        object: match inode {
+            0 => 0,
+            inode => inode ^ device.unwrap_or(0).rotate_left(16),
+        },
+        named: inode != 0 && !is_memory,
     })
 }
 
@@ -96,6 +114,8 @@ mod tests {
             executable: true,
             shared: true,
             offset: 0x2000,
+            object: 17 ^ ((8_u64 << 32 ^ 1) << 16),
+            named: true,
         };
         for path in ["", " /lib/x", " /\u{e4}\u{f6}\u{fc}"] {
             let line = format!("7f0000001000-7f0000003000 r-xs 00002000 08:01 17 {path}");
@@ -105,6 +125,13 @@ mod tests {
                 Some(region.clone())
             );
         }
+        for memory in ["/dev/zero (deleted)", "/memfd:x (deleted)", "/SYSV0000"] {
+            let line = format!("1000-2000 rw-s 0 00:01 17 {memory}");
+            let region = parse(line.as_bytes()).expect("a region");
+            assert!(!region.named && region.object != 0, "{memory}");
+        }
+        let region = parse(b"1000-2000 rw-p 0 00:00 0 [heap]").expect("a region");
+        assert_eq!((region.named, region.object), (false, 0));
         for bad in ["", "x", "1-2", "1-2 rw", "1-2 rwxp zz", "1 rwxp 0"] {
             assert_eq!(parse(bad.as_bytes()), None, "{bad}");
         }

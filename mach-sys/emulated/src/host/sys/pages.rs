@@ -146,7 +146,7 @@ pub(crate) fn map(address: Option<usize>, bytes: usize) -> Result<usize, PagesEr
 }
 
 /// The protection of pages.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Access {
     pub(crate) read: bool,
     pub(crate) write: bool,
