@@ -1,8 +1,8 @@
 //! Further mappings of the own task's memory (`mach/mach_vm.h`).
 #![allow(unsafe_code)]
 
-use super::memory::own_memory;
 use super::mig;
+use super::own_memory::own_memory;
 use super::stopped::with_others_stopped;
 use super::target::{code, process, put};
 use crate::host::AllBlocked;

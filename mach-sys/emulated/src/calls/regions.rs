@@ -1,8 +1,8 @@
 //! Regions of the own task's memory (`mach/vm_region.h`).
 #![allow(unsafe_code)]
 
-use super::memory::own_memory;
 use super::mig;
+use super::own_memory::own_memory;
 use super::structures::give_words;
 use super::target::{code, put};
 use crate::host::maps::{self, Region};

@@ -1,12 +1,13 @@
 //! The calls of `mach/task.h` and `mach/thread_act.h`.
 #![allow(unsafe_code)]
 
+use super::declare::kernel_calls;
 use crate::info::{task_flavor_t, thread_flavor_t};
 use crate::policy::thread_policy_flavor_t;
 use crate::types::*;
 use core::ffi::c_int;
 
-super::kernel_calls! {
+kernel_calls! {
     // mach/mach_traps.h
 
     /// Reads the identifier of a task's process. An error is `KERN_FAILURE`, and stores -1. The emulation knows its own task only.
