@@ -11,6 +11,7 @@
 
 pub(crate) mod deliver;
 pub(crate) mod guard;
+pub(crate) mod hardened;
 pub(crate) mod level;
 pub(crate) mod list;
 pub(crate) mod ports;

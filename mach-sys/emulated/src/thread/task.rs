@@ -53,6 +53,7 @@ fn enter(kernel: &mut Kernel<'_, '_>, space: Space) -> Option<TaskId> {
         space,
         port,
         actions: Actions::default(),
+        hardened: None,
     };
     kernel.tables.add_task(id, task);
     Some(id)
