@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use mach_sys::kern_return::KernReturn;
-use mach_sys::kernel::{self, system::task_self};
+use mach_sys::kernel::{self, KERNEL, Kernel, system::task_self};
 use mach_sys::message::{MACH_RCV_MSG, MACH_RCV_TIMEOUT, mach_msg_header_t};
 use mach_sys::mig::{__Request__clock_alarm_reply_t, CLOCK_ALARM_REPLY, MACH_NOTIFY_SEND_ONCE};
 use mach_sys::pod::{self, Pod};
@@ -11,7 +11,7 @@ use mach_sys::types::*;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use test_support::isolated::isolated;
+use test_support::isolated::{isolated, report_skipped};
 use test_support::wait::wait_for;
 
 type Answer<T = ()> = Result<T, KernReturn>;
@@ -416,6 +416,48 @@ fn an_alarm_for_a_port_that_dies_is_lost() {
         let later = receive(name, LONG).expect("the later alarm's message");
         assert_eq!(later.alarm().0, KernReturn::SUCCESS);
     });
+}
+
+/// As many alarms as the emulation takes: one more is refused, until the port of one has died.
+#[test]
+fn alarms_that_never_ring_leave_room_for_others_once_their_port_is_dead() {
+    if KERNEL == Kernel::Xnu {
+        report_skipped(
+            "alarms_that_never_ring_leave_room_for_others_once_their_port_is_dead",
+            "XNU has room for more alarms",
+        );
+        return;
+    }
+    isolated(
+        "alarms_that_never_ring_leave_room_for_others_once_their_port_is_dead",
+        || {
+            with_clock(SYSTEM_CLOCK, |clock| {
+                let port = ReceiveRight::new().expect("a port");
+                let never = time(u32::MAX, 999_999_999);
+                for _ in 0..1024 {
+                    assert_eq!(
+                        alarm(clock, TIME_ABSOLUTE, never, port.name().raw()),
+                        Ok(())
+                    );
+                }
+                let other = ReceiveRight::new().expect("a port");
+                let name = other.name().raw();
+                let refused = Err(KernReturn::RESOURCE_SHORTAGE);
+                assert_eq!(
+                    alarm(clock, TIME_RELATIVE, time(0, 1_000_000), name),
+                    refused
+                );
+                let message = receive(name, LONG).expect("the refused right's end");
+                assert_eq!(message.id(), MACH_NOTIFY_SEND_ONCE);
+                drop(port);
+                for _ in 0..2000 {
+                    assert_eq!(alarm(clock, TIME_RELATIVE, time(0, 1), name), Ok(()));
+                    let message = receive(name, LONG).expect("a message");
+                    assert_eq!(message.alarm().0, KernReturn::SUCCESS);
+                }
+            });
+        },
+    );
 }
 
 /// As Julia's profiler does.

@@ -530,6 +530,89 @@ fn views_are_made_while_threads_come_and_go() {
     });
 }
 
+/// The thread that stops the others is suspended by one of them, and the other way round: both go on.
+#[test]
+fn a_thread_that_makes_a_view_may_be_suspended_meanwhile() {
+    isolated(
+        "a_thread_that_makes_a_view_may_be_suspended_meanwhile",
+        || {
+            let rounds = if is_emulated() { 10 } else { 150 };
+            let names: Vec<_> = (0..2).map(|_| AtomicU64::new(0)).collect();
+            let names = &*names.leak();
+            let done = &*Box::leak(Box::new(AtomicBool::new(false)));
+            let mappers: Vec<_> = (0..2)
+                .map(|index: usize| {
+                    std::thread::spawn(move || {
+                        let thread = ThreadRight::current().expect("a thread");
+                        names[index].store(thread.name().raw().into(), Ordering::SeqCst);
+                        for round in 0..rounds {
+                            let base = allocate(PAGE);
+                            store(base, round);
+                            let (view, ..) = remap(base, ANYWHERE).expect("a view");
+                            assert_eq!(load(view), round);
+                            release(view, PAGE);
+                            release(base, PAGE);
+                        }
+                        // The suspender's name for the thread must not go.
+                        while !done.load(Ordering::SeqCst) {
+                            std::thread::yield_now();
+                        }
+                    })
+                })
+                .collect();
+            let suspender = std::thread::spawn(move || {
+                let mut suspended = 0;
+                while suspended < 2 * rounds {
+                    for name in names {
+                        let name = name.load(Ordering::SeqCst) as u32;
+                        if name == 0 {
+                            continue;
+                        }
+                        // SAFETY: no pointers.
+                        unsafe {
+                            assert_eq!(answer(kernel::thread_suspend(name)), Ok(()));
+                            assert_eq!(answer(kernel::thread_resume(name)), Ok(()));
+                        }
+                        suspended += 1;
+                    }
+                }
+            });
+            suspender.join().expect("the thread's assertions");
+            done.store(true, Ordering::SeqCst);
+            for mapper in mappers {
+                mapper.join().expect("the thread's assertions");
+            }
+        },
+    );
+}
+
+#[test]
+fn memory_that_the_system_writes_to_has_no_second_view() {
+    if KERNEL == Kernel::Xnu {
+        report_skipped(
+            "memory_that_the_system_writes_to_has_no_second_view",
+            "XNU has no such memory in a process",
+        );
+        return;
+    }
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: a question about a constant of the process.
+        let code = unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) };
+        if code == 0 {
+            return;
+        }
+        let how = Remap {
+            size: 4096,
+            ..ANYWHERE
+        };
+        assert_eq!(remap(code, how), Err(KernReturn::NOT_SUPPORTED));
+        let (copy, ..) = remap(code, Remap { copy: 1, ..how }).expect("a copy");
+        assert_eq!(load(copy), load(code));
+        release(copy, 4096);
+    }
+}
+
 fn map(
     task: mach_port_name_t,
     place: (u64, u64, i32),

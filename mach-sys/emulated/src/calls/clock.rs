@@ -240,6 +240,11 @@ pub unsafe fn clock_alarm(
                     kind,
                     to,
                 };
+                let ipc = &kernel.ipc;
+                let is_dead = |to: Right| to.port().is_some_and(|port| !ipc.port(port).alive);
+                if let Some(dead) = kernel.tables.alarms.take_dead(is_dead) {
+                    right::release(&mut kernel.ipc, dead.to);
+                }
                 if let Err(alarm) = kernel.tables.alarms.set(alarm) {
                     right::release(&mut kernel.ipc, alarm.to);
                     return Err(KernReturn::RESOURCE_SHORTAGE);

@@ -136,6 +136,7 @@ fn pieces_of(range: &Range<usize>, mut see: impl FnMut(Piece)) -> Result<(), Ker
             },
             shared: region.shared,
             anonymous: region.object == 0,
+            of_system: region.of_system,
         });
         at = end;
     }
@@ -197,7 +198,7 @@ unsafe fn share_at(
     in_child: InChild,
 ) -> Result<(usize, vm_prot_t), KernReturn> {
     let size = range.end - range.start;
-    if let Place::At(to) | Place::Over(to) = place {
+    if let Place::Over(to) = place {
         if to < range.end && range.start < to.saturating_add(size) {
             // One page would be two of the memory's.
             return Err(KernReturn::NOT_SUPPORTED);

@@ -54,6 +54,7 @@ impl From<PagesError> for KernReturn {
             PagesError::Occupied => Self::NO_SPACE,
             PagesError::Unmapped => Self::INVALID_ADDRESS,
             PagesError::Refused => Self::PROTECTION_FAILURE,
+            PagesError::System => Self::NOT_SUPPORTED,
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::thread::object::ThreadId;
 use crate::thread::run;
 use core::time::Duration;
 use mach_wire::kern_return::KernReturn;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, TryLockError};
 use std::time::Instant;
 
 /// Held meanwhile: two threads would each wait for the other to stop.
@@ -29,7 +29,18 @@ pub(super) fn with_others_stopped<T>(
     process: &Process,
     action: impl FnOnce() -> Result<T, KernReturn>,
 ) -> Result<T, KernReturn> {
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    // From here to the end this thread is in the kernel: one that suspends it waits until it leaves, and is stopped meanwhile. It waits for its
+    // turn outside, where it can be stopped.
+    let (_inside, _one) = loop {
+        let inside = process.mach.enter();
+        match ONE.try_lock() {
+            Ok(one) => break (inside, one),
+            Err(TryLockError::Poisoned(one)) => break (inside, one.into_inner()),
+            Err(TryLockError::WouldBlock) => {}
+        }
+        drop(inside);
+        std::thread::sleep(LOOK);
+    };
     process.meet_everyone();
     // Threads may start while the first are being stopped. Later there is no room to be had.
     let room = process.known_threads().count() * 2 + 64;

@@ -67,6 +67,24 @@ impl Alarms {
         }
     }
 
+    /// Takes one whose port has died, if as many are set as there may be. `is_dead` says whether a right's port has.
+    pub(crate) fn take_dead(&mut self, is_dead: impl Fn(Right) -> bool) -> Option<Alarm> {
+        if self.set.len() < LIMIT {
+            return None;
+        }
+        let mut taken = None;
+        // No more than the limit, and only when that is reached.
+        self.set.retain(|Reverse(set)| {
+            if taken.is_none() && is_dead(set.0.to) {
+                let Alarm { time, kind, to } = set.0;
+                taken = Some(Alarm { time, kind, to });
+                return false;
+            }
+            true
+        });
+        taken
+    }
+
     /// Sets one. Where as many are set as there may be it comes back.
     pub(crate) fn set(&mut self, alarm: Alarm) -> Result<(), Alarm> {
         if self.set.len() >= LIMIT {
@@ -145,5 +163,10 @@ mod tests {
             alarms.set(alarm(7, 0)).expect("room");
         }
         assert_eq!(alarms.set(alarm(8, 9)).map_err(|alarm| alarm.kind), Err(9));
+        // Room is made by one that cannot ring.
+        assert!(alarms.take_dead(|_| false).is_none());
+        assert!(alarms.take_dead(|_| true).is_some());
+        assert!(alarms.take_dead(|_| true).is_none());
+        assert!(alarms.set(alarm(8, 9)).is_ok());
     }
 }

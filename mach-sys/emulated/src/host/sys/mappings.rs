@@ -17,7 +17,7 @@ pub(crate) enum Place {
     Over(usize),
 }
 
-/// What the child of a fork gets.
+/// Pages of the child of a fork.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InChild {
     TheSame,
@@ -224,6 +224,8 @@ pub(crate) struct Piece {
     pub(crate) shared: bool,
     /// True for memory without a file.
     pub(crate) anonymous: bool,
+    /// True for memory that the system itself writes to.
+    pub(crate) of_system: bool,
 }
 
 /// A file in memory, which is gone with its last mapping.
@@ -400,6 +402,10 @@ pub(crate) unsafe fn second_view(
     let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else {
         return Err(PagesError::Range);
     };
+    if pieces.iter().any(|piece| piece.of_system) {
+        // A view would not be of what the system writes there later.
+        return Err(PagesError::System);
+    }
     let whole = first.addresses.start..last.addresses.end;
     let size = whole.end - whole.start;
     let is_private = pieces.iter().any(|piece| !piece.shared);

@@ -17,6 +17,8 @@ pub(crate) struct Region {
     pub(crate) object: u64,
     /// True if it is a file that has a name: what is in it is not memory of processes alone.
     pub(crate) named: bool,
+    /// True for memory that the system itself writes to or runs code in, such as the time of its clocks.
+    pub(crate) of_system: bool,
 }
 
 /// Returns the first region that ends above an address; `None` if there is none, or the system does not tell.
@@ -98,6 +100,7 @@ pub(super) fn parse(line: &[u8]) -> Option<Region> {
             inode => inode ^ device.unwrap_or(0).rotate_left(16),
         },
         named: inode != 0 && !is_memory,
+        of_system: path.starts_with("[v"),
     })
 }
 
@@ -116,6 +119,7 @@ mod tests {
             offset: 0x2000,
             object: 17 ^ ((8_u64 << 32 ^ 1) << 16),
             named: true,
+            of_system: false,
         };
         for path in ["", " /lib/x", " /\u{e4}\u{f6}\u{fc}"] {
             let line = format!("7f0000001000-7f0000003000 r-xs 00002000 08:01 17 {path}");
@@ -130,8 +134,12 @@ mod tests {
             let region = parse(line.as_bytes()).expect("a region");
             assert!(!region.named && region.object != 0, "{memory}");
         }
-        let region = parse(b"1000-2000 rw-p 0 00:00 0 [heap]").expect("a region");
-        assert_eq!((region.named, region.object), (false, 0));
+        for (name, of_system) in [("[heap]", false), ("[vvar]", true), ("[vdso]", true)] {
+            let line = format!("1000-2000 rw-p 0 00:00 0 {name}");
+            let region = parse(line.as_bytes()).expect("a region");
+            assert_eq!((region.named, region.object), (false, 0), "{name}");
+            assert_eq!(region.of_system, of_system, "{name}");
+        }
         for bad in ["", "x", "1-2", "1-2 rw", "1-2 rwxp zz", "1 rwxp 0"] {
             assert_eq!(parse(bad.as_bytes()), None, "{bad}");
         }
