@@ -10,7 +10,7 @@ use crate::ipc::kobject::{Kobject, KobjectType};
 use crate::ipc::name::Name;
 use crate::ipc::{copyout, lookup, right, sleep};
 use crate::process::Process;
-use crate::thread::alarm::{self, Alarm, timespec};
+use crate::thread::alarm::{self, Alarm, Room, timespec};
 use crate::thread::clock_port::{self, CLOCKS};
 use crate::thread::kernel::Kernel;
 use core::ffi::c_int;
@@ -207,6 +207,7 @@ pub unsafe fn clock_alarm(
 ) -> kern_return_t {
     let set = || {
         let process = mig::process()?;
+        make_room(process);
         let mut held = process.mach.lock();
         let kernel = &mut Kernel::of(&mut held);
         let name = Name::new(clock);
@@ -255,6 +256,16 @@ pub unsafe fn clock_alarm(
         Ok(())
     };
     code(set())
+}
+
+/// Makes room for alarms before the first.
+fn make_room(process: &Process) {
+    let lacks_room = process.mach.lock().parts().1.alarms.lacks_room();
+    if lacks_room {
+        let room = Room::new();
+        // What another thread made meanwhile is kept, and this is freed when the lock is.
+        let _spare = process.mach.lock().parts().1.alarms.take_room(room);
+    }
 }
 
 /// Takes the send-once right that an alarm's message goes through, as the request carries it.

@@ -8,7 +8,7 @@ use mach_wire::kern_return::KernReturn;
 use mach_wire::types::{alarm_type_t, mach_timespec_t};
 use std::collections::BinaryHeap;
 
-/// Alarms that may be set at a time. Room for them is made when the kernel starts: nothing is allocated under its lock.
+/// Alarms that may be set at a time. Room for them is [made](Room::new) before the first is set: nothing is allocated under the kernel's lock.
 const LIMIT: usize = 1024;
 
 /// One alarm.
@@ -52,19 +52,37 @@ impl Ord for Numbered {
     }
 }
 
-/// The alarms that are set.
+/// Room for as many alarms as may be set.
 #[derive(Debug)]
+pub(crate) struct Room(BinaryHeap<Reverse<Numbered>>);
+
+impl Room {
+    /// Allocates it.
+    pub(crate) fn new() -> Self {
+        Self(BinaryHeap::with_capacity(LIMIT))
+    }
+}
+
+/// The alarms that are set.
+#[derive(Debug, Default)]
 pub(crate) struct Alarms {
     set: BinaryHeap<Reverse<Numbered>>,
     number: u64,
 }
 
 impl Alarms {
-    pub(super) fn new() -> Self {
-        Self {
-            set: BinaryHeap::with_capacity(LIMIT),
-            number: 0,
+    /// Returns whether there is no room yet: [`take_room`](Self::take_room) is to come before the first alarm.
+    pub(crate) fn lacks_room(&self) -> bool {
+        self.set.capacity() == 0
+    }
+
+    /// Takes room, unless there is some. What is not needed comes back, to be freed without the lock.
+    pub(crate) fn take_room(&mut self, room: Room) -> Option<Room> {
+        if !self.lacks_room() {
+            return Some(room);
         }
+        self.set = room.0;
+        None
     }
 
     /// Takes one whose port has died, if as many are set as there may be. `is_dead` says whether a right's port has.
@@ -87,7 +105,7 @@ impl Alarms {
 
     /// Sets one. Where as many are set as there may be it comes back.
     pub(crate) fn set(&mut self, alarm: Alarm) -> Result<(), Alarm> {
-        if self.set.len() >= LIMIT {
+        if self.set.len() >= LIMIT.min(self.set.capacity()) {
             return Err(alarm);
         }
         self.number += 1;
@@ -142,7 +160,9 @@ mod tests {
 
     #[test]
     fn the_first_alarm_is_taken_first_and_none_before_its_time() {
-        let mut alarms = Alarms::new();
+        let mut alarms = Alarms::default();
+        assert!(alarms.lacks_room() && alarms.take_room(Room::new()).is_none());
+        assert!(!alarms.lacks_room() && alarms.take_room(Room::new()).is_some());
         assert_eq!(alarms.next(), None);
         for (kind, time) in [(0, 30), (1, 10), (2, 10), (3, 20)] {
             alarms.set(alarm(time, kind)).expect("room");
@@ -158,7 +178,8 @@ mod tests {
 
     #[test]
     fn one_alarm_too_many_comes_back() {
-        let mut alarms = Alarms::new();
+        let mut alarms = Alarms::default();
+        alarms.take_room(Room::new());
         for _ in 0..LIMIT {
             alarms.set(alarm(7, 0)).expect("room");
         }

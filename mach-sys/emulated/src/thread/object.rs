@@ -101,7 +101,7 @@ impl Tables {
             tasks: (0..SPACES).map(|_| None).collect(),
             host: None,
             clocks: [None; 2],
-            alarms: Alarms::new(),
+            alarms: Alarms::default(),
         })
     }
 

@@ -9,7 +9,7 @@ use core::ops::Range;
 /// A place for pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// Where the system likes, at an address that has none of these bits.
+    /// At an address of the system's choice that has none of these bits.
     Anywhere { mask: usize },
     /// At an address, whose page is the first, where nothing is mapped.
     At(usize),
