@@ -70,19 +70,29 @@ fn stop(process: &Process, stopped: &mut Vec<(ThreadId, Target)>) -> Result<(), 
         process.meet_everyone();
         let before = stopped.len();
         for thread in process.known_threads() {
-            if stopped[..before].iter().any(|(known, _)| *known == thread) {
+            let mut held = process.mach.lock();
+            let kernel = &mut Kernel::of(&mut held);
+            // It may have ended since it was listed.
+            let slot = kernel.tables.thread(thread).slot;
+            if slot.and_then(|slot| process.known_thread(slot)) != Some(thread) {
+                continue;
+            }
+            let target = run::target(kernel, thread).filter(|target| !target.is_this_thread());
+            let Some(target) = target else {
+                continue;
+            };
+            // By both: a thread that started meanwhile may have the object of one that has ended.
+            let is_it = |known: &ThreadId, stopped: &Target| {
+                *known == thread && stopped.thread_id() == target.thread_id()
+            };
+            if stopped.iter().any(|(known, stopped)| is_it(known, stopped)) {
                 continue;
             }
             if stopped.len() == stopped.capacity() {
                 return Err(KernReturn::RESOURCE_SHORTAGE);
             }
-            let mut held = process.mach.lock();
-            let kernel = &mut Kernel::of(&mut held);
-            let target = run::target(kernel, thread).filter(|target| !target.is_this_thread());
-            if let Some(target) = target {
-                run::hold(kernel, thread);
-                stopped.push((thread, target));
-            }
+            run::hold(kernel, thread);
+            stopped.push((thread, target));
         }
         for (_, target) in &stopped[before..] {
             match reach(target) {
