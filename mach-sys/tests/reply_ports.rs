@@ -263,8 +263,6 @@ static CASES: &[Case] = cases! {
     task_for_pid: false, |_, room| (task_self(), 0, &mut room.word);
     task_create_identity_token: true, |_, room| (0, &mut room.word);
     task_identity_token_get_task_port: true, |_, room| (0, 0, &mut room.word);
-    task_register_hardened_exception_handler: true, |_, _| (0, 0, 0, 0, 0, 0);
-    thread_adopt_exception_handler: true, |_, _| (0, 0, 0, 0, 0);
     mach_error_string: false, |_, _| (5) => |_| 0;
     mach_absolute_time: false, |_, _| () => |_| 0;
     mach_timebase_info: false, |_, room| ((&raw mut room.time));

@@ -288,16 +288,6 @@ impl Rules {
         self.since_15()
     }
 
-    /// Returns whether a task may have a hardened exception handler, since 15.0 (B8).
-    pub(crate) fn hardened_handlers_exist(&self) -> bool {
-        self.since_15()
-    }
-
-    /// Returns whether there are calls for identity tokens of tasks, since 12.0.
-    pub(crate) fn task_tokens_exist(&self) -> bool {
-        self.since_15()
-    }
-
     /// Returns the treatment of a kernel object's port that is registered as an exception port (B1.6, B2.3).
     pub(crate) fn kobject_as_handler(&self) -> KobjectHandler {
         match self.generation {

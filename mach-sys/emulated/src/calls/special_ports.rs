@@ -62,9 +62,6 @@ pub unsafe fn task_create_identity_token(
     token: *mut mach_port_name_t,
 ) -> kern_return_t {
     let created = on_level(task, LevelKind::Task, |kernel, space, level| {
-        if !kernel.ipc.rules.task_tokens_exist() {
-            return Err(KernReturn::NOT_SUPPORTED);
-        }
         let Level::Task(task) = level else {
             return Err(KernReturn::INVALID_ARGUMENT);
         };
@@ -90,9 +87,6 @@ pub unsafe fn task_identity_token_get_task_port(
     let found = mig::process().and_then(|process| {
         let mut held = process.mach.lock();
         let kernel = &mut Kernel::of(&mut held);
-        if !kernel.ipc.rules.task_tokens_exist() {
-            return Err(KernReturn::NOT_SUPPORTED);
-        }
         let token = kobject_behind(kernel, process, token, KobjectType::TaskToken)?;
         match flavor {
             TASK_FLAVOR_CONTROL => {}

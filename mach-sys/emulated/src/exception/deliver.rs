@@ -35,8 +35,6 @@ pub(super) struct Wanted {
     pub(super) port: PortId,
     pub(super) routine: Routine,
     pub(super) flavor: Flavor,
-    /// True for a handler that the thread adopted (B8.2).
-    hardened: bool,
 }
 
 /// Delivers the exception to the thread's handler, then to the task's. The first that replies with success, or with `MACH_RCV_PORT_DIED`, ends the
@@ -103,7 +101,6 @@ pub(super) fn is_handled(
 struct Sent {
     rights: DeliveryRights,
     routine: Routine,
-    hardened: bool,
     reply_port: PortId,
     /// True if spinning for the reply can win.
     spin: bool,
@@ -130,7 +127,6 @@ fn send(
     Ok(Sent {
         rights,
         routine: wanted.routine,
-        hardened: wanted.hardened,
         reply_port,
         spin,
     })
@@ -154,9 +150,7 @@ fn settle<'k>(
             return Err(KernReturn::RCV_INTERRUPTED);
         }
     };
-    let (routine, hardened) = (sent.routine, sent.hardened);
-    let rules = kernel.ipc.rules;
-    let outcome = apply(&mut reply, routine, hardened, rules, context, scratch);
+    let outcome = apply(&mut reply, sent.routine, kernel.ipc.rules, context, scratch);
     right::destroy_message(&mut kernel.ipc, reply);
     outcome
 }
@@ -178,7 +172,6 @@ pub(super) fn wanted(
         port,
         routine,
         flavor: action.flavor,
-        hardened: action.hardened,
     })
 }
 
@@ -230,7 +223,6 @@ fn write_request<'k>(
 fn apply(
     reply: &mut Buffer<'_>,
     routine: Routine,
-    hardened: bool,
     rules: &Rules,
     context: &mut Context,
     scratch: &mut Buffer<'_>,
@@ -245,48 +237,8 @@ fn apply(
         .new_state
         .copy_to(&mut scratch.words)
         .ok_or(KernReturn::MIG_TYPE_ERROR)?;
-    let flavor = Flavor::new(Machine::NATIVE, flavor);
-    if let Some(start) = start_of_general(flavor).filter(|_| hardened) {
-        let length = words.len();
-        return apply_hardened(flavor, start, length, context, scratch);
-    }
     // A4.4: the result of the set is the result of the delivery.
-    state::set(context, flavor, words)
-}
-
-/// Where an arm64 thread state begins among the words of a flavor (A4.12); `None` for every other flavor.
-fn start_of_general(flavor: Flavor) -> Option<usize> {
-    const ARM_THREAD_STATE: i32 = 1;
-    const ARM_THREAD_STATE64: i32 = 6;
-    match (cfg!(target_arch = "aarch64"), flavor.raw) {
-        // Behind a flavor and a count.
-        (true, ARM_THREAD_STATE) => Some(2),
-        (true, ARM_THREAD_STATE64) => Some(0),
-        _ => None,
-    }
-}
-
-/// Writes what an adopted handler may change: the program counter, and the flags behind all registers (A4.12). The reply's words are at the
-/// beginning of `scratch`.
-fn apply_hardened(
-    flavor: Flavor,
-    start: usize,
-    length: usize,
-    context: &mut Context,
-    scratch: &mut Buffer<'_>,
-) -> Result<(), KernReturn> {
-    /// Words of the program counter and of the flags in an arm64 thread state.
-    const KEPT: [usize; 3] = [64, 65, 67];
-    let kept = KEPT.map(|word| scratch.words.get(start + word).copied().unwrap_or(0));
-    if length < start + 68 {
-        return Err(KernReturn::INVALID_ARGUMENT);
-    }
-    let mut count = 0;
-    state::get(context, flavor, &mut scratch.words[..length], &mut count)?;
-    for (word, value) in KEPT.into_iter().zip(kept) {
-        scratch.words[start + word] = value;
-    }
-    state::set(context, flavor, &scratch.words[..count as usize])
+    state::set(context, Flavor::new(Machine::NATIVE, flavor), words)
 }
 
 /// Returns whether a reply, as received, is one to a request of the routine, and says that the exception was handled (A6).

@@ -11,7 +11,6 @@
 
 pub(crate) mod deliver;
 pub(crate) mod guard;
-pub(crate) mod hardened;
 pub(crate) mod level;
 pub(crate) mod list;
 pub(crate) mod ports;

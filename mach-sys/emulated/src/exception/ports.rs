@@ -33,7 +33,7 @@ pub(crate) fn set(
     registration: Registration,
 ) -> Result<(), KernReturn> {
     let port = registered_port(&mut kernel.ipc, space, registration)?;
-    replace(kernel, level, registration, port, None, space, Mark::Clear);
+    replace(kernel, level, registration, port, None, space);
     Ok(())
 }
 
@@ -46,16 +46,7 @@ pub(crate) fn swap(
 ) -> Result<List, KernReturn> {
     let port = registered_port(&mut kernel.ipc, space, registration)?;
     let mut list = List::new(Compare::Returned);
-    let list_at = Some(&mut list);
-    replace(
-        kernel,
-        level,
-        registration,
-        port,
-        list_at,
-        space,
-        Mark::Keep,
-    );
+    replace(kernel, level, registration, port, Some(&mut list), space);
     Ok(list)
 }
 
@@ -88,7 +79,12 @@ fn registered_port(
     space: SpaceId,
     registration: Registration,
 ) -> Result<Right, KernReturn> {
-    let port = carried_port(ipc, space, registration.port)?;
+    let port = match registration.port {
+        Name::NULL => Right::Null,
+        Name::DEAD => Right::Dead,
+        name => copyin::copyin(ipc, space, name, Disposition::COPY_SEND, Dead::Accepted)
+            .map_err(|_| KernReturn::SEND_INVALID_RIGHT)?,
+    };
     let validated = validate(ipc, registration, port);
     if let Err(error) = validated {
         right::release(ipc, port);
@@ -100,20 +96,6 @@ fn registered_port(
         return Ok(Right::Null);
     }
     Ok(port)
-}
-
-/// Takes the port that a request carries (B1.1).
-pub(super) fn carried_port(
-    ipc: &mut Ipc<'_, '_>,
-    space: SpaceId,
-    name: Name,
-) -> Result<Right, KernReturn> {
-    match name {
-        Name::NULL => Ok(Right::Null),
-        Name::DEAD => Ok(Right::Dead),
-        name => copyin::copyin(ipc, space, name, Disposition::COPY_SEND, Dead::Accepted)
-            .map_err(|_| KernReturn::SEND_INVALID_RIGHT),
-    }
 }
 
 /// Returns whether the right is for something that no user receives from.
@@ -135,12 +117,7 @@ fn kind_of(behavior: Behavior, rules: &Rules) -> (BehaviorKind, bool) {
     (kind, needs_codes && !behavior.has_codes())
 }
 
-/// Validates a registration, in the order of B2.
-pub(super) fn validate(
-    ipc: &Ipc<'_, '_>,
-    registration: Registration,
-    port: Right,
-) -> Result<(), KernReturn> {
+fn validate(ipc: &Ipc<'_, '_>, registration: Registration, port: Right) -> Result<(), KernReturn> {
     let refused = Err(KernReturn::INVALID_ARGUMENT);
     // B2.1
     if !ExceptionMask::VALID.contains(registration.mask) {
@@ -169,26 +146,14 @@ pub(super) fn validate(
     Ok(())
 }
 
-/// The hardened mark of slots that are replaced (B3.1, B3.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mark {
-    /// A set clears it (B3.1).
-    Clear,
-    /// A swap leaves it as it is (B3.2).
-    Keep,
-    /// An adopted handler has it (B8.2).
-    Set,
-}
-
 /// Replaces the slots of the mask; `old` lists each action before its port is released (B1.4). Uses up `port`.
-pub(super) fn replace(
+fn replace(
     kernel: &mut Kernel<'_, '_>,
     level: Level,
     registration: Registration,
     port: Right,
     mut old: Option<&mut List>,
     space: SpaceId,
-    mark: Mark,
 ) {
     level.actions_mut(kernel.tables).present = true;
     let ipc = &mut kernel.ipc;
@@ -197,17 +162,12 @@ pub(super) fn replace(
             Some(port) => right::copy_send(ipc, port),
             None => port,
         };
-        let actions = level.actions_mut(kernel.tables);
         let action = Action {
             port: copy,
             behavior: registration.behavior,
             flavor: registration.flavor,
-            hardened: match mark {
-                Mark::Clear => false,
-                Mark::Keep => actions.get(exception).is_some_and(|slot| slot.hardened),
-                Mark::Set => true,
-            },
         };
+        let actions = level.actions_mut(kernel.tables);
         let Some(replaced) = actions.replace(exception, action) else {
             continue;
         };

@@ -45,7 +45,6 @@ pub(crate) fn construct(
             && (guarded || ipc.rules.immovable_needs_no_guard());
     let mut made = MessagePort::new();
     made.context = options.context;
-    made.exception = flags.contains(PortOptionFlags::EXCEPTION_PORT);
     made.protection = Protection {
         guarded,
         strict: guarded && flags.contains(PortOptionFlags::STRICT),

@@ -125,8 +125,6 @@ pub(crate) struct MessagePort {
     pub(super) protection: Protection,
     /// Flags of the status that have no effect here (C5.4).
     pub(super) status: PortStatusFlags,
-    /// True for a port that was made to receive exceptions (B5.5).
-    pub(super) exception: bool,
     /// The send-once right that learns that there are no senders (C8.2); null for none.
     pub(super) no_senders: Right,
     /// The send-once right that gets the receive right in place of its destruction (C8.5); null for none.
@@ -165,16 +163,10 @@ impl MessagePort {
             context: 0,
             protection: Protection::default(),
             status: PortStatusFlags::empty(),
-            exception: false,
             no_senders: Right::Null,
             port_destroyed: Right::Null,
             links: None,
         }
-    }
-
-    /// Returns whether `MPO_EXCEPTION_PORT` made the port.
-    pub(crate) fn is_exception_port(&self) -> bool {
-        self.exception
     }
 
     /// Returns the name of the receive right, for its holder.

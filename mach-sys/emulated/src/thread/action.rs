@@ -12,8 +12,6 @@ pub(crate) struct Action {
     /// The behavior as registered, modifier bits included (B2.9).
     pub(crate) behavior: Behavior,
     pub(crate) flavor: Flavor,
-    /// True if the thread adopted its task's handler (B8.2).
-    pub(crate) hardened: bool,
 }
 
 impl Action {
@@ -22,7 +20,6 @@ impl Action {
         port: Right::Null,
         behavior: Behavior::new(0),
         flavor: Flavor::new(mach_wire::machine::Machine::NATIVE, 0),
-        hardened: false,
     };
 }
 

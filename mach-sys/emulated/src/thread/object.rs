@@ -6,13 +6,10 @@ use crate::error::ReserveError;
 use crate::host::SlotId;
 use crate::ipc::arena::Arena;
 use crate::ipc::id::{Id, PortId};
-use crate::ipc::kmsg::Right;
 use crate::ipc::kobject::{Kobject, KobjectType};
 use crate::ipc::name::SpaceId;
 use crate::ipc::port::Port;
 use crate::ipc::state::SPACES;
-use mach_wire::exception::{Behavior, ExceptionMask};
-use mach_wire::thread_state::Flavor;
 
 crate::ipc::id::id! {
     /// Identifies a thread of a kernel.
@@ -68,17 +65,6 @@ pub(crate) struct Task {
     /// Its control port, whose receive right is the task's.
     pub(crate) port: PortId,
     pub(crate) actions: Actions,
-    pub(crate) hardened: Option<Hardened>,
-}
-
-/// The handler that the threads of a task may adopt, and how (B8.1).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Hardened {
-    /// A send right, which the task owns, or none.
-    pub(crate) port: Right,
-    pub(crate) mask: ExceptionMask,
-    pub(crate) behavior: Behavior,
-    pub(crate) flavor: Flavor,
 }
 
 /// The threads and tasks of one kernel.

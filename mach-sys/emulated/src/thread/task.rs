@@ -53,7 +53,6 @@ fn enter(kernel: &mut Kernel<'_, '_>, space: Space) -> Option<TaskId> {
         space,
         port,
         actions: Actions::default(),
-        hardened: None,
     };
     kernel.tables.add_task(id, task);
     Some(id)

@@ -2,22 +2,19 @@
 
 mod declare;
 mod hosts;
-mod late;
 mod memory;
 mod messages;
 mod ports;
 mod threads;
 
 pub use hosts::*;
-pub use late::*;
 pub use memory::*;
 pub use messages::*;
 pub use ports::*;
 pub use threads::*;
 
-const LISTS: [&[&str]; 6] = [
+const LISTS: [&[&str]; 5] = [
     hosts::CALLS,
-    late::CALLS,
     memory::CALLS,
     messages::CALLS,
     ports::CALLS,

@@ -19,6 +19,16 @@ kernel_calls! {
 
     // mach/thread_act.h, mach/task.h
 
+    /// Creates an identity token of a task, as exceptions with a protected behavior carry one (A7.10).
+    fn task_create_identity_token(task: mach_port_name_t, token: *mut mach_port_name_t) -> kern_return_t;
+    /// Returns a port of the task that an identity token stands for (`TASK_FLAVOR_*`), with one more user reference. The emulation has the
+    /// control port.
+    fn task_identity_token_get_task_port(
+        token: mach_port_name_t,
+        flavor: task_flavor_t,
+        port: *mut mach_port_name_t,
+    ) -> kern_return_t;
+
     /// Reads one of a task's ports (`TASK_*_PORT`), with one more user reference. The emulation has the control port and the host port; the
     /// bootstrap port and others that nothing sets are null.
     fn task_get_special_port(task: mach_port_name_t, which: c_int, port: *mut mach_port_name_t) -> kern_return_t;
