@@ -4,8 +4,8 @@
 
 #[doc(inline)]
 pub use mach_wire::{
-    ParseNameError, darwin, exception, info, kern_return, machine, message, mig, pod, port,
-    thread_state, types, vm,
+    ParseNameError, darwin, exception, host, info, kern_return, machine, message, mig, pod, policy,
+    port, thread_state, types, vm,
 };
 
 pub mod capabilities;

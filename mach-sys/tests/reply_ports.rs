@@ -20,6 +20,7 @@ use mach_sys::port::{
 use mach_sys::rights::{PortSet, ReceiveRight, Right, ThreadRight};
 use mach_sys::thread_state::{NativeState, ThreadState};
 use mach_sys::types::*;
+use mach_sys::vm::{VM_INHERIT_COPY, VM_PROT_ALL};
 use std::ptr::null_mut;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use test_support::wait::wait_for;
@@ -210,6 +211,26 @@ static CASES: &[Case] = cases! {
     vm_region_64: true, |_, room| (
         task_self(), &mut room.long, &mut room.context, 0, room.words.as_mut_ptr().cast(), &mut room.count, &mut room.word,
     );
+    mach_vm_region_recurse: true, |_, room| (
+        0, &mut room.long, &mut room.context, &mut room.word, room.words.as_mut_ptr().cast(), &mut room.count,
+    );
+    vm_region_recurse_64: true, |_, room| (
+        0, &mut room.long, &mut room.context, &mut room.word, room.words.as_mut_ptr().cast(), &mut room.count,
+    );
+    mach_vm_remap: true, |_, room| (
+        0, &mut room.long, 0, 0, 0, 0, 0, 0, room.words.as_mut_ptr().cast(), room.words.as_mut_ptr().cast(), 0,
+    );
+    vm_remap: true, |_, room| (
+        0, &mut room.long, 0, 0, 0, 0, 0, 0, room.words.as_mut_ptr().cast(), room.words.as_mut_ptr().cast(), 0,
+    );
+    mach_vm_copy: true, |_, _| (0, 0, 0, 0);
+    vm_copy: true, |_, _| (0, 0, 0, 0);
+    // What most programs ask for has a trap; the rest goes by a message, as all of the older call's does.
+    mach_vm_map: false, |_, room| (task_self(), &mut room.long, 0, 0, 0, 0, 0, 0, 3, VM_PROT_ALL, VM_INHERIT_COPY);
+    mach_vm_map: true, |_, room| (task_self(), &mut room.long, 0, 0, 0, 0, 0, 0, 3, 3, VM_INHERIT_COPY);
+    vm_map: true, |_, room| (task_self(), &mut room.long, 0, 0, 0, 0, 0, 0, 3, VM_PROT_ALL, VM_INHERIT_COPY);
+    mach_vm_purgable_control: false, |_, room| (task_self(), 0, 9, room.words.as_mut_ptr().cast());
+    vm_purgable_control: false, |_, room| (task_self(), 0, 9, room.words.as_mut_ptr().cast());
     mach_host_self: false, |_, _| () => |_| 0;
     semaphore_create: true, |_, room| (task_self(), &mut room.word, SYNC_POLICY_FIFO, -1);
     semaphore_destroy: true, |_, _| (task_self(), 0);
@@ -221,6 +242,27 @@ static CASES: &[Case] = cases! {
     semaphore_timedwait_signal: false, |_, _| (0, 0, mach_timespec_t::default());
     host_get_clock_service: true, |_, room| (task_self(), 0, &mut room.word);
     clock_get_time: true, |_, room| (task_self(), room.words.as_mut_ptr().cast());
+    host_page_size: false, |_, room| (0, &mut room.long);
+    host_info: true, |_, room| (0, 0, room.words.as_mut_ptr().cast(), &mut room.count);
+    host_statistics: true, |_, room| (0, 0, room.words.as_mut_ptr().cast(), &mut room.count);
+    host_statistics64: true, |_, room| (0, 0, room.words.as_mut_ptr().cast(), &mut room.count);
+    clock_get_attributes: true, |_, room| (0, 0, room.words.as_mut_ptr().cast(), &mut room.count);
+    clock_alarm: true, |_, _| (0, 0, mach_timespec_t::default(), 0);
+    clock_sleep: false, |_, _| (0, 7, mach_timespec_t::default(), null_mut());
+    mach_wait_until: false, |_, _| (0);
+    mach_approximate_time: false, |_, _| () => |_| 0;
+    mach_continuous_time: false, |_, _| () => |_| 0;
+    mach_continuous_approximate_time: false, |_, _| () => |_| 0;
+    thread_switch: false, |_, _| (0, 0, 0);
+    thread_policy_set: true, |_, room| (0, 0, room.words.as_ptr().cast(), 0);
+    // More than MIG's messages have room for, as above.
+    thread_policy_set: false, |_, room| (0, 0, room.words.as_ptr().cast(), 17);
+    thread_policy_get: true, |_, room| (
+        0, 0, room.words.as_mut_ptr().cast(), &mut room.count, (&raw mut room.word).cast(),
+    );
+    task_for_pid: false, |_, room| (task_self(), 0, &mut room.word);
+    task_create_identity_token: true, |_, room| (0, &mut room.word);
+    task_identity_token_get_task_port: true, |_, room| (0, 0, &mut room.word);
     mach_error_string: false, |_, _| (5) => |_| 0;
     mach_absolute_time: false, |_, _| () => |_| 0;
     mach_timebase_info: false, |_, room| ((&raw mut room.time));

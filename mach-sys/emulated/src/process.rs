@@ -13,12 +13,15 @@ use crate::ipc::id::Id;
 use crate::ipc::name::{Name, SpaceId};
 use crate::rules::{Limits, Rules};
 use crate::stopped::Stopped;
+use crate::thread::alarm::{self, Alarm, Alarms};
 use crate::thread::exc_guard::ExcGuard;
 use crate::thread::kernel::{self, Kernel, Locked, Mach};
 use crate::thread::object::{TaskId, ThreadId};
 use crate::thread::{life, task};
+use core::time::Duration;
+use mach_wire::kern_return::KernReturn;
 use mach_wire::types::{MACH_PORT_NULL, mach_port_name_t};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// The process's kernel, its task and its threads.
@@ -35,6 +38,8 @@ pub(super) struct Process {
     threads: Box<[AtomicU32]>,
     /// The name of each system thread's MIG reply port, by its slot; 0 for none.
     mig_reply_ports: Box<[AtomicU32]>,
+    /// Time of the first alarm that is set, in nanoseconds of the system clock; the largest number for none.
+    next_alarm: AtomicU64,
 }
 
 static PROCESS: Installed<Result<Process, StartError>> = Installed::new();
@@ -225,6 +230,7 @@ impl Process {
                 trap,
                 ended,
                 parked,
+                tick,
             },
         )?;
         Ok(Self {
@@ -235,6 +241,7 @@ impl Process {
             guards: config.guards,
             threads: for_each_slot(),
             mig_reply_ports: for_each_slot(),
+            next_alarm: AtomicU64::new(u64::MAX),
         })
     }
 
@@ -314,6 +321,26 @@ impl Process {
         meet::everyone(|slot| self.known_thread(slot).is_some());
     }
 
+    /// Notes the time of the first alarm. Called under the kernel's lock.
+    fn keep_next(&self, alarms: &Alarms) {
+        let next = alarms.next().unwrap_or(u64::MAX);
+        self.next_alarm.store(next, Ordering::Release);
+    }
+
+    /// Notes that an alarm was set, for which the watching thread may have to wake earlier. Called under the kernel's lock.
+    pub(super) fn note_alarms(&self, alarms: &Alarms) {
+        let before = self.next_alarm.load(Ordering::Acquire);
+        self.keep_next(alarms);
+        if self.next_alarm.load(Ordering::Acquire) < before {
+            host::wake_watching_thread();
+        }
+    }
+
+    /// Returns whether each thread that the system lists is known, but for the emulation's own.
+    pub(super) fn knows_everyone(&self) -> bool {
+        meet::is_everyone_known(|slot| self.known_thread(slot).is_some())
+    }
+
     /// Returns the threads that are known.
     pub(super) fn known_threads(&self) -> impl Iterator<Item = ThreadId> {
         let places = self.threads.iter();
@@ -346,6 +373,30 @@ fn parked(slot: SlotId, context: Option<&mut Context>) {
         let mut held = process.mach.lock_with_signals_blocked();
         let registers = context.map_or(0, |context| context.as_raw() as usize);
         held.parts().1.thread_mut(thread).context = registers;
+    }
+}
+
+/// Sends the messages of the alarms whose time has come, and returns the time until the next. Called by the watching thread.
+fn tick() -> Option<Duration> {
+    let process = running()?;
+    if process.next_alarm.load(Ordering::Acquire) <= host::nanoseconds() {
+        // One at a time, so that the lock is free in between.
+        loop {
+            let mut held = process.mach.lock_with_signals_blocked();
+            let kernel = &mut Kernel::of(&mut held);
+            let now = host::nanoseconds();
+            let Some(Alarm { kind, to, .. }) = kernel.tables.alarms.take_due(now) else {
+                process.keep_next(&kernel.tables.alarms);
+                break;
+            };
+            alarm::ring(&mut kernel.ipc, to, kind, KernReturn::SUCCESS, now);
+        }
+    }
+    match process.next_alarm.load(Ordering::Acquire) {
+        u64::MAX => None,
+        next => Some(Duration::from_nanos(
+            next.saturating_sub(host::nanoseconds()),
+        )),
     }
 }
 

@@ -303,6 +303,11 @@ impl Rules {
         self.since_15()
     }
 
+    /// Returns whether there are calls for identity tokens of tasks, since 12.0.
+    pub(crate) fn has_identity_tokens(&self) -> bool {
+        self.since_15()
+    }
+
     /// Returns whether there are hardened exception handlers, since 15.0 (B8).
     pub(crate) fn has_hardened_handlers(&self) -> bool {
         self.since_15()

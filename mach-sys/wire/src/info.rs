@@ -131,6 +131,15 @@ pub const POLICY_RR: policy_t = 2;
 /// Policy: fixed priorities, without a time slice.
 pub const POLICY_FIFO: policy_t = 4;
 
+/// For `task_identity_token_get_task_port`: the control port (`mach/mach_types.h`).
+pub const TASK_FLAVOR_CONTROL: task_flavor_t = 0;
+/// The read port.
+pub const TASK_FLAVOR_READ: task_flavor_t = 1;
+/// The inspect port.
+pub const TASK_FLAVOR_INSPECT: task_flavor_t = 2;
+/// The name port.
+pub const TASK_FLAVOR_NAME: task_flavor_t = 3;
+
 /// Flavor of [`task_absolutetime_info`].
 pub const TASK_ABSOLUTETIME_INFO: task_flavor_t = 1;
 /// Flavor of [`task_events_info`].

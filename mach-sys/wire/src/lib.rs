@@ -11,6 +11,7 @@ compile_error!("this crate supports only x86_64 and aarch64 with 64-bit pointers
 
 pub mod darwin;
 pub mod exception;
+pub mod host;
 pub mod info;
 pub mod kern_return;
 pub mod machine;
@@ -18,6 +19,7 @@ pub mod message;
 pub mod mig;
 pub(crate) mod names;
 pub mod pod;
+pub mod policy;
 pub mod port;
 pub mod thread_state;
 pub mod types;

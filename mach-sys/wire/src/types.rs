@@ -93,6 +93,10 @@ pub type vm_size_t = u64;
 pub type mach_vm_address_t = u64;
 /// A size in a task.
 pub type mach_vm_size_t = u64;
+/// A number of bytes between two places in a task's memory, or the bits of an address that must be 0.
+pub type mach_vm_offset_t = u64;
+/// The same as [`mach_vm_offset_t`] in a 64-bit task.
+pub type vm_offset_t = mach_vm_offset_t;
 /// An address carried by a message (LP64).
 pub type pointer_t = vm_address_t;
 
@@ -120,6 +124,26 @@ crate::pod::plain_struct! {
         4 tv_nsec: i32,
     }
 }
+
+/// An attribute of a clock: `CLOCK_*`.
+pub type clock_flavor_t = core::ffi::c_int;
+/// Kind of the time of an alarm: `TIME_*`.
+pub type alarm_type_t = core::ffi::c_int;
+/// Kind of the time of a sleep: `TIME_*`.
+pub type sleep_type_t = core::ffi::c_int;
+
+/// Attribute of `clock_get_attributes`: the resolution of the clock's time, in nanoseconds.
+pub const CLOCK_GET_TIME_RES: clock_flavor_t = 1;
+/// Attribute: the resolution of its alarms, in nanoseconds; 0 for a clock without.
+pub const CLOCK_ALARM_CURRES: clock_flavor_t = 3;
+/// Attribute: the finest resolution of its alarms.
+pub const CLOCK_ALARM_MINRES: clock_flavor_t = 4;
+/// Attribute: the coarsest resolution of its alarms.
+pub const CLOCK_ALARM_MAXRES: clock_flavor_t = 5;
+/// The time is the clock's.
+pub const TIME_ABSOLUTE: alarm_type_t = 0;
+/// The time counts from now on.
+pub const TIME_RELATIVE: alarm_type_t = 1;
 
 /// The clock that counts the time since the system started, without that in which it slept (`mach/clock_types.h`).
 pub const SYSTEM_CLOCK: clock_id_t = 0;

@@ -1,35 +1,13 @@
 //! Memory of the own task (`mach/mach_vm.h`).
 
 use super::mig;
-use super::target::{code, process, put, refused, task_behind};
-use crate::host::maps;
+use super::own_memory::own_memory;
+use super::target::{code, process, put};
 use crate::host::pages::{self, Access, PagesError, Words};
-use crate::process::Process;
-use crate::thread::kernel::Kernel;
 use core::ffi::c_int;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::types::*;
 use mach_wire::vm::*;
-
-/// Returns the copy (from, to, size) within the memory of the task that a name denotes, if that is the process's own: the only one whose
-/// memory is here.
-fn own_memory(
-    process: Result<&'static Process, KernReturn>,
-    task: mach_port_name_t,
-) -> Result<impl FnOnce(u64, u64, u64) -> Result<(), KernReturn>, KernReturn> {
-    let process = process?;
-    let (target, blocked) = {
-        let mut held = process.mach.lock();
-        let target = task_behind(&mut Kernel::of(&mut held), process.task, task);
-        (target, held.blocked())
-    };
-    let target = refused(target)?;
-    if target == process.task {
-        Ok(move |from, to, size| process.mach.copy_within_user(blocked, from, to, size))
-    } else {
-        Err(KernReturn::NOT_SUPPORTED)
-    }
-}
 
 pub unsafe fn mach_vm_read_overwrite(
     task: mach_port_name_t,
@@ -76,6 +54,7 @@ impl From<PagesError> for KernReturn {
             PagesError::Occupied => Self::NO_SPACE,
             PagesError::Unmapped => Self::INVALID_ADDRESS,
             PagesError::Refused => Self::PROTECTION_FAILURE,
+            PagesError::System => Self::NOT_SUPPORTED,
         }
     }
 }
@@ -163,82 +142,4 @@ pub unsafe fn mach_vm_read(
             put(count, length);
         }
     }))
-}
-
-pub unsafe fn mach_vm_region(
-    task: mach_port_name_t,
-    address: *mut mach_vm_address_t,
-    size: *mut mach_vm_size_t,
-    flavor: vm_region_flavor_t,
-    info: vm_region_info_t,
-    count: *mut mach_msg_type_number_t,
-    object: *mut mach_port_name_t,
-) -> kern_return_t {
-    // SAFETY: the seam's contract: both are readable.
-    let (start, room) = unsafe { (address.read(), count.read()) };
-    let region = own_memory(mig::process(), task).and_then(|_| {
-        let is_known = flavor == VM_REGION_BASIC_INFO_64 || flavor == VM_REGION_BASIC_INFO;
-        if !is_known || room < VM_REGION_BASIC_INFO_COUNT_64 {
-            return Err(KernReturn::INVALID_ARGUMENT);
-        }
-        maps::region_at_or_after(start).ok_or(KernReturn::INVALID_ADDRESS)
-    });
-    code(region.map(|region| {
-        let mut protection = Protection::empty();
-        protection.set(Protection::READ, region.readable);
-        protection.set(Protection::WRITE, region.writable);
-        protection.set(Protection::EXECUTE, region.executable);
-        let basic = vm_region_basic_info_64 {
-            protection: protection.bits(),
-            max_protection: VM_PROT_ALL,
-            inheritance: match region.shared {
-                true => VM_INHERIT_SHARE,
-                false => VM_INHERIT_COPY,
-            },
-            shared: region.shared.into(),
-            offset: region.offset,
-            behavior: VM_BEHAVIOR_DEFAULT,
-            ..vm_region_basic_info_64::default()
-        };
-        // SAFETY: the seam's contract: `info` has room for the words that `count` promised, and the other results are valid for a
-        // write.
-        unsafe {
-            info.cast::<vm_region_basic_info_64>()
-                .write_unaligned(basic);
-            put(count, VM_REGION_BASIC_INFO_COUNT_64);
-            put(address, region.addresses.start);
-            put(size, region.addresses.end - region.addresses.start);
-            put(object, MACH_PORT_NULL);
-        }
-    }))
-}
-
-/// Declares the names of `vm_map.h`, which in a 64-bit task are the same calls.
-macro_rules! aliases {
-    ($($alias:ident = $call:ident($($argument:ident: $type:ty),*);)*) => {$(
-        #[allow(clippy::too_many_arguments)]
-        pub unsafe fn $alias(task: mach_port_name_t, $($argument: $type),*) -> kern_return_t {
-            // SAFETY: the same contract, passed on unchanged.
-            unsafe { $call(task, $($argument),*) }
-        }
-    )*};
-}
-
-aliases! {
-    vm_allocate = mach_vm_allocate(address: *mut vm_address_t, size: vm_size_t, flags: c_int);
-    vm_deallocate = mach_vm_deallocate(address: vm_address_t, size: vm_size_t);
-    vm_protect = mach_vm_protect(
-        address: vm_address_t, size: vm_size_t, set_maximum: boolean_t, protection: vm_prot_t
-    );
-    vm_read = mach_vm_read(
-        address: vm_address_t, size: vm_size_t, data: *mut vm_address_t, count: *mut mach_msg_type_number_t
-    );
-    vm_read_overwrite = mach_vm_read_overwrite(
-        address: vm_address_t, size: vm_size_t, data: vm_address_t, copied: *mut vm_size_t
-    );
-    vm_write = mach_vm_write(address: vm_address_t, data: usize, count: mach_msg_type_number_t);
-    vm_region_64 = mach_vm_region(
-        address: *mut vm_address_t, size: *mut vm_size_t, flavor: vm_region_flavor_t, info: vm_region_info_t,
-        count: *mut mach_msg_type_number_t, object: *mut mach_port_name_t
-    );
 }

@@ -27,6 +27,11 @@
 //! | `mach_port_guard`, `mach_port_unguard` | `_kernelrpc_mach_port_guard_trap` (41), `…_unguard_trap` (42) | no |
 //! | `mach_port_request_notification` | `_kernelrpc_mach_port_request_notification_trap` (77) | no |
 //! | `mach_port_type` | `_kernelrpc_mach_port_type_trap` (76) | no |
+//! | `host_page_size`, `mach_approximate_time`, `mach_continuous_time`, `mach_continuous_approximate_time` | nothing | no |
+//! | `mach_wait_until` | `mach_wait_until_trap` (90) | no |
+//! | `clock_sleep` | `clock_sleep_trap` (62) | no |
+//! | `thread_switch` | `thread_switch` (61) | no |
+//! | `task_for_pid` | `task_for_pid` (45) | no |
 //! | `mach_host_self` | `host_self_trap` (29) | no |
 //! | `pid_for_task` | `pid_for_task` (46) | no |
 //! | `mach_timebase_info` | `mach_timebase_info_trap` (89), once | no |
@@ -46,12 +51,18 @@
 //! | `task_get_exc_guard_behavior`, `task_set_exc_guard_behavior` | task.defs | yes |
 //! | `task_threads`, `task_info`, `semaphore_create`, `semaphore_destroy` | task.defs | yes |
 //! | `semaphore_signal`, `…_signal_all`, `…_wait`, `…_timedwait`, `…_wait_signal`, `…_timedwait_signal` | their traps (33, 34, 36–39) | no |
-//! | `host_get_clock_service`, `clock_get_time` | mach_host.defs, clock.defs | yes |
+//! | `host_get_clock_service`, `clock_get_time`, `clock_get_attributes`, `clock_alarm` | mach_host.defs, clock.defs | yes |
+//! | `host_info`, `host_statistics`, `host_statistics64` | mach_host.defs | yes |
+//! | `thread_policy_get`, `thread_policy_set` | thread_act.defs | yes; not where MIG refuses the arguments itself |
+//! | `task_create_identity_token`, `task_identity_token_get_task_port` | task.defs | yes |
 //! | `thread_set_exception_ports`, `…_get_…`, `…_swap_…` | thread_act.defs | yes |
 //! | `task_set_exception_ports`, `…_get_…`, `…_swap_…` | task.defs | yes |
 //! | `host_set_exception_ports`, `…_get_…`, `…_swap_…` | host_priv.defs | yes |
 //! | `task_get_special_port`, `thread_get_special_port` | task.defs, thread_act.defs | yes |
 //! | `mach_vm_read_overwrite`, `mach_vm_write`, `mach_vm_read`, `mach_vm_region` and their `vm_` names | mach_vm.defs, vm_map.defs | yes |
+//! | `mach_vm_map` | `_kernelrpc_mach_vm_map_trap` (15), or mach_vm.defs for an object, a maximal protection or an inheritance | only for these |
+//! | `mach_vm_purgable_control`, `vm_purgable_control` | `_kernelrpc_mach_vm_purgable_control_trap` (11) | no |
+//! | `vm_map`, and `mach_vm_remap`, `mach_vm_copy`, `mach_vm_region_recurse` and their `vm_` names | mach_vm.defs, vm_map.defs | yes |
 //! | `mig_get_reply_port` | `_kernelrpc_mach_port_construct_trap` (24) | yes |
 //!
 //! Here nothing is sent: a routine has its thread's reply port made, then runs at once. Where no name or no port is left, it runs without,

@@ -1,8 +1,8 @@
 //! The loops that receive requests and send replies (`mach/mach.h`, C12.2).
 
-use super::memory::{vm_allocate, vm_deallocate};
 use super::messages::{mach_msg, mach_msg_destroy, mach_msg_overwrite};
 use super::ports::mach_port_deallocate;
+use super::vm_names::{vm_allocate, vm_deallocate};
 use crate::host::pages::whole_pages;
 use crate::system;
 use core::ffi::c_void;

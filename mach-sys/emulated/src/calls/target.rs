@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::guards;
+use crate::ipc::kobject::{Kobject, KobjectType};
 use crate::ipc::lookup;
 use crate::ipc::name::{Name, SpaceId};
 use crate::ipc::state::Ipc;
@@ -66,6 +67,24 @@ pub(super) fn task_behind(
     let space = kernel.tables.task(caller).space;
     let port = lookup::call_target(&mut kernel.ipc, space, name)?;
     TaskId::behind(kernel.ipc.port(port)).ok_or(KernReturn::INVALID_TASK)
+}
+
+/// Returns the kernel object of a kind that a routine is sent to: `KERN_INVALID_ARGUMENT` for a port of
+/// another kind.
+pub(super) fn kobject_behind(
+    kernel: &mut Kernel<'_, '_>,
+    process: &Process,
+    name: mach_port_name_t,
+    kind: KobjectType,
+) -> Result<Kobject, KernReturn> {
+    let name = Name::new(name);
+    if !name.is_valid() {
+        return Err(KernReturn::SEND_INVALID_DEST);
+    }
+    let port = lookup::call_target(&mut kernel.ipc, process.space, name)?;
+    let object = kernel.ipc.port(port).kobject();
+    let object = object.filter(|object| object.kind == kind);
+    object.ok_or(KernReturn::INVALID_ARGUMENT)
 }
 
 /// Writes a result to the caller's address.

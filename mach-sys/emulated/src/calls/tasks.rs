@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::mig;
+use super::structures::{give, give_words};
 use super::target::{code, put};
 use super::threads::find;
 use crate::exception::level::{Level, LevelKind};
@@ -15,7 +16,6 @@ use crate::thread::run;
 use core::time::Duration;
 use mach_wire::info::*;
 use mach_wire::kern_return::KernReturn;
-use mach_wire::pod::{self, Pod};
 use mach_wire::types::*;
 
 /// Returns the process, if a name denotes its own task: the only one whose threads are here.
@@ -73,44 +73,6 @@ pub unsafe fn task_threads(
             put(count, length as u32);
         }
     }))
-}
-
-/// Writes a structure as words, if there is room for it (A9.6 has the same protocol).
-///
-/// # Safety
-/// `to` has room for the words that `count` says, and `count` is valid.
-unsafe fn give<T: Pod>(
-    value: &T,
-    to: *mut integer_t,
-    count: *mut mach_msg_type_number_t,
-) -> Result<(), KernReturn> {
-    let words = (size_of::<T>() / size_of::<integer_t>()) as u32;
-    // SAFETY: the caller's promise.
-    unsafe {
-        if count.read() < words {
-            return Err(KernReturn::INVALID_ARGUMENT);
-        }
-        give_words(value, words, to, count);
-    }
-    Ok(())
-}
-
-/// Writes the first words of a structure.
-///
-/// # Safety
-/// `to` has room for them, and `count` is valid. The structure has as many.
-unsafe fn give_words<T: Pod>(
-    value: &T,
-    words: mach_msg_type_number_t,
-    to: *mut integer_t,
-    count: *mut mach_msg_type_number_t,
-) {
-    let bytes = &pod::bytes_of(value)[..words as usize * size_of::<integer_t>()];
-    // SAFETY: the caller's promise.
-    unsafe {
-        core::ptr::copy_nonoverlapping(bytes.as_ptr(), to.cast(), bytes.len());
-        put(count, words);
-    }
 }
 
 fn time_value(time: Duration) -> time_value_t {

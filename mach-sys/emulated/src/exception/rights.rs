@@ -2,13 +2,12 @@
 
 use crate::ipc::id::PortId;
 use crate::ipc::kmsg::Right;
-use crate::ipc::kobject::{Kobject, KobjectType};
-use crate::ipc::port::PortKind;
 use crate::ipc::reply::HELD;
 use crate::ipc::right;
 use crate::ipc::state::Ipc;
 use crate::thread::kernel::Kernel;
 use crate::thread::object::ThreadId;
+use crate::thread::task;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::mig::{Identity, IdentityKind, Routine};
 
@@ -37,10 +36,7 @@ impl DeliveryRights {
                 [control, task].map(|port| right::make_send(ipc, port))
             }
             IdentityKind::Token => {
-                let token = ipc.create_port(PortKind::Kobject(Kobject {
-                    kind: KobjectType::TaskToken,
-                    value: task.to_word(),
-                }));
+                let token = task::create_token(ipc, task);
                 let token = token.ok_or(KernReturn::RESOURCE_SHORTAGE)?;
                 [right::make_send(ipc, token), Right::Null]
             }

@@ -34,11 +34,17 @@ pub use slot::layout::LENT_STACK_SIZE;
 pub(crate) use slot::origin::{process_id, stops};
 pub(crate) use slot::region::{SlotId, exhausted};
 pub(crate) use slot::suspension::Waits;
+pub(crate) use slot::watch_word::{
+    go_on as let_watching_thread_go_on, hurry as wake_watching_thread,
+    pause as pause_watching_thread,
+};
 pub(crate) use sys::altstack::room as alternate_stack_room;
-pub(crate) use sys::clock::nanoseconds;
+pub(crate) use sys::clock::{coarse_nanoseconds, nanoseconds, nanoseconds_with_sleep};
 pub(crate) use sys::credentials::user_and_group;
 pub(crate) use sys::installed::Installed;
 pub(crate) use sys::mask::{AllBlocked, wait_was_interrupted};
 pub(crate) use sys::status::is_traced;
 pub(crate) use sys::thread::gettid;
-pub(crate) use sys::{copy, cpu, futex, maps, pages, reservation, stack, sync};
+pub(crate) use sys::{
+    copy, cpu, futex, machine, mappings, maps, pages, reservation, smaps, stack, sync,
+};

@@ -33,6 +33,8 @@ pub(crate) struct Hooks {
     pub(crate) ended: fn(SlotId),
     /// A thread is about to wait, suspended, with these registers; or has them back. Called on it, in its fault handler.
     pub(crate) parked: fn(SlotId, Option<&mut Context>),
+    /// Does what is due, and returns the time until there is more. Called on the watching thread, in each round.
+    pub(crate) tick: fn() -> Option<Duration>,
 }
 
 /// True once `pthread_atfork` was called.
@@ -53,6 +55,7 @@ pub(crate) fn start(config: &Config, outer: Mask, hooks: Hooks) -> Result<(), St
     trap::set_hook(hooks.trap);
     owner::set_hook(hooks.ended);
     park::set_hook(hooks.parked);
+    watcher::set_tick(hooks.tick);
     // SAFETY: no arguments.
     park::note_pthread(unsafe { libc::pthread_self() });
     previous::set_policy(config.displaced);

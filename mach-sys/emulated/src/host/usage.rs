@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::slot::region::{Slot, SlotId};
-use super::sys::{clock, maps, proc_file, process_status, task_list, task_stat};
+use super::sys::{clock, maps, proc_file, process_status, task_list, task_stat, thread};
 use core::mem::MaybeUninit;
 use core::time::Duration;
 
@@ -63,6 +63,38 @@ pub(crate) fn of_thread(slot: SlotId) -> Option<ThreadUsage> {
         name: proc_file::thread_name(tid),
         pointer: header.pthread.load(core::sync::atomic::Ordering::Acquire),
     })
+}
+
+/// Returns the scheduling policy of the thread that has a slot, `SCHED_*`; `None` where the system does not say.
+pub(crate) fn policy_of(slot: SlotId) -> Option<i32> {
+    thread::policy(Slot::of(slot)?.header().owner().tid())
+}
+
+/// A thread's nice value could not be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NiceError {
+    /// The thread is gone.
+    Gone,
+    /// The system does not let this process do that.
+    Refused,
+}
+
+/// Sets the nice value of the thread that has a slot.
+pub(crate) fn set_nice(slot: SlotId, nice: i32) -> Result<(), NiceError> {
+    let tid = Slot::of(slot)
+        .ok_or(NiceError::Gone)?
+        .header()
+        .owner()
+        .tid();
+    // Not a thread of another process, which got the identifier.
+    if thread::exists(tid) == Some(false) {
+        return Err(NiceError::Gone);
+    }
+    match thread::set_nice(tid, nice) {
+        0.. => Ok(()),
+        error if error == -(libc::ESRCH as isize) => Err(NiceError::Gone),
+        _ => Err(NiceError::Refused),
+    }
 }
 
 /// Resources that the process uses. Sizes are in bytes.

@@ -61,6 +61,7 @@ pub(crate) mod right;
 pub(crate) mod semaphore;
 pub(crate) mod send;
 pub(crate) mod sets;
+pub(crate) mod sleep;
 pub(crate) mod space;
 pub(crate) mod state;
 pub(crate) mod transit;

@@ -8,17 +8,19 @@ use super::mqueue::{self, QueueFull};
 use super::name::Name;
 use super::state::Ipc;
 use super::transit;
+use mach_wire::kern_return::KernReturn;
 use mach_wire::message::{
     Disposition, MACH_MSGH_BITS_COMPLEX, mach_msg_body_t, mach_msg_header_t,
     mach_msg_port_descriptor_t,
 };
 use mach_wire::mig::{
-    __Request__mach_notify_dead_name_t, __Request__mach_notify_no_senders_t,
-    __Request__mach_notify_port_destroyed_t, MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS,
-    MACH_NOTIFY_PORT_DELETED, MACH_NOTIFY_PORT_DESTROYED, MACH_NOTIFY_SEND_ONCE,
-    MACH_NOTIFY_SEND_POSSIBLE, NDR_record_t,
+    __Request__clock_alarm_reply_t, __Request__mach_notify_dead_name_t,
+    __Request__mach_notify_no_senders_t, __Request__mach_notify_port_destroyed_t,
+    CLOCK_ALARM_REPLY, MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_PORT_DELETED,
+    MACH_NOTIFY_PORT_DESTROYED, MACH_NOTIFY_SEND_ONCE, MACH_NOTIFY_SEND_POSSIBLE, NDR_record_t,
 };
 use mach_wire::pod::Pod;
+use mach_wire::types::{alarm_type_t, mach_timespec_t};
 
 fn header<T>(id: i32, bits: u32) -> mach_msg_header_t {
     mach_msg_header_t {
@@ -43,6 +45,24 @@ fn send<T: Pod>(ipc: &mut Ipc<'_, '_>, to: Right, message: &T) {
     if let Err(Right::SendOnce(port)) = unsent {
         use_up_send_once(ipc, port);
     }
+}
+
+/// Sends the message of an alarm. Does nothing for a null or dead right.
+pub(crate) fn clock_alarm(
+    ipc: &mut Ipc<'_, '_>,
+    to: Right,
+    code: KernReturn,
+    kind: alarm_type_t,
+    time: mach_timespec_t,
+) {
+    let message = __Request__clock_alarm_reply_t {
+        Head: header::<__Request__clock_alarm_reply_t>(CLOCK_ALARM_REPLY, 0),
+        NDR: NDR_record_t::RECORD,
+        alarm_code: code.raw(),
+        alarm_type: kind,
+        alarm_time: time,
+    };
+    send(ipc, to, &message);
 }
 
 /// Sends one of the three notifications about a name.

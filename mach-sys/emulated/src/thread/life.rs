@@ -46,6 +46,7 @@ pub(crate) fn create(
         slot,
         main,
         run: Run::default(),
+        importance: 0,
     });
     let Some(thread) = thread else {
         for port in [port, reply_port] {

@@ -1,6 +1,7 @@
 //! Threads, tasks, and the tables of them.
 
 use super::action::{Action, Actions};
+use super::alarm::Alarms;
 use super::exc_guard::ExcGuard;
 use crate::error::ReserveError;
 use crate::host::SlotId;
@@ -43,6 +44,8 @@ pub(crate) struct Thread {
     /// True for the process's first thread, which is no pthread to the kernel (D3.1).
     pub(crate) main: bool,
     pub(crate) run: Run,
+    /// Set by `thread_policy_set`.
+    pub(crate) importance: i32,
 }
 
 /// Restrictions that other threads put on a thread (A8).
@@ -81,6 +84,7 @@ pub(crate) struct Tables {
     pub(super) host: Option<PortId>,
     /// The clocks' ports, likewise.
     pub(super) clocks: [Option<PortId>; 2],
+    pub(crate) alarms: Alarms,
 }
 
 impl Tables {
@@ -90,6 +94,7 @@ impl Tables {
             tasks: (0..SPACES).map(|_| None).collect(),
             host: None,
             clocks: [None; 2],
+            alarms: Alarms::default(),
         })
     }
 
@@ -145,13 +150,18 @@ impl TaskId {
         self.0 as u32
     }
 
+    /// Returns the task of a word that [`to_word`](Self::to_word) made.
+    pub(crate) const fn of_word(word: u32) -> Self {
+        Self(word as u8)
+    }
+
     /// Returns the task behind a control port; `None` if the port is no live task's.
     pub(crate) fn behind(port: &Port) -> Option<Self> {
         match port.kobject()? {
             Kobject {
                 kind: KobjectType::Task,
                 value,
-            } => Some(Self(value as u8)),
+            } => Some(Self::of_word(value)),
             _ => None,
         }
     }

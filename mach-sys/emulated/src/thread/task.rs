@@ -6,6 +6,7 @@ use super::kernel::{Kernel, Mach};
 use super::object::{Task, TaskId};
 use crate::error::ReserveError;
 use crate::ipc::copyout;
+use crate::ipc::id::PortId;
 use crate::ipc::kmsg::Right;
 use crate::ipc::kobject::{Kobject, KobjectType};
 use crate::ipc::name::Name;
@@ -13,6 +14,7 @@ use crate::ipc::port::PortKind;
 use crate::ipc::reverse;
 use crate::ipc::right;
 use crate::ipc::space::Space;
+use crate::ipc::state::Ipc;
 
 /// Creates a task whose name space is empty, but for the task's own name: pinned, with two user references, where the rules say so
 /// (D1.3, D5.1). `None` when the kernel holds as many tasks as it can.
@@ -21,6 +23,14 @@ pub(crate) fn create(mach: &Mach) -> Result<Option<TaskId>, ReserveError> {
     let space = Space::new(rules.limits.names, rules.generations_move_by_4())?;
     let mut held = mach.lock();
     Ok(enter(&mut Kernel::of(&mut held), space))
+}
+
+/// Creates an identity token of a task (A7.10). It lives as long as there is a send right for it. `None` when the kernel is full.
+pub(crate) fn create_token(ipc: &mut Ipc<'_, '_>, task: TaskId) -> Option<PortId> {
+    ipc.create_port(PortKind::Kobject(Kobject {
+        kind: KobjectType::TaskToken,
+        value: task.to_word(),
+    }))
 }
 
 fn enter(kernel: &mut Kernel<'_, '_>, space: Space) -> Option<TaskId> {

@@ -1,6 +1,7 @@
 //! Guards, hardened exception handlers, and the conversion of states (`mach/task.h`, `mach/thread_act.h`).
 #![allow(unsafe_code)]
 
+use super::declare::{kernel_calls, newer_calls};
 use crate::info::task_exc_guard_behavior_t;
 use crate::types::*;
 use core::ffi::c_int;

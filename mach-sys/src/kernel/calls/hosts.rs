@@ -1,10 +1,12 @@
 //! The calls of `mach/mach_host.h`, `mach/clock.h` and `mach/semaphore.h`.
 #![allow(unsafe_code)]
 
+use super::declare::kernel_calls;
+use crate::host::host_flavor_t;
 use crate::types::*;
 use core::ffi::c_int;
 
-super::kernel_calls! {
+kernel_calls! {
     // mach/semaphore.h, and for the first two mach/task.h
 
     /// Creates a semaphore with a count of `value`, and returns the name of a send right for it. `policy` is `SYNC_POLICY_FIFO`. A semaphore
@@ -31,6 +33,55 @@ super::kernel_calls! {
     /// Returns the name of a send right for a clock of the host, `SYSTEM_CLOCK` or `CALENDAR_CLOCK`, with one more user reference for each
     /// call.
     fn host_get_clock_service(host: mach_port_name_t, clock_id: clock_id_t, clock: *mut mach_port_name_t) -> kern_return_t;
+    /// Reads the size of a page, in bytes. `host` is not looked at.
+    fn host_page_size(host: mach_port_name_t, size: *mut vm_size_t) -> kern_return_t;
+    /// Reads what the host is: `HOST_BASIC_INFO` of [`host`](crate::host). `count` is in 32-bit words: the room on entry, the length on return;
+    /// too little room is `KERN_FAILURE`. The emulation has `HOST_SEMAPHORE_TRAPS` and `HOST_MACH_MSG_TRAP` beside it, which have no data.
+    fn host_info(
+        host: mach_port_name_t,
+        flavor: host_flavor_t,
+        info: *mut integer_t,
+        count: *mut mach_msg_type_number_t,
+    ) -> kern_return_t;
+    /// Reads what the host's memory and processors do: `HOST_VM_INFO` or `HOST_CPU_LOAD_INFO` of [`host`](crate::host). `count` as in
+    /// [`host_info`]. A port of another kind is `KERN_INVALID_HOST`.
+    fn host_statistics(
+        host: mach_port_name_t,
+        flavor: host_flavor_t,
+        info: *mut integer_t,
+        count: *mut mach_msg_type_number_t,
+    ) -> kern_return_t;
+    /// Does what [`host_statistics`] does, and knows `HOST_VM_INFO64` beside its flavors.
+    fn host_statistics64(
+        host: mach_port_name_t,
+        flavor: host_flavor_t,
+        info: *mut integer_t,
+        count: *mut mach_msg_type_number_t,
+    ) -> kern_return_t;
     /// Reads a clock.
     fn clock_get_time(clock: mach_port_name_t, time: *mut mach_timespec_t) -> kern_return_t;
+    /// Reads an attribute of a clock (`CLOCK_*`), in nanoseconds: 10 ms on every kernel, and 0 for alarms of `CALENDAR_CLOCK`, which has none.
+    /// `count` must be 1 on entry.
+    fn clock_get_attributes(
+        clock: mach_port_name_t,
+        flavor: clock_flavor_t,
+        attribute: *mut c_int,
+        count: *mut mach_msg_type_number_t,
+    ) -> kern_return_t;
+    /// Waits until the system clock shows `time`, or for so long (`TIME_*`). `clock` is null or `SYSTEM_CLOCK`'s name. `wakeup` gets the time
+    /// that the clock shows then; it may be null. `KERN_ABORTED`: a signal handler ran, or the thread was aborted.
+    fn clock_sleep(
+        clock: mach_port_name_t,
+        kind: sleep_type_t,
+        time: mach_timespec_t,
+        wakeup: *mut mach_timespec_t,
+    ) -> kern_return_t;
+    /// Sends a [message](crate::mig::__Request__clock_alarm_reply_t) when the system clock shows `time`, or after so long (`TIME_*`): at once if
+    /// that is past, or no time. It goes to a receive right of the caller's, `port`, through a send-once right that this call makes.
+    fn clock_alarm(
+        clock: mach_port_name_t,
+        kind: alarm_type_t,
+        time: mach_timespec_t,
+        port: mach_port_name_t,
+    ) -> kern_return_t;
 }

@@ -1,11 +1,12 @@
 //! The calls of `mach/mach_init.h`, `mach/message.h`, `mach/mig_errors.h`, and of time.
 #![allow(unsafe_code)]
 
+use super::declare::kernel_calls;
 use crate::message::mach_msg_header_t;
 use crate::types::*;
 use core::ffi::{c_char, c_void};
 
-super::kernel_calls! {
+kernel_calls! {
     // mach/mach_init.h, mach/message.h
 
     /// Returns the name of the calling thread's port, with one more user reference for each call (D1.1): the caller must release it.
@@ -66,6 +67,14 @@ super::kernel_calls! {
     fn mach_error_string(error: kern_return_t) -> *mut c_char;
     /// Returns the time since some moment, in units of [`mach_timebase_info`]. It does not step, and stands still while the system sleeps.
     fn mach_absolute_time() -> u64;
+    /// Returns the same time as [`mach_absolute_time`], a few milliseconds late.
+    fn mach_approximate_time() -> u64;
+    /// Returns the time since some moment, in units of [`mach_timebase_info`]. It does not step, and goes on while the system sleeps.
+    fn mach_continuous_time() -> u64;
+    /// Returns the same time as [`mach_continuous_time`]; on Apple's systems it may be a few milliseconds late.
+    fn mach_continuous_approximate_time() -> u64;
+    /// Waits until [`mach_absolute_time`] has reached a value. `KERN_ABORTED`: a signal handler ran, or the thread was aborted.
+    fn mach_wait_until(deadline: u64) -> kern_return_t;
     /// Reads the unit of [`mach_absolute_time`], in nanoseconds.
     fn mach_timebase_info(info: *mut mach_timebase_info_data_t) -> kern_return_t;
 

@@ -1,15 +1,21 @@
 //! The calls of `mach/task.h` and `mach/thread_act.h`.
 #![allow(unsafe_code)]
 
+use super::declare::{kernel_calls, newer_calls};
 use crate::info::{task_flavor_t, thread_flavor_t};
+use crate::policy::thread_policy_flavor_t;
 use crate::types::*;
 use core::ffi::c_int;
 
-super::kernel_calls! {
+kernel_calls! {
     // mach/mach_traps.h
 
     /// Reads the identifier of a task's process. An error is `KERN_FAILURE`, and stores -1. The emulation knows its own task only.
     fn pid_for_task(task: mach_port_name_t, pid: *mut c_int) -> kern_return_t;
+
+    /// Stores the name of the control port of a process's task, with one more user reference. `task` is any task's. An error is `KERN_FAILURE`,
+    /// and stores null. The emulation knows its own process only; Apple's systems ask for permission for any other.
+    fn task_for_pid(task: mach_port_name_t, pid: c_int, found: *mut mach_port_name_t) -> kern_return_t;
 
     // mach/thread_act.h, mach/task.h
 
@@ -149,6 +155,26 @@ super::kernel_calls! {
         info: *mut integer_t,
         count: *mut mach_msg_type_number_t,
     ) -> kern_return_t;
+    /// Sets a scheduling policy of [`policy`](crate::policy) from `count` words. The emulation does what the system lets it do, which for a plain
+    /// user is a lower `THREAD_PRECEDENCE_POLICY` (a nice value); for the rest it is `KERN_NOT_SUPPORTED`.
+    fn thread_policy_set(
+        thread: mach_port_name_t,
+        flavor: thread_policy_flavor_t,
+        policy: *const integer_t,
+        count: mach_msg_type_number_t,
+    ) -> kern_return_t;
+    /// Reads a scheduling policy of [`policy`](crate::policy), or its default if `get_default` is not 0 on entry; it is 1 on return if the thread
+    /// has no such policy, and the default was read. `count` is the room in 32-bit words, and stays.
+    fn thread_policy_get(
+        thread: mach_port_name_t,
+        flavor: thread_policy_flavor_t,
+        policy: *mut integer_t,
+        count: *mut mach_msg_type_number_t,
+        get_default: *mut boolean_t,
+    ) -> kern_return_t;
+    /// Gives up the processor (`SWITCH_OPTION_*` of [`policy`](crate::policy)), to `thread` if that runs soon anyway, or waits for `time`
+    /// milliseconds. Ends with `KERN_SUCCESS` also when the wait was aborted.
+    fn thread_switch(thread: mach_port_name_t, option: c_int, time: mach_msg_timeout_t) -> kern_return_t;
     /// Lists the threads of a task, with one user reference each, in an array that the caller releases with [`mach_vm_deallocate`] (D1.4).
     /// The emulation first makes the threads known that have made no kernel call yet.
     fn task_threads(
@@ -162,5 +188,19 @@ super::kernel_calls! {
         flavor: task_flavor_t,
         info: *mut integer_t,
         count: *mut mach_msg_type_number_t,
+    ) -> kern_return_t;
+}
+
+newer_calls! {
+    // mach/task.h
+
+    /// Creates an identity token of a task, as exceptions with a protected behavior carry one (A7.10). Since macOS 12.
+    fn task_create_identity_token(task: mach_port_name_t, token: *mut mach_port_name_t) -> kern_return_t;
+    /// Returns a port of the task that an identity token stands for (`TASK_FLAVOR_*`), with one more user reference. The emulation has the
+    /// control port. Since macOS 12.
+    fn task_identity_token_get_task_port(
+        token: mach_port_name_t,
+        flavor: task_flavor_t,
+        port: *mut mach_port_name_t,
     ) -> kern_return_t;
 }

@@ -6,7 +6,10 @@ use crate::message::{
 };
 use crate::names::raw_constants;
 use crate::pod::plain_struct;
-use crate::types::{mach_msg_id_t, mach_msg_type_number_t, mach_port_mscount_t, mach_port_name_t};
+use crate::types::{
+    alarm_type_t, kern_return_t, mach_msg_id_t, mach_msg_type_number_t, mach_port_mscount_t,
+    mach_port_name_t, mach_timespec_t,
+};
 
 use super::ndr::NDR_record_t;
 
@@ -129,5 +132,25 @@ plain_struct! {
         24 NDR: NDR_record_t,
         32 not_port: mach_port_name_t,
         36 trailer: mach_msg_format_0_trailer_t,
+    }
+}
+
+/// Message of an alarm that `clock_alarm` set (`mach/clock_reply.defs`).
+pub const CLOCK_ALARM_REPLY: mach_msg_id_t = 3_125_107;
+
+plain_struct! {
+    /// Message 3125107, [`CLOCK_ALARM_REPLY`]. The time of an alarm has come.
+    pub struct __Request__clock_alarm_reply_t: 48, align 4, packed 4 {
+        0 Head: mach_msg_header_t,
+        24 NDR: NDR_record_t,
+        /// `KERN_SUCCESS`, or why the alarm was not set.
+        ///
+        32 alarm_code: kern_return_t,
+        /// `TIME_ABSOLUTE` or `TIME_RELATIVE`.
+        ///
+        36 alarm_type: alarm_type_t,
+        /// The time that the clock shows.
+        ///
+        40 alarm_time: mach_timespec_t,
     }
 }

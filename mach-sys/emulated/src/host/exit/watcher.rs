@@ -14,7 +14,7 @@ use crate::host::sys::{futex, stack, task_stat, thread};
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 /// Time between two scans for the ends of threads that cannot announce them.
@@ -35,6 +35,14 @@ static WATCHING: AtomicU32 = AtomicU32::new(0);
 static STOPPING: AtomicBool = AtomicBool::new(false);
 /// The watching thread. Locked at a start and at a stop only.
 static THREAD: Mutex<Option<Thread>> = Mutex::new(None);
+
+/// A function that the watching thread calls in each round.
+static TICK: OnceLock<fn() -> Option<Duration>> = OnceLock::new();
+
+/// Sets the function that the watching thread calls in each round. It returns the time until it is to be called again.
+pub(in crate::host) fn set_tick(tick: fn() -> Option<Duration>) {
+    TICK.get_or_init(|| tick);
+}
 
 /// Starts the watching thread, and waits until it has begun: no allocation of a thread's beginning falls between a fault and its answer
 /// then. `outer` is the signal mask of the emulation's starter.
@@ -86,6 +94,7 @@ fn watch() {
     loop {
         // Before the look at what it announces.
         let told = watch_word::told();
+        watch_word::wait_if_paused();
         if STOPPING.load(Ordering::Acquire) {
             return;
         }
@@ -108,14 +117,16 @@ fn watch() {
             last::end_process();
         }
         pause = pause.after(look);
+        let due = tick();
+        let limit = |time: Duration| due.map_or(time, |due| due.min(time));
         match pause {
             Pause::Sleep => {
-                if watch_word::sleep(told, SCAN) {
+                if watch_word::sleep(told, limit(SCAN)) {
                     pause = Pause::Nap(FIRST_LOOK);
                     watch_word::nap(watch_word::told(), FIRST_LOOK);
                 }
             }
-            Pause::Nap(time) => watch_word::nap(told, time),
+            Pause::Nap(time) => watch_word::nap(told, limit(time)),
         }
     }
 }
@@ -140,6 +151,11 @@ impl Pause {
             (0, false, _) => Self::Sleep,
         }
     }
+}
+
+/// Does what is due.
+fn tick() -> Option<Duration> {
+    (TICK.get()?)()
 }
 
 /// Result of a look at all slots.

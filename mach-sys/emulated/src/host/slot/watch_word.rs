@@ -25,7 +25,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(5);
 const WAITS: u32 = 2000;
 
 /// Makes the watching thread look now.
-pub(in crate::host) fn hurry() {
+pub(crate) fn hurry() {
     WORD.fetch_add(1, Ordering::AcqRel);
     futex::wake(&WORD, 1);
 }
@@ -70,6 +70,49 @@ pub(in crate::host) fn sleep(told: Told, time: Duration) -> bool {
     }
     SLEEPS.store(false, Ordering::SeqCst);
     ANNOUNCED.load(Ordering::SeqCst) != told.announced
+}
+
+/// 1 while the watching thread is to do nothing.
+static PAUSE: AtomicU32 = AtomicU32::new(0);
+/// 1 while it does nothing.
+static PAUSED: AtomicU32 = AtomicU32::new(0);
+
+/// Makes the watching thread do nothing, and waits until it does so. Returns `false`, and leaves it alone, if it did not within ten seconds.
+pub(crate) fn pause() -> bool {
+    PAUSE.store(1, Ordering::SeqCst);
+    for _ in 0..WAITS {
+        hurry();
+        if PAUSED.load(Ordering::SeqCst) == 1 {
+            return true;
+        }
+        futex::wait(&PAUSED, 0, Some(ASK_AGAIN));
+    }
+    go_on();
+    false
+}
+
+/// Undoes [`pause`].
+pub(crate) fn go_on() {
+    PAUSE.store(0, Ordering::SeqCst);
+    futex::wake(&PAUSE, u32::MAX);
+    // So that the next pause does not take this one for its own.
+    while PAUSED.load(Ordering::SeqCst) == 1 {
+        futex::wait(&PAUSED, 1, Some(ASK_AGAIN));
+    }
+}
+
+/// Called by the watching thread in each round: waits while it is to do nothing, and writes to no memory meanwhile.
+pub(in crate::host) fn wait_if_paused() {
+    if PAUSE.load(Ordering::SeqCst) == 0 {
+        return;
+    }
+    PAUSED.store(1, Ordering::SeqCst);
+    futex::wake(&PAUSED, u32::MAX);
+    while PAUSE.load(Ordering::SeqCst) == 1 {
+        futex::wait(&PAUSE, 1, None);
+    }
+    PAUSED.store(0, Ordering::SeqCst);
+    futex::wake(&PAUSED, u32::MAX);
 }
 
 /// Makes the watching thread look at all threads, and waits until it has done so from beginning to end. Returns `false` if it did not within

@@ -48,6 +48,20 @@ pub(crate) fn everyone(is_known: impl Fn(crate::host::SlotId) -> bool) {
     }
 }
 
+/// Returns whether each thread of the process is known that the system lists, but for the emulation's own. `is_known` as for [`everyone`].
+pub(crate) fn is_everyone_known(is_known: impl Fn(crate::host::SlotId) -> bool) -> bool {
+    let Some(keys) = region::keys() else {
+        return false;
+    };
+    let mut unknown = false;
+    task_list::each(|tid| {
+        let known = find(keys, tid)
+            .is_some_and(|slot| slot.header().owner().tid() == tid && is_known(slot.id()));
+        unknown |= !known && !origin::is_watching_thread(tid) && exists(tid) != Some(false);
+    });
+    !unknown
+}
+
 /// Number of threads that are asked before the first is waited for.
 const PORTION: usize = 128;
 

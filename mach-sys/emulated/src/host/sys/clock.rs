@@ -32,12 +32,26 @@ pub(in crate::host) fn of_ticks(ticks: u64) -> Duration {
 
 /// Returns the nanoseconds since some moment, from a clock that does not step and stands still while the system sleeps.
 pub(crate) fn nanoseconds() -> u64 {
+    nanoseconds_of(libc::CLOCK_MONOTONIC)
+}
+
+/// Returns the time of the same clock, a few milliseconds late.
+pub(crate) fn coarse_nanoseconds() -> u64 {
+    nanoseconds_of(libc::CLOCK_MONOTONIC_COARSE)
+}
+
+/// Returns the nanoseconds since some moment, from a clock that goes on while the system sleeps.
+pub(crate) fn nanoseconds_with_sleep() -> u64 {
+    nanoseconds_of(libc::CLOCK_BOOTTIME)
+}
+
+fn nanoseconds_of(clock: libc::clockid_t) -> u64 {
     let mut now = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
     // SAFETY: the result goes to a local variable. The call is allowed in signal handlers.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+    unsafe { libc::clock_gettime(clock, &mut now) };
     (now.tv_sec as u64)
         .wrapping_mul(1_000_000_000)
         .wrapping_add(now.tv_nsec as u64)

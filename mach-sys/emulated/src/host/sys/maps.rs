@@ -1,7 +1,6 @@
 //! The regions of the process's memory, as `/proc/self/maps` lists them: read piece by piece, without allocation.
-#![allow(unsafe_code)]
 
-use super::call::call;
+use super::lines;
 use core::ops::Range;
 
 /// One region.
@@ -14,10 +13,13 @@ pub(crate) struct Region {
     pub(crate) shared: bool,
     /// Offset in the mapped file, in bytes.
     pub(crate) offset: u64,
+    /// A number that the regions of one file have in common, of a file without a name too; 0 for memory without.
+    pub(crate) object: u64,
+    /// True if it is a file that has a name: what is in it is not memory of processes alone.
+    pub(crate) named: bool,
+    /// True for memory that the system itself writes to or runs code in, such as the time of its clocks.
+    pub(crate) of_system: bool,
 }
-
-/// Bytes at a line's start that hold all that is read of it: two addresses, a protection, an offset. The path follows.
-const LINE: usize = 80;
 
 /// Returns the first region that ends above an address; `None` if there is none, or the system does not tell.
 pub(crate) fn region_at_or_after(address: u64) -> Option<Region> {
@@ -59,58 +61,14 @@ pub(crate) fn extent() -> Option<Extent> {
 }
 
 /// Shows each region, in ascending order, until `visit` returns `false`. `None` if the system does not tell.
-fn each(visit: impl FnMut(Region) -> bool) -> Option<()> {
-    let path = c"/proc/self/maps";
-    let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
-    let open = [
-        libc::AT_FDCWD as usize,
-        path.as_ptr() as usize,
-        flags,
-        0,
-        0,
-        0,
-    ];
-    // SAFETY: the path ends with a zero.
-    let file = usize::try_from(unsafe { call(libc::SYS_openat, open) }).ok()?;
-    let read = read(file, visit);
-    // SAFETY: opened here, and used by nothing else.
-    unsafe { call(libc::SYS_close, [file, 0, 0, 0, 0, 0]) };
-    read
+fn each(mut visit: impl FnMut(Region) -> bool) -> Option<()> {
+    lines::each(c"/proc/self/maps", |line| {
+        parse(line).is_none_or(&mut visit)
+    })
 }
 
-fn read(file: usize, mut visit: impl FnMut(Region) -> bool) -> Option<()> {
-    let mut chunk = [0_u8; 1024];
-    let mut line = [0_u8; LINE];
-    let mut length = 0;
-    loop {
-        let at = chunk.as_mut_ptr() as usize;
-        // SAFETY: the kernel writes into the chunk.
-        let read = unsafe { call(libc::SYS_read, [file, at, chunk.len(), 0, 0, 0]) };
-        let read = match usize::try_from(read) {
-            Ok(0) => return Some(()),
-            Ok(read) => read,
-            Err(_) if read == -(libc::EINTR as isize) => continue,
-            Err(_) => return None,
-        };
-        for byte in &chunk[..read] {
-            if *byte != b'\n' {
-                if let Some(to) = line.get_mut(length) {
-                    *to = *byte;
-                    length += 1;
-                }
-                continue;
-            }
-            let region = parse(&line[..length]);
-            length = 0;
-            if region.is_some_and(|region| !visit(region)) {
-                return Some(());
-            }
-        }
-    }
-}
-
-/// Parses the start of a line: `start-end rwxp offset …`.
-fn parse(line: &[u8]) -> Option<Region> {
+/// Parses the start of a line: `start-end rwxp offset major:minor inode path`.
+pub(super) fn parse(line: &[u8]) -> Option<Region> {
     let line = core::str::from_utf8(line).ok().or_else(|| {
         // A path that is no text, or that is cut within a character.
         let valid = line.iter().position(|byte| !byte.is_ascii())?;
@@ -121,13 +79,28 @@ fn parse(line: &[u8]) -> Option<Region> {
     let number = |text| u64::from_str_radix(text, 16).ok();
     let flags = parts.next()?.as_bytes();
     let has = |index: usize, flag| flags.get(index) == Some(&flag);
+    let offset = number(parts.next()?)?;
+    let device = parts.next().and_then(|device| device.split_once(':'));
+    let device = device.and_then(|(major, minor)| Some(number(major)? << 32 ^ number(minor)?));
+    let inode = parts.next().and_then(|inode| inode.parse::<u64>().ok());
+    let inode = inode.unwrap_or(0);
+    let path = parts.next().unwrap_or("");
+    // Memory that processes share is a file of the system's own, without a place in its tree.
+    let is_memory =
+        path.starts_with("/dev/zero") || path.starts_with("/memfd:") || path.starts_with("/SYSV");
     Some(Region {
         addresses: number(start)?..number(end)?,
         readable: has(0, b'r'),
         writable: has(1, b'w'),
         executable: has(2, b'x'),
         shared: has(3, b's'),
-        offset: number(parts.next()?)?,
+        offset,
+        object: match inode {
+            0 => 0,
+            inode => inode ^ device.unwrap_or(0).rotate_left(16),
+        },
+        named: inode != 0 && !is_memory,
+        of_system: path.starts_with("[v"),
     })
 }
 
@@ -144,6 +117,9 @@ mod tests {
             executable: true,
             shared: true,
             offset: 0x2000,
+            object: 17 ^ ((8_u64 << 32 ^ 1) << 16),
+            named: true,
+            of_system: false,
         };
         for path in ["", " /lib/x", " /\u{e4}\u{f6}\u{fc}"] {
             let line = format!("7f0000001000-7f0000003000 r-xs 00002000 08:01 17 {path}");
@@ -152,6 +128,17 @@ mod tests {
                 parse(&line.as_bytes()[..line.len().min(53)]),
                 Some(region.clone())
             );
+        }
+        for memory in ["/dev/zero (deleted)", "/memfd:x (deleted)", "/SYSV0000"] {
+            let line = format!("1000-2000 rw-s 0 00:01 17 {memory}");
+            let region = parse(line.as_bytes()).expect("a region");
+            assert!(!region.named && region.object != 0, "{memory}");
+        }
+        for (name, of_system) in [("[heap]", false), ("[vvar]", true), ("[vdso]", true)] {
+            let line = format!("1000-2000 rw-p 0 00:00 0 {name}");
+            let region = parse(line.as_bytes()).expect("a region");
+            assert_eq!((region.named, region.object), (false, 0), "{name}");
+            assert_eq!(region.of_system, of_system, "{name}");
         }
         for bad in ["", "x", "1-2", "1-2 rw", "1-2 rwxp zz", "1 rwxp 0"] {
             assert_eq!(parse(bad.as_bytes()), None, "{bad}");

@@ -104,6 +104,8 @@ pub(crate) enum PagesError {
     Unmapped,
     /// The mapping there does not allow it.
     Refused,
+    /// The memory there is the system's own.
+    System,
 }
 
 /// Maps zero-filled pages for reading and writing: at `address`, whose page is the first, or where the system likes. Returns their address.
@@ -146,7 +148,7 @@ pub(crate) fn map(address: Option<usize>, bytes: usize) -> Result<usize, PagesEr
 }
 
 /// The protection of pages.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Access {
     pub(crate) read: bool,
     pub(crate) write: bool,

@@ -45,6 +45,26 @@ pub(in crate::host) fn thread_pointer() -> usize {
     pointer
 }
 
+/// Returns the scheduling policy of a thread, `SCHED_*`; `None` where the system does not say.
+pub(in crate::host) fn policy(tid: u32) -> Option<i32> {
+    // SAFETY: a question about a thread, by its number.
+    let policy = unsafe { call(libc::SYS_sched_getscheduler, [tid as usize, 0, 0, 0, 0, 0]) };
+    // A bit beside it says what children get.
+    const RESET_ON_FORK: i32 = 0x4000_0000;
+    i32::try_from(policy)
+        .ok()
+        .filter(|policy| *policy >= 0)
+        .map(|policy| policy & !RESET_ON_FORK)
+}
+
+/// Sets the nice value of a thread. The result is negative for an error number.
+pub(in crate::host) fn set_nice(tid: u32, nice: i32) -> isize {
+    let which = libc::PRIO_PROCESS as usize;
+    let arguments = [which, tid as usize, nice as usize, 0, 0, 0];
+    // SAFETY: numbers only.
+    unsafe { call(libc::SYS_setpriority, arguments) }
+}
+
 /// Sends a signal to a thread of this process, with a siginfo of the caller's choice; where a sandbox refuses that, with the kernel's. The
 /// result is negative if that is refused, too.
 ///

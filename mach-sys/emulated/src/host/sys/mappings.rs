@@ -1,0 +1,495 @@
+//! Mappings of pages: where a caller wants them, as copies, or as second views of memory that is mapped already.
+#![allow(unsafe_code)]
+
+use super::call::{call, page_size};
+use super::copy;
+use super::pages::{self, Access, PagesError};
+use core::ops::Range;
+
+/// A place for pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// At an address of the system's choice that has none of these bits.
+    Anywhere { mask: usize },
+    /// At an address, whose page is the first, where nothing is mapped.
+    At(usize),
+    /// At an address, in place of all that is mapped there.
+    Over(usize),
+}
+
+/// Pages of the child of a fork.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InChild {
+    TheSame,
+    ACopy,
+    Nothing,
+}
+
+/// The bits of an access.
+fn bits(access: Access) -> i32 {
+    let bit = |has, bit| if has { bit } else { 0 };
+    bit(access.read, libc::PROT_READ)
+        | bit(access.write, libc::PROT_WRITE)
+        | bit(access.execute, libc::PROT_EXEC)
+}
+
+/// Maps pages; what it is told is that of `mmap`. Touches no `errno`: it may be in memory that is just being replaced.
+///
+/// # Safety
+/// As for `mmap`: what is mapped in that place is the caller's to replace.
+unsafe fn map(
+    start: usize,
+    size: usize,
+    protection: i32,
+    flags: i32,
+    file: i32,
+    offset: usize,
+) -> Result<usize, PagesError> {
+    let arguments = [
+        start,
+        size,
+        protection as usize,
+        flags as usize,
+        file as isize as usize,
+        offset,
+    ];
+    // SAFETY: the caller's promise.
+    let base = unsafe { call(libc::SYS_mmap, arguments) };
+    let fixed = flags & (libc::MAP_FIXED | libc::MAP_FIXED_NOREPLACE) != 0;
+    usize::try_from(base).map_err(|_| match i32::try_from(-base) {
+        Ok(libc::EEXIST) => PagesError::Occupied,
+        // Below the lowest address that may be mapped, or above the highest.
+        Ok(libc::EPERM | libc::ENOMEM) if fixed => PagesError::Unmapped,
+        Ok(libc::EACCES) => PagesError::Refused,
+        _ => PagesError::Occupied,
+    })
+}
+
+/// # Safety
+/// The pages are the caller's to release.
+unsafe fn unmap(start: usize, size: usize) {
+    if size > 0 {
+        // SAFETY: the caller's promise.
+        unsafe { call(libc::SYS_munmap, [start, size, 0, 0, 0, 0]) };
+    }
+}
+
+/// Maps pages without access, to be replaced by others, in a place. `size` is one of whole pages.
+///
+/// # Safety
+/// With [`Place::Over`] what is mapped there is the caller's to replace.
+unsafe fn reserve(place: Place, size: usize) -> Result<usize, PagesError> {
+    let page = page_size();
+    let plain = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    let none = libc::PROT_NONE;
+    match place {
+        Place::Anywhere { mask } if mask < page => {
+            // SAFETY: a new mapping that replaces no other.
+            unsafe { map(0, size, none, plain, -1, 0) }
+        }
+        Place::Anywhere { mask } => {
+            let align = mask
+                .checked_add(1)
+                .and_then(usize::checked_next_power_of_two);
+            let align = align.ok_or(PagesError::Occupied)?;
+            let all = size.checked_add(align).ok_or(PagesError::Occupied)?;
+            // SAFETY: a new mapping that replaces no other.
+            let base = unsafe { map(0, all, none, plain, -1, 0) }?;
+            let start = base.next_multiple_of(align);
+            // SAFETY: the ends of the mapping that was made above.
+            unsafe {
+                unmap(base, start - base);
+                unmap(start + size, base + all - (start + size));
+            }
+            Ok(start)
+        }
+        Place::At(start) => {
+            let flags = plain | libc::MAP_FIXED_NOREPLACE;
+            // SAFETY: a new mapping that replaces no other.
+            let base = unsafe { map(start, size, none, flags, -1, 0) }?;
+            if base != start {
+                // A kernel before 4.17, which takes the address as a hint.
+                // SAFETY: mapped above, and known to nothing else.
+                unsafe { unmap(base, size) };
+                return Err(PagesError::Occupied);
+            }
+            Ok(base)
+        }
+        Place::Over(start) => {
+            // SAFETY: the caller's promise.
+            unsafe { map(start, size, none, plain | libc::MAP_FIXED, -1, 0) }
+        }
+    }
+}
+
+/// Says what the child of a fork gets of pages that are private or shared already.
+fn set_in_child(start: usize, size: usize, in_child: InChild) {
+    if in_child == InChild::Nothing {
+        let advice = libc::MADV_DONTFORK as usize;
+        // SAFETY: a statement about a mapping of the caller's, which reads and writes nothing.
+        unsafe { call(libc::SYS_madvise, [start, size, advice, 0, 0, 0]) };
+    }
+}
+
+/// Maps zero-filled pages, and returns the address of the first. `size` is one of whole pages, and not 0.
+///
+/// # Safety
+/// With [`Place::Over`] what is mapped there is the caller's to replace.
+pub(crate) unsafe fn new_pages(
+    place: Place,
+    size: usize,
+    access: Access,
+    in_child: InChild,
+) -> Result<usize, PagesError> {
+    let shared = match in_child {
+        InChild::TheSame => libc::MAP_SHARED,
+        _ => libc::MAP_PRIVATE,
+    };
+    // SAFETY: the caller's promise; then a mapping of this function's is replaced.
+    let base = unsafe {
+        let base = reserve(place, size)?;
+        let flags = shared | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
+        map(base, size, bits(access), flags, -1, 0).inspect_err(|_| unmap(base, size))?
+    };
+    set_in_child(base, size, in_child);
+    Ok(base)
+}
+
+/// Maps zero-filled pages that are to be [moved](move_pages) to a place, and not in it; with [`Place::Anywhere`] at their place.
+pub(crate) fn new_pages_beside(
+    place: Place,
+    size: usize,
+    access: Access,
+    in_child: InChild,
+) -> Result<usize, PagesError> {
+    let somewhere = Place::Anywhere { mask: 0 };
+    let start = match place {
+        // SAFETY: nothing is replaced.
+        Place::Anywhere { .. } => return unsafe { new_pages(place, size, access, in_child) },
+        Place::At(start) | Place::Over(start) => start,
+    };
+    // SAFETY: nothing is replaced. The first pages are this function's own.
+    unsafe {
+        let first = new_pages(somewhere, size, access, in_child)?;
+        if first >= start.saturating_add(size) || start >= first + size {
+            return Ok(first);
+        }
+        let second = new_pages(somewhere, size, access, in_child);
+        unmap(first, size);
+        second
+    }
+}
+
+/// Moves pages that were mapped by [`new_pages`] to a place, and returns the address of the first. On an error they stay.
+///
+/// # Safety
+/// The pages are the caller's. With [`Place::Over`] what is mapped there is the caller's to replace.
+pub(crate) unsafe fn move_pages(
+    from: usize,
+    size: usize,
+    place: Place,
+) -> Result<usize, PagesError> {
+    const FLAGS: i32 = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+    // SAFETY: the caller's promise. What was reserved is replaced.
+    unsafe {
+        let to = match place {
+            Place::Over(to) => to,
+            place => reserve(place, size)?,
+        };
+        let moved = call(libc::SYS_mremap, [from, size, size, FLAGS as usize, to, 0]);
+        if moved < 0 {
+            if !matches!(place, Place::Over(_)) {
+                unmap(to, size);
+            }
+            return Err(PagesError::Unmapped);
+        }
+        Ok(to)
+    }
+}
+
+/// Releases pages that [`new_pages`] mapped.
+///
+/// # Safety
+/// They are the caller's, and nothing uses them any more.
+pub(crate) unsafe fn release_pages(start: usize, size: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { unmap(start, size) };
+}
+
+/// A part of memory that is mapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Piece {
+    pub(crate) addresses: Range<usize>,
+    pub(crate) access: Access,
+    pub(crate) shared: bool,
+    /// True for memory without a file.
+    pub(crate) anonymous: bool,
+    /// True for memory that the system itself writes to.
+    pub(crate) of_system: bool,
+}
+
+/// A file in memory, which is gone with its last mapping.
+#[derive(Debug)]
+struct MemoryFile(i32);
+
+impl MemoryFile {
+    fn new(size: usize) -> Result<Self, PagesError> {
+        // A larger file would be the end of the process, by a signal.
+        let mut limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        // SAFETY: the result goes to a local variable.
+        let known = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) } == 0;
+        if !known || limit.rlim_cur < size as libc::rlim_t {
+            return Err(PagesError::Occupied);
+        }
+        let name = c"mach_vm_remap".as_ptr() as usize;
+        let flags = libc::MFD_CLOEXEC as usize;
+        // SAFETY: the name ends with a zero.
+        let file = unsafe { call(libc::SYS_memfd_create, [name, flags, 0, 0, 0, 0]) };
+        let file = i32::try_from(file).ok().filter(|file| *file >= 0);
+        let file = Self(file.ok_or(PagesError::Occupied)?);
+        // SAFETY: a file of this value's.
+        let sized = unsafe { call(libc::SYS_ftruncate, [file.0 as usize, size, 0, 0, 0, 0]) };
+        match sized {
+            0 => Ok(file),
+            _ => Err(PagesError::Occupied),
+        }
+    }
+}
+
+impl Drop for MemoryFile {
+    fn drop(&mut self) {
+        // SAFETY: a file of this value's.
+        unsafe { call(libc::SYS_close, [self.0 as usize, 0, 0, 0, 0, 0]) };
+    }
+}
+
+/// The entries of `/proc/self/pagemap`, one for each page of the process.
+struct PageMap(Option<i32>);
+
+impl PageMap {
+    fn open() -> Self {
+        let path = c"/proc/self/pagemap".as_ptr() as usize;
+        let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
+        let open = [libc::AT_FDCWD as usize, path, flags, 0, 0, 0];
+        // SAFETY: the path ends with a zero.
+        let file = unsafe { call(libc::SYS_openat, open) };
+        Self(i32::try_from(file).ok().filter(|file| *file >= 0))
+    }
+
+    /// Reads the entries of pages from an address on, and returns how many there are; `None` if the system does not tell.
+    fn read(&self, address: usize, entries: &mut [u64]) -> Option<usize> {
+        let offset = address / page_size() * size_of::<u64>();
+        let to = entries.as_mut_ptr() as usize;
+        let arguments = [self.0? as usize, to, size_of_val(entries), offset, 0, 0];
+        // SAFETY: the kernel writes into the slice.
+        let read = unsafe { call(libc::SYS_pread64, arguments) };
+        let read = usize::try_from(read).ok()? / size_of::<u64>();
+        (read > 0).then_some(read)
+    }
+}
+
+impl Drop for PageMap {
+    fn drop(&mut self) {
+        if let Some(file) = self.0 {
+            // SAFETY: a file of this value's.
+            unsafe { call(libc::SYS_close, [file as usize, 0, 0, 0, 0, 0]) };
+        }
+    }
+}
+
+/// Copies what pieces of private memory hold to a file, at their places within `whole`. Pages that were never written to stay holes of the file.
+fn fill(file: &MemoryFile, whole: &Range<usize>, pieces: &[Piece]) -> Result<(), PagesError> {
+    let size = whole.end - whole.start;
+    let write = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: a new mapping that replaces no other.
+    let view = unsafe { map(0, size, write, libc::MAP_SHARED, file.0, 0) }?;
+    let page_map = PageMap::open();
+    let outcome = pieces
+        .iter()
+        .filter(|piece| !piece.shared)
+        .try_for_each(|piece| fill_piece(view, whole, piece, &page_map));
+    // SAFETY: mapped above.
+    unsafe { unmap(view, size) };
+    outcome
+}
+
+fn fill_piece(
+    view: usize,
+    whole: &Range<usize>,
+    piece: &Piece,
+    page_map: &PageMap,
+) -> Result<(), PagesError> {
+    let Range { start, end } = piece.addresses.clone();
+    let readable = Access {
+        read: true,
+        ..piece.access
+    };
+    if !piece.access.read {
+        // SAFETY: no other thread runs, and the access is put back below.
+        unsafe { protect(start, end - start, readable) }?;
+    }
+    let outcome = fill_from(view.wrapping_sub(whole.start), piece, page_map);
+    if !piece.access.read {
+        // SAFETY: as it was.
+        unsafe { protect(start, end - start, piece.access) }?;
+    }
+    outcome
+}
+
+/// Copies the pages of a readable piece to the addresses that are `distance` above them.
+fn fill_from(distance: usize, piece: &Piece, page_map: &PageMap) -> Result<(), PagesError> {
+    /// Bits of an entry: the page is there, or swapped out.
+    const KEPT: u64 = 3 << 62;
+    const CHUNK: usize = 4096;
+    let page = page_size();
+    let Range { start, end } = piece.addresses.clone();
+    let mut entries = [0_u64; 256];
+    let mut at = start;
+    while at < end {
+        let known = match piece.anonymous {
+            true => page_map.read(at, &mut entries),
+            // A file's pages are not there before they are read.
+            false => None,
+        };
+        let count = known.unwrap_or_else(|| {
+            entries.fill(KEPT);
+            entries.len()
+        });
+        for entry in &entries[..count] {
+            if at >= end {
+                break;
+            }
+            if entry & KEPT != 0 {
+                for from in (at..at + page).step_by(CHUNK) {
+                    let mut bytes = [0_u8; CHUNK];
+                    copy::read(from as u64, &mut bytes).map_err(|_| PagesError::Unmapped)?;
+                    let to = from.wrapping_add(distance) as u64;
+                    copy::write(to, &bytes).map_err(|_| PagesError::Occupied)?;
+                }
+            }
+            at += page;
+        }
+    }
+    Ok(())
+}
+
+/// # Safety
+/// The pages are the caller's to protect.
+unsafe fn protect(start: usize, size: usize, access: Access) -> Result<(), PagesError> {
+    let arguments = [start, size, bits(access) as usize, 0, 0, 0];
+    // SAFETY: the caller's promise.
+    match unsafe { call(libc::SYS_mprotect, arguments) } {
+        0 => Ok(()),
+        _ => Err(PagesError::Refused),
+    }
+}
+
+/// Maps the memory of pieces, which follow each other, a second time, and returns the address of the first byte: what is written in one
+/// place is read in the other. Memory that is private becomes shared for that, in its place: other threads must not run meanwhile, unless
+/// all of it is shared. Allocates nothing and touches no `errno`.
+///
+/// # Safety
+/// The memory is the caller's, and nothing of it is in use by the calling thread's own code. With [`Place::Over`] what is mapped there is the
+/// caller's to replace, and none of the pieces.
+pub(crate) unsafe fn second_view(
+    pieces: &[Piece],
+    place: Place,
+    in_child: InChild,
+) -> Result<usize, PagesError> {
+    let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else {
+        return Err(PagesError::Range);
+    };
+    if pieces.iter().any(|piece| piece.of_system) {
+        // A view would not be of what the system writes there later.
+        return Err(PagesError::System);
+    }
+    let whole = first.addresses.start..last.addresses.end;
+    let size = whole.end - whole.start;
+    let is_private = pieces.iter().any(|piece| !piece.shared);
+    let file = match is_private {
+        true => Some(MemoryFile::new(size)?),
+        false => None,
+    };
+    // SAFETY: the caller's promise. The reserved pages are this function's, and are replaced piece by piece.
+    unsafe {
+        // What is replaced goes last, when nothing else can fail but for want of memory.
+        let is_over = matches!(place, Place::Over(_));
+        let early = match is_over {
+            true => None,
+            false => Some(reserve(place, size)?),
+        };
+        let filled = file
+            .as_ref()
+            .map_or(Ok(()), |file| fill(file, &whole, pieces));
+        if let Err(error) = filled {
+            if let Some(base) = early {
+                unmap(base, size);
+            }
+            return Err(error);
+        }
+        let base = match early {
+            Some(base) => base,
+            None => reserve(place, size)?,
+        };
+        for piece in pieces {
+            let to = base + (piece.addresses.start - whole.start);
+            if let Err(error) = view_piece(piece, to, file.as_ref(), whole.start) {
+                unmap(base, size);
+                return Err(error);
+            }
+        }
+        set_in_child(base, size, in_child);
+        Ok(base)
+    }
+}
+
+/// Maps the memory of one piece at a second address, where pages are reserved.
+///
+/// # Safety
+/// As for [`second_view`].
+unsafe fn view_piece(
+    piece: &Piece,
+    to: usize,
+    file: Option<&MemoryFile>,
+    origin: usize,
+) -> Result<(), PagesError> {
+    const FLAGS: i32 = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+    let Range { start, end } = piece.addresses.clone();
+    let size = end - start;
+    // SAFETY: the caller's promise.
+    unsafe {
+        match file.filter(|_| !piece.shared) {
+            Some(file) => {
+                let flags = libc::MAP_SHARED | libc::MAP_FIXED;
+                let (protection, offset) = (bits(piece.access), start - origin);
+                map(to, size, protection, flags, file.0, offset)?;
+                map(start, size, protection, flags, file.0, offset)?;
+            }
+            None => {
+                // Of no bytes: a second mapping of the same pages.
+                let moved = call(libc::SYS_mremap, [start, 0, size, FLAGS as usize, to, 0]);
+                if moved < 0 {
+                    return Err(PagesError::Refused);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Gives pages the access that the pieces of memory had which were copied there.
+///
+/// # Safety
+/// The pages are the caller's to protect.
+pub(crate) unsafe fn protect_as(base: usize, pieces: &[Piece]) -> Result<(), PagesError> {
+    let origin = pieces.first().map_or(0, |first| first.addresses.start);
+    for piece in pieces {
+        let Range { start, end } = piece.addresses.clone();
+        // SAFETY: the caller's promise.
+        unsafe { pages::protect(base + (start - origin), end - start, piece.access) }?;
+    }
+    Ok(())
+}
