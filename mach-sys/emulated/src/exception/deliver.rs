@@ -184,7 +184,7 @@ fn settle(
             return Err(KernReturn::RCV_INTERRUPTED);
         }
     };
-    let outcome = apply(&mut reply, &sent, mach.rules(), context, scratch);
+    let outcome = apply(&mut reply, sent, mach.rules(), context, scratch);
     // A notification can be the reply, and ends the wait without what sends do for it.
     if reply.from_kernel || reply.carries_rights() {
         let mut held = mach.lock_with_signals_blocked();
