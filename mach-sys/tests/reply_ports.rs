@@ -267,6 +267,19 @@ static CASES: &[Case] = cases! {
     mach_absolute_time: false, |_, _| () => |_| 0;
     mach_timebase_info: false, |_, room| ((&raw mut room.time));
     pid_for_task: false, |_, room| (task_self(), room.words.as_mut_ptr().cast());
+    task_get_exc_guard_behavior: true, |_, room| (task_self(), &mut room.word);
+    task_set_exc_guard_behavior: true, |_, _| (task_self(), 0x100);
+    task_register_hardened_exception_handler: true, |_, _| (task_self(), 0, 1, 0, 0, 0);
+    thread_adopt_exception_handler: true, |given, _| (given.thread, 0, 0, 0, 0);
+    thread_convert_thread_state: true, |given, room| (
+        given.thread, 0, 0, room.words.as_ptr(), 0, room.words.as_mut_ptr(), &mut room.count,
+    );
+    mach_port_allocate_full: true, |_, room| (
+        task_self(), 99, 0, room.words.as_mut_ptr().cast(), &mut room.word,
+    );
+    mach_port_allocate_qos: true, |_, room| (
+        task_self(), 99, room.words.as_mut_ptr().cast(), &mut room.word,
+    );
     task_get_special_port: true, |_, room| (task_self(), 0, &mut room.word);
     thread_get_special_port: true, |given, room| (given.thread, 0, &mut room.word);
     host_set_exception_ports: true, |given, _| (given.thread, MASK, 0, EXCEPTION_DEFAULT, 0);

@@ -298,9 +298,10 @@ impl Rules {
         self.since_15()
     }
 
-    /// Returns whether a port that was made as a reply port or as a connection is refused as an exception port (B2.3).
+    /// Returns whether a port that was made as a reply port is refused as an exception port, since 26. Up to 15 it is one like any other in a third
+    /// party's task (B2.3).
     pub(crate) fn reply_ports_are_no_handlers(&self) -> bool {
-        self.since_15()
+        self.since_26()
     }
 
     /// Returns whether there are calls for identity tokens of tasks, since 12.0.

@@ -24,6 +24,7 @@ macro_rules! isolated {
 }
 
 mod aborted;
+mod allocated;
 mod delivery;
 mod hardened;
 mod messages;

@@ -20,7 +20,7 @@ use std::process::ExitStatus;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::time::Duration;
-use test_support::isolated::{exit_status, exit_status_with};
+use test_support::isolated::{exit_status, exit_status_with, isolated};
 
 /// An address that no page is mapped at.
 const NOWHERE: usize = 0x12340;
@@ -538,4 +538,63 @@ fn a13_5_a1_10_a_fatal_guard_that_no_handler_took_is_a_crash() {
             ended.1
         );
     }
+}
+
+/// A child of a fork has none of the emulation's threads: it dies of its own `abort`, and its parent learns nothing.
+#[test]
+fn g4_3_a_child_that_aborts_raises_nothing_and_dies() {
+    const NAME: &str = "crashes::g4_3_a_child_that_aborts_raises_nothing_and_dies";
+    isolated(NAME, || {
+        start(CrashPolicy::OwnReceivers);
+        let handler = Handler::new();
+        handler.route_task(EXC_MASK_CRASH);
+        let mut status = 0;
+        // SAFETY: the child does nothing but abort; the status goes to a local variable.
+        unsafe {
+            let child = libc::fork();
+            assert!(child >= 0, "a child");
+            if child == 0 {
+                libc::abort();
+            }
+            assert_eq!(libc::waitpid(child, &mut status, 0), child);
+        }
+        assert!(libc::WIFSIGNALED(status), "{status:#x}");
+        assert_eq!(libc::WTERMSIG(status), libc::SIGABRT);
+        assert!(handler.receive_within(Duration::from_millis(50)).is_none());
+    });
+}
+
+fn handler_of_abort() -> usize {
+    // SAFETY: the present action goes to a local variable.
+    unsafe {
+        let mut action: libc::sigaction = core::mem::zeroed();
+        assert_eq!(
+            libc::sigaction(libc::SIGABRT, core::ptr::null(), &mut action),
+            0
+        );
+        action.sa_sigaction
+    }
+}
+
+/// The signal of `abort` is taken where it is asked for, unless the program has it, and given back at a stop.
+#[test]
+fn r10_the_signal_of_abort_is_given_back() {
+    isolated("crashes::r10_the_signal_of_abort_is_given_back", || {
+        for (policy, taken) in [
+            (CrashPolicy::OwnReceivers, true),
+            (CrashPolicy::Off, false),
+            (CrashPolicy::Xnu, true),
+        ] {
+            assert_eq!(handler_of_abort(), libc::SIG_DFL);
+            start(policy);
+            assert_eq!(handler_of_abort() != libc::SIG_DFL, taken, "{policy:?}");
+            // SAFETY: no other thread makes kernel calls, and nothing of the emulation's is used afterwards.
+            let stopped = unsafe { kernel::stop() }.expect("stopped");
+            assert!(stopped.can_be_unloaded());
+        }
+        // SAFETY: no handler is installed.
+        unsafe { libc::signal(libc::SIGABRT, libc::SIG_IGN) };
+        start(CrashPolicy::Xnu);
+        assert_eq!(handler_of_abort(), libc::SIG_IGN);
+    });
 }

@@ -201,6 +201,23 @@ plain_struct! {
 }
 
 plain_struct! {
+    /// The wishes of `mach_port_allocate_full` and `mach_port_allocate_qos` (C2.4).
+    pub struct mach_port_qos_t: 8, align 4 {
+        /// [`QOS_NAME`] and [`QOS_PREALLOC`]: bit fields in C.
+        ///
+        0 flags: u32,
+        /// Bytes of the message to allocate.
+        ///
+        4 len: u32,
+    }
+}
+
+/// The bit field `name` of [`mach_port_qos_t`]: the caller chooses the name.
+pub const QOS_NAME: u32 = 1;
+/// The bit field `prealloc` of [`mach_port_qos_t`]: a message is allocated with the port, which no kernel does any more.
+pub const QOS_PREALLOC: u32 = 2;
+
+plain_struct! {
         /// The options of `mach_port_construct`.
         pub struct mach_port_options_t: 24, align 8 {
         /// Bits of [`PortOptionFlags`].

@@ -37,6 +37,7 @@
 //! | `mach_timebase_info` | `mach_timebase_info_trap` (89), once | no |
 //! | `mach_absolute_time`, `mach_error_string` | nothing | no |
 //! | `mach_vm_allocate`, `mach_vm_protect` and their `vm_` names | `_kernelrpc_mach_vm_allocate_trap` (10), `…_protect_trap` (14) | no |
+//! | `mach_port_allocate_full`, `mach_port_allocate_qos` | mach_port.defs | yes |
 //! | `mach_port_names`, `mach_port_allocate_name`, `mach_port_destroy` | mach_port.defs | yes |
 //! | `mach_port_guard_with_flags`, `mach_port_swap_guard` | mach_port.defs | yes |
 //! | `mach_port_set_attributes`, `…_set_mscount`, `…_set_seqno`, `…_get_srights` | mach_port.defs | yes |

@@ -3,14 +3,15 @@
 use super::mig;
 use super::target::{code, on_space, process, put, task_behind};
 use crate::host::pages::Words;
+use crate::ipc::copyin::{self, Dead};
 use crate::ipc::name::Name;
 use crate::ipc::names::Listing;
-use crate::ipc::{insert, mach_port, sets};
+use crate::ipc::{insert, mach_port, right, sets};
 use crate::thread::kernel::Kernel;
 use crate::thread::life;
 use mach_wire::kern_return::KernReturn;
-use mach_wire::message::Disposition;
-use mach_wire::port::{KobjectType, PortRight};
+use mach_wire::message::{Disposition, MAX_TRAILER_SIZE};
+use mach_wire::port::{KobjectType, PortRight, QOS_NAME, QOS_PREALLOC, mach_port_qos_t};
 use mach_wire::types::*;
 
 pub unsafe fn mach_thread_self() -> mach_port_name_t {
@@ -55,6 +56,96 @@ pub unsafe fn mach_port_allocate_name(
     code(on_space(mig::process(), task, |ipc, space| {
         mach_port::allocate_name(ipc, space, PortRight::new(right), Name::new(name))
     }))
+}
+
+/// Allocates as `mach_port_allocate_full` says, under the name that `wanted` reads if the caller chooses one (C2.4).
+fn allocate_full(
+    task: mach_port_name_t,
+    right: mach_port_right_t,
+    prototype: mach_port_name_t,
+    qos: &mut mach_port_qos_t,
+    wanted: impl FnOnce() -> mach_port_name_t,
+) -> Result<Name, KernReturn> {
+    const LARGEST: u32 = u32::MAX - MAX_TRAILER_SIZE;
+    let named = qos.flags & QOS_NAME != 0;
+    let wanted = Name::new(if named { wanted() } else { MACH_PORT_NULL });
+    let right = PortRight::new(right);
+    let name = on_space(mig::process(), task, |ipc, space| {
+        let prototype = Name::new(prototype);
+        if prototype != Name::NULL {
+            if prototype != Name::DEAD {
+                // It travels as a send right.
+                let taken = copyin::copyin(
+                    ipc,
+                    space,
+                    prototype,
+                    Disposition::COPY_SEND,
+                    Dead::Accepted,
+                );
+                let taken = taken.map_err(|_| KernReturn::SEND_INVALID_RIGHT)?;
+                right::release(ipc, taken);
+            }
+            return Err(KernReturn::INVALID_VALUE);
+        }
+        if named && !wanted.is_valid() {
+            return Err(KernReturn::INVALID_VALUE);
+        }
+        if qos.flags & QOS_PREALLOC != 0 {
+            if qos.len > LARGEST {
+                return Err(KernReturn::RESOURCE_SHORTAGE);
+            }
+            if right != PortRight::RECEIVE {
+                return Err(KernReturn::INVALID_VALUE);
+            }
+        }
+        if named && right != PortRight::DEAD_NAME {
+            return mach_port::allocate_name(ipc, space, right, wanted).map(|()| wanted);
+        }
+        mach_port::allocate(ipc, space, right)
+    })?;
+    qos.flags &= !QOS_PREALLOC;
+    Ok(name)
+}
+
+pub unsafe fn mach_port_allocate_full(
+    task: mach_port_name_t,
+    right: mach_port_right_t,
+    prototype: mach_port_name_t,
+    qos: *mut mach_port_qos_t,
+    name: *mut mach_port_name_t,
+) -> kern_return_t {
+    // SAFETY: the seam's contract: `qos` is valid.
+    let mut wishes = unsafe { qos.read_unaligned() };
+    let outcome = allocate_full(task, right, prototype, &mut wishes, || {
+        // SAFETY: the seam's contract: `name` is valid, and has a name where the wishes say so.
+        unsafe { name.read() }
+    });
+    code(outcome.map(|made| {
+        // SAFETY: the seam's contract: both are valid for a write.
+        unsafe {
+            qos.write_unaligned(wishes);
+            put(name, made.raw());
+        }
+    }))
+}
+
+pub unsafe fn mach_port_allocate_qos(
+    task: mach_port_name_t,
+    right: mach_port_right_t,
+    qos: *mut mach_port_qos_t,
+    name: *mut mach_port_name_t,
+) -> kern_return_t {
+    // SAFETY: the seam's contract: `qos` is valid.
+    let flags = unsafe { qos.read_unaligned() }.flags;
+    if flags & QOS_NAME != 0 {
+        // The task is looked at before.
+        let found = on_space(mig::process(), task, |_, _| {
+            Err(KernReturn::INVALID_ARGUMENT)
+        });
+        return code(found);
+    }
+    // SAFETY: the seam's contract, which is the same.
+    unsafe { mach_port_allocate_full(task, right, MACH_PORT_NULL, qos, name) }
 }
 
 pub unsafe fn mach_reply_port() -> mach_port_name_t {

@@ -69,13 +69,13 @@ pub(crate) fn construct(
 
 /// Returns the type of the port, as far as a rule asks for it. A port that only enforces the order of replies is an ordinary one (C2.7).
 fn made_as(flags: PortOptionFlags) -> MadeAs {
-    let others = PortOptionFlags::REPLY_PORT
-        | PortOptionFlags::PROVISIONAL_REPLY_PORT
-        | PortOptionFlags::CONNECTION_PORT;
+    let replies = PortOptionFlags::REPLY_PORT | PortOptionFlags::PROVISIONAL_REPLY_PORT;
     if flags.contains(PortOptionFlags::EXCEPTION_PORT) {
         MadeAs::ExceptionPort
-    } else if flags.intersects(others) {
-        MadeAs::Other
+    } else if flags.contains(PortOptionFlags::CONNECTION_PORT) {
+        MadeAs::Connection
+    } else if flags.intersects(replies) {
+        MadeAs::Reply
     } else {
         MadeAs::Ordinary
     }

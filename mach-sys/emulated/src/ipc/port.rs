@@ -153,8 +153,10 @@ pub(super) enum MadeAs {
     Ordinary,
     /// By `MPO_EXCEPTION_PORT`.
     ExceptionPort,
-    /// A reply port or a connection, of whichever type: none of them carries exceptions.
-    Other,
+    /// A reply port, of either type, or one for notifications. In an ordinary task it behaves as an ordinary one otherwise.
+    Reply,
+    /// A connection, whose send rights are immovable.
+    Connection,
 }
 
 /// Location of a receive right.
@@ -202,7 +204,8 @@ impl MessagePort {
         match self.made_as {
             MadeAs::Ordinary => immovable,
             MadeAs::ExceptionPort => immovable && !rules.has_exception_ports(),
-            MadeAs::Other => rules.reply_ports_are_no_handlers(),
+            MadeAs::Reply => immovable || rules.reply_ports_are_no_handlers(),
+            MadeAs::Connection => true,
         }
     }
 

@@ -41,6 +41,7 @@ pub(crate) fn create(
         reply_port: Some(reply_port),
         mig_reply_port: None,
         actions: Actions::default(),
+        name: Name::NULL,
         context: 0,
         faulting: 0,
         slot,
@@ -70,6 +71,9 @@ pub(crate) fn create(
     if ipc.rules.control_port_names_are_pinned() {
         copyout::pin(ipc, space, port);
     }
+    if let Some(name) = reverse::name_of(ipc, space, port) {
+        kernel.tables.thread_mut(thread).name = name;
+    }
     Some(thread)
 }
 
@@ -77,12 +81,22 @@ pub(crate) fn create(
 /// death of its port (D4).
 pub(crate) fn end(kernel: &mut Kernel<'_, '_>, thread: ThreadId) {
     let &Thread {
-        task, port, run, ..
+        task,
+        port,
+        name,
+        run,
+        ..
     } = kernel.tables.thread(thread);
     let space = kernel.tables.task(task).space;
+    let ipc = &mut kernel.ipc;
     // A terminated thread has not been through the end of a pthread: its name keeps all references (D3.1).
-    if !run.terminated {
-        mach_port::unpin_and_deallocate(&mut kernel.ipc, space, port);
+    if run.terminated {
+    } else if ipc.rules.control_port_names_are_pinned() {
+        mach_port::unpin_and_deallocate(ipc, space, port);
+    } else {
+        // D2.12: whatever the name denotes by now. The result is ignored, and no call of the process's misused a name.
+        let _ = mach_port::deallocate(ipc, space, name);
+        let _ = ipc.take_guard();
     }
     forget(kernel, thread);
 }

@@ -8,7 +8,7 @@ use crate::host::SlotId;
 use crate::ipc::arena::Arena;
 use crate::ipc::id::{Id, PortId};
 use crate::ipc::kobject::{Kobject, KobjectType};
-use crate::ipc::name::SpaceId;
+use crate::ipc::name::{Name, SpaceId};
 use crate::ipc::port::Port;
 use crate::ipc::state::SPACES;
 use mach_wire::exception::ExceptionMask;
@@ -34,6 +34,8 @@ pub(crate) struct Thread {
     /// The port on which its thread's code in user space waits for MIG's replies, once it has one (G6.1).
     pub(crate) mig_reply_port: Option<PortId>,
     pub(crate) actions: Actions,
+    /// The name that its port had at its beginning, which the C library keeps (D2.12).
+    pub(crate) name: Name,
     /// Address of the signal context that holds its registers, while it is suspended; 0 otherwise.
     pub(crate) context: usize,
     /// Address of the signal context of its exception, which holds its registers as long as a reply to the exception is

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::declare::kernel_calls;
-use crate::port::mach_port_options_t;
+use crate::port::{mach_port_options_t, mach_port_qos_t};
 use crate::types::*;
 
 kernel_calls! {
@@ -13,6 +13,22 @@ kernel_calls! {
     /// Creates a receive right or a port set under a name that the caller chooses (C2.2), or a dead name, for which the chosen name is
     /// ignored (C2.3).
     fn mach_port_allocate_name(task: mach_port_name_t, right: mach_port_right_t, name: mach_port_name_t) -> kern_return_t;
+    /// Creates what [`mach_port_allocate`] or [`mach_port_allocate_name`] does, as `qos` says (C2.4). `prototype` is null. A message to allocate is
+    /// checked and forgotten: `KERN_RESOURCE_SHORTAGE` for more than the largest message, `KERN_INVALID_VALUE` for anything but a receive right.
+    fn mach_port_allocate_full(
+        task: mach_port_name_t,
+        right: mach_port_right_t,
+        prototype: mach_port_name_t,
+        qos: *mut mach_port_qos_t,
+        name: *mut mach_port_name_t,
+    ) -> kern_return_t;
+    /// Does what [`mach_port_allocate_full`] does, and chooses the name: `KERN_INVALID_ARGUMENT` where the caller wants to.
+    fn mach_port_allocate_qos(
+        task: mach_port_name_t,
+        right: mach_port_right_t,
+        qos: *mut mach_port_qos_t,
+        name: *mut mach_port_name_t,
+    ) -> kern_return_t;
     /// Creates a receive right, for example for replies, and returns its name (`mach/mach_traps.h`, C2.6); `MACH_PORT_NULL` if no name is
     /// left.
     fn mach_reply_port() -> mach_port_name_t;

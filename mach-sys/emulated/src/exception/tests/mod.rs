@@ -200,7 +200,8 @@ fn b1_6_b2_3_a_control_port_is_stored_stored_as_null_or_refused_by_generation() 
     }
 }
 
-/// B2.3, C7.1: up to 15 an immovable receive right is refused that is no exception port's; since 26 the types of reply ports are.
+/// B2.3, C7.1: up to 15 an immovable receive right is refused that is no exception port's; since 26 the types of reply ports are. A connection is
+/// in each.
 #[test]
 fn b2_3_immovable_ports_and_reply_ports_are_refused_by_generation() {
     use PortOptionFlags as Flags;
@@ -214,8 +215,9 @@ fn b2_3_immovable_ports_and_reply_ports_are_refused_by_generation() {
             (guarded, since_26),
             (Flags::EXCEPTION_PORT, since_15),
             (Flags::ENFORCE_REPLY_PORT_SEMANTICS, true),
-            (Flags::REPLY_PORT, !since_15),
-            (Flags::PROVISIONAL_REPLY_PORT, !since_15),
+            (Flags::REPLY_PORT, !since_26),
+            (Flags::PROVISIONAL_REPLY_PORT, !since_26),
+            (Flags::CONNECTION_PORT, false),
         ] {
             let world = World::of(generation);
             let name = world.kernel(|kernel| {

@@ -56,6 +56,8 @@ pub(super) struct Arrived {
     pub(super) raised: Option<Raised>,
     /// Another signal than the system's.
     pub(super) replaced: bool,
+    /// The fault may not happen again.
+    pub(super) to_be_sent: bool,
 }
 
 /// Writes the siginfo of a signal that the kernel delivered without one, as far as the context tells: another component put the entry
@@ -115,6 +117,7 @@ impl Arrived {
             info,
             raised,
             replaced: false,
+            to_be_sent: false,
         })
     }
 
@@ -144,10 +147,10 @@ impl Arrived {
         }
     }
 
-    /// Returns it as one that has to be sent once more to end the process: the interrupted registers may have been changed since.
+    /// Returns it as one that has to be sent to end the process: registers and memory may have been changed since.
     pub(super) fn no_longer_recurs(&self) -> Self {
         Self {
-            replaced: true,
+            to_be_sent: true,
             ..*self
         }
     }
@@ -165,6 +168,6 @@ impl Arrived {
 
     /// Returns whether the interrupted instruction runs into it again by itself: into this very signal.
     pub(super) fn recurs(&self) -> bool {
-        !self.replaced && self.raised.is_some_and(|raised| raised.recurs())
+        !self.replaced && !self.to_be_sent && self.raised.is_some_and(|raised| raised.recurs())
     }
 }

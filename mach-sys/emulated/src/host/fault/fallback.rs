@@ -13,7 +13,9 @@ use crate::host::slot::origin;
 use crate::host::slot::region::{self, Slot};
 use crate::host::sys::altstack::Stack;
 use crate::host::sys::mask::{self, COPY_MASK, How, SYNCHRONOUS_MASK};
-use crate::host::sys::thread::{gettid, kill_this_process, queue_signal, shares_dispositions_with};
+use crate::host::sys::thread::{
+    gettid, kill_this_process, queue_signal, send_signal, shares_dispositions_with,
+};
 
 /// The process that a signal arrived in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,8 +81,12 @@ impl Process {
         if !arrived.recurs() {
             // Not here: a handler that chains may have left it unblocked. Whatever way out of the fault handler is taken sets the mask.
             mask::change(How::Block, mask::bit(arrived.signal));
-            // SAFETY: the siginfo is the kernel's; dying of the signal is what the default action means.
-            let sent = unsafe { queue_signal(gettid(), arrived.signal, arrived.info) };
+            let sent = match arrived.to_be_sent {
+                // An emulator of a processor takes a fault's siginfo for a fault of its own.
+                true => send_signal(gettid(), arrived.signal),
+                // SAFETY: the siginfo is the kernel's; dying of the signal is what the default action means.
+                false => unsafe { queue_signal(gettid(), arrived.signal, arrived.info) },
+            };
             if sent < 0 {
                 // Going on as if nothing was is the one thing that the default action is not.
                 kill_this_process();

@@ -4,10 +4,11 @@ use super::kernel::{self, Kernel, Mach};
 use super::object::{TaskId, ThreadId};
 use super::{life, task};
 use crate::config::Generation;
-use crate::ipc::mach_port;
 use crate::ipc::name::Name;
+use crate::ipc::{insert, mach_port};
 use crate::rules::{Limits, Rules};
 use mach_wire::kern_return::KernReturn;
+use mach_wire::message::Disposition;
 use mach_wire::port::{PortRight, PortType};
 
 struct World {
@@ -179,6 +180,60 @@ fn e39_c3_1_a_thread_that_destroys_its_own_name_may_end() {
             world.kernel(|kernel| life::end(kernel, thread));
             assert_eq!(world.dead_refs(name), left, "{generation:?}, {more}");
         }
+    }
+}
+
+/// D2.12: up to macOS 15 the deallocation at a thread's end is by the number that its name had, whatever that denotes by then. Since 26 a
+/// pthread's name is pinned until it.
+#[test]
+fn d2_12_a_stolen_name_that_is_in_use_again_loses_a_reference() {
+    for (generation, left) in [
+        (Generation::MacOs11, 1),
+        (Generation::MacOs15, 1),
+        (Generation::MacOs26, 2),
+    ] {
+        let world = World::of(generation);
+        let (thread, name) = world.thread(false);
+        let stolen = world.deallocate(name);
+        let other = match generation {
+            // Refused: the last reference of a pinned name (D5.3).
+            Generation::MacOs26 => {
+                assert!(stolen.is_err());
+                Name::new(name.raw() + 0x100)
+            }
+            _ => {
+                assert_eq!(stolen, Ok(()));
+                name
+            }
+        };
+        world.kernel(|kernel| {
+            let space = kernel.tables.task(world.task).space;
+            let ipc = &mut kernel.ipc;
+            mach_port::allocate_name(ipc, space, PortRight::RECEIVE, other).expect("free");
+            for _ in 0..2 {
+                insert::insert_right(ipc, space, other, other, Disposition::MAKE_SEND)
+                    .expect("room");
+            }
+            // That of the refused call above.
+            let _ = kernel.ipc.take_guard();
+            life::end(kernel, thread);
+            assert_eq!(kernel.ipc.take_guard(), None);
+        });
+        assert_eq!(world.refs(other), Ok(left), "{generation:?}");
+    }
+}
+
+/// D2.12: a name that denotes nothing is passed over.
+#[test]
+fn d2_12_a_stolen_name_that_is_free_is_passed_over() {
+    for generation in [Generation::MacOs11, Generation::MacOs15] {
+        let world = World::of(generation);
+        let (thread, name) = world.thread(false);
+        assert_eq!(world.deallocate(name), Ok(()));
+        world.kernel(|kernel| {
+            life::end(kernel, thread);
+            assert_eq!(kernel.ipc.take_guard(), None, "no call misused it");
+        });
     }
 }
 
