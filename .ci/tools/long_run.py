@@ -24,6 +24,8 @@ STRESS_PER_SECOND = 100
 # The soak's share of the time, and how much its memory may grow from its first quarter to its end.
 SOAK_SHARE = 0.3
 GROWTH_KIB = 8192
+# Head of the table in which the main job says what is left.
+CENSUS = "increase"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,8 +157,9 @@ class LongRun:
         counts.tests += threads
         counts.seconds += time.monotonic() - began
         grown = growth(samples)
-        self.censuses.append((threads, grown, census(text)))
-        if status != 0 or grown > GROWTH_KIB:
+        left = census(text)
+        self.censuses.append((threads, grown, left or ["no census"]))
+        if status != 0 or grown > GROWTH_KIB or not left:
             counts.failed += 1
             self.fail("soak: main job", {}, command, f"status {status}, grew by {grown} KiB\n{text}")
 
@@ -230,8 +233,8 @@ def growth(samples):
 def census(text):
     """What the main job says is left."""
     lines = text.splitlines()
-    starts = [at for at, line in enumerate(lines) if line.startswith("more than before")]
-    return lines[starts[-1] :] if starts else ["no census"]
+    starts = [at for at, line in enumerate(lines) if line.startswith(CENSUS)]
+    return lines[starts[-1] :] if starts else []
 
 
 def svg(runs):

@@ -11,7 +11,10 @@ import re
 import sys
 
 DECLARED = re.compile(r"^(?:#\[[^\]]*\] )*(?:unsafe )?(?:struct|enum|union|trait|type) (?P<path>\w+(?:::\w+)+)")
-SEAM = {"FaultReadiness": {"mach_emulated::FaultReadiness", "mach_sys::kernel::system::FaultReadiness"}}
+SEAM = {
+    "CallGroup": {"mach_emulated::CallGroup", "mach_sys::kernel::system::CallGroup"},
+    "FaultReadiness": {"mach_emulated::FaultReadiness", "mach_sys::kernel::system::FaultReadiness"},
+}
 
 
 def declared(text):

@@ -66,8 +66,11 @@ class Memory(unittest.TestCase):
         self.assertNotIn("<rect", picture)
 
     def test_the_census_is_the_main_jobs_last(self):
-        self.assertEqual(long_run.census("a\nmore than before\n1\nmore than before\n2"), ["more than before", "2"])
-        self.assertEqual(long_run.census(""), ["no census"])
+        head = long_run.CENSUS
+        self.assertEqual(long_run.census(f"a\n{head}\n1\n{head}  names\n2"), [f"{head}  names", "2"])
+        self.assertEqual(long_run.census(""), [])
+        main_job = pathlib.Path(__file__).parents[2] / "examples/src/bin/main-job.rs"
+        self.assertIn(f'"{head}"', main_job.read_text())
 
 
 if __name__ == "__main__":

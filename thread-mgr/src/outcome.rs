@@ -4,6 +4,7 @@ use crate::error::AttachError;
 use crate::report::ShutdownReport;
 use crate::slot::Slot;
 use core::any::Any;
+use core::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// The exit of a thread from its body. A panic is an error of [`Handle::join`](crate::Handle::join), not an exit.
@@ -44,46 +45,66 @@ pub(crate) type Left<T> = Result<Exit<T>, Box<dyn Any + Send>>;
 
 /// The state that a started thread and its handle share.
 pub(crate) struct Shared<T> {
-    start: Mutex<Option<Result<u64, AttachError>>>,
+    start: Slot<Result<u64, AttachError>>,
+    /// `true` once the starting thread waits on `started`.
+    sleeps: AtomicBool,
+    lock: Mutex<()>,
     started: Condvar,
     pub(crate) exit: Slot<Left<T>>,
     pub(crate) report: Arc<Slot<ShutdownReport>>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // The value under the lock is written whole: a panic cannot leave it half changed.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+/// Number of times that the starting thread gives way to other threads before it sleeps. A new thread runs at once, as a rule, so that the two
+/// need not wake each other: on one processor each giving way runs the new thread, on several this bounds the time in which it begins.
+const YIELDS: u32 = 64;
 
 impl<T> Shared<T> {
     pub(crate) fn new() -> Self {
         Self {
-            start: Mutex::new(None),
+            start: Slot::new(),
+            sleeps: AtomicBool::new(false),
+            lock: Mutex::new(()),
             started: Condvar::new(),
             exit: Slot::new(),
             report: Arc::new(Slot::new()),
         }
     }
 
+    fn lock(&self) -> MutexGuard<'_, ()> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits until the thread runs, and returns its identifier, or the error that kept it from being attached.
     pub(crate) fn wait_for_start(&self) -> Result<u64, AttachError> {
-        let mut start = lock(&self.start);
-        loop {
-            match start.take() {
-                Some(outcome) => return outcome,
-                None => {
-                    start = self
-                        .started
-                        .wait(start)
-                        .unwrap_or_else(PoisonError::into_inner);
-                }
+        for _ in 0..YIELDS {
+            if let Some(outcome) = self.start.take() {
+                return outcome;
             }
+            std::thread::yield_now();
+        }
+        let mut lock = self.lock();
+        self.sleeps.store(true, Ordering::Relaxed);
+        // Either `take` below finds the outcome, or `report_start` finds the store above.
+        fence(Ordering::SeqCst);
+        loop {
+            if let Some(outcome) = self.start.take() {
+                return outcome;
+            }
+            lock = self
+                .started
+                .wait(lock)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// Reports the start of the calling thread, or the error, to [`wait_for_start`](Self::wait_for_start).
     pub(crate) fn report_start(&self, outcome: Result<u64, AttachError>) {
-        *lock(&self.start) = Some(outcome);
-        self.started.notify_one();
+        self.start.put(outcome);
+        fence(Ordering::SeqCst);
+        if self.sleeps.load(Ordering::Relaxed) {
+            // Under the lock, the other thread waits, or has found the outcome.
+            drop(self.lock());
+            self.started.notify_one();
+        }
     }
 }

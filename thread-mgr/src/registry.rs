@@ -1,7 +1,7 @@
 //! The registry of the threads that are managed now.
 
 use mach_sys::rights::Name;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A description of a managed thread.
@@ -30,7 +30,8 @@ struct Entry {
 
 #[derive(Debug, Default)]
 struct Threads {
-    by_id: BTreeMap<u64, Entry>,
+    /// Keeps its memory when threads leave: with few threads a tree would take and give back a node for each.
+    by_id: HashMap<u64, Entry>,
     /// Number of entries whose `left` is not 0.
     watched: usize,
     /// The server checks once a second for threads that are gone.
@@ -99,9 +100,13 @@ impl Registry {
     }
 
     pub(crate) fn list(&self) -> Vec<ThreadInfo> {
-        let threads = self.lock();
-        let entries = threads.by_id.values();
-        entries.map(|entry| entry.info.clone()).collect()
+        let mut threads: Vec<_> = {
+            let threads = self.lock();
+            let entries = threads.by_id.values();
+            entries.map(|entry| entry.info.clone()).collect()
+        };
+        threads.sort_unstable_by_key(|thread| thread.id);
+        threads
     }
 
     fn lock(&self) -> MutexGuard<'_, Threads> {

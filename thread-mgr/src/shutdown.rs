@@ -71,7 +71,7 @@ use crate::record::Records;
 pub use crate::report::ShutdownReport;
 use exc_server::{InFlight, InstallError, Restored, Route, Timeout};
 use mach_sys::kern_return::KernError;
-use mach_sys::kernel::system::Origin;
+use mach_sys::kernel::system::{self, CallGroup, Origin};
 use mach_sys::rights::Name;
 use std::sync::Arc;
 
@@ -108,41 +108,44 @@ impl Running {
         (Arc::clone(&self.parts.inner.records), self.parts.record)
     }
 
+    /// Returns the thread's identifier.
+    pub(crate) fn id(&self) -> u64 {
+        self.parts.id
+    }
+
     /// Runs all steps for a thread that exits now, with the manager's time limit. Returns `None` in the child of a fork.
     pub(crate) fn end(self) -> Option<ShutdownReport> {
-        self.release().map(Released::normalize)
+        let (released, group) = self.release_within(None)?;
+        Some(released.normalize_in(group))
     }
 
     /// Runs all steps for a thread that keeps running, with the manager's time limit. Returns `None` in the child of a fork.
     pub(crate) fn detach(self) -> Option<ShutdownReport> {
-        self.release().map(Released::detach)
+        let (released, _) = self.release_within(None)?;
+        Some(released.detach())
     }
 
     /// Runs all steps for a thread that is gone, on another thread, without waiting: none of its exceptions is in flight. Returns `None` in
     /// the child of a fork.
     pub(crate) fn abandon(self) -> Option<ShutdownReport> {
         let limit = Timeout::After(core::time::Duration::ZERO);
-        self.release_within(Some(limit)).map(Released::abandon)
+        let (released, _) = self.release_within(Some(limit))?;
+        Some(released.abandon())
     }
 
-    fn release(self) -> Option<Released> {
-        self.release_within(None)
-    }
-
-    fn release_within(self, limit: Option<Timeout>) -> Option<Released> {
+    /// Runs all steps up to the release of the thread's memory. The second value is the group that the kernel calls are made in.
+    fn release_within(self, limit: Option<Timeout>) -> Option<(Released, Option<CallGroup>)> {
         if !self.parts.process.is_current() {
             // The child of a fork has none of the ports: here the names belong to other rights, or to none.
             core::mem::forget(self);
             return None;
         }
         let limit = limit.unwrap_or(self.parts.inner.drain_timeout);
-        let released = self
-            .quiesce(limit)
-            .unroute()
-            .close_port()
-            .deregister()
-            .release();
-        Some(released)
+        let quiesced = self.quiesce(limit);
+        // Nothing is in flight, so that none of the steps waits; none runs user code.
+        let group = quiesced.in_flight.is_none().then(system::group_calls);
+        let released = quiesced.unroute().close_port().deregister().release();
+        Some((released, group))
     }
 
     /// Waits until no exception of the thread is in flight, at most `limit`.
@@ -285,9 +288,14 @@ pub struct Released {
 impl Released {
     /// Releases the references of the thread's kernel port that nothing owns, if the manager has the promise, and returns the report. For a
     /// thread that exits now: after this the thread may only run its way into the kernel.
-    #[allow(unsafe_code)]
     #[must_use]
     pub fn normalize(self) -> ShutdownReport {
+        self.normalize_in(None)
+    }
+
+    /// Does the same as [`normalize`](Self::normalize), in a group of kernel calls.
+    #[allow(unsafe_code)]
+    fn normalize_in(self, mut group: Option<CallGroup>) -> ShutdownReport {
         let Rest {
             inner,
             name,
@@ -298,7 +306,10 @@ impl Released {
         } = self.parts;
         let promise = inner.promise;
         let ends = Arc::clone(&inner.ends);
-        // If this was the last thread of a dropped manager, the server stops here, not after the normalization.
+        // If this was the last thread of a dropped manager, the server stops here, not after the normalization. That runs user code.
+        if Arc::strong_count(&inner) == 1 {
+            group = None;
+        }
         drop(inner);
         // Answers in flight may hold rights: nothing is trimmed if the wait for them timed out.
         let found = match (promise, in_flight) {
@@ -313,6 +324,7 @@ impl Released {
             owned: found.owned,
             normalization: Some(found.normalization),
         };
+        drop(group);
         ends.count(&report);
         report
     }

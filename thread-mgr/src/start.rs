@@ -100,21 +100,23 @@ where
         inner,
         shared,
     } = *start;
-    let taken = take_in(&inner, name, true).and_then(|running| {
-        let managed = Managed::started(running, Arc::clone(&shared.report));
-        let place = exit::adopt(managed).map_err(AttachError::Hook)?;
-        if inner
-            .registry
-            .leave(system::thread_id(), place.expose_provenance())
-        {
-            // From now on the server checks whether the thread is gone.
-            inner.server.wake();
-        }
-        Ok(place)
-    });
+    let taken = {
+        let _group = system::group_calls();
+        take_in(&inner, name, true).and_then(|running| {
+            let id = running.id();
+            let managed = Managed::started(running, Arc::clone(&shared.report));
+            let place = exit::adopt(managed).map_err(AttachError::Hook)?;
+            let look = inner.registry.leave(id, place.expose_provenance());
+            Ok((place, id, look))
+        })
+    };
+    if let Ok((_, _, true)) = taken {
+        // From now on the server checks whether the thread is gone.
+        inner.server.wake();
+    }
     drop(inner);
-    let place = match taken {
-        Ok(place) => place,
+    let (place, id) = match taken {
+        Ok((place, id, _)) => (place, id),
         Err(error) => {
             // Nothing may unwind out of this function, and the body's captures have destructors.
             quietly(|| drop(body));
@@ -122,7 +124,7 @@ where
             return core::ptr::null_mut();
         }
     };
-    shared.report_start(Ok(system::thread_id()));
+    shared.report_start(Ok(id));
     let mut call = Call {
         body: Some(body),
         outcome: None,

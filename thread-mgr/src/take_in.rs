@@ -19,6 +19,7 @@ pub(crate) fn take_in(
     name: Option<String>,
     spawned: bool,
 ) -> Result<Running, AttachError> {
+    let _group = system::group_calls();
     let port = system::own_thread_port();
     let port = Name::new(port).ok_or(AttachError::Right(KernError::RESOURCE_SHORTAGE))?;
     // SAFETY: the kernel keeps a reference on a thread's own name until the thread is gone (D1.2, D1.3).

@@ -85,7 +85,8 @@ impl Layer {
     ) {
         let mut last: Option<Arc<Lower>> = None;
         for kind in self.wanted.mask.kinds() {
-            if previous.entry(kind).is_none() {
+            // Nothing was registered, as on a new thread: there is nothing to put back.
+            if previous.is_unused(kind) {
                 continue;
             }
             let layer = which(kind).filter(|layer| layer.depth(kind) < DEPTH);
@@ -96,7 +97,10 @@ impl Layer {
                     layer: layer.cloned(),
                 })
             });
-            drop(self.exchange(kind, Some(Arc::clone(&lower))));
+            if let Some(slot) = self.own_slot(kind) {
+                debug_assert!(slot.is_null(), "laid over once");
+                *slot = Arc::into_raw(Arc::clone(&lower)).cast_mut();
+            }
             last = Some(lower);
         }
     }
@@ -105,8 +109,23 @@ impl Layer {
         self.lower.get(usize::try_from(kind.raw()).ok()?)
     }
 
+    /// Returns the slot of a layer that no other thread has.
+    fn own_slot(&mut self, kind: ExceptionType) -> Option<&mut *mut Lower> {
+        let slot = self.lower.get_mut(usize::try_from(kind.raw()).ok()?)?;
+        Some(slot.get_mut())
+    }
+
+    /// Returns whether there is a layer below, at this moment.
+    fn has_lower(&self, kind: ExceptionType) -> bool {
+        self.slot(kind)
+            .is_some_and(|slot| !slot.load(Ordering::SeqCst).is_null())
+    }
+
     /// Calls `look` with the layer below, which stays valid while `look` runs.
     fn look<R>(&self, kind: ExceptionType, look: impl FnOnce(Option<&Lower>) -> R) -> R {
+        if !self.has_lower(kind) {
+            return look(None);
+        }
         // Sequentially consistent, as in `exchange`: either the reader's count is seen there, or the reader sees the new pointer.
         self.readers.fetch_add(1, Ordering::SeqCst);
         let _leave = Leave(&self.readers);
@@ -265,7 +284,13 @@ impl Drop for Leave<'_> {
 impl Drop for Layer {
     fn drop(&mut self) {
         for kind in self.wanted.mask.kinds() {
-            drop(self.exchange(kind, None));
+            let lower = self.own_slot(kind).map_or(ptr::null_mut(), |slot| {
+                core::mem::replace(slot, ptr::null_mut())
+            });
+            if !lower.is_null() {
+                // SAFETY: from `Arc::into_raw`; no other thread has the layer any more.
+                drop(unsafe { Arc::from_raw(lower) });
+            }
         }
     }
 }

@@ -72,6 +72,14 @@ impl Previous {
             .find(|handler| handler.mask.has(exception_type))
     }
 
+    /// Returns whether nothing was registered for an exception type: neither a port, living or dead, nor a behavior or flavor.
+    pub(crate) fn is_unused(&self, exception_type: ExceptionType) -> bool {
+        self.entry(exception_type).is_none_or(|handler| {
+            let form = (handler.behavior.raw(), handler.flavor.raw);
+            handler.port.is_none() && form == (0, 0) && !self.was_dead(exception_type)
+        })
+    }
+
     /// Returns whether the handler's port had died by the time it was displaced.
     pub(crate) fn was_dead(&self, exception_type: ExceptionType) -> bool {
         self.dead.has(exception_type)

@@ -30,7 +30,6 @@ struct Record {
 /// The parameters of a new route.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Opening {
-    pub(crate) port: Name,
     /// The task that requests must come from; `None` if any task's are handled.
     pub(crate) task: Option<Name>,
     pub(crate) tag: u64,
@@ -98,7 +97,6 @@ impl Table {
         record
             .task
             .store(Name::raw_or_null(opening.task), Ordering::Relaxed);
-        record.port.store(opening.port.raw(), Ordering::Relaxed);
         let generation = record.generation.fetch_add(1, Ordering::AcqRel);
         Some(RouteId {
             index,
@@ -118,6 +116,13 @@ impl Table {
                 Ordering::SeqCst,
                 Ordering::SeqCst,
             );
+        }
+    }
+
+    /// Notes the port of a route that was just opened.
+    pub(crate) fn note_port(&self, id: RouteId, port: Name) {
+        if let Some(record) = self.open_record(id) {
+            record.port.store(port.raw(), Ordering::Relaxed);
         }
     }
 
@@ -254,11 +259,7 @@ mod tests {
     use super::*;
 
     fn opening(tag: u64) -> Opening {
-        Opening {
-            port: Name::new(0x103).expect("a name"),
-            task: None,
-            tag,
-        }
+        Opening { task: None, tag }
     }
 
     fn tag(table: &Table, id: RouteId) -> Option<u64> {

@@ -154,7 +154,7 @@ impl Drop for DetachedRoute {
 }
 
 fn wait_idle(shared: &Local<Shared>, id: RouteId, limit: Timeout) -> Result<(), InFlight> {
-    if !shared.is_here() {
+    if !shared.is_here() || shared.table.in_flight(id) == 0 {
         return Ok(());
     }
     let deadline = limit.deadline(clock::now());

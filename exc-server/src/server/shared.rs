@@ -54,6 +54,18 @@ struct Routes {
 struct Port {
     id: RouteId,
     port: ReceiveRight,
+    /// `true` once it was removed from the port set, and its messages are stale.
+    silent: bool,
+}
+
+impl Port {
+    fn new(id: RouteId, port: ReceiveRight) -> Self {
+        Self {
+            id,
+            port,
+            silent: false,
+        }
+    }
 }
 
 /// The time between two checks of a condition that another thread is about to fulfil.
@@ -98,35 +110,40 @@ impl Shared {
         target: Target<'_>,
         routing: &Routing,
     ) -> Result<(RouteId, Name), RouteError> {
-        let port = ReceiveRight::new().map_err(RouteError::Port)?;
-        port.mark_route();
-        let send = port.make_send().map_err(RouteError::Port)?;
-        let name = port.name();
         let task = match target {
             Target::Task(task) if !routing.anonymous_task => Some(task.name()),
             _ => None,
         };
         let id = self.reserve(Opening {
-            port: name,
             task,
             tag: routing.tag,
         })?;
-        let ready = port
-            .set_context(id.to_context())
-            .and_then(|()| self.set.insert(&port));
+        let (port, send) = match ReceiveRight::with_context(id.to_context()) {
+            Ok(made) => made,
+            Err(error) => {
+                self.table.close(id);
+                self.give_back(id);
+                return Err(RouteError::Port(error));
+            }
+        };
+        port.mark_route();
+        let name = port.name();
+        self.table.note_port(id, name);
         let wanted = Registration::of(routing.mask, &send, routing.delivery);
-        let installed = ready
+        let installed = self
+            .set
+            .insert(&port)
             .map_err(RouteError::Port)
             .and_then(|()| Ok(Installation::with_port(target, wanted, send)?));
         match installed {
             Ok(installation) => self.table.put(id, Box::new(installation)),
             Err(error) => {
-                self.close(Port { id, port });
+                self.close(Port::new(id, port));
                 self.give_back(id);
                 return Err(error);
             }
         }
-        self.publish(Port { id, port })?;
+        self.publish(Port::new(id, port))?;
         Ok((id, name))
     }
 
@@ -197,18 +214,21 @@ impl Shared {
         }
     }
 
-    /// Removes the port from the port set, and makes its messages stale.
-    fn silence(&self, port: &Port) {
+    /// Removes the port from the port set, and makes its messages stale, unless that was done.
+    fn silence(&self, port: &mut Port) {
+        if core::mem::replace(&mut port.silent, true) {
+            return;
+        }
         // Fails if the port is not in the set: it was removed before, was never added, or other code destroyed it.
         let _ = self.set.remove(&port.port);
         self.table.close(port.id);
     }
 
     /// Closes a route's port, and declines its queued and deferred exceptions.
-    fn close(&self, port: Port) {
+    fn close(&self, mut port: Port) {
         // Uninstalls a route that was not detached. A thread that is gone has nothing to put back.
         drop(self.table.take(port.id));
-        self.silence(&port);
+        self.silence(&mut port);
         // The route is stale now: exceptions deferred before are found here, and later ones are refused.
         self.deferrals.slots().decline_route(port.id.to_context());
         self.table.forget_port(port.id);
@@ -250,8 +270,11 @@ impl Local<Shared> {
         if !self.is_here() {
             return;
         }
-        let routes = self.routes();
-        let place = routes.open.get(id.index as usize).and_then(Option::as_ref);
+        let mut routes = self.routes();
+        let place = routes
+            .open
+            .get_mut(id.index as usize)
+            .and_then(Option::as_mut);
         if let Some(port) = place.filter(|port| port.id == id) {
             self.silence(port);
         }

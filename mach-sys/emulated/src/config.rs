@@ -35,6 +35,8 @@ pub struct Config {
     pub fallback_signals: FallbackSignals,
     /// Treatment of a misused port, for which XNU raises `EXC_GUARD`. The default records it.
     pub guards: GuardPolicy,
+    /// Raising of `EXC_CRASH` when a deadly signal is about to end the process. The default raises none.
+    pub crashes: CrashPolicy,
     /// The signal by which the emulation reaches a thread that runs code of the program, to suspend, read or end it. With `None`, the default, it
     /// takes the first signal of 50 to 60, then of 36 to 49, whose action is the default, once, at the start. If there is none, or another
     /// component installs a handler for it later, running threads are out of reach (`UnreachableReason::Displaced`).
@@ -52,6 +54,7 @@ impl Default for Config {
             displaced: WhenDisplaced::default(),
             fallback_signals: FallbackSignals::default(),
             guards: GuardPolicy::default(),
+            crashes: CrashPolicy::default(),
             suspension_signal: None,
             generation: Generation::default(),
         }
@@ -130,7 +133,8 @@ pub enum FallbackSignals {
     Xnu,
 }
 
-/// Treatment of a misused port, for which XNU raises `EXC_GUARD` beside the error that the call returns (A13.7).
+/// Treatment of a misused port, for which XNU raises `EXC_GUARD` beside the error that the call returns (A13.7). What the program asks for itself
+/// by `task_set_exc_guard_behavior` is done with every policy, for the optional flavors that it is about (A13.6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GuardPolicy {
@@ -140,12 +144,35 @@ pub enum GuardPolicy {
     #[default]
     Record,
     /// Records it, and raises `EXC_GUARD` on the calling thread before the call returns: at its own exception ports, then at the task's (A13.1).
-    /// An optional flavor changes nothing else, whether a handler takes it or not, as where `task_exc_guard` has only `MP_DELIVER` (A13.6).
-    /// A flavor up to 128 ends the process by `SIGKILL` afterwards, handled or not (A13.5).
+    /// The task's behavior is `TASK_EXC_GUARD_MP_DELIVER` at the start: an optional flavor changes nothing else, whether a handler takes it or not
+    /// (A13.6). A flavor up to 128 ends the process by `SIGKILL` afterwards, handled or not (A13.5).
     ///
     /// The registers that a handler sees are those inside the emulation's code. A handler that sets the program counter leaves the call
     /// unfinished, and its results unwritten.
     Deliver,
+}
+
+/// Raising of `EXC_CRASH` on the thread that ends the process, before it ends (A14.1): at the fault that no handler took, at a sent signal of the
+/// five that faults raise, in `abort`, and at a fatal guard that no handler took ([`GuardPolicy::Deliver`]). Other signals raise none.
+///
+/// Where it is raised, the emulation takes the first signal of `abort` (`SIGABRT`) if its action is the default at the start. A handler that
+/// the program installs later replaces that. The codes have the signal that XNU would post (A12.3), in Darwin's number, and the last
+/// exception of the thread that became a signal (A12.14); the process ends by the signal of
+/// [`fallback_signals`](Config::fallback_signals), whatever the answer is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CrashPolicy {
+    /// Raises none.
+    #[default]
+    Off,
+    /// Raises it as XNU does: an action whose receive right this process holds is passed over, since the process could not answer for itself
+    /// (A1.7). There is no other process here, so that only a port whose receive right is in a message gets a request, and no answer ends its wait but
+    /// the right's.
+    Xnu,
+    /// Raises it to receivers in this process, in the place of those in another one: for tests of what a crash reporter does. The process's other
+    /// threads run on until the answer, where XNU holds them. A second thread that crashes meanwhile waits for the first one's end, for up to
+    /// half a minute.
+    OwnReceivers,
 }
 
 /// A macOS whose kernel is imitated.

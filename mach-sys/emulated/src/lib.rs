@@ -94,7 +94,7 @@ mod stopped;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-pub use config::{Config, FallbackSignals, Generation, GuardPolicy, WhenDisplaced};
+pub use config::{Config, CrashPolicy, FallbackSignals, Generation, GuardPolicy, WhenDisplaced};
 pub use error::{ReserveError, SignalFrameError, StartError, StopError, SystemError};
 pub use stopped::Stopped;
 
@@ -126,7 +126,7 @@ pub use host::LENT_STACK_SIZE;
 #[cfg(not(target_vendor = "apple"))]
 pub use process::{start, start_with, stop};
 #[cfg(not(target_vendor = "apple"))]
-pub use system::FaultReadiness;
+pub use system::{CallGroup, FaultReadiness};
 
 /// Returns the number of faults and kernel calls that found [`Config::threads`] threads registered already. Those faults went to the
 /// signal fallback; those calls failed.

@@ -5,14 +5,16 @@ use super::host::context::Context;
 use super::host::fault::{Trap, Verdict};
 use super::host::start::{self as host_start, Hooks};
 use super::host::suspend::meet;
-use super::host::{self, Installed, SlotId, threads};
+use super::host::{self, Installed, SlotId, Waits, threads};
 use crate::config::{Config, GuardPolicy};
 use crate::error::{StartError, StopError};
+use crate::ipc::abandoned;
 use crate::ipc::id::Id;
 use crate::ipc::name::{Name, SpaceId};
 use crate::rules::{Limits, Rules};
 use crate::stopped::Stopped;
 use crate::thread::alarm::{self, Alarm, Alarms};
+use crate::thread::exc_guard::ExcGuard;
 use crate::thread::kernel::{self, Kernel, Locked, Mach};
 use crate::thread::object::{TaskId, ThreadId};
 use crate::thread::{life, task};
@@ -214,6 +216,9 @@ impl Process {
         let (space, task_name) = {
             let mut held = mach.lock();
             let kernel = Kernel::of(&mut held);
+            if config.guards == GuardPolicy::Deliver {
+                kernel.tables.task_mut(task).exc_guard = ExcGuard::DELIVER;
+            }
             let name = task::self_name(&kernel, task).ok_or(StartError::Full)?;
             (kernel.tables.task(task).space, name.raw())
         };
@@ -251,15 +256,29 @@ impl Process {
         if let Some(thread) = ThreadId::from_word(place.load(Ordering::Acquire)) {
             return Some(thread);
         }
-        let main = threads::is_main(slot);
-        let mut held = lock(&self.mach);
+        self.thread_in(slot, &mut Kernel::of(&mut lock(&self.mach)))
+    }
+
+    /// Does the same as [`thread`](Self::thread), with the lock held.
+    fn thread_in(&self, slot: SlotId, kernel: &mut Kernel<'_, '_>) -> Option<ThreadId> {
+        let place = self.threads.get(slot.index())?;
         // Only the thread itself makes its object. A signal handler on it may have, before the thread was in the kernel.
         if let Some(thread) = ThreadId::from_word(place.load(Ordering::Acquire)) {
             return Some(thread);
         }
-        let thread = life::create(&mut Kernel::of(&mut held), self.task, Some(slot), main)?;
+        let main = threads::is_main(slot);
+        let thread = life::create(kernel, self.task, Some(slot), main)?;
         place.store(thread.to_word(), Ordering::Release);
         Some(thread)
+    }
+
+    /// Returns the name of the calling thread's port; the thread is registered with the system layer if it was not.
+    pub(super) fn this_threads_name(&self) -> Option<Name> {
+        let slot = threads::register().ok()?;
+        let mut held = self.mach.lock();
+        let kernel = &mut Kernel::of(&mut held);
+        let thread = self.thread_in(slot, kernel)?;
+        life::name(kernel, thread)
     }
 
     /// Returns the calling thread's object; the thread is registered with the system layer if it was not.
@@ -381,6 +400,7 @@ fn tick() -> Option<Duration> {
     }
 }
 
+#[allow(unsafe_code)]
 /// Ends a thread that is gone. Called by the watching thread, or in the fault handler of a thread that got its identifier.
 fn ended(slot: SlotId) {
     let Some(process) = running() else {
@@ -392,6 +412,12 @@ fn ended(slot: SlotId) {
     // The port itself goes with the thread object. The slot's next thread has none.
     if let Some(reply_port) = process.mig_reply_ports.get(slot.index()) {
         reply_port.store(MACH_PORT_NULL, Ordering::Relaxed);
+    }
+    let waits = host::abandoned(slot);
+    if waits != Waits::default() {
+        let mut held = process.mach.lock_with_signals_blocked();
+        // SAFETY: the thread is gone, and its wait was taken from its record: there is no other call for it.
+        unsafe { abandoned::give_back(&mut held.ipc(), waits) };
     }
     if let Some(thread) = ThreadId::from_word(place.swap(0, Ordering::AcqRel)) {
         let mut held = process.mach.lock_with_signals_blocked();

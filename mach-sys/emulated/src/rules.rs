@@ -288,8 +288,23 @@ impl Rules {
         self.since_15()
     }
 
-    /// Returns whether a task may have a hardened exception handler, since 15.0 (B8).
-    pub(crate) fn hardened_handlers_exist(&self) -> bool {
+    /// Returns whether a port whose receive right is immovable is refused as an exception port, up to 15 (B2.3).
+    pub(crate) fn immovable_ports_are_no_handlers(&self) -> bool {
+        !self.since_26()
+    }
+
+    /// Returns whether there are ports made for exceptions, since 12 at the latest with 15 (B5.5).
+    pub(crate) fn has_exception_ports(&self) -> bool {
+        self.since_15()
+    }
+
+    /// Returns whether a port that was made as a reply port or as a connection is refused as an exception port (B2.3).
+    pub(crate) fn reply_ports_are_no_handlers(&self) -> bool {
+        self.since_15()
+    }
+
+    /// Returns whether there are hardened exception handlers, since 15.0 (B8).
+    pub(crate) fn has_hardened_handlers(&self) -> bool {
         self.since_15()
     }
 

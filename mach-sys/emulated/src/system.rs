@@ -32,20 +32,20 @@ pub unsafe fn thread_port(thread: usize) -> mach_port_name_t {
         return MACH_PORT_NULL;
     };
     // SAFETY: asking for the own identifier has no preconditions.
-    let object = if thread == unsafe { libc::pthread_self() } {
-        process.this_thread()
+    let name = if thread == unsafe { libc::pthread_self() } {
+        process.this_threads_name()
     } else {
         let known = || process.known_thread(threads::of_pthread(thread)?);
-        known().or_else(|| {
+        let object = known().or_else(|| {
             // One that has made no kernel call yet (D1.2).
             process.meet_everyone();
             known()
+        });
+        object.and_then(|object| {
+            let mut held = process.mach.lock();
+            life::name(&Kernel::of(&mut held), object)
         })
     };
-    let name = object.and_then(|object| {
-        let mut held = process.mach.lock();
-        life::name(&Kernel::of(&mut held), object)
-    });
     name.map_or(MACH_PORT_NULL, Name::raw)
 }
 
@@ -141,6 +141,19 @@ pub fn enter_server_thread() -> SignalMask {
 
 pub fn leave_server_thread(outer: &SignalMask) {
     host::unblock(*outer);
+}
+
+pub fn group_calls() -> CallGroup {
+    CallGroup(host::Group::begin())
+}
+
+#[derive(Debug)]
+pub struct CallGroup(host::Group);
+
+impl CallGroup {
+    pub fn end(&mut self) {
+        self.0.end();
+    }
 }
 
 pub fn prepare_for_faults() -> FaultReadiness {

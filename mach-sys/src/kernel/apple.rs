@@ -32,6 +32,14 @@ pub(super) fn configure(
     Ok(())
 }
 
+/// Returns the function of libSystem of a name, which ends with a zero; `None` where this system does not have it.
+pub(super) fn find_function(name: &'static str) -> Option<*mut libc::c_void> {
+    debug_assert!(name.ends_with('\0'));
+    // SAFETY: the name ends with a zero.
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr().cast()) };
+    (!found.is_null()).then_some(found)
+}
+
 pub(super) fn task_self() -> mach_port_name_t {
     // SAFETY: libSystem initialises the variable before any other code of the process runs and never changes it.
     unsafe { mach_task_self_ }
@@ -101,6 +109,19 @@ pub(super) fn current_cpu() -> u32 {
     // SAFETY: the result goes to a local variable.
     let error = unsafe { pthread_cpu_number_np(&mut number) };
     if error == 0 { number as u32 } else { u32::MAX }
+}
+
+/// Changes nothing: no signal arrives in a kernel call, and the kernel knows the process that calls it.
+pub(super) fn group_calls() -> CallGroup {
+    CallGroup
+}
+
+/// The empty result of [`group_calls`].
+#[derive(Debug)]
+pub(super) struct CallGroup;
+
+impl CallGroup {
+    pub(super) fn end(&mut self) {}
 }
 
 /// Changes nothing: the kernel uses the exception ports before signals and signal stacks.

@@ -8,8 +8,8 @@ use mach_emulated::system as host;
 
 #[doc(inline)]
 pub use mach_emulated::{
-    Config, FallbackSignals, Generation, GuardPolicy, ReserveError, StartError, StopError, Stopped,
-    SystemError, WhenDisplaced,
+    Config, CrashPolicy, FallbackSignals, Generation, GuardPolicy, ReserveError, StartError,
+    StopError, Stopped, SystemError, WhenDisplaced,
 };
 
 /// Starts the emulated kernel with a configuration. Has no effect if it is already running, and none on Apple's systems, so that a

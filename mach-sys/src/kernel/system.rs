@@ -335,6 +335,46 @@ impl Origin {
     }
 }
 
+/// Makes the kernel calls of the calling thread cost less until the result is dropped: a few calls in a row, without user code in between. On
+/// Apple's kernel it changes nothing. The emulation blocks the asynchronous signals, and finds out which process it is in, once for the
+/// group instead of in each call. The five signals of the thread's own faults stay unblocked; on a thread that has one of them blocked
+/// nothing changes. A group inside a group is part of it.
+///
+/// No call of a group may wait: a signal would not interrupt it. A `vfork` inside a group, in a fault handler for example, must not be followed
+/// by kernel calls of the child, which are refused elsewhere (G4.3).
+///
+/// ```
+/// use mach_sys::kernel::system::group_calls;
+/// use mach_sys::rights::ReceiveRight;
+///
+/// let group = group_calls();
+/// let port = ReceiveRight::new()?;
+/// let send = port.make_send()?;
+/// drop(group);
+/// # Ok::<(), mach_sys::kern_return::KernError>(())
+/// ```
+pub fn group_calls() -> CallGroup {
+    CallGroup {
+        inner: host::group_calls(),
+        not_send: PhantomData,
+    }
+}
+
+/// A group of kernel calls, from [`group_calls`] until it is dropped.
+#[derive(Debug)]
+#[must_use = "dropping it ends the group"]
+pub struct CallGroup {
+    inner: host::CallGroup,
+    /// Makes the group stay on its thread.
+    not_send: PhantomData<*const ()>,
+}
+
+impl Drop for CallGroup {
+    fn drop(&mut self) {
+        self.inner.end();
+    }
+}
+
 /// Prepares the calling thread for faults that an exception server handles. On Apple's kernel it changes nothing. The emulation registers
 /// an alternate signal stack of its own, of 96 KiB or more, and unblocks the five signals that the thread's faults raise, because a
 /// blocked one would kill the process. It registers its stack even if the thread has one, because the component that registered that one

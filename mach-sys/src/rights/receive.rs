@@ -10,7 +10,7 @@ use super::send_once::SendOnceRight;
 use crate::kern_return::{KernError, KernReturn};
 use crate::kernel;
 use crate::message::{MACH_MSG_TYPE_MAKE_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE};
-use crate::port::PortRight;
+use crate::port::{PortOptionFlags, PortRight, mach_port_options_t};
 use crate::types::mach_port_context_t;
 use core::fmt;
 use core::mem::ManuallyDrop;
@@ -47,6 +47,41 @@ impl ReceiveRight {
         let name = allocate(PortRight::RECEIVE)?;
         // SAFETY: the kernel just created the right, and no other code has the name.
         Ok(unsafe { Self::from_name(name) })
+    }
+
+    /// Creates a port with a context and a send right, which has the port's own name, by one call: as [`new`](Self::new),
+    /// [`set_context`](Self::set_context) and [`make_send`](Self::make_send) do (C2.5).
+    ///
+    /// ```
+    /// use mach_sys::rights::{ReceiveRight, Right};
+    ///
+    /// let (port, send) = ReceiveRight::with_context(7)?;
+    /// assert_eq!(port.context()?, 7);
+    /// assert_eq!(send.name(), port.name());
+    /// # Ok::<(), mach_sys::kern_return::KernError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `KERN_NO_SPACE`: no name is left. `KERN_RESOURCE_SHORTAGE`: there is no memory.
+    #[doc(alias("mach_port_construct", "MPO_INSERT_SEND_RIGHT"))]
+    pub fn with_context(context: mach_port_context_t) -> Result<(Self, SendRight), KernError> {
+        let mut options = mach_port_options_t {
+            flags: PortOptionFlags::INSERT_SEND_RIGHT.bits(),
+            ..Default::default()
+        };
+        let mut name = 0;
+        // SAFETY: the options are read, and the result goes to a local variable.
+        KernReturn::check(unsafe {
+            kernel::mach_port_construct(
+                kernel::system::task_self(),
+                &mut options,
+                context,
+                &mut name,
+            )
+        })?;
+        let name = Name::new(name).ok_or(KernError::NO_SPACE)?;
+        // SAFETY: the kernel just created both rights, and no other code has the name.
+        Ok(unsafe { (Self::from_name(name), SendRight::from_name(name)) })
     }
 
     /// Creates a send right to the port, under the port's own name (C6.1).

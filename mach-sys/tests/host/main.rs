@@ -14,6 +14,7 @@ mod support;
 
 #[cfg(target_arch = "x86_64")]
 mod alignment;
+mod as_on_xnu;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod chained;
@@ -27,6 +28,7 @@ mod flavors;
 #[cfg(target_arch = "x86_64")]
 mod foreign_frames;
 mod fork;
+mod groups;
 mod host_level;
 mod identity;
 #[cfg(target_arch = "x86_64")]

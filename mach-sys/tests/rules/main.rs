@@ -25,6 +25,7 @@ macro_rules! isolated {
 
 mod aborted;
 mod delivery;
+mod hardened;
 mod messages;
 mod model;
 mod names;

@@ -3,11 +3,10 @@
 use crate::support::{Handler, Name};
 use mach_sys::emulated::take_guard;
 use mach_sys::exception::{EXC_GUARD, EXC_MASK_GUARD, GuardCode, GuardType, PortGuardFlavor};
+use mach_sys::info::*;
 use mach_sys::kern_return::KernReturn;
 use mach_sys::kernel::{self, Config, GuardPolicy, system::task_self};
 use mach_sys::message::{MACH_MSG_TYPE_MAKE_SEND_ONCE, MACH_RCV_MSG, MACH_RCV_TIMEOUT};
-use mach_sys::mig::{self, Accept};
-use mach_sys::pod::word_bytes;
 use mach_sys::port::{
     MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_PORT_SET, MACH_PORT_RIGHT_RECEIVE,
     MACH_PORT_RIGHT_SEND,
@@ -122,15 +121,11 @@ fn answer(handler: Handler, handled: bool) -> Receiver<(i32, GuardCode)> {
             let Some(request) = handler.receive_within(Duration::from_secs(60)) else {
                 return;
             };
-            let bytes = &word_bytes(&*request.words)[..request.words[1] as usize];
-            let decoded = mig::decode(bytes, Accept::Both).expect("a good request");
-            let [code, subcode] = *decoded.codes() else {
-                panic!("{:?}", decoded.codes());
-            };
+            let (exception, [code, subcode]) = request.raised();
             let guard = GuardCode::decode(code, subcode);
             println!("raised: {guard}");
             // The test that does not listen looks at what is printed.
-            let _ = say.send((decoded.exception().raw(), guard));
+            let _ = say.send((exception, guard));
             let state = handled.then_some(&request.state);
             assert_eq!(handler.reply(&request, state), KernReturn::SUCCESS);
         }
@@ -249,4 +244,130 @@ fn a13_5_a_fatal_guard_ends_the_process_that_declines_it() {
 fn a13_5_a_fatal_guard_ends_the_process_without_a_handler() {
     let name = "guards::a13_5_a_fatal_guard_ends_the_process_without_a_handler";
     assert_fatal(name, None);
+}
+
+fn behavior() -> u32 {
+    let mut behavior = u32::MAX;
+    // SAFETY: the result goes to a local variable.
+    let code = unsafe { kernel::task_get_exc_guard_behavior(task_self(), &mut behavior) };
+    assert_eq!(code, 0);
+    behavior
+}
+
+fn set_behavior(behavior: u32) -> KernReturn {
+    // SAFETY: no pointers.
+    KernReturn::new(unsafe { kernel::task_set_exc_guard_behavior(task_self(), behavior) })
+}
+
+/// A13.6: as on a release kernel.
+#[test]
+fn a13_6_a_tasks_behavior_can_only_get_stricter() {
+    isolated(
+        "guards::a13_6_a_tasks_behavior_can_only_get_stricter",
+        || {
+            start(GuardPolicy::Record);
+            assert_eq!(behavior(), 0, "an ordinary process's");
+            let refused = [
+                (0x100, KernReturn::INVALID_VALUE),
+                (TASK_EXC_GUARD_MP_ONCE, KernReturn::DENIED),
+                (TASK_EXC_GUARD_VM_ONCE, KernReturn::DENIED),
+            ];
+            for (bits, code) in refused {
+                assert_eq!(set_behavior(bits), code, "{bits:#x}");
+                assert_eq!(behavior(), 0, "{bits:#x}");
+            }
+            for bits in [TASK_EXC_GUARD_MP_CORPSE | TASK_EXC_GUARD_VM_CORPSE, 0] {
+                assert_eq!(set_behavior(bits), KernReturn::SUCCESS, "{bits:#x}");
+                assert_eq!(behavior(), bits);
+            }
+            let mut all = 0;
+            for bit in [
+                TASK_EXC_GUARD_MP_DELIVER,
+                TASK_EXC_GUARD_MP_FATAL,
+                TASK_EXC_GUARD_VM_DELIVER,
+                TASK_EXC_GUARD_VM_FATAL,
+            ] {
+                all |= bit;
+                assert_eq!(set_behavior(all), KernReturn::SUCCESS, "{bit:#x}");
+                for less in [0, all & !bit, TASK_EXC_GUARD_MP_CORPSE | all & !bit] {
+                    assert_eq!(set_behavior(less), KernReturn::DENIED, "{less:#x}");
+                }
+                assert_eq!(behavior(), all);
+            }
+            let port = allocate(MACH_PORT_RIGHT_RECEIVE);
+            for (task, code) in [
+                (0, KernReturn::SEND_INVALID_DEST),
+                (ABSENT, KernReturn::SEND_INVALID_DEST),
+                (port, KernReturn::SEND_INVALID_DEST),
+                (mach_host_port(), KernReturn::INVALID_TASK),
+            ] {
+                // SAFETY: the result goes to a local variable.
+                let (got, set) = unsafe {
+                    (
+                        kernel::task_get_exc_guard_behavior(task, &mut 0),
+                        kernel::task_set_exc_guard_behavior(task, 0xff),
+                    )
+                };
+                assert_eq!([got, set].map(KernReturn::new), [code; 2], "{task:#x}");
+            }
+            assert_eq!(behavior(), all);
+        },
+    );
+}
+
+fn mach_host_port() -> Name {
+    // SAFETY: no arguments.
+    unsafe { kernel::mach_host_self() }
+}
+
+/// A13.6: the program itself asks for the optional guards. Those that are fatal in each process stay with the configuration.
+#[test]
+fn a13_6_a_program_that_asks_for_guards_gets_them() {
+    isolated(
+        "guards::a13_6_a_program_that_asks_for_guards_gets_them",
+        || {
+            start(GuardPolicy::Record);
+            assert_eq!(set_behavior(TASK_EXC_GUARD_MP_DELIVER), KernReturn::SUCCESS);
+            let handler = Handler::new();
+            handler.route_thread(EXC_MASK_GUARD);
+            let said = answer(handler, false);
+            misuse_all(Some(&said));
+            let port = allocate(MACH_PORT_RIGHT_RECEIVE);
+            // SAFETY: no pointers.
+            let code = unsafe { kernel::mach_port_unguard(task_self(), port, 1) };
+            assert_eq!(KernReturn::new(code), KernReturn::INVALID_ARGUMENT);
+            let guard = take_guard().expect("recorded");
+            assert_eq!(guard.flavor, PortGuardFlavor::UNGUARDED.raw());
+            assert!(said.recv_timeout(SOON).is_err());
+        },
+    );
+}
+
+/// A13.6: an optional guard ends the process if the task's behavior has `MP_FATAL`, after the handlers of it were asked.
+#[test]
+fn a13_6_an_optional_guard_is_fatal_where_the_task_says_so() {
+    let name = "guards::a13_6_an_optional_guard_is_fatal_where_the_task_says_so";
+    let ended = exit_status(name, || {
+        start(GuardPolicy::Record);
+        let handler = Handler::new();
+        handler.route_thread(EXC_MASK_GUARD);
+        drop(answer(handler, true));
+        let corpse = TASK_EXC_GUARD_MP_FATAL | TASK_EXC_GUARD_MP_CORPSE;
+        // Without delivery nothing is fatal.
+        assert_eq!(set_behavior(corpse), KernReturn::SUCCESS);
+        // SAFETY: no pointers.
+        let code = unsafe { kernel::mach_port_deallocate(task_self(), ABSENT) };
+        assert_eq!(KernReturn::new(code), KernReturn::INVALID_NAME);
+        let all = TASK_EXC_GUARD_MP_DELIVER | corpse;
+        assert_eq!(set_behavior(all), KernReturn::SUCCESS);
+        // SAFETY: no pointers.
+        let code = unsafe { kernel::mach_port_deallocate(task_self(), ABSENT) };
+        panic!("it returned {code}");
+    });
+    let Some((status, text)) = ended else {
+        return;
+    };
+    assert_eq!(status.signal(), Some(libc::SIGKILL), "{text}");
+    assert_eq!(text.matches("raised: ").count(), 1, "{text}");
+    assert!(!text.contains("did not end within"), "{text}");
 }

@@ -4,7 +4,9 @@
 #![cfg(not(target_vendor = "apple"))]
 #![allow(unsafe_code)]
 
+mod blocked;
 mod counts;
+mod crashes;
 mod ended;
 mod exceptions;
 mod fork;

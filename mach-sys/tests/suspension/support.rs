@@ -111,6 +111,14 @@ impl Request {
     pub(crate) fn reply_name(&self) -> Name {
         self.words[2]
     }
+
+    /// Returns the type of the exception, and its codes.
+    pub(crate) fn raised(&self) -> (i32, [i64; 2]) {
+        let bytes = &mach_sys::pod::word_bytes(&*self.words)[..self.words[1] as usize];
+        let decoded = mig::decode(bytes, Accept::Both).expect("a good request");
+        let codes = decoded.codes().try_into().expect("two codes");
+        (decoded.exception().raw(), codes)
+    }
 }
 
 impl Handler {
@@ -191,15 +199,24 @@ impl Handler {
 
     /// Replies: with a state, handled; without one, not. Returns what the send returned.
     pub(crate) fn reply(&self, request: &Request, state: Option<&NativeState>) -> KernReturn {
+        self.reply_with(request, state.ok_or(KernReturn::FAILURE))
+    }
+
+    /// Replies with a state, or with an error. Returns what the send returned.
+    pub(crate) fn reply_with(
+        &self,
+        request: &Request,
+        outcome: Result<&NativeState, KernReturn>,
+    ) -> KernReturn {
         let size = request.words[1] as usize;
         let bytes = &mach_sys::pod::word_bytes(&*request.words)[..size];
         let decoded = mig::decode(bytes, Accept::Both).expect("a good request");
         let to = ReplyTo::request(&decoded);
         let mut reply = Box::new([0_u32; 2048]);
         let out = mach_sys::pod::word_bytes_mut(&mut *reply);
-        let size = match state {
-            Some(state) => to.encode_state(out, NativeState::FLAVOR, state.as_words()),
-            None => to.encode_status(out, KernReturn::FAILURE),
+        let size = match outcome {
+            Ok(state) => to.encode_state(out, NativeState::FLAVOR, state.as_words()),
+            Err(code) => to.encode_status(out, code),
         };
         let size = size.expect("room for a reply") as u32;
         // SAFETY: the buffer holds a message of that size.

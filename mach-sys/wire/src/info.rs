@@ -17,6 +17,27 @@ pub type task_flavor_t = natural_t;
 /// A scheduling policy: `POLICY_*`.
 pub type policy_t = integer_t;
 
+/// A task's behavior at guards: `TASK_EXC_GUARD_*` (A13.6).
+pub type task_exc_guard_behavior_t = u32;
+/// Guards about memory are delivered.
+pub const TASK_EXC_GUARD_VM_DELIVER: task_exc_guard_behavior_t = 0x01;
+/// The first of them is, and no other.
+pub const TASK_EXC_GUARD_VM_ONCE: task_exc_guard_behavior_t = 0x02;
+/// They make a simulated crash report.
+pub const TASK_EXC_GUARD_VM_CORPSE: task_exc_guard_behavior_t = 0x04;
+/// They end the process.
+pub const TASK_EXC_GUARD_VM_FATAL: task_exc_guard_behavior_t = 0x08;
+/// Guards about ports are delivered.
+pub const TASK_EXC_GUARD_MP_DELIVER: task_exc_guard_behavior_t = 0x10;
+/// The first of them is, and no other.
+pub const TASK_EXC_GUARD_MP_ONCE: task_exc_guard_behavior_t = 0x20;
+/// They make a simulated crash report.
+pub const TASK_EXC_GUARD_MP_CORPSE: task_exc_guard_behavior_t = 0x40;
+/// They end the process.
+pub const TASK_EXC_GUARD_MP_FATAL: task_exc_guard_behavior_t = 0x80;
+/// All bits.
+pub const TASK_EXC_GUARD_ALL: task_exc_guard_behavior_t = 0xff;
+
 plain_struct! {
     /// A span of time, in seconds and microseconds.
     pub struct time_value_t: 8, align 4 {

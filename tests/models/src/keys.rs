@@ -23,6 +23,11 @@ pub(crate) const MODELS: &[Model] = &[
         body: identifier_comes_back,
     },
     Model {
+        name: "keys: two threads claim near places while one is freed",
+        preemptions: 2,
+        body: two_claim_near,
+    },
+    Model {
         name: "keys: a place in a full table is freed and claimed",
         preemptions: 4,
         body: full_table,
@@ -57,7 +62,20 @@ fn freed_in_front() {
 }
 
 fn two_claim() {
-    let table = Arc::new(Table::new(4));
+    two_claim_in(Table::new(4));
+}
+
+/// One place that is not near is left, beside those that all threads look at first.
+fn two_claim_near() {
+    let table = Table::with_near(5, 4);
+    for tid in [101, 102] {
+        table.find_or_claim(tid).expect("a place");
+    }
+    two_claim_in(table);
+}
+
+fn two_claim_in(table: Table) {
+    let table = Arc::new(table);
     table.find_or_claim(GONE).expect("a place");
     let watching = {
         let table = Arc::clone(&table);

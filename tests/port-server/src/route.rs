@@ -11,6 +11,7 @@ use mach_sys::thread_state::{NativeState, ThreadState};
 pub const HARDWARE: ExceptionMask = ExceptionMask::BAD_ACCESS
     .union(ExceptionMask::BAD_INSTRUCTION)
     .union(ExceptionMask::ARITHMETIC)
+    .union(ExceptionMask::SOFTWARE)
     .union(ExceptionMask::BREAKPOINT);
 
 const BEHAVIOR: i32 = EXCEPTION_STATE | MACH_EXCEPTION_CODES;

@@ -2,6 +2,7 @@
 
 use super::mig;
 use super::target::{code, put};
+use super::threads::find;
 use crate::exception::hardened;
 use crate::exception::level::{Level, LevelKind};
 use crate::exception::list::List;
@@ -71,6 +72,44 @@ fn registration(
         behavior: Behavior::new(behavior),
         flavor: Flavor::new(Machine::NATIVE, flavor),
     }
+}
+
+pub unsafe fn task_register_hardened_exception_handler(
+    task: mach_port_name_t,
+    _signed_pc_key: u32,
+    exceptions_allowed: exception_mask_t,
+    behaviors_allowed: exception_behavior_t,
+    flavors_allowed: thread_state_flavor_t,
+    port: mach_port_name_t,
+) -> kern_return_t {
+    // The key signs program counters on arm64e alone.
+    let registration = registration(exceptions_allowed, port, behaviors_allowed, flavors_allowed);
+    code(on_level(
+        task,
+        LevelKind::Task,
+        |kernel, space, level| match level {
+            Level::Task(task) => hardened::register(kernel, space, task, registration),
+            Level::Thread(_) => Err(KernReturn::INVALID_ARGUMENT),
+        },
+    ))
+}
+
+pub unsafe fn thread_adopt_exception_handler(
+    thread: mach_port_name_t,
+    port: mach_port_name_t,
+    mask: exception_mask_t,
+    behavior: exception_behavior_t,
+    flavor: thread_state_flavor_t,
+) -> kern_return_t {
+    let registration = registration(mask, port, behavior, flavor);
+    let adopt = || {
+        let process = mig::process()?;
+        let mut held = process.mach.lock();
+        let kernel = &mut Kernel::of(&mut held);
+        let thread = find(kernel, process, thread)?;
+        hardened::adopt(kernel, process.space, thread, registration)
+    };
+    code(adopt())
 }
 
 macro_rules! exception_port_calls {
@@ -165,46 +204,3 @@ exception_port_calls!(
     host_get_exception_ports,
     host_swap_exception_ports
 );
-
-pub unsafe fn task_register_hardened_exception_handler(
-    task: mach_port_name_t,
-    _signed_pc_key: u32,
-    mask: exception_mask_t,
-    behavior: exception_behavior_t,
-    flavor: thread_state_flavor_t,
-    port: mach_port_name_t,
-) -> kern_return_t {
-    let allowed = registration(mask, port, behavior, flavor);
-    code(on_level(task, LevelKind::Task, |kernel, space, level| {
-        if !kernel.ipc.rules.hardened_handlers_exist() {
-            return Err(KernReturn::NOT_SUPPORTED);
-        }
-        match level {
-            Level::Task(task) => hardened::register(kernel, space, task, allowed),
-            Level::Thread(_) => Err(KernReturn::INVALID_ARGUMENT),
-        }
-    }))
-}
-
-pub unsafe fn thread_adopt_exception_handler(
-    thread: mach_port_name_t,
-    port: mach_port_name_t,
-    mask: exception_mask_t,
-    behavior: exception_behavior_t,
-    flavor: thread_state_flavor_t,
-) -> kern_return_t {
-    let wanted = registration(mask, port, behavior, flavor);
-    let adopt = || {
-        let caller = mig::process()?.task;
-        on_level(thread, LevelKind::Thread, |kernel, space, level| {
-            if !kernel.ipc.rules.hardened_handlers_exist() {
-                return Err(KernReturn::NOT_SUPPORTED);
-            }
-            match level {
-                Level::Thread(thread) => hardened::adopt(kernel, space, caller, thread, wanted),
-                Level::Task(_) => Err(KernReturn::INVALID_ARGUMENT),
-            }
-        })
-    };
-    code(adopt())
-}

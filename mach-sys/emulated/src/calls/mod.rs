@@ -32,7 +32,7 @@ mod vm_names;
 pub use clock::*;
 pub use error_text::mach_error_string;
 pub use exceptions::*;
-pub use guards::take_guard;
+pub use guards::{take_guard, task_get_exc_guard_behavior, task_set_exc_guard_behavior};
 pub use hosts::*;
 pub use mappings::*;
 pub use memory::*;

@@ -9,9 +9,9 @@ use crate::host::suspend::own;
 use crate::host::suspend::reach::{Target, Unreachable};
 use crate::process::Process;
 use crate::thread::kernel::Kernel;
-use crate::thread::object::ThreadId;
+use crate::thread::object::{Thread, ThreadId};
 use crate::thread::{run, state};
-use core::ffi::c_void;
+use core::ffi::{c_int, c_void};
 use mach_wire::kern_return::KernReturn;
 use mach_wire::machine::Machine;
 use mach_wire::thread_state::{Flavor, THREAD_STATE_MAX};
@@ -25,11 +25,19 @@ fn on_context<T>(
     call: &mut impl FnMut(&mut Context) -> Result<T, KernReturn>,
 ) -> Result<Option<T>, KernReturn> {
     run::check(kernel, thread)?;
-    match kernel.tables.thread(thread).context {
+    let &Thread {
+        context, faulting, ..
+    } = kernel.tables.thread(thread);
+    let context = match context {
+        0 if run::waits_for_reply(kernel, thread) => faulting,
+        context => context,
+    };
+    match context {
         0 => Ok(None),
         context => {
-            // SAFETY: the thread put its context here before it began to wait and takes it back under the lock that is held
-            // now; until then no other thread uses it.
+            // SAFETY: the thread put its context here before it began to wait. It uses it again when it has taken it back, if it is
+            // suspended, and if it faulted, when the wait for the reply has ended: both happen under the lock that is held now, and until
+            // then no other thread uses it.
             let mut context = unsafe { Context::from_raw(context as *mut c_void) };
             call(&mut context).map(Some)
         }
@@ -132,6 +140,46 @@ pub unsafe fn thread_get_state(
         unsafe {
             core::ptr::copy_nonoverlapping(words.as_ptr(), state, length as usize);
             put(count, length);
+        }
+    }))
+}
+
+/// Directions of `thread_convert_thread_state`: to the caller's signed pointers, and from them.
+const DIRECTIONS: [c_int; 2] = [1, 2];
+
+pub unsafe fn thread_convert_thread_state(
+    thread: mach_port_name_t,
+    direction: c_int,
+    _flavor: thread_state_flavor_t,
+    in_state: *const natural_t,
+    in_count: mach_msg_type_number_t,
+    out_state: *mut natural_t,
+    out_count: *mut mach_msg_type_number_t,
+) -> kern_return_t {
+    let count = in_count as usize;
+    if count > largest_state() {
+        // MIG's stub does not send it (A9.6).
+        return KernReturn::MIG_ARRAY_TOO_LARGE.raw();
+    }
+    // SAFETY: the seam's contract: `out_count` is valid.
+    let room = unsafe { out_count.read() as usize }.min(largest_state());
+    let check = || {
+        let process = mig::process()?;
+        let mut held = process.mach.lock();
+        find(&mut Kernel::of(&mut held), process, thread)?;
+        if !DIRECTIONS.contains(&direction) {
+            return Err(KernReturn::INVALID_ARGUMENT);
+        }
+        if count > room {
+            return Err(KernReturn::INSUFFICIENT_BUFFER_SIZE);
+        }
+        Ok(())
+    };
+    code(check().map(|()| {
+        // SAFETY: the seam's contract: `in_state` holds `count` words, and `out_state` has room for as many. They may be the same.
+        unsafe {
+            core::ptr::copy(in_state, out_state, count);
+            put(out_count, in_count);
         }
     }))
 }

@@ -63,7 +63,7 @@ pub unsafe fn task_create_identity_token(
 ) -> kern_return_t {
     let created = on_level(task, LevelKind::Task, |kernel, space, level| {
         if !kernel.ipc.rules.task_tokens_exist() {
-            return Err(KernReturn::NOT_SUPPORTED);
+            return Err(KernReturn::MIG_BAD_ID);
         }
         let Level::Task(task) = level else {
             return Err(KernReturn::INVALID_ARGUMENT);
@@ -91,7 +91,7 @@ pub unsafe fn task_identity_token_get_task_port(
         let mut held = process.mach.lock();
         let kernel = &mut Kernel::of(&mut held);
         if !kernel.ipc.rules.task_tokens_exist() {
-            return Err(KernReturn::NOT_SUPPORTED);
+            return Err(KernReturn::MIG_BAD_ID);
         }
         let token = kobject_behind(kernel, process, token, KobjectType::TaskToken)?;
         match flavor {

@@ -3,7 +3,7 @@
 use super::level::Level;
 use super::rights::DeliveryRights;
 use crate::host::context::Context;
-use crate::host::fault::{Trap, Verdict};
+use crate::host::fault::{Trap, Verdict, crash};
 use crate::host::threads;
 use crate::ipc::id::PortId;
 use crate::ipc::pool::Buffer;
@@ -29,14 +29,21 @@ pub(super) struct Fault {
     pub(super) thread_id: u64,
 }
 
+impl Fault {
+    /// Returns whether only its caller acts upon the result, and nothing interrupts its wait: of `EXC_CRASH` and `EXC_GUARD` (A1.2, A1.6).
+    fn is_a_notice(&self) -> bool {
+        matches!(self.exception, ExceptionType::CRASH | ExceptionType::GUARD)
+    }
+}
+
 /// A level's registration for one exception type, read in one step (A2.4).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
     pub(super) port: PortId,
     pub(super) routine: Routine,
     pub(super) flavor: Flavor,
-    /// True for a handler that the thread adopted (B8.2).
-    hardened: bool,
+    /// True if the handler was adopted (A4.12).
+    pub(super) hardened: bool,
 }
 
 /// Delivers the exception to the thread's handler, then to the task's. The first that replies with success, or with `MACH_RCV_PORT_DIED`, ends the
@@ -47,63 +54,86 @@ pub(crate) fn walk(mach: &Mach, thread: ThreadId, trap: &mut Trap<'_>) -> Verdic
         codes: trap.raised.codes,
         thread_id: threads::id_of(trap.slot),
     };
-    if is_handled(mach, thread, fault, trap.context) {
-        Verdict::Resume
-    } else {
-        Verdict::HostLevel
+    match search(mach, thread, fault, trap.context) {
+        Ok(()) => Verdict::Resume,
+        // A1.1; A1.2: the four types see the code, by which this is no success.
+        Err(KernReturn::RCV_PORT_DIED) if !fault.is_a_notice() => Verdict::Resume,
+        Err(_) => Verdict::HostLevel,
     }
 }
 
-/// Returns whether the thread's handler or the task's handled an exception. Between two waits all is done with the kernel's lock taken once.
-pub(super) fn is_handled(
+/// Returns the result of the search: that of the last level that was tried (A1.10). The kernel's lock is taken once for each request, and
+/// once more if the thread was aborted. A reply is taken without it.
+pub(super) fn search(
     mach: &Mach,
     thread: ThreadId,
     fault: Fault,
     context: &mut Context,
-) -> bool {
+) -> Result<(), KernReturn> {
     // A state passes through here on its way between the context and a message: not on the stack, which is a small one.
     let Some(mut scratch) = mach.pool().take_reserved() else {
-        return false;
+        return Err(KernReturn::RESOURCE_SHORTAGE);
     };
     let mut held = mach.lock_with_signals_blocked();
     let victim = held.parts().1.thread_mut(thread);
-    victim.run.in_exception = true;
-    victim.context = context.as_raw() as usize;
-    let mut handled = false;
-    for level in [Level::Thread(thread), Level::Task(victim.task)] {
-        let kernel = &mut Kernel::of(&mut held);
+    victim.faulting = context.as_raw() as usize;
+    victim.run.aborted = false;
+    let task = victim.task;
+    let mut held = Some(held);
+    let mut result = Err(KernReturn::FAILURE);
+    for level in [Level::Thread(thread), Level::Task(task)] {
+        let mut locked = match held.take() {
+            Some(locked) => locked,
+            None => mach.lock_with_signals_blocked(),
+        };
+        let kernel = &mut Kernel::of(&mut locked);
         if kernel.tables.thread(thread).run.terminated {
             // A2.1: a terminated thread's exception counts as handled, and is not sent.
-            handled = true;
-            break;
+            return Ok(());
         }
-        let Ok(sent) = send(kernel, thread, level, fault, context, &mut scratch) else {
+        if is_passed_over(kernel, thread, level, fault) {
+            held = Some(locked);
             continue;
+        }
+        let sent = match send(kernel, thread, level, fault, context, &mut scratch) {
+            Ok(sent) => sent,
+            Err(error) => {
+                result = Err(error);
+                held = Some(locked);
+                continue;
+            }
         };
-        let ended;
-        (held, ended) = request::wait_for_reply(mach, held, sent.reply_port, sent.spin, |tables| {
+        // An abort lasts until the exception's end: each level's message is sent, and each wait ends at once (A8.2).
+        let ended = request::wait_for_reply(mach, locked, sent.reply_port, sent.spin, |tables| {
             let run = tables.thread(thread).run;
-            run.aborted || run.terminated
+            // A8.11: nothing but the answer ends the wait of such a type.
+            !fault.is_a_notice() && (run.aborted || run.terminated)
         });
-        let kernel = &mut Kernel::of(&mut held);
-        let outcome = settle(kernel, thread, sent, ended, context, &mut scratch);
-        if matches!(outcome, Ok(()) | Err(KernReturn::RCV_PORT_DIED)) {
-            handled = true;
+        result = settle(mach, thread, &sent, ended, context, &mut scratch);
+        if matches!(result, Ok(()) | Err(KernReturn::RCV_PORT_DIED)) {
             break;
         }
     }
-    let victim = held.parts().1.thread_mut(thread);
-    victim.context = 0;
-    // An abort lasts until here: each level's message is sent, and each wait ends at once (A8.2).
-    (victim.run.in_exception, victim.run.aborted) = (false, false);
-    handled
+    result
+}
+
+/// Returns whether a level is skipped: for a crash, the receiver is the task that crashes (A1.7, A14.3).
+fn is_passed_over(kernel: &Kernel<'_, '_>, thread: ThreadId, level: Level, fault: Fault) -> bool {
+    if fault.exception != ExceptionType::CRASH || crash::reaches_own_receivers() {
+        return false;
+    }
+    let space = kernel.tables.task(kernel.tables.thread(thread).task).space;
+    let action = level.actions(kernel.tables).get(fault.exception);
+    let port = action.and_then(|action| request::target(&kernel.ipc, action.port));
+    let queue = port.and_then(|port| kernel.ipc.port(port).queue());
+    queue.is_some_and(|queue| queue.is_received_in(space))
 }
 
 /// A request that is out.
 struct Sent {
-    rights: DeliveryRights,
     routine: Routine,
-    hardened: bool,
+    /// The flavor that was sent to a hardened handler (A4.12).
+    hardened: Option<Flavor>,
     reply_port: PortId,
     /// True if spinning for the reply can win.
     spin: bool,
@@ -126,38 +156,42 @@ fn send(
     let rights = DeliveryRights::make(kernel, thread, wanted.port, wanted.routine)?;
     let identity = rights.identity(&mut kernel.ipc, fault.thread_id);
     let message = write_request(message, wanted, fault, identity, state);
-    let spin = request::send(&mut kernel.ipc, wanted.port, message, reply_port);
+    let held = rights.into_held();
+    let spin = request::send(&mut kernel.ipc, wanted.port, message, reply_port, held);
     Ok(Sent {
-        rights,
         routine: wanted.routine,
-        hardened: wanted.hardened,
+        hardened: wanted.hardened.then_some(wanted.flavor),
         reply_port,
         spin,
     })
 }
 
 /// Ends a delivery. `Ok` when the exception was handled and the state of the reply, if there is one, is applied.
-fn settle<'k>(
-    kernel: &mut Kernel<'_, 'k>,
+fn settle(
+    mach: &Mach,
     thread: ThreadId,
-    sent: Sent,
-    ended: Ended<'k>,
+    sent: &Sent,
+    ended: Ended<'_>,
     context: &mut Context,
     scratch: &mut Buffer<'_>,
 ) -> Result<(), KernReturn> {
-    sent.rights.release(&mut kernel.ipc);
     let mut reply = match ended {
         Ended::Reply(reply) => reply,
         Ended::Died => return Err(KernReturn::MIG_SERVER_DIED),
         Ended::Interrupted => {
-            run::destroy_reply_port(kernel, thread);
+            let mut held = mach.lock_with_signals_blocked();
+            run::destroy_reply_port(&mut Kernel::of(&mut held), thread);
             return Err(KernReturn::RCV_INTERRUPTED);
         }
     };
-    let (routine, hardened) = (sent.routine, sent.hardened);
-    let rules = kernel.ipc.rules;
-    let outcome = apply(&mut reply, routine, hardened, rules, context, scratch);
-    right::destroy_message(&mut kernel.ipc, reply);
+    let outcome = apply(&mut reply, &sent, mach.rules(), context, scratch);
+    // A notification can be the reply, and ends the wait without what sends do for it.
+    if reply.from_kernel || reply.carries_rights() {
+        let mut held = mach.lock_with_signals_blocked();
+        let ipc = &mut held.ipc();
+        right::release_held(ipc, sent.reply_port);
+        right::destroy_message(ipc, reply);
+    }
     outcome
 }
 
@@ -229,15 +263,14 @@ fn write_request<'k>(
 /// Returns what the reply decides (A4.4, A6), and writes its state into the context.
 fn apply(
     reply: &mut Buffer<'_>,
-    routine: Routine,
-    hardened: bool,
+    sent: &Sent,
     rules: &Rules,
     context: &mut Context,
     scratch: &mut Buffer<'_>,
 ) -> Result<(), KernReturn> {
     request::reply_as_received(reply);
     let size = reply.size as usize;
-    let accepted = judge(&reply.bytes()[..size], routine, rules)?;
+    let accepted = judge(&reply.bytes()[..size], sent.routine, rules)?;
     let Some(flavor) = accepted.flavor else {
         return Ok(());
     };
@@ -245,48 +278,12 @@ fn apply(
         .new_state
         .copy_to(&mut scratch.words)
         .ok_or(KernReturn::MIG_TYPE_ERROR)?;
-    let flavor = Flavor::new(Machine::NATIVE, flavor);
-    if let Some(start) = start_of_general(flavor).filter(|_| hardened) {
-        let length = words.len();
-        return apply_hardened(flavor, start, length, context, scratch);
-    }
     // A4.4: the result of the set is the result of the delivery.
-    state::set(context, flavor, words)
-}
-
-/// Where an arm64 thread state begins among the words of a flavor (A4.12); `None` for every other flavor.
-fn start_of_general(flavor: Flavor) -> Option<usize> {
-    const ARM_THREAD_STATE: i32 = 1;
-    const ARM_THREAD_STATE64: i32 = 6;
-    match (cfg!(target_arch = "aarch64"), flavor.raw) {
-        // Behind a flavor and a count.
-        (true, ARM_THREAD_STATE) => Some(2),
-        (true, ARM_THREAD_STATE64) => Some(0),
-        _ => None,
+    let flavor = Flavor::new(Machine::NATIVE, flavor);
+    match sent.hardened {
+        Some(sent) => state::set_hardened(context, sent, flavor, words),
+        None => state::set(context, flavor, words),
     }
-}
-
-/// Writes what an adopted handler may change: the program counter, and the flags behind all registers (A4.12). The reply's words are at the
-/// beginning of `scratch`.
-fn apply_hardened(
-    flavor: Flavor,
-    start: usize,
-    length: usize,
-    context: &mut Context,
-    scratch: &mut Buffer<'_>,
-) -> Result<(), KernReturn> {
-    /// Words of the program counter and of the flags in an arm64 thread state.
-    const KEPT: [usize; 3] = [64, 65, 67];
-    let kept = KEPT.map(|word| scratch.words.get(start + word).copied().unwrap_or(0));
-    if length < start + 68 {
-        return Err(KernReturn::INVALID_ARGUMENT);
-    }
-    let mut count = 0;
-    state::get(context, flavor, &mut scratch.words[..length], &mut count)?;
-    for (word, value) in KEPT.into_iter().zip(kept) {
-        scratch.words[start + word] = value;
-    }
-    state::set(context, flavor, &scratch.words[..count as usize])
 }
 
 /// Returns whether a reply, as received, is one to a request of the routine, and says that the exception was handled (A6).

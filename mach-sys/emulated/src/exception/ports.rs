@@ -33,7 +33,16 @@ pub(crate) fn set(
     registration: Registration,
 ) -> Result<(), KernReturn> {
     let port = registered_port(&mut kernel.ipc, space, registration)?;
-    replace(kernel, level, registration, port, None, space, Mark::Clear);
+    // B3.1: no slot is hardened afterwards.
+    replace(
+        kernel,
+        level,
+        registration,
+        port,
+        Hardened::Cleared,
+        None,
+        space,
+    );
     Ok(())
 }
 
@@ -46,15 +55,16 @@ pub(crate) fn swap(
 ) -> Result<List, KernReturn> {
     let port = registered_port(&mut kernel.ipc, space, registration)?;
     let mut list = List::new(Compare::Returned);
-    let list_at = Some(&mut list);
+    // B3.2: a hardened slot stays one.
+    let hardened = Hardened::Kept;
     replace(
         kernel,
         level,
         registration,
         port,
-        list_at,
+        hardened,
+        Some(&mut list),
         space,
-        Mark::Keep,
     );
     Ok(list)
 }
@@ -88,7 +98,7 @@ fn registered_port(
     space: SpaceId,
     registration: Registration,
 ) -> Result<Right, KernReturn> {
-    let port = carried_port(ipc, space, registration.port)?;
+    let port = sent_port(ipc, space, registration.port)?;
     let validated = validate(ipc, registration, port);
     if let Err(error) = validated {
         right::release(ipc, port);
@@ -102,8 +112,8 @@ fn registered_port(
     Ok(port)
 }
 
-/// Takes the port that a request carries (B1.1).
-pub(super) fn carried_port(
+/// Takes the port that a call carries from the caller's name (B1.1).
+pub(super) fn sent_port(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
     name: Name,
@@ -135,7 +145,7 @@ fn kind_of(behavior: Behavior, rules: &Rules) -> (BehaviorKind, bool) {
     (kind, needs_codes && !behavior.has_codes())
 }
 
-/// Validates a registration, in the order of B2.
+/// Validates a registration in the order of B2.
 pub(super) fn validate(
     ipc: &Ipc<'_, '_>,
     registration: Registration,
@@ -154,7 +164,12 @@ pub(super) fn validate(
         }
         // B2.3
         let handler = ipc.rules.kobject_as_handler();
-        if is_kobject(ipc, port) && handler == KobjectHandler::Refused {
+        let queue = port.port().and_then(|port| ipc.port(port).queue());
+        let refused = match queue {
+            Some(queue) => queue.is_refused_as_handler(ipc.rules),
+            None => handler == KobjectHandler::Refused,
+        };
+        if refused {
             return Err(KernReturn::INVALID_RIGHT);
         }
     }
@@ -169,14 +184,11 @@ pub(super) fn validate(
     Ok(())
 }
 
-/// The hardened mark of slots that are replaced (B3.1, B3.2).
+/// The hardened mark of slots that are replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mark {
-    /// A set clears it (B3.1).
-    Clear,
-    /// A swap leaves it as it is (B3.2).
-    Keep,
-    /// An adopted handler has it (B8.2).
+pub(super) enum Hardened {
+    Cleared,
+    Kept,
     Set,
 }
 
@@ -186,9 +198,9 @@ pub(super) fn replace(
     level: Level,
     registration: Registration,
     port: Right,
+    hardened: Hardened,
     mut old: Option<&mut List>,
     space: SpaceId,
-    mark: Mark,
 ) {
     level.actions_mut(kernel.tables).present = true;
     let ipc = &mut kernel.ipc;
@@ -198,14 +210,15 @@ pub(super) fn replace(
             None => port,
         };
         let actions = level.actions_mut(kernel.tables);
+        let was_hardened = actions.get(exception).is_some_and(|slot| slot.hardened);
         let action = Action {
             port: copy,
             behavior: registration.behavior,
             flavor: registration.flavor,
-            hardened: match mark {
-                Mark::Clear => false,
-                Mark::Keep => actions.get(exception).is_some_and(|slot| slot.hardened),
-                Mark::Set => true,
+            hardened: match hardened {
+                Hardened::Cleared => false,
+                Hardened::Kept => was_hardened,
+                Hardened::Set => true,
             },
         };
         let Some(replaced) = actions.replace(exception, action) else {

@@ -2,6 +2,7 @@
 
 use crate::ipc::id::PortId;
 use crate::ipc::kmsg::Right;
+use crate::ipc::reply::HELD;
 use crate::ipc::right;
 use crate::ipc::state::Ipc;
 use crate::thread::kernel::Kernel;
@@ -13,7 +14,7 @@ use mach_wire::mig::{Identity, IdentityKind, Routine};
 /// Send rights for the exception port and for the ports that the request names.
 #[derive(Debug)]
 pub(super) struct DeliveryRights {
-    rights: [Right; 3],
+    rights: [Right; HELD],
     kind: IdentityKind,
 }
 
@@ -67,10 +68,8 @@ impl DeliveryRights {
         }
     }
 
-    /// Drops the rights, at the end of the delivery or before it (A2.10).
-    pub(super) fn release(self, ipc: &mut Ipc<'_, '_>) {
-        for held in self.rights {
-            right::release(ipc, held);
-        }
+    /// Returns the rights, which the kernel holds until the reply (A2.10).
+    pub(super) fn into_held(self) -> [Right; HELD] {
+        self.rights
     }
 }

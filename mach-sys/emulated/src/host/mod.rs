@@ -26,11 +26,14 @@ mod sys;
 pub(crate) mod threads;
 pub(crate) mod usage;
 
-pub(crate) use slot::call_wait::{CallWait, Meanwhile};
-pub(crate) use slot::inside::{Blocked, InKernel, Starting, block_for_good, is_child, unblock};
+pub(crate) use slot::call_wait::{CallWait, Meanwhile, abandoned};
+pub(crate) use slot::inside::{
+    Blocked, Group, InKernel, Starting, block_for_good, is_child, unblock,
+};
 pub use slot::layout::LENT_STACK_SIZE;
 pub(crate) use slot::origin::{process_id, stops};
 pub(crate) use slot::region::{SlotId, exhausted};
+pub(crate) use slot::suspension::Waits;
 pub(crate) use slot::watch_word::{
     go_on as let_watching_thread_go_on, hurry as wake_watching_thread,
     pause as pause_watching_thread,

@@ -7,7 +7,9 @@
 use super::context::Context;
 use super::entry::entered::{Handlers, set_handlers};
 use super::exit::{key, watcher};
-use super::fault::{Trap, Verdict, arrived, chained, posted, previous, self_test, serve, trap};
+use super::fault::{
+    Trap, Verdict, arrived, chained, crash, posted, previous, self_test, serve, trap,
+};
 use super::slot::inside;
 use super::slot::keys::Keys;
 use super::slot::region::{self, Slot, SlotId};
@@ -15,7 +17,7 @@ use super::slot::{origin, owner, watch_word};
 use super::suspend::{park, signal};
 use super::sys::altstack::{self, Stack};
 use super::sys::mask::{self, How, Mask, SYNCHRONOUS_MASK};
-use super::sys::{needed, object, thread};
+use super::sys::{main_stack, needed, object, thread};
 use crate::config::Config;
 use crate::error::{StartError, StopError, SystemError};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -58,6 +60,7 @@ pub(crate) fn start(config: &Config, outer: Mask, hooks: Hooks) -> Result<(), St
     park::note_pthread(unsafe { libc::pthread_self() });
     previous::set_policy(config.displaced);
     posted::configure(config.fallback_signals);
+    main_stack::find();
     // What is most often refused, before any fault can enter the emulation: nothing of it is in use yet.
     if let Err(error) = hook_and_watch(outer) {
         key::delete();
@@ -70,7 +73,10 @@ pub(crate) fn start(config: &Config, outer: Mask, hooks: Hooks) -> Result<(), St
     }
     let outcome = install_and_test(config);
     match outcome {
-        Ok(()) => signal::take(config.suspension_signal),
+        Ok(()) => {
+            signal::take(config.suspension_signal);
+            crash::start(config.crashes, config.generation);
+        }
         Err(_) => {
             // Another thread may still be in the fault handler: the slots stay.
             let displaced = previous::uninstall();
@@ -169,7 +175,8 @@ fn needed() -> Result<(), StopError> {
 /// Undoes [`start`], but for the memory that [`give_back`] gives back. No fault enters the emulation afterwards, and no end of a thread.
 /// Returns the signals that other handlers are installed for.
 pub(crate) fn stop() -> Vec<i32> {
-    let displaced = previous::uninstall();
+    let mut displaced = previous::uninstall();
+    displaced.extend(crash::stop());
     signal::give_back();
     watcher::stop();
     key::delete();

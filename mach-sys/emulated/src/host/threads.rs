@@ -79,7 +79,10 @@ fn lend(slot: Slot) -> bool {
 
 /// Unblocks the five signals, since a blocked one kills, and applies the policy about handlers that were installed later.
 fn prepare() {
-    mask::change(How::Unblock, SYNCHRONOUS_MASK);
+    // In a group of calls none is blocked.
+    if !inside::is_grouped() {
+        mask::change(How::Unblock, SYNCHRONOUS_MASK);
+    }
     previous::look();
 }
 

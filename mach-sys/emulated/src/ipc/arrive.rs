@@ -31,16 +31,17 @@ fn as_reply<'k>(
     let PortKind::Reply(reply) = &mut ipc.port_mut(port).kind else {
         return Err(message);
     };
-    if !reply.is_waiting() {
+    // Only the first reply counts (A6.7): another comes back.
+    if !reply.end() {
         return Err(message);
     }
     // The right is used up by this message: its end is no news to the thread that waits.
     let used = message.destination.take();
     debug_assert_eq!(used, Right::SendOnce(port));
-    reply.arrive(message)?;
     use_up_send_once(ipc, port);
     let object = WaitOn::Port(port);
     peer::note_reply(ipc.wait_word(object).waiter_is_elsewhere());
+    ipc.hand_off(port).give(message);
     ipc.wake(object);
     Ok(())
 }

@@ -6,7 +6,7 @@ use super::guard;
 use super::kmsg::Right;
 use super::mach_port::{self, destroy_receive_right};
 use super::name::{Name, SpaceId};
-use super::port::{MessagePort, PortKind, Protection};
+use super::port::{MadeAs, MessagePort, PortKind, Protection};
 use super::right;
 use super::state::Ipc;
 use mach_wire::exception::PortGuardFlavor;
@@ -45,7 +45,7 @@ pub(crate) fn construct(
             && (guarded || ipc.rules.immovable_needs_no_guard());
     let mut made = MessagePort::new();
     made.context = options.context;
-    made.exception = flags.contains(PortOptionFlags::EXCEPTION_PORT);
+    made.made_as = made_as(flags);
     made.protection = Protection {
         guarded,
         strict: guarded && flags.contains(PortOptionFlags::STRICT),
@@ -65,6 +65,20 @@ pub(crate) fn construct(
         copyout::copyout(ipc, space, send);
     }
     Ok(name)
+}
+
+/// Returns the type of the port, as far as a rule asks for it. A port that only enforces the order of replies is an ordinary one (C2.7).
+fn made_as(flags: PortOptionFlags) -> MadeAs {
+    let others = PortOptionFlags::REPLY_PORT
+        | PortOptionFlags::PROVISIONAL_REPLY_PORT
+        | PortOptionFlags::CONNECTION_PORT;
+    if flags.contains(PortOptionFlags::EXCEPTION_PORT) {
+        MadeAs::ExceptionPort
+    } else if flags.intersects(others) {
+        MadeAs::Other
+    } else {
+        MadeAs::Ordinary
+    }
 }
 
 /// Refuses types that exclude each other, and those that only Apple's own programs make.

@@ -12,7 +12,12 @@ use mach_wire::mig::{NDR_record_t, mig_reply_error_t};
 
 /// Hands a message to what it is sent to. A dead destination swallows it (C10.6).
 pub(super) fn deliver<'k>(ipc: &mut Ipc<'_, 'k>, message: Buffer<'k>) -> Result<(), QueueFull<'k>> {
+    let port = message.destination.port();
     let Err(message) = arrive::arrive(ipc, message) else {
+        // It may be a reply that ended the kernel's wait.
+        if let Some(port) = port {
+            right::release_held(ipc, port);
+        }
         return Ok(());
     };
     let target = message.destination.port();

@@ -160,6 +160,11 @@ impl Kmsg {
         }
     }
 
+    /// Returns whether there are rights to release when the message is destroyed. One with descriptors may have some.
+    pub(crate) fn carries_rights(&self) -> bool {
+        self.destination != Right::Null || self.reply != Right::Null || self.descriptors() > 0
+    }
+
     /// Makes the message one without descriptors, so that no right is looked for in them.
     pub(crate) fn forget_descriptors(&mut self) {
         let mut base: mach_msg_base_t = self.at(0);

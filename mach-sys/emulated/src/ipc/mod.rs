@@ -20,6 +20,7 @@
 //! | `semaphore` | semaphores |
 //! | `deliver`, `header`, `send`, `receive`, `request` | messages (C10, C11) |
 
+pub(crate) mod abandoned;
 pub(crate) mod arena;
 pub(crate) mod arrive;
 pub(crate) mod attributes;

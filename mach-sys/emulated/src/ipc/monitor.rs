@@ -7,7 +7,7 @@ use super::lock::{Guard, Lock};
 use super::pool::Pool;
 use super::state::{Ipc, State};
 use super::wait_word::Waited;
-use super::waitq::{WaitOn, WaitWords, Wakes};
+use super::waitq::{WaitOn, WaitWords, Waiting, Wakes};
 use crate::error::ReserveError;
 use crate::host::copy::{self, CopyFault};
 use crate::host::{Blocked, InKernel};
@@ -82,6 +82,12 @@ impl<T> Monitor<T> {
         &self.pool
     }
 
+    /// Returns what threads use that wait for an object.
+    #[inline]
+    pub(super) fn waiting(&self, object: WaitOn) -> &Waiting {
+        self.words.of(object)
+    }
+
     /// Waits until something happens to an object after `sequence` was read under the lock.
     pub(crate) fn wait(
         &self,
@@ -91,7 +97,8 @@ impl<T> Monitor<T> {
         spin: bool,
     ) -> Waited {
         self.state.assert_not_held();
-        self.words.of(object).wait(sequence, deadline, spin)
+        let Waiting { word, hand_off } = self.words.of(object);
+        word.wait(sequence, deadline, spin, || hand_off.is_full())
     }
 
     /// Copies from user memory; a bad address is an error, never a fault, whatever the calling thread has blocked.

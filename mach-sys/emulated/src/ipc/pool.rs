@@ -89,6 +89,14 @@ impl Pool {
         self.garbage.sweep();
     }
 
+    /// Takes over a buffer whose owner is gone.
+    ///
+    /// # Safety
+    /// The buffer was taken from this pool, and what owned it was neither dropped nor will be.
+    pub(super) unsafe fn reclaim(&self, id: u32) -> Buffer<'_> {
+        Buffer { pool: self, id }
+    }
+
     fn take_from(&self, list: &FreeList) -> Option<Buffer<'_>> {
         let id = self.pop(list).or_else(|| list.fresh())?;
         let mut buffer = Buffer { pool: self, id };
@@ -206,6 +214,11 @@ impl DerefMut for Buffer<'_> {
 }
 
 impl Buffer<'_> {
+    /// Returns its identifier, which is neither 0 nor the largest number.
+    pub(super) fn id(&self) -> u32 {
+        self.id
+    }
+
     /// Makes room for a message of so many bytes and its trailer: in the buffer, or in pages of its own. Returns whether there is memory.
     pub(super) fn reserve(&mut self, size: usize) -> bool {
         if size > CAPACITY {
@@ -230,6 +243,66 @@ impl Drop for Buffer<'_> {
 impl fmt::Debug for Buffer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Buffer({})", self.id)
+    }
+}
+
+/// A place in which one thread leaves a message for another, which takes it without a lock.
+///
+/// As a queue does, the place owns the buffer in it: it enters by value, and of all that look only one finds it.
+#[derive(Debug)]
+pub(crate) struct HandOff {
+    /// Identifier of the buffer, or [`NOTHING`] or [`ENDED`].
+    word: AtomicU32,
+}
+
+/// Value of the place's word: there is nothing in it.
+const NOTHING: u32 = 0;
+/// Value of the place's word: what was waited for will not come.
+const ENDED: u32 = u32::MAX;
+
+// SAFETY: zero is `NOTHING`.
+unsafe impl Zeroed for HandOff {}
+
+/// Content of such a place.
+#[derive(Debug)]
+pub(crate) enum Handed<'p> {
+    Nothing,
+    Message(Buffer<'p>),
+    /// What was waited for will not come.
+    Ended,
+}
+
+impl HandOff {
+    /// Leaves a message. The place is empty: who leaves one knows that a thread waits for it, under the kernel's lock.
+    pub(crate) fn give(&self, message: Buffer<'_>) {
+        let id = message.id;
+        core::mem::forget(message);
+        let before = self.word.swap(id, Ordering::AcqRel);
+        debug_assert_eq!(before, NOTHING);
+    }
+
+    /// Leaves word that none will come. The place is empty.
+    pub(crate) fn end(&self) {
+        let before = self.word.swap(ENDED, Ordering::AcqRel);
+        debug_assert_eq!(before, NOTHING);
+    }
+
+    /// Returns whether something is there.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.word.load(Ordering::Relaxed) != NOTHING
+    }
+
+    /// Takes what is there. All places of one kernel are for buffers of that kernel's one pool.
+    pub(crate) fn take<'p>(&self, pool: &'p Pool) -> Handed<'p> {
+        if !self.is_full() {
+            return Handed::Nothing;
+        }
+        match self.word.swap(NOTHING, Ordering::AcqRel) {
+            NOTHING => Handed::Nothing,
+            ENDED => Handed::Ended,
+            id => Handed::Message(Buffer { pool, id }),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use super::kobject::{Kobject, KobjectType};
 use super::name::{Name, NameRef, SpaceId};
 use super::pool::Queue;
 use super::reply::ReplyWait;
+use crate::rules::Rules;
 use mach_wire::port::PortStatusFlags;
 
 /// Messages that a new port queues before senders wait (C2.1).
@@ -90,8 +91,7 @@ impl Port {
     pub(super) fn take_messages(&mut self) -> Queue {
         match &mut self.kind {
             PortKind::Queue(queue) => core::mem::take(&mut queue.messages),
-            PortKind::Kobject(_) | PortKind::Semaphore(_) => Queue::default(),
-            PortKind::Reply(reply) => reply.take_messages(),
+            PortKind::Kobject(_) | PortKind::Semaphore(_) | PortKind::Reply(_) => Queue::default(),
         }
     }
 }
@@ -121,12 +121,12 @@ pub(crate) struct MessagePort {
     /// Messages delivered so far (C11.9).
     pub(super) sequence: u32,
     pub(crate) context: u64,
+    /// The type that it was made as.
+    pub(super) made_as: MadeAs,
     /// Protection of the receive right.
     pub(super) protection: Protection,
     /// Flags of the status that have no effect here (C5.4).
     pub(super) status: PortStatusFlags,
-    /// True for a port that was made to receive exceptions (B5.5).
-    pub(super) exception: bool,
     /// The send-once right that learns that there are no senders (C8.2); null for none.
     pub(super) no_senders: Right,
     /// The send-once right that gets the receive right in place of its destruction (C8.5); null for none.
@@ -146,6 +146,17 @@ pub(super) struct Protection {
     pub(super) immovable: bool,
 }
 
+/// The type of a port, by `mach_port_construct` (C2.7), as far as a rule asks for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum MadeAs {
+    #[default]
+    Ordinary,
+    /// By `MPO_EXCEPTION_PORT`.
+    ExceptionPort,
+    /// A reply port or a connection, of whichever type: none of them carries exceptions.
+    Other,
+}
+
 /// Location of a receive right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Receiver {
@@ -163,18 +174,13 @@ impl MessagePort {
             limit: DEFAULT_LIMIT,
             sequence: 0,
             context: 0,
+            made_as: MadeAs::default(),
             protection: Protection::default(),
             status: PortStatusFlags::empty(),
-            exception: false,
             no_senders: Right::Null,
             port_destroyed: Right::Null,
             links: None,
         }
-    }
-
-    /// Returns whether `MPO_EXCEPTION_PORT` made the port.
-    pub(crate) fn is_exception_port(&self) -> bool {
-        self.exception
     }
 
     /// Returns the name of the receive right, for its holder.
@@ -183,6 +189,26 @@ impl MessagePort {
             Receiver::Name(_, name) => name,
             Receiver::Transit(_) => Name::NULL,
         }
+    }
+
+    /// Returns whether it was made by `MPO_EXCEPTION_PORT` (B5.5).
+    pub(crate) fn is_exception_port(&self) -> bool {
+        self.made_as == MadeAs::ExceptionPort
+    }
+
+    /// Returns whether registration refuses the port for its type, or for an immovable receive right (B2.3).
+    pub(crate) fn is_refused_as_handler(&self, rules: &Rules) -> bool {
+        let immovable = self.protection.immovable && rules.immovable_ports_are_no_handlers();
+        match self.made_as {
+            MadeAs::Ordinary => immovable,
+            MadeAs::ExceptionPort => immovable && !rules.has_exception_ports(),
+            MadeAs::Other => rules.reply_ports_are_no_handlers(),
+        }
+    }
+
+    /// Returns whether the receive right is in a space.
+    pub(crate) fn is_received_in(&self, space: SpaceId) -> bool {
+        matches!(self.receiver, Receiver::Name(holder, _) if holder == space)
     }
 
     /// Sets the number of queued messages at which senders wait.

@@ -1,5 +1,6 @@
 //! Receives messages (C11).
 
+use super::abandoned::Holding;
 use super::arrive::use_up_send_once;
 use super::copyout;
 use super::entry::{Entry, Rights};
@@ -109,7 +110,7 @@ pub(crate) fn receive<T>(
             Found::Nothing(sequence) => sequence,
             found => break found,
         };
-        let wait = CallWait::begin(object.to_word());
+        let wait = CallWait::begin(Holding::Reference.in_wait_for(object));
         drop(held);
         let waited = kernel.wait(object, sequence, deadline, spin);
         spin = false;

@@ -1,66 +1,52 @@
 //! The wait of the kernel for the reply to a request that it sent.
 //!
 //! A reply port serves one request at a time: exactly one send-once right is out while the kernel waits, and its end, by a reply
-//! or by its destruction, is what is waited for.
+//! or by its destruction, is what is waited for. The thread that ends it hands over the reply, and releases what the kernel held meanwhile: the
+//! thread that waits goes on without the kernel's lock.
 
-use super::pool::{Buffer, Pool, Queue};
+use super::kmsg::Right;
+
+/// Number of rights that the kernel holds while a request is out.
+pub(crate) const HELD: usize = 3;
 
 /// State of the request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ReplyWait {
-    progress: Progress,
-    /// The reply, at most one.
-    message: Queue,
+    waiting: bool,
+    /// The rights that the kernel holds until the end of the wait.
+    held: [Right; HELD],
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Progress {
-    /// No request is out.
-    #[default]
-    Idle,
-    Waiting,
-    Replied,
-    /// The send-once right was destroyed unused (A6.8).
-    Died,
+impl Default for ReplyWait {
+    fn default() -> Self {
+        Self {
+            waiting: false,
+            held: [Right::Null; HELD],
+        }
+    }
 }
 
 impl ReplyWait {
     /// Begins the wait, as a request is sent.
-    pub(crate) fn begin(&mut self) {
-        self.progress = Progress::Waiting;
+    pub(super) fn begin(&mut self, held: [Right; HELD]) {
+        *self = Self {
+            waiting: true,
+            held,
+        };
     }
 
     pub(crate) fn is_waiting(&self) -> bool {
-        self.progress == Progress::Waiting
+        self.waiting
     }
 
-    /// Stores a reply. Only the first one counts (A6.7): another comes back.
-    pub(super) fn arrive<'p>(&mut self, message: Buffer<'p>) -> Result<(), Buffer<'p>> {
-        if !self.is_waiting() {
-            return Err(message);
-        }
-        self.progress = Progress::Replied;
-        self.message.push(message);
-        Ok(())
+    /// Ends the wait. Returns whether a request waited.
+    #[must_use]
+    pub(super) fn end(&mut self) -> bool {
+        core::mem::take(&mut self.waiting)
     }
 
-    /// Notes that the right was destroyed unused. Returns whether a request waited for it.
-    pub(super) fn die(&mut self) -> bool {
-        let waiting = self.is_waiting();
-        if waiting {
-            self.progress = Progress::Died;
-        }
-        waiting
-    }
-
-    /// Ends the wait. `None` if the right was destroyed unused.
-    pub(super) fn finish<'p>(&mut self, pool: &'p Pool) -> Option<Buffer<'p>> {
-        self.progress = Progress::Idle;
-        self.message.pop(pool)
-    }
-
-    pub(super) fn take_messages(&mut self) -> Queue {
-        self.progress = Progress::Idle;
-        core::mem::take(&mut self.message)
+    /// Takes the rights that the kernel held, when the wait is over.
+    pub(super) fn take_held(&mut self) -> [Right; HELD] {
+        core::mem::replace(&mut self.held, [Right::Null; HELD])
     }
 }

@@ -5,9 +5,9 @@ use super::kmsg::Right;
 use super::member;
 use super::monitor::{Held, Monitor};
 use super::mqueue::{self, QueueFull};
-use super::pool::Buffer;
+use super::pool::{Buffer, Handed};
 use super::port::PortKind;
-use super::reply::ReplyWait;
+use super::reply::{HELD, ReplyWait};
 use super::right;
 use super::state::Ipc;
 use super::wait_word::Waited;
@@ -21,26 +21,35 @@ pub(crate) fn create_reply_port(ipc: &mut Ipc<'_, '_>) -> Option<PortId> {
 }
 
 /// Sends a request of the kernel's to a live port with a queue, with `reply_port`'s send-once right as the reply right. The queue
-/// limit does not count (A5.1); when the kernel is full, the end of the message is the reply. Returns whether spinning for the
-/// reply can win.
+/// limit does not count (A5.1); when the kernel is full, the end of the message is the reply. The rights in `held` are released when the
+/// wait for the reply ends. Returns whether spinning for the reply can win.
 pub(crate) fn send<'k>(
     ipc: &mut Ipc<'_, 'k>,
     port: PortId,
     mut message: Buffer<'k>,
     reply_port: PortId,
+    held: [Right; HELD],
 ) -> bool {
     message.from_kernel = true;
     message.destination = right::copy_send(ipc, port);
     message.reply = right::make_send_once(ipc, reply_port);
     message.reply_disposition = Disposition::PORT_SEND_ONCE;
     if let PortKind::Reply(reply) = &mut ipc.port_mut(reply_port).kind {
-        reply.begin();
+        reply.begin(held);
     }
     let spin = member::receiver_is_elsewhere(ipc, port);
     if let Err(QueueFull(message)) = mqueue::enqueue(ipc, port, message) {
         right::destroy_message(ipc, message);
     }
     spin
+}
+
+/// Returns whether a request is out on a reply port, and its end has not come.
+pub(crate) fn is_waiting(ipc: &Ipc<'_, '_>, reply_port: PortId) -> bool {
+    match &ipc.port(reply_port).kind {
+        PortKind::Reply(reply) => reply.is_waiting(),
+        _ => false,
+    }
 }
 
 /// End of a wait for a reply.
@@ -53,8 +62,19 @@ pub(crate) enum Ended<'k> {
     Interrupted,
 }
 
+impl<'k> Ended<'k> {
+    /// Returns what the place of a reply port tells; `None` if nothing yet.
+    fn of(handed: Handed<'k>) -> Option<Self> {
+        match handed {
+            Handed::Nothing => None,
+            Handed::Message(reply) => Some(Self::Reply(reply)),
+            Handed::Ended => Some(Self::Died),
+        }
+    }
+}
+
 /// Waits for the end of the send-once right of the request that was sent last, or until the waiting thread [is interrupted](interrupt).
-/// A reply that is there already counts (A8.1). Gives the kernel's lock back for the wait, and has it again at the end.
+/// A reply that is there already counts (A8.1). Gives the kernel's lock back; a reply that comes is taken without it.
 ///
 /// The calling thread has all signals but the five synchronous ones blocked.
 pub(crate) fn wait_for_reply<'k, T>(
@@ -63,22 +83,18 @@ pub(crate) fn wait_for_reply<'k, T>(
     reply_port: PortId,
     mut spin: bool,
     is_interrupted: impl Fn(&T) -> bool,
-) -> (Held<'k, T>, Ended<'k>) {
+) -> Ended<'k> {
     let object = WaitOn::Port(reply_port);
+    let waiting = kernel.waiting(object);
     loop {
         let (ipc, above) = held.parts();
-        let sequence = ipc.wait_word(object).sequence();
-        let pool = ipc.pool;
-        let ended = match &mut ipc.state.ports[reply_port].kind {
-            PortKind::Reply(reply) if reply.is_waiting() => {
-                is_interrupted(above).then_some(Ended::Interrupted)
-            }
-            PortKind::Reply(reply) => Some(reply.finish(pool).map_or(Ended::Died, Ended::Reply)),
-            _ => Some(Ended::Died),
-        };
-        if let Some(ended) = ended {
-            return (held, ended);
+        if let Some(ended) = Ended::of(waiting.hand_off.take(ipc.pool)) {
+            return ended;
         }
+        if is_interrupted(above) || !is_waiting(&ipc, reply_port) {
+            return Ended::Interrupted;
+        }
+        let sequence = waiting.word.sequence();
         drop(held);
         // Interrupted waits are waits: no signal but the five can arrive here (G2.3).
         if matches!(
@@ -86,6 +102,9 @@ pub(crate) fn wait_for_reply<'k, T>(
             Waited::Interrupted
         ) {
             wait_was_interrupted();
+        }
+        if let Some(ended) = Ended::of(waiting.hand_off.take(kernel.pool())) {
+            return ended;
         }
         spin = false;
         held = kernel.lock_with_signals_blocked();

@@ -7,7 +7,7 @@ use super::kmsg::Right;
 use super::kobject::Kobject;
 use super::member;
 use super::notify;
-use super::pool::Buffer;
+use super::pool::{Buffer, Handed};
 use super::port::{PortKind, Protection, Receiver};
 use super::requested;
 use super::state::Ipc;
@@ -131,7 +131,10 @@ fn discard_send_once(ipc: &mut Ipc<'_, '_>, port: PortId) {
                 }
             }
             PortKind::Reply(reply) => {
-                if reply.die() {
+                if reply.end() {
+                    let held = reply.take_held();
+                    held.into_iter().for_each(|right| discard(ipc, right));
+                    ipc.hand_off(port).end();
                     ipc.wake(WaitOn::Port(port));
                 }
             }
@@ -152,6 +155,9 @@ fn die(ipc: &mut Ipc<'_, '_>, port: PortId) {
         return;
     }
     ipc.port_mut(port).alive = false;
+    if let PortKind::Reply(_) = ipc.port(port).kind {
+        end_request(ipc, port);
+    }
     let mut messages = ipc.port_mut(port).take_messages();
     ipc.state.doomed.append(&mut messages, pool);
     // At once, but where the port dies in a message that is being destroyed.
@@ -162,6 +168,30 @@ fn die(ipc: &mut Ipc<'_, '_>, port: PortId) {
     }
     requested::port_died(ipc, port);
     ipc.release_port(port);
+}
+
+/// Releases what the kernel held until the reply came on a port (A2.10). Does nothing for a port that still waits, and for one of another
+/// kind.
+pub(crate) fn release_held(ipc: &mut Ipc<'_, '_>, port: PortId) {
+    if let PortKind::Reply(reply) = &mut ipc.port_mut(port).kind {
+        if reply.is_waiting() {
+            return;
+        }
+        for held in reply.take_held() {
+            release(ipc, held);
+        }
+    }
+}
+
+/// Ends the wait for a reply on a port that dies: a thread that waited there is gone, or no longer wants the reply.
+fn end_request(ipc: &mut Ipc<'_, '_>, port: PortId) {
+    if let PortKind::Reply(reply) = &mut ipc.port_mut(port).kind {
+        let _ = reply.end();
+    }
+    release_held(ipc, port);
+    if let Handed::Message(reply) = ipc.hand_off(port).take(ipc.pool) {
+        ipc.state.doomed.push(reply);
+    }
 }
 
 /// Returns whether a port whose receive right is destroyed lives on, on its way to where a port-destroyed request wants it (C8.5).

@@ -3,6 +3,7 @@
 //! A signal goes to a thread that waits already, if there is one, and never to one that comes later; the order among those that wait is not
 //! specified here.
 
+use super::abandoned::Holding;
 use super::copyout;
 use super::id::PortId;
 use super::kmsg::Right;
@@ -39,6 +40,15 @@ impl Semaphore {
     fn signal_all(&mut self) {
         self.granted = self.waiters;
         self.bound = self.next;
+    }
+
+    /// Ends the wait of a thread that is gone. A signal that no other thread waits for is not lost.
+    pub(super) fn leave(&mut self) {
+        self.waiters -= 1;
+        if self.granted > self.waiters {
+            self.granted = self.waiters;
+            self.count = (self.count + 1).min(LARGEST);
+        }
     }
 
     /// Takes a signal that was given since the thread with this ticket began to wait.
@@ -184,7 +194,7 @@ pub(crate) fn wait<T>(
             Err(error) => break Err(error),
         }
         let sequence = ipc.wait_word(object).sequence();
-        let wait = CallWait::begin(object.to_word());
+        let wait = CallWait::begin(Holding::Waiter.in_wait_for(object));
         drop(held);
         let waited = kernel.wait(object, sequence, deadline, false);
         held = kernel.lock();

@@ -4,6 +4,7 @@
 //! first and all or nothing, and it is queued.
 #![allow(unsafe_code)]
 
+use super::abandoned::Holding;
 use super::block::Block;
 use super::body::{self, Descriptors};
 use super::copyout;
@@ -204,7 +205,7 @@ fn post<'k, T>(
         }
         let object = WaitOn::Port(port);
         let sequence = ipc.wait_word(object).sequence();
-        let wait = CallWait::begin(object.to_word());
+        let wait = CallWait::begin(Holding::Message(message.id()).in_wait_for(object));
         drop(held);
         let waited = kernel.wait(object, sequence, deadline, false);
         held = kernel.lock();

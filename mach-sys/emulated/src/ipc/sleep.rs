@@ -1,5 +1,6 @@
 //! A thread's wait for a time, which an abort ends (A8.2).
 
+use super::abandoned::Holding;
 use super::id::PortId;
 use super::monitor::Monitor;
 use super::wait_word::Waited;
@@ -21,7 +22,7 @@ pub(crate) fn until<T>(
     held.ipc().retain(object);
     let outcome = loop {
         let sequence = held.ipc().wait_word(object).sequence();
-        let wait = CallWait::begin(object.to_word());
+        let wait = CallWait::begin(Holding::Reference.in_wait_for(object));
         drop(held);
         let waited = kernel.wait(object, sequence, deadline, false);
         held = kernel.lock();

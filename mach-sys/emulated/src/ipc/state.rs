@@ -4,7 +4,7 @@ use super::arena::Arena;
 use super::guard::PendingGuard;
 use super::id::{LinkId, PortId, RequestId, SetId};
 use super::name::SpaceId;
-use super::pool::{Pool, Queue};
+use super::pool::{HandOff, Pool, Queue};
 use super::port::{Port, PortKind};
 use super::pset::{Link, Pset};
 use super::requested::Requested;
@@ -176,7 +176,13 @@ impl<'k> Ipc<'_, 'k> {
     /// Returns what threads wait on until something happens to this object.
     #[inline]
     pub(super) fn wait_word(&self, object: WaitOn) -> &'k WaitWord {
-        self.wakes.words().of(object)
+        &self.wakes.words().of(object).word
+    }
+
+    /// Returns the place in which the thread that waits on a reply port finds the reply.
+    #[inline]
+    pub(super) fn hand_off(&self, reply_port: PortId) -> &'k HandOff {
+        &self.wakes.words().of(WaitOn::Port(reply_port)).hand_off
     }
 }
 

@@ -44,15 +44,23 @@ impl WaitWord {
         self.sequence.load(Ordering::SeqCst)
     }
 
-    /// Waits until something happens after `sequence` was read. Spins first only if `spin` says so.
-    pub(crate) fn wait(&self, sequence: u32, deadline: Option<Instant>, spin: bool) -> Waited {
+    /// Waits until something happens after `sequence` was read. Spins first only if `spin` says so; then `is_there` may end the wait before
+    /// the event is signalled.
+    pub(crate) fn wait(
+        &self,
+        sequence: u32,
+        deadline: Option<Instant>,
+        spin: bool,
+        is_there: impl Fn() -> bool,
+    ) -> Waited {
         let cpu = cpu::current().wrapping_add(1);
         // Rarely another: the word stays in the cache of the thread that will signal it.
         if self.cpu.load(Ordering::Relaxed) != cpu {
             self.cpu.store(cpu, Ordering::Relaxed);
         }
         // On one CPU the answer may be there already: a thread that was woken just before ran at once.
-        if self.sequence() != sequence || spin && self.spin(sequence) {
+        let is_over = || is_there() || self.sequence() != sequence;
+        if is_over() || spin && spin_for(is_over) {
             return Waited::Event;
         }
         let timeout = match deadline {
@@ -72,21 +80,6 @@ impl WaitWord {
         }
     }
 
-    fn spin(&self, sequence: u32) -> bool {
-        let start = Instant::now();
-        loop {
-            for _ in 0..32 {
-                if self.sequence() != sequence {
-                    return true;
-                }
-                spin_loop();
-            }
-            if start.elapsed() > SPIN {
-                return false;
-            }
-        }
-    }
-
     /// Says that something happened. Called after the kernel's lock was given back, so that a spinning thread does not run into
     /// it.
     pub(crate) fn signal(&self) {
@@ -100,5 +93,21 @@ impl WaitWord {
     pub(crate) fn waiter_is_elsewhere(&self) -> bool {
         let waiter = self.cpu.load(Ordering::Relaxed);
         waiter != 0 && waiter != cpu::current().wrapping_add(1)
+    }
+}
+
+/// Spins until it is over, for a while. Returns whether it is.
+fn spin_for(is_over: impl Fn() -> bool) -> bool {
+    let start = Instant::now();
+    loop {
+        for _ in 0..32 {
+            if is_over() {
+                return true;
+            }
+            spin_loop();
+        }
+        if start.elapsed() > SPIN {
+            return false;
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::arena::{Table, Zeroed};
 use super::id::{Id, PortId, SetId};
+use super::pool::HandOff;
 use super::wait_word::{WaitWord, Waited};
 use crate::error::ReserveError;
 use crate::host::Meanwhile;
@@ -47,12 +48,25 @@ impl WaitOn {
     }
 }
 
+/// The words that threads which wait for an object use without the kernel's lock.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Waiting {
+    pub(crate) word: WaitWord,
+    /// The reply to the kernel's request, on a reply port of the kernel's.
+    pub(crate) hand_off: HandOff,
+}
+
+// SAFETY: of both all bytes zero are valid.
+#[allow(unsafe_code)]
+unsafe impl Zeroed for Waiting {}
+
 /// The wait words of one kernel, by identifier. They outlive the objects: a thread may still look at the word of an object that
 /// died.
 #[derive(Debug)]
 pub(crate) struct WaitWords {
-    ports: Table<WaitWord>,
-    sets: Table<WaitWord>,
+    ports: Table<Waiting>,
+    sets: Table<Waiting>,
 }
 
 impl WaitWords {
@@ -65,7 +79,7 @@ impl WaitWords {
     }
 
     #[inline]
-    pub(crate) fn of(&self, object: WaitOn) -> &WaitWord {
+    pub(crate) fn of(&self, object: WaitOn) -> &Waiting {
         let (words, slot) = match object {
             WaitOn::Port(port) => (&self.ports, port.slot()),
             WaitOn::Set(set) => (&self.sets, set.slot()),
@@ -119,7 +133,7 @@ impl<'k> Wakes<'k> {
     fn flush(&mut self) {
         for word in &self.objects[..self.count] {
             if let Some(object) = WaitOn::from_word(*word) {
-                self.words.of(object).signal();
+                self.words.of(object).word.signal();
             }
         }
         self.count = 0;

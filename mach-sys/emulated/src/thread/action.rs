@@ -12,7 +12,7 @@ pub(crate) struct Action {
     /// The behavior as registered, modifier bits included (B2.9).
     pub(crate) behavior: Behavior,
     pub(crate) flavor: Flavor,
-    /// True if the thread adopted its task's handler (B8.2).
+    /// True if it was adopted (B8.2): of a reply's state arm64 takes less (A4.12).
     pub(crate) hardened: bool,
 }
 

@@ -42,6 +42,7 @@ pub(crate) fn create(
         mig_reply_port: None,
         actions: Actions::default(),
         context: 0,
+        faulting: 0,
         slot,
         main,
         run: Run::default(),

@@ -1,18 +1,17 @@
 //! Threads, tasks, and the tables of them.
 
-use super::action::Actions;
+use super::action::{Action, Actions};
 use super::alarm::Alarms;
+use super::exc_guard::ExcGuard;
 use crate::error::ReserveError;
 use crate::host::SlotId;
 use crate::ipc::arena::Arena;
 use crate::ipc::id::{Id, PortId};
-use crate::ipc::kmsg::Right;
 use crate::ipc::kobject::{Kobject, KobjectType};
 use crate::ipc::name::SpaceId;
 use crate::ipc::port::Port;
 use crate::ipc::state::SPACES;
-use mach_wire::exception::{Behavior, ExceptionMask};
-use mach_wire::thread_state::Flavor;
+use mach_wire::exception::ExceptionMask;
 
 crate::ipc::id::id! {
     /// Identifies a thread of a kernel.
@@ -35,8 +34,11 @@ pub(crate) struct Thread {
     /// The port on which its thread's code in user space waits for MIG's replies, once it has one (G6.1).
     pub(crate) mig_reply_port: Option<PortId>,
     pub(crate) actions: Actions,
-    /// Address of the signal context that holds its registers, while it waits in an exception or is suspended; 0 otherwise.
+    /// Address of the signal context that holds its registers, while it is suspended; 0 otherwise.
     pub(crate) context: usize,
+    /// Address of the signal context of its exception, which holds its registers as long as a reply to the exception is
+    /// [waited for](super::run::waits_for_reply). Later it is left over.
+    pub(crate) faulting: usize,
     /// The system's thread; none in a kernel without any.
     pub(crate) slot: Option<SlotId>,
     /// True for the process's first thread, which is no pthread to the kernel (D3.1).
@@ -55,9 +57,7 @@ pub(crate) struct Run {
     pub(crate) suspensions: u32,
     /// True once it was terminated (D4).
     pub(crate) terminated: bool,
-    /// True while its exception is offered to the levels, one after the other.
-    pub(crate) in_exception: bool,
-    /// True if it was aborted meanwhile (A8.2).
+    /// True if it was aborted since its last exception began (A8.2).
     pub(crate) aborted: bool,
 }
 
@@ -68,17 +68,10 @@ pub(crate) struct Task {
     /// Its control port, whose receive right is the task's.
     pub(crate) port: PortId,
     pub(crate) actions: Actions,
-    pub(crate) hardened: Option<Hardened>,
-}
-
-/// The handler that the threads of a task may adopt, and how (B8.1).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Hardened {
-    /// A send right, which the task owns, or none.
-    pub(crate) port: Right,
-    pub(crate) mask: ExceptionMask,
-    pub(crate) behavior: Behavior,
-    pub(crate) flavor: Flavor,
+    pub(crate) exc_guard: ExcGuard,
+    /// The handler that its threads may adopt, once one was registered: with all types, behaviors and flavors that they may ask for, as
+    /// bits (B8.1). Its port is a send right that the task owns.
+    pub(crate) hardened: Option<(ExceptionMask, Action)>,
 }
 
 /// The threads and tasks of one kernel.

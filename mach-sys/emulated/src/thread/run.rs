@@ -86,16 +86,23 @@ pub(crate) fn abort(
     safely: bool,
 ) -> Result<(), KernReturn> {
     check(kernel, thread)?;
-    let object = kernel.tables.thread_mut(thread);
-    if object.run.in_exception {
-        object.run.aborted |= !safely;
-        if !safely {
-            interrupt(kernel, thread);
+    if !safely {
+        // Between two levels, too: the wait for the next one's reply ends at once (A8.2). Otherwise the next exception forgets it.
+        kernel.tables.thread_mut(thread).run.aborted = true;
+        interrupt(kernel, thread);
+    }
+    if !waits_for_reply(kernel, thread) {
+        if let Some(target) = target(kernel, thread) {
+            kernel.ipc.wake_waiters(target.abort_wait());
         }
-    } else if let Some(target) = target(kernel, thread) {
-        kernel.ipc.wake_waiters(target.abort_wait());
     }
     Ok(())
+}
+
+/// Returns whether a reply to the thread's exception is waited for.
+pub(crate) fn waits_for_reply(kernel: &Kernel<'_, '_>, thread: ThreadId) -> bool {
+    let reply_port = kernel.tables.thread(thread).reply_port;
+    reply_port.is_some_and(|port| request::is_waiting(&kernel.ipc, port))
 }
 
 /// Implements the first part of `thread_terminate`: from here on the thread runs no code of the program, once it is out of it (A8.4, D4).

@@ -38,3 +38,14 @@ pub(crate) fn get(
 pub(crate) fn set(context: &mut Context, flavor: Flavor, words: &[u32]) -> Result<(), KernReturn> {
     machine::set(context, flavor.raw, words)
 }
+
+/// Writes the state of a reply to a hardened handler, to which a state of the flavor `sent` went (A4.12): of the general registers arm64 takes
+/// the program counter only.
+pub(crate) fn set_hardened(
+    context: &mut Context,
+    sent: Flavor,
+    flavor: Flavor,
+    words: &[u32],
+) -> Result<(), KernReturn> {
+    machine::set_hardened(context, sent.raw, flavor.raw, words)
+}

@@ -1,6 +1,7 @@
 //! The beginning of a task (D1.3, D5.1).
 
 use super::action::Actions;
+use super::exc_guard::ExcGuard;
 use super::kernel::{Kernel, Mach};
 use super::object::{Task, TaskId};
 use crate::error::ReserveError;
@@ -53,6 +54,7 @@ fn enter(kernel: &mut Kernel<'_, '_>, space: Space) -> Option<TaskId> {
         space,
         port,
         actions: Actions::default(),
+        exc_guard: ExcGuard::default(),
         hardened: None,
     };
     kernel.tables.add_task(id, task);

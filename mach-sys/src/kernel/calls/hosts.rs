@@ -1,12 +1,11 @@
 //! The calls of `mach/mach_host.h`, `mach/clock.h` and `mach/semaphore.h`.
 #![allow(unsafe_code)]
 
-use super::declare::kernel_calls;
 use crate::host::host_flavor_t;
 use crate::types::*;
 use core::ffi::c_int;
 
-kernel_calls! {
+super::kernel_calls! {
     // mach/semaphore.h, and for the first two mach/task.h
 
     /// Creates a semaphore with a count of `value`, and returns the name of a send right for it. `policy` is `SYNC_POLICY_FIFO`. A semaphore

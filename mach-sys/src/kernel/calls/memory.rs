@@ -1,12 +1,11 @@
 //! The calls of `mach/mach_vm.h` and `mach/vm_map.h`.
 #![allow(unsafe_code)]
 
-use super::declare::kernel_calls;
 use crate::types::*;
 use crate::vm::*;
 use core::ffi::c_int;
 
-kernel_calls! {
+super::kernel_calls! {
     // mach/mach_vm.h
 
     /// Copies `size` bytes of the task's memory to `data`. An `address` that cannot be read, or a `data` that cannot be written, is an

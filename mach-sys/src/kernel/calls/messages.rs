@@ -1,12 +1,11 @@
 //! The calls of `mach/mach_init.h`, `mach/message.h`, `mach/mig_errors.h`, and of time.
 #![allow(unsafe_code)]
 
-use super::declare::kernel_calls;
 use crate::message::mach_msg_header_t;
 use crate::types::*;
 use core::ffi::{c_char, c_void};
 
-kernel_calls! {
+super::kernel_calls! {
     // mach/mach_init.h, mach/message.h
 
     /// Returns the name of the calling thread's port, with one more user reference for each call (D1.1): the caller must release it.

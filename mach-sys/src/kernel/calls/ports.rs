@@ -1,11 +1,10 @@
 //! The calls of `mach/mach_port.h`.
 #![allow(unsafe_code)]
 
-use super::declare::kernel_calls;
 use crate::port::mach_port_options_t;
 use crate::types::*;
 
-kernel_calls! {
+super::kernel_calls! {
     // mach/mach_port.h
 
     /// Creates a receive right, a port set or a dead name (C2.1).

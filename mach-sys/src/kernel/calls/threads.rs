@@ -1,13 +1,12 @@
 //! The calls of `mach/task.h` and `mach/thread_act.h`.
 #![allow(unsafe_code)]
 
-use super::declare::kernel_calls;
 use crate::info::{task_flavor_t, thread_flavor_t};
 use crate::policy::thread_policy_flavor_t;
 use crate::types::*;
 use core::ffi::c_int;
 
-kernel_calls! {
+super::kernel_calls! {
     // mach/mach_traps.h
 
     /// Reads the identifier of a task's process. An error is `KERN_FAILURE`, and stores -1. The emulation knows its own task only.

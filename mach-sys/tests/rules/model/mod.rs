@@ -7,6 +7,7 @@
 mod calls;
 mod crowd;
 mod messages;
+mod nests;
 mod ports;
 mod steps;
 

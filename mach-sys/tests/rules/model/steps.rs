@@ -1,5 +1,6 @@
 //! One random call, made and held against a model.
 
+use super::nests::nest;
 use super::ports::{Entry, Model};
 use crate::support::{
     Answer, DEAD, Message, NULL, Port, answered, deallocate, destroy, extract, insert, kind,
@@ -96,12 +97,7 @@ pub(super) fn step(model: &mut Model, random: &mut Random, id: u32) {
     let disposition = random.of(&DISPOSITIONS);
     match random.below(24) {
         0..3 if model.names.len() < MOST_NAMES => {
-            let right = random.of(&[1, 1, 1, 3, 4]);
-            let mut name = 0;
-            // SAFETY: the result goes to a local variable.
-            let made = unsafe { kernel::mach_port_allocate(task_self(), right, &mut name) };
-            assert_eq!(answered(made), Ok(()));
-            model.allocated(right, name);
+            allocate(model, random.of(&[1, 1, 1, 3, 4]));
         }
         3 => {
             let name = random.of(&[name, name, name, NULL, DEAD]);
@@ -186,6 +182,7 @@ pub(super) fn step(model: &mut Model, random: &mut Random, id: u32) {
             };
             same!(answered(code), expected, "members {name:#x} {set:#x}");
         }
+        13 if random.below(4) == 0 => nest(model, random, id),
         13 => change(model, random),
         14 => {
             let (name, told) = (receive_right(model, random), receive_right(model, random));
@@ -203,6 +200,16 @@ pub(super) fn step(model: &mut Model, random: &mut Random, id: u32) {
         }
         _ => look(model, random, name),
     }
+}
+
+/// Makes a port, a set or a dead name.
+pub(super) fn allocate(model: &mut Model, right: u32) -> Port {
+    let mut name = 0;
+    // SAFETY: the result goes to a local variable.
+    let made = unsafe { kernel::mach_port_allocate(task_self(), right, &mut name) };
+    assert_eq!(answered(made), Ok(()));
+    model.allocated(right, name);
+    name
 }
 
 /// Sets a port's limit, counts or context.
@@ -242,7 +249,8 @@ fn change(model: &mut Model, random: &mut Random) {
     same!(answered(code), expected, "set {name:#x} {value}");
 }
 
-fn request(model: &mut Model, name: Port, told: Port, sync: u32) {
+/// Requests a no-senders notification.
+pub(super) fn request(model: &mut Model, name: Port, told: Port, sync: u32) {
     let mut before = 0;
     // SAFETY: the result goes to a local variable.
     let code = unsafe {
@@ -345,7 +353,6 @@ fn send(model: &mut Model, random: &mut Random, id: u32) {
         }
         _ => (receive_right(model, random), random.of(&usual)),
     };
-    let mut message = Message::to(to.0, to.1, id);
     // Which of two bad names is told differs by version (C10.2).
     let mut reply = (any(model, random), random.of(&usual));
     if reply.0 == to.0
@@ -354,22 +361,37 @@ fn send(model: &mut Model, random: &mut Random, id: u32) {
         || !model.has(reply.0, reply.1)
     {
         reply = (NULL, 0);
-    } else {
-        message = message.with_reply(reply.0, reply.1);
     }
     let mut body = Vec::new();
     for _ in 0..random.below(6).saturating_sub(3) {
         let names = [any(model, random), receive_right(model, random), NULL, DEAD];
         let right = (random.of(&names), random.of(&DISPOSITIONS));
-        message = message.with_right(right.0, right.1);
         body.push(right);
+    }
+    send_these(model, id, to, reply, &body);
+}
+
+/// Sends a message with these rights, without waiting for room.
+pub(super) fn send_these(
+    model: &mut Model,
+    id: u32,
+    to: (Port, u32),
+    reply: (Port, u32),
+    body: &[(Port, u32)],
+) {
+    let mut message = Message::to(to.0, to.1, id);
+    if reply.1 != 0 {
+        message = message.with_reply(reply.0, reply.1);
+    }
+    for right in body {
+        message = message.with_right(right.0, right.1);
     }
     let what = format!(
         "send {to:x?} {reply:x?} {body:x?}, {:?}",
         model.names.get(&to.0)
     );
     let kernel = message.exchange(MACH_SEND_MSG | MACH_SEND_TIMEOUT, NULL, 0, 0);
-    let expected = model.send(id, to, reply, &body);
+    let expected = model.send(id, to, reply, body);
     match expected {
         Ok(Err(letter)) => {
             same!(kernel, Err(KernReturn::SEND_TIMED_OUT), "{what}");
@@ -383,7 +405,7 @@ fn send(model: &mut Model, random: &mut Random, id: u32) {
 }
 
 /// Receives a message that is there.
-fn receive(model: &mut Model, from: Port) {
+pub(super) fn receive(model: &mut Model, from: Port) {
     let (kernel, expected) = (receive_now(from), model.receivable(from));
     same!(
         kernel.as_ref().map(|_| ()).map_err(|error| *error),

@@ -16,6 +16,10 @@ pub(crate) mod table {
             Self(Keys::new(count))
         }
 
+        pub(crate) fn with_near(count: usize, near: usize) -> Self {
+            Self(Keys::with_near(count, near))
+        }
+
         /// A thread looks for its place, and claims one if it has none.
         pub(crate) fn find_or_claim(&self, tid: u32) -> Option<usize> {
             self.0.find_or_claim(tid)

@@ -1,17 +1,20 @@
 //! Registration and the judgement of replies, in each generation, on kernels without system threads.
 
+mod endings;
 mod locks;
 #[cfg(target_arch = "x86_64")]
 mod oracle;
 
 use super::deliver;
+use super::hardened;
 use super::level::{Level, LevelKind};
 use super::list::Listed;
 use super::ports::{self, Registration};
 use super::rights::DeliveryRights;
 use crate::config::Generation;
+use crate::ipc::construct::{self, Options};
 use crate::ipc::name::Name;
-use crate::ipc::{copyout, insert, mach_port};
+use crate::ipc::{copyout, insert, mach_port, right};
 use crate::rules::{Limits, Rules};
 use crate::thread::kernel::{self, Kernel, Mach};
 use crate::thread::object::{TaskId, ThreadId};
@@ -21,7 +24,7 @@ use mach_wire::kern_return::KernReturn;
 use mach_wire::machine::Machine;
 use mach_wire::message::Disposition;
 use mach_wire::mig::Routine;
-use mach_wire::port::PortRight;
+use mach_wire::port::{PortOptionFlags, PortRight};
 use mach_wire::thread_state::Flavor;
 
 const ALL: [Generation; 3] = [
@@ -197,6 +200,66 @@ fn b1_6_b2_3_a_control_port_is_stored_stored_as_null_or_refused_by_generation() 
     }
 }
 
+/// B2.3, C7.1: up to 15 an immovable receive right is refused that is no exception port's; since 26 the types of reply ports are.
+#[test]
+fn b2_3_immovable_ports_and_reply_ports_are_refused_by_generation() {
+    use PortOptionFlags as Flags;
+    let refused = Err(KernReturn::INVALID_RIGHT);
+    let guarded = Flags::IMMOVABLE_RECEIVE | Flags::CONTEXT_AS_GUARD;
+    for generation in ALL {
+        let since_15 = generation >= Generation::MacOs15;
+        let since_26 = generation >= Generation::MacOs26;
+        for (flags, accepted) in [
+            (Flags::empty(), true),
+            (guarded, since_26),
+            (Flags::EXCEPTION_PORT, since_15),
+            (Flags::ENFORCE_REPLY_PORT_SEMANTICS, true),
+            (Flags::REPLY_PORT, !since_15),
+            (Flags::PROVISIONAL_REPLY_PORT, !since_15),
+        ] {
+            let world = World::of(generation);
+            let name = world.kernel(|kernel| {
+                let space = kernel.tables.task(world.task).space;
+                let options = Options {
+                    flags: flags | Flags::INSERT_SEND_RIGHT,
+                    limit: 0,
+                    context: 0,
+                };
+                construct::construct(&mut kernel.ipc, space, options).expect("made")
+            });
+            let expected = if accepted { Ok(()) } else { refused };
+            let what = format!("{generation:?} {flags:?}");
+            assert_eq!(world.set(name, 1 | CODES), expected, "{what}");
+            assert_eq!(world.is_delivered(), accepted, "{what}");
+        }
+    }
+}
+
+/// B8: since 15.0. Without the calls MIG's server does not know their numbers.
+#[test]
+fn b8_1_b8_2_hardened_handlers_came_with_15() {
+    for generation in ALL {
+        let world = World::of(generation);
+        let expected = match generation {
+            Generation::MacOs11 => Err(KernReturn::MIG_BAD_ID),
+            _ => Ok(()),
+        };
+        let (registered, adopted) = world.kernel(|kernel| {
+            let space = kernel.tables.task(world.task).space;
+            let null = for_bad_accesses(Name::NULL);
+            (
+                hardened::register(kernel, space, world.task, null),
+                hardened::adopt(kernel, space, world.thread, null),
+            )
+        });
+        assert_eq!(
+            (registered, adopted),
+            (expected, expected),
+            "{generation:?}"
+        );
+    }
+}
+
 #[test]
 fn an_ordinary_port_is_a_handler_in_every_generation() {
     for generation in ALL {
@@ -267,7 +330,10 @@ fn a2_11_the_kernel_holds_rights_on_all_ports_of_a_delivery_until_its_end() {
             ports_before + tokens,
             "{routine:?}: tokens (A7.10)"
         );
-        world.kernel(|kernel| rights.release(&mut kernel.ipc));
+        world.kernel(|kernel| {
+            let release = |held| right::release(&mut kernel.ipc, held);
+            rights.into_held().into_iter().for_each(release);
+        });
         let sends = |counts: [(u32, u32); 3]| counts.map(|counts| counts.0);
         assert_eq!(sends(all()), sends(before), "{routine:?}");
         assert_eq!(

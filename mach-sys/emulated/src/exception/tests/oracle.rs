@@ -203,8 +203,9 @@ impl Replay {
             let handled = unsafe {
                 let mut context = Context::from_raw(frame as *mut _);
                 let mach = &*(mach as *const crate::thread::kernel::Mach);
-                deliver::is_handled(mach, thread, fault, &mut context)
+                deliver::search(mach, thread, fault, &mut context)
             };
+            let handled = matches!(handled, Ok(()) | Err(KernReturn::RCV_PORT_DIED));
             raised.store(if handled { 2 } else { 3 }, Ordering::SeqCst);
         }));
         let blocked = self.is_blocked_soon();

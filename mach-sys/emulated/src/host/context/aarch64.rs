@@ -117,7 +117,22 @@ impl Context {
                 sp: self.read(at::SP),
             },
         };
-        classify::arm64(delivered, trust)
+        Self::as_reserved(classify::arm64(delivered, trust))
+    }
+
+    /// Returns `None`: this machine has no such instruction (G1.12).
+    pub(in crate::host) fn pass_interrupt(&mut self) -> Option<usize> {
+        None
+    }
+
+    /// Does nothing, as there is no such instruction.
+    pub(in crate::host) fn return_to_interrupt(&mut self, _pc: usize) {}
+
+    /// Returns whether the instruction is a `brk` that ends a process which is not debugged, since macOS 26 (F6.7).
+    pub(in crate::host) fn is_at_fatal_breakpoint(&self) -> bool {
+        let mut instruction = [0; 4];
+        copy::read(self.read(at::PC), &mut instruction).is_ok()
+            && classify::is_fatal_breakpoint(u32::from_le_bytes(instruction))
     }
 
     /// Returns the offset of a record's content, if the frame has that record.

@@ -4,7 +4,10 @@
 //! error code and fault address are those of the thread's *last* trap, stale in every other signal (G1.3, G1.4). On systems that
 //! never fill them in (R22) the pair and si_addr alone decide.
 
-use mach_wire::exception::{EXC_ARITHMETIC, EXC_BAD_ACCESS, EXC_BAD_INSTRUCTION, EXC_BREAKPOINT};
+use mach_wire::exception::{
+    EXC_ARITHMETIC, EXC_BAD_ACCESS, EXC_BAD_INSTRUCTION, EXC_BREAKPOINT, EXC_I386_BOUND,
+    EXC_SOFTWARE,
+};
 use mach_wire::types::exception_type_t;
 
 /// An exception with its two codes (A3.8).
@@ -134,6 +137,32 @@ pub(crate) fn x86_64(delivered: Delivered, trust: Trust) -> Option<Raised> {
     }
 }
 
+/// Error code of a general protection fault by the instruction `int 5`.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+pub(super) const INT_5: u64 = 5 << 3 | 2;
+/// The same of `int 0x7f`.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+pub(super) const INT_7F: u64 = 0x7f << 3 | 2;
+
+/// Returns what an `int` instruction raises whose gate is open to user code on XNU, and not here: a general protection fault with this error code, at
+/// these two bytes (G1.12). `None` for every other.
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+pub(super) const fn software_interrupt(error: u64, instruction: [u8; 2]) -> Option<Raised> {
+    match (error, instruction) {
+        (INT_5, [0xcd, 5]) => raised(EXC_SOFTWARE, EXC_I386_BOUND, 0),
+        (INT_7F, [0xcd, 0x7f]) => raised(EXC_BAD_INSTRUCTION, 1, 0),
+        _ => None,
+    }
+}
+
+/// Returns whether an arm64 instruction is a `brk` that ends a process which is not debugged, since macOS 26 (F6.7).
+#[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
+pub(super) const fn is_fatal_breakpoint(instruction: u32) -> bool {
+    const BRK: u32 = 0xd420_0000;
+    let operand = instruction >> 5 & 0xffff;
+    instruction & 0xffe0_001f == BRK && operand >= 0xb000 && operand <= 0xbfff
+}
+
 /// Returns the trap that a pair stands for, where the system does not say (G1.3).
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 const fn implied_trap(signal: i32, si_code: i32) -> Option<u64> {
@@ -205,7 +234,7 @@ pub(crate) fn arm64(delivered: Delivered, trust: Trust) -> Option<Raised> {
 }
 
 /// The part of an address that arm64 translates (G1.8).
-const WITHOUT_TOP_BYTE: u64 = 0x00ff_ffff_ffff_ffff;
+pub(super) const WITHOUT_TOP_BYTE: u64 = 0x00ff_ffff_ffff_ffff;
 
 #[cfg(test)]
 mod tests {
@@ -305,6 +334,33 @@ mod tests {
         for (signal, si_code, si_addr, trap, error, expected) in rows {
             let row = delivered(signal, si_code, si_addr, trap, error);
             assert_eq!(x86_64(row, Trust::Hardware), expected, "{row:?}");
+        }
+    }
+
+    #[test]
+    fn g1_12_the_interrupts_whose_gates_are_open_on_xnu() {
+        assert_eq!(software_interrupt(0x2a, [0xcd, 5]), is(EXC_SOFTWARE, 7, 0));
+        assert_eq!(
+            software_interrupt(0x3fa, [0xcd, 0x7f]),
+            is(EXC_BAD_INSTRUCTION, 1, 0)
+        );
+        for (error, instruction) in [(0, [0xcd, 5]), (0x2a, [0xf4, 0x90]), (0x32, [0xcd, 6])] {
+            assert_eq!(software_interrupt(error, instruction), None);
+        }
+    }
+
+    #[test]
+    fn f6_7_which_breakpoints_end_a_process() {
+        let brk = |operand: u32| 0xd420_0000 | operand << 5;
+        for operand in [0xb000, 0xb123, 0xbfff] {
+            assert!(is_fatal_breakpoint(brk(operand)), "{operand:#x}");
+        }
+        for operand in [0, 1, 0xafff, 0xc000, 0xc470, 0xffff] {
+            assert!(!is_fatal_breakpoint(brk(operand)), "{operand:#x}");
+        }
+        // `hlt`, and an undefined instruction.
+        for other in [0xd440_0000 | 0xb000 << 5, 0xb000, brk(0xb000) | 1] {
+            assert!(!is_fatal_breakpoint(other), "{other:#x}");
         }
     }
 

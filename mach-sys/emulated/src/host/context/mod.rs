@@ -11,8 +11,12 @@ pub(crate) mod classify;
 mod x86_64;
 
 use super::sys::altstack::Stack;
+use super::sys::main_stack;
 use super::sys::mask::Mask;
+use classify::{Raised, WITHOUT_TOP_BYTE};
 use core::ffi::c_void;
+use mach_wire::exception::EXC_BAD_ACCESS;
+use mach_wire::kern_return::{KERN_INVALID_ADDRESS, KERN_PROTECTION_FAILURE};
 
 /// The signal context of an interrupted thread, which holds its registers.
 #[derive(Debug)]
@@ -75,6 +79,24 @@ impl Context {
     /// Returns the signal mask of the interrupted code.
     pub(in crate::host) fn signal_mask(&self) -> Mask {
         self.read(Self::MASK)
+    }
+
+    /// Returns what is raised where XNU maps memory without access that is not mapped here: in the room for the main thread's stack (G1.7).
+    fn as_reserved(raised: Option<Raised>) -> Option<Raised> {
+        match raised {
+            Some(Raised {
+                exception: EXC_BAD_ACCESS,
+                codes: [code, address],
+            }) if code == i64::from(KERN_INVALID_ADDRESS)
+                && main_stack::is_reserved(address as u64 & WITHOUT_TOP_BYTE) =>
+            {
+                Some(Raised {
+                    exception: EXC_BAD_ACCESS,
+                    codes: [i64::from(KERN_PROTECTION_FAILURE), address],
+                })
+            }
+            raised => raised,
+        }
     }
 
     /// Blocks signals in the interrupted code.

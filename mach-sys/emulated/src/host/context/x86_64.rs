@@ -3,6 +3,7 @@
 
 use super::Context;
 use super::classify::{self, Delivered, Hardware, Raised, Trust};
+use crate::host::sys::copy;
 use core::arch::x86_64::__cpuid_count;
 use core::mem::offset_of;
 use mach_wire::pod;
@@ -191,7 +192,46 @@ impl Context {
                 sp: self.read(at::RSP),
             },
         };
-        classify::x86_64(delivered, trust)
+        const SI_KERNEL: i32 = 0x80;
+        let interrupt = match (signal, si_code) {
+            (libc::SIGSEGV, SI_KERNEL) => self.software_interrupt(),
+            _ => None,
+        };
+        interrupt.or_else(|| Self::as_reserved(classify::x86_64(delivered, trust)))
+    }
+
+    /// Returns what an `int` instruction raises that XNU lets user code do (G1.12).
+    fn software_interrupt(&self) -> Option<Raised> {
+        const GENERAL_PROTECTION: u64 = 13;
+        let error = self.read(at::ERROR);
+        if self.read::<u64>(at::TRAP) != GENERAL_PROTECTION
+            || !matches!(error, classify::INT_5 | classify::INT_7F)
+        {
+            return None;
+        }
+        let mut instruction = [0; 2];
+        copy::read(self.read(at::RIP), &mut instruction).ok()?;
+        classify::software_interrupt(error, instruction)
+    }
+
+    /// Moves the program counter behind an `int` instruction that was [classified](Self::classify) as XNU's. Returns where it was.
+    pub(in crate::host) fn pass_interrupt(&mut self) -> Option<usize> {
+        self.software_interrupt()?;
+        let pc = self.program_counter();
+        self.write(at::RIP, pc + 2);
+        Some(pc)
+    }
+
+    /// Moves the program counter back to such an instruction, unless it was changed since.
+    pub(in crate::host) fn return_to_interrupt(&mut self, pc: usize) {
+        if self.program_counter() == pc + 2 {
+            self.write(at::RIP, pc);
+        }
+    }
+
+    /// Returns false: the instruction is one of arm64 (F6.7).
+    pub(in crate::host) fn is_at_fatal_breakpoint(&self) -> bool {
+        false
     }
 
     /// Returns the floating-point image of the frame, if the kernel wrote one.

@@ -71,6 +71,6 @@ unsafe extern "C" fn destructor(value_now: *mut c_void) {
     }
     if let Some(slot) = Slot::of(slot) {
         slot.header().exiting.store(true, Ordering::Release);
-        watch_word::hurry();
+        watch_word::announce();
     }
 }

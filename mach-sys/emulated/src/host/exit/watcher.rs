@@ -19,9 +19,12 @@ use std::time::Instant;
 
 /// Time between two scans for the ends of threads that cannot announce them.
 const SCAN: Duration = Duration::from_millis(250);
-/// First wait between two looks at a thread that is about to be gone.
+/// Time from the announced end of a thread to the first look: it is about to be gone then.
 const FIRST_LOOK: Duration = Duration::from_micros(50);
+/// The longest time between two looks at a thread that is about to be gone.
 const LAST_LOOK: Duration = Duration::from_millis(5);
+/// Time between two looks while threads end in a row. Each announces its end without waking the watching thread then.
+const ROW: Duration = Duration::from_micros(500);
 
 /// Bytes of stack that the watching thread has for its own, many times what it takes.
 const STACK: usize = 256 * 1024;
@@ -84,13 +87,13 @@ fn watch() {
     origin::note_watching_thread();
     WATCHING.store(1, Ordering::Release);
     futex::wake(&WATCHING, u32::MAX);
-    let word = watch_word::word();
-    let mut pause = SCAN;
+    let process = thread::getpid();
     let mut last_scan = Instant::now();
+    let mut pause = Pause::Sleep;
     let (mut main_left, mut ended) = (false, false);
     loop {
         // Before the look at what it announces.
-        let announced = word.load(Ordering::Acquire);
+        let told = watch_word::told();
         watch_word::wait_if_paused();
         if STOPPING.load(Ordering::Acquire) {
             return;
@@ -102,29 +105,49 @@ fn watch() {
             last_scan = Instant::now();
             deadly::act_upon_pending();
         }
-        let look = look_at_all(scan);
+        let look = look_at_all(process, scan);
         if asked {
             watch_word::looked();
-        }
-        if look.freed {
-            pause = FIRST_LOOK;
         }
         if scan && !main_left {
             main_left = last::main_has_left();
         }
-        if main_left && (look.freed || scan) && !ended && last::only_servers_are_left() {
+        if main_left && (look.freed != 0 || scan) && !ended && last::only_servers_are_left() {
             ended = true;
             last::end_process();
         }
-        pause = match look.pending {
-            true => (pause * 2).clamp(FIRST_LOOK, LAST_LOOK),
-            false => SCAN,
-        };
-        let wait = tick().map_or(pause, |due| due.min(pause));
-        if futex::wait(word, announced, Some(wait)) == futex::Wait::Changed
-            || word.load(Ordering::Acquire) != announced
-        {
-            pause = FIRST_LOOK;
+        pause = pause.after(look);
+        let at_most = |time: Duration| tick().map_or(time, |due| due.min(time));
+        match pause {
+            Pause::Sleep => {
+                if watch_word::sleep(told, at_most(SCAN)) {
+                    pause = Pause::Nap(FIRST_LOOK);
+                    watch_word::nap(watch_word::told(), FIRST_LOOK);
+                }
+            }
+            Pause::Nap(time) => watch_word::nap(told, at_most(time)),
+        }
+    }
+}
+
+/// The watching thread's wait between two looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pause {
+    /// Until the end of a thread wakes it.
+    Sleep,
+    /// For this time.
+    Nap(Duration),
+}
+
+impl Pause {
+    /// Returns the wait after a look that followed this one.
+    fn after(self, look: Look) -> Self {
+        match (look.freed, look.pending, self) {
+            // Threads may end in a row.
+            (1.., _, _) => Self::Nap(ROW),
+            (0, true, Self::Sleep) => Self::Nap(FIRST_LOOK),
+            (0, true, Self::Nap(time)) => Self::Nap((time * 2).min(LAST_LOOK)),
+            (0, false, _) => Self::Sleep,
         }
     }
 }
@@ -137,14 +160,14 @@ fn tick() -> Option<Duration> {
 /// Result of a look at all slots.
 #[derive(Clone, Copy, Debug, Default)]
 struct Look {
-    /// A slot was freed.
-    freed: bool,
+    /// Number of slots that were freed.
+    freed: u32,
     /// A thread is about to be gone.
     pending: bool,
 }
 
-/// Looks at the threads that announced their end, or cannot; at all of them when `scan` is set.
-fn look_at_all(scan: bool) -> Look {
+/// Looks at the threads of this process that announced their end, or cannot; at all of them when `scan` is set.
+fn look_at_all(process: u32, scan: bool) -> Look {
     let mut look = Look::default();
     let Some(keys) = region::keys() else {
         return look;
@@ -156,13 +179,13 @@ fn look_at_all(scan: bool) -> Look {
         let header = slot.header();
         if header.owner() != seen.identity() {
             // Claimed this moment: its thread is writing the record. Or it never needed one, and is gone.
-            look.freed |= scan && free_if_gone(keys, slot, seen);
+            look.freed += u32::from(scan && free_if_gone(keys, slot, seen, process));
             continue;
         }
         let exiting = header.exiting.load(Ordering::Acquire);
         let worth_a_look = exiting || scan || !header.announces.load(Ordering::Acquire);
-        if worth_a_look && free_if_gone(keys, slot, seen) {
-            look.freed = true;
+        if worth_a_look && free_if_gone(keys, slot, seen, process) {
+            look.freed += 1;
         } else if exiting {
             look.pending = true;
         }
@@ -171,11 +194,11 @@ fn look_at_all(scan: bool) -> Look {
 }
 
 /// Frees the slot of a thread that is gone. A key that any thread looked up meanwhile is left alone.
-fn free_if_gone(keys: &Keys, slot: Slot, seen: Seen) -> bool {
+fn free_if_gone(keys: &Keys, slot: Slot, seen: Seen, process: u32) -> bool {
     let Some(seen) = keys.unmark(seen) else {
         return false;
     };
-    if !is_gone(seen.identity()) || !keys.begin_to_free(seen) {
+    if !is_gone(process, seen.identity()) || !keys.begin_to_free(seen) {
         return false;
     }
     owner::release(slot, seen.identity());
@@ -184,13 +207,12 @@ fn free_if_gone(keys: &Keys, slot: Slot, seen: Seen) -> bool {
 }
 
 /// Returns whether the system has no such thread any more. A main thread that ended before the process stays as a zombie: that counts.
-fn is_gone(identity: Identity) -> bool {
+fn is_gone(process: u32, identity: Identity) -> bool {
     let tid = identity.tid();
-    match thread::exists(tid) {
+    match thread::exists_in(process, tid) {
         Some(false) => return true,
         None if task_stat::is_missing(tid) => return true,
         _ => {}
     }
-    tid == thread::getpid()
-        && task_stat::read(tid).is_some_and(|stat| matches!(stat.state, b'Z' | b'X'))
+    tid == process && task_stat::read(tid).is_some_and(|stat| matches!(stat.state, b'Z' | b'X'))
 }

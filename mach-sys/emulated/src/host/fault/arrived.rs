@@ -144,6 +144,14 @@ impl Arrived {
         }
     }
 
+    /// Returns it as one that has to be sent once more to end the process: the interrupted registers may have been changed since.
+    pub(super) fn no_longer_recurs(&self) -> Self {
+        Self {
+            replaced: true,
+            ..*self
+        }
+    }
+
     /// Returns whether a thread or process sent it.
     pub(super) fn is_sent(&self) -> bool {
         self.code <= 0

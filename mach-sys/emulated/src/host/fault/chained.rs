@@ -2,10 +2,11 @@
 #![allow(unsafe_code)]
 
 use super::arrived::{self, Arrived};
+use super::crash;
 use super::fallback::Process;
 use super::previous::{HostAction, Visited};
 use super::self_test;
-use super::trap::{Trap, Verdict, ask_in};
+use super::trap::{Then, Trap, Verdict, ask_in};
 use crate::host::context::Context;
 use crate::host::slot::held;
 use crate::host::slot::owner::{self, Caller};
@@ -61,6 +62,7 @@ unsafe fn ask_for_another(
         if !declined && !header.serving.get() && !header.is_in_kernel() {
             header.serving.set(true);
             held::begin_to_keep(header);
+            let interrupt = context.pass_interrupt();
             let mut trap = Trap {
                 slot: slot.id(),
                 raised,
@@ -70,12 +72,18 @@ unsafe fn ask_for_another(
             // SAFETY: nothing runs on the fault handler's own stack: the thread is not in it, by the check above. `ask_in` does not unwind.
             let verdict = unsafe {
                 let stack = slot.private_stack();
-                call_on(&stack, HANDLER_MASK, || ask_in(slot, outer, &mut trap))
+                call_on(&stack, HANDLER_MASK, || {
+                    ask_in(slot, outer, &mut trap, Then::Parks)
+                })
             };
             header.serving.set(false);
             held::raise_at_return(header, || outer);
             if verdict == Some(Verdict::Resume) {
                 return None;
+            }
+            crash::store(header, &raised);
+            if let Some(pc) = interrupt {
+                context.return_to_interrupt(pc);
             }
         }
     } else if let Some(header) = slot
@@ -89,15 +97,22 @@ unsafe fn ask_for_another(
         HostAction::Handler(handler) => Some(handler.address),
         HostAction::Ignore if arrived.is_sent() => None,
         HostAction::Default | HostAction::Ignore => {
+            let signal = crash::signal_of(&arrived);
+            let raised =
+                slot.is_some_and(|slot| crash::raise_in_handler(slot, &mut context, signal));
+            let dies_of = match raised {
+                true => arrived.no_longer_recurs(),
+                false => arrived,
+            };
             // SAFETY: the siginfo is the kernel's, or a good imitation.
-            unsafe { process.die(&arrived) };
+            unsafe { process.die(&dies_of) };
             None
         }
     }
 }
 
 /// Returns the calling thread's slot, for a fault that did not come through the entry's own search.
-fn slot_of_caller(context: &Context) -> Option<Slot> {
+pub(super) fn slot_of_caller(context: &Context) -> Option<Slot> {
     let slot = place::find_or_claim(gettid(), place::IN_FAULT)?;
     if !slot.header().is_in_kernel() {
         let registered = context.alternate_stack();

@@ -2,8 +2,9 @@
 #![allow(unsafe_code)]
 
 use super::arrived::Arrived;
+use super::crash;
 use super::disposition;
-use super::posted::posted;
+use super::posted::{is_forced, posted, posts_xnus};
 use super::previous::{self, HostAction, Visited, Whose};
 use crate::host::context::Context;
 use crate::host::entry::entered::Entered;
@@ -92,6 +93,14 @@ fn shares_dispositions() -> bool {
     origin::process().is_some_and(shares_dispositions_with)
 }
 
+/// The chance to raise `EXC_CRASH` before the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Crash {
+    Raised,
+    /// The thread is in the kernel, or in its fault handler already, or has no slot.
+    Unseen,
+}
+
 /// Goes on to the fallback. Returns the handler to leave for, or `None`: return from the frame. `slot` is the calling thread's, if it
 /// has one.
 ///
@@ -102,6 +111,7 @@ pub(super) unsafe fn go_on(
     arrived: &Arrived,
     slot: Option<Slot>,
     process: Process,
+    crash: Crash,
 ) -> Option<usize> {
     // SAFETY: the caller's promise.
     let arrived = &unsafe { posted(arrived) };
@@ -112,13 +122,25 @@ pub(super) unsafe fn go_on(
         Some(action) => action,
         None => process.take_action(arrived.signal, &mut context, entered.chained()),
     };
+    let action = match is_forced(arrived, action) {
+        true => HostAction::Default,
+        false => action,
+    };
+    if arrived.replaced {
+        // XNU's signal for an `int` instruction comes behind it (G1.12).
+        context.pass_interrupt();
+    }
     match action {
         HostAction::Handler(handler) => {
             // SAFETY: the caller's promise.
             unsafe { place_frame(entered, handler.on_alternate_stack) };
             // SAFETY: the frame's own context.
             let context = unsafe { Context::from_raw(entered.context as *mut _) };
-            let blocked = context.signal_mask() | handler.mask;
+            let looks = match (slot, crash) {
+                (Some(slot), Crash::Raised) => crash::look_at_return(slot.header()),
+                _ => 0,
+            };
+            let blocked = context.signal_mask() | handler.mask | looks;
             match slot {
                 Some(slot) => {
                     let header = slot.header();
@@ -140,10 +162,20 @@ pub(super) unsafe fn go_on(
             Some(handler.address)
         }
         HostAction::Ignore if arrived.is_sent() => None,
+        // A12.5: XNU drops the signal, and the instruction runs again.
+        HostAction::Ignore if arrived.raised.is_some() && posts_xnus() => None,
         // Ignored faults kill on Linux: ignoring a synchronous signal is no answer to a fault (G2.1).
         HostAction::Default | HostAction::Ignore => {
+            let mut dies_of = *arrived;
+            if let (Some(slot), Crash::Raised) = (slot, crash) {
+                // SAFETY: the frame's own context.
+                let mut context = unsafe { Context::from_raw(entered.context as *mut _) };
+                if crash::raise(slot, &mut context, crash::signal_of(arrived)) {
+                    dies_of = arrived.no_longer_recurs();
+                }
+            }
             // SAFETY: the caller's promise.
-            unsafe { process.die(arrived) };
+            unsafe { process.die(&dies_of) };
             None
         }
     }

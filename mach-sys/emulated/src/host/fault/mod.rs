@@ -9,6 +9,7 @@
 //! | `disposition` | what the system has installed for a signal |
 //! | `code` | whether a handler's code is still there |
 //! | `previous` | the other handlers of the five signals |
+//! | `crash` | `EXC_CRASH`, before the process ends |
 //! | `posted` | the signal that a fault becomes which no handler took |
 //! | `fallback` | goes on to one of them |
 //! | `serve` | serves a fault that the kernel delivered |
@@ -19,6 +20,7 @@
 pub(in crate::host) mod arrived;
 pub(in crate::host) mod chained;
 mod code;
+pub(crate) mod crash;
 mod disposition;
 mod fallback;
 pub(in crate::host) mod posted;
@@ -29,5 +31,5 @@ pub(in crate::host) mod serve;
 mod suspended;
 pub(in crate::host) mod trap;
 
-pub(crate) use raise::{kill, raise};
+pub(crate) use raise::{raise, raise_and_kill};
 pub(crate) use trap::{Trap, Verdict};

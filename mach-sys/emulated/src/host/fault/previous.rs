@@ -371,6 +371,21 @@ pub(in crate::host) fn look() {
     }
 }
 
+/// Installs the entry again for signals that the program has given their default action, which is the fallback's from here on.
+pub(super) fn take_defaults() {
+    for (signal, level) in SYNCHRONOUS.into_iter().zip(&LEVELS) {
+        match disposition::read(signal) {
+            Some(Installed::Other(action)) if action.handler == libc::SIG_DFL => {}
+            _ => continue,
+        }
+        for party in &level.later {
+            party.stamp.store(0, Ordering::Release);
+        }
+        level.below.store(&Action::default(), BOTTOM);
+        disposition::arm(signal, level.alias.load(Ordering::Acquire));
+    }
+}
+
 /// Does the work of [`look`] in a fault, for a signal that entered the entry with flags that are not the entry's.
 pub(super) fn look_in_fault(signal: i32) {
     if let (Some(Installed::Other(action)), Some(index)) =

@@ -2,11 +2,12 @@
 #![allow(unsafe_code)]
 
 use super::arrived::{self, Arrived};
-use super::fallback::{self, Process};
+use super::crash;
+use super::fallback::{self, Crash, Process};
 use super::previous::{self, Visited};
 use super::self_test::{self, Underway};
 use super::suspended;
-use super::trap::{Trap, Verdict, ask_in};
+use super::trap::{Then, Trap, Verdict, ask_in};
 use crate::host::context::Context;
 use crate::host::context::classify::Raised;
 use crate::host::entry::entered::Entered;
@@ -85,7 +86,7 @@ pub(in crate::host) unsafe fn serve(entered: &mut Entered) -> Option<usize> {
             region::note_exhausted();
         }
         // SAFETY: the frame is the kernel's own, untouched.
-        return unsafe { fallback::go_on(entered, &arrived, None, process) };
+        return unsafe { fallback::go_on(entered, &arrived, None, process, Crash::Unseen) };
     };
     let header = slot.header();
     if entry::is_between(original.program_counter()) {
@@ -119,7 +120,9 @@ pub(in crate::host) unsafe fn serve(entered: &mut Entered) -> Option<usize> {
             None
         }
         // SAFETY: the frame was not touched, as there was no answer.
-        None => unsafe { fallback::go_on(entered, &arrived, Some(slot), Process::Own) },
+        None => unsafe {
+            fallback::go_on(entered, &arrived, Some(slot), Process::Own, Crash::Raised)
+        },
     };
     if mask::was_a_wait_interrupted() {
         previous::look();
@@ -171,7 +174,9 @@ unsafe fn while_busy(entered: &mut Entered, arrived: &Arrived, slot: Slot) -> Op
         }
         // Ignored, or deadly: neither runs code of the application's.
         // SAFETY: the frame is the kernel's own, untouched.
-        return unsafe { fallback::go_on(entered, arrived, Some(slot), Process::Own) };
+        return unsafe {
+            fallback::go_on(entered, arrived, Some(slot), Process::Own, Crash::Unseen)
+        };
     }
     if !arrived.is_step() {
         // G2.7: a fault in here is a bug, or the end of a stack. Asking again would wait for a lock that this thread may hold.
@@ -199,14 +204,25 @@ unsafe fn answer(
     }
     // SAFETY: the caller's promise.
     let (frame, mut context) = unsafe { frame_of_answer(entered, original, slot) }?;
+    if crash::is_fatal_breakpoint(&raised, &context) {
+        crash::end_at_breakpoint(slot, &mut context, &raised);
+    }
+    let interrupt = context.pass_interrupt();
     let mut trap = Trap {
         slot: slot.id(),
         raised,
         context: &mut context,
     };
-    match ask_in(slot, trap.context.signal_mask(), &mut trap) {
+    match ask_in(slot, trap.context.signal_mask(), &mut trap, Then::Parks) {
         Verdict::Resume => Some(frame),
-        Verdict::HostLevel => None,
+        Verdict::HostLevel => {
+            crash::store(slot.header(), &raised);
+            if let Some(pc) = interrupt {
+                // Of a frame that was not copied, which is the host level's.
+                context.return_to_interrupt(pc);
+            }
+            None
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Serves the suspension signal (G2.2).
 #![allow(unsafe_code)]
 
+use super::crash;
 use super::serve::{frame_of_answer, leave};
 use crate::host::context::Context;
 use crate::host::entry::entered::Entered;
@@ -35,6 +36,7 @@ pub(super) unsafe fn serve(entered: &mut Entered, mut original: Context, slot: S
         let registered = original.alternate_stack();
         owner::adopt(slot, Caller::InFault { registered });
     }
+    crash::handler_returned(header);
     park::announce(slot);
     let address = entered.context;
     // SAFETY: the caller's promise. The original is looked at no more if there is a copy.

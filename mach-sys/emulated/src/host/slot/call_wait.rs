@@ -1,13 +1,17 @@
-//! A thread's wait in a kernel call: what suspends a thread must not end the wait, and an abort must.
+//! A thread's wait in a kernel call: what suspends a thread must not end the wait, an abort must, and what the call holds is not lost with a
+//! thread that is terminated in it.
 
 use super::header::Header;
 use super::inside;
-use super::region::Slot;
+use super::region::{Slot, SlotId};
+use super::suspension::Waits;
 
 /// The calling thread's wait in a kernel call, from before the kernel's lock is given back.
 #[derive(Debug)]
 pub(crate) struct CallWait {
     header: Option<&'static Header>,
+    /// The wait that a signal handler interrupted, which makes this call.
+    outer: Waits,
     arrivals: u32,
 }
 
@@ -22,14 +26,14 @@ pub(crate) enum Meanwhile {
 }
 
 impl CallWait {
-    /// Begins a wait for an object, which is not 0. Called under the kernel's lock.
-    pub(crate) fn begin(object: u32) -> Self {
+    /// Begins a wait for an object. Called under the kernel's lock.
+    pub(crate) fn begin(waits: Waits) -> Self {
         let header = inside::slot().map(Slot::header);
-        if let Some(header) = header {
-            header.suspension.begin_wait(object);
-        }
         Self {
             header,
+            outer: header.map_or(Waits::default(), |header| {
+                header.suspension.begin_wait(waits)
+            }),
             arrivals: header.map_or(0, |header| header.suspension.arrivals()),
         }
     }
@@ -39,7 +43,8 @@ impl CallWait {
         let Some(header) = self.header else {
             return Meanwhile::Nothing;
         };
-        if header.suspension.end_wait() {
+        // What is dropped at the end of this function ends it.
+        if header.suspension.is_aborted() {
             return Meanwhile::Aborted;
         }
         match header.suspension.arrivals() == self.arrivals {
@@ -47,4 +52,21 @@ impl CallWait {
             false => Meanwhile::Suspended,
         }
     }
+}
+
+impl Drop for CallWait {
+    /// A signal handler may end its thread by unwinding, which drops what the call holds: then none of it is [abandoned].
+    fn drop(&mut self) {
+        if let Some(header) = self.header {
+            header.suspension.set_waits(self.outer);
+        }
+    }
+}
+
+/// Takes the wait in which the thread of a slot ended, if it was in one. The thread is gone.
+pub(crate) fn abandoned(slot: SlotId) -> Waits {
+    let slot = Slot::of(slot);
+    slot.map_or(Waits::default(), |slot| {
+        slot.header().suspension.begin_wait(Waits::default())
+    })
 }

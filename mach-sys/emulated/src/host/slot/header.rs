@@ -16,6 +16,24 @@ pub(in crate::host) struct Restore {
     pub(in crate::host) mask: Cell<Mask>,
 }
 
+/// Type and codes of an exception (A12.14); 0 for none. Nothing but the thread's next one changes them.
+#[derive(Debug)]
+pub(in crate::host) struct Stored {
+    exception: Cell<i32>,
+    codes: Cell<[i64; 2]>,
+}
+
+impl Stored {
+    pub(in crate::host) fn set(&self, exception: i32, codes: [i64; 2]) {
+        self.exception.set(exception);
+        self.codes.set(codes);
+    }
+
+    pub(in crate::host) fn get(&self) -> (i32, [i64; 2]) {
+        (self.exception.get(), self.codes.get())
+    }
+}
+
 /// A bit of [`Header::lets_through`] beside those of signals: that of one which the C library keeps to itself.
 pub(in crate::host) const WAITS: Mask = 1 << 31;
 
@@ -62,6 +80,10 @@ pub(in crate::host) struct Header {
     pub(in crate::host) readied: AtomicU32,
     /// True if the thread left its last fault with the lent stack registered.
     pub(in crate::host) lent: Cell<bool>,
+    /// True if the suspension signal is pending, and comes when the handler that the thread left its last fault for returns.
+    pub(in crate::host) looks_at_return: Cell<bool>,
+    /// The last exception of the thread that became a signal.
+    pub(in crate::host) stored: Stored,
     /// Requests of the kernel that the thread must serve before it runs code of the program again, and whether it has seen them.
     pub(in crate::host) suspension: Suspension,
 }
@@ -91,6 +113,8 @@ impl Header {
         self.served.store(0, Ordering::Relaxed);
         self.has_lent.store(false, Ordering::Relaxed);
         self.readied.store(0, Ordering::Relaxed);
+        self.looks_at_return.set(false);
+        self.stored.set(0, [0; 2]);
         self.suspension.reset();
     }
 

@@ -12,6 +12,7 @@ use super::region::{Slot, SlotId};
 use super::suspension;
 use crate::host::sys::mask::{self, ASYNCHRONOUS_MASK, COPY_MASK, How, Mask, SYNCHRONOUS_MASK};
 use core::cell::Cell;
+use core::marker::PhantomData;
 use core::sync::atomic::{Ordering, compiler_fence};
 
 /// A thread's own state. It has no destructor, and the C library initialises it: a look costs nothing, and a new thread
@@ -27,6 +28,8 @@ struct This {
     blocked_for_good: Cell<bool>,
     /// True if it ever had: it is or was a server's thread.
     serves: Cell<bool>,
+    /// True while its kernel calls are a [`Group`].
+    grouped: Cell<bool>,
     /// True while it starts the emulation, or waits for another thread that does.
     starting: Cell<bool>,
 }
@@ -39,6 +42,7 @@ thread_local! {
             stops: Cell::new(0),
             blocked_for_good: Cell::new(false),
             serves: Cell::new(false),
+            grouped: Cell::new(false),
             starting: Cell::new(false),
         }
     };
@@ -113,18 +117,19 @@ impl InKernel {
             header.depth.store(depth.wrapping_add(1), Ordering::Relaxed);
             compiler_fence(Ordering::SeqCst);
         }
-        let for_good = THIS.with(|this| this.blocked_for_good.get());
-        let before = (!for_good).then(|| mask::change(How::Block, ASYNCHRONOUS_MASK));
+        let blocked = THIS.with(|this| this.blocked_for_good.get() || this.grouped.get());
+        let before = (!blocked).then(|| mask::change(How::Block, ASYNCHRONOUS_MASK));
         Self { header, before }
     }
 
-    /// Returns what the thread had blocked when it entered. On a thread that blocked the asynchronous signals for good: nothing.
+    /// Returns what the thread had blocked when it entered. On a thread that blocked the asynchronous signals for good, or for a group of
+    /// calls: nothing.
     pub(crate) fn outer(&self) -> Mask {
         self.before.unwrap_or(0)
     }
 
     /// Returns which signals of a probed copy the thread had blocked when it entered. On a thread that blocked the asynchronous signals
-    /// for good, and then no system call looked: none.
+    /// for good, and then no system call looked: none. In a group none is blocked.
     pub(crate) fn blocked(&self) -> Blocked {
         Blocked(self.before.unwrap_or(0) & COPY_MASK)
     }
@@ -182,11 +187,69 @@ impl Drop for InKernel {
 }
 
 /// Returns whether the calling process is not the one that the emulation was started in, for a kernel call. One system call, but on a
-/// server's thread, which makes no child that shares its memory and makes kernel calls.
+/// server's thread and in a group of calls, which make no child that shares their memory and makes kernel calls.
 pub(crate) fn is_child() -> bool {
-    match THIS.with(|this| this.serves.get()) {
+    match THIS.with(|this| this.serves.get() || this.grouped.get()) {
         true => origin::is_copy(),
         false => origin::is_child(),
+    }
+}
+
+/// Kernel calls of the calling thread that are made as a group, until this is dropped: the asynchronous signals are blocked once, and whether
+/// this is the emulation's process is asked once, not for each call.
+#[derive(Debug)]
+pub(crate) struct Group {
+    /// The signals that were blocked for it; `None` if the calls are made one by one, or belong to a group already.
+    blocked: Option<Mask>,
+    /// It is about the thread that made it.
+    not_send: PhantomData<*const ()>,
+}
+
+impl Group {
+    /// Begins a group. The calls are made one by one on a thread that has one of the five signals blocked, where each call takes care of them,
+    /// on a server's thread, in the child of a fork, and where the emulation was not started.
+    pub(crate) fn begin() -> Self {
+        Self {
+            blocked: block_for_group(),
+            not_send: PhantomData,
+        }
+    }
+
+    /// Ends it, unless it has ended.
+    pub(crate) fn end(&mut self) {
+        if let Some(blocked) = self.blocked.take() {
+            // Cleared first: from the first signal that arrives on, each call must block them itself.
+            THIS.with(|this| this.grouped.set(false));
+            mask::change(How::Unblock, blocked);
+        }
+    }
+}
+
+/// Returns whether the calling thread's kernel calls are a [`Group`].
+pub(in crate::host) fn is_grouped() -> bool {
+    THIS.with(|this| this.grouped.get())
+}
+
+fn block_for_group() -> Option<Mask> {
+    let blocked = THIS.with(|this| this.blocked_for_good.get() || this.grouped.get());
+    if blocked || origin::process().is_none() || origin::is_child() {
+        return None;
+    }
+    // As on a server's thread, the suspension signal is not blocked: its handler leaves a thread alone that is in the kernel.
+    let wanted = ASYNCHRONOUS_MASK & !mask::suspension_mask();
+    let before = mask::change(How::Block, wanted);
+    let blocked = wanted & !before;
+    if before & SYNCHRONOUS_MASK != 0 {
+        mask::change(How::Unblock, blocked);
+        return None;
+    }
+    THIS.with(|this| this.grouped.set(true));
+    Some(blocked)
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

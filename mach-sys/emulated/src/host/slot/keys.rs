@@ -15,6 +15,11 @@
 //!
 //! A lookup that finds its key waits for nothing. One that finds none, the first of a thread, waits for the end of a sweep.
 //!
+//! # Near places
+//! The system gives identifiers in turn, so that by them alone threads that start and end in a row would use every slot of the table once, and
+//! its memory. So a thread first takes one of a few places near the beginning, which [`WAYS`] identifiers out of as many share, and looks at
+//! all of these each time: a place of them that is freed is empty at once. Only where they are all taken is the rest of the table used.
+//!
 //! # A slot is never freed under a living thread
 //! The watching thread takes the mark away, then asks the system whether the owner's identifier is gone, then frees by compare-exchange.
 //! A lookup sets the mark if it is not there, by compare-exchange. So either the lookup came first, and the thread that looked lives
@@ -54,20 +59,67 @@ const fn tid_of(word: u64) -> u32 {
     (word & !MARK) as u32
 }
 
+/// Number of near places that a thread looks at.
+const WAYS: usize = 4;
+/// Number of near places, of a table that is [many](MANY) times as large.
+const NEAR: usize = 128;
+const MANY: usize = 4;
+
 /// The keys; as many as slots, a power of two. A key's index is its slot's.
 #[derive(Debug)]
 pub(in crate::host) struct Keys {
     words: Box<[AtomicU64]>,
+    /// Number of near places, the first ones: a power of two, or 0.
+    near: usize,
     /// Counts beginnings and ends of sweeps: odd during one.
     sweeps: AtomicU32,
 }
 
 impl Keys {
     pub(in crate::host) fn new(count: usize) -> Self {
+        let near = if count >= MANY * NEAR { NEAR } else { 0 };
+        Self::with_near(count, near)
+    }
+
+    /// Creates a table with that many near places: a power of two, at least [`WAYS`] and less than `count`, or 0.
+    pub(in crate::host) fn with_near(count: usize, near: usize) -> Self {
         Self {
             words: (0..count).map(|_| AtomicU64::new(0)).collect(),
+            near,
             sweeps: AtomicU32::new(0),
         }
+    }
+
+    /// Returns whether a place is a near one, which the next threads take.
+    pub(in crate::host) fn is_near(&self, index: usize) -> bool {
+        index < self.near
+    }
+
+    /// Returns the near places that an identifier may have.
+    fn near_of(&self, tid: u32) -> core::ops::Range<usize> {
+        match self.near / WAYS {
+            0 => 0..0,
+            sets => {
+                let first = (tid as usize & (sets - 1)) * WAYS;
+                first..first + WAYS
+            }
+        }
+    }
+
+    /// Returns the number of places that are not near.
+    fn far(&self) -> usize {
+        self.words.len().saturating_sub(self.near)
+    }
+
+    /// Returns the index of a far place; they are a ring.
+    fn far_index(&self, at: usize) -> usize {
+        self.near + at % self.far().max(1)
+    }
+
+    /// Returns how many places right of the one where the search for an identifier begins a far place is.
+    fn steps(&self, tid: u32, index: usize) -> usize {
+        let far = self.far().max(1);
+        (index - self.near + far - tid as usize % far) % far
     }
 
     pub(in crate::host) fn count(&self) -> usize {
@@ -95,21 +147,30 @@ impl Keys {
     /// Finds the key of the calling thread, whose identifier is `tid`, and marks it. The key may be that of an earlier thread with the
     /// same identifier. Fails with the place where a key of its own goes, which is none if all are taken.
     fn find(&self, tid: u32) -> Result<usize, Option<(usize, u64)>> {
-        let mask = self.words.len().wrapping_sub(1);
         'again: loop {
-            let sweeps = self.sweeps.load(Ordering::SeqCst);
-            let is_swept = || sweeps % 2 != 0 || self.sweeps.load(Ordering::SeqCst) != sweeps;
             let mut free = None;
-            let mut index = tid as usize & mask;
-            for _ in 0..self.words.len() {
+            for index in self.near_of(tid) {
                 let word = self.load(index);
                 match tid_of(word) {
-                    found if found == tid => {
-                        if word & MARK != 0 || self.exchange(index, word, word | MARK) {
-                            return Ok(index);
-                        }
-                        continue 'again;
-                    }
+                    found if found == tid => match self.mark(index, word) {
+                        true => return Ok(index),
+                        false => continue 'again,
+                    },
+                    EMPTY => free = free.or(Some((index, word))),
+                    _ => {}
+                }
+            }
+            let sweeps = self.sweeps.load(Ordering::SeqCst);
+            let is_swept = || sweeps % 2 != 0 || self.sweeps.load(Ordering::SeqCst) != sweeps;
+            let first = tid as usize % self.far().max(1);
+            for at in first..first + self.far() {
+                let index = self.far_index(at);
+                let word = self.load(index);
+                match tid_of(word) {
+                    found if found == tid => match self.mark(index, word) {
+                        true => return Ok(index),
+                        false => continue 'again,
+                    },
                     EMPTY if is_swept() => {
                         spin_loop();
                         continue 'again;
@@ -118,7 +179,6 @@ impl Keys {
                     TOMBSTONE => free = free.or(Some((index, word))),
                     _ => {}
                 }
-                index = index.wrapping_add(1) & mask;
             }
             if is_swept() {
                 spin_loop();
@@ -126,6 +186,11 @@ impl Keys {
             }
             return Err(free);
         }
+    }
+
+    /// Marks a key that was found, unless it is. Returns whether it is still the same.
+    fn mark(&self, index: usize, word: u64) -> bool {
+        word & MARK != 0 || self.exchange(index, word, word | MARK)
     }
 
     /// Finds the key of the calling thread, whose identifier is `tid`, and marks it; claims one with a new identity if there is none.
@@ -194,8 +259,12 @@ impl Keys {
     pub(in crate::host) fn free(&self, seen: Seen) {
         if let Some(word) = self.words.get(seen.index) {
             // With the epoch of the identity: it is never the word that another thread saw earlier.
-            let tombstone = seen.word & !u64::from(u32::MAX) | u64::from(TOMBSTONE);
-            word.store(tombstone, Ordering::Release);
+            let epoch = seen.word & !u64::from(u32::MAX);
+            if self.is_near(seen.index) {
+                word.store(epoch | u64::from(EMPTY), Ordering::Release);
+                return;
+            }
+            word.store(epoch | u64::from(TOMBSTONE), Ordering::Release);
             self.sweep(seen.index);
         }
     }
@@ -212,14 +281,13 @@ impl Keys {
     /// Finds and changes the empty place behind one that was freed. Where there is none, in a table that was full, makes that place it, if
     /// no key needs it.
     fn end_of_run(&self, freed: usize) -> Option<usize> {
-        let mask = self.words.len().wrapping_sub(1);
         let mut needed = false;
-        for step in 1..self.words.len() {
-            let index = freed.wrapping_add(step) & mask;
+        for step in 1..self.far() {
+            let index = self.far_index(freed - self.near + step);
             match self.change(index, |tid| tid) {
                 EMPTY => return Some(index),
                 TOMBSTONE => {}
-                tid => needed |= index.wrapping_sub(tid as usize) & mask >= step,
+                tid => needed |= self.steps(tid, index) >= step,
             }
         }
         let end = |tid| if needed { tid } else { EMPTY };
@@ -228,17 +296,17 @@ impl Keys {
 
     /// Sweeps from the end of a run to its beginning.
     fn sweep_left_of(&self, end: usize) {
-        let mask = self.words.len().wrapping_sub(1);
+        let far = self.far();
         // How far to the left a key that was passed was looked up from.
         let mut farthest = 0;
-        for step in 1..self.words.len() {
-            let index = end.wrapping_sub(step) & mask;
+        for step in 1..far {
+            let index = self.far_index(end - self.near + far - step);
             let was_empty = tid_of(self.load(index)) == EMPTY;
             let needed = farthest >= step;
             match self.change(index, |tid| if needed { tid } else { EMPTY }) {
                 EMPTY if was_empty => return,
                 EMPTY | TOMBSTONE => {}
-                tid => farthest = farthest.max(step + (index.wrapping_sub(tid as usize) & mask)),
+                tid => farthest = farthest.max(step + self.steps(tid, index)),
             }
         }
     }
@@ -262,7 +330,7 @@ impl Keys {
 
 #[cfg(test)]
 mod tests {
-    use super::{EMPTY, Identity, Keys, Seen, tid_of};
+    use super::{EMPTY, Identity, Keys, NEAR, Seen, tid_of};
     use std::sync::atomic::{AtomicBool, Ordering};
 
     fn seen(keys: &Keys, index: usize) -> Seen {
@@ -362,21 +430,69 @@ mod tests {
     }
 
     #[test]
+    fn threads_in_a_row_take_the_near_places_and_many_at_once_the_others() {
+        const COUNT: usize = 512;
+        let keys = Keys::new(COUNT);
+        assert!(keys.is_near(NEAR - 1) && !keys.is_near(NEAR));
+        // Those that stay, more than there are near places.
+        let stay: Vec<_> = (0..200_u32)
+            .map(|thread| 5000 + 3 * thread)
+            .map(|tid| (tid, keys.find_or_claim(tid).expect("a place")))
+            .collect();
+        let taken = stay.iter().filter(|(_, index)| keys.is_near(*index));
+        assert_eq!(taken.count(), NEAR);
+        for (_, index) in stay.iter().take(40) {
+            end(&keys, *index);
+        }
+        let stay = &stay[40..];
+        let mut living = std::collections::VecDeque::new();
+        let mut far = 0;
+        for tid in 10_000..20_000 {
+            let index = keys.find_or_claim(tid).expect("a place");
+            far += usize::from(!keys.is_near(index));
+            assert_eq!(keys.find_only(tid), Some(index));
+            living.push_back(index);
+            if living.len() > 20 {
+                end(&keys, living.pop_front().expect("one that lives"));
+            }
+        }
+        assert_eq!(far, 0, "far places");
+        for (tid, index) in stay {
+            assert_eq!(keys.find_only(*tid), Some(*index));
+        }
+        // All of the table.
+        let more: Vec<_> = (30_000..)
+            .map_while(|tid| keys.find_or_claim(tid))
+            .collect();
+        assert_eq!(more.len() + living.len() + stay.len(), COUNT);
+        let stay = stay.iter().map(|(_, index)| *index);
+        for index in more.into_iter().chain(living).chain(stay) {
+            end(&keys, index);
+        }
+        assert!((0..COUNT).all(|index| tid_of(keys.load(index)) == EMPTY));
+    }
+
+    #[test]
     fn threads_find_their_keys_while_others_are_freed_and_swept() {
+        for near in [0, 4] {
+            find_while_others_are_freed(&Keys::with_near(8 + near, near));
+        }
+    }
+
+    fn find_while_others_are_freed(keys: &Keys) {
         const THREADS: u32 = 4;
-        let keys = Keys::new(8);
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             // Those that ended. One thread frees, as in a process.
             let (tell, told) = std::sync::mpsc::channel::<usize>();
             scope.spawn(|| {
                 for index in told {
-                    end(&keys, index);
+                    end(keys, index);
                 }
                 over.store(true, Ordering::Relaxed);
             });
             for thread in 0..THREADS {
-                let (tell, keys) = (tell.clone(), &keys);
+                let tell = tell.clone();
                 scope.spawn(move || {
                     for life in 0..30_000 {
                         // All begin to look at two places.

@@ -161,9 +161,11 @@ impl Slot {
     }
 
     /// Gives the slot's memory back to the system, if many slots have memory: a thread's identifier says which slot it gets, so that short
-    /// threads would use all of them up in turn. Called by the watching thread for a slot that no thread has, or can get.
+    /// threads would use all of them up in turn. Called by the watching thread for a slot that no thread has, or can get. The slots of
+    /// [near places](super::keys), which the next threads take, keep theirs.
     pub(in crate::host) fn give_memory_back(self) {
         if self.use_of().load(Ordering::Relaxed) != IN_USE
+            || self.keys().is_near(self.id.index())
             || self.region.in_use.load(Ordering::Relaxed) <= KEPT
         {
             return;
@@ -203,7 +205,7 @@ const GUARDED: u8 = 1;
 /// The guards are in place, and a thread has or had the slot.
 const IN_USE: u8 = 2;
 
-/// Slots that keep their memory for the next thread. A slot is 256 KiB of address space and some 16 KiB of memory.
+/// Slots that keep their memory for the next thread, where there are no near places. A slot is 256 KiB of address space and some 16 KiB of memory.
 const KEPT: u32 = 64;
 
 /// Kind of the guards.

@@ -21,6 +21,15 @@ const OUT: u32 = 1;
 /// The suspension signal found the thread in a kernel call. It gets the signal again when it leaves.
 const DUE: u32 = 2;
 
+/// The object that a thread waits for in a kernel call, and what the call holds meanwhile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Waits {
+    /// The object, as a word; 0 for none.
+    pub(crate) object: u32,
+    /// What the call holds, as a word of its own.
+    pub(crate) holds: u32,
+}
+
 /// The words. Zero is their valid beginning.
 #[derive(Debug)]
 #[repr(C)]
@@ -37,6 +46,8 @@ pub(in crate::host) struct Suspension {
     reblock: AtomicU32,
     /// The object that the thread waits for in a kernel call; 0 for none. Changed under the kernel's lock.
     waits_for: AtomicU32,
+    /// What that call holds. Changed under the kernel's lock.
+    holds: AtomicU32,
     /// 1 if that wait was aborted. Changed under the kernel's lock.
     aborted: AtomicU32,
     /// Address of the visitor that the next suspension signal calls, on the thread itself; 0 for none.
@@ -55,6 +66,7 @@ impl Suspension {
             arrivals: word(),
             reblock: word(),
             waits_for: word(),
+            holds: word(),
             aborted: word(),
             visitor: AtomicUsize::new(0),
         }
@@ -65,7 +77,7 @@ impl Suspension {
         self.wanted.store(0, Ordering::Relaxed);
         self.out.store(INSIDE, Ordering::Relaxed);
         self.reblock.store(0, Ordering::Relaxed);
-        self.waits_for.store(0, Ordering::Relaxed);
+        self.set_waits(Waits::default());
         self.visitor.store(0, Ordering::Relaxed);
     }
 
@@ -127,16 +139,31 @@ impl Suspension {
         &self.event
     }
 
-    /// Notes that the thread, which calls this, waits for an object.
-    pub(super) fn begin_wait(&self, object: u32) {
+    /// Notes that the thread, which calls this, waits for an object. Returns the wait that a signal handler interrupted, which makes the call.
+    pub(super) fn begin_wait(&self, waits: Waits) -> Waits {
+        let outer = self.waits();
         self.aborted.store(0, Ordering::Relaxed);
-        self.waits_for.store(object, Ordering::Relaxed);
+        self.set_waits(waits);
+        outer
     }
 
-    /// Notes that it waits no more. Returns whether the wait was aborted.
-    pub(super) fn end_wait(&self) -> bool {
-        self.waits_for.store(0, Ordering::Relaxed);
+    /// Returns whether the thread's wait was aborted.
+    pub(super) fn is_aborted(&self) -> bool {
         self.aborted.load(Ordering::Relaxed) != 0
+    }
+
+    /// Notes that the thread waits no more, but in the outer wait, if there is one.
+    pub(super) fn set_waits(&self, waits: Waits) {
+        self.waits_for.store(waits.object, Ordering::Relaxed);
+        self.holds.store(waits.holds, Ordering::Relaxed);
+    }
+
+    /// Returns the thread's wait in a kernel call.
+    pub(super) fn waits(&self) -> Waits {
+        Waits {
+            object: self.waits_for.load(Ordering::Relaxed),
+            holds: self.holds.load(Ordering::Relaxed),
+        }
     }
 
     /// Aborts the thread's wait. Returns the object that it waits for; 0 for none.

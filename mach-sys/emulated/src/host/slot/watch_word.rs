@@ -4,8 +4,14 @@ use crate::host::sys::futex;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use core::time::Duration;
 
-/// Changes when the watching thread has a reason to look, the announced end of a thread for example.
+/// Changes when the watching thread is to look now. It waits on the word.
 static WORD: AtomicU32 = AtomicU32::new(0);
+
+/// Number of ends of threads that were announced.
+static ANNOUNCED: AtomicU32 = AtomicU32::new(0);
+
+/// True while the watching thread sleeps so long that the next announced end must wake it.
+static SLEEPS: AtomicBool = AtomicBool::new(false);
 
 /// True if the watching thread should look at all threads, also at those that announce their end.
 static ASKED: AtomicBool = AtomicBool::new(false);
@@ -24,9 +30,46 @@ pub(crate) fn hurry() {
     futex::wake(&WORD, 1);
 }
 
-/// Returns the word that the watching thread waits on.
-pub(in crate::host) fn word() -> &'static AtomicU32 {
-    &WORD
+/// Announces the end of a thread. The watching thread looks soon: it is woken if it sleeps, and not if it is about to look anyway. Where
+/// threads end in a row, waking it for each would cost more than the threads.
+pub(in crate::host) fn announce() {
+    // Before the load, in the one order that the watching thread's store and load are in, too: see `sleep`.
+    ANNOUNCED.fetch_add(1, Ordering::SeqCst);
+    if SLEEPS.load(Ordering::SeqCst) && SLEEPS.swap(false, Ordering::SeqCst) {
+        hurry();
+    }
+}
+
+/// The requests and announcements that the watching thread had seen before a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::host) struct Told {
+    word: u32,
+    announced: u32,
+}
+
+/// Returns the requests and announcements so far. Read before a look.
+pub(in crate::host) fn told() -> Told {
+    Told {
+        word: WORD.load(Ordering::Acquire),
+        announced: ANNOUNCED.load(Ordering::Acquire),
+    }
+}
+
+/// Waits on the watching thread, for `time` or until a thread [hurries](hurry) it. The announced ends of threads do not wake it.
+pub(in crate::host) fn nap(told: Told, time: Duration) {
+    futex::wait(&WORD, told.word, Some(time));
+}
+
+/// Waits on the watching thread, for `time` or until something happens after `told` was read: a thread hurries it, or announces its end.
+/// Returns whether an end was announced.
+pub(in crate::host) fn sleep(told: Told, time: Duration) -> bool {
+    SLEEPS.store(true, Ordering::SeqCst);
+    // Either this load sees the announcement, or that one's load sees the store above, and changes the word.
+    if ANNOUNCED.load(Ordering::SeqCst) == told.announced {
+        futex::wait(&WORD, told.word, Some(time));
+    }
+    SLEEPS.store(false, Ordering::SeqCst);
+    ANNOUNCED.load(Ordering::SeqCst) != told.announced
 }
 
 /// 1 while the watching thread is to do nothing.

@@ -10,6 +10,7 @@ pub(crate) mod futex;
 pub(crate) mod installed;
 pub(in crate::host) mod lines;
 pub(crate) mod machine;
+pub(in crate::host) mod main_stack;
 pub(crate) mod mappings;
 pub(crate) mod maps;
 pub(in crate::host) mod mask;

@@ -103,9 +103,18 @@ pub(in crate::host) fn end_this_thread() -> ! {
 
 /// Returns whether a thread of this process still exists. `None` where a sandbox refuses the question, which says nothing about the answer.
 pub(in crate::host) fn exists(tid: u32) -> Option<bool> {
-    let process = getpid() as usize;
+    exists_in(getpid(), tid)
+}
+
+/// Does the same as [`exists`], for a caller that knows its process.
+pub(in crate::host) fn exists_in(process: u32, tid: u32) -> Option<bool> {
     // SAFETY: signal 0 is only a question.
-    let answer = unsafe { call(libc::SYS_tgkill, [process, tid as usize, 0, 0, 0, 0]) };
+    let answer = unsafe {
+        call(
+            libc::SYS_tgkill,
+            [process as usize, tid as usize, 0, 0, 0, 0],
+        )
+    };
     match answer {
         0 => Some(true),
         _ if answer == -(libc::ESRCH as isize) => Some(false),

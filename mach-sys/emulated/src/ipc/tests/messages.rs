@@ -406,14 +406,15 @@ fn a5_1_messages_that_nothing_receives_leave_room_for_the_kernels_and_their_repl
                 ..mach_msg_header_t::default()
             });
             let port = ipc.space(world.space).get(handler).and_then(|e| e.port());
-            crate::ipc::request::send(ipc, port.expect("a port"), message, reply_port);
+            let held = [crate::ipc::kmsg::Right::Null; crate::ipc::reply::HELD];
+            crate::ipc::request::send(ipc, port.expect("a port"), message, reply_port, held);
         });
         let request = world.receive(handler).expect("the request");
         assert_eq!(request.id(), 2405, "{round}");
         let reply = Message::to(request.remote(), Disposition::MOVE_SEND_ONCE, 2505);
         assert_eq!(world.send(&reply), Ok(()), "{round}");
         let held = world.kernel.lock_with_signals_blocked();
-        let (_, reply) = wait_for_reply(&world.kernel, held, reply_port, false, |()| false);
+        let reply = wait_for_reply(&world.kernel, held, reply_port, false, |()| false);
         let Ended::Reply(reply) = reply else {
             panic!("a reply, not {reply:?}");
         };

@@ -110,6 +110,28 @@ pub(super) fn set(context: &mut Context, flavor: i32, words: &[u32]) -> Result<(
     }
 }
 
+/// Writes the program counter alone of a state of general registers, and any other state whole (A4.12). Where such a state is of the other flavor
+/// than was sent, XNU's kernel panics; here the level fails.
+pub(super) fn set_hardened(
+    context: &mut Context,
+    sent: i32,
+    flavor: i32,
+    words: &[u32],
+) -> Result<(), KernReturn> {
+    let before = context.general();
+    match flavor {
+        ARM_THREAD_STATE64 | ARM_UNIFIED_THREAD_STATE if flavor != sent => {
+            return Err(KernReturn::FAILURE);
+        }
+        ARM_THREAD_STATE64 | ARM_UNIFIED_THREAD_STATE => {}
+        _ => return set(context, flavor, words),
+    }
+    set(context, flavor, words)?;
+    let pc = context.general().pc;
+    context.set_general(&arm_thread_state64_t { pc, ..before });
+    Ok(())
+}
+
 fn set_float(context: &mut Context, state: &arm_neon_state64_t) -> Result<(), KernReturn> {
     if context.set_float(state) {
         Ok(())

@@ -40,6 +40,16 @@ const ADDRESS_END: u64 = 0x7fff_ffff_f000;
 const IOPL_NT_RF: u64 = 0x3000 | 0x4000 | 0x1_0000;
 const INTERRUPTS: u64 = 0x200;
 
+/// Writes it as any other: x86 takes all of it (A4.12).
+pub(super) fn set_hardened(
+    context: &mut Context,
+    _sent: i32,
+    flavor: i32,
+    words: &[u32],
+) -> Result<(), KernReturn> {
+    set(context, flavor, words)
+}
+
 pub(super) fn get(context: &Context, flavor: i32, out: &mut Out<'_>) -> Result<(), KernReturn> {
     match flavor {
         x86_THREAD_STATE64 => out.put(&context.general()),
