@@ -265,6 +265,11 @@ static CASES: &[Case] = cases! {
     task_identity_token_get_task_port: true, |_, room| (0, 0, &mut room.word);
     task_register_hardened_exception_handler: true, |_, _| (0, 0, 0, 0, 0, 0);
     thread_adopt_exception_handler: true, |_, _| (0, 0, 0, 0, 0);
+    task_get_exc_guard_behavior: true, |_, room| (0, &mut room.word);
+    task_set_exc_guard_behavior: true, |_, _| (0, 0);
+    thread_convert_thread_state: true, |_, room| (
+        0, 0, 0, room.words.as_ptr(), 0, room.words.as_mut_ptr(), &mut room.count,
+    );
     mach_error_string: false, |_, _| (5) => |_| 0;
     mach_absolute_time: false, |_, _| () => |_| 0;
     mach_timebase_info: false, |_, room| ((&raw mut room.time));

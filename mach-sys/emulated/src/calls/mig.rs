@@ -54,8 +54,7 @@
 //! | `host_get_clock_service`, `clock_get_time`, `clock_get_attributes`, `clock_alarm` | mach_host.defs, clock.defs | yes |
 //! | `host_info`, `host_statistics`, `host_statistics64` | mach_host.defs | yes |
 //! | `thread_policy_get`, `thread_policy_set` | thread_act.defs | yes; not where MIG refuses the arguments itself |
-//! | `task_create_identity_token`, `task_identity_token_get_task_port`, `task_register_hardened_exception_handler` | task.defs | yes |
-//! | `thread_adopt_exception_handler` | thread_act.defs | yes |
+//! | `task_create_identity_token`, `task_identity_token_get_task_port` | task.defs | yes |
 //! | `thread_set_exception_ports`, `…_get_…`, `…_swap_…` | thread_act.defs | yes |
 //! | `task_set_exception_ports`, `…_get_…`, `…_swap_…` | task.defs | yes |
 //! | `host_set_exception_ports`, `…_get_…`, `…_swap_…` | host_priv.defs | yes |
