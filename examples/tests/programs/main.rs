@@ -5,6 +5,7 @@ mod codec;
 mod faults;
 mod names;
 mod running;
+mod surroundings;
 
 use running::{PROGRAMS, plain_options, run};
 
