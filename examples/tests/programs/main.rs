@@ -4,6 +4,7 @@ mod bench_report;
 mod codec;
 mod faults;
 mod names;
+mod pictures;
 mod running;
 mod surroundings;
 

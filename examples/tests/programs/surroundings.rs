@@ -8,8 +8,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
-use test_support::emulator::is_emulated;
+use std::process::Stdio;
 
 /// Short runs. Each prints before its end, and all of it at once or line by line.
 fn short_options(name: &str) -> Vec<&'static str> {
@@ -94,13 +93,17 @@ fn a_picture_takes_the_place_of_a_longer_one() {
 #[test]
 fn a_kernel_that_does_not_start_is_an_error_with_its_reason() {
     // Under an emulator the limit would be the emulator's.
-    let programs = if is_emulated() { &[][..] } else { PROGRAMS };
+    let programs = if test_support::emulator::is_emulated() {
+        &[][..]
+    } else {
+        PROGRAMS
+    };
     for (name, _) in programs {
         // These are about bytes alone.
         if ["demux", "only_wire", "only_rewriter"].contains(name) {
             continue;
         }
-        let mut command = Command::new("/bin/sh");
+        let mut command = std::process::Command::new("/bin/sh");
         command.args(["-c", "ulimit -v 262144 && exec \"$0\" \"$@\""]);
         command.arg(running::path(name)).args(short_options(name));
         let ended = running::end_of(command.stdin(Stdio::null()).stdout(Stdio::piped()));

@@ -71,10 +71,13 @@ pub fn run_within(limit: Duration, command: Command) -> (ExitStatus, String) {
     try_run_within(limit, command).expect("a process")
 }
 
-/// As [`run_within`], without a panic.
+/// As [`run_within`], without a panic for a program that does not start.
 ///
 /// # Errors
 /// The system's error: the program, or a thread that reads its output, could not be started.
+///
+/// # Panics
+/// If the system loses the program once it was started.
 pub fn try_run_within(limit: Duration, mut command: Command) -> io::Result<(ExitStatus, String)> {
     let mut child = command
         .stdin(Stdio::null())
