@@ -1,11 +1,14 @@
 """Runs jobs round by round until the time is up, and sums up what they found. `.ci/long-run` builds what it runs, and says what it is for.
 
-usage: long_run.py --built FILE --out DIR [--minutes N] [--seed N] [--stress N]
+usage: long_run.py [--built FILE] --out DIR [--minutes N] [--seed N] [--stress N]
+
+Without FILE it only looks at its options.
 """
 
 import argparse
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import random
@@ -26,6 +29,7 @@ SOAK_SHARE = 0.3
 GROWTH_KIB = 8192
 # Head of the table in which the main job says what is left.
 CENSUS = "increase"
+SOAK = "soak: main job"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,8 +111,16 @@ class LongRun:
         self.failures.append(Failure(job, " ".join(words), log.name))
         print(f"   FAILED: {job}: {' '.join(words)} (log: {log})", flush=True)
 
+    def built(self, name, package, program):
+        """The program's path. A job whose program is missing is a job that finds nothing: it has failed, once."""
+        path = self.found.get((package, program))
+        if path is None and name not in self.counts:
+            self.counts[name] = Counts(failed=1)
+            self.fail(name, {}, [program], f"cargo built no program {program} of {package}\n")
+        return path
+
     def run(self, job):
-        path = self.found.get((job.package, job.program))
+        path = self.built(job.name, job.package, job.program)
         if path is None:
             return
         seed = self.random.getrandbits(63)
@@ -132,7 +144,7 @@ class LongRun:
 
     def soak(self, seconds):
         """Runs the main job for about so long, with its memory watched."""
-        path = self.found.get(("examples", "main-job"))
+        path = self.built(SOAK, "examples", "main-job")
         if path is None:
             return
         # A short run tells how many threads there are time for.
@@ -152,7 +164,7 @@ class LongRun:
         # The last sample may be of a process that is gone.
         samples = [(at, kib) for at, kib in samples if kib > 0]
         self.memory.append(samples)
-        counts = self.counts.setdefault("soak: main job", Counts())
+        counts = self.counts.setdefault(SOAK, Counts())
         counts.runs += 1
         counts.tests += threads
         counts.seconds += time.monotonic() - began
@@ -161,7 +173,7 @@ class LongRun:
         self.censuses.append((threads, grown, left or ["no census"]))
         if status != 0 or grown > GROWTH_KIB or not left:
             counts.failed += 1
-            self.fail("soak: main job", {}, command, f"status {status}, grew by {grown} KiB\n{text}")
+            self.fail(SOAK, {}, command, f"status {status}, grew by {grown} KiB\n{text}")
 
     def go(self):
         seconds = self.options.minutes * 60
@@ -173,10 +185,10 @@ class LongRun:
                 took = self.counts.get(job.name, Counts())
                 # Every job runs once, and again while there is time for another run of it.
                 usual = took.seconds / took.runs if took.runs else 0
-                if took.runs and time.monotonic() + usual > end:
+                if (took.runs or took.failed) and time.monotonic() + usual > end:
                     continue
                 self.run(job)
-            usual = [counts.seconds / counts.runs for name, counts in self.counts.items() if not name.startswith("soak")]
+            usual = [counts.seconds / counts.runs for name, counts in self.counts.items() if name != SOAK and counts.runs]
             done = not usual or time.monotonic() + min(usual) > end
 
 
@@ -198,23 +210,33 @@ def finish(child, sample=None, limit=HANGS_AFTER):
     reader.start()
     deadline = time.monotonic() + limit
     hung = False
-    while True:
-        if sample:
-            sample(child)
-        try:
-            child.wait(0.25)
-            break
-        except subprocess.TimeoutExpired:
-            if time.monotonic() > deadline and not hung:
-                hung = True
-                # Its own group: nothing that another process started.
-                os.killpg(child.pid, signal.SIGKILL)
+    try:
+        while True:
+            if sample:
+                sample(child)
+            try:
+                child.wait(0.25)
+                break
+            except subprocess.TimeoutExpired:
+                if time.monotonic() > deadline and not hung:
+                    hung = True
+                    end(child)
+    except BaseException:
+        # Ctrl-C does not reach a group of its own.
+        end(child)
+        child.wait()
+        raise
     # A grandchild may have the pipe still: what it says later is not waited for.
     reader.join(10)
     if not reader.is_alive():
         child.stdout.close()
     text = b"".join(parts).decode(errors="replace")
     return (f"hung for {limit:.0f} s" if hung else child.returncode), text
+
+
+def end(child):
+    """Ends a process and its group, which nothing else is in."""
+    os.killpg(child.pid, signal.SIGKILL)
 
 
 def resident_kib(pid):
@@ -277,15 +299,32 @@ def summary(run, minutes):
     return "\n".join([*lines, ""])
 
 
+def positive(kind):
+    """A number above 0 of a kind; not infinite, and not what is no number."""
+
+    def parse(text):
+        value = kind(text)
+        if not (value > 0 and math.isfinite(value)):
+            raise argparse.ArgumentTypeError(f"{text} is not above 0")
+        return value
+
+    return parse
+
+
 def main(arguments):
     parser = argparse.ArgumentParser(prog=".ci/long-run")
-    parser.add_argument("--built", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=pathlib.Path)
-    parser.add_argument("--minutes", type=float, default=30)
-    parser.add_argument("--stress", type=int, default=50_000)
+    parser.add_argument("--built", type=pathlib.Path, help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=pathlib.Path, required=True)
+    parser.add_argument("--minutes", type=positive(float), default=30)
+    parser.add_argument("--stress", type=positive(int), default=50_000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(63))
     options = parser.parse_args(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sys.exit(f"error: --out: {error}")
+    if options.built is None:
+        return 0
     for old in options.out.glob("failure-*.log"):
         old.unlink()
     found = programs(options.built.read_text().splitlines())
@@ -304,4 +343,6 @@ def main(arguments):
 
 
 if __name__ == "__main__":
+    # A job of CI is ended by this one.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     sys.exit(main(sys.argv[1:]))

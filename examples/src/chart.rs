@@ -5,7 +5,6 @@
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use std::error::Error;
-use std::path::Path;
 
 /// A line of a chart.
 #[derive(Clone, Debug, Default)]
@@ -80,11 +79,11 @@ impl Chart {
     }
 }
 
-/// Writes charts side by side into one SVG file.
+/// Draws charts side by side as one SVG picture.
 ///
 /// # Errors
-/// The file could not be written.
-pub fn write_svg(path: &Path, charts: &[Chart]) -> Result<(), Box<dyn Error>> {
+/// The error of the drawing.
+pub fn svg(charts: &[Chart]) -> Result<String, Box<dyn Error>> {
     let mut svg = String::new();
     {
         let width = 460 * charts.len().max(1) as u32;
@@ -98,8 +97,7 @@ pub fn write_svg(path: &Path, charts: &[Chart]) -> Result<(), Box<dyn Error>> {
         }
         root.present()?;
     }
-    std::fs::write(path, svg).map_err(|error| format!("{}: {error}", path.display()))?;
-    Ok(())
+    Ok(svg)
 }
 
 fn draw(area: &DrawingArea<SVGBackend<'_>, Shift>, chart: &Chart) -> Result<(), Box<dyn Error>> {
@@ -175,10 +173,7 @@ mod tests {
 
     #[test]
     fn the_svg_has_a_line_for_each_series_and_no_background() {
-        let path = std::env::temp_dir().join(format!("chart-{}.svg", std::process::id()));
-        write_svg(&path, &[chart()]).expect("a file");
-        let svg = std::fs::read_to_string(&path).expect("the file");
-        std::fs::remove_file(&path).expect("the file");
+        let svg = svg(&[chart()]).expect("a picture");
         for (name, colour) in [("rising", "#E04F39"), ("flat", "#2A8FBD")] {
             assert!(svg.contains(name) && svg.contains(colour), "{svg}");
         }

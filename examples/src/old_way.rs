@@ -6,33 +6,42 @@
 
 use mach_sys::exception::{EXC_MASK_BAD_INSTRUCTION, EXCEPTION_DEFAULT, MACH_EXCEPTION_CODES};
 use mach_sys::kern_return::{KernError, KernReturn};
-use mach_sys::kernel::{self, system};
+use mach_sys::kernel::{self, Config, system};
 use mach_sys::message::{MACH_RCV_MSG, MACH_SEND_MSG};
 use mach_sys::mig::{self, Accept, Identity, ReplyTo};
 use mach_sys::pod;
-use mach_sys::rights::{ReceiveRight, Right, SendRight};
+use mach_sys::rights::{Census, CensusError, ReceiveRight, Right, SendRight, Source};
 use mach_sys::thread_state::{NativeState, Registers, ThreadState};
 use std::error::Error;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A server of the old kind, and the threads that it serves.
 #[derive(Debug)]
 pub struct OldWay {
     send: SendRight,
     server: JoinHandle<()>,
+    /// Names of threads before the server's.
+    threads: u32,
 }
 
 impl OldWay {
     /// Starts the server.
     ///
     /// # Errors
-    /// The kernel's error.
-    pub fn start() -> Result<Self, KernError> {
+    /// The kernel did not start, or the error of a call.
+    pub fn start() -> Result<Self, Box<dyn Error>> {
+        // The first call of a kernel that could not start says less about the reason.
+        kernel::configure(Config::default())?;
+        let threads = Self::threads()?;
         let port = ReceiveRight::new()?;
         let send = port.make_send()?;
         let server = std::thread::spawn(move || serve(&port));
-        Ok(Self { send, server })
+        Ok(Self {
+            send,
+            server,
+            threads,
+        })
     }
 
     /// Runs so many threads to their end, one after the other. Each takes so many faults.
@@ -51,14 +60,24 @@ impl OldWay {
         Ok(())
     }
 
-    /// Ends the server. What it left in the name space stays there.
+    /// Ends the server. What it left in the name space stays there; its thread's own name is gone on return, or after five seconds is
+    /// waited for no longer.
     ///
     /// # Errors
-    /// The server's panic.
+    /// The server's panic, or the error of a census.
     pub fn stop(self) -> Result<(), Box<dyn Error>> {
         stop(&self.send);
         self.server.join().map_err(|_| "the old server panicked")?;
+        // The kernel ends a thread a moment after its join. A census in between counts a name that goes away later.
+        let start = Instant::now();
+        while Self::threads()? > self.threads && start.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         Ok(())
+    }
+
+    fn threads() -> Result<u32, CensusError> {
+        Ok(Census::take()?.of(Source::Thread).names)
     }
 }
 

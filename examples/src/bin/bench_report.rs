@@ -26,7 +26,8 @@ mod report;
 mod rows;
 
 use clap::Parser;
-use examples::program::exit_code;
+use examples::program::{Picture, exit_code};
+use examples::say;
 use measure::row::Row;
 use report::Report;
 use std::error::Error;
@@ -79,21 +80,21 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
+    let picture = options.svg.as_deref().map(Picture::create).transpose()?;
     let report = Report {
         machine: measure::machine::describe(),
         quick: options.quick,
         rows: rows::measure_all(options),
     };
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        say!("{}", serde_json::to_string_pretty(&report)?);
     } else if options.markdown {
-        print!("{}", report.markdown());
+        say!("{}", report.markdown().trim_end());
     } else {
-        print!("{report}");
+        say!("{}", report.to_string().trim_end());
     }
-    if let Some(path) = &options.svg {
-        let svg = chart::svg(&report);
-        std::fs::write(path, svg).map_err(|error| format!("{}: {error}", path.display()))?;
+    if let Some(picture) = picture {
+        picture.write(&chart::svg(&report))?;
     }
     Ok(report.is_complete())
 }

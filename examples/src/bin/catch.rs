@@ -25,6 +25,7 @@ use examples::escape::{self, Point};
 use examples::fault::{Fault, go_on};
 use examples::program::exit_code;
 use examples::registers;
+use examples::say;
 use mach_sys::darwin::{DarwinSignal, siginfo_t, ucontext_t};
 use mach_sys::exception::{ExceptionMask, ExceptionType, Meaning};
 use mach_sys::kernel::KERNEL;
@@ -106,7 +107,7 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
         return Err(format!("this processor did not trap: {}", options.fault).into());
     }
     if !options.json {
-        println!("the thread went on, and ended as any other");
+        say!("the thread went on, and ended as any other");
     }
     Ok(WENT_ON.load(Ordering::Relaxed) && FAULTS.load(Ordering::Relaxed) == 1)
 }
@@ -180,17 +181,18 @@ fn print(
     frames: &[String],
 ) {
     let [code, subcode] = seen.codes;
-    println!("kernel: {KERNEL:?}, {}", Machine::NATIVE);
-    println!("exception  {}: {}", seen.exception, seen.meaning);
-    println!("codes      {code:#x}, {subcode:#x}");
-    println!(
+    say!("kernel: {KERNEL:?}, {}", Machine::NATIVE);
+    say!("exception  {}: {}", seen.exception, seen.meaning);
+    say!("codes      {code:#x}, {subcode:#x}");
+    say!(
         "signal     {signal}, si_code {}, si_addr {:#x}",
-        info.si_code, info.si_addr
+        info.si_code,
+        info.si_addr
     );
-    println!("registers\n{}", registers::table(state));
-    println!("backtrace");
+    say!("registers\n{}", registers::table(state));
+    say!("backtrace");
     for (number, frame) in frames.iter().enumerate() {
-        println!("{number:>6} {frame}");
+        say!("{number:>6} {frame}");
     }
 }
 
@@ -216,5 +218,5 @@ fn print_json(
         "registers": registers,
         "backtrace": frames,
     });
-    println!("{report:#}");
+    say!("{report:#}");
 }

@@ -28,6 +28,7 @@ use clap::Parser;
 use core::arch::asm;
 use core::ffi::c_int;
 use examples::program::exit_code;
+use examples::say;
 use heap::{Heap, in_handler, with};
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::thread_state::Registers;
@@ -87,17 +88,17 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
             "milliseconds": took.as_millis() as u64,
             "sums_are_right": right,
         });
-        println!("{figures:#}");
+        say!("{figures:#}");
     } else {
-        println!("{:>12} conses in {took:.1?}", options.conses);
-        println!(
+        say!("{:>12} conses in {took:.1?}", options.conses);
+        say!(
             "{:>12} collections by a fault in the guard page",
             counts.minor + counts.major
         );
-        println!("{:>12} of them of both generations", counts.major);
-        println!("{:>12} conses copied", counts.copied);
-        println!("{:>12} writes to old pages noted by a fault", counts.noted);
-        println!(
+        say!("{:>12} of them of both generations", counts.major);
+        say!("{:>12} conses copied", counts.copied);
+        say!("{:>12} writes to old pages noted by a fault", counts.noted);
+        say!(
             "{}",
             if right {
                 "every list is whole"

@@ -24,6 +24,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use examples::fault::{Fault, go_on};
 use examples::pages::{Access, Pages};
 use examples::program::exit_code;
+use examples::say;
 use exc_server::{
     Answered, Delivery, Exception, Route, RouteError, Routing, Server, Target, Timeout,
 };
@@ -89,14 +90,14 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
             "reports": reports.iter().map(Report::json).collect::<Value>(),
         }));
         if !options.json {
-            println!(
+            say!(
                 "the runtime repaired {repaired}; the reporter wrote {}\n",
                 reports.len()
             );
         }
     }
     if options.json {
-        println!("{:#}", json!(shown));
+        say!("{:#}", json!(shown));
     }
     Ok(right)
 }
@@ -104,7 +105,7 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
 /// Runs both, takes both faults. Returns what the runtime repaired and the reporter reported.
 fn show(options: Options, order: Order) -> Result<(u64, Vec<Report>), Box<dyn Error>> {
     if !options.json {
-        println!("{}", order.text());
+        say!("{}", order.text());
     }
     let guarded = Arc::new(Pages::new(1, Access::None)?);
     let repaired = Arc::new(AtomicU64::new(0));
@@ -180,9 +181,9 @@ fn report(exception: Exception<'_>, options: Options, reports: &Mutex<Vec<Report
     };
     let report = Report::new(&exception, &state);
     if !options.json {
-        println!("{}", report.text());
+        say!("{}", report.text());
     } else if options.die {
-        println!("{:#}", report.json());
+        say!("{:#}", report.json());
     }
     if let Ok(mut reports) = reports.lock() {
         reports.push(report);

@@ -16,6 +16,7 @@ use core::ffi::c_int;
 use core::sync::atomic::{AtomicU64, Ordering};
 use examples::fault::{Fault, go_on};
 use examples::program::exit_code;
+use examples::say;
 use exc_server::{Answered, Delivery, Exception, Routing, Server, Target};
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::exception::ExceptionMask;
@@ -113,7 +114,7 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
         })
         .collect();
     if options.json {
-        println!("{:#}", rows.iter().map(Row::json).collect::<Value>());
+        say!("{:#}", rows.iter().map(Row::json).collect::<Value>());
     } else {
         print(&rows);
     }
@@ -123,10 +124,12 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
 }
 
 fn print(rows: &[Row]) {
-    println!("{:<28} {:<12} beside a runtime", "", "alone");
-    println!(
+    say!("{:<28} {:<12} beside a runtime", "", "alone");
+    say!(
         "{:<28} {:<12} {:<12} debugger",
-        "fault", "debugger", "runtime"
+        "fault",
+        "debugger",
+        "runtime"
     );
     for row in rows {
         let stops = |seen: Seen| if seen.debugger { "stops" } else { "-" };
@@ -136,7 +139,7 @@ fn print(rows: &[Row]) {
             _ => "-",
         };
         let (alone, beside) = (stops(row.alone), stops(row.beside));
-        println!("{:<28} {alone:<12} {runtime:<12} {beside}", row.fault);
+        say!("{:<28} {alone:<12} {runtime:<12} {beside}", row.fault);
     }
 }
 

@@ -19,6 +19,7 @@ mod layout;
 
 use clap::{Parser, ValueEnum};
 use examples::program::exit_code;
+use examples::say;
 use fields::Field;
 use mach_wire::exception::ExceptionType;
 use mach_wire::kern_return::KernReturn;
@@ -91,13 +92,13 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
     let reply = layout::reply(&reply, machine);
     if options.json {
         let [request, reply] = [&request, &reply].map(|fields| as_json(fields));
-        println!(
+        say!(
             "{:#}",
             json!({ "request": request, "verdict": verdict, "reply": reply })
         );
     } else {
         print("request", &request);
-        println!("{verdict}");
+        say!("{verdict}");
         print("reply", &reply);
     }
     Ok(true)
@@ -212,13 +213,13 @@ fn routine(name: &str) -> Result<Routine, String> {
 
 fn print(title: &str, fields: &[Field]) {
     let size: usize = fields.iter().map(|field| field.size).sum();
-    println!("{title}, {size} bytes");
+    say!("{title}, {size} bytes");
     for field in fields {
         let line = format!(
             "{:>6} {:<28} {:<24} {}",
             field.offset, field.name, field.value, field.note
         );
-        println!("{}", line.trim_end());
+        say!("{}", line.trim_end());
     }
 }
 

@@ -24,6 +24,7 @@ use core::time::Duration;
 use examples::old_way::OldWay;
 use examples::pages::{Access, Pages};
 use examples::program::exit_code;
+use examples::say;
 use examples::traps::{Kind, Registers};
 use handler::{Note, handle};
 use mach_sys::exception::ExceptionMask;
@@ -69,12 +70,12 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<bool, Box<dyn std::error::Error>> {
-    println!(
+    say!(
         "{} threads on {}, kernel: {KERNEL:?}",
         options.threads,
         Machine::NATIVE
     );
-    println!("this process: {}", system::capabilities());
+    say!("this process: {}", system::capabilities());
     if options.old_way {
         show_old_way(options.threads.min(64))?;
     }
@@ -107,7 +108,7 @@ fn run(options: &Options) -> Result<bool, Box<dyn std::error::Error>> {
     let left = audit.settle(Duration::from_secs(20).into())?;
     print_table(&tally, took);
     print_left(&left);
-    println!(
+    say!(
         "normalization released {} user references: one in ten of the {} threads forgets one, on purpose",
         tally.dropped.load(Ordering::Relaxed),
         options.threads
@@ -117,7 +118,7 @@ fn run(options: &Options) -> Result<bool, Box<dyn std::error::Error>> {
         tally.taken[kind].load(Ordering::Relaxed) == tally.handled[kind].load(Ordering::Relaxed)
     });
     let good = wrong == 0 && complete && in_order && left.is_leak_free();
-    println!(
+    say!(
         "{}",
         if good {
             "no difference"
@@ -130,26 +131,18 @@ fn run(options: &Options) -> Result<bool, Box<dyn std::error::Error>> {
 
 /// Runs threads the old way and prints what they leave.
 fn show_old_way(threads: u64) -> Result<(), Box<dyn std::error::Error>> {
-    println!("the old way: EXCEPTION_DEFAULT, rights forgotten, no normalization");
-    let before = Census::take()?.of(Source::Thread).names;
+    say!("the old way: EXCEPTION_DEFAULT, rights forgotten, no normalization");
     let old_way = OldWay::start()?;
-    println!("{:>8}  {}", 0, Census::take()?);
+    say!("{:>8}  {}", 0, Census::take()?);
     let mut done = 0;
     while done < threads {
         let group = (threads - done).min(16);
         old_way.run(group, 10)?;
         done += group;
-        println!("{done:>8}  {}", Census::take()?);
+        say!("{done:>8}  {}", Census::take()?);
     }
     old_way.stop()?;
-    // The kernel ends the server's thread a moment after its join. Later figures are compared with a name space without it.
-    let start = Instant::now();
-    while Census::take()?.of(Source::Thread).names > before
-        && start.elapsed() < Duration::from_secs(5)
-    {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    println!("what is left there stays: every later figure is compared with it");
+    say!("what is left there stays: every later figure is compared with it");
     Ok(())
 }
 
@@ -232,7 +225,7 @@ fn finish(ended: Ended<()>, tally: &Tally) -> bool {
 /// Prints what is left in the task's name space: first the sources whose growth is a leak, then what the system's libraries made and
 /// keep, which decides nothing: a thread's reply port, the semaphore of its first park.
 fn print_left(left: &Difference) {
-    println!("{:<28} {:>8} {:>11}", "increase", "names", "references");
+    say!("{:<28} {:>8} {:>11}", "increase", "names", "references");
     for &source in Source::ALL {
         let change = left.of(source);
         if source.is_leak() || change != Change::default() {
@@ -241,27 +234,28 @@ fn print_left(left: &Difference) {
             } else {
                 "  (not counted as a leak)"
             };
-            println!(
+            say!(
                 "{source:<28} {:>8} {:>11}{kept}",
-                change.names, change.references
+                change.names,
+                change.references
             );
         }
     }
-    println!("{left}");
+    say!("{left}");
 }
 
 fn print_table(tally: &Tally, took: Duration) {
-    println!("{:<28} {:>8} {:>8}", "fault", "taken", "handled");
+    say!("{:<28} {:>8} {:>8}", "fault", "taken", "handled");
     let mut sum = 0;
     for (index, kind) in Kind::ALL.into_iter().enumerate() {
         if kind.traps() {
             let taken = tally.taken[index].load(Ordering::Relaxed);
             let handled = tally.handled[index].load(Ordering::Relaxed);
             sum += handled;
-            println!("{kind:<28} {taken:>8} {handled:>8}");
+            say!("{kind:<28} {taken:>8} {handled:>8}");
         } else {
-            println!("{kind:<28} no such trap on this machine");
+            say!("{kind:<28} no such trap on this machine");
         }
     }
-    println!("{sum} faults in {took:.2?}");
+    say!("{sum} faults in {took:.2?}");
 }

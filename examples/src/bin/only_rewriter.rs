@@ -11,6 +11,8 @@ use clap::Parser;
 use core::mem::offset_of;
 use signal_redirect::{Arm64, Fault, Frame, Key, Memory, Redirect, Region, TrampolinePlan};
 use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
 // The types of its signatures.
 use mach_sys::darwin::{arm_mcontext64_t, siginfo_t, ucontext_t};
 use mach_sys::exception::ExceptionType;
@@ -31,7 +33,17 @@ const CODE: u64 = 0x1_0000_4000;
 const HANDLER: u64 = 0x1_0000_8000;
 const TRAMPOLINE: u64 = 0x1_0000_c000;
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "only_rewriter: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let address = Options::parse().address;
     let mut bytes = vec![0; 0x4000];
     let mut memory = Region::new(STACK, &mut bytes);
@@ -41,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         pc: CODE,
         ..Default::default()
     };
-    print("the thread stopped", &stopped);
+    print("the thread stopped", &stopped)?;
 
     // Into the handler.
     let trampoline = TrampolinePlan::<Arm64>::at(TRAMPOLINE, Key::random());
@@ -51,25 +63,31 @@ fn main() -> Result<(), Box<dyn Error>> {
     print(
         "it enters the trampoline, which calls the handler",
         &entered,
-    );
-    println!(
+    )?;
+    writeln!(
+        io::stdout(),
         "  handler {HANDLER:#x}, frame {:#x}..{:#x}, {} bytes below the interrupted stack pointer",
         frame.low,
         frame.high,
         stopped.sp - frame.high
-    );
+    )?;
 
     // What the handler finds there, and an edit: the thread is to go on behind the instruction.
     let info: siginfo_t = load(&memory, frame.siginfo)?;
     let context: ucontext_t = load(&memory, frame.ucontext)?;
-    println!(
+    writeln!(
+        io::stdout(),
         "  siginfo: si_signo {}, si_code {}, si_addr {:#x}",
-        info.si_signo, info.si_code, info.si_addr
-    );
-    println!(
+        info.si_signo,
+        info.si_code,
+        info.si_addr
+    )?;
+    writeln!(
+        io::stdout(),
         "  ucontext: uc_mcontext {:#x}, {} bytes",
-        context.uc_mcontext, context.uc_mcsize
-    );
+        context.uc_mcontext,
+        context.uc_mcsize
+    )?;
     let at = registers_at(&frame);
     let mut saved: arm_thread_state64_t = load(&memory, at)?;
     saved.pc += 4;
@@ -79,11 +97,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut trapped = entered;
     trapped.pc = trampoline.trap();
     trapped.x[19] = entered.sp;
-    print("the handler returned, and the trampoline traps", &trapped);
+    print("the handler returned, and the trampoline traps", &trapped)?;
     let resumed = trampoline
         .return_from(&trapped, &mut memory)?
         .ok_or("not at the return trap")?;
-    print("the thread goes on", &resumed.state);
+    print("the thread goes on", &resumed.state)?;
 
     let expected = arm_thread_state64_t {
         pc: CODE + 4,
@@ -92,9 +110,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     if resumed.state != expected {
         return Err("a register was lost".into());
     }
-    println!("every register is as it was, and the handler's edit is there");
+    writeln!(
+        io::stdout(),
+        "every register is as it was, and the handler's edit is there"
+    )?;
     match trampoline.return_from(&trapped, &mut memory) {
-        Err(error) => println!("a second return from the same frame: {error}"),
+        Err(error) => writeln!(io::stdout(), "a second return from the same frame: {error}")?,
         Ok(_) => return Err("a frame was used twice".into()),
     }
     Ok(())
@@ -110,10 +131,15 @@ fn load<T: Pod>(memory: &impl Memory, address: u64) -> Result<T, signal_redirect
     Ok(value)
 }
 
-fn print(what: &str, state: &arm_thread_state64_t) {
-    println!("{what}");
-    println!(
+fn print(what: &str, state: &arm_thread_state64_t) -> io::Result<()> {
+    writeln!(io::stdout(), "{what}")?;
+    writeln!(
+        io::stdout(),
         "  pc {:#x}, sp {:#x}, x0 {:#x}, x1 {:#x}, x2 {:#x}",
-        state.pc, state.sp, state.x[0], state.x[1], state.x[2]
-    );
+        state.pc,
+        state.sp,
+        state.x[0],
+        state.x[1],
+        state.x[2]
+    )
 }

@@ -15,6 +15,8 @@ use exc_server::mach_sys::rights::ThreadRight;
 use exc_server::mach_sys::thread_state::{NativeState, Registers};
 use exc_server::{Deferred, Delivery, Routing, Server, Target, Timeout};
 use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -26,15 +28,29 @@ struct Options {
     wait: u64,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The reason is the last of an error's sources.
+            let mut text = error.to_string();
+            let mut source = error.source();
+            while let Some(error) = source {
+                text.push_str(&format!(": {error}"));
+                source = error.source();
+            }
+            let _ = writeln!(io::stderr(), "only_server: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let wait = Duration::from_millis(Options::parse().wait);
     let (send, deferred) = mpsc::sync_channel::<Deferred>(1);
     let server = Server::builder().deferrals(1).start(move |exception| {
-        println!(
-            "server: {} ({})",
-            exception.exception_type(),
-            exception.meaning()
-        );
+        let (exception_type, meaning) = (exception.exception_type(), exception.meaning());
+        say(&format!("server: {exception_type} ({meaning})"));
         let Ok(mut state) = exception.registers() else {
             return exception.decline();
         };
@@ -59,15 +75,18 @@ fn main() -> Result<(), Box<dyn Error>> {
             let routing = Routing::new(ExceptionMask::BAD_ACCESS, Delivery::THREAD);
             let route = server.route(Target::Thread(&thread), &routing)?;
             store(FIRST);
-            println!("thread: went on behind the first store");
+            say("thread: went on behind the first store");
             store(SECOND);
-            println!("thread: went on behind the second store");
+            say("thread: went on behind the second store");
             let _ = route.close()?;
             Ok(())
         });
         let key = deferred.recv_timeout(Duration::from_secs(10))?;
         for pending in server.deferrals().pending() {
-            println!("main: {} waits for an answer", pending.exception_type);
+            say(&format!(
+                "main: {} waits for an answer",
+                pending.exception_type
+            ));
         }
         std::thread::sleep(wait);
         let mut state = key.state::<NativeState>()?;
@@ -79,8 +98,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     thread
         .map_err(|_| "the thread panicked")?
         .map_err(|error| error.to_string())?;
-    println!("{:?}", server.shutdown());
+    // Here nothing waits any more, and what could not be printed is said.
+    writeln!(io::stdout(), "{:?}", server.shutdown())?;
     Ok(())
+}
+
+/// Prints a line, or not: a thread that waits for its answer gets it all the same.
+fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
 }
 
 const FIRST: u64 = 8;

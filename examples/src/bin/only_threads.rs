@@ -12,6 +12,8 @@
 use clap::Parser;
 use std::error::Error;
 use std::ffi::c_int;
+use std::io::{self, Write};
+use std::process::ExitCode;
 use thread_mgr::mach_sys::darwin::{siginfo_t, ucontext_t};
 use thread_mgr::mach_sys::rights::{Right, ThreadRight};
 use thread_mgr::mach_sys::thread_state::Registers;
@@ -26,7 +28,24 @@ struct Options {
     forget: u32,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The reason is the last of an error's sources.
+            let mut text = error.to_string();
+            let mut source = error.source();
+            while let Some(error) = source {
+                text.push_str(&format!(": {error}"));
+                source = error.source();
+            }
+            let _ = writeln!(io::stderr(), "only_threads: {text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let forget = Options::parse().forget;
     // SAFETY: the handler changes the program counter only, and the only faults are the stores below.
     let entry = unsafe { Entry::new(skip) };
@@ -34,10 +53,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let promise = unsafe { SurplusPromise::new() };
     let manager = Manager::builder(entry).trim_surplus(promise).build()?;
     let audit = thread_mgr::Audit::start()?;
-    println!(
+    writeln!(
+        io::stdout(),
         "{:<12} {:<12} references on its own name at its end",
-        "thread", "ended"
-    );
+        "thread",
+        "ended"
+    )?;
 
     show("ordinary", manager.spawn(store)?)?;
     show(
@@ -67,10 +88,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         })?,
     )?;
 
-    println!("{:?}", manager.end_stats());
-    println!("{:?}", manager.redirect_stats());
+    writeln!(io::stdout(), "{:?}", manager.end_stats())?;
+    writeln!(io::stdout(), "{:?}", manager.redirect_stats())?;
     let left = audit.settle(Timeout::After(std::time::Duration::from_secs(5)))?;
-    println!("{left}");
+    writeln!(io::stdout(), "{left}")?;
     if left.is_leak_free() {
         Ok(())
     } else {
@@ -88,8 +109,8 @@ fn show(name: &str, thread: Handle<()>) -> Result<(), Box<dyn Error>> {
         Err(error) => return Err(error.into()),
     };
     match report.and_then(|report| report.normalization) {
-        Some(normalization) => println!("{name:<12} {ended:<12} {normalization:?}"),
-        None => println!("{name:<12} {ended:<12} not looked at"),
+        Some(normalization) => writeln!(io::stdout(), "{name:<12} {ended:<12} {normalization:?}")?,
+        None => writeln!(io::stdout(), "{name:<12} {ended:<12} not looked at")?,
     }
     Ok(())
 }

@@ -13,6 +13,9 @@ use mach_wire::machine::Machine;
 use mach_wire::mig::{CODES_MAX, Routine};
 use mach_wire::thread_state::{ThreadState, arm_thread_state64_t, x86_thread_state64_t};
 use serde_json::json;
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
 
 /// Lists the messages of `exc` and `mach_exc`.
 #[derive(Debug, Parser)]
@@ -22,7 +25,18 @@ struct Options {
     json: bool,
 }
 
-fn main() {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "only_wire: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let mut out = io::stdout();
     let words = [arm_thread_state64_t::COUNT, x86_thread_state64_t::COUNT];
     let rows = Routine::ALL.map(|routine| {
         let words = words.map(|words| {
@@ -47,22 +61,28 @@ fn main() {
                 "reply": { "arm64": arm64_reply, "x86_64": x86_64_reply },
             })
         });
-        println!("{:#}", json!(rows));
-        return;
+        writeln!(out, "{:#}", json!(rows))?;
+        return Ok(());
     }
-    println!("{:<50} {:^15} {:^15}", "", "request, bytes", "reply, bytes");
-    println!(
+    writeln!(
+        out,
+        "{:<50} {:^15} {:^15}",
+        "", "request, bytes", "reply, bytes"
+    )?;
+    writeln!(
+        out,
         "{:<44} {:>5} {:>7} {:>7} {:>7} {:>7}",
         "routine", "id", "arm64", "x86_64", "arm64", "x86_64"
-    );
+    )?;
     for (routine, [arm64, x86_64], [arm64_reply, x86_64_reply]) in rows {
-        println!(
+        writeln!(
+            out,
             "{:<44} {:>5} {arm64:>7} {x86_64:>7} {arm64_reply:>7} {x86_64_reply:>7}",
             routine.name(),
             routine.id()
-        );
+        )?;
     }
-    println!("\nthe same codes on each machine:");
+    writeln!(out, "\nthe same codes on each machine:")?;
     for machine in [Machine::Arm64, Machine::X86_64] {
         for (exception, codes) in [
             (ExceptionType::BAD_ACCESS, [1, 0x18]),
@@ -71,7 +91,11 @@ fn main() {
         ] {
             let meaning = Meaning::decode(machine, exception, &codes);
             let [code, subcode] = codes;
-            println!("  {machine:<7} {exception} {code:#x}, {subcode:#x}: {meaning}");
+            writeln!(
+                out,
+                "  {machine:<7} {exception} {code:#x}, {subcode:#x}: {meaning}"
+            )?;
         }
     }
+    Ok(())
 }

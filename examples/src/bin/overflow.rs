@@ -20,6 +20,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use examples::escape::{self, Point};
 use examples::pages::{Access, Pages, page_of};
 use examples::program::exit_code;
+use examples::say;
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::kernel::system;
 use serde_json::json;
@@ -75,15 +76,15 @@ fn run(options: Options) -> Result<bool, Box<dyn Error>> {
     let fiber = fiber.join()?.exit.returned().ok_or("no result")??;
     let stats = manager.redirect_stats();
     if options.json {
-        println!(
+        say!(
             "{:#}",
             json!({ "thread": thread, "fiber": fiber, "handled": stats.returned })
         );
     } else {
-        println!("calls before the stack's end, each time:");
-        println!("  on the thread's own stack  {thread:?}");
-        println!("  on a fiber's stack         {fiber:?}");
-        println!(
+        say!("calls before the stack's end, each time:");
+        say!("  on the thread's own stack  {thread:?}");
+        say!("  on a fiber's stack         {fiber:?}");
+        say!(
             "{} overflows handled; the threads ended as any other",
             stats.returned
         );

@@ -13,8 +13,10 @@
 use clap::{Parser, ValueEnum};
 use examples::old_way::OldWay;
 use examples::program::exit_code;
+use examples::say;
 use exc_server::{Delivery, Routing, Server, Target};
 use mach_sys::exception::ExceptionMask;
+use mach_sys::kernel::{self, Config};
 use mach_sys::rights::{
     Census, CensusError, Change, Difference, NameInfo, ReceiveRight, Source, ThreadRight,
 };
@@ -90,6 +92,8 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
+    // The first call of a kernel that could not start says less about the reason.
+    kernel::configure(Config::default())?;
     let before = Census::take()?;
     let held = options.run.run()?;
     let mut names = Vec::new();
@@ -106,7 +110,7 @@ fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
         print(&censuses, &difference);
         if options.names {
             for name in &names {
-                println!("  {name}, user references: {}", name.references);
+                say!("  {name}, user references: {}", name.references);
             }
         }
     }
@@ -136,12 +140,12 @@ fn settle(before: &Census, limit: Duration) -> Result<Census, CensusError> {
 
 fn print(censuses: &[Census; 3], difference: &Difference) {
     let columns = ["before", "at its end", "after", "change"];
-    println!(
+    say!(
         "{:<32}{}",
         "",
         columns.map(|name| format!("{name:>16}")).concat()
     );
-    println!(
+    say!(
         "{:<32}{}",
         "source",
         format!("{:>8}{:>8}", "names", "refs").repeat(4)
@@ -150,7 +154,7 @@ fn print(censuses: &[Census; 3], difference: &Difference) {
         let counts = censuses.map(|census| census.of(source));
         let counts = counts.map(|count| format!("{:>8}{:>8}", count.names, count.references));
         let change = difference.of(source);
-        println!(
+        say!(
             "{source:<32}{}{:>+8}{:>+8}{}",
             counts.concat(),
             change.names,
@@ -158,7 +162,7 @@ fn print(censuses: &[Census; 3], difference: &Difference) {
             if grew(source, change) { "  leaked" } else { "" }
         );
     }
-    println!("{difference}");
+    say!("{difference}");
 }
 
 fn grew(source: Source, change: Change) -> bool {
@@ -194,7 +198,7 @@ fn print_json(censuses: &[Census; 3], difference: &Difference, names: &[NameInfo
             })
         })
         .collect();
-    println!(
+    say!(
         "{:#}",
         json!({ "leak_free": difference.is_leak_free(), "sources": sources, "names": names })
     );

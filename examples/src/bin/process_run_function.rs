@@ -16,10 +16,11 @@
 use clap::Parser;
 use core::ffi::c_int;
 use core::time::Duration;
-use examples::chart::{Chart, Series, write_svg};
+use examples::chart::{self, Chart, Series};
 use examples::fault::{Fault, go_on};
 use examples::old_way::OldWay;
-use examples::program::exit_code;
+use examples::program::{Picture, exit_code};
+use examples::say;
 use indicatif::{ProgressBar, ProgressStyle};
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::rights::{Census, Difference};
@@ -70,26 +71,27 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
+    let picture = options.svg.as_deref().map(Picture::create).transpose()?;
     let old = old_way(options)?;
     let (new, leak_free) = managed(options)?;
     let charts = charts(&old, &new);
     if options.json {
-        println!(
+        say!(
             "{:#}",
             json!({ "old_way": figures(&old), "thread_mgr": figures(&new) })
         );
     } else {
         for chart in &charts {
-            println!("{}", chart.text(64, 12));
+            say!("{}", chart.text(64, 12));
         }
     }
-    if let Some(path) = &options.svg {
-        write_svg(path, &charts)?;
+    if let Some(picture) = picture {
+        picture.write(&chart::svg(&charts)?)?;
     }
     let left = old.last().map_or(0, |sample| sample.names);
     let leaked = left >= options.threads.try_into()?;
     if !options.json {
-        println!(
+        say!(
             "the old way left {left} names behind {} threads; thread-mgr: {}",
             options.threads,
             if leak_free { "no leak" } else { "A LEAK" }

@@ -92,6 +92,47 @@ fn demux_finds_every_field_of_every_routine() {
 }
 
 #[test]
+fn demux_takes_any_bytes_and_leaves_none_out() {
+    // Bits, size, ports and voucher; then the id, and what is behind the header.
+    let header = "13150080 90010000 01000000 02000000 00000000";
+    let ones = "ff".repeat(376);
+    for (id, rest) in [
+        // The id of the reply is beyond the numbers, or at their end.
+        ("ffffff7f", ""),
+        ("9bffff7f", ""),
+        ("00000080", ""),
+        ("63000080", "00"),
+        // Counts of descriptors, of codes and of words of 2^32 - 1.
+        ("67090000", ones.as_str()),
+        ("67090000", "02000000"),
+        ("62090000", ones.as_str()),
+        ("6d090000", ones.as_str()),
+        (
+            "66090000",
+            "0000000000000000 01000000 02000000 0100000000000000 1000000000000000 06000000 ffffffff 01020304 05",
+        ),
+        ("66090000", "01"),
+        ("01000000", "010203"),
+    ] {
+        let text = [header, id, rest].join(" ");
+        let digits = text.chars().filter(|letter| *letter != ' ').count();
+        let ended = run_with_input("demux", &["-", "--json"], &text);
+        assert_eq!(ended.code, Some(0), "{text}: {ended:?}");
+        let request = &ended.json()["request"];
+        assert_whole(request, digits / 2);
+        let beyond = |field: &Value| {
+            field["name"]
+                .as_str()
+                .is_some_and(|name| name.contains("[42949"))
+        };
+        assert!(
+            !request.as_array().expect("fields").iter().any(beyond),
+            "{request}"
+        );
+    }
+}
+
+#[test]
 fn demux_declines_when_told_to() {
     let (hex, _) = message(Routine::MachExceptionRaise, &[]);
     let ended = run_with_input("demux", &["-", "--answer", "decline", "--json"], &hex);

@@ -4,7 +4,9 @@ mod bench_report;
 mod codec;
 mod faults;
 mod names;
+mod pictures;
 mod running;
+mod surroundings;
 
 use running::{PROGRAMS, plain_options, run};
 

@@ -6,7 +6,7 @@ use test_support::isolated;
 use serde_json::Value;
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// Each program, and what it prints when all is well.
@@ -60,7 +60,7 @@ impl Ended {
 }
 
 /// The path of a program of this package.
-fn path(name: &str) -> &'static str {
+pub(crate) fn path(name: &str) -> &'static str {
     macro_rules! find {
         ($($program:literal)*) => {
             match name {
@@ -75,9 +75,14 @@ fn path(name: &str) -> &'static str {
     )
 }
 
+/// The command of a program.
+pub(crate) fn command(name: &str) -> Command {
+    isolated::command(path(name))
+}
+
 /// Runs a program to its end.
 pub(crate) fn run(name: &str, arguments: &[&str]) -> Ended {
-    let mut command = isolated::command(path(name));
+    let mut command = command(name);
     command.args(arguments);
     let (status, text) = isolated::run_within(Duration::from_secs(300), command);
     Ended {
@@ -89,7 +94,7 @@ pub(crate) fn run(name: &str, arguments: &[&str]) -> Ended {
 
 /// Runs a program with something to read.
 pub(crate) fn run_with_input(name: &str, arguments: &[&str], input: &str) -> Ended {
-    let mut child = isolated::command(path(name))
+    let mut child = command(name)
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -99,6 +104,15 @@ pub(crate) fn run_with_input(name: &str, arguments: &[&str], input: &str) -> End
     let mut pipe = child.stdin.take().expect("a pipe");
     pipe.write_all(input.as_bytes()).expect("it reads");
     drop(pipe);
+    end(child)
+}
+
+/// Runs a command with the standard input and output that it is given.
+pub(crate) fn end_of(command: &mut Command) -> Ended {
+    end(command.stderr(Stdio::piped()).spawn().expect("a process"))
+}
+
+fn end(child: Child) -> Ended {
     let output = child.wait_with_output().expect("it ends");
     let text = [output.stdout, output.stderr].concat();
     Ended {

@@ -22,10 +22,22 @@ pub fn run_part() -> Option<ExitCode> {
     Some(match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("{}", with_sources(&*error));
             ExitCode::FAILURE
         }
     })
+}
+
+/// An error with its sources, the last of which is the reason.
+#[must_use]
+pub fn with_sources(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(&format!(": {error}"));
+        source = error.source();
+    }
+    text
 }
 
 /// Runs a part in a process of its own, and returns what it printed.

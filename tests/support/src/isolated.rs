@@ -3,7 +3,7 @@
 //! The test's program runs itself again, for this one test only, so that plain `cargo test` is enough.
 
 use crate::emulator::runner;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -67,17 +67,35 @@ fn limit() -> Duration {
 ///
 /// # Panics
 /// If the program cannot be started.
-pub fn run_within(limit: Duration, mut command: Command) -> (ExitStatus, String) {
+pub fn run_within(limit: Duration, command: Command) -> (ExitStatus, String) {
+    try_run_within(limit, command).expect("a process")
+}
+
+/// As [`run_within`], without a panic for a program that does not start.
+///
+/// # Errors
+/// The system's error: the program, or a thread that reads its output, could not be started.
+///
+/// # Panics
+/// If the system loses the program once it was started.
+pub fn try_run_within(limit: Duration, mut command: Command) -> io::Result<(ExitStatus, String)> {
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn()
-        .expect("a process");
+        .spawn()?;
     let output = [
         collect(child.stdout.take().expect("a pipe")),
         collect(child.stderr.take().expect("a pipe")),
     ];
+    let output = match output {
+        [Ok(stdout), Ok(stderr)] => [stdout, stderr],
+        [Err(error), _] | [_, Err(error)] => {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(error);
+        }
+    };
     let end = Instant::now().checked_add(limit);
     let ended = wait_until(&mut child, end);
     let status = ended.unwrap_or_else(|| {
@@ -98,7 +116,7 @@ pub fn run_within(limit: Duration, mut command: Command) -> (ExitStatus, String)
             "\nit did not end within {limit:?}, and was killed\n"
         ));
     }
-    (status, text)
+    Ok((status, text))
 }
 
 fn wait_until(child: &mut Child, end: Option<Instant>) -> Option<ExitStatus> {
@@ -116,17 +134,17 @@ fn wait_until(child: &mut Child, end: Option<Instant>) -> Option<ExitStatus> {
 }
 
 /// Reads a pipe on a thread, and sends what it reads, part by part, until the pipe is closed.
-fn collect(mut pipe: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
+fn collect(mut pipe: impl Read + Send + 'static) -> io::Result<mpsc::Receiver<Vec<u8>>> {
     let (send, parts) = mpsc::channel();
-    std::thread::spawn(move || {
+    std::thread::Builder::new().spawn(move || {
         let mut part = [0; 4096];
         while let Ok(length @ 1..) = pipe.read(&mut part) {
             if send.send(part[..length].to_vec()).is_err() {
                 return;
             }
         }
-    });
-    parts
+    })?;
+    Ok(parts)
 }
 
 /// Says again what a child reported, once each: its output is shown only if it fails.

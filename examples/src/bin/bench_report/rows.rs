@@ -3,6 +3,7 @@
 use crate::Options;
 use crate::report::{Found, Measured};
 use core::time::Duration;
+use examples::say;
 use measure::effort::Effort;
 use measure::line::Line;
 use measure::row::Row;
@@ -47,7 +48,10 @@ fn in_a_child(row: Row, options: &Options) -> Found {
     if let Some(threads) = options.leak_threads {
         command.args(["--leak-threads", &threads.to_string()]);
     }
-    let (status, text) = isolated::run_within(LIMIT, command);
+    let (status, text) = match isolated::try_run_within(LIMIT, command) {
+        Ok(ended) => ended,
+        Err(error) => return Found::Failed(format!("its process did not start: {error}")),
+    };
     let line = text.lines().find_map(|line| line.strip_prefix(MARK));
     match line.map(serde_json::from_str) {
         Some(Ok(found)) => found,
@@ -71,11 +75,11 @@ pub(crate) fn measure_here(row: Row, options: &Options, allocator: &'static Coun
     let found = match row.measure(effort, allocator) {
         Ok(lines) => Found::Lines(lines),
         Err(error) if error.is::<NotHere>() => Found::LeftOut(error.to_string()),
-        Err(error) => Found::Failed(error.to_string()),
+        Err(error) => Found::Failed(child::with_sources(&*error)),
     };
     match serde_json::to_string(&found) {
         Ok(text) => {
-            println!("{MARK}{text}");
+            say!("{MARK}{text}");
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -64,6 +64,16 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// The last one to three bytes of a message whose size is not a multiple of four.
+    pub(crate) fn odd(&mut self, name: &str) {
+        let bytes = &self.bytes[self.offset..];
+        if !bytes.is_empty() {
+            let value: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            let note = "no whole word".to_owned();
+            self.add(bytes.len(), name, value.join(" "), note);
+        }
+    }
+
     pub(crate) fn rest(&self) -> usize {
         self.bytes.len() - self.offset
     }

@@ -50,7 +50,7 @@ pub(crate) fn reply(bytes: &[u8], machine: Machine) -> Vec<Field> {
     let id = header(&mut fields);
     ndr(&mut fields);
     fields.number("RetCode", |raw| KernReturn::new(raw).to_string());
-    let routine = Routine::from_id(id - REPLY_ID_OFFSET);
+    let routine = Routine::from_id(id.wrapping_sub(REPLY_ID_OFFSET));
     if routine.is_some_and(Routine::has_state) && fields.rest() > 0 {
         state(&mut fields, machine, "new_state");
     }
@@ -112,14 +112,15 @@ fn ndr(fields: &mut Fields<'_>) {
 fn state(fields: &mut Fields<'_>, machine: Machine, name: &str) {
     let raw = fields.number("flavor", |raw| Flavor::new(machine, raw).to_string());
     let count = fields.word(&format!("{name}Cnt"), |count| format!("{count} words"));
-    let mut left = count.min(THREAD_STATE_MAX as u32);
+    let most = count.min(THREAD_STATE_MAX as u32);
+    let mut left = most;
     for register in registers(Flavor::new(machine, raw)) {
         if left >= 2 && fields.rest() >= 8 {
             fields.long(&format!("{name}.{register}"));
             left -= 2;
         }
     }
-    for index in count - left..count {
+    for index in most - left..most {
         fields.word(&format!("{name}[{index}]"), |_| String::new());
     }
 }
@@ -140,12 +141,13 @@ fn registers(flavor: Flavor) -> Vec<String> {
     Vec::new()
 }
 
-/// Returns the rest of the message, word by word.
+/// Returns the rest of the message, word by word, and the bytes that make no word.
 fn words(mut fields: Fields<'_>, name: &str) -> Vec<Field> {
     let mut index = 0;
     while fields.rest() >= 4 {
         fields.word(&format!("{name}[{index}]"), |_| String::new());
         index += 1;
     }
+    fields.odd(&format!("{name}[{index}]"));
     fields.finish()
 }
