@@ -1,4 +1,4 @@
-//! What a kernel call holds while it waits, and gives back if its thread is terminated there: a terminated thread runs no code, not even the
+//! The things that a kernel call holds while it waits, and gives back if its thread is terminated there: a terminated thread runs no code, not even the
 //! call's own (A8.4).
 #![allow(unsafe_code)]
 
@@ -8,7 +8,7 @@ use super::state::Ipc;
 use super::waitq::WaitOn;
 use crate::host::Waits;
 
-/// What a call holds while it waits.
+/// The thing that a call holds while it waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holding {
     /// A reference on the object that it waits for.

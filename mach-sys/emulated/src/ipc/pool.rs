@@ -268,7 +268,7 @@ unsafe impl Zeroed for HandOff {}
 pub(crate) enum Handed<'p> {
     Nothing,
     Message(Buffer<'p>),
-    /// What was waited for will not come.
+    /// The message that was waited for will not come.
     Ended,
 }
 

@@ -46,7 +46,7 @@ pub(in crate::host) struct Suspension {
     reblock: AtomicU32,
     /// The object that the thread waits for in a kernel call; 0 for none. Changed under the kernel's lock.
     waits_for: AtomicU32,
-    /// What that call holds. Changed under the kernel's lock.
+    /// The thing that the call holds, as a word. Changed under the kernel's lock.
     holds: AtomicU32,
     /// 1 if that wait was aborted. Changed under the kernel's lock.
     aborted: AtomicU32,
