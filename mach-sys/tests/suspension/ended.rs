@@ -63,7 +63,8 @@ fn terminated_in(call: impl FnOnce() + Send + 'static) {
     assert_never("the call returns", || returns.try_recv().is_ok());
     assert_eq!(terminate(name), KernReturn::SUCCESS);
     wait_for("the thread's end", || {
-        user_references(Name::new(name).expect("a name"), PortRight::DEAD_NAME).is_ok()
+        let name = Name::new(name).expect("a name");
+        matches!(user_references(name, PortRight::DEAD_NAME), Ok(1..))
     });
     // Its system thread is gone, and the C library does not know: it cannot be joined.
     core::mem::forget(handle);

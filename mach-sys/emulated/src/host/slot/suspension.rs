@@ -26,7 +26,7 @@ const DUE: u32 = 2;
 pub(crate) struct Waits {
     /// The object, as a word; 0 for none.
     pub(crate) object: u32,
-    /// What the call holds, as a word of its own.
+    /// The thing that the call holds, as a word of its own.
     pub(crate) holds: u32,
 }
 
