@@ -7,10 +7,10 @@ use crate::rows::lines;
 use core::fmt::Write;
 use measure::line::{Line, figure};
 
-const WIDTH: f64 = 900.0;
+const WIDTH: f64 = 940.0;
 /// Left and right end of the bars, in pixels.
-const LEFT: f64 = 330.0;
-const RIGHT: f64 = 640.0;
+const LEFT: f64 = 370.0;
+const RIGHT: f64 = 680.0;
 const STEP: f64 = 24.0;
 /// The share of the target at the right end; longer bars are cut there.
 const LONGEST: f64 = 1.5;
@@ -119,7 +119,7 @@ fn ways(body: &mut String, line: &Line, y: &mut f64) {
 
 /// A label that fits before a bar.
 fn short(what: &str) -> String {
-    const MOST: usize = 46;
+    const MOST: usize = 52;
     if what.chars().count() <= MOST {
         return what.to_owned();
     }
