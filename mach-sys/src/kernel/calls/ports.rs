@@ -82,7 +82,7 @@ kernel_calls! {
     ) -> kern_return_t;
     /// Reads the rights that a name denotes, as bits of `MACH_PORT_TYPE_*` (C5.1).
     fn mach_port_type(task: mach_port_name_t, name: mach_port_name_t, kind: *mut mach_port_type_t) -> kern_return_t;
-    /// Lists all names and their types, in two arrays that the caller releases with [`mach_vm_deallocate`] (C5.2).
+    /// Lists all names and their types, in two arrays that the caller releases with [`mach_vm_deallocate`](super::mach_vm_deallocate) (C5.2).
     fn mach_port_names(
         task: mach_port_name_t,
         names: *mut *mut mach_port_name_t,
@@ -96,7 +96,7 @@ kernel_calls! {
     fn mach_port_extract_member(task: mach_port_name_t, name: mach_port_name_t, set: mach_port_name_t) -> kern_return_t;
     /// Adds a receive right to one set and removes it from all others; a null set removes it from all (C9.2).
     fn mach_port_move_member(task: mach_port_name_t, name: mach_port_name_t, after: mach_port_name_t) -> kern_return_t;
-    /// Lists the members of a port set, in an array that the caller releases with [`mach_vm_deallocate`] (C9.6).
+    /// Lists the members of a port set, in an array that the caller releases with [`mach_vm_deallocate`](super::mach_vm_deallocate) (C9.6).
     fn mach_port_get_set_status(
         task: mach_port_name_t,
         name: mach_port_name_t,

@@ -175,7 +175,7 @@ kernel_calls! {
     /// Gives up the processor (`SWITCH_OPTION_*` of [`policy`](crate::policy)), to `thread` if that runs soon anyway, or waits for `time`
     /// milliseconds. Ends with `KERN_SUCCESS` also when the wait was aborted.
     fn thread_switch(thread: mach_port_name_t, option: c_int, time: mach_msg_timeout_t) -> kern_return_t;
-    /// Lists the threads of a task, with one user reference each, in an array that the caller releases with [`mach_vm_deallocate`] (D1.4).
+    /// Lists the threads of a task, with one user reference each, in an array that the caller releases with [`mach_vm_deallocate`](super::mach_vm_deallocate) (D1.4).
     /// The emulation first makes the threads known that have made no kernel call yet.
     fn task_threads(
         task: mach_port_name_t,
