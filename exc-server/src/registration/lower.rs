@@ -284,12 +284,13 @@ impl Drop for Leave<'_> {
 impl Drop for Layer {
     fn drop(&mut self) {
         for kind in self.wanted.mask.kinds() {
-            let lower = self.own_slot(kind).map_or(ptr::null_mut(), |slot| {
-                core::mem::replace(slot, ptr::null_mut())
-            });
-            if !lower.is_null() {
+            let Some(slot) = self.own_slot(kind) else {
+                continue;
+            };
+            if !slot.is_null() {
                 // SAFETY: from `Arc::into_raw`; no other thread has the layer any more.
-                drop(unsafe { Arc::from_raw(lower) });
+                drop(unsafe { Arc::from_raw(*slot) });
+                *slot = ptr::null_mut();
             }
         }
     }
