@@ -1,5 +1,6 @@
 //! `EXC_CRASH` on the thread that ends the process, as `Config::crashes` says (A14).
 
+use crate::moved::{carrier, receive_receive_right, send_receive_right};
 use crate::support::{Handler, Name, Request, abort, own_name, suspend, terminate};
 use mach_sys::exception::{
     CrashCode, EXC_CRASH, EXC_GUARD, EXC_MASK_BAD_ACCESS, EXC_MASK_CRASH, EXC_MASK_GUARD,
@@ -7,11 +8,8 @@ use mach_sys::exception::{
 };
 use mach_sys::kern_return::KernReturn;
 use mach_sys::kernel::{self, Config, CrashPolicy, GuardPolicy, system::task_self};
-use mach_sys::message::{
-    MACH_MSG_TYPE_MAKE_SEND, MACH_MSG_TYPE_MOVE_RECEIVE, MACH_MSGH_BITS_COMPLEX, MACH_RCV_MSG,
-    MACH_RCV_TIMEOUT, MACH_SEND_MSG,
-};
-use mach_sys::port::{MACH_PORT_RIGHT_RECEIVE, MACH_PORT_TYPE_SEND_ONCE};
+use mach_sys::message::{MACH_RCV_MSG, MACH_RCV_TIMEOUT};
+use mach_sys::port::MACH_PORT_TYPE_SEND_ONCE;
 use mach_sys::rights::Right;
 use mach_sys::thread_state::{NativeState, Registers};
 use std::io::Write;
@@ -256,36 +254,6 @@ fn a1_7_a_receive_right_in_a_message_is_not_passed_over() {
     assert_eq!(lines(&ended.1, "received").len(), 1, "{}", ended.1);
     let success = KernReturn::SUCCESS.to_string();
     assert_eq!(lines(&ended.1, "received"), [success], "{}", ended.1);
-}
-
-fn carrier() -> Name {
-    let mut name = 0;
-    // SAFETY: the result goes to a local variable.
-    let code =
-        unsafe { kernel::mach_port_allocate(task_self(), MACH_PORT_RIGHT_RECEIVE, &mut name) };
-    assert_eq!(code, 0);
-    name
-}
-
-fn send_receive_right(to: Name, moved: Name) {
-    let bits = MACH_MSG_TYPE_MAKE_SEND | MACH_MSGH_BITS_COMPLEX;
-    let descriptor = [moved, 0, MACH_MSG_TYPE_MOVE_RECEIVE << 16];
-    let mut message = [0_u32; 10];
-    message[..7].copy_from_slice(&[bits, 40, to, 0, 0, 7, 1]);
-    message[7..].copy_from_slice(&descriptor);
-    // SAFETY: the buffer holds a message of that size.
-    let code =
-        unsafe { kernel::mach_msg(message.as_mut_ptr().cast(), MACH_SEND_MSG, 40, 0, 0, 0, 0) };
-    assert_eq!(code, 0);
-}
-
-fn receive_receive_right(from: Name) -> Name {
-    let mut words = [0_u32; 64];
-    // SAFETY: the buffer is valid for its size.
-    let code =
-        unsafe { kernel::mach_msg(words.as_mut_ptr().cast(), MACH_RCV_MSG, 0, 256, from, 0, 0) };
-    assert_eq!(code, 0);
-    words[7]
 }
 
 /// A14.1: `abort` ends by a signal that makes a core, too. No exception of the thread's became a signal before it.

@@ -13,6 +13,7 @@ mod fork;
 mod guards;
 mod listing;
 mod many;
+mod moved;
 mod reach;
 mod registers;
 mod spin;

@@ -264,12 +264,8 @@ pub unsafe fn host_statistics(
     info: *mut integer_t,
     count: *mut mach_msg_type_number_t,
 ) -> kern_return_t {
-    let tell = || {
-        check_host(host, KernReturn::INVALID_HOST)?;
-        // SAFETY: the seam's contract: room for the words that `count` says, and `count` is valid.
-        unsafe { tell_statistics(false, flavor, info, count) }
-    };
-    code(tell())
+    // SAFETY: the same contract, passed on unchanged.
+    unsafe { host_statistics_of(false, host, flavor, info, count) }
 }
 
 pub unsafe fn host_statistics64(
@@ -278,10 +274,25 @@ pub unsafe fn host_statistics64(
     info: *mut integer_t,
     count: *mut mach_msg_type_number_t,
 ) -> kern_return_t {
+    // SAFETY: the same contract, passed on unchanged.
+    unsafe { host_statistics_of(true, host, flavor, info, count) }
+}
+
+/// Implements both calls; `wide` says which.
+///
+/// # Safety
+/// The seam's contract.
+unsafe fn host_statistics_of(
+    wide: bool,
+    host: mach_port_name_t,
+    flavor: host_flavor_t,
+    info: *mut integer_t,
+    count: *mut mach_msg_type_number_t,
+) -> kern_return_t {
     let tell = || {
         check_host(host, KernReturn::INVALID_HOST)?;
         // SAFETY: the seam's contract: room for the words that `count` says, and `count` is valid.
-        unsafe { tell_statistics(true, flavor, info, count) }
+        unsafe { tell_statistics(wide, flavor, info, count) }
     };
     code(tell())
 }

@@ -63,7 +63,7 @@ pub(crate) fn walk(mach: &Mach, thread: ThreadId, trap: &mut Trap<'_>) -> Verdic
 }
 
 /// Returns the result of the search: that of the last level that was tried (A1.10). The kernel's lock is taken once for each request, and
-/// once more if the thread was aborted. A reply is taken without it.
+/// once more if the thread was aborted or the reply carries rights. A reply is taken without it.
 pub(super) fn search(
     mach: &Mach,
     thread: ThreadId,

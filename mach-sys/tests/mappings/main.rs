@@ -1,0 +1,8 @@
+//! Regions, second views and copies of the own memory (`mach/mach_vm.h`, `mach/vm_region.h`).
+#![allow(unsafe_code)]
+
+mod maps;
+mod old_names;
+mod regions;
+mod support;
+mod views;
