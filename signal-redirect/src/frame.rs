@@ -48,12 +48,17 @@ pub(crate) mod word {
     pub(crate) const STACK_END: usize = 13;
     /// Address of the thread's `errno`; 0 if it is not known.
     pub(crate) const ERRNO_AT: usize = 14;
-    /// The interrupted code's `errno`.
-    pub(crate) const ERRNO: usize = 15;
     /// Address of the handler if [`ENTRY`] is the function that blocks signals around it; 0 otherwise.
-    pub(crate) const BLOCKING_HANDLER: usize = 16;
+    pub(crate) const BLOCKING_HANDLER: usize = 15;
     /// The signals to block, in Darwin's bits.
-    pub(crate) const BLOCKED: usize = 17;
+    pub(crate) const BLOCKED: usize = 16;
+    /// The interrupted code's `errno`. The seal does not cover it: a thread that returns directly stores it itself.
+    pub(crate) const ERRNO: usize = 17;
+}
+
+/// The words that the seal covers.
+pub(crate) fn sealed(header: &Header) -> &[u64] {
+    &header[word::SEAL + 1..word::ERRNO]
 }
 
 /// Bits of the header's flags.

@@ -5,7 +5,7 @@
 //! [`SignalHandler`] with three arguments, named by an [`Entry`]. It finds `siginfo_t`, `ucontext_t` and the machine context in Darwin's
 //! layout and numbers, on every system. When it returns, the [`Trampoline`] restores the vector registers and traps;
 //! [`TrampolinePlan::return_from`] recognizes that trap, checks the frame, and returns the registers to resume with ([`Resumed`]), with
-//! the handler's edits.
+//! the handler's edits. On x86_64 the thread can do that by itself, without the trap ([`Redirect::return_directly`]).
 //!
 //! This crate uses no ports and no exception server: any code that can read and set a stopped thread's registers can use it. The
 //! [`Rewriter`]s of both machines, [`X86_64`] and [`Arm64`], are available on every system. [`Native`] and its trampoline are those of the
@@ -19,6 +19,7 @@
 //! | [`Trampoline`], [`Key`] | the process's trampoline, and the key that seals its frames |
 //! | [`TrampolinePlan`], [`VectorSave`], [`Code`] | a trampoline at any address, of either machine, for redirects that are only computed |
 //! | [`Frame`], [`FrameId`], [`Resumed`] | the frame of a handler, its identifier, and the registers after the handler returned |
+//! | [`Innermost`] | a thread's innermost frame, for handlers that return directly |
 //! | [`Memory`], `OwnMemory`, [`Region`] | memory with fallible reads and writes: any, the task's, a buffer |
 //! | [`RedirectMask`], [`Held`] | a mask that holds redirects off for one thread ([`Redirect::apply_unless_held`]), and its guard |
 //! | [`restore_signal_mask`] | restores the interrupted signal mask before a jump out of a handler |
@@ -79,10 +80,12 @@ mod caller;
 mod error;
 mod fault;
 mod frame;
+mod innermost;
 mod key;
 mod machine;
 mod mask;
 mod memory;
+mod opened;
 #[cfg(feature = "std")]
 mod own;
 mod redirect;
@@ -95,6 +98,7 @@ pub use caller::return_to_caller;
 pub use error::{RedirectError, ReturnError};
 pub use fault::Fault;
 pub use frame::{Frame, FrameId};
+pub use innermost::Innermost;
 pub use key::Key;
 pub use mach_sys::darwin::DarwinSignal;
 pub use machine::{Arm64, Native, Rewriter, X86_64};

@@ -1,15 +1,18 @@
 //! Redirects of stopped threads: the pure part.
+#![allow(unsafe_code)]
 
 use core::ops::Range;
 
+use mach_sys::capabilities::Capabilities;
 use mach_sys::darwin::ucontext_t;
 use mach_sys::thread_state::Registers;
 
 use crate::error::RedirectError;
 use crate::fault::Fault;
 use crate::frame::{
-    Frame, FrameId, HEADER_ALIGN, HEADER_WORDS, Header, Image, flag, stack_of, word,
+    Frame, FrameId, HEADER_ALIGN, HEADER_WORDS, Header, Image, flag, sealed, stack_of, word,
 };
+use crate::innermost::Innermost;
 use crate::machine::{Native, Rewriter};
 use crate::mask::RedirectMask;
 use crate::memory::Memory;
@@ -36,7 +39,8 @@ pub enum Stack {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Return {
-    /// The thread resumes with the interrupted registers and the handler's edits, through the return trap.
+    /// The thread resumes with the interrupted registers and the handler's edits, through the return trap or directly
+    /// ([`Redirect::return_directly`]).
     #[default]
     Restore,
     /// The handler must not return: [`TrampolinePlan::return_from`] fails with
@@ -103,6 +107,8 @@ pub struct Redirect<M: Rewriter = Native, C: Code<M> = Trampoline> {
     only_resumable: bool,
     /// Address of the function that blocks signals around the handler, and the signals.
     blocking: Option<(u64, u32)>,
+    /// Address of the thread's [`Innermost`](crate::Innermost), if its handlers return directly; 0 otherwise.
+    innermost: u64,
 }
 
 /// The smallest page size of either machine, in bytes.
@@ -111,6 +117,8 @@ const PAGE: u64 = 4096;
 const CALL: u64 = 16;
 /// Bytes of stack that blocking signals around the handler needs, in a debug build.
 const BLOCKING: u64 = 2048;
+/// Bytes of stack that a direct return needs after the handler, in a debug build.
+const DIRECT: u64 = 2048;
 
 impl Redirect {
     /// Creates a plan to send threads to `entry`, through the process's trampoline.
@@ -129,6 +137,33 @@ impl Redirect {
     #[doc(alias("sa_mask", "sigprocmask"))]
     pub fn block_signals(mut self, signals: u32) -> Self {
         self.blocking = Some((blocking::address(), signals));
+        self
+    }
+
+    /// Lets the thread return from the handler by itself, where it can: on x86_64 by `iretq`, which takes a hundredth of a trap's time and
+    /// no server. The thread checks its frame as [`TrampolinePlan::return_from`] does, restores the registers and `errno`, and sets
+    /// `innermost` to the frame that it is inside of now. The server of its next exception finds it there.
+    ///
+    /// The return trap remains the way back, and its server is still needed, whenever anything is out of the ordinary: an error that
+    /// `return_from` would find; a trace flag or a system flag to restore; segment selectors that the handler changed; a process with a user
+    /// shadow stack, which `iretq` does not pop, or one that Rosetta may translate, as `capabilities` say. On arm64, where no instruction
+    /// restores all registers at once, it is the only way. By default every handler returns by the trap.
+    ///
+    /// # Safety
+    /// Until the handler has returned or the thread has left it, `innermost` is valid, and is that of the thread to redirect; and an address
+    /// that the plan has for `errno` is that of this thread's ([`errno_at`](Self::errno_at)).
+    #[doc(alias("iretq", "sigreturn"))]
+    pub unsafe fn return_directly(
+        mut self,
+        innermost: *const Innermost,
+        capabilities: &Capabilities,
+    ) -> Self {
+        let can = self.code.can_return_directly() && !capabilities.may_be_translated();
+        self.innermost = if can {
+            innermost.expose_provenance() as u64
+        } else {
+            0
+        };
         self
     }
 }
@@ -157,6 +192,7 @@ impl<M: Rewriter, C: Code<M>> Redirect<M, C> {
             errno_at: None,
             only_resumable: false,
             blocking: None,
+            innermost: 0,
         }
     }
 
@@ -219,9 +255,10 @@ impl<M: Rewriter, C: Code<M>> Redirect<M, C> {
         self
     }
 
-    /// Sets the address of the thread's `errno`. Its value, four bytes, is read through the same [`Memory`] as the frame when the handler
-    /// is entered, and written back when it returns, so that the interrupted code finds its own. The thread itself does not look for it:
-    /// at an arbitrary instruction its thread-local storage may be switched. `None`, the default: `errno` stays as the handler left it.
+    /// Sets the address of the thread's `errno`. Its value, four bytes, is read when the handler is entered, and written back when it
+    /// returns, so that the interrupted code finds its own: by the server, through the same [`Memory`] as the frame, or by the thread that
+    /// returns directly ([`return_directly`](Redirect::return_directly)). The trampoline does not look for the address: at an arbitrary
+    /// instruction the thread-local storage may be switched. `None`, the default: `errno` stays as the handler left it.
     ///
     /// The thread finds the address with [`errno_address`](mach_sys::kernel::system::errno_address), while its thread-local storage is in
     /// order.
@@ -267,8 +304,9 @@ impl<M: Rewriter, C: Code<M>> Redirect<M, C> {
             M::check_way_back(state)?;
         }
         let errno = match self.errno_at {
-            Some(address) => read_errno(memory, address)?,
-            None => 0,
+            // A thread that returns directly reads its own.
+            Some(address) if self.innermost == 0 => read_errno(memory, address)?,
+            _ => 0,
         };
         match (
             self.enter(state, fault, memory, &self.stack, errno),
@@ -343,7 +381,7 @@ impl<M: Rewriter, C: Code<M>> Redirect<M, C> {
         probe_below(memory, &frame)?;
 
         let mut entered = *state;
-        M::enter(&mut entered, frame.address);
+        M::enter(&mut entered, frame.address, self.innermost);
         entered.set_pc(self.trampoline().entry());
         entered.set_sp(frame.address);
         let signal = u64::from(info.signal.raw() as u32);
@@ -383,7 +421,10 @@ impl<M: Rewriter, C: Code<M>> Redirect<M, C> {
             .ok_or(full)?
             & !(HEADER_ALIGN - 1);
         let blocking = self.blocking.map_or(0, |_| BLOCKING);
-        let low = [save.size(), CALL, blocking, self.room]
+        // A direct return has the room to itself that the handler had.
+        let direct = if self.innermost == 0 { 0 } else { DIRECT };
+        let room = blocking.saturating_add(self.room).max(direct);
+        let low = [save.size(), CALL, room]
             .into_iter()
             .try_fold(address, u64::checked_sub)
             .ok_or(full)?;
@@ -427,10 +468,7 @@ impl<M: Rewriter, C: Code<M>> Redirect<M, C> {
         }
         header[word::ERRNO_AT] = self.errno_at.unwrap_or(0);
         header[word::ERRNO] = errno.into();
-        header[word::SEAL] = self
-            .trampoline()
-            .key()
-            .seal(frame.address, &header[word::SEAL + 1..]);
+        header[word::SEAL] = self.trampoline().key().seal(frame.address, sealed(&header));
         header
     }
 }

@@ -1,12 +1,12 @@
 //! Returns from handlers.
 
-use mach_sys::pod;
 use mach_sys::thread_state::Registers;
 
 use crate::error::ReturnError;
-use crate::frame::{FrameId, HEADER_SIZE, Header, flag, word};
-use crate::machine::{CONTEXT_STATE, Native, Rewriter};
+use crate::frame::{FrameId, word};
+use crate::machine::{Native, Rewriter};
 use crate::memory::Memory;
+use crate::opened::{self, Opened};
 use crate::trampoline::TrampolinePlan;
 
 /// The registers and frames of a thread after its handler has returned.
@@ -52,35 +52,17 @@ impl<M: Rewriter> TrampolinePlan<M> {
         if state.sp() != frame && !is_too_long {
             return Err(ReturnError::Forged(frame));
         }
-        let header = self.header(frame, memory)?;
+        let header = opened::header(self.key(), frame, memory)?;
         if is_too_long {
             return Err(ReturnError::VectorLength(frame));
         }
-        if header[word::FLAGS] & flag::NEVER != 0 {
-            return Err(ReturnError::NeverReturns(frame));
-        }
-        let mut resumed: M::State = pod::zeroed();
-        // The seal is valid, so a redirect wrote the header with the context after it: no overflow.
-        memory.read(
-            frame + HEADER_SIZE + CONTEXT_STATE,
-            pod::bytes_of_mut(&mut resumed),
-        )?;
-        let [a, b, c, d] = [0, 1, 2, 3].map(|at| header[word::KEPT + at]);
-        M::restore_kept(&mut resumed, [a, b, c, d]);
-        M::check_resumable(&resumed)?;
-        if header[word::ERRNO_AT] != 0 {
-            let errno = header[word::ERRNO] as u32;
-            memory.write(header[word::ERRNO_AT], &errno.to_ne_bytes())?;
-        }
-        memory.write(frame, &self.key().used(frame).to_ne_bytes())?;
+        let opened = Opened::<M>::read(frame, header, memory)?;
+        opened.close(self.key(), memory)?;
         Ok(Some(Resumed {
-            state: resumed,
-            tag: header[word::TAG],
-            frame: FrameId {
-                address: frame,
-                depth: depth_of(&header),
-            },
-            outer: outer_of(&header),
+            state: opened.state,
+            tag: opened.header[word::TAG],
+            frame: opened.id(),
+            outer: opened.outer(),
         }))
     }
 
@@ -103,41 +85,15 @@ impl<M: Rewriter> TrampolinePlan<M> {
     ) -> Result<Option<FrameId>, ReturnError> {
         let mut next = Some(innermost);
         while let Some(frame) = next {
-            let header = self.header(frame.address, memory)?;
+            let header = opened::header(self.key(), frame.address, memory)?;
             let stack = header[word::STACK_START]..header[word::STACK_END];
             let is_left = sp > frame.address || !(stack.is_empty() || stack.contains(&sp));
             if !is_left {
                 return Ok(next);
             }
             // An outer frame must have a smaller depth: the walk ends even if a frame overwrote the one that it is inside of.
-            next = outer_of(&header).filter(|outer| outer.depth < frame.depth);
+            next = opened::outer_of(&header).filter(|outer| outer.depth < frame.depth);
         }
         Ok(None)
     }
-
-    /// Reads a frame's header. Fails if the seal is not one of this key, or if the frame is used.
-    fn header(&self, frame: u64, memory: &impl Memory) -> Result<Header, ReturnError> {
-        let mut header: Header = pod::zeroed();
-        memory.read(frame, pod::bytes_of_mut(&mut header))?;
-        let key = self.key();
-        if header[word::SEAL] == key.used(frame) {
-            return Err(ReturnError::Stale(frame));
-        }
-        if header[word::SEAL] != key.seal(frame, &header[word::SEAL + 1..]) {
-            return Err(ReturnError::Forged(frame));
-        }
-        Ok(header)
-    }
-}
-
-fn depth_of(header: &Header) -> u32 {
-    u32::try_from(header[word::DEPTH]).unwrap_or(u32::MAX)
-}
-
-fn outer_of(header: &Header) -> Option<FrameId> {
-    Some(FrameId {
-        address: header[word::OUTER],
-        depth: depth_of(header).saturating_sub(1),
-    })
-    .filter(|outer| outer.address != 0)
 }

@@ -13,10 +13,13 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::exception::ExceptionMask;
+use mach_sys::kernel::system;
 use mach_sys::rights::ReceiveRight;
 use mach_sys::thread_state::Registers;
 use redirects::{Redirects, TAG};
-use signal_redirect::{Entry, Key, Native, Redirect, Rewriter, SignalHandler, Trampoline};
+use signal_redirect::{
+    Entry, Innermost, Key, Native, Redirect, Rewriter, SignalHandler, Trampoline,
+};
 
 type Vector = [u64; 2];
 
@@ -118,7 +121,17 @@ fn alone() -> MutexGuard<'static, ()> {
 
 fn trampoline() -> &'static Trampoline {
     static TRAMPOLINE: OnceLock<Trampoline> = OnceLock::new();
-    TRAMPOLINE.get_or_init(|| Trampoline::native(Key::random()))
+    TRAMPOLINE.get_or_init(|| Trampoline::native(key()))
+}
+
+fn key() -> Key {
+    static KEY: OnceLock<Key> = OnceLock::new();
+    *KEY.get_or_init(Key::random)
+}
+
+/// Returns `true` if handlers return directly on this machine and system, without shadow stacks.
+fn returns_directly() -> bool {
+    cfg!(target_arch = "x86_64") && !system::capabilities().may_be_translated()
 }
 
 fn plan(handler: SignalHandler) -> Redirect {
@@ -126,28 +139,44 @@ fn plan(handler: SignalHandler) -> Redirect {
     Redirect::to(unsafe { Entry::new(handler) }, *trampoline()).tag(TAG)
 }
 
-/// Runs `body` on a thread that a server redirects with `plan`, and returns the server's record of the thread.
-fn with_server(plan: Redirect, body: impl FnOnce() + Send) -> Redirects {
-    let port = ReceiveRight::new().unwrap();
-    std::thread::scope(|scope| {
-        let serving = scope.spawn(|| {
-            let mut redirects = Redirects::new(plan, *trampoline());
-            redirects::serve(&port, |state, fault, memory| {
-                redirects.answer(state, fault, memory)
+/// Runs `body` on a thread that a server redirects with `plan`: once with the return trap, once with direct returns, where the machine has
+/// them. Returns the server's records of both.
+fn with_server(plan: Redirect, body: impl Fn() + Sync) -> [Redirects; 2] {
+    [false, true].map(|direct| {
+        let innermost: &'static Innermost = Box::leak(Box::new(Innermost::new(key())));
+        let plan = match direct {
+            // SAFETY: the value is leaked, and only the one thread is redirected with this plan.
+            true => unsafe {
+                plan.clone()
+                    .return_directly(innermost, &system::capabilities())
+            },
+            false => plan.clone(),
+        };
+        let port = ReceiveRight::new().unwrap();
+        std::thread::scope(|scope| {
+            let serving = scope.spawn(|| {
+                let mut redirects = Redirects::new(plan, *trampoline(), innermost);
+                redirects::serve(&port, |state, fault, memory| {
+                    redirects.answer(state, fault, memory)
+                });
+                redirects.catch_up();
+                redirects
             });
-            redirects
-        });
-        let faulting = scope.spawn(|| {
-            let mask =
-                ExceptionMask::BAD_INSTRUCTION | ExceptionMask::BAD_ACCESS | Native::RETURN_MASK;
-            port_server::route_thread(&port, mask);
-            body();
-        });
-        let result = faulting.join();
-        port_server::stop(&port);
-        let served = serving.join();
-        result.unwrap();
-        served.unwrap()
+            let faulting = scope.spawn(|| {
+                let mask = ExceptionMask::BAD_INSTRUCTION
+                    | ExceptionMask::BAD_ACCESS
+                    | Native::RETURN_MASK;
+                port_server::route_thread(&port, mask);
+                body();
+            });
+            let result = faulting.join();
+            port_server::stop(&port);
+            let served = serving.join();
+            result.unwrap();
+            let directly = innermost.returned_directly() != 0;
+            assert_eq!(directly, direct && returns_directly(), "as planned");
+            served.unwrap()
+        })
     })
 }
 
@@ -192,7 +221,9 @@ fn registers_come_back_with_the_handlers_edits() {
             assert_eq!(found, expected);
         }
     });
-    assert_eq!((served.redirects, served.returns), (100, 100));
+    for served in served {
+        assert_eq!((served.redirects, served.returns), (100, 100));
+    }
 }
 
 unsafe extern "C" fn nesting(_: c_int, _: *mut siginfo_t, uc: *mut ucontext_t) {
@@ -208,15 +239,17 @@ unsafe extern "C" fn nesting(_: c_int, _: *mut siginfo_t, uc: *mut ucontext_t) {
 #[test]
 fn faults_in_handlers_nest() {
     let _alone = alone();
-    DEPTH.store(0, SeqCst);
     let served = with_server(plan(nesting), || {
+        DEPTH.store(0, SeqCst);
         let given = Held::patterned(7);
         assert_eq!(fault(given), given);
     });
-    assert_eq!(
-        (served.redirects, served.returns, served.deepest),
-        (4, 4, 3)
-    );
+    for served in served {
+        assert_eq!(
+            (served.redirects, served.returns, served.deepest),
+            (4, 4, 3)
+        );
+    }
 }
 
 unsafe extern "C" fn noting(signal: c_int, info: *mut siginfo_t, uc: *mut ucontext_t) {

@@ -158,7 +158,8 @@ impl Manager {
     /// Returns the counts of exceptions redirected, returned from, and declined.
     #[must_use]
     pub fn redirect_stats(&self) -> RedirectStats {
-        self.inner.counters.read()
+        let directly = self.inner.records.returned_directly();
+        self.inner.counters.read(directly)
     }
 }
 
@@ -362,11 +363,13 @@ impl ManagerBuilder {
     /// - [`BuildError::Server`]: the exception server did not start, for example because one of its settings is out of range.
     /// - [`BuildError::Key`]: the process has no more keys for thread-specific data.
     pub fn build(self) -> Result<Manager, BuildError> {
-        check_mask(self.mask, &system::capabilities())?;
+        let capabilities = system::capabilities();
+        check_mask(self.mask, &capabilities)?;
         crate::exit::make_key().map_err(BuildError::Key)?;
-        let records = Arc::new(Records::new());
+        let key = Key::random();
+        let trampoline = Trampoline::native(key);
+        let records = Arc::new(Records::new(key));
         let counters = Arc::new(Counters::default());
-        let trampoline = Trampoline::native(Key::random());
         let mut plan = Redirect::to(self.entry, trampoline)
             .room(self.room)
             .only_resumable();
@@ -381,6 +384,7 @@ impl ManagerBuilder {
             plan,
             stack: self.stack,
             trampoline,
+            capabilities,
             records: Arc::clone(&records),
             counters: Arc::clone(&counters),
             filter: self.filter,

@@ -1,7 +1,7 @@
 //! The records of threads that the server's handler uses: never freed while the manager lives, found by the route's tag.
 
 use core::ops::Range;
-use signal_redirect::{FrameId, RedirectMask};
+use signal_redirect::{Innermost, Key, RedirectMask};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -12,7 +12,7 @@ const CHUNKS: usize = 256;
 
 /// The record of one thread. The thread itself writes it before its route is open; the server's handler writes it while the thread is
 /// stopped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Record {
     /// The name of the thread's kernel port, which the thread itself keeps (D1.2).
     thread: AtomicU32,
@@ -26,12 +26,25 @@ pub(crate) struct Record {
     /// The alternate signal stack that the thread had at first. Empty if it had none.
     signal_stack_start: AtomicU64,
     signal_stack_end: AtomicU64,
-    /// The address of the thread's innermost redirect frame; 0 for none.
-    frame: AtomicU64,
-    depth: AtomicU32,
+    /// The thread's innermost redirect frame. The thread itself ends it when a handler returns directly.
+    innermost: Innermost,
 }
 
 impl Record {
+    fn new(key: Key) -> Self {
+        Self {
+            thread: AtomicU32::default(),
+            errno: AtomicU64::default(),
+            mask: RedirectMask::default(),
+            guard_start: AtomicU64::default(),
+            stack_start: AtomicU64::default(),
+            stack_end: AtomicU64::default(),
+            signal_stack_start: AtomicU64::default(),
+            signal_stack_end: AtomicU64::default(),
+            innermost: Innermost::new(key),
+        }
+    }
+
     pub(crate) fn thread(&self) -> u32 {
         self.thread.load(Ordering::Acquire)
     }
@@ -71,23 +84,15 @@ impl Record {
         self.guard_start.load(Ordering::Acquire)..self.stack_start.load(Ordering::Acquire)
     }
 
-    pub(crate) fn innermost(&self) -> Option<FrameId> {
-        match self.frame.load(Ordering::Acquire) {
-            0 => None,
-            address => Some(FrameId::new(address, self.depth.load(Ordering::Acquire))),
-        }
-    }
-
-    pub(crate) fn set_innermost(&self, frame: Option<FrameId>) {
-        let (address, depth) = frame.map_or((0, 0), |frame| (frame.address, frame.depth));
-        self.depth.store(depth, Ordering::Release);
-        self.frame.store(address, Ordering::Release);
+    pub(crate) fn innermost(&self) -> &Innermost {
+        &self.innermost
     }
 }
 
 /// All records of a manager. A chunk is allocated when a thread first needs one, never while an exception is handled.
 #[derive(Debug)]
 pub(crate) struct Records {
+    key: Key,
     chunks: [OnceLock<Box<[Record]>>; CHUNKS],
     places: Mutex<Places>,
 }
@@ -99,8 +104,10 @@ struct Places {
 }
 
 impl Records {
-    pub(crate) fn new() -> Self {
+    /// Returns the records of threads that are redirected through a trampoline with `key`.
+    pub(crate) fn new(key: Key) -> Self {
         Self {
+            key,
             chunks: [const { OnceLock::new() }; CHUNKS],
             places: Mutex::default(),
         }
@@ -121,7 +128,7 @@ impl Records {
                 None => {
                     let index = places.used;
                     let chunk = self.chunks.get(index as usize / CHUNK)?;
-                    chunk.get_or_init(|| (0..CHUNK).map(|_| Record::default()).collect());
+                    chunk.get_or_init(|| (0..CHUNK).map(|_| Record::new(self.key)).collect());
                     places.used += 1;
                     // Room for all of them: a thread gives its place back while it exits, and must not allocate there.
                     let used = places.used as usize;
@@ -131,7 +138,7 @@ impl Records {
             }
         };
         let record = self.get(u64::from(index))?;
-        record.set_innermost(None);
+        record.innermost.set(None);
         record.set_errno(0);
         record.set_signal_stack(0..0);
         // The thread that had this record before may have exited while it held redirects off.
@@ -144,6 +151,15 @@ impl Records {
         Some(index)
     }
 
+    /// Returns the number of handlers of all threads that returned directly.
+    pub(crate) fn returned_directly(&self) -> u64 {
+        let chunks = self.chunks.iter().filter_map(OnceLock::get);
+        chunks
+            .flatten()
+            .map(|record| record.innermost.returned_directly())
+            .sum()
+    }
+
     /// Gives a record back.
     pub(crate) fn close(&self, index: u32) {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,18 +170,21 @@ impl Records {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use signal_redirect::FrameId;
+
+    const KEY: Key = Key::new(1);
 
     #[test]
     fn a_reused_record_keeps_nothing_of_its_former_thread() {
-        let records = Records::new();
+        let records = Records::new(KEY);
         let first = records.open(0x103, 0x1000..0x2000, 0x400).expect("a place");
         let record = records.get(first.into()).expect("a record");
         assert_eq!(record.thread(), 0x103);
         assert_eq!(record.emergency_stack(), 0x1000..0x2000);
         assert_eq!(record.emergency_guard(), 0xc00..0x1000);
         let frame = FrameId::new(0x1800, 3);
-        record.set_innermost(Some(frame));
-        assert_eq!(record.innermost(), Some(frame));
+        record.innermost.set(Some(frame));
+        assert_eq!(record.innermost.get(), Some(frame));
         assert!(!record.is_on_signal_stack(0));
         record.set_signal_stack(0x5000..0x6000);
         assert!(record.is_on_signal_stack(0x5000) && !record.is_on_signal_stack(0x6000));
@@ -174,7 +193,7 @@ mod tests {
             .open(0x203, 0x3000..0x4000, 0x1000)
             .expect("a place");
         assert_eq!(second, first);
-        assert_eq!(record.innermost(), None);
+        assert_eq!(record.innermost.get(), None);
         assert!(!record.is_on_signal_stack(0x5000));
         assert_eq!(record.thread(), 0x203);
         assert_eq!(record.emergency_stack(), 0x3000..0x4000);
@@ -183,7 +202,7 @@ mod tests {
 
     #[test]
     fn records_run_out_at_the_limit_and_can_be_reused() {
-        let records = Records::new();
+        let records = Records::new(KEY);
         for index in 0..(CHUNK * CHUNKS) as u32 {
             assert_eq!(records.open(7, 0..1, 0), Some(index));
         }
@@ -198,7 +217,7 @@ mod tests {
 
     #[test]
     fn giving_records_back_allocates_nothing() {
-        let records = Records::new();
+        let records = Records::new(KEY);
         let all: Vec<_> = (0..1000)
             .map(|_| records.open(7, 0..1, 0).expect("a place"))
             .collect();

@@ -4,6 +4,7 @@
 use crate::record::{Record, Records};
 use crate::registry::Registry;
 use exc_server::{Answered, Exception, Handler};
+use mach_sys::capabilities::Capabilities;
 use mach_sys::kernel::system;
 use mach_sys::thread_state::{NativeState, Registers, ThreadState};
 use mach_sys::types::mach_port_name_t;
@@ -66,11 +67,12 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn read(&self) -> RedirectStats {
+    /// Returns the counts; `returned_directly` handlers returned without the server.
+    pub(crate) fn read(&self, returned_directly: u64) -> RedirectStats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         RedirectStats {
             entered: read(&self.entered),
-            returned: read(&self.returned),
+            returned: read(&self.returned) + returned_directly,
             filtered: read(&self.filtered),
             refused: read(&self.refused),
             held: read(&self.held),
@@ -89,6 +91,7 @@ pub(crate) struct Redirector {
     pub(crate) plan: Redirect,
     pub(crate) stack: HandlerStack,
     pub(crate) trampoline: Trampoline,
+    pub(crate) capabilities: Capabilities,
     pub(crate) records: Arc<Records>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) filter: Option<Box<Filter>>,
@@ -138,7 +141,7 @@ impl Redirector {
         }
         match self.trampoline.return_from(state, memory) {
             Ok(Some(resumed)) => {
-                record.set_innermost(resumed.outer);
+                record.innermost().set(resumed.outer);
                 count(&self.counters.returned);
                 resume_with(exception, &resumed.state)
             }
@@ -169,7 +172,7 @@ impl Redirector {
             count(&self.counters.refused);
             return exception.decline();
         }
-        let innermost = record.innermost();
+        let innermost = record.innermost().get();
         // The handler of a signal, which may have interrupted a handler on the emergency stack.
         let in_signal_handler = record.is_on_signal_stack(state.sp());
         let inside = match in_signal_handler {
@@ -189,6 +192,9 @@ impl Redirector {
         };
         let plan = self.plan.clone().inside(inside).tag(exception.tag());
         let plan = plan.errno_at(record.errno());
+        // SAFETY: record and errno are the thread's, and the record lives as long as the thread is managed, which no handler ends
+        // (`Entry::new`).
+        let plan = unsafe { plan.return_directly(record.innermost(), &self.capabilities) };
         let plan = match self.stack {
             // Another frame at the top of the emergency stack would overwrite those of the handler that it interrupted.
             _ if in_signal_handler && innermost.is_some() => plan,
@@ -198,7 +204,7 @@ impl Redirector {
         };
         match plan.apply_unless_held(record.mask(), state, &fault, memory) {
             Ok((entered, frame)) => {
-                record.set_innermost(Some(frame.id()));
+                record.innermost().set(Some(frame.id()));
                 count(&self.counters.entered);
                 resume_with(exception, &entered)
             }

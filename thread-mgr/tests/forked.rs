@@ -3,7 +3,12 @@
 
 mod support;
 
+use core::ffi::c_int;
 use core::time::Duration;
+use mach_sys::darwin::{siginfo_t, ucontext_t};
+use mach_sys::kernel::system;
+use signal_redirect::Entry;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use support::{isolated, reporting, trimming};
 use test_support::instructions::undefined;
@@ -148,6 +153,50 @@ fn a_started_thread_that_forks_ends_in_the_child_as_in_the_parent() {
             assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
             assert_eq!(status, 0);
             is_whole(&manager, &audit);
+        },
+    );
+}
+
+/// A handler that forks, and keeps in the child that it is one.
+unsafe extern "C" fn forking(signal: c_int, info: *mut siginfo_t, context: *mut ucontext_t) {
+    // SAFETY: the child returns from the handler and ends by `_exit`, or by the signal of the return trap.
+    let child = unsafe { libc::fork() };
+    CHILD.store(child, Ordering::Relaxed);
+    // SAFETY: the arguments are those of this handler.
+    unsafe { support::skip(signal, info, context) };
+}
+
+static CHILD: AtomicI32 = AtomicI32::new(-1);
+
+#[test]
+fn a_handler_that_forks_returns_in_the_child_where_it_returns_directly() {
+    isolated(
+        "a_handler_that_forks_returns_in_the_child_where_it_returns_directly",
+        || {
+            // SAFETY: `forking` is async-signal-safe, and does not unwind.
+            let manager = Manager::builder(unsafe { Entry::new(forking) })
+                .build()
+                .expect("a manager");
+            let attached = manager.attach().expect("attached");
+            let value = core::hint::black_box(0x5eed_u64);
+            undefined();
+            let child = CHILD.load(Ordering::Relaxed);
+            if child == 0 {
+                // SAFETY: ends the child without the parent's exit handlers.
+                unsafe { libc::_exit(if value == 0x5eed { 7 } else { 8 }) };
+            }
+            let mut status = -1;
+            // SAFETY: the status goes to a local variable.
+            assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+            let returns_directly =
+                cfg!(target_arch = "x86_64") && !system::capabilities().may_be_translated();
+            match returns_directly {
+                true => assert_eq!(libc::WEXITSTATUS(status), 7),
+                false => assert!(libc::WIFSIGNALED(status)),
+            }
+            assert_eq!(manager.redirect_stats().returned, 1);
+            drop(attached);
+            is_whole(&manager, &Audit::start().expect("a census"));
         },
     );
 }

@@ -58,7 +58,7 @@ impl Rewrite for Arm64 {
         Ok(())
     }
 
-    fn enter(state: &mut arm_thread_state64_t, frame: u64) {
+    fn enter(state: &mut arm_thread_state64_t, frame: u64, _: u64) {
         state.cpsr &= !NOT_INHERITED;
         state.x[19] = frame;
     }

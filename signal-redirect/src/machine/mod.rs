@@ -90,8 +90,9 @@ pub(crate) mod sealed {
         where
             Self: Rewriter;
 
-        /// Clears the flags that a handler must not inherit, and sets the trampoline's base register to the frame's address.
-        fn enter(state: &mut <Self as Rewriter>::State, frame: u64)
+        /// Clears the flags that a handler must not inherit, and sets the trampoline's base register to the frame's address. x86_64 sets
+        /// another one to the address of the thread's [`Innermost`](crate::Innermost), 0 for none.
+        fn enter(state: &mut <Self as Rewriter>::State, frame: u64, innermost: u64)
         where
             Self: Rewriter;
 

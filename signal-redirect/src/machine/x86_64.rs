@@ -105,9 +105,10 @@ impl Rewrite for X86_64 {
         Ok(())
     }
 
-    fn enter(state: &mut x86_thread_state64_t, frame: u64) {
+    fn enter(state: &mut x86_thread_state64_t, frame: u64, innermost: u64) {
         state.rflags &= !NOT_INHERITED;
         state.rbx = frame;
+        state.r12 = innermost;
     }
 
     fn frame(state: &x86_thread_state64_t) -> u64 {

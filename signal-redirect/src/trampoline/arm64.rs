@@ -358,6 +358,11 @@ unsafe extern "C" {
     fn signal_redirect_trap();
 }
 
+/// No instruction restores all registers and the program counter at once.
+pub(super) const fn can_return_directly() -> bool {
+    false
+}
+
 /// Returns the address of the return trap.
 pub(super) fn trap() -> u64 {
     signal_redirect_trap as *const () as u64

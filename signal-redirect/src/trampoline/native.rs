@@ -100,7 +100,8 @@ impl Entry {
     ///   it has switched to, nor with an invalid stack pointer. The thread may be sent to the top of the emergency stack again, and the
     ///   new frame would overwrite the frames there;
     /// - return with another vector length than it was called with (Linux: `PR_SVE_SET_VL`, `PR_SME_SET_VL`);
-    /// - return in the child of a fork. The child has no server that handles the return trap, so the trap ends it by a signal;
+    /// - return in the child of a fork, unless it returns directly there ([`Redirect::return_directly`](crate::Redirect::return_directly)). The
+    ///   child has no server that handles the return trap, so the trap ends it by a signal;
     /// - change the frame outside the machine context's registers, return more than once from one frame, or run a copy of a frame. The
     ///   seal guards against accidents only, because code that reads the key can forge a frame.
     ///
@@ -131,22 +132,36 @@ impl Entry {
 /// It dereferences to its [`TrampolinePlan`], which handles the return trap: [`TrampolinePlan::return_from`].
 #[doc(alias("sigreturn", "_sigtramp"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Trampoline(TrampolinePlan<Native>);
+pub struct Trampoline {
+    plan: TrampolinePlan<Native>,
+    can_return_directly: bool,
+}
 
 impl Trampoline {
     /// Returns this process's trampoline, with `key` to seal its frames.
     ///
-    /// Call it at a program's start. On x86_64 the first call queries the processor for its vector registers (CPUID). On arm64 every call
-    /// queries the system for them and reads the calling thread's vector lengths.
+    /// Call it at a program's start. On x86_64 the first call queries the processor for its vector registers and for shadow stacks (CPUID).
+    /// On arm64 every call queries the system for them and reads the calling thread's vector lengths.
     #[must_use]
     pub fn native(key: Key) -> Self {
-        Self(TrampolinePlan::at(code::trap(), key).vector_save(code::vector_save()))
+        Self {
+            plan: TrampolinePlan::at(code::trap(), key).vector_save(code::vector_save()),
+            can_return_directly: code::can_return_directly(),
+        }
     }
 
     /// Returns this trampoline with another key, for example one for a single thread.
     #[must_use]
     pub const fn with_key(self, key: Key) -> Self {
-        Self(self.0.with_key(key))
+        Self {
+            plan: self.plan.with_key(key),
+            ..self
+        }
+    }
+
+    /// Returns whether the processor can return from a handler without a trap.
+    pub(crate) const fn can_return_directly(self) -> bool {
+        self.can_return_directly
     }
 }
 
@@ -154,13 +169,13 @@ impl Deref for Trampoline {
     type Target = TrampolinePlan<Native>;
 
     fn deref(&self) -> &Self::Target {
-        &self.0
+        &self.plan
     }
 }
 
 impl Borrow<TrampolinePlan<Native>> for Trampoline {
     fn borrow(&self) -> &TrampolinePlan<Native> {
-        &self.0
+        &self.plan
     }
 }
 

@@ -1,6 +1,6 @@
 //! x86_64's trampoline.
 //!
-//! The frame's address is in rbx. FXSAVE saves the x87 and SSE registers in the machine context, and they are restored from there
+//! The frame's address is in rbx, that of the thread's [`Innermost`](crate::Innermost) in r12, or 0. FXSAVE saves the x87 and SSE registers in the machine context, and they are restored from there
 //! with the handler's edits. XSAVE saves the components beyond them on the stack below the frame; AVX's is copied into the machine
 //! context and back. All are restored exactly: a component in its initial state is in it again, and MXCSR comes from the machine
 //! context, not from XSAVE's area.
@@ -9,7 +9,7 @@
 use core::arch::x86_64::__cpuid_count;
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use mach_sys::darwin::{x86_mcontext_avx64_t, x86_mcontext64_t};
 use mach_sys::thread_state::{x86_avx_state64_t, x86_thread_state64_t};
@@ -17,6 +17,7 @@ use mach_sys::thread_state::{x86_avx_state64_t, x86_thread_state64_t};
 use crate::frame::{HEADER_SIZE, flag, word};
 use crate::vector_save::VectorSave;
 
+use super::direct;
 use super::plan::ENTRY;
 
 // Offsets that the assembly below has as literals.
@@ -77,7 +78,15 @@ global_asm!(
     "hlt",
     "ud2",
     ".p2align 4, 0xcc",
-    // The entry.
+    // The entry. A thread that returns directly saves its errno.
+    "test r12, r12",
+    "jz 13f",
+    "mov rax, [rbx + {errno_at}]",
+    "test rax, rax",
+    "jz 13f",
+    "mov eax, [rax]",
+    "mov [rbx + {errno}], eax",
+    "13:",
     "test byte ptr [rbx + {flags}], {float_given}",
     "jnz 2f",
     "fxsave64 [rbx + {fx}]",
@@ -85,11 +94,11 @@ global_asm!(
     "mov eax, [rbx + {mask}]",
     "test eax, eax",
     "jz 3f",
-    // Keep the handler's arguments.
-    "mov r12, rdx",
-    "mov r13, rdi",
-    "mov r14, rsi",
-    "mov r15, rcx",
+    // Keep the handler's arguments. r12 has the address of the thread's `Innermost`, and keeps it.
+    "mov r8, rdx",
+    "mov r9, rdi",
+    "mov r10, rsi",
+    "mov r11, rcx",
     "sub rsp, [rbx + {save_size}]",
     // XSAVE does not write most of its header, and XRSTOR faults unless the rest of it is 0.
     "xor edx, edx",
@@ -114,10 +123,10 @@ global_asm!(
     "mov ecx, {ymmh_words}",
     "rep movsq",
     "8:",
-    "mov rdx, r12",
-    "mov rdi, r13",
-    "mov rsi, r14",
-    "mov rcx, r15",
+    "mov rdx, r8",
+    "mov rdi, r9",
+    "mov rsi, r10",
+    "mov rcx, r11",
     "3:",
     // Clears a pending exception without raising it.
     "fninit",
@@ -125,6 +134,14 @@ global_asm!(
     "ldmxcsr [rsp]",
     "pop rax",
     "call [rbx + {entry}]",
+    // r12 becomes 1 if the thread returns directly.
+    "test r12, r12",
+    "jz 6f",
+    "mov rdi, rbx",
+    "mov rsi, r12",
+    "call {prepare}",
+    "movzx r12d, al",
+    "6:",
     "cmp dword ptr [rbx + {mask}], 0",
     "je 4f",
     // The upper halves with the handler's edits, if the thread has AVX on: XRSTOR refuses a component that is off. If they were in
@@ -155,13 +172,58 @@ global_asm!(
     "mov eax, [rbx + {mxcsr_mask}]",
     "and [rbx + {mxcsr}], eax",
     "fxrstor64 [rbx + {fx}]",
+    "test r12d, r12d",
+    "jnz 12f",
     "mov rsp, rbx",
     "jmp 9b",
+    // The direct return. Until the last instruction everything lies at or above rsp, in case another redirect interrupts it.
+    "12:",
+    "lea rsp, [rbx + {popped}]",
+    // With the flag of nested tasks, which a handler may have set, iretq would fault.
+    "push 2",
+    "popfq",
+    "mov rax, [rbx + 160]",
+    "mov rcx, [rbx + 176]",
+    "mov rdx, [rbx + 184]",
+    "mov rdi, [rbx + 192]",
+    "mov rsi, [rbx + 200]",
+    "mov rbp, [rbx + 208]",
+    "mov r8, [rbx + 224]",
+    "mov r9, [rbx + 232]",
+    "mov r10, [rbx + 240]",
+    "mov r11, [rbx + 248]",
+    "mov r12, [rbx + 256]",
+    "mov r13, [rbx + 264]",
+    "mov r14, [rbx + 272]",
+    "mov r15, [rbx + 280]",
+    "mov rbx, [rbx + 168]",
+    // rbx does not lead to the frame any more. The caller's rsp is the fourth word that is popped, its rip the first; all others are
+    // in their registers.
+    ".cfi_escape 0x0f, 3, 0x77, 24, 0x06",
+    ".cfi_same_value rax",
+    ".cfi_same_value rdx",
+    ".cfi_same_value rcx",
+    ".cfi_same_value rbx",
+    ".cfi_same_value rsi",
+    ".cfi_same_value rdi",
+    ".cfi_same_value rbp",
+    ".cfi_same_value r8",
+    ".cfi_same_value r9",
+    ".cfi_same_value r10",
+    ".cfi_same_value r11",
+    ".cfi_same_value r12",
+    ".cfi_same_value r13",
+    ".cfi_same_value r14",
+    ".cfi_same_value r15",
+    ".cfi_escape 0x10, 16, 2, 0x77, 0",
+    "iretq",
     ".cfi_endproc",
     flags = const word::FLAGS * 8,
     float_given = const flag::FLOAT_GIVEN,
     mask = const word::SAVE_MASK * 8,
     mxcsr_mask = const word::SAVE_MASK * 8 + 4,
+    errno_at = const word::ERRNO_AT * 8,
+    errno = const word::ERRNO * 8,
     save_size = const word::SAVE_SIZE * 8,
     entry = const word::ENTRY * 8,
     fx = const FX,
@@ -171,6 +233,8 @@ global_asm!(
     ymmh_words = const VectorSave::AVX_SIZE / 8,
     in_use = const 512,
     avx_bit = const 4,
+    prepare = sym direct::prepare,
+    popped = const direct::POPPED * 8,
 );
 
 /// Offset of the FXSAVE image from the header, in bytes. The state's first 8 bytes are XNU's.
@@ -182,6 +246,26 @@ const YMMH: usize =
 
 unsafe extern "C" {
     fn signal_redirect_trap();
+}
+
+/// Returns whether the calling thread can return by `iretq`: it has no user shadow stack, which `iretq` would not pop. Queries CPUID.
+pub(super) fn can_return_directly() -> bool {
+    /// The result of the first call: 1 for yes, 2 for no.
+    static KNOWN: AtomicU8 = AtomicU8::new(0);
+    const CET_SS: u32 = 1 << 7;
+    match KNOWN.load(Ordering::Relaxed) {
+        0 => {}
+        known => return known == 1,
+    }
+    let mut shadow = 0_u64;
+    if cpuid(0, 0)[0] >= 7 && cpuid(7, 0)[2] & CET_SS != 0 {
+        // SAFETY: rdsspq rax reads the shadow stack's pointer, or does nothing if there is none.
+        unsafe {
+            asm!(".byte 0xf3, 0x48, 0x0f, 0x1e, 0xc8", inout("rax") shadow, options(nomem, nostack, preserves_flags));
+        }
+    }
+    KNOWN.store(if shadow == 0 { 1 } else { 2 }, Ordering::Relaxed);
+    shadow == 0
 }
 
 /// Returns the address of the return trap.

@@ -4,8 +4,8 @@ use mach_sys::exception::ExceptionType;
 use mach_sys::rights::ReceiveRight;
 use mach_sys::thread_state::{NativeState, Registers as _};
 use signal_redirect::{
-    Code, Fault, Frame, FrameId, Memory, Native, OwnMemory, Redirect, RedirectError, ReturnError,
-    Trampoline,
+    Code, Fault, Frame, FrameId, Innermost, Memory, Native, OwnMemory, Redirect, RedirectError,
+    ReturnError, Trampoline,
 };
 
 /// A boxed [`Redirect::apply`] of one plan, for a thread inside the given frame.
@@ -44,6 +44,8 @@ pub(crate) struct Redirects {
     /// Writes the next frame; [`apply_of`] creates it from a plan.
     pub(crate) apply: Apply,
     trampoline: Trampoline,
+    /// The thread's innermost frame, which a direct return sets.
+    innermost: &'static Innermost,
     /// The frames from the outermost to the innermost, with the registers that each one saved.
     frames: Vec<(Frame, NativeState)>,
     /// Number of times that the thread was sent to a handler.
@@ -59,13 +61,18 @@ pub(crate) struct Redirects {
 }
 
 impl Redirects {
-    pub(crate) fn new<C>(plan: Redirect<Native, C>, trampoline: Trampoline) -> Self
+    pub(crate) fn new<C>(
+        plan: Redirect<Native, C>,
+        trampoline: Trampoline,
+        innermost: &'static Innermost,
+    ) -> Self
     where
         C: Code<Native> + Clone + Send + 'static,
     {
         Self {
             apply: apply_of(plan),
             trampoline,
+            innermost,
             frames: Vec::new(),
             redirects: 0,
             returns: 0,
@@ -79,6 +86,16 @@ impl Redirects {
         self.frames.last().map(|(frame, _)| frame.id())
     }
 
+    /// Takes the frames away whose handlers returned directly.
+    pub(crate) fn catch_up(&mut self) {
+        while self.innermost() != self.innermost.get() {
+            self.frames
+                .pop()
+                .expect("the frame that the thread is inside of");
+            self.returns += 1;
+        }
+    }
+
     /// Returns the registers with which the thread resumes. Panics if the thread cannot resume.
     pub(crate) fn answer(
         &mut self,
@@ -86,6 +103,7 @@ impl Redirects {
         fault: &Fault,
         mut memory: &mut dyn Memory,
     ) -> NativeState {
+        self.catch_up();
         match self.trampoline.return_from(state, &mut memory) {
             Ok(Some(resumed)) => {
                 self.returns += 1;
@@ -93,6 +111,7 @@ impl Redirects {
                 assert_eq!(resumed.tag, TAG);
                 self.frames.pop();
                 assert_eq!(resumed.outer, self.innermost());
+                self.innermost.set(resumed.outer);
                 resumed.state
             }
             Ok(None) => {
@@ -102,11 +121,13 @@ impl Redirects {
                 let (entered, frame) = applied.expect("a frame on the thread's stack");
                 self.deepest = self.deepest.max(frame.depth);
                 self.frames.push((frame, *state));
+                self.innermost.set(Some(frame.id()));
                 entered
             }
             Err(ReturnError::VectorLength(_)) if self.step_over_long_vectors != 0 => {
                 self.long_vectors += 1;
                 let (_, mut state) = self.frames.pop().expect("the frame that was refused");
+                self.innermost.set(self.innermost());
                 state.set_pc(state.pc() + self.step_over_long_vectors);
                 state
             }

@@ -8,10 +8,30 @@ use std::process::ExitStatus;
 
 use crate::machine;
 
-/// Runs `body` in a process of its own, if the processor has the instructions that these tests use.
-pub(crate) fn in_child(name: &str, body: impl FnOnce()) {
-    if can_run(name) {
-        isolated::isolated(name, || watched(body));
+/// Says how handlers return in the child.
+const WAY: &str = "SIGNAL_REDIRECT_WAY_BACK";
+const TRAP: &str = "trap";
+const DIRECT: &str = "direct";
+
+/// Returns whether handlers are to return directly in this process, where the machine can.
+pub(crate) fn returns_directly() -> bool {
+    std::env::var(WAY).as_deref() == Ok(DIRECT)
+}
+
+/// Runs `body` in processes of its own, if the processor has the instructions that these tests use: in one whose handlers return by the
+/// trap, and in one whose handlers return directly.
+pub(crate) fn in_child(name: &str, body: impl Fn()) {
+    if !can_run(name) {
+        return;
+    }
+    for way in [TRAP, DIRECT] {
+        let ended = isolated::exit_status_with(name, &[(WAY, way)], || watched(&body));
+        let Some((status, text)) = ended else {
+            // In the child.
+            return;
+        };
+        assert!(status.success(), "by {way}: {status}\n{text}");
+        assert!(text.contains("1 passed"), "nothing ran:\n{text}");
     }
 }
 

@@ -4,6 +4,7 @@ use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use mach_sys::darwin::{siginfo_t, ucontext_t};
+use mach_sys::kernel::system;
 use mach_sys::thread_state::{NativeState, Registers as _};
 use signal_redirect::{Native, Rewriter};
 
@@ -122,6 +123,15 @@ pub(crate) unsafe extern "C" fn computing_handler(
     );
     // SAFETY: `uc` is what this handler was given.
     step_over(unsafe { context(uc) });
+}
+
+pub(crate) unsafe extern "C" fn errno_handler(_: c_int, _: *mut siginfo_t, uc: *mut ucontext_t) {
+    CALLS.fetch_add(1, Relaxed);
+    // SAFETY: the address is that of this thread's errno; `uc` is what this handler was given.
+    unsafe {
+        (system::errno_address() as *mut i32).write(-5);
+        step_over(context(uc));
+    }
 }
 
 pub(crate) unsafe extern "C" fn nesting_handler(_: c_int, _: *mut siginfo_t, uc: *mut ucontext_t) {

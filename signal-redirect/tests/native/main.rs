@@ -13,6 +13,8 @@ mod accesses;
 #[cfg(target_arch = "aarch64")]
 mod arm64_vectors;
 mod child;
+#[cfg(target_arch = "x86_64")]
+mod direct;
 mod handlers;
 mod host;
 mod own_memory;
@@ -27,6 +29,7 @@ mod x86_traps;
 use child::in_child;
 use core::sync::atomic::Ordering::Relaxed;
 use handlers::*;
+use mach_sys::kernel::system;
 use mach_sys::thread_state::Registers as _;
 use machine::Registers;
 use redirects::TAG;
@@ -143,6 +146,28 @@ fn faults_inside_handlers_nest() {
     });
 }
 
+/// R17: the interrupted code's `errno` is restored after a handler that changes it.
+#[test]
+fn r17_errno_is_the_interrupted_codes_after_the_handler() {
+    in_child(
+        "r17_errno_is_the_interrupted_codes_after_the_handler",
+        || {
+            let errno = system::errno_address();
+            server::serve_with(plan(errno_handler).errno_at(Some(errno as u64)));
+            for value in [0, 77, i32::MAX] {
+                let own = errno as *mut i32;
+                // SAFETY: the address is that of this thread's errno.
+                unsafe { own.write(value) };
+                let given = Registers::patterned(1);
+                given.assert_same(&machine::run(&given));
+                // SAFETY: as above.
+                assert_eq!(unsafe { own.read() }, value);
+            }
+            assert_eq!(CALLS.load(Relaxed), 3);
+        },
+    );
+}
+
 /// Returns the address and size of new pages without access.
 fn guard() -> (u64, u64) {
     let size = 1 << 20;
@@ -248,7 +273,12 @@ fn plan(handler: signal_redirect::SignalHandler) -> Redirect {
     // SAFETY: the handlers of this test use atomics, and allocate only for faults in `machine::run`, which are never inside the
     // allocator.
     let entry = unsafe { Entry::new(handler) };
-    Redirect::to(entry, server::trampoline()).tag(TAG)
+    let plan = Redirect::to(entry, server::trampoline()).tag(TAG);
+    if !child::returns_directly() {
+        return plan;
+    }
+    // SAFETY: the value is static, and the served thread is the only one that is redirected.
+    unsafe { plan.return_directly(server::innermost(), &system::capabilities()) }
 }
 
 fn serve(handler: signal_redirect::SignalHandler) {

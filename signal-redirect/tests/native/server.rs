@@ -4,7 +4,9 @@ use std::sync::{Mutex, MutexGuard, OnceLock};
 
 use mach_sys::rights::ReceiveRight;
 use port_server::HARDWARE;
-use signal_redirect::{Code, Key, Native, Redirect, Trampoline, TrampolinePlan, VectorSave};
+use signal_redirect::{
+    Code, Innermost, Key, Native, Redirect, Trampoline, TrampolinePlan, VectorSave,
+};
 
 use crate::redirects::{self, Redirects, apply_of};
 
@@ -25,6 +27,12 @@ pub(crate) fn trampoline() -> Trampoline {
     *TRAMPOLINE.get_or_init(|| Trampoline::native(key()))
 }
 
+/// Returns the served thread's innermost frame.
+pub(crate) fn innermost() -> &'static Innermost {
+    static INNERMOST: OnceLock<Innermost> = OnceLock::new();
+    INNERMOST.get_or_init(|| Innermost::new(key()))
+}
+
 fn key() -> Key {
     static KEY: OnceLock<Key> = OnceLock::new();
     *KEY.get_or_init(Key::random)
@@ -37,7 +45,10 @@ pub(crate) fn trampoline_with(save: VectorSave) -> TrampolinePlan {
 
 /// Returns the number of handlers that returned.
 pub(crate) fn returns() -> usize {
-    with_served(|served| served.returns)
+    with_served(|served| {
+        served.catch_up();
+        served.returns
+    })
 }
 
 /// Sets the plan for the faults from now on, whether they are served over a port or from signal frames.
@@ -48,7 +59,7 @@ where
     let mut served = served();
     match &mut *served {
         Some(served) => served.apply = apply_of(plan),
-        None => *served = Some(Redirects::new(plan, trampoline())),
+        None => *served = Some(Redirects::new(plan, trampoline(), innermost())),
     }
 }
 

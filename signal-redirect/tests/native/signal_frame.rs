@@ -131,7 +131,7 @@ impl Memory for Own {
 }
 
 /// Runs `body` in a process of its own on Linux.
-fn on_linux(name: &str, body: impl FnOnce()) {
+fn on_linux(name: &str, body: impl Fn()) {
     if KERNEL == Kernel::Xnu {
         return isolated::report_skipped(name, "it reads Linux's signal frames");
     }

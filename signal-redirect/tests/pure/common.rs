@@ -128,6 +128,9 @@ pub(crate) trait TestedMachine: Rewriter {
     const USER_FLAGS: u64;
     /// Returns the register that holds the frame's address.
     fn frame_register(state: &mut Self::State) -> &mut u64;
+
+    /// Returns the registers that the trampoline has for itself.
+    fn trampoline_registers(state: &mut Self::State) -> Vec<&mut u64>;
     /// Changes any bit pattern to a state that a redirect accepts.
     fn plausible(state: &mut Self::State);
     fn fault() -> Fault<Self> {
@@ -168,6 +171,10 @@ impl TestedMachine for X86_64 {
     fn frame_register(state: &mut Self::State) -> &mut u64 {
         &mut state.rbx
     }
+
+    fn trampoline_registers(state: &mut Self::State) -> Vec<&mut u64> {
+        vec![&mut state.rbx, &mut state.r12]
+    }
     fn plausible(state: &mut Self::State) {
         state.cs = 0x2b;
         state.rip &= 0x7fff_ffff_efff;
@@ -188,6 +195,10 @@ impl TestedMachine for Arm64 {
     }
     fn frame_register(state: &mut Self::State) -> &mut u64 {
         &mut state.x[19]
+    }
+
+    fn trampoline_registers(state: &mut Self::State) -> Vec<&mut u64> {
+        vec![Self::frame_register(state)]
     }
     fn plausible(state: &mut Self::State) {
         state.flags = 0;

@@ -26,7 +26,8 @@ fn a_change_of_any_word_of_the_header_is_a_forgery<M: TestedMachine>() {
     let trap = M::at_trap(&entered);
     let words = (frame.mcontext - frame.address) / 8;
     assert_eq!(words, 18);
-    for word in 0..words {
+    // The last word has the interrupted code's errno, which a thread that returns directly stores there itself.
+    for word in 0..words - 1 {
         for change in [1, 1 << 63, u64::MAX] {
             let mut memory = Stack {
                 bytes: memory.bytes.clone(),

@@ -47,7 +47,10 @@ fn the_handler_is_entered_with_everything_else_carried_over<M: TestedMachine>() 
         rest.set_argument(number, stopped.argument(number).unwrap());
     }
     let mut original = stopped;
-    *M::frame_register(&mut rest) = *M::frame_register(&mut original);
+    let own = M::trampoline_registers(&mut rest);
+    for (own, original) in own.into_iter().zip(M::trampoline_registers(&mut original)) {
+        *own = *original;
+    }
     rest.set_pc(stopped.pc());
     rest.set_sp(stopped.sp());
     rest.set_flags(stopped.flags());

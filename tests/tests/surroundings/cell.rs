@@ -42,11 +42,11 @@ pub(crate) struct Cell {
 
 const LIMIT: Timeout = Timeout::After(Duration::from_secs(20));
 
-/// The signal of the trap that a redirected handler returns by.
-const RETURN_SIGNAL: c_int = if cfg!(target_arch = "x86_64") {
-    libc::SIGSEGV
+/// The signal of the trap that a redirected handler returns by. On x86_64 it returns directly.
+const RETURN_SIGNAL: Option<c_int> = if cfg!(target_arch = "x86_64") {
+    None
 } else {
-    libc::SIGILL
+    Some(libc::SIGILL)
 };
 
 /// The mask of all faults of the table.
@@ -198,14 +198,14 @@ impl Cell {
     }
 
     /// Returns the number of visits of newcomers that come with a handled fault: where they are left in place, they run first, also
-    /// when a redirected handler returns, by a trap. One that puts back what it found sees each signal once.
+    /// when a redirected handler returns by a trap. One that puts back what it found sees each signal once.
     fn visits_of(&self, fault: Fault, seen: &mut Vec<c_int>) -> usize {
         if self.policy.takes_back() {
             return 0;
         }
         let mut signals = vec![fault.signal()];
         if self.thread != Thread::Unknown {
-            signals.push(RETURN_SIGNAL);
+            signals.extend(RETURN_SIGNAL);
         }
         if self.surroundings.newcomer_that(&[Habit::PutBack]) {
             signals.retain(|signal| {

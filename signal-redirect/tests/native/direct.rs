@@ -1,0 +1,180 @@
+//! Direct returns, without the return trap: which are taken, which are left to the trap, and a backtrace from every instruction of one.
+
+use core::arch::asm;
+use core::ffi::{c_int, c_void};
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use mach_sys::darwin::{siginfo_t, ucontext_t};
+use mach_sys::kernel::{KERNEL, Kernel, system};
+use signal_redirect::{Entry, Innermost, Key, Redirect, SignalHandler};
+
+use crate::child::{in_child, isolated, returns_directly};
+use crate::handlers::{computing_handler, trashing_handler};
+use crate::machine::{self, Registers};
+use crate::redirects::TAG;
+use crate::{plan, server, signal_frame};
+
+/// Steps over the instruction and returns with the flag of nested tasks set, with which `iretq` faults.
+unsafe extern "C" fn nested_task(signal: c_int, info: *mut siginfo_t, uc: *mut ucontext_t) {
+    // SAFETY: the arguments are those of this handler. The flag has no effect on the instructions that follow.
+    unsafe {
+        computing_handler(signal, info, uc);
+        asm!("pushfq", "or qword ptr [rsp], 0x4000", "popfq");
+    }
+}
+
+/// Steps over the instruction and returns with another selector in gs, which Linux's threads do not use.
+unsafe extern "C" fn other_selector(signal: c_int, info: *mut siginfo_t, uc: *mut ucontext_t) {
+    // SAFETY: the arguments are those of this handler.
+    unsafe { computing_handler(signal, info, uc) };
+    set_gs(0x2b);
+}
+
+fn set_gs(selector: u16) {
+    assert_eq!(
+        KERNEL,
+        Kernel::Emulated,
+        "Darwin keeps thread-local storage there"
+    );
+    // SAFETY: nothing on Linux is addressed through gs; both selectors are user data's, or none.
+    unsafe { asm!("mov gs, {:x}", in(reg) selector) };
+}
+
+/// What is out of the ordinary is left to the trap, and the thread comes back that way.
+#[test]
+fn what_iretq_cannot_restore_returns_by_the_trap() {
+    const NAME: &str = "direct::what_iretq_cannot_restore_returns_by_the_trap";
+    if KERNEL == Kernel::Xnu {
+        return isolated::report_skipped(NAME, "it changes gs, which Darwin's threads use");
+    }
+    in_child(NAME, || {
+        let strange: &'static Innermost = Box::leak(Box::new(Innermost::new(Key::new(99))));
+        // The handler, where its thread's frames are kept, and whether it returns directly.
+        let table: [(&str, SignalHandler, &'static Innermost, bool); 5] = [
+            ("plain", computing_handler, server::innermost(), true),
+            ("nested task", nested_task, server::innermost(), true),
+            ("gs", other_selector, server::innermost(), false),
+            ("another key", computing_handler, strange, false),
+            ("plain again", trashing_handler, server::innermost(), true),
+        ];
+        for (what, handler, innermost, directly) in table {
+            set_gs(0);
+            if what == "nested task" && !returns_directly() {
+                // Linux's return from its signal frame, which follows the trap, leaves that flag as it is.
+                continue;
+            }
+            // SAFETY: the handlers are async-signal-safe while their assertions hold.
+            let plan = Redirect::to(unsafe { Entry::new(handler) }, server::trampoline());
+            let plan = plan.tag(TAG);
+            let plan = match returns_directly() {
+                // SAFETY: the value is static; only one thread is redirected.
+                true => unsafe { plan.return_directly(innermost, &system::capabilities()) },
+                false => plan,
+            };
+            server::serve_with(plan);
+            let before = (server::returns(), server::innermost().returned_directly());
+            let given = Registers::patterned(1);
+            given.assert_same(&machine::run(&given));
+            let after = (server::returns(), server::innermost().returned_directly());
+            assert_eq!(after.0, before.0 + 1, "{what}");
+            let expected = u64::from(directly && returns_directly());
+            assert_eq!(after.1 - before.1, expected, "{what}");
+            assert_eq!(strange.returned_directly(), 0);
+        }
+    });
+}
+
+/// Number of steps in the trampoline.
+static STEPS: AtomicUsize = AtomicUsize::new(0);
+/// Number of steps from which the backtrace did not lead to the interrupted instruction.
+static LOST: AtomicUsize = AtomicUsize::new(0);
+/// Program counter of the first of them.
+static AT: AtomicU64 = AtomicU64::new(0);
+
+unsafe extern "C" {
+    fn _Unwind_Backtrace(
+        step: extern "C" fn(*mut c_void, *mut c_void) -> c_int,
+        data: *mut c_void,
+    ) -> c_int;
+    fn _Unwind_GetIP(context: *mut c_void) -> usize;
+}
+
+/// Size of the trampoline's code in bytes, rounded up.
+const TRAMPOLINE: u64 = 0x280;
+
+/// The instruction's code.
+const POPFQ: u8 = 0x9d;
+
+/// Notes whether the backtrace from a single step leads through the function that was interrupted, to its caller.
+extern "C" fn on_step(_: c_int, _: *mut c_void, context: *mut c_void) {
+    extern "C" fn look(frame: *mut c_void, found: *mut c_void) -> c_int {
+        // SAFETY: the unwinder passes its own context, and the pair given to it.
+        unsafe {
+            let (in_function, callers) = &mut *found.cast::<(bool, u32)>();
+            match machine::is_in_run(_Unwind_GetIP(frame) as u64) {
+                true => *in_function = true,
+                false if *in_function => *callers += 1,
+                false => {}
+            }
+        }
+        0
+    }
+    let mut found = (false, 0_u32);
+    // SAFETY: the kernel passes the thread's context. `look` takes what the unwinder passes, and the pair outlives the call.
+    let [pc, sp] = unsafe {
+        _Unwind_Backtrace(look, (&raw mut found).cast());
+        let registers = &(*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
+        [libc::REG_RIP, libc::REG_RSP].map(|number| registers[number as usize] as u64)
+    };
+    // The C library's functions and the linker's stubs, which it also steps through, have the unwind information that they have.
+    let trap = server::trampoline().trap();
+    if !(trap..trap + TRAMPOLINE).contains(&pc) {
+        return;
+    }
+    // SAFETY: the thread executes the instruction at `pc`; if that is `popfq`, its operand is at the top of the thread's stack.
+    unsafe {
+        if *(pc as *const u8) == POPFQ {
+            // Goes on stepping.
+            *(sp as *mut u64) |= 0x100;
+        }
+    }
+    STEPS.fetch_add(1, Relaxed);
+    if found.1 < 2 && LOST.fetch_add(1, Relaxed) == 0 {
+        AT.store(pc, Relaxed);
+    }
+}
+
+/// Steps over the instruction and returns with the trace flag set.
+unsafe extern "C" fn traced(signal: c_int, info: *mut siginfo_t, uc: *mut ucontext_t) {
+    // SAFETY: the arguments are those of this handler. The flag makes each instruction from here on raise SIGTRAP.
+    unsafe {
+        computing_handler(signal, info, uc);
+        asm!("pushfq", "or qword ptr [rsp], 0x100", "popfq");
+    }
+}
+
+/// S5: at every instruction from the handler's return to the interrupted code a backtrace leads to that code and its callers.
+#[test]
+fn s5_a_backtrace_knows_the_way_back_at_every_instruction() {
+    const NAME: &str = "direct::s5_a_backtrace_knows_the_way_back_at_every_instruction";
+    if KERNEL == Kernel::Xnu {
+        return isolated::report_skipped(NAME, "it steps with Linux's signal frames");
+    }
+    in_child(NAME, || {
+        signal_frame::serve_with(plan(traced));
+        // SAFETY: a filled structure, and a handler with the signature that SA_SIGINFO requires.
+        unsafe {
+            let mut action: libc::sigaction = core::mem::zeroed();
+            action.sa_sigaction = on_step as *const () as usize;
+            action.sa_flags = libc::SA_SIGINFO;
+            assert_eq!(libc::sigaction(libc::SIGTRAP, &action, null_mut()), 0);
+        }
+        let given = Registers::patterned(3);
+        given.assert_same(&machine::run(&given));
+        let (steps, lost) = (STEPS.load(Relaxed), LOST.load(Relaxed));
+        assert_eq!(lost, 0, "of {steps}, the first at {:#x}", AT.load(Relaxed));
+        // The trap's way ends at the trap, with an exception; the direct one loads all registers.
+        assert!(steps > if returns_directly() { 50 } else { 20 }, "{steps}");
+    });
+}
