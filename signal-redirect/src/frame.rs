@@ -180,10 +180,11 @@ impl Image {
     }
 
     fn put(&mut self, offset: u64, part: &impl Pod) {
-        let place = self.bytes.iter_mut().skip(offset as usize);
-        // `LARGEST` is the sum of the largest parts, so nothing is cut off.
-        for (to, from) in place.zip(bytes_of(part)) {
-            *to = *from;
+        let part = bytes_of(part);
+        let place = offset as usize..offset as usize + part.len();
+        // `LARGEST` is the sum of the largest parts, so there is always a place.
+        if let Some(place) = self.bytes.get_mut(place) {
+            place.copy_from_slice(part);
         }
     }
 

@@ -38,9 +38,11 @@ impl Key {
 
     /// Returns the seal of `words` at `address`.
     pub(crate) fn seal(self, address: u64, words: &[u64]) -> u64 {
-        words.iter().fold(mix(self.0 ^ address), |sum, word| {
-            mix(sum.rotate_left(5) ^ word.wrapping_mul(0x9e37_79b9_7f4a_7c15))
-        })
+        // One multiplication for each word, by an odd number: two headers that differ in one word never have the same sum.
+        let sum = words.iter().fold(mix(self.0 ^ address), |sum, word| {
+            (sum.rotate_left(29) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        });
+        mix(sum)
     }
 
     /// Returns the word that replaces the seal when the handler has returned.

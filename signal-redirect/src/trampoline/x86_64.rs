@@ -45,6 +45,18 @@ macro_rules! saved {
     };
 }
 
+/// Repeats instructions for each of the sixteen upper halves; `\\at` is its offset from the first.
+macro_rules! for_each_half {
+    ($($instruction:literal),*) => {
+        concat!(
+            ".irp at, 0, 16, 32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224, 240\n",
+            $($instruction, "\n",)*
+            ".endr"
+        )
+    };
+}
+static_assertions::const_assert!(VectorSave::AVX_SIZE == 16 * 16);
+
 global_asm!(
     // Mach-O's symbols begin with an underscore, ELF's do not. Both are defined on both.
     ".globl signal_redirect_trap",
@@ -94,10 +106,8 @@ global_asm!(
     "mov eax, [rbx + {mask}]",
     "test eax, eax",
     "jz 3f",
-    // Keep the handler's arguments. r12 has the address of the thread's `Innermost`, and keeps it.
+    // Keep those of the handler's arguments whose registers are needed. r12 has the address of the thread's `Innermost`, and keeps it.
     "mov r8, rdx",
-    "mov r9, rdi",
-    "mov r10, rsi",
     "mov r11, rcx",
     "sub rsp, [rbx + {save_size}]",
     // XSAVE does not write most of its header, and XRSTOR faults unless the rest of it is 0.
@@ -118,14 +128,9 @@ global_asm!(
     "jz 8f",
     "vzeroupper",
     // The upper halves, for the handler to see.
-    "lea rsi, [rsp + {avx}]",
-    "lea rdi, [rbx + {ymmh}]",
-    "mov ecx, {ymmh_words}",
-    "rep movsq",
+    for_each_half!("movups xmm0, [rsp + {avx} + \\at]", "movups [rbx + {ymmh} + \\at], xmm0"),
     "8:",
     "mov rdx, r8",
-    "mov rdi, r9",
-    "mov rsi, r10",
     "mov rcx, r11",
     "3:",
     // Clears a pending exception without raising it.
@@ -150,19 +155,18 @@ global_asm!(
     "xgetbv",
     "test al, {avx_bit}",
     "jz 7f",
-    "lea rsi, [rbx + {ymmh}]",
-    "mov ecx, {ymmh_words}",
     "test byte ptr [rsp + {in_use}], {avx_bit}",
     "jnz 5f",
-    "xor eax, eax",
-    "mov rdi, rsi",
-    "repe scasq",
+    "pxor xmm0, xmm0",
+    for_each_half!("movups xmm1, [rbx + {ymmh} + \\at]", "por xmm0, xmm1"),
+    "pxor xmm1, xmm1",
+    "pcmpeqb xmm0, xmm1",
+    "pmovmskb eax, xmm0",
+    "cmp eax, 0xffff",
     "je 7f",
-    "mov ecx, {ymmh_words}",
     "or byte ptr [rsp + {in_use}], {avx_bit}",
     "5:",
-    "lea rdi, [rsp + {avx}]",
-    "rep movsq",
+    for_each_half!("movups xmm0, [rbx + {ymmh} + \\at]", "movups [rsp + {avx} + \\at], xmm0"),
     "7:",
     "mov eax, [rbx + {mask}]",
     "xor edx, edx",
@@ -230,7 +234,6 @@ global_asm!(
     mxcsr = const FX + 24,
     avx = const VectorSave::AVX_OFFSET,
     ymmh = const YMMH,
-    ymmh_words = const VectorSave::AVX_SIZE / 8,
     in_use = const 512,
     avx_bit = const 4,
     prepare = sym direct::prepare,

@@ -101,7 +101,7 @@ unsafe extern "C" {
 }
 
 /// Size of the trampoline's code in bytes, rounded up.
-const TRAMPOLINE: u64 = 0x280;
+const TRAMPOLINE: u64 = 0x500;
 
 /// The instruction's code.
 const POPFQ: u8 = 0x9d;

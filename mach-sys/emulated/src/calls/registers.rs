@@ -12,6 +12,7 @@ use crate::thread::kernel::Kernel;
 use crate::thread::object::{Thread, ThreadId};
 use crate::thread::{run, state};
 use core::ffi::{c_int, c_void};
+use core::mem::MaybeUninit;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::machine::Machine;
 use mach_wire::thread_state::{Flavor, THREAD_STATE_MAX};
@@ -116,6 +117,17 @@ fn largest_state() -> usize {
     })
 }
 
+/// Room for the words of any state, none of which costs anything before it is used.
+const NO_WORDS: [MaybeUninit<natural_t>; THREAD_STATE_MAX] =
+    [MaybeUninit::uninit(); THREAD_STATE_MAX];
+
+/// Fills the room with zeros.
+fn zeroed(room: &mut [MaybeUninit<natural_t>]) -> &mut [natural_t] {
+    room.fill(MaybeUninit::new(0));
+    // SAFETY: every word was written.
+    unsafe { &mut *(core::ptr::from_mut(room) as *mut [natural_t]) }
+}
+
 pub unsafe fn thread_get_state(
     thread: mach_port_name_t,
     flavor: thread_state_flavor_t,
@@ -124,13 +136,14 @@ pub unsafe fn thread_get_state(
 ) -> kern_return_t {
     // SAFETY: the seam's contract: `count` is valid.
     let room = unsafe { count.read() as usize }.min(largest_state());
-    let mut words = [0; THREAD_STATE_MAX];
+    let mut buffer = NO_WORDS;
+    let words = zeroed(&mut buffer[..room]);
     let outcome = on_registers(thread, |context| {
         let mut length = 0;
         state::get(
             context,
             Flavor::new(Machine::NATIVE, flavor),
-            &mut words[..room],
+            words,
             &mut length,
         )
         .map(|()| length)
@@ -195,14 +208,11 @@ pub unsafe fn thread_set_state(
         // MIG's stub does not send it (A9.6).
         return KernReturn::MIG_ARRAY_TOO_LARGE.raw();
     }
-    let mut words = [0; THREAD_STATE_MAX];
+    let mut buffer = NO_WORDS;
+    let words = zeroed(&mut buffer[..count]);
     // SAFETY: the seam's contract: `state` holds `count` words.
     unsafe { core::ptr::copy_nonoverlapping(state, words.as_mut_ptr(), count) };
     code(on_registers(thread, |context| {
-        state::set(
-            context,
-            Flavor::new(Machine::NATIVE, flavor),
-            &words[..count],
-        )
+        state::set(context, Flavor::new(Machine::NATIVE, flavor), words)
     }))
 }
