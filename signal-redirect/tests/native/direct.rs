@@ -41,7 +41,7 @@ fn set_gs(selector: u16) {
     unsafe { asm!("mov gs, {:x}", in(reg) selector) };
 }
 
-/// What is out of the ordinary is left to the trap, and the thread comes back that way.
+/// A return that is out of the ordinary is left to the trap, and the thread comes back that way.
 #[test]
 fn what_iretq_cannot_restore_returns_by_the_trap() {
     const NAME: &str = "direct::what_iretq_cannot_restore_returns_by_the_trap";
