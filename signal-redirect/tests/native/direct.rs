@@ -3,14 +3,16 @@
 use core::arch::asm;
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::kernel::{KERNEL, Kernel, system};
 use signal_redirect::{Entry, Innermost, Key, Redirect, SignalHandler};
 
+use test_support::instructions::undefined;
+
 use crate::child::{in_child, isolated, returns_directly};
-use crate::handlers::{computing_handler, trashing_handler};
+use crate::handlers::{CALLS, computing_handler, trashing_handler};
 use crate::machine::{self, Registers};
 use crate::redirects::TAG;
 use crate::{plan, server, signal_frame};
@@ -85,6 +87,8 @@ fn what_iretq_cannot_restore_returns_by_the_trap() {
     });
 }
 
+/// `true` if each step in the trampoline takes a fault of its own.
+static FAULTS: AtomicBool = AtomicBool::new(false);
 /// Number of steps in the trampoline.
 static STEPS: AtomicUsize = AtomicUsize::new(0);
 /// Number of steps from which the backtrace did not lead to the interrupted instruction.
@@ -140,18 +144,41 @@ extern "C" fn on_step(_: c_int, _: *mut c_void, context: *mut c_void) {
         }
     }
     STEPS.fetch_add(1, Relaxed);
+    if FAULTS.load(Relaxed) {
+        undefined();
+    }
     if found.1 < 2 && LOST.fetch_add(1, Relaxed) == 0 {
         AT.store(pc, Relaxed);
     }
 }
 
-/// Steps over the instruction and returns with the trace flag set.
+/// Steps over the instruction and returns with the trace flag set, unless it is that of a step's own fault.
 unsafe extern "C" fn traced(signal: c_int, info: *mut siginfo_t, uc: *mut ucontext_t) {
     // SAFETY: the arguments are those of this handler. The flag makes each instruction from here on raise SIGTRAP.
     unsafe {
         computing_handler(signal, info, uc);
-        asm!("pushfq", "or qword ptr [rsp], 0x100", "popfq");
+        if CALLS.load(Relaxed) == 1 {
+            asm!("pushfq", "or qword ptr [rsp], 0x100", "popfq");
+        }
     }
+}
+
+/// Takes a fault whose handler returns step by step, and returns the number of steps in the trampoline.
+fn step_back() -> usize {
+    signal_frame::serve_with(plan(traced));
+    // SAFETY: a filled structure, and a handler with the signature that SA_SIGINFO requires.
+    unsafe {
+        let mut action: libc::sigaction = core::mem::zeroed();
+        action.sa_sigaction = on_step as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO;
+        assert_eq!(libc::sigaction(libc::SIGTRAP, &action, null_mut()), 0);
+    }
+    let given = Registers::patterned(3);
+    given.assert_same(&machine::run(&given));
+    let steps = STEPS.load(Relaxed);
+    // The trap's way ends at the trap, with an exception; the direct one loads all registers.
+    assert!(steps > if returns_directly() { 50 } else { 20 }, "{steps}");
+    steps
 }
 
 /// S5: at every instruction from the handler's return to the interrupted code a backtrace leads to that code and its callers.
@@ -162,19 +189,23 @@ fn s5_a_backtrace_knows_the_way_back_at_every_instruction() {
         return isolated::report_skipped(NAME, "it steps with Linux's signal frames");
     }
     in_child(NAME, || {
-        signal_frame::serve_with(plan(traced));
-        // SAFETY: a filled structure, and a handler with the signature that SA_SIGINFO requires.
-        unsafe {
-            let mut action: libc::sigaction = core::mem::zeroed();
-            action.sa_sigaction = on_step as *const () as usize;
-            action.sa_flags = libc::SA_SIGINFO;
-            assert_eq!(libc::sigaction(libc::SIGTRAP, &action, null_mut()), 0);
-        }
-        let given = Registers::patterned(3);
-        given.assert_same(&machine::run(&given));
-        let (steps, lost) = (STEPS.load(Relaxed), LOST.load(Relaxed));
+        let (steps, lost) = (step_back(), LOST.load(Relaxed));
         assert_eq!(lost, 0, "of {steps}, the first at {:#x}", AT.load(Relaxed));
-        // The trap's way ends at the trap, with an exception; the direct one loads all registers.
-        assert!(steps > if returns_directly() { 50 } else { 20 }, "{steps}");
+    });
+}
+
+/// A signal may arrive at any instruction of the way back, and its handler may fault: the handlers nest, and all come back.
+#[test]
+fn a_fault_at_every_instruction_of_the_way_back_is_served() {
+    const NAME: &str = "direct::a_fault_at_every_instruction_of_the_way_back_is_served";
+    if KERNEL == Kernel::Xnu {
+        return isolated::report_skipped(NAME, "it steps with Linux's signal frames");
+    }
+    in_child(NAME, || {
+        FAULTS.store(true, Relaxed);
+        let steps = step_back();
+        assert_eq!(CALLS.load(Relaxed), 1 + steps);
+        assert_eq!(server::returns(), 1 + steps);
+        assert_eq!(server::innermost().get(), None);
     });
 }
