@@ -67,6 +67,11 @@ fn signal_all(semaphore: semaphore_t) -> Answer {
     answer(unsafe { kernel::semaphore_signal_all(semaphore) })
 }
 
+fn signal_thread(semaphore: semaphore_t, thread: mach_port_name_t) -> Answer {
+    // SAFETY: no pointers.
+    answer(unsafe { kernel::semaphore_signal_thread(semaphore, thread) })
+}
+
 fn timed_wait(semaphore: semaphore_t, time: mach_timespec_t) -> Answer {
     // SAFETY: no pointers.
     answer(unsafe { kernel::semaphore_timedwait(semaphore, time) })
@@ -89,6 +94,184 @@ fn waiting(semaphore: semaphore_t) -> std::thread::JoinHandle<Answer> {
     assert_eq!(wait(ready), Ok(()));
     assert_eq!(destroy(ready), Ok(()));
     thread
+}
+
+/// A thread that waits for a semaphore once, and its name.
+struct Waiter {
+    thread: std::thread::JoinHandle<Answer>,
+    name: mach_port_name_t,
+}
+
+impl Waiter {
+    /// Starts it, and returns when it waits.
+    fn of(semaphore: semaphore_t) -> Self {
+        let ready = create(0);
+        let (says, named) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            says.send(kernel::system::own_thread_port())
+                .expect("the test listens");
+            wait_signal(semaphore, ready)
+        });
+        let name = named.recv().expect("a thread");
+        assert_eq!(wait(ready), Ok(()));
+        assert_eq!(destroy(ready), Ok(()));
+        Self { thread, name }
+    }
+
+    /// Waits until it goes on.
+    fn outcome(self) -> Answer {
+        self.thread.join().expect("a thread")
+    }
+
+    /// Returns whether it still waits after a while.
+    fn still_waits(&self) -> bool {
+        std::thread::sleep(Duration::from_millis(20));
+        !self.thread.is_finished()
+    }
+}
+
+#[test]
+fn a_signal_to_a_thread_lets_that_thread_go_on_and_no_other() {
+    let semaphore = create(0);
+    let [first, second, third] = std::array::from_fn(|_| Waiter::of(semaphore));
+    assert_eq!(signal_thread(semaphore, second.name), Ok(()));
+    // It waits no more, whether or not it has gone on.
+    let again = signal_thread(semaphore, second.name);
+    assert_eq!(again, Err(KernReturn::NOT_WAITING));
+    assert_eq!(second.outcome(), Ok(()));
+    assert!(first.still_waits() && third.still_waits());
+    assert_eq!(signal_thread(semaphore, third.name), Ok(()));
+    assert_eq!(third.outcome(), Ok(()));
+    assert!(first.still_waits());
+    // An ordinary signal that was given to it already is not given twice.
+    assert_eq!(signal(semaphore), Ok(()));
+    let given = signal_thread(semaphore, first.name);
+    assert_eq!(given, Err(KernReturn::NOT_WAITING));
+    assert_eq!(first.outcome(), Ok(()));
+    let left = timed_wait(semaphore, NOW);
+    assert_eq!(
+        left,
+        Err(KernReturn::OPERATION_TIMED_OUT),
+        "nothing counted"
+    );
+    // Any thread, and none that comes later.
+    let any = Waiter::of(semaphore);
+    assert_eq!(signal_thread(semaphore, MACH_PORT_NULL), Ok(()));
+    assert_eq!(any.outcome(), Ok(()));
+    let none = signal_thread(semaphore, MACH_PORT_NULL);
+    assert_eq!(none, Err(KernReturn::NOT_WAITING));
+    let left = timed_wait(semaphore, NOW);
+    assert_eq!(
+        left,
+        Err(KernReturn::OPERATION_TIMED_OUT),
+        "nothing counted"
+    );
+    assert_eq!(destroy(semaphore), Ok(()));
+}
+
+/// In the order of `semaphore_signal_thread_trap`: the thread, the semaphore's name, whether it lives, who waits.
+#[test]
+fn a_signal_to_a_thread_looks_at_the_thread_first() {
+    let [semaphore, other, gone] = std::array::from_fn(|_| create(0));
+    let waiter = Waiter::of(other);
+    let reference = Name::new(gone).expect("a name");
+    // SAFETY: no pointers. One reference more, so that the name stays when the semaphore is destroyed.
+    let code = unsafe { kernel::mach_port_mod_refs(task_self(), reference.raw(), 0, 1) };
+    assert_eq!(code, 0);
+    assert_eq!(destroy(gone), Ok(()));
+    let receive = ReceiveRight::new().expect("a port");
+    let (port, thread) = (receive.name().raw(), waiter.name);
+    let _both = receive.make_send().expect("a right");
+    // SAFETY: no arguments.
+    let own = unsafe { kernel::mach_thread_self() };
+    for (what, semaphore, thread, error) in [
+        (
+            "no such thread",
+            semaphore,
+            ABSENT,
+            KernReturn::INVALID_ARGUMENT,
+        ),
+        (
+            "a dead name",
+            semaphore,
+            MACH_PORT_DEAD,
+            KernReturn::INVALID_ARGUMENT,
+        ),
+        (
+            "a task",
+            semaphore,
+            task_self(),
+            KernReturn::INVALID_ARGUMENT,
+        ),
+        (
+            "a semaphore",
+            semaphore,
+            other,
+            KernReturn::INVALID_ARGUMENT,
+        ),
+        (
+            "an ordinary port",
+            semaphore,
+            port,
+            KernReturn::INVALID_ARGUMENT,
+        ),
+        ("both wrong", ABSENT, ABSENT, KernReturn::INVALID_ARGUMENT),
+        (
+            "no semaphore's name",
+            ABSENT,
+            thread,
+            KernReturn::INVALID_NAME,
+        ),
+        ("null", MACH_PORT_NULL, thread, KernReturn::INVALID_NAME),
+        (
+            "null twice",
+            MACH_PORT_NULL,
+            MACH_PORT_NULL,
+            KernReturn::INVALID_NAME,
+        ),
+        ("no semaphore", port, thread, KernReturn::INVALID_CAPABILITY),
+        ("a destroyed one", gone, thread, KernReturn::TERMINATED),
+        (
+            "a destroyed one, any",
+            gone,
+            MACH_PORT_NULL,
+            KernReturn::TERMINATED,
+        ),
+        (
+            "it waits elsewhere",
+            semaphore,
+            thread,
+            KernReturn::NOT_WAITING,
+        ),
+        ("it runs", semaphore, own, KernReturn::NOT_WAITING),
+    ] {
+        assert_eq!(signal_thread(semaphore, thread), Err(error), "{what}");
+    }
+    assert_eq!(signal_thread(other, thread), Ok(()), "it was not disturbed");
+    assert_eq!(waiter.outcome(), Ok(()));
+    for semaphore in [semaphore, other, gone] {
+        assert_eq!(destroy(semaphore), Ok(()));
+    }
+    deallocate(own);
+}
+
+#[test]
+fn threads_go_on_in_the_order_of_the_policy() {
+    for (policy, order) in [
+        (SYNC_POLICY_FIFO, [0, 1, 2, 3]),
+        (SYNC_POLICY_REVERSED, [3, 2, 1, 0]),
+    ] {
+        let semaphore = created(policy, 0).expect("a semaphore");
+        let mut waiters: [_; 4] = std::array::from_fn(|_| Some(Waiter::of(semaphore)));
+        for next in order {
+            assert_eq!(signal(semaphore), Ok(()));
+            let waiter = waiters[next].take().expect("it waits");
+            assert_eq!(waiter.outcome(), Ok(()), "{policy} {next}");
+            let waiting = waiters.iter().flatten();
+            assert!(waiting.clone().all(Waiter::still_waits), "{policy} {next}");
+        }
+        assert_eq!(destroy(semaphore), Ok(()));
+    }
 }
 
 #[test]

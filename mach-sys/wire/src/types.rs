@@ -151,6 +151,8 @@ pub const SYSTEM_CLOCK: clock_id_t = 0;
 pub const CALENDAR_CLOCK: clock_id_t = 1;
 /// A semaphore whose waiting threads go on in the order in which they came (`mach/sync_policy.h`).
 pub const SYNC_POLICY_FIFO: core::ffi::c_int = 0;
+/// A semaphore's policy (`mach/sync_policy.h`): the last thread that came goes on first.
+pub const SYNC_POLICY_REVERSED: core::ffi::c_int = 2;
 
 /// The null port name.
 pub const MACH_PORT_NULL: mach_port_name_t = 0;

@@ -2,8 +2,9 @@
 //! call's own (A8.4).
 #![allow(unsafe_code)]
 
-use super::port::PortKind;
+use super::id::{Id, WaiterId};
 use super::right;
+use super::semaphore;
 use super::state::Ipc;
 use super::waitq::WaitOn;
 use crate::host::Waits;
@@ -14,13 +15,14 @@ pub(super) enum Holding {
     /// A reference on the object that it waits for.
     Reference,
     /// That, and a place among those that wait for a semaphore.
-    Waiter,
+    Waiter(WaiterId),
     /// The message that it sends, by its buffer's identifier.
     Message(u32),
 }
 
 const REFERENCE: u32 = 0;
-const WAITER: u32 = u32::MAX;
+/// The bit of a wait for a semaphore: identifiers of buffers and waits are below.
+const WAITER: u32 = 1 << 31;
 
 impl Holding {
     /// Returns the wait for an object.
@@ -29,17 +31,25 @@ impl Holding {
             object: object.to_word(),
             holds: match self {
                 Self::Reference => REFERENCE,
-                Self::Waiter => WAITER,
+                Self::Waiter(waiter) => waiter.to_word() | WAITER,
                 Self::Message(id) => id,
             },
         }
     }
 
     fn of(word: u32) -> Self {
-        match word {
-            REFERENCE => Self::Reference,
-            WAITER => Self::Waiter,
-            id => Self::Message(id),
+        match (word, WaiterId::from_word(word & !WAITER)) {
+            (REFERENCE, _) | (_, None) => Self::Reference,
+            (_, Some(waiter)) if word & WAITER != 0 => Self::Waiter(waiter),
+            (id, _) => Self::Message(id),
+        }
+    }
+
+    /// Returns the wait for a semaphore that a thread's wait in a kernel call is; `None` if it is another one.
+    pub(super) fn waiter_for(waits: Waits, semaphore: WaitOn) -> Option<WaiterId> {
+        match Self::of(waits.holds) {
+            Self::Waiter(waiter) if waits.object == semaphore.to_word() => Some(waiter),
+            _ => None,
         }
     }
 }
@@ -54,11 +64,9 @@ pub(crate) unsafe fn give_back(ipc: &mut Ipc<'_, '_>, waits: Waits) {
     };
     match Holding::of(waits.holds) {
         Holding::Reference => ipc.release(object),
-        Holding::Waiter => {
+        Holding::Waiter(waiter) => {
             if let WaitOn::Port(port) = object {
-                if let PortKind::Semaphore(semaphore) = &mut ipc.port_mut(port).kind {
-                    semaphore.leave();
-                }
+                semaphore::end_wait(ipc, port, waiter);
             }
             ipc.release(object);
         }

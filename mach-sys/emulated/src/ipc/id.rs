@@ -60,3 +60,8 @@ id! {
     /// Identifies a notification request that is armed on a name.
     RequestId
 }
+
+id! {
+    /// Identifies a thread's wait for a semaphore.
+    WaiterId
+}

@@ -75,7 +75,7 @@ pub(super) fn receive_right(
 
 /// Returns the port behind the send right under a name, for a trap that takes one: `KERN_INVALID_NAME` for a name that is null, dead or
 /// absent, or whose port died, and `KERN_INVALID_RIGHT` for another right.
-pub(super) fn send_right(
+pub(crate) fn send_right(
     ipc: &Ipc<'_, '_>,
     space: SpaceId,
     name: Name,

@@ -1,6 +1,6 @@
 //! Ports: what send, receive and send-once rights are for.
 
-use super::id::{LinkId, PortId, RequestId};
+use super::id::{LinkId, PortId, RequestId, WaiterId};
 use super::kmsg::Right;
 use super::kobject::{Kobject, KobjectType};
 use super::name::{Name, NameRef, SpaceId};
@@ -100,15 +100,13 @@ impl Port {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Semaphore {
     pub(super) destroyed: bool,
+    /// True if the last thread that came is given a signal first.
+    pub(super) reversed: bool,
     /// Signals that no thread waited for.
     pub(super) count: u32,
-    /// Threads that wait, and those of them that were signalled and have not gone on yet.
-    pub(super) waiters: u32,
-    pub(super) granted: u32,
-    /// The next waiting thread's ticket.
-    pub(super) next: u64,
-    /// Threads with a ticket below were waiting when the last signal was given.
-    pub(super) bound: u64,
+    /// The first and the last of the waiting threads, in the order in which they are given signals.
+    pub(super) first: Option<WaiterId>,
+    pub(super) last: Option<WaiterId>,
 }
 
 /// State of a port with a queue.

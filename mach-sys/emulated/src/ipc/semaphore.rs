@@ -1,11 +1,11 @@
 //! Semaphores: a count, and threads that wait for it to rise (`osfmk/kern/sync_sema.c`).
 //!
-//! A signal goes to a thread that waits already, if there is one, and never to one that comes later; the order among those that wait is not
-//! specified here.
+//! A signal goes to one thread that waits already, if there is any, and never to one that comes later: to the first that came, or the last where
+//! the semaphore's policy is `SYNC_POLICY_REVERSED`.
 
 use super::abandoned::Holding;
 use super::copyout;
-use super::id::PortId;
+use super::id::{PortId, WaiterId};
 use super::kmsg::Right;
 use super::lookup;
 use super::mach_port;
@@ -16,7 +16,7 @@ use super::right;
 use super::state::Ipc;
 use super::wait_word::Waited;
 use super::waitq::WaitOn;
-use crate::host::CallWait;
+use crate::host::{CallWait, Waits};
 use core::time::Duration;
 use mach_wire::kern_return::KernReturn;
 use std::time::Instant;
@@ -24,41 +24,14 @@ use std::time::Instant;
 /// The largest count, that of an `int`.
 const LARGEST: u32 = i32::MAX as u32;
 
-impl Semaphore {
-    /// Gives one signal: to a thread that waits, or to the count. Returns whether a thread waits for it.
-    fn signal(&mut self) -> bool {
-        if self.waiters > self.granted {
-            self.granted += 1;
-            self.bound = self.next;
-            return true;
-        }
-        self.count = (self.count + 1).min(LARGEST);
-        false
-    }
-
-    /// Lets all threads go on that wait.
-    fn signal_all(&mut self) {
-        self.granted = self.waiters;
-        self.bound = self.next;
-    }
-
-    /// Ends the wait of a thread that is gone. A signal that no other thread waits for is not lost.
-    pub(super) fn leave(&mut self) {
-        self.waiters -= 1;
-        if self.granted > self.waiters {
-            self.granted = self.waiters;
-            self.count = (self.count + 1).min(LARGEST);
-        }
-    }
-
-    /// Takes a signal that was given since the thread with this ticket began to wait.
-    fn take(&mut self, ticket: u64) -> bool {
-        let given = self.granted > 0 && ticket < self.bound;
-        if given {
-            self.granted -= 1;
-        }
-        given
-    }
+/// A thread's wait for a semaphore.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiter {
+    /// True once a signal was given to it. It is in no list then.
+    given: bool,
+    /// Neighbours among those that wait, in the order in which they are given signals.
+    previous: Option<WaiterId>,
+    next: Option<WaiterId>,
 }
 
 fn of<'s>(ipc: &'s mut Ipc<'_, '_>, port: PortId) -> Result<&'s mut Semaphore, KernReturn> {
@@ -83,9 +56,11 @@ pub(crate) fn create(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
     count: u32,
+    reversed: bool,
 ) -> Result<Name, KernReturn> {
     let semaphore = Semaphore {
         count,
+        reversed,
         ..Semaphore::default()
     };
     let port = ipc.create_port(PortKind::Semaphore(semaphore));
@@ -125,9 +100,76 @@ pub(crate) fn destroy(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name) -> Resu
     outcome
 }
 
+/// Adds a wait to those for a semaphore. `None` when there are as many waits as there may be.
+fn add_waiter(ipc: &mut Ipc<'_, '_>, port: PortId) -> Result<WaiterId, KernReturn> {
+    let &mut Semaphore {
+        reversed,
+        first,
+        last,
+        ..
+    } = of(ipc, port)?;
+    let (previous, next) = if reversed {
+        (None, first)
+    } else {
+        (last, None)
+    };
+    let waiter = ipc.state.waiters.insert(Waiter {
+        given: false,
+        previous,
+        next,
+    });
+    let waiter = waiter.ok_or(KernReturn::RESOURCE_SHORTAGE)?;
+    link(ipc, port, previous, Some(waiter));
+    link(ipc, port, Some(waiter), next);
+    Ok(waiter)
+}
+
+/// Makes two waits for a semaphore neighbours. `None` stands for the ends of its list.
+fn link(ipc: &mut Ipc<'_, '_>, port: PortId, before: Option<WaiterId>, after: Option<WaiterId>) {
+    let waiters = &mut ipc.state.waiters;
+    let PortKind::Semaphore(semaphore) = &mut ipc.state.ports[port].kind else {
+        return;
+    };
+    match before {
+        Some(before) => waiters[before].next = after,
+        None => semaphore.first = after,
+    }
+    match after {
+        Some(after) => waiters[after].previous = before,
+        None => semaphore.last = before,
+    }
+}
+
+/// Takes a wait out of the list of its semaphore.
+fn unlist(ipc: &mut Ipc<'_, '_>, port: PortId, waiter: WaiterId) {
+    let Waiter { previous, next, .. } = ipc.state.waiters[waiter];
+    link(ipc, port, previous, next);
+}
+
+/// Gives a signal to a thread that waits. The caller wakes those that wait for the semaphore.
+fn give(ipc: &mut Ipc<'_, '_>, port: PortId, waiter: WaiterId) {
+    unlist(ipc, port, waiter);
+    ipc.state.waiters[waiter].given = true;
+}
+
+/// Ends the wait of a thread that goes on, or that is gone. Returns whether it was given a signal, which is used up.
+pub(super) fn end_wait(ipc: &mut Ipc<'_, '_>, port: PortId, waiter: WaiterId) -> bool {
+    let given = ipc.state.waiters[waiter].given;
+    if !given {
+        unlist(ipc, port, waiter);
+    }
+    ipc.state.waiters.remove(waiter);
+    given
+}
+
 fn signal_port(ipc: &mut Ipc<'_, '_>, port: PortId) -> Result<(), KernReturn> {
-    if of(ipc, port)?.signal() {
-        ipc.wake(WaitOn::Port(port));
+    let semaphore = of(ipc, port)?;
+    match semaphore.first {
+        Some(waiter) => {
+            give(ipc, port, waiter);
+            ipc.wake(WaitOn::Port(port));
+        }
+        None => semaphore.count = (semaphore.count + 1).min(LARGEST),
     }
     Ok(())
 }
@@ -145,7 +187,29 @@ pub(crate) fn signal_all(
     name: Name,
 ) -> Result<(), KernReturn> {
     let port = find(ipc, space, name)?;
-    of(ipc, port)?.signal_all();
+    while let Some(waiter) = of(ipc, port)?.first {
+        give(ipc, port, waiter);
+    }
+    ipc.wake(WaitOn::Port(port));
+    Ok(())
+}
+
+/// Lets a thread go on if it waits for the semaphore, by its wait in a kernel call; without one the thread that is the next. Nothing is counted
+/// where that thread does not wait.
+pub(crate) fn signal_thread(
+    ipc: &mut Ipc<'_, '_>,
+    space: SpaceId,
+    name: Name,
+    thread: Option<Waits>,
+) -> Result<(), KernReturn> {
+    let port = find(ipc, space, name)?;
+    let first = of(ipc, port)?.first;
+    let waiter = match thread {
+        None => first,
+        Some(waits) => Holding::waiter_for(waits, WaitOn::Port(port))
+            .filter(|waiter| !ipc.state.waiters[*waiter].given),
+    };
+    give(ipc, port, waiter.ok_or(KernReturn::NOT_WAITING)?);
     ipc.wake(WaitOn::Port(port));
     Ok(())
 }
@@ -164,21 +228,18 @@ pub(crate) fn wait<T>(
     let ipc = &mut held.ipc();
     let other = other.map(|other| find(ipc, space, other)).transpose()?;
     let port = find(ipc, space, name)?;
-    // The ticket of this thread, or what the call is over with.
-    let begun = of(ipc, port).and_then(|semaphore| match semaphore.count {
-        1.. => {
+    // The wait of this thread, or what the call is over with.
+    let begun = match of(ipc, port) {
+        Ok(semaphore) if semaphore.count > 0 => {
             semaphore.count -= 1;
             Ok(None)
         }
-        0 if timeout == Some(Duration::ZERO) => Err(KernReturn::OPERATION_TIMED_OUT),
-        0 => {
-            semaphore.waiters += 1;
-            semaphore.next += 1;
-            Ok(Some(semaphore.next - 1))
-        }
-    });
+        Ok(_) if timeout == Some(Duration::ZERO) => Err(KernReturn::OPERATION_TIMED_OUT),
+        Ok(_) => add_waiter(ipc, port).map(Some),
+        Err(error) => Err(error),
+    };
     let signalled = other.map_or(Ok(()), |other| signal_port(ipc, other));
-    let Some(ticket) = begun? else {
+    let Some(waiter) = begun? else {
         return Ok(());
     };
     let object = WaitOn::Port(port);
@@ -186,15 +247,18 @@ pub(crate) fn wait<T>(
     ipc.retain(object);
     let outcome = loop {
         let ipc = &mut held.ipc();
-        match of(ipc, port).map(|semaphore| semaphore.take(ticket)) {
-            Ok(true) => break Ok(()),
+        if ipc.state.waiters[waiter].given {
+            break Ok(());
+        }
+        if let Err(error) = of(ipc, port) {
+            break Err(error);
+        }
+        if signalled.is_err() {
             // The other semaphore is gone: this wait might never end.
-            Ok(false) if signalled.is_err() => break signalled,
-            Ok(false) => {}
-            Err(error) => break Err(error),
+            break signalled;
         }
         let sequence = ipc.wait_word(object).sequence();
-        let wait = CallWait::begin(Holding::Waiter.in_wait_for(object));
+        let wait = CallWait::begin(Holding::Waiter(waiter).in_wait_for(object));
         drop(held);
         let waited = kernel.wait(object, sequence, deadline, false);
         held = kernel.lock();
@@ -203,17 +267,11 @@ pub(crate) fn wait<T>(
             Waited::TimedOut => KernReturn::OPERATION_TIMED_OUT,
             Waited::Interrupted => KernReturn::ABORTED,
         };
-        // A signal that came in time is not lost.
-        break match of(&mut held.ipc(), port).map(|semaphore| semaphore.take(ticket)) {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(error),
-            Err(gone) => Err(gone),
-        };
+        break of(&mut held.ipc(), port).map(|_| ()).and(Err(error));
     };
     let ipc = &mut held.ipc();
-    if let PortKind::Semaphore(semaphore) = &mut ipc.port_mut(port).kind {
-        semaphore.waiters -= 1;
-    }
+    // A signal that came in time is not lost.
+    let given = end_wait(ipc, port, waiter);
     ipc.release(object);
-    outcome
+    if given { Ok(()) } else { outcome }
 }

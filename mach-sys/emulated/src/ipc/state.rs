@@ -2,12 +2,13 @@
 
 use super::arena::Arena;
 use super::guard::PendingGuard;
-use super::id::{LinkId, PortId, RequestId, SetId};
+use super::id::{LinkId, PortId, RequestId, SetId, WaiterId};
 use super::name::SpaceId;
 use super::pool::{HandOff, Pool, Queue};
 use super::port::{Port, PortKind};
 use super::pset::{Link, Pset};
 use super::requested::Requested;
+use super::semaphore::Waiter;
 use super::space::Space;
 use super::wait_word::WaitWord;
 use super::waitq::{WaitOn, Wakes};
@@ -16,6 +17,9 @@ use crate::rules::{Limits, Rules};
 
 /// Number of name spaces that one kernel can hold. The process's own kernel has one; more are made by tests.
 pub(crate) const SPACES: usize = 16;
+
+/// Waits for semaphores that there is room for, for each thread: signal handlers that interrupt one may wait, too.
+const WAITS: u32 = 4;
 
 /// Ports, sets and name spaces of one kernel. What most operations write stands first, in the cache line of the lock.
 #[derive(Debug)]
@@ -33,6 +37,7 @@ pub(crate) struct State {
     pub(super) sets: Arena<SetId, Pset>,
     pub(super) links: Arena<LinkId, Link>,
     pub(super) requests: Arena<RequestId, Requested>,
+    pub(super) waiters: Arena<WaiterId, Waiter>,
 }
 
 impl State {
@@ -42,6 +47,7 @@ impl State {
             sets: Arena::new("the table of port sets", limits.sets)?,
             links: Arena::new("the table of memberships", limits.members)?,
             requests: Arena::new("the table of notification requests", limits.names)?,
+            waiters: Arena::new("the table of waits for semaphores", WAITS * limits.threads)?,
             spaces: (0..SPACES).map(|_| None).collect(),
             doomed: Queue::default(),
             reaping: false,

@@ -8,7 +8,8 @@ use super::object::{Thread, ThreadId};
 use crate::host::suspend::reach::{Target, Wanted};
 use crate::ipc::id::PortId;
 use crate::ipc::kmsg::Right;
-use crate::ipc::{request, right};
+use crate::ipc::name::{Name, SpaceId};
+use crate::ipc::{request, right, semaphore};
 use mach_wire::kern_return::KernReturn;
 
 /// Fails for a thread that was terminated (D4).
@@ -97,6 +98,20 @@ pub(crate) fn abort(
         }
     }
     Ok(())
+}
+
+/// Implements `semaphore_signal_thread`: lets a thread go on that waits for a semaphore; without one, any that does.
+pub(crate) fn signal_semaphore(
+    kernel: &mut Kernel<'_, '_>,
+    space: SpaceId,
+    semaphore: Name,
+    thread: Option<ThreadId>,
+) -> Result<(), KernReturn> {
+    let waits = thread.map(|thread| {
+        let system = target(kernel, thread);
+        system.map_or_else(Default::default, |system| system.waits())
+    });
+    semaphore::signal_thread(&mut kernel.ipc, space, semaphore, waits)
 }
 
 /// Returns whether a reply to the thread's exception is waited for.

@@ -9,8 +9,8 @@ use core::ffi::c_int;
 kernel_calls! {
     // mach/semaphore.h, and for the first two mach/task.h
 
-    /// Creates a semaphore with a count of `value`, and returns the name of a send right for it. `policy` is `SYNC_POLICY_FIFO`. A semaphore
-    /// lives as long as a send right for it.
+    /// Creates a semaphore with a count of `value`, and returns the name of a send right for it. `policy` is `SYNC_POLICY_FIFO`, or
+    /// `SYNC_POLICY_REVERSED` for one whose last waiting thread goes on first. A semaphore lives as long as a send right for it.
     fn semaphore_create(task: mach_port_name_t, semaphore: *mut semaphore_t, policy: c_int, value: c_int) -> kern_return_t;
     /// Destroys a semaphore: threads that wait for it, and later calls, get `KERN_TERMINATED`. Releases one user reference of its name.
     fn semaphore_destroy(task: mach_port_name_t, semaphore: semaphore_t) -> kern_return_t;
@@ -18,6 +18,10 @@ kernel_calls! {
     fn semaphore_signal(semaphore: semaphore_t) -> kern_return_t;
     /// Lets all threads go on that wait for a semaphore. Its count does not rise.
     fn semaphore_signal_all(semaphore: semaphore_t) -> kern_return_t;
+    /// Lets the thread `thread` go on if it waits for a semaphore; for `MACH_PORT_NULL` the one that is the next. The count never rises.
+    /// `KERN_NOT_WAITING`: the thread does not wait for this semaphore, or none does. `KERN_INVALID_ARGUMENT`: `thread` names no thread, which
+    /// is looked at first. `KERN_TERMINATED`: the semaphore was destroyed.
+    fn semaphore_signal_thread(semaphore: semaphore_t, thread: mach_port_name_t) -> kern_return_t;
     /// Lowers a semaphore's count by 1, and waits for a signal where that is 0. `KERN_ABORTED`: a signal handler ran, or the thread was
     /// aborted.
     fn semaphore_wait(semaphore: semaphore_t) -> kern_return_t;

@@ -159,7 +159,7 @@ impl Suspension {
     }
 
     /// Returns the thread's wait in a kernel call.
-    pub(super) fn waits(&self) -> Waits {
+    pub(in crate::host) fn waits(&self) -> Waits {
         Waits {
             object: self.waits_for.load(Ordering::Relaxed),
             holds: self.holds.load(Ordering::Relaxed),

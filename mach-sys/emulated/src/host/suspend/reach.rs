@@ -3,7 +3,7 @@
 use super::{signal, tracer};
 use crate::host::slot::identity::Identity;
 use crate::host::slot::region::{Slot, SlotId};
-use crate::host::slot::suspension::{END, HOLD};
+use crate::host::slot::suspension::{END, HOLD, Waits};
 use crate::host::sys::thread::{exists, gettid, send_signal};
 use crate::host::sys::{futex, mask, task_stat, task_status};
 use core::sync::atomic::Ordering;
@@ -95,6 +95,11 @@ impl Target {
     /// the threads that wait for the object.
     pub(crate) fn abort_wait(&self) -> u32 {
         self.slot.header().suspension.abort_wait()
+    }
+
+    /// Returns the thread's wait in a kernel call. Called under the kernel's lock.
+    pub(crate) fn waits(&self) -> Waits {
+        self.slot.header().suspension.waits()
     }
 
     /// Sends the suspension signal, unless the thread looks by itself. [`wait`](Self::wait) is to follow.
