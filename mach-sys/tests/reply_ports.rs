@@ -236,6 +236,7 @@ static CASES: &[Case] = cases! {
     semaphore_destroy: true, |_, _| (task_self(), 0);
     semaphore_signal: false, |_, _| (0);
     semaphore_signal_all: false, |_, _| (0);
+    semaphore_signal_thread: false, |_, _| (0, 0);
     semaphore_wait: false, |_, _| (0);
     semaphore_timedwait: false, |_, _| (0, mach_timespec_t::default());
     semaphore_wait_signal: false, |_, _| (0, 0);
@@ -248,6 +249,14 @@ static CASES: &[Case] = cases! {
     host_statistics64: true, |_, room| (0, 0, room.words.as_mut_ptr().cast(), &mut room.count);
     clock_get_attributes: true, |_, room| (0, 0, room.words.as_mut_ptr().cast(), &mut room.count);
     clock_alarm: true, |_, _| (0, 0, mach_timespec_t::default(), 0);
+    mk_timer_create: false, |_, _| () => |timer| {
+        // SAFETY: the timer was made just now, under a name that no other thread has.
+        unsafe { kernel::mk_timer_destroy(timer) }
+    };
+    mk_timer_destroy: false, |_, _| (0);
+    mk_timer_arm: false, |_, _| (0, 0);
+    mk_timer_arm_leeway: false, |_, _| (0, 0, 0, 0);
+    mk_timer_cancel: false, |_, _| (0, null_mut());
     clock_sleep: false, |_, _| (0, 7, mach_timespec_t::default(), null_mut());
     mach_wait_until: false, |_, _| (0);
     mach_approximate_time: false, |_, _| () => |_| 0;

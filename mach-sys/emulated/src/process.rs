@@ -8,18 +8,17 @@ use super::host::suspend::meet;
 use super::host::{self, Installed, SlotId, Waits, threads};
 use crate::config::{Config, GuardPolicy};
 use crate::error::{StartError, StopError};
-use crate::ipc::abandoned;
 use crate::ipc::id::Id;
 use crate::ipc::name::{Name, SpaceId};
+use crate::ipc::state::Ipc;
+use crate::ipc::{abandoned, ring};
 use crate::rules::{Limits, Rules};
 use crate::stopped::Stopped;
-use crate::thread::alarm::{self, Alarm, Alarms};
 use crate::thread::exc_guard::ExcGuard;
 use crate::thread::kernel::{self, Kernel, Locked, Mach};
 use crate::thread::object::{TaskId, ThreadId};
 use crate::thread::{life, task};
 use core::time::Duration;
-use mach_wire::kern_return::KernReturn;
 use mach_wire::types::{MACH_PORT_NULL, mach_port_name_t};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -322,15 +321,15 @@ impl Process {
     }
 
     /// Notes the time of the first alarm. Called under the kernel's lock.
-    fn keep_next(&self, alarms: &Alarms) {
-        let next = alarms.next().unwrap_or(u64::MAX);
+    fn keep_next(&self, ipc: &Ipc<'_, '_>) {
+        let next = ipc.next_alarm().unwrap_or(u64::MAX);
         self.next_alarm.store(next, Ordering::Release);
     }
 
     /// Notes that an alarm was set, for which the watching thread may have to wake earlier. Called under the kernel's lock.
-    pub(super) fn note_alarms(&self, alarms: &Alarms) {
+    pub(super) fn note_alarms(&self, ipc: &Ipc<'_, '_>) {
         let before = self.next_alarm.load(Ordering::Acquire);
-        self.keep_next(alarms);
+        self.keep_next(ipc);
         if self.next_alarm.load(Ordering::Acquire) < before {
             host::wake_watching_thread();
         }
@@ -383,13 +382,11 @@ fn tick() -> Option<Duration> {
         // One at a time, so that the lock is free in between.
         loop {
             let mut held = process.mach.lock_with_signals_blocked();
-            let kernel = &mut Kernel::of(&mut held);
-            let now = host::nanoseconds();
-            let Some(Alarm { kind, to, .. }) = kernel.tables.alarms.take_due(now) else {
-                process.keep_next(&kernel.tables.alarms);
+            let ipc = &mut held.ipc();
+            if !ring::due(ipc, host::nanoseconds()) {
+                process.keep_next(ipc);
                 break;
-            };
-            alarm::ring(&mut kernel.ipc, to, kind, KernReturn::SUCCESS, now);
+            }
         }
     }
     match process.next_alarm.load(Ordering::Acquire) {

@@ -123,6 +123,16 @@ impl Rules {
         !self.since_15()
     }
 
+    /// Returns whether the receive right of a timer cannot be moved, since 15.
+    pub(crate) fn timers_are_immovable(&self) -> bool {
+        self.since_15()
+    }
+
+    /// Returns whether `mk_timer_destroy` looks at the entry of the name, since 14, and not for a receive right (C7.5).
+    pub(crate) fn timers_are_destroyed_by_their_entry(&self) -> bool {
+        self.since_15()
+    }
+
     /// Returns whether `mach_port_destroy` of a pinned name is refused, since 12 (C3.1, D5.3).
     pub(crate) fn pinned_names_are_not_destroyed(&self) -> bool {
         self.since_15()

@@ -154,6 +154,11 @@ pub const SYNC_POLICY_FIFO: core::ffi::c_int = 0;
 /// A semaphore's policy (`mach/sync_policy.h`): the last thread that came goes on first.
 pub const SYNC_POLICY_REVERSED: core::ffi::c_int = 2;
 
+/// A timer whose message may come late, with others (`mach/mk_timer.h`).
+pub const MK_TIMER_NORMAL: u64 = 0;
+/// A timer whose message is not delayed to save power.
+pub const MK_TIMER_CRITICAL: u64 = 1;
+
 /// The null port name.
 pub const MACH_PORT_NULL: mach_port_name_t = 0;
 /// The dead port name.

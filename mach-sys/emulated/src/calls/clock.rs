@@ -8,9 +8,9 @@ use crate::ipc::copyin::{self, Dead};
 use crate::ipc::kmsg::Right;
 use crate::ipc::kobject::{Kobject, KobjectType};
 use crate::ipc::name::Name;
+use crate::ipc::ring::{self, timespec};
 use crate::ipc::{copyout, lookup, right, sleep};
 use crate::process::Process;
-use crate::thread::alarm::{self, Alarm, Room, timespec};
 use crate::thread::clock_port::{self, CLOCKS};
 use crate::thread::kernel::Kernel;
 use core::ffi::c_int;
@@ -207,7 +207,6 @@ pub unsafe fn clock_alarm(
 ) -> kern_return_t {
     let set = || {
         let process = mig::process()?;
-        make_room(process);
         let mut held = process.mach.lock();
         let kernel = &mut Kernel::of(&mut held);
         let name = Name::new(clock);
@@ -231,41 +230,18 @@ pub unsafe fn clock_alarm(
         }
         let now = host::nanoseconds();
         match due(kind, time, now) {
-            Err(error) => alarm::ring(&mut kernel.ipc, to, kind, error, now),
+            Err(error) => ring::clock(&mut kernel.ipc, to, kind, error, now),
             Ok(due) if due <= now => {
-                alarm::ring(&mut kernel.ipc, to, kind, KernReturn::SUCCESS, now);
+                ring::clock(&mut kernel.ipc, to, kind, KernReturn::SUCCESS, now);
             }
             Ok(due) => {
-                let alarm = Alarm {
-                    time: due,
-                    kind,
-                    to,
-                };
-                let ipc = &kernel.ipc;
-                let is_dead = |to: Right| to.port().is_some_and(|port| !ipc.port(port).alive);
-                if let Some(dead) = kernel.tables.alarms.take_dead(is_dead) {
-                    right::release(&mut kernel.ipc, dead.to);
-                }
-                if let Err(alarm) = kernel.tables.alarms.set(alarm) {
-                    right::release(&mut kernel.ipc, alarm.to);
-                    return Err(KernReturn::RESOURCE_SHORTAGE);
-                }
-                process.note_alarms(&kernel.tables.alarms);
+                ring::set_clock(&mut kernel.ipc, due, kind, to)?;
+                process.note_alarms(&kernel.ipc);
             }
         }
         Ok(())
     };
     code(set())
-}
-
-/// Makes room for alarms before the first.
-fn make_room(process: &Process) {
-    let lacks_room = process.mach.lock().parts().1.alarms.lacks_room();
-    if lacks_room {
-        let room = Room::new();
-        // What another thread made meanwhile is kept, and this is freed when the lock is.
-        let _spare = process.mach.lock().parts().1.alarms.take_room(room);
-    }
 }
 
 /// Takes the send-once right that an alarm's message goes through, as the request carries it.

@@ -30,6 +30,7 @@
 //! | `host_page_size`, `mach_approximate_time`, `mach_continuous_time`, `mach_continuous_approximate_time` | nothing | no |
 //! | `mach_wait_until` | `mach_wait_until_trap` (90) | no |
 //! | `clock_sleep` | `clock_sleep_trap` (62) | no |
+//! | `mk_timer_create`, `…_destroy`, `…_arm`, `…_cancel`, `…_arm_leeway` | their traps (91–95) | no |
 //! | `thread_switch` | `thread_switch` (61) | no |
 //! | `task_for_pid` | `task_for_pid` (45) | no |
 //! | `mach_host_self` | `host_self_trap` (29) | no |

@@ -26,6 +26,7 @@ mod structures;
 mod target;
 mod tasks;
 mod threads;
+mod timers;
 mod unreachable;
 mod vm_names;
 
@@ -48,5 +49,6 @@ pub use server::*;
 pub use special_ports::*;
 pub use tasks::*;
 pub use threads::*;
+pub use timers::*;
 pub use unreachable::{UnreachableReason, UnreachableThread, take_unreachable};
 pub use vm_names::*;

@@ -19,6 +19,9 @@ use core::ptr::NonNull;
 /// All bytes zero is a valid value of the implementing type.
 pub(crate) unsafe trait Zeroed: Sized {}
 
+// SAFETY: zero is a valid `u32`.
+unsafe impl Zeroed for u32 {}
+
 /// A fixed-size table in reserved memory, indexed from 0, all entries there from the start as zeroes.
 #[derive(Debug)]
 pub(crate) struct Table<T> {

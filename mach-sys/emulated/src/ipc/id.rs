@@ -62,6 +62,11 @@ id! {
 }
 
 id! {
+    /// Identifies an alarm that is set.
+    AlarmId
+}
+
+id! {
     /// Identifies a thread's wait for a semaphore.
     WaiterId
 }

@@ -17,6 +17,8 @@ pub(crate) enum KobjectType {
     Clock,
     /// A semaphore.
     Semaphore,
+    /// A timer, whose messages its task receives.
+    Timer,
 }
 
 impl KobjectType {
@@ -34,6 +36,7 @@ impl KobjectType {
             Self::Host => port::KobjectType::HOST,
             Self::Clock => port::KobjectType::CLOCK,
             Self::Semaphore => port::KobjectType::SEMAPHORE,
+            Self::Timer => port::KobjectType::TIMER,
         }
     }
 }

@@ -10,6 +10,7 @@
 //! | `kobject`, `reply`, `port`, `pset` | kernel objects, reply ports of the kernel, ports, port sets |
 //! | `wait_word` | a word that threads wait on |
 //! | `waitq` | one for each port and set |
+//! | `alarm` | the alarms that are set |
 //! | `state`, `monitor`, `guard` | all of it: the view under the lock, the lock around it, and what raises `EXC_GUARD` (A13) |
 //! | `member`, `mqueue`, `peer`, `arrive` | membership in sets, queues, a message's arrival (C9) |
 //! | `transit`, `notify`, `requested` | receive rights in messages, notifications and the requests for them (C7.6, C8) |
@@ -18,9 +19,11 @@
 //! | `mach_port`, `names`, `insert`, `sets` | the calls on names (C2–C6, C9) |
 //! | `construct`, `attributes`, `guarded`, `request_notification` | the calls on receive rights, and for notifications (C2.5, C3.3, C5, C8) |
 //! | `semaphore` | semaphores |
+//! | `timer`, `ring` | timers, and what happens at the time of an alarm |
 //! | `deliver`, `header`, `send`, `receive`, `request` | messages (C10, C11) |
 
 pub(crate) mod abandoned;
+pub(crate) mod alarm;
 pub(crate) mod arena;
 pub(crate) mod arrive;
 pub(crate) mod attributes;
@@ -58,12 +61,14 @@ pub(crate) mod request_notification;
 pub(crate) mod requested;
 pub(crate) mod reverse;
 pub(crate) mod right;
+pub(crate) mod ring;
 pub(crate) mod semaphore;
 pub(crate) mod send;
 pub(crate) mod sets;
 pub(crate) mod sleep;
 pub(crate) mod space;
 pub(crate) mod state;
+pub(crate) mod timer;
 pub(crate) mod transit;
 pub(crate) mod uref;
 pub(crate) mod wait_word;

@@ -1,6 +1,7 @@
 //! Message queues of ports.
 
 use super::id::PortId;
+use super::kmsg::Right;
 use super::member;
 use super::pool::Buffer;
 use super::state::Ipc;
@@ -37,6 +38,11 @@ pub(super) fn dequeue<'k>(ipc: &mut Ipc<'_, 'k>, port: PortId) -> Option<Buffer<
     let queue = ipc.port_mut(port).queue_mut()?;
     let was_full = queue.is_full();
     let message = queue.messages.pop(pool)?;
+    if let (Some(timer), Right::Send(_), true) =
+        (&mut queue.timer, message.destination, message.from_kernel)
+    {
+        timer.queued = false;
+    }
     let (empty, room) = (queue.messages.is_empty(), was_full && !queue.is_full());
     if empty {
         member::became_empty(ipc, port);

@@ -18,6 +18,7 @@ use mach_wire::mig::{
     __Request__mach_notify_no_senders_t, __Request__mach_notify_port_destroyed_t,
     CLOCK_ALARM_REPLY, MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_NO_SENDERS, MACH_NOTIFY_PORT_DELETED,
     MACH_NOTIFY_PORT_DESTROYED, MACH_NOTIFY_SEND_ONCE, MACH_NOTIFY_SEND_POSSIBLE, NDR_record_t,
+    mk_timer_expire_msg_t,
 };
 use mach_wire::pod::Pod;
 use mach_wire::types::{alarm_type_t, mach_timespec_t};
@@ -31,9 +32,9 @@ fn header<T>(id: i32, bits: u32) -> mach_msg_header_t {
     }
 }
 
-/// Sends a message without rights.
-fn send<T: Pod>(ipc: &mut Ipc<'_, '_>, to: Right, message: &T) {
-    let unsent = match ipc.pool.take_for_notice() {
+/// Sends a message without rights. The right comes back where it does not arrive.
+fn try_send<T: Pod>(ipc: &mut Ipc<'_, '_>, to: Right, message: &T) -> Result<(), Right> {
+    match ipc.pool.take_for_notice() {
         Some(mut buffer) => {
             buffer.write(message);
             buffer.from_kernel = true;
@@ -41,10 +42,23 @@ fn send<T: Pod>(ipc: &mut Ipc<'_, '_>, to: Right, message: &T) {
             arrive::arrive(ipc, buffer).map_err(|mut buffer| buffer.destination.take())
         }
         None => Err(to),
-    };
-    if let Err(Right::SendOnce(port)) = unsent {
+    }
+}
+
+/// Sends a message without rights, and uses up the right.
+fn send<T: Pod>(ipc: &mut Ipc<'_, '_>, to: Right, message: &T) {
+    if let Err(Right::SendOnce(port)) = try_send(ipc, to, message) {
         use_up_send_once(ipc, port);
     }
+}
+
+/// Sends the message of a timer through a send right, which comes back where it does not arrive.
+pub(super) fn timer_expired(ipc: &mut Ipc<'_, '_>, to: Right) -> Result<(), Right> {
+    let message = mk_timer_expire_msg_t {
+        header: header::<mk_timer_expire_msg_t>(0, 0),
+        unused: [0; 3],
+    };
+    try_send(ipc, to, &message)
 }
 
 /// Sends the message of an alarm. Does nothing for a null or dead right.

@@ -1,6 +1,6 @@
 //! Ports: what send, receive and send-once rights are for.
 
-use super::id::{LinkId, PortId, RequestId, WaiterId};
+use super::id::{AlarmId, LinkId, PortId, RequestId, WaiterId};
 use super::kmsg::Right;
 use super::kobject::{Kobject, KobjectType};
 use super::name::{Name, NameRef, SpaceId};
@@ -79,6 +79,10 @@ impl Port {
     pub(crate) fn kobject(&self) -> Option<Kobject> {
         match self.kind {
             PortKind::Kobject(kobject) if self.alive => Some(kobject),
+            PortKind::Queue(MessagePort { timer: Some(_), .. }) if self.alive => Some(Kobject {
+                kind: KobjectType::Timer,
+                value: 0,
+            }),
             PortKind::Semaphore(_) if self.alive => Some(Kobject {
                 kind: KobjectType::Semaphore,
                 value: 0,
@@ -109,6 +113,15 @@ pub(crate) struct Semaphore {
     pub(super) last: Option<WaiterId>,
 }
 
+/// A timer, as its port knows it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Timer {
+    /// The alarm that is set.
+    pub(super) armed: Option<AlarmId>,
+    /// True while its message is queued: there is one at most.
+    pub(super) queued: bool,
+}
+
 /// State of a port with a queue.
 #[derive(Debug)]
 pub(crate) struct MessagePort {
@@ -131,6 +144,8 @@ pub(crate) struct MessagePort {
     pub(super) port_destroyed: Right,
     /// First of the links that tie the port to its sets.
     pub(super) links: Option<LinkId>,
+    /// The timer that it is; none for another port.
+    pub(super) timer: Option<Timer>,
 }
 
 /// Protection of a receive right against its own task. The guard's value is the port's context.
@@ -180,6 +195,7 @@ impl MessagePort {
             no_senders: Right::Null,
             port_destroyed: Right::Null,
             links: None,
+            timer: None,
         }
     }
 

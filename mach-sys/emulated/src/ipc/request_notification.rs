@@ -206,7 +206,7 @@ fn on_live_port(
         return Ok(previous);
     }
     let is_open = entry.rights.has(Rights::SEND_ONCE)
-        || ipc.port(port).kobject().is_some()
+        || ipc.port(port).queue().is_none()
         || !mqueue::is_full(ipc, port);
     if for_room && wish.sync != 0 && is_open {
         notify::send_possible(ipc, notify, name);

@@ -155,6 +155,7 @@ fn die(ipc: &mut Ipc<'_, '_>, port: PortId) {
         return;
     }
     ipc.port_mut(port).alive = false;
+    end_timer(ipc, port);
     if let PortKind::Reply(_) = ipc.port(port).kind {
         end_request(ipc, port);
     }
@@ -192,6 +193,18 @@ fn end_request(ipc: &mut Ipc<'_, '_>, port: PortId) {
     if let Handed::Message(reply) = ipc.hand_off(port).take(ipc.pool) {
         ipc.state.doomed.push(reply);
     }
+}
+
+/// Ends what the kernel keeps for a timer whose port dies: its alarm and its send right.
+fn end_timer(ipc: &mut Ipc<'_, '_>, port: PortId) {
+    let queue = ipc.port_mut(port).queue_mut();
+    let Some(timer) = queue.and_then(|queue| queue.timer.take()) else {
+        return;
+    };
+    if let Some(armed) = timer.armed {
+        ipc.state.alarms.take(armed);
+    }
+    drop_send_silently(ipc, port);
 }
 
 /// Returns whether a port whose receive right is destroyed lives on, on its way to where a port-destroyed request wants it (C8.5).

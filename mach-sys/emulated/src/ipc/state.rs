@@ -1,5 +1,6 @@
 //! The state of one kernel's ports, sets and name spaces, and the view of it that operations work on.
 
+use super::alarm::Alarms;
 use super::arena::Arena;
 use super::guard::PendingGuard;
 use super::id::{LinkId, PortId, RequestId, SetId, WaiterId};
@@ -38,6 +39,7 @@ pub(crate) struct State {
     pub(super) links: Arena<LinkId, Link>,
     pub(super) requests: Arena<RequestId, Requested>,
     pub(super) waiters: Arena<WaiterId, Waiter>,
+    pub(super) alarms: Alarms,
 }
 
 impl State {
@@ -48,6 +50,7 @@ impl State {
             links: Arena::new("the table of memberships", limits.members)?,
             requests: Arena::new("the table of notification requests", limits.names)?,
             waiters: Arena::new("the table of waits for semaphores", WAITS * limits.threads)?,
+            alarms: Alarms::new(limits.ports)?,
             spaces: (0..SPACES).map(|_| None).collect(),
             doomed: Queue::default(),
             reaping: false,
@@ -172,6 +175,11 @@ impl<'k> Ipc<'_, 'k> {
         if let Some(object) = WaitOn::from_word(object) {
             self.wakes.add(object);
         }
+    }
+
+    /// Returns the time of the first alarm, in nanoseconds of the system clock; `None` if none is set.
+    pub(crate) fn next_alarm(&self) -> Option<u64> {
+        self.state.alarms.next()
     }
 
     /// Notes that the threads that wait on this object have to look again once the lock is free.

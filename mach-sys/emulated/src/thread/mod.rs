@@ -3,7 +3,6 @@
 //! | file | contents |
 //! |---|---|
 //! | `action` | a thread's or task's registration for each exception type (A0.1) |
-//! | `alarm` | alarms of the system clock |
 //! | `object` | a thread, a task, and the tables of them |
 //! | `kernel` | a whole kernel: those tables and `ipc`'s state under one lock |
 //! | `host_port`, `clock_port` | the host port, and those of its clocks |
@@ -13,7 +12,6 @@
 //! | `state` | registers by flavor (A4) |
 
 pub(crate) mod action;
-pub(crate) mod alarm;
 pub(crate) mod clock_port;
 pub(crate) mod exc_guard;
 pub(crate) mod host_port;

@@ -1,7 +1,6 @@
 //! Threads, tasks, and the tables of them.
 
 use super::action::{Action, Actions};
-use super::alarm::Alarms;
 use super::exc_guard::ExcGuard;
 use crate::error::ReserveError;
 use crate::host::SlotId;
@@ -86,7 +85,6 @@ pub(crate) struct Tables {
     pub(super) host: Option<PortId>,
     /// The clocks' ports, likewise.
     pub(super) clocks: [Option<PortId>; 2],
-    pub(crate) alarms: Alarms,
 }
 
 impl Tables {
@@ -96,7 +94,6 @@ impl Tables {
             tasks: (0..SPACES).map(|_| None).collect(),
             host: None,
             clocks: [None; 2],
-            alarms: Alarms::default(),
         })
     }
 

@@ -1,4 +1,4 @@
-//! The calls of `mach/mach_host.h`, `mach/clock.h` and `mach/semaphore.h`.
+//! The calls of `mach/mach_host.h`, `mach/clock.h`, `mach/mk_timer.h` and `mach/semaphore.h`.
 #![allow(unsafe_code)]
 
 use super::declare::kernel_calls;
@@ -88,4 +88,23 @@ kernel_calls! {
         time: mach_timespec_t,
         port: mach_port_name_t,
     ) -> kern_return_t;
+
+    // mach/mk_timer.h
+
+    /// Creates a timer, which is not armed, and returns the name of its receive right; `MACH_PORT_NULL` when the kernel or the name space is
+    /// full. At its time a timer sends a [message](crate::mig::mk_timer_expire_msg_t) to its port, unless its last one is still queued.
+    fn mk_timer_create() -> mach_port_name_t;
+    /// Destroys a timer and releases all rights under its name, as `mach_port_destroy` does. `KERN_INVALID_ARGUMENT`: the port is no timer.
+    /// `KERN_INVALID_RIGHT`: the name has no receive right. `KERN_INVALID_NAME`: there is no such name.
+    fn mk_timer_destroy(name: mach_port_name_t) -> kern_return_t;
+    /// Arms a timer for a time in units of [`mach_absolute_time`](super::mach_absolute_time), in place of the one that it was armed for; for a time
+    /// that has passed, it sends its message at once. `KERN_INVALID_ARGUMENT`: the port is no timer. `KERN_INVALID_RIGHT` and
+    /// `KERN_INVALID_NAME` as for every call that takes a receive right.
+    fn mk_timer_arm(name: mach_port_name_t, expire_time: u64) -> kern_return_t;
+    /// Does what [`mk_timer_arm`] does; the kernel may send the message later by up to `leeway`, in the same units. `flags` is
+    /// `MK_TIMER_NORMAL` or `MK_TIMER_CRITICAL`; other bits are ignored.
+    fn mk_timer_arm_leeway(name: mach_port_name_t, flags: u64, expire_time: u64, leeway: u64) -> kern_return_t;
+    /// Disarms a timer. `result_time` gets the time for which it was armed, 0 if it was not; it may be null. A message that is queued already
+    /// stays. Errors as of [`mk_timer_arm`].
+    fn mk_timer_cancel(name: mach_port_name_t, result_time: *mut u64) -> kern_return_t;
 }

@@ -135,6 +135,16 @@ plain_struct! {
     }
 }
 
+plain_struct! {
+    /// The message of a timer, whose time has come (`mach/mk_timer.h`). Its identifier is 0.
+    pub struct mk_timer_expire_msg_t: 48, align 4, packed 4 {
+        0 header: mach_msg_header_t,
+        /// Zeroes.
+        ///
+        24 unused: [u64; 3],
+    }
+}
+
 /// Message of an alarm that `clock_alarm` set (`mach/clock_reply.defs`).
 pub const CLOCK_ALARM_REPLY: mach_msg_id_t = 3_125_107;
 

@@ -1,5 +1,6 @@
 //! Each rule of the port engine that differs by version, in each generation (docs/xnu, F, F5, F6).
 
+use super::super::timer;
 use super::*;
 
 use Generation::{MacOs11, MacOs15, MacOs26};
@@ -33,6 +34,51 @@ fn stale_name(world: &World) -> Name {
 
 const NAME: Result<(), KernReturn> = Err(KernReturn::INVALID_NAME);
 const RIGHT: Result<(), KernReturn> = Err(KernReturn::INVALID_RIGHT);
+
+/// osfmk/kern/mk_timer.c: since 14 `mk_timer_destroy` looks at the entry of the name, and since 15 the receive right is immovable.
+#[test]
+fn timers_are_destroyed_and_moved_by_their_generation() {
+    let timer = |w: &World| w.ipc(|ipc| timer::create(ipc, w.space)).expect("room");
+    let destroy = |w: &World, name| w.ipc(|ipc| timer::destroy(ipc, w.space, name));
+    table(&[
+        ("null", &|w| destroy(w, Name::NULL), [RIGHT, NAME, NAME]),
+        ("absent", &|w| destroy(w, Name::new(0x7003)), [NAME; 3]),
+        ("a dead name", &|w| destroy(w, dead_name(w)), [RIGHT; 3]),
+        ("a set", &|w| destroy(w, w.set()), [RIGHT; 3]),
+        (
+            "an ordinary port",
+            &|w| destroy(w, w.port()),
+            [Err(KernReturn::INVALID_ARGUMENT); 3],
+        ),
+        ("a timer", &|w| destroy(w, timer(w)), [Ok(()); 3]),
+        (
+            "immovable",
+            &|w| {
+                let port = w.port_behind(timer(w));
+                let is = w.ipc(|ipc| ipc.port(port).queue().map(|q| q.protection.immovable));
+                is.filter(|is| *is).map(|_| ()).ok_or(KernReturn::FAILURE)
+            },
+            [Err(KernReturn::FAILURE), Ok(()), Ok(())],
+        ),
+    ]);
+}
+
+/// One that is armed leaves neither its alarm nor its port.
+#[test]
+fn a_timer_that_dies_takes_its_alarm_and_the_kernels_right_with_it() {
+    for generation in ALL {
+        let world = World::of(generation);
+        let before = world.ipc(|ipc| ipc.live_ports());
+        let name = world.ipc(|ipc| timer::create(ipc, world.space));
+        let name = name.expect("room");
+        let armed = world.ipc(|ipc| timer::arm(ipc, world.space, name, 9, 3));
+        assert_eq!(armed, Ok(()));
+        assert_eq!(world.ipc(|ipc| ipc.next_alarm()), Some(9));
+        world.destroy_port(name);
+        assert_eq!(world.ipc(|ipc| ipc.next_alarm()), None, "{generation:?}");
+        assert_eq!(world.ipc(|ipc| ipc.live_ports()), before, "{generation:?}");
+    }
+}
 
 #[test]
 fn c7_5_a_dead_name_where_a_receive_right_is_wanted() {
