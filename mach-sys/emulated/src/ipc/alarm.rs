@@ -36,7 +36,7 @@ pub(crate) struct Alarms {
     /// The first `count` words are identifiers of alarms, each not before the one at half its place: a binary heap.
     heap: Table<u32>,
     count: u32,
-    /// How many of them are `clock_alarm`'s.
+    /// The number of them that are `clock_alarm`'s.
     of_clocks: u32,
     number: u64,
 }
