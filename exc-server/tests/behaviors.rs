@@ -183,9 +183,9 @@ fn a3_4_a_protected_request_names_the_thread_by_its_identifier() {
 
 /// A7.5, D2.8: what each request brings, the task's references too, is released with it.
 #[test]
-fn a7_a_thousand_exceptions_of_each_behavior_leave_the_census_as_it_was() {
+fn d2_8_a_thousand_exceptions_of_each_behavior_leave_the_census_as_it_was() {
     isolated(
-        "a7_a_thousand_exceptions_of_each_behavior_leave_the_census_as_it_was",
+        "d2_8_a_thousand_exceptions_of_each_behavior_leave_the_census_as_it_was",
         || {
             let page = Arc::new(GuardPage::new());
             let opened = Arc::clone(&page);

@@ -112,9 +112,9 @@ extern "C" fn open_page(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void
 /// A0.2, A1.2, B7.3: the last level turns the exception into a signal, and the instruction runs again after it.
 /// G3.4: each level once, then the last.
 #[test]
-fn a1_1_declined_by_thread_and_task_the_unix_handler_runs_on_the_faulting_thread() {
+fn a0_2_a1_1_a1_2_b7_3_declined_by_thread_and_task_the_unix_handler_runs_on_the_faulting_thread() {
     isolated(
-        "a1_1_declined_by_thread_and_task_the_unix_handler_runs_on_the_faulting_thread",
+        "a0_2_a1_1_a1_2_b7_3_declined_by_thread_and_task_the_unix_handler_runs_on_the_faulting_thread",
         || {
             // The signal is one of two, depending on the system.
             for signal in [libc::SIGSEGV, libc::SIGBUS] {

@@ -63,8 +63,8 @@ fn a_message_that_is_no_request_is_answered_as_mig_does() {
 
 /// C12.3: the rights of a message that is not handed on are released here.
 #[test]
-fn a_malformed_request_gives_its_rights_back() {
-    isolated("a_malformed_request_gives_its_rights_back", || {
+fn c12_3_a_malformed_request_gives_its_rights_back() {
+    isolated("c12_3_a_malformed_request_gives_its_rights_back", || {
         let port = ReceiveRight::new().expect("a port");
         let other = ReceiveRight::new().expect("a port");
         let right = other.make_send().expect("a send right");

@@ -163,9 +163,9 @@ fn a_thread_that_is_gone_is_a_typed_error_and_leaves_nothing() {
 }
 
 #[test]
-fn a_server_refuses_its_own_thread_and_takes_another_servers() {
+fn a11_3_a_server_refuses_its_own_thread_and_takes_another_servers() {
     isolated(
-        "a_server_refuses_its_own_thread_and_takes_another_servers",
+        "a11_3_a_server_refuses_its_own_thread_and_takes_another_servers",
         || {
             let (tell, told) = std::sync::mpsc::channel();
             let first = Server::start(move |exception: Exception<'_>| {

@@ -232,6 +232,8 @@ static CASES: &[Case] = cases! {
     mach_vm_purgable_control: false, |_, room| (task_self(), 0, 9, room.words.as_mut_ptr().cast());
     vm_purgable_control: false, |_, room| (task_self(), 0, 9, room.words.as_mut_ptr().cast());
     mach_host_self: false, |_, _| () => |_| 0;
+    task_suspend: true, |_, _| (0);
+    task_resume: true, |_, _| (0);
     semaphore_create: true, |_, room| (task_self(), &mut room.word, SYNC_POLICY_FIFO, -1);
     semaphore_destroy: true, |_, _| (task_self(), 0);
     semaphore_signal: false, |_, _| (0);

@@ -44,7 +44,7 @@ fn normalized(name: Name) -> Normalization {
 
 /// D2.6, C4.5: down to one, never to none.
 #[test]
-fn e36_any_count_is_trimmed_to_one() {
+fn d2_6_e36_any_count_is_trimmed_to_one() {
     for count in [1, 2, 9, 500] {
         let (_port, name) = port_with(count);
         let expected = match count {
@@ -72,7 +72,7 @@ fn a_survey_touches_nothing() {
 
 /// D2.7: what a trim cannot cure is left, and reported.
 #[test]
-fn a7_3_e38_a_saturated_count_is_left_alone() {
+fn a7_3_d2_7_e38_a_saturated_count_is_left_alone() {
     let (_port, name) = port_with(1);
     change(name, PortRight::SEND, 65_534).expect("up to the limit");
     assert_eq!(survey(name), Normalization::Saturated);

@@ -270,8 +270,8 @@ mod breakpoints {
 
     /// F6.7, A1.4: since macOS 26 the process ends at once; before, such a breakpoint is one like any other.
     #[test]
-    fn f6_7_a_breakpoint_of_the_range_ends_the_process() {
-        let name = test_name!(f6_7_a_breakpoint_of_the_range_ends_the_process);
+    fn a1_4_f6_7_a_breakpoint_of_the_range_ends_the_process() {
+        let name = test_name!(a1_4_f6_7_a_breakpoint_of_the_range_ends_the_process);
         dies(name, "26", libc::SIGKILL, || {
             start_as(Generation::MacOs26);
             declines_and_says();

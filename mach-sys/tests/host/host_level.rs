@@ -86,7 +86,7 @@ fn unwilling() -> Server<usize> {
 
 isolated! {
     /// G3.3: the system's own signal. A12.1: the fallback takes every kind of fault.
-    fn g3_1_the_handler_of_before_gets_the_original_siginfo_on_the_faulting_thread() {
+    fn a12_1_g3_1_the_handler_of_before_gets_the_original_siginfo_on_the_faulting_thread() {
         install_previous(libc::SA_ONSTACK, &[]);
         let server = unwilling();
         on_raw_thread(|| {

@@ -217,9 +217,9 @@ fn burn(lowest: usize, call: &dyn Fn()) {
 /// A stack that ends somewhere in a kernel call, with the lock held for example, ends the process by its signal. It never hangs.
 /// A11.4: a fault of the emulation's own code is the end.
 #[test]
-fn g2_7_a_stack_that_ends_in_the_kernel_ends_the_process() {
+fn a11_4_g2_7_a_stack_that_ends_in_the_kernel_ends_the_process() {
     const SIZE: usize = 256 * 1024;
-    let name = test_name!(g2_7_a_stack_that_ends_in_the_kernel_ends_the_process);
+    let name = test_name!(a11_4_g2_7_a_stack_that_ends_in_the_kernel_ends_the_process);
     let body = |left: usize| {
         install(libc::SIGSEGV, libc::SIG_DFL as *const (), 0, &[]);
         let port = ReceiveRight::new().expect("a port");

@@ -276,14 +276,14 @@ fn destructors(early: bool) {
 
 isolated! {
     /// D2.10, D2.11: exceptions are delivered in each pass.
-    fn g4_4_faults_in_every_pass_of_destructors_before_the_emulations() {
+    fn d2_11_g4_4_faults_in_every_pass_of_destructors_before_the_emulations() {
         destructors(true);
     }
 }
 
 isolated! {
     /// D2.10, D2.11: exceptions are delivered in each pass.
-    fn g4_4_faults_in_every_pass_of_destructors_after_the_emulations() {
+    fn d2_11_g4_4_faults_in_every_pass_of_destructors_after_the_emulations() {
         destructors(false);
     }
 }

@@ -191,7 +191,7 @@ isolated! {
 
 /// A3.1, A3.2, A3.8, A5.3, D2.9: the identifier, the rights, the codes and the size of each behavior's request.
 #[test]
-fn a3_2_a3_8_a5_3_each_behavior_has_its_message() {
+fn a3_2_a3_7_a3_8_a5_3_d2_9_each_behavior_has_its_message() {
     let victim = Victim::start();
     let words = NativeState::COUNT as usize;
     // In words: 6 of the header, 1 and 3 for each of 2 rights, 2 NDR, 1 exception, 1 count, codes, flavor and count, state.
@@ -262,6 +262,29 @@ isolated! {
 }
 
 isolated! {
+    /// With no other reference than the message's: one that is not released is a name more for each exception.
+    fn a7_10_each_delivery_brings_a_token_of_its_own() {
+        let scene = Scene::new(5 | WIDE);
+        let mut tokens = Vec::new();
+        for _ in 0..5 {
+            scene.victim.faults();
+            let request = receive(scene.upper);
+            let (token, disposition) = request.descriptor(0);
+            assert_eq!((disposition, refs(token, MACH_PORT_RIGHT_SEND)), (17, Ok(1)));
+            assert!(!tokens.contains(&token) && token != task_self());
+            tokens.push(token);
+            request.resume(|_| {});
+            scene.victim.result();
+        }
+        for token in tokens {
+            assert_eq!(refs(token, MACH_PORT_RIGHT_SEND), Ok(1), "it outlives the exception");
+            assert_eq!(deallocate(token), Ok(()));
+            assert_eq!(kind(token), Err(KernReturn::INVALID_NAME));
+        }
+    }
+}
+
+isolated! {
     /// A4.1, B2.7: what cannot be fetched is registered all the same, and its level sends nothing.
     fn a4_1_without_its_state_a_request_is_not_sent() {
         let none = if cfg!(target_arch = "x86_64") { 13 } else { 5 };
@@ -285,7 +308,7 @@ isolated! {
 
 /// A5.2, A7.4: the header of a request, its trailer, and the right to answer it. A5.4: no voucher, unless it is asked for.
 #[test]
-fn a5_2_a7_4_a_requests_header_trailer_and_reply_right() {
+fn a5_2_a5_4_a7_4_a_requests_header_trailer_and_reply_right() {
     let victim = Victim::start();
     for behavior in BEHAVIORS {
         let port = port();

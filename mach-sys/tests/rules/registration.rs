@@ -7,6 +7,7 @@ use mach_sys::exception::{
 };
 use mach_sys::kern_return::KernReturn;
 use mach_sys::kernel::{self, system::task_self};
+use mach_sys::message::MACH_MSG_TYPE_MAKE_SEND_ONCE;
 use mach_sys::port::{
     MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND, MPO_EXCEPTION_PORT, MPO_INSERT_SEND_RIGHT,
     mach_port_options_t,
@@ -401,4 +402,87 @@ fn b6_7_a_threads_actions_are_released_after_its_end() {
     assert_eq!(status(name)[6], 1, "the slots' rights");
     drop(victim);
     test_support::wait::wait_for("the slots' rights to go", || status(name)[6] == 0);
+}
+
+/// Asks for a message about the last send right of a port.
+fn watch_senders(port: Port, told: Port) {
+    const NO_SENDERS: i32 = 70;
+    let mut previous = 0;
+    // SAFETY: the result goes to a local variable.
+    let asked = answered(unsafe {
+        kernel::mach_port_request_notification(
+            task_self(),
+            port,
+            NO_SENDERS,
+            0,
+            told,
+            MACH_MSG_TYPE_MAKE_SEND_ONCE,
+            &mut previous,
+        )
+    });
+    assert_eq!(asked, Ok(()));
+}
+
+#[test]
+fn b1_4_the_rights_of_overwritten_slots_are_released() {
+    let victim = Victim::start();
+    let (told, other) = (receive_right(), port());
+    for replacement in [other, NULL] {
+        // Three slots: only with the last of them does the last right go.
+        let port = port();
+        assert_eq!(
+            set(
+                victim.thread,
+                wish(MASK | EXC_MASK_ARITHMETIC, port, STATE, FLAVOR)
+            ),
+            Ok(())
+        );
+        watch_senders(port, told);
+        assert_eq!(mod_refs(port, MACH_PORT_RIGHT_SEND, -1), Ok(()));
+        assert_eq!(
+            set(victim.thread, wish(MASK, replacement, STATE, FLAVOR)),
+            Ok(())
+        );
+        assert_eq!(receive_now(told).err(), Some(KernReturn::RCV_TIMED_OUT));
+        assert_eq!(status(port)[6], 1, "one slot holds it");
+        assert_eq!(
+            set(
+                victim.thread,
+                wish(EXC_MASK_ARITHMETIC, replacement, STATE, FLAVOR)
+            ),
+            Ok(())
+        );
+        let message = receive(told);
+        assert_eq!((message.id(), message.words[8]), (70, 1), "made once");
+        assert_eq!(status(port)[6], 0);
+        destroy_port(port);
+    }
+    assert_eq!(
+        set(
+            victim.thread,
+            wish(MASK | EXC_MASK_ARITHMETIC, NULL, STATE, FLAVOR)
+        ),
+        Ok(())
+    );
+}
+
+#[test]
+fn b2_1_a_mask_has_the_bits_1_to_13_and_no_other() {
+    let victim = Victim::start();
+    let refused = Err(KernReturn::INVALID_ARGUMENT);
+    for bit in 0..32 {
+        let expected = if (1..=13).contains(&bit) {
+            Ok(())
+        } else {
+            refused
+        };
+        for mask in [1 << bit, 1 << bit | EXC_MASK_BREAKPOINT] {
+            let none = wish(mask, NULL, EXCEPTION_DEFAULT | WIDE, FLAVOR);
+            assert_eq!(set(victim.thread, none), expected, "bit {bit}");
+            let listed = list(victim.thread, mask, Some(none), 32).map(|_| ());
+            assert_eq!(listed, expected, "swap, bit {bit}");
+        }
+    }
+    assert_eq!(list(victim.thread, 0x3ffe, None, 32).map(|_| ()), Ok(()));
+    assert_eq!(list(victim.thread, 0, None, 32).map(|_| ()), Ok(()));
 }

@@ -114,3 +114,34 @@ fn d4_5_a_threads_exception_ports_are_released_with_it() {
     wait_for("the actions' rights to go", || status(port)[6] == 0);
     assert_eq!(deallocate(name), Ok(()));
 }
+
+/// D4.6: wherever its rights are: in the name space, in messages, and in a call that looks for it.
+#[test]
+fn d4_6_a_threads_control_port_dies_everywhere_at_once() {
+    let (first, second, told) = (receive_right(), receive_right(), receive_right());
+    let name = thread_with(1, |name| {
+        for to in [first, second] {
+            let letter = Message::to(to, MACH_MSG_TYPE_MAKE_SEND, 1);
+            let letter = letter.with_right(name, mach_sys::message::MACH_MSG_TYPE_COPY_SEND);
+            assert_eq!(letter.send(), Ok(()));
+        }
+        watch(name, told);
+    });
+    assert_eq!(receive(told).id(), DEAD_NAME as u32);
+    for from in [first, second] {
+        assert_eq!(
+            receive_now(from).map(|letter| letter.descriptor(0)),
+            Ok((DEAD, 17))
+        );
+    }
+    let mut control = 7;
+    // SAFETY: the result goes to a local variable.
+    let asked = answered(unsafe { kernel::thread_get_special_port(name, 1, &mut control) });
+    assert_eq!(asked, Err(KernReturn::SEND_INVALID_DEST));
+    // SAFETY: no pointers.
+    let set = answered(unsafe {
+        kernel::thread_set_exception_ports(name, MASK, NULL, STATE, NativeState::FLAVOR)
+    });
+    assert_eq!(set, Err(KernReturn::SEND_INVALID_DEST));
+    assert_eq!(mod_refs(name, MACH_PORT_RIGHT_DEAD_NAME, -2), Ok(()));
+}

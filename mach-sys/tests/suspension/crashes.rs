@@ -462,8 +462,8 @@ fn a14_1_without_a_policy_none_is_raised() {
 /// A13.5, F6.10: a fatal guard that no handler took raises `EXC_CRASH` before the end, with the guard as the original exception; one that a handler
 /// took does not. A1.10: `MACH_RCV_PORT_DIED` ends the search, and is no success for who raised the guard. A13.8: thread, then task.
 #[test]
-fn a13_5_a1_10_a_fatal_guard_that_no_handler_took_is_a_crash() {
-    const NAME: &str = "crashes::a13_5_a1_10_a_fatal_guard_that_no_handler_took_is_a_crash";
+fn a1_10_a13_5_a13_8_a_fatal_guard_that_no_handler_took_is_a_crash() {
+    const NAME: &str = "crashes::a1_10_a13_5_a13_8_a_fatal_guard_that_no_handler_took_is_a_crash";
     for answered in ["handled", "declined", "died"] {
         let Some(ended) = exit_status_with(NAME, &[("ANSWER", answered)], || {
             start(CrashPolicy::OwnReceivers);

@@ -1,7 +1,8 @@
 //! Threads that end themselves, and threads that are terminated in a kernel call (D3, A8.4).
 #![allow(unsafe_code)]
 
-use crate::support::{assert_never, terminate, thread};
+use crate::listing::threads;
+use crate::support::{assert_never, suspend, terminate, thread};
 use mach_sys::kern_return::KernReturn;
 use mach_sys::kernel::{self, Config, Generation, system};
 use mach_sys::message::Disposition;
@@ -193,6 +194,41 @@ fn a8_4_a_message_does_not_go_to_a_thread_that_is_gone() {
             assert_eq!(send(name, 0, 0), KernReturn::SUCCESS);
             assert_eq!(receive(name, Some(0)), Ok(0));
             drop(sends);
+        },
+    );
+}
+
+/// D4.4: a thread that was terminated, until the kernel is done with it: with a reference for each listing, and calls on it fail.
+#[test]
+fn d4_4_a_terminated_thread_is_listed_with_a_reference_until_it_is_gone() {
+    isolated(
+        "ended::d4_4_a_terminated_thread_is_listed_with_a_reference_until_it_is_gone",
+        || {
+            start();
+            for _ in 0..20 {
+                let (name, handle) = thread(|| {
+                    loop {
+                        std::hint::spin_loop();
+                    }
+                });
+                let port = Name::new(name).expect("a name");
+                // The library's own, and that of the test.
+                let mut references = 2;
+                assert_eq!(terminate(name), KernReturn::SUCCESS);
+                wait_for("a listing without it", || {
+                    let listed = threads().contains(&name);
+                    references += u32::from(listed);
+                    if listed {
+                        let code = suspend(name);
+                        let gone = [KernReturn::TERMINATED, KernReturn::SEND_INVALID_DEST];
+                        assert!(gone.contains(&code), "{code:?}");
+                    }
+                    !listed
+                });
+                assert_eq!(user_references(port, PortRight::DEAD_NAME), Ok(references));
+                assert!(!threads().contains(&name));
+                core::mem::forget(handle);
+            }
         },
     );
 }

@@ -320,9 +320,9 @@ fn wait_for_the_end_of(tid: i32) {
 
 /// A8.4, A2.1: no level after the one that it waits for. D3.3, D3.5, D4.3: what the calls answer then, and that no instruction of it follows.
 #[test]
-fn e46_a8_4_a_terminated_thread_asks_no_other_level_and_dies() {
+fn a2_1_a8_4_d3_3_d4_3_e46_a_terminated_thread_asks_no_other_level_and_dies() {
     isolated(
-        "exceptions::e46_a8_4_a_terminated_thread_asks_no_other_level_and_dies",
+        "exceptions::a2_1_a8_4_d3_3_d4_3_e46_a_terminated_thread_asks_no_other_level_and_dies",
         || {
             install_skip();
             generation_11();
@@ -371,9 +371,9 @@ fn e46_a8_4_a_terminated_thread_asks_no_other_level_and_dies() {
 
 /// A8.7, D3.5: it runs no more user code.
 #[test]
-fn e44_a8_7_a_suspended_thread_that_is_terminated_dies_without_running() {
+fn a8_7_d3_5_e44_a_suspended_thread_that_is_terminated_dies_without_running() {
     isolated(
-        "exceptions::e44_a8_7_a_suspended_thread_that_is_terminated_dies_without_running",
+        "exceptions::a8_7_d3_5_e44_a_suspended_thread_that_is_terminated_dies_without_running",
         || {
             generation_11();
             let tid = Arc::new(AtomicUsize::new(0));

@@ -241,8 +241,8 @@ fn a13_5_a_fatal_guard_ends_the_process_that_declines_it() {
 }
 
 #[test]
-fn a13_5_a_fatal_guard_ends_the_process_without_a_handler() {
-    let name = "guards::a13_5_a_fatal_guard_ends_the_process_without_a_handler";
+fn a0_3_a13_5_a_fatal_guard_ends_the_process_without_a_handler() {
+    let name = "guards::a0_3_a13_5_a_fatal_guard_ends_the_process_without_a_handler";
     assert_fatal(name, None);
 }
 

@@ -59,7 +59,7 @@ fn d1_2_a_thread_that_made_no_kernel_call_has_a_name_and_is_suspended() {
 }
 
 /// Lists the threads, and releases the array.
-fn threads() -> Vec<Name> {
+pub(crate) fn threads() -> Vec<Name> {
     let mut names = core::ptr::null_mut();
     let mut count = 0;
     // SAFETY: local variables; the array has that many names, and is released once.

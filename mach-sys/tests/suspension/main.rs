@@ -19,3 +19,4 @@ mod registers;
 mod spin;
 mod stress;
 mod support;
+mod task;

@@ -132,13 +132,13 @@ fn check<M: TestedMachine>(rows: &[Row]) {
 
 /// A12.6: `si_code` and `si_addr`.
 #[test]
-fn a12_3_and_a12_6_each_x86_64_exception_has_xnus_signal_code_and_address() {
+fn a12_3_a12_6_each_x86_64_exception_has_xnus_signal_code_and_address() {
     check::<X86_64>(X86);
 }
 
 /// A12.7: `si_code` and `si_addr`.
 #[test]
-fn a12_3_and_a12_7_each_arm64_exception_has_xnus_signal_code_and_address() {
+fn a12_3_a12_7_each_arm64_exception_has_xnus_signal_code_and_address() {
     check::<Arm64>(ARM);
 }
 

@@ -51,7 +51,7 @@
 //! | `thread_suspend`, `thread_resume`, `thread_abort`, `thread_abort_safely`, `thread_terminate`, `thread_info` | thread_act.defs | yes |
 //! | `task_register_hardened_exception_handler`, `thread_adopt_exception_handler`, `thread_convert_thread_state` | task.defs, thread_act.defs | yes |
 //! | `task_get_exc_guard_behavior`, `task_set_exc_guard_behavior` | task.defs | yes |
-//! | `task_threads`, `task_info`, `semaphore_create`, `semaphore_destroy` | task.defs | yes |
+//! | `task_threads`, `task_info`, `task_suspend`, `task_resume`, `semaphore_create`, `semaphore_destroy` | task.defs | yes |
 //! | `semaphore_signal`, `…_signal_all`, `…_signal_thread`, `…_wait`, `…_timedwait`, `…_wait_signal`, `…_timedwait_signal` | their traps (33–39) | no |
 //! | `host_get_clock_service`, `clock_get_time`, `clock_get_attributes`, `clock_alarm` | mach_host.defs, clock.defs | yes |
 //! | `host_info`, `host_statistics`, `host_statistics64` | mach_host.defs | yes |

@@ -6,6 +6,7 @@ use super::structures::{give, give_words};
 use super::target::{code, put};
 use super::threads::find;
 use crate::exception::level::{Level, LevelKind};
+use crate::host;
 use crate::host::pages::{self, Words};
 use crate::host::usage::{self, MemoryUsage, ProcessUsage, State, ThreadUsage, Times};
 use crate::ipc::name::Name;
@@ -73,6 +74,18 @@ pub unsafe fn task_threads(
             put(count, length as u32);
         }
     }))
+}
+
+pub unsafe fn task_suspend(task: mach_port_name_t) -> kern_return_t {
+    code(own_task(task).and_then(|_| match host::stop_process() {
+        true => Ok(()),
+        false => Err(KernReturn::FAILURE),
+    }))
+}
+
+pub unsafe fn task_resume(task: mach_port_name_t) -> kern_return_t {
+    // While the task is suspended none of its threads gets here.
+    code(own_task(task).and(Err(KernReturn::FAILURE)))
 }
 
 fn time_value(time: Duration) -> time_value_t {

@@ -44,7 +44,7 @@ pub(crate) use sys::credentials::user_and_group;
 pub(crate) use sys::installed::Installed;
 pub(crate) use sys::mask::{AllBlocked, wait_was_interrupted};
 pub(crate) use sys::status::is_traced;
-pub(crate) use sys::thread::gettid;
+pub(crate) use sys::thread::{gettid, stop_process};
 pub(crate) use sys::{
     copy, cpu, futex, machine, mappings, maps, pages, reservation, smaps, stack, sync,
 };

@@ -182,6 +182,11 @@ kernel_calls! {
         threads: *mut *mut mach_port_name_t,
         count: *mut mach_msg_type_number_t,
     ) -> kern_return_t;
+    /// Stops all threads of a task until [`task_resume`] has been called as often (A8.6). For the own task the calling thread stops, too, and the
+    /// call returns when another process has resumed it: on a Mac by `task_resume`, on the emulation, which stops by `SIGSTOP`, by `SIGCONT`.
+    fn task_suspend(task: mach_port_name_t) -> kern_return_t;
+    /// Undoes one [`task_suspend`]. `KERN_FAILURE`: the task is not suspended, as the own one never is when its threads run.
+    fn task_resume(task: mach_port_name_t) -> kern_return_t;
     /// Reads what a task uses: `TASK_*` and `MACH_TASK_*` of [`info`](crate::info). `count` as in [`thread_info`].
     fn task_info(
         task: mach_port_name_t,

@@ -175,7 +175,7 @@ fn b2_2_b2_5_without_a_port_only_missing_codes_are_refused_since_12() {
 /// D5.7: its own control port, by each generation. A2.7: whatever is in the slot, nothing is delivered to a kernel object.
 /// F6.14: since 26 it is refused.
 #[test]
-fn b1_6_b2_3_a_control_port_is_stored_stored_as_null_or_refused_by_generation() {
+fn a2_7_b1_6_b2_3_d5_7_a_control_port_is_stored_stored_as_null_or_refused_by_generation() {
     for generation in ALL {
         let world = World::of(generation);
         let name = world.thread_name();

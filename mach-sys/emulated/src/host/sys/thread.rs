@@ -93,6 +93,12 @@ pub(in crate::host) fn send_signal(tid: u32, signal: i32) -> isize {
     unsafe { call(libc::SYS_tgkill, arguments) }
 }
 
+/// Stops every thread of this process, by `SIGSTOP`. Returns when another process has continued them; `false` if the system refuses.
+pub(crate) fn stop_process() -> bool {
+    // Sent to the calling thread, so that it takes the signal before this call returns.
+    send_signal(gettid(), libc::SIGSTOP) == 0
+}
+
 /// Ends the calling thread, and nothing else: no destructor runs.
 pub(in crate::host) fn end_this_thread() -> ! {
     loop {

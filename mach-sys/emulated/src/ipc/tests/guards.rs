@@ -57,7 +57,7 @@ const INVALID: Result<(), KernReturn> = Err(KernReturn::INVALID_ARGUMENT);
 
 /// A13.9: the payload is the port's guard, where there is one. A13.5: the call returns its own code.
 #[test]
-fn c5_6_only_with_the_guard_is_a_port_unguarded_swapped_or_destroyed() {
+fn a13_9_c5_6_only_with_the_guard_is_a_port_unguarded_swapped_or_destroyed() {
     let world = World::of(Generation::MacOs26);
     let port = world.port();
     assert_eq!(world.unguard(port, 7), INVALID);
@@ -245,7 +245,7 @@ fn c3_c4_misuse_of_names_raises_guards() {
 /// C7.7: in a body and as reply.
 /// F6.12, F6.22, F6.24: the payload, the code as reply and in a body, and nothing changes.
 #[test]
-fn a13_4_d5_3_a_message_does_not_take_the_last_reference_of_a_pinned_name() {
+fn a13_4_c7_7_d5_3_a_message_does_not_take_the_last_reference_of_a_pinned_name() {
     let world = World::of(Generation::MacOs26);
     let port = world.port();
     let pinned = (PortGuardFlavor::MOD_REFS_NON_FATAL, 0x0300_0000_0000_0000);

@@ -253,7 +253,7 @@ fn c8_5_c7_6_a_destruction_told_to_the_port_itself_or_to_a_dead_one_is_one() {
 }
 
 #[test]
-fn c8_6_a_name_that_goes_before_its_port_tells_of_it_last() {
+fn c1_8_c8_6_a_name_that_goes_before_its_port_tells_of_it_last() {
     let watched = Watched::new();
     let (world, port) = (&watched.world, watched.port);
     for id in [MACH_NOTIFY_DEAD_NAME, MACH_NOTIFY_SEND_POSSIBLE] {

@@ -130,7 +130,7 @@ fn d1_3_d5_2_up_to_macos_15_names_start_at_one_and_are_not_pinned() {
 /// D5.1: both are pinned.
 /// F6.23, F6.27: pinned, and the count of the start.
 #[test]
-fn d1_3_the_main_threads_name_starts_at_two_another_threads_at_one() {
+fn d1_3_d5_1_the_main_threads_name_starts_at_two_another_threads_at_one() {
     let world = World::of(Generation::MacOs26);
     for (main, references) in [(true, 2), (false, 1)] {
         let (_, name) = world.thread(main);

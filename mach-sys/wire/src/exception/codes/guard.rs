@@ -174,6 +174,56 @@ mod tests {
         assert!(!PortGuardFlavor::INVALID_NAME.is_always_fatal());
     }
 
+    /// In the order of the rule: those that always end the process, those that a policy may make fatal, those that never do.
+    #[test]
+    fn a13_3_each_flavor_has_its_number_and_its_class() {
+        use PortGuardFlavor as P;
+        let always = [
+            (P::DESTROY, 1),
+            (P::MOD_REFS, 2),
+            (P::INVALID_OPTIONS, 3),
+            (P::SET_CONTEXT, 4),
+            (P::THREAD_SET_STATE, 5),
+            (P::EXCEPTION_BEHAVIOR_ENFORCE, 6),
+            (P::SERVICE_PORT_VIOLATION_FATAL, 7),
+            (P::UNGUARDED, 8),
+            (P::INCORRECT_GUARD, 16),
+            (P::IMMOVABLE, 32),
+            (P::STRICT_REPLY, 64),
+            (P::MSG_FILTERED, 128),
+        ];
+        let optional = [
+            (P::INVALID_RIGHT, 256),
+            (P::INVALID_NAME, 512),
+            (P::INVALID_VALUE, 1024),
+            (P::INVALID_ARGUMENT, 2048),
+            (P::RIGHT_EXISTS, 4096),
+            (P::KERN_NO_SPACE, 8192),
+            (P::KERN_FAILURE, 16384),
+            (P::KERN_RESOURCE, 32768),
+            (P::SEND_INVALID_REPLY, 1 << 16),
+            (P::SEND_INVALID_VOUCHER, 1 << 17),
+            (P::SEND_INVALID_RIGHT, 1 << 18),
+            (P::RCV_INVALID_NAME, 1 << 19),
+        ];
+        let never = [
+            (P::RCV_GUARDED_DESC, 1 << 20),
+            (P::SERVICE_PORT_VIOLATION_NON_FATAL, (1 << 20) + 1),
+            (P::PROVISIONAL_REPLY_PORT, (1 << 20) + 2),
+            (P::MOD_REFS_NON_FATAL, 1 << 21),
+            (P::IMMOVABLE_NON_FATAL, 1 << 22),
+            (P::REQUIRE_REPLY_PORT_SEMANTICS, 1 << 23),
+        ];
+        for (class, flavors) in [&always[..], &optional, &never].into_iter().enumerate() {
+            for (flavor, number) in flavors {
+                assert_eq!(flavor.raw(), *number, "{flavor}");
+                assert_eq!(flavor.is_always_fatal(), class == 0, "{flavor}");
+                let may_be_fatal = *number <= MAX_OPTIONAL_kGUARD_EXC_CODE;
+                assert_eq!(may_be_fatal, class < 2, "{flavor}");
+            }
+        }
+    }
+
     #[test]
     fn a13_5_flavors_up_to_128_are_always_fatal() {
         for (raw, fatal) in [
