@@ -232,6 +232,10 @@ static CASES: &[Case] = cases! {
     mach_vm_purgable_control: false, |_, room| (task_self(), 0, 9, room.words.as_mut_ptr().cast());
     vm_purgable_control: false, |_, room| (task_self(), 0, 9, room.words.as_mut_ptr().cast());
     mach_host_self: false, |_, _| () => |_| 0;
+    thread_create: true, |_, room| (0, &mut room.word);
+    thread_create_running: true, |_, room| (0, NativeState::FLAVOR, room.words.as_ptr(), 1, &mut room.word);
+    // More than MIG's messages have room for.
+    thread_create_running: false, |_, room| (0, NativeState::FLAVOR, room.words.as_ptr(), 5000, &mut room.word);
     task_suspend: true, |_, _| (0);
     task_resume: true, |_, _| (0);
     semaphore_create: true, |_, room| (task_self(), &mut room.word, SYNC_POLICY_FIFO, -1);

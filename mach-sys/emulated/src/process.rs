@@ -16,7 +16,7 @@ use crate::rules::{Limits, Rules};
 use crate::stopped::Stopped;
 use crate::thread::exc_guard::ExcGuard;
 use crate::thread::kernel::{self, Kernel, Locked, Mach};
-use crate::thread::object::{TaskId, ThreadId};
+use crate::thread::object::{TaskId, ThreadId, ThreadKind};
 use crate::thread::{life, task};
 use core::time::Duration;
 use mach_wire::types::{MACH_PORT_NULL, mach_port_name_t};
@@ -265,8 +265,11 @@ impl Process {
         if let Some(thread) = ThreadId::from_word(place.load(Ordering::Acquire)) {
             return Some(thread);
         }
-        let main = threads::is_main(slot);
-        let thread = life::create(kernel, self.task, Some(slot), main)?;
+        let kind = match threads::is_main(slot) {
+            true => ThreadKind::Main,
+            false => ThreadKind::Pthread,
+        };
+        let thread = life::create(kernel, self.task, Some(slot), kind)?;
         place.store(thread.to_word(), Ordering::Release);
         Some(thread)
     }
@@ -283,6 +286,17 @@ impl Process {
     /// Returns the calling thread's object; the thread is registered with the system layer if it was not.
     pub(super) fn this_thread(&self) -> Option<ThreadId> {
         self.thread(threads::register().ok()?, Mach::lock)
+    }
+
+    /// Makes the object of the calling thread, which `thread_create` made (D1.5), and returns its name. `None` when the kernel is full.
+    pub(super) fn new_raw_thread(&self) -> Option<Name> {
+        let slot = threads::register().ok()?;
+        let place = self.threads.get(slot.index())?;
+        let mut held = self.mach.lock();
+        let kernel = &mut Kernel::of(&mut held);
+        let thread = life::create(kernel, self.task, Some(slot), ThreadKind::Raw)?;
+        place.store(thread.to_word(), Ordering::Release);
+        life::name(kernel, thread)
     }
 
     /// Returns the name of the MIG reply port of the calling thread, whose slot it is, made if there is none (G6.1). `MACH_PORT_NULL` when the

@@ -25,6 +25,7 @@ macro_rules! isolated {
 
 mod aborted;
 mod allocated;
+mod created;
 mod delivery;
 mod hardened;
 mod messages;

@@ -55,6 +55,7 @@
 //! | `semaphore_signal`, `…_signal_all`, `…_signal_thread`, `…_wait`, `…_timedwait`, `…_wait_signal`, `…_timedwait_signal` | their traps (33–39) | no |
 //! | `host_get_clock_service`, `clock_get_time`, `clock_get_attributes`, `clock_alarm` | mach_host.defs, clock.defs | yes |
 //! | `host_info`, `host_statistics`, `host_statistics64` | mach_host.defs | yes |
+//! | `thread_create`, `thread_create_running` | task.defs | yes; not where MIG refuses the arguments itself |
 //! | `thread_policy_get`, `thread_policy_set` | thread_act.defs | yes; not where MIG refuses the arguments itself |
 //! | `task_create_identity_token`, `task_identity_token_get_task_port` | task.defs | yes |
 //! | `thread_set_exception_ports`, `…_get_…`, `…_swap_…` | thread_act.defs | yes |

@@ -15,7 +15,7 @@ use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::machine::Machine;
-use mach_wire::thread_state::{Flavor, THREAD_STATE_MAX};
+use mach_wire::thread_state::{Flavor, NativeState, THREAD_STATE_MAX, ThreadState};
 use mach_wire::types::*;
 use std::time::Instant;
 
@@ -110,11 +110,12 @@ fn wait_for_context<T>(
     }
 }
 
+/// Words of the largest state of any version.
+pub(super) const MOST_WORDS: usize = THREAD_STATE_MAX;
+
 /// Returns the largest state that MIG carries, in words (A9.6).
-fn largest_state() -> usize {
-    process().map_or(THREAD_STATE_MAX, |process| {
-        process.mach.rules().largest_state()
-    })
+pub(super) fn largest_state() -> usize {
+    process().map_or(MOST_WORDS, |process| process.mach.rules().largest_state())
 }
 
 /// Room for the words of any state, none of which costs anything before it is used.
@@ -212,7 +213,35 @@ pub unsafe fn thread_set_state(
     let words = zeroed(&mut buffer[..count]);
     // SAFETY: the seam's contract: `state` holds `count` words.
     unsafe { core::ptr::copy_nonoverlapping(state, words.as_mut_ptr(), count) };
-    code(on_registers(thread, |context| {
+    code(set(thread, flavor, words))
+}
+
+/// Sets registers of the thread behind a name.
+pub(super) fn set(
+    thread: mach_port_name_t,
+    flavor: thread_state_flavor_t,
+    words: &[u32],
+) -> Result<(), KernReturn> {
+    on_registers(thread, |context| {
         state::set(context, Flavor::new(Machine::NATIVE, flavor), words)
-    }))
+    })
+}
+
+/// Words of a native state that hold general registers, stack pointer and program counter, which come first.
+const GENERAL: usize = if cfg!(target_arch = "x86_64") {
+    2 * 17
+} else {
+    2 * 33
+};
+
+/// Sets the general registers of the thread behind a name to 0, stack pointer and program counter among them.
+pub(super) fn clear(thread: mach_port_name_t) -> Result<(), KernReturn> {
+    on_registers(thread, |context| {
+        let mut native = NativeState::default();
+        let (words, mut count) = (native.as_words_mut(), 0);
+        let flavor = Flavor::new(Machine::NATIVE, NativeState::FLAVOR);
+        state::get(context, flavor, words, &mut count)?;
+        words[..GENERAL].fill(0);
+        state::set(context, flavor, words)
+    })
 }

@@ -13,6 +13,7 @@ use crate::ipc::name::Name;
 use crate::process::Process;
 use crate::thread::kernel::Kernel;
 use crate::thread::life;
+use crate::thread::object::ThreadKind;
 use crate::thread::run;
 use core::time::Duration;
 use mach_wire::info::*;
@@ -20,7 +21,7 @@ use mach_wire::kern_return::KernReturn;
 use mach_wire::types::*;
 
 /// Returns the process, if a name denotes its own task: the only one whose threads are here.
-fn own_task(name: mach_port_name_t) -> Result<&'static Process, KernReturn> {
+pub(super) fn own_task(name: mach_port_name_t) -> Result<&'static Process, KernReturn> {
     let process = mig::process()?;
     let mut held = process.mach.lock();
     let kernel = &mut Kernel::of(&mut held);
@@ -57,7 +58,7 @@ pub unsafe fn task_threads(
                 .flat_map(|main| process.known_threads().map(move |thread| (thread, main)));
             let mut length = 0;
             for (thread, main) in main_first {
-                if kernel.tables.thread(thread).main == main {
+                if (kernel.tables.thread(thread).kind == ThreadKind::Main) == main {
                     let name = life::thread_self(kernel, thread);
                     names.as_mut_slice()[length] = name.map_or(MACH_PORT_NULL, Name::raw);
                     length += 1;

@@ -60,7 +60,7 @@ const PORTION: usize = 128;
 
 /// A thread that is to be suspended.
 #[derive(Clone, Copy)]
-struct Suspended {
+pub(super) struct Suspended {
     thread: ThreadId,
     target: Target,
     /// The reason why it could not be asked.
@@ -70,7 +70,10 @@ struct Suspended {
 impl Suspended {
     /// Counts one more suspension of the thread behind a name, and asks it to stop unless it is the calling one. `None` for a thread that no
     /// system thread belongs to.
-    fn begin(process: &Process, name: mach_port_name_t) -> Result<Option<Self>, KernReturn> {
+    pub(super) fn begin(
+        process: &Process,
+        name: mach_port_name_t,
+    ) -> Result<Option<Self>, KernReturn> {
         let (thread, target) = {
             let mut held = process.mach.lock();
             let kernel = &mut Kernel::of(&mut held);
@@ -89,7 +92,7 @@ impl Suspended {
     }
 
     /// Waits until it has stopped, and takes the suspension back if it does not. The calling thread stops here.
-    fn finish(&self, process: &Process) -> Result<(), KernReturn> {
+    pub(super) fn finish(&self, process: &Process) -> Result<(), KernReturn> {
         let unreachable = |reason| unreachable::note(self.target.thread_id(), reason);
         let outcome = match self.refused {
             Some(reason) => Err(unreachable(reason)),

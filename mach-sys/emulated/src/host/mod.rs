@@ -19,6 +19,7 @@ pub(crate) mod context;
 mod entry;
 mod exit;
 pub(crate) mod fault;
+pub(crate) mod raw;
 mod slot;
 pub(crate) mod start;
 pub(crate) mod suspend;

@@ -2,7 +2,7 @@
 
 use super::action::Actions;
 use super::kernel::Kernel;
-use super::object::{Run, TaskId, Thread, ThreadId};
+use super::object::{Run, TaskId, Thread, ThreadId, ThreadKind};
 use crate::host::SlotId;
 use crate::ipc::copyout;
 use crate::ipc::id::Id;
@@ -16,12 +16,13 @@ use crate::ipc::reverse;
 use crate::ipc::right;
 
 /// Creates the thread object of a system thread, and its name in its task, with the one reference that is the thread's own until its
-/// end; the main thread's has more and each is pinned where the rules say so (D1.3, D5.1). `None` when the kernel is full.
+/// end; the main thread's has more and each is pinned where the rules say so (D1.3, D5.1). That of a thread of `thread_create`'s is its
+/// maker's (D1.5). `None` when the kernel is full.
 pub(crate) fn create(
     kernel: &mut Kernel<'_, '_>,
     task: TaskId,
     slot: Option<SlotId>,
-    main: bool,
+    kind: ThreadKind,
 ) -> Option<ThreadId> {
     let ipc = &mut kernel.ipc;
     let kobject = |value| {
@@ -45,7 +46,7 @@ pub(crate) fn create(
         context: 0,
         faulting: 0,
         slot,
-        main,
+        kind,
         run: Run::default(),
         importance: 0,
     });
@@ -57,7 +58,7 @@ pub(crate) fn create(
     };
     ipc.port_mut(port).kind = kobject(thread.to_word());
     let space = kernel.tables.task(task).space;
-    let references = if main {
+    let references = if kind == ThreadKind::Main {
         ipc.rules.references_at_start()
     } else {
         1
@@ -68,7 +69,7 @@ pub(crate) fn create(
             return None;
         }
     }
-    if ipc.rules.control_port_names_are_pinned() {
+    if kind != ThreadKind::Raw && ipc.rules.control_port_names_are_pinned() {
         copyout::pin(ipc, space, port);
     }
     if let Some(name) = reverse::name_of(ipc, space, port) {
@@ -85,12 +86,13 @@ pub(crate) fn end(kernel: &mut Kernel<'_, '_>, thread: ThreadId) {
         port,
         name,
         run,
+        kind,
         ..
     } = kernel.tables.thread(thread);
     let space = kernel.tables.task(task).space;
     let ipc = &mut kernel.ipc;
-    // A terminated thread has not been through the end of a pthread: its name keeps all references (D3.1).
-    if run.terminated {
+    // A thread that has not been through the end of a pthread: its name keeps all references (D3.1).
+    if run.terminated || kind == ThreadKind::Raw {
     } else if ipc.rules.control_port_names_are_pinned() {
         mach_port::unpin_and_deallocate(ipc, space, port);
     } else {

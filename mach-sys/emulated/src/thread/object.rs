@@ -21,6 +21,17 @@ crate::ipc::id::id! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TaskId(u8);
 
+/// The maker of a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ThreadKind {
+    /// The system: the process's first thread, which is no pthread to the kernel (D3.1).
+    Main,
+    /// The C library.
+    Pthread,
+    /// `thread_create`, so that no library knows of it (D1.5).
+    Raw,
+}
+
 /// One thread.
 #[derive(Debug)]
 pub(crate) struct Thread {
@@ -42,8 +53,7 @@ pub(crate) struct Thread {
     pub(crate) faulting: usize,
     /// The system's thread; none in a kernel without any.
     pub(crate) slot: Option<SlotId>,
-    /// True for the process's first thread, which is no pthread to the kernel (D3.1).
-    pub(crate) main: bool,
+    pub(crate) kind: ThreadKind,
     pub(crate) run: Run,
     /// Set by `thread_policy_set`.
     pub(crate) importance: i32,

@@ -4,7 +4,7 @@
 //! then waits, without the lock, until the thread has stopped.
 
 use super::kernel::Kernel;
-use super::object::{Thread, ThreadId};
+use super::object::{Thread, ThreadId, ThreadKind};
 use crate::host::suspend::reach::{Target, Wanted};
 use crate::ipc::id::PortId;
 use crate::ipc::kmsg::Right;
@@ -122,8 +122,8 @@ pub(crate) fn waits_for_reply(kernel: &Kernel<'_, '_>, thread: ThreadId) -> bool
 
 /// Implements the first part of `thread_terminate`: from here on the thread runs no code of the program, once it is out of it (A8.4, D4).
 pub(crate) fn terminate(kernel: &mut Kernel<'_, '_>, thread: ThreadId) -> Result<(), KernReturn> {
-    let &Thread { main, run, .. } = kernel.tables.thread(thread);
-    if !main && kernel.ipc.rules.pthreads_are_not_terminated() {
+    let &Thread { kind, run, .. } = kernel.tables.thread(thread);
+    if kind == ThreadKind::Pthread && kernel.ipc.rules.pthreads_are_not_terminated() {
         return Err(KernReturn::DENIED);
     }
     if run.terminated {

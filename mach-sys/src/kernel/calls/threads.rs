@@ -182,6 +182,19 @@ kernel_calls! {
         threads: *mut *mut mach_port_name_t,
         count: *mut mach_msg_type_number_t,
     ) -> kern_return_t;
+    /// Makes a thread of a task that is no pthread, suspended once and with registers of 0 (D1.5). Its name's one user reference is the caller's.
+    /// [`thread_set_state`] gives it a program counter and a stack, and [`thread_resume`] starts it. It must not use the C library: on a
+    /// Mac it has no thread-local memory. It ends by [`thread_terminate`].
+    fn thread_create(task: mach_port_name_t, thread: *mut mach_port_name_t) -> kern_return_t;
+    /// Does what [`thread_create`] does, sets registers as [`thread_set_state`] does, and starts the thread. Errors are those of both; then there
+    /// is no thread.
+    fn thread_create_running(
+        task: mach_port_name_t,
+        flavor: thread_state_flavor_t,
+        state: *const natural_t,
+        count: mach_msg_type_number_t,
+        thread: *mut mach_port_name_t,
+    ) -> kern_return_t;
     /// Stops all threads of a task until [`task_resume`] has been called as often (A8.6). For the own task the calling thread stops, too, and the
     /// call returns when another process has resumed it: on a Mac by `task_resume`, on the emulation, which stops by `SIGSTOP`, by `SIGCONT`.
     fn task_suspend(task: mach_port_name_t) -> kern_return_t;

@@ -17,7 +17,7 @@ use crate::ipc::name::Name;
 use crate::ipc::{copyout, insert, mach_port, right};
 use crate::rules::{Limits, Rules};
 use crate::thread::kernel::{self, Kernel, Mach};
-use crate::thread::object::{TaskId, ThreadId};
+use crate::thread::object::{TaskId, ThreadId, ThreadKind};
 use crate::thread::{life, task};
 use mach_wire::exception::{Behavior, BehaviorKind, ExceptionMask, ExceptionType};
 use mach_wire::kern_return::KernReturn;
@@ -62,7 +62,7 @@ impl World {
         let task = task::create(&mach).expect("memory").expect("room");
         let thread = {
             let mut held = mach.lock();
-            life::create(&mut Kernel::of(&mut held), task, None, false).expect("room")
+            life::create(&mut Kernel::of(&mut held), task, None, ThreadKind::Pthread).expect("room")
         };
         Self { mach, task, thread }
     }

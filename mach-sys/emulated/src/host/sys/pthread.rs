@@ -30,6 +30,15 @@ impl Thread {
         unsafe { libc::pthread_join(self.0, core::ptr::null_mut()) };
     }
 
+    /// Frees what the C library keeps for the thread, if it has ended; it may have done so without the library. Otherwise the thread comes back.
+    pub(in crate::host) fn try_join(self) -> Result<(), Self> {
+        // SAFETY: as above: it comes back where it was not joined.
+        match unsafe { libc::pthread_tryjoin_np(self.0, core::ptr::null_mut()) } {
+            libc::EBUSY => Err(self),
+            _ => Ok(()),
+        }
+    }
+
     /// Detaches the thread.
     pub(in crate::host) fn detach(self) {
         // SAFETY: as above.

@@ -1,7 +1,7 @@
 //! Tasks and threads of a kernel without system threads.
 
 use super::kernel::{self, Kernel, Mach};
-use super::object::{TaskId, ThreadId};
+use super::object::{TaskId, ThreadId, ThreadKind};
 use super::{life, task};
 use crate::config::Generation;
 use crate::ipc::name::Name;
@@ -36,9 +36,9 @@ impl World {
         name.expect("a task has a name")
     }
 
-    fn thread(&self, main: bool) -> (ThreadId, Name) {
+    fn thread(&self, kind: ThreadKind) -> (ThreadId, Name) {
         self.kernel(|kernel| {
-            let thread = life::create(kernel, self.task, None, main).expect("room");
+            let thread = life::create(kernel, self.task, None, kind).expect("room");
             let name = life::name(kernel, thread).expect("a thread has a name");
             (thread, name)
         })
@@ -109,15 +109,15 @@ fn d1_3_d5_2_up_to_macos_15_names_start_at_one_and_are_not_pinned() {
         let world = World::of(generation);
         let names = [
             world.task_name(),
-            world.thread(true).1,
-            world.thread(false).1,
+            world.thread(ThreadKind::Main).1,
+            world.thread(ThreadKind::Pthread).1,
         ];
         for name in names {
             assert_eq!(world.refs(name), Ok(1), "{generation:?}");
             assert_eq!(world.deallocate(name), Ok(()), "{generation:?}");
             assert_eq!(world.refs(name), Err(KernReturn::INVALID_NAME));
         }
-        let (_, saturated) = world.thread(false);
+        let (_, saturated) = world.thread(ThreadKind::Pthread);
         assert_eq!(world.mod_refs(saturated, 65_534), Ok(()));
         assert_eq!(
             world.mod_refs(saturated, -65_535),
@@ -132,8 +132,8 @@ fn d1_3_d5_2_up_to_macos_15_names_start_at_one_and_are_not_pinned() {
 #[test]
 fn d1_3_d5_1_the_main_threads_name_starts_at_two_another_threads_at_one() {
     let world = World::of(Generation::MacOs26);
-    for (main, references) in [(true, 2), (false, 1)] {
-        let (_, name) = world.thread(main);
+    for (kind, references) in [(ThreadKind::Main, 2), (ThreadKind::Pthread, 1)] {
+        let (_, name) = world.thread(kind);
         assert_eq!(world.refs(name), Ok(references));
         assert_eq!(world.mod_refs(name, 1 - references as i32), Ok(()));
         assert_eq!(world.deallocate(name), Err(KernReturn::INVALID_CAPABILITY));
@@ -147,8 +147,8 @@ fn d2_2_d5_5_a_thread_that_ends_takes_its_reference_and_leaves_the_others_dead()
         let world = World::of(generation);
         let ports = |kernel: &mut Kernel<'_, '_>| kernel.ipc.live_ports();
         let before = world.kernel(ports);
-        let (trimmed, clean) = world.thread(false);
-        let (leaky, left) = world.thread(false);
+        let (trimmed, clean) = world.thread(ThreadKind::Pthread);
+        let (leaky, left) = world.thread(ThreadKind::Pthread);
         world.kernel(|kernel| life::thread_self(kernel, leaky));
         for thread in [trimmed, leaky] {
             world.kernel(|kernel| life::end(kernel, thread));
@@ -170,7 +170,7 @@ fn e39_c3_1_a_thread_that_destroys_its_own_name_may_end() {
             (65_534, Ok(65_535)),
         ] {
             let world = World::of(generation);
-            let (thread, name) = world.thread(false);
+            let (thread, name) = world.thread(ThreadKind::Pthread);
             assert_eq!(world.mod_refs(name, more), Ok(()));
             let (destroyed, left) = match generation {
                 Generation::MacOs26 => (Err(KernReturn::INVALID_CAPABILITY), left),
@@ -193,7 +193,7 @@ fn d2_12_a_stolen_name_that_is_in_use_again_loses_a_reference() {
         (Generation::MacOs26, 2),
     ] {
         let world = World::of(generation);
-        let (thread, name) = world.thread(false);
+        let (thread, name) = world.thread(ThreadKind::Pthread);
         let stolen = world.deallocate(name);
         let other = match generation {
             // Refused: the last reference of a pinned name (D5.3).
@@ -228,7 +228,7 @@ fn d2_12_a_stolen_name_that_is_in_use_again_loses_a_reference() {
 fn d2_12_a_stolen_name_that_is_free_is_passed_over() {
     for generation in [Generation::MacOs11, Generation::MacOs15] {
         let world = World::of(generation);
-        let (thread, name) = world.thread(false);
+        let (thread, name) = world.thread(ThreadKind::Pthread);
         assert_eq!(world.deallocate(name), Ok(()));
         world.kernel(|kernel| {
             life::end(kernel, thread);
@@ -241,14 +241,16 @@ fn d2_12_a_stolen_name_that_is_free_is_passed_over() {
 fn a_kernel_full_of_threads_says_so_and_loses_nothing() {
     let world = World::of(Generation::MacOs26);
     let mut threads = Vec::new();
-    while let Some(thread) = world.kernel(|kernel| life::create(kernel, world.task, None, false)) {
+    while let Some(thread) =
+        world.kernel(|kernel| life::create(kernel, world.task, None, ThreadKind::Pthread))
+    {
         threads.push(thread);
     }
     assert_eq!(threads.len(), 16);
     let ports = world.kernel(|kernel| kernel.ipc.live_ports());
     assert!(
         world
-            .kernel(|kernel| life::create(kernel, world.task, None, false))
+            .kernel(|kernel| life::create(kernel, world.task, None, ThreadKind::Pthread))
             .is_none()
     );
     assert_eq!(world.kernel(|kernel| kernel.ipc.live_ports()), ports);
@@ -259,7 +261,7 @@ fn g6_1_a_reply_port_is_made_where_there_is_room_and_goes_with_its_thread() {
     let world = World::of(Generation::MacOs26);
     let ports = || world.kernel(|kernel| kernel.ipc.live_ports());
     let before = ports();
-    let (thread, _) = world.thread(false);
+    let (thread, _) = world.thread(ThreadKind::Pthread);
     let make = || world.kernel(|kernel| life::make_mig_reply_port(kernel, thread));
     let type_of = |name| {
         world.kernel(|kernel| {
