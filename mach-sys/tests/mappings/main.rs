@@ -1,6 +1,7 @@
 //! Regions, second views and copies of the own memory (`mach/mach_vm.h`, `mach/vm_region.h`).
 #![allow(unsafe_code)]
 
+mod arguments;
 mod maps;
 mod old_names;
 mod regions;

@@ -91,17 +91,6 @@ fn pages_are_mapped_with_a_protection_and_an_alignment() {
             assert_eq!(
                 map(
                     task_self(),
-                    place,
-                    PAGE,
-                    0,
-                    [VM_PROT_DEFAULT, VM_PROT_READ],
-                    1
-                ),
-                refused
-            );
-            assert_eq!(
-                map(
-                    task_self(),
                     (0, 0, VM_FLAGS_ANYWHERE | 1 << 9),
                     PAGE,
                     0,

@@ -3,12 +3,13 @@
 
 use super::mig;
 use super::own_memory::own_memory;
+use super::place::{access_of, page_start, place, whole_pages};
 use super::stopped::with_others_stopped;
 use super::target::{code, process, put};
 use crate::host::AllBlocked;
 use crate::host::mappings::{self, InChild, Piece, Place};
 use crate::host::maps;
-use crate::host::pages::{self, Access};
+use crate::host::pages::Access;
 use crate::host::stack;
 use crate::ipc::name::Name;
 use crate::process::Process;
@@ -44,53 +45,12 @@ fn check_task(
     Ok(checked)
 }
 
-/// Returns the place that an address and flags name. `KERN_NO_SPACE` for an address that has bits of the mask.
-fn place(
-    address: mach_vm_address_t,
-    mask: mach_vm_offset_t,
-    flags: c_int,
-) -> Result<Place, KernReturn> {
-    if flags & VM_FLAGS_ANYWHERE != 0 {
-        return Ok(Place::Anywhere {
-            mask: mask as usize,
-        });
-    }
-    let start = page_start(address);
-    if start as u64 & mask != 0 {
-        return Err(KernReturn::NO_SPACE);
-    }
-    Ok(match flags & VM_FLAGS_OVERWRITE {
-        0 => Place::At(start),
-        _ => Place::Over(start),
-    })
-}
-
-fn page_start(address: u64) -> usize {
-    address as usize & !(pages::size() - 1)
-}
-
-/// Returns a size in whole pages. `KERN_INVALID_ARGUMENT` for none, and for more than there are addresses.
-fn whole_pages(size: u64) -> Result<usize, KernReturn> {
-    let size = usize::try_from(size).ok();
-    let size = size.and_then(|size| size.checked_next_multiple_of(pages::size()));
-    size.filter(|size| *size > 0 && *size <= isize::MAX as usize)
-        .ok_or(KernReturn::INVALID_ARGUMENT)
-}
-
 fn in_child(inheritance: vm_inherit_t) -> Result<InChild, KernReturn> {
     match inheritance {
         VM_INHERIT_SHARE => Ok(InChild::TheSame),
         VM_INHERIT_COPY => Ok(InChild::ACopy),
         VM_INHERIT_NONE => Ok(InChild::Nothing),
         _ => Err(KernReturn::INVALID_ARGUMENT),
-    }
-}
-
-fn access_of(protection: Protection) -> Access {
-    Access {
-        read: protection.contains(Protection::READ),
-        write: protection.contains(Protection::WRITE),
-        execute: protection.contains(Protection::EXECUTE),
     }
 }
 
@@ -122,25 +82,33 @@ fn common_protection(pieces: &[Piece]) -> vm_prot_t {
 /// Calls `see` with each piece of memory in a range, in order. `KERN_INVALID_ADDRESS` if something of it is not mapped.
 fn pieces_of(range: &Range<usize>, mut see: impl FnMut(Piece)) -> Result<(), KernReturn> {
     let mut at = range.start;
-    while at < range.end {
-        let region = maps::region_at_or_after(at as u64);
-        let region = region.filter(|region| region.addresses.start <= at as u64);
-        let region = region.ok_or(KernReturn::INVALID_ADDRESS)?;
-        let end = range.end.min(region.addresses.end as usize);
-        see(Piece {
-            addresses: at..end,
-            access: Access {
-                read: region.readable,
-                write: region.writable,
-                execute: region.executable,
-            },
-            shared: region.shared,
-            anonymous: region.object == 0,
-            of_system: region.of_system,
-        });
-        at = end;
+    maps::each_after(at as u64, |region| {
+        let Range { start, end } = region.addresses;
+        if start > at as u64 {
+            return false;
+        }
+        // One that grew while the list was read may come twice.
+        if end > at as u64 {
+            let end = range.end.min(end as usize);
+            see(Piece {
+                addresses: at..end,
+                access: Access {
+                    read: region.readable,
+                    write: region.writable,
+                    execute: region.executable,
+                },
+                shared: region.shared,
+                anonymous: region.object == 0,
+                of_system: region.of_system,
+            });
+            at = end;
+        }
+        at < range.end
+    })?;
+    match at < range.end {
+        true => Err(KernReturn::INVALID_ADDRESS),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 /// Lists the pieces of memory in a range.
@@ -181,7 +149,7 @@ unsafe fn copy_to(
             let moved = mappings::move_pages(base, size, place);
             base = moved.map_err(|error| give_up(base, error.into()))?;
         }
-        mappings::protect_as(base, pieces)?;
+        mappings::protect_as(base, pieces).map_err(|error| give_up(base, error.into()))?;
         Ok(base)
     }
 }
@@ -241,7 +209,7 @@ fn holds_own_memory(range: &Range<usize>) -> bool {
     let bounds = stack::bounds().filter(|bounds| bounds.contains(&frame));
     // A stack that the C library does not know: all of the memory that it is in.
     let stack = bounds.or_else(|| {
-        let region = maps::region_at_or_after(frame as u64)?.addresses;
+        let region = maps::region_at_or_after(frame as u64).ok()??.addresses;
         Some(region.start as usize..region.end as usize)
     });
     let overlaps = |stack: Range<usize>| stack.start < range.end && range.start < stack.end;
@@ -323,6 +291,16 @@ pub unsafe fn mach_vm_remap(
     }))
 }
 
+/// Returns a protection that `mach_vm_map` takes. `KERN_INVALID_ARGUMENT` for one with other bits.
+fn protection(bits: vm_prot_t) -> Result<Protection, KernReturn> {
+    /// Says of a memory object that the protection is at most that, and nothing of memory without one (`VM_PROT_IS_MASK`).
+    const IS_MASK: vm_prot_t = 0x40;
+    match bits & !(VM_PROT_ALL | IS_MASK) {
+        0 => Ok(Protection::from_bits_truncate(bits & VM_PROT_ALL)),
+        _ => Err(KernReturn::INVALID_ARGUMENT),
+    }
+}
+
 /// Arguments of `mach_vm_map` that describe the pages.
 struct Wish {
     size: mach_vm_size_t,
@@ -351,13 +329,13 @@ unsafe fn map(
         if wish.flags & !MAP_FLAGS != 0 {
             return Err(KernReturn::INVALID_ARGUMENT);
         }
-        let protection = |bits| Protection::from_bits(bits).ok_or(KernReturn::INVALID_ARGUMENT);
         let (current, maximum) = (protection(wish.current)?, protection(wish.maximum)?);
-        if !maximum.contains(current) {
-            return Err(KernReturn::INVALID_ARGUMENT);
-        }
         let in_child = in_child(wish.inheritance)?;
         let size = whole_pages(wish.size)?;
+        if wish.flags & VM_FLAGS_ANYWHERE == 0 {
+            let end = page_start(wanted).checked_add(size);
+            end.ok_or(KernReturn::INVALID_ARGUMENT)?;
+        }
         if Name::new(wish.object).is_valid() {
             // There are no memory objects: it can be the name of something else only.
             return Err(match own_memory(Ok(process), wish.object) {
@@ -367,7 +345,10 @@ unsafe fn map(
         }
         let place = place(wanted, wish.mask, wish.flags)?;
         // SAFETY: the caller's promise.
-        let base = unsafe { mappings::new_pages(place, size, access_of(current), in_child) }?;
+        let base = unsafe {
+            // More than the maximum is not given, and not an error.
+            mappings::new_pages(place, size, access_of(current & maximum), in_child)
+        }?;
         Ok(base)
     };
     code(map().map(|base| {
@@ -465,7 +446,7 @@ pub unsafe fn mach_vm_purgable_control(
             VM_PURGABLE_GET_STATE => {}
             _ => return Err(KernReturn::INVALID_ARGUMENT),
         }
-        let region = maps::region_at_or_after(address);
+        let region = maps::region_at_or_after(address)?;
         let region = region.filter(|region| region.addresses.contains(&address));
         let region = region.ok_or(KernReturn::INVALID_ADDRESS)?;
         match control == VM_PURGABLE_SET_STATE && !region.writable {

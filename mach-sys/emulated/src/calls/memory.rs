@@ -2,8 +2,11 @@
 
 use super::mig;
 use super::own_memory::own_memory;
+use super::place::{access_of, place, whole_pages};
 use super::target::{code, process, put};
-use crate::host::pages::{self, Access, PagesError, Words};
+use crate::host::mappings::{self, InChild};
+use crate::host::maps::NotTold;
+use crate::host::pages::{self, PagesError, Words};
 use core::ffi::c_int;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::types::*;
@@ -41,9 +44,18 @@ pub unsafe fn mach_vm_deallocate(
     size: mach_vm_size_t,
 ) -> kern_return_t {
     code(own_memory(process(), task).and_then(|_| {
+        let (address, size) = (address as usize, size as usize);
         // SAFETY: the seam's contract: the memory is the caller's to release.
-        unsafe { pages::release_around(address as usize, size as usize) }
-            .map_err(|_| KernReturn::INVALID_ARGUMENT)
+        let released = unsafe { pages::release_around(address, size) };
+        released.or_else(|_| {
+            let end = address.checked_add(size);
+            let end = end.and_then(|end| end.checked_next_multiple_of(pages::size()));
+            // Where nothing can be mapped there is nothing to release. A range that wraps around is none.
+            match end.is_some() && mappings::is_beyond(address) {
+                true => Ok(()),
+                false => Err(KernReturn::INVALID_ARGUMENT),
+            }
+        })
     }))
 }
 
@@ -54,8 +66,15 @@ impl From<PagesError> for KernReturn {
             PagesError::Occupied => Self::NO_SPACE,
             PagesError::Unmapped => Self::INVALID_ADDRESS,
             PagesError::Refused => Self::PROTECTION_FAILURE,
+            PagesError::Shortage => Self::RESOURCE_SHORTAGE,
             PagesError::System => Self::NOT_SUPPORTED,
         }
+    }
+}
+
+impl From<NotTold> for KernReturn {
+    fn from(_: NotTold) -> Self {
+        Self::NOT_SUPPORTED
     }
 }
 
@@ -75,9 +94,11 @@ pub unsafe fn mach_vm_allocate(
         if size == 0 {
             return Ok(0);
         }
-        let anywhere = flags & VM_FLAGS_ANYWHERE != 0;
-        let fixed = (!anywhere).then_some(wanted as usize);
-        let base = pages::map(fixed, size as usize)?;
+        let size = whole_pages(size)?;
+        let place = place(wanted, 0, flags)?;
+        let access = access_of(Protection::READ | Protection::WRITE);
+        // SAFETY: these flags replace nothing.
+        let base = unsafe { mappings::new_pages(place, size, access, InChild::ACopy) }?;
         Ok(base as mach_vm_address_t)
     };
     code(allocate().map(|base| {
@@ -95,24 +116,19 @@ pub unsafe fn mach_vm_protect(
 ) -> kern_return_t {
     let protect = || {
         let _ = own_memory(process(), task)?;
+        if size == 0 {
+            return Ok(());
+        }
         let wanted = Protection::from_bits(protection).ok_or(KernReturn::INVALID_ARGUMENT)?;
         address
             .checked_add(size)
             .ok_or(KernReturn::INVALID_ARGUMENT)?;
-        if size == 0 {
-            return Ok(());
-        }
         if set_maximum != 0 {
             // The host's mappings have no maximum.
             return Err(KernReturn::NOT_SUPPORTED);
         }
-        let access = Access {
-            read: wanted.contains(Protection::READ),
-            write: wanted.contains(Protection::WRITE),
-            execute: wanted.contains(Protection::EXECUTE),
-        };
         // SAFETY: the seam's contract: the memory is the caller's to protect.
-        unsafe { pages::protect(address as usize, size as usize, access) }?;
+        unsafe { pages::protect(address as usize, size as usize, access_of(wanted)) }?;
         Ok(())
     };
     code(protect())

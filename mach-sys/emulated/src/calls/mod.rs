@@ -13,6 +13,7 @@ mod memory;
 mod messages;
 mod mig;
 mod own_memory;
+mod place;
 mod policies;
 mod ports;
 mod raw_threads;

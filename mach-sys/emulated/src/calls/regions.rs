@@ -6,7 +6,7 @@ use super::own_memory::own_memory;
 use super::structures::give_words;
 use super::target::{code, put};
 use crate::host::maps::{self, Region};
-use crate::host::smaps::{self, Counts, NotTold};
+use crate::host::smaps::{self, Counts};
 use core::mem::size_of;
 use core::ops::Range;
 use mach_wire::kern_return::KernReturn;
@@ -114,15 +114,12 @@ fn top_info(region: &Region, counts: &Counts) -> vm_region_top_info {
 
 /// Returns the region at an address, or the next one above it.
 fn find(address: u64) -> Result<Region, KernReturn> {
-    maps::region_at_or_after(address).ok_or(KernReturn::INVALID_ADDRESS)
+    maps::region_at_or_after(address)?.ok_or(KernReturn::INVALID_ADDRESS)
 }
 
 /// Does what [`find`] does, and returns the region's pages.
 fn find_counted(address: u64) -> Result<(Region, Counts), KernReturn> {
-    match smaps::region_at_or_after(address) {
-        Ok(found) => found.ok_or(KernReturn::INVALID_ADDRESS),
-        Err(NotTold) => Err(KernReturn::NOT_SUPPORTED),
-    }
+    smaps::region_at_or_after(address)?.ok_or(KernReturn::INVALID_ADDRESS)
 }
 
 /// Checks that a name is the own task's.

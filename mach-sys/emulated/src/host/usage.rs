@@ -130,7 +130,7 @@ pub(crate) struct MemoryUsage {
 /// Returns what the process's memory consists of; `None` where the system does not say.
 pub(crate) fn of_memory() -> Option<MemoryUsage> {
     let kinds = process_status::memory_by_kind()?;
-    let extent = maps::extent()?;
+    let extent = maps::extent().ok()??;
     Some(MemoryUsage {
         file: kinds.file,
         swapped: kinds.swapped,

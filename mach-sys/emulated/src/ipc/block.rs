@@ -4,7 +4,7 @@
 //! held. The list's links are in the pages.
 #![allow(unsafe_code)]
 
-use crate::host::pages;
+use crate::host::{mappings, pages};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Zero-filled pages that a message owns, or none. Dropping it leaks them: [`Garbage::put`] takes them.
@@ -21,7 +21,7 @@ impl Block {
 
     /// Maps pages for so many bytes. `None` if the system has no memory, or for 0 bytes.
     pub(crate) fn map(bytes: usize) -> Option<Self> {
-        let base = pages::map(None, bytes).ok()?;
+        let base = mappings::anywhere(bytes).ok()?;
         Some(Self { base, bytes })
     }
 

@@ -40,14 +40,18 @@ fn read(file: usize, mut visit: impl FnMut(&[u8]) -> bool) -> Option<()> {
             Err(_) if read == -(libc::EINTR as isize) => continue,
             Err(_) => return None,
         };
-        for byte in &chunk[..read] {
-            if *byte != b'\n' {
-                if let Some(to) = line.get_mut(length) {
-                    *to = *byte;
-                    length += 1;
-                }
-                continue;
-            }
+        let mut rest = &chunk[..read];
+        while !rest.is_empty() {
+            let end = rest.iter().position(|byte| *byte == b'\n');
+            let (part, after) = rest.split_at(end.unwrap_or(rest.len()));
+            let kept = part.len().min(LINE - length);
+            line[length..length + kept].copy_from_slice(&part[..kept]);
+            length += kept;
+            rest = match after.split_first() {
+                Some((_, after)) => after,
+                // The line goes on in the next chunk.
+                None => break,
+            };
             let whole = &line[..length];
             length = 0;
             if !visit(whole) {

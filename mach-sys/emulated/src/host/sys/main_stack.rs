@@ -22,7 +22,7 @@ pub(in crate::host) fn find() {
         return;
     }
     let top = match maps::region_at_or_after(inside) {
-        Some(region) if region.addresses.contains(&inside) => region.addresses.end,
+        Ok(Some(region)) if region.addresses.contains(&inside) => region.addresses.end,
         _ => (inside | (page_size() as u64 - 1)) + 1,
     };
     let mut limit = libc::rlimit {

@@ -25,12 +25,34 @@ pub(crate) enum InChild {
     Nothing,
 }
 
-/// The bits of an access.
-fn bits(access: Access) -> i32 {
-    let bit = |has, bit| if has { bit } else { 0 };
-    bit(access.read, libc::PROT_READ)
-        | bit(access.write, libc::PROT_WRITE)
-        | bit(access.execute, libc::PROT_EXEC)
+/// The lowest address that memory is mapped at, whatever the process may do: a null pointer with an offset must fault, as in a task of XNU.
+const LOWEST: usize = 0x1_0000;
+
+/// The end of the addresses that the system maps without being asked for more. Where it has no memory, an address beyond is the reason.
+const END: usize = match cfg!(target_arch = "x86_64") {
+    true => 1 << 47,
+    false => 1 << 48,
+};
+
+/// Returns whether an address is beyond those that the system maps memory at.
+pub(crate) fn is_beyond(address: usize) -> bool {
+    address >= END
+}
+
+impl Place {
+    /// Checks that pages may be there.
+    fn check(self, size: usize) -> Result<(), PagesError> {
+        match self {
+            Self::Anywhere { .. } => Ok(()),
+            Self::At(start) | Self::Over(start) => {
+                let end = start.checked_add(size);
+                match end.is_some() && start >= LOWEST {
+                    true => Ok(()),
+                    false => Err(PagesError::Unmapped),
+                }
+            }
+        }
+    }
 }
 
 /// Maps pages; what it is told is that of `mmap`. Touches no `errno`: it may be in memory that is just being replaced.
@@ -40,7 +62,7 @@ fn bits(access: Access) -> i32 {
 unsafe fn map(
     start: usize,
     size: usize,
-    protection: i32,
+    protection: usize,
     flags: i32,
     file: i32,
     offset: usize,
@@ -48,7 +70,7 @@ unsafe fn map(
     let arguments = [
         start,
         size,
-        protection as usize,
+        protection,
         flags as usize,
         file as isize as usize,
         offset,
@@ -59,7 +81,8 @@ unsafe fn map(
     usize::try_from(base).map_err(|_| match i32::try_from(-base) {
         Ok(libc::EEXIST) => PagesError::Occupied,
         // Below the lowest address that may be mapped, or above the highest.
-        Ok(libc::EPERM | libc::ENOMEM) if fixed => PagesError::Unmapped,
+        Ok(libc::EPERM) if fixed => PagesError::Unmapped,
+        Ok(libc::ENOMEM) if fixed && start.saturating_add(size) > END => PagesError::Unmapped,
         Ok(libc::EACCES) => PagesError::Refused,
         _ => PagesError::Occupied,
     })
@@ -74,52 +97,60 @@ unsafe fn unmap(start: usize, size: usize) {
     }
 }
 
+/// Maps pages of no file in a place, by `mmap`'s flags. `size` is one of whole pages. For [`Place::Anywhere`] the bits of its mask that are
+/// below a page's size alone are heeded.
+///
+/// # Safety
+/// With [`Place::Over`] what is mapped there is the caller's to replace.
+unsafe fn anonymous(
+    place: Place,
+    size: usize,
+    protection: usize,
+    sharing: i32,
+) -> Result<usize, PagesError> {
+    let plain = sharing | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    place.check(size)?;
+    let (start, fixed) = match place {
+        Place::Anywhere { .. } => (0, 0),
+        Place::At(start) => (start, libc::MAP_FIXED_NOREPLACE),
+        Place::Over(start) => (start, libc::MAP_FIXED),
+    };
+    // SAFETY: a new mapping that replaces no other but by the caller's promise.
+    let base = unsafe { map(start, size, protection, plain | fixed, -1, 0) }?;
+    if fixed != 0 && base != start {
+        // A kernel before 4.17, which takes the address as a hint.
+        // SAFETY: mapped above, and known to nothing else.
+        unsafe { unmap(base, size) };
+        return Err(PagesError::Occupied);
+    }
+    Ok(base)
+}
+
 /// Maps pages without access, to be replaced by others, in a place. `size` is one of whole pages.
 ///
 /// # Safety
 /// With [`Place::Over`] what is mapped there is the caller's to replace.
 unsafe fn reserve(place: Place, size: usize) -> Result<usize, PagesError> {
-    let page = page_size();
-    let plain = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    let none = libc::PROT_NONE;
-    match place {
-        Place::Anywhere { mask } if mask < page => {
-            // SAFETY: a new mapping that replaces no other.
-            unsafe { map(0, size, none, plain, -1, 0) }
-        }
-        Place::Anywhere { mask } => {
-            let align = mask
-                .checked_add(1)
-                .and_then(usize::checked_next_power_of_two);
-            let align = align.ok_or(PagesError::Occupied)?;
-            let all = size.checked_add(align).ok_or(PagesError::Occupied)?;
-            // SAFETY: a new mapping that replaces no other.
-            let base = unsafe { map(0, all, none, plain, -1, 0) }?;
-            let start = base.next_multiple_of(align);
-            // SAFETY: the ends of the mapping that was made above.
-            unsafe {
-                unmap(base, start - base);
-                unmap(start + size, base + all - (start + size));
-            }
-            Ok(start)
-        }
-        Place::At(start) => {
-            let flags = plain | libc::MAP_FIXED_NOREPLACE;
-            // SAFETY: a new mapping that replaces no other.
-            let base = unsafe { map(start, size, none, flags, -1, 0) }?;
-            if base != start {
-                // A kernel before 4.17, which takes the address as a hint.
-                // SAFETY: mapped above, and known to nothing else.
-                unsafe { unmap(base, size) };
-                return Err(PagesError::Occupied);
-            }
-            Ok(base)
-        }
-        Place::Over(start) => {
-            // SAFETY: the caller's promise.
-            unsafe { map(start, size, none, plain | libc::MAP_FIXED, -1, 0) }
-        }
+    let none = libc::PROT_NONE as usize;
+    let mask = match place {
+        Place::Anywhere { mask } if mask >= page_size() => mask,
+        // SAFETY: the same contract.
+        _ => return unsafe { anonymous(place, size, none, libc::MAP_PRIVATE) },
+    };
+    let align = mask
+        .checked_add(1)
+        .and_then(usize::checked_next_power_of_two);
+    let align = align.ok_or(PagesError::Occupied)?;
+    let all = size.checked_add(align).ok_or(PagesError::Occupied)?;
+    // SAFETY: a new mapping that replaces no other.
+    let base = unsafe { anonymous(place, all, none, libc::MAP_PRIVATE) }?;
+    let start = base.next_multiple_of(align);
+    // SAFETY: the ends of the mapping that was made above.
+    unsafe {
+        unmap(base, start - base);
+        unmap(start + size, base + all - (start + size));
     }
+    Ok(start)
 }
 
 /// Says what the child of a fork gets of pages that are private or shared already.
@@ -145,14 +176,30 @@ pub(crate) unsafe fn new_pages(
         InChild::TheSame => libc::MAP_SHARED,
         _ => libc::MAP_PRIVATE,
     };
-    // SAFETY: the caller's promise; then a mapping of this function's is replaced.
-    let base = unsafe {
-        let base = reserve(place, size)?;
-        let flags = shared | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
-        map(base, size, bits(access), flags, -1, 0).inspect_err(|_| unmap(base, size))?
+    let place = match place {
+        Place::Anywhere { mask } if mask >= page_size() => {
+            // SAFETY: no mapping is replaced.
+            Place::Over(unsafe { reserve(place, size) }?)
+        }
+        place => place,
     };
+    // SAFETY: the caller's promise, or the pages that were reserved above.
+    let base = unsafe { anonymous(place, size, access.bits(), shared) }?;
     set_in_child(base, size, in_child);
     Ok(base)
+}
+
+/// Maps zero-filled pages for reading and writing where the system likes, and returns the address of the first. None for 0 bytes.
+pub(crate) fn anywhere(bytes: usize) -> Result<usize, PagesError> {
+    let size = bytes.checked_next_multiple_of(page_size());
+    let size = size.filter(|size| *size > 0).ok_or(PagesError::Range)?;
+    let access = Access {
+        read: true,
+        write: true,
+        execute: false,
+    };
+    // SAFETY: no mapping is replaced.
+    unsafe { new_pages(Place::Anywhere { mask: 0 }, size, access, InChild::ACopy) }
 }
 
 /// Maps zero-filled pages that are to be [moved](move_pages) to a place, and not in it; with [`Place::Anywhere`] at their place.
@@ -193,7 +240,10 @@ pub(crate) unsafe fn move_pages(
     // SAFETY: the caller's promise. What was reserved is replaced.
     unsafe {
         let to = match place {
-            Place::Over(to) => to,
+            Place::Over(to) => {
+                place.check(size)?;
+                to
+            }
             place => reserve(place, size)?,
         };
         let moved = call(libc::SYS_mremap, [from, size, size, FLAGS as usize, to, 0]);
@@ -201,9 +251,17 @@ pub(crate) unsafe fn move_pages(
             if !matches!(place, Place::Over(_)) {
                 unmap(to, size);
             }
-            return Err(PagesError::Unmapped);
+            return Err(not_moved(moved));
         }
         Ok(to)
+    }
+}
+
+/// Tells from the result of `mremap` why pages were not moved.
+fn not_moved(result: isize) -> PagesError {
+    match result == -(libc::ENOMEM as isize) {
+        true => PagesError::Occupied,
+        false => PagesError::Unmapped,
     }
 }
 
@@ -242,19 +300,25 @@ impl MemoryFile {
         // SAFETY: the result goes to a local variable.
         let known = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) } == 0;
         if !known || limit.rlim_cur < size as libc::rlim_t {
-            return Err(PagesError::Occupied);
+            return Err(PagesError::Shortage);
         }
         let name = c"mach_vm_remap".as_ptr() as usize;
         let flags = libc::MFD_CLOEXEC as usize;
         // SAFETY: the name ends with a zero.
         let file = unsafe { call(libc::SYS_memfd_create, [name, flags, 0, 0, 0, 0]) };
-        let file = i32::try_from(file).ok().filter(|file| *file >= 0);
-        let file = Self(file.ok_or(PagesError::Occupied)?);
+        let file = match i32::try_from(file) {
+            Ok(file @ 0..) => Self(file),
+            // A system before 3.17, or a filter of system calls.
+            Ok(error) if [libc::ENOSYS, libc::EPERM, libc::EACCES].contains(&-error) => {
+                return Err(PagesError::System);
+            }
+            _ => return Err(PagesError::Shortage),
+        };
         // SAFETY: a file of this value's.
         let sized = unsafe { call(libc::SYS_ftruncate, [file.0 as usize, size, 0, 0, 0, 0]) };
         match sized {
             0 => Ok(file),
-            _ => Err(PagesError::Occupied),
+            _ => Err(PagesError::Shortage),
         }
     }
 }
@@ -303,7 +367,7 @@ impl Drop for PageMap {
 /// Copies what pieces of private memory hold to a file, at their places within `whole`. Pages that were never written to stay holes of the file.
 fn fill(file: &MemoryFile, whole: &Range<usize>, pieces: &[Piece]) -> Result<(), PagesError> {
     let size = whole.end - whole.start;
-    let write = libc::PROT_READ | libc::PROT_WRITE;
+    let write = (libc::PROT_READ | libc::PROT_WRITE) as usize;
     // SAFETY: a new mapping that replaces no other.
     let view = unsafe { map(0, size, write, libc::MAP_SHARED, file.0, 0) }?;
     let page_map = PageMap::open();
@@ -329,12 +393,12 @@ fn fill_piece(
     };
     if !piece.access.read {
         // SAFETY: no other thread runs, and the access is put back below.
-        unsafe { protect(start, end - start, readable) }?;
+        unsafe { pages::protect(start, end - start, readable) }?;
     }
     let outcome = fill_from(view.wrapping_sub(whole.start), piece, page_map);
     if !piece.access.read {
         // SAFETY: as it was.
-        unsafe { protect(start, end - start, piece.access) }?;
+        unsafe { pages::protect(start, end - start, piece.access) }?;
     }
     outcome
 }
@@ -349,8 +413,10 @@ fn fill_from(distance: usize, piece: &Piece, page_map: &PageMap) -> Result<(), P
     let mut entries = [0_u64; 256];
     let mut at = start;
     while at < end {
+        let wanted = entries.len().min((end - at).div_ceil(page));
+        let entries = &mut entries[..wanted];
         let known = match piece.anonymous {
-            true => page_map.read(at, &mut entries),
+            true => page_map.read(at, entries),
             // A file's pages are not there before they are read.
             false => None,
         };
@@ -367,24 +433,14 @@ fn fill_from(distance: usize, piece: &Piece, page_map: &PageMap) -> Result<(), P
                     let mut bytes = [0_u8; CHUNK];
                     copy::read(from as u64, &mut bytes).map_err(|_| PagesError::Unmapped)?;
                     let to = from.wrapping_add(distance) as u64;
-                    copy::write(to, &bytes).map_err(|_| PagesError::Occupied)?;
+                    // The system has no memory left for the file.
+                    copy::write(to, &bytes).map_err(|_| PagesError::Shortage)?;
                 }
             }
             at += page;
         }
     }
     Ok(())
-}
-
-/// # Safety
-/// The pages are the caller's to protect.
-unsafe fn protect(start: usize, size: usize, access: Access) -> Result<(), PagesError> {
-    let arguments = [start, size, bits(access) as usize, 0, 0, 0];
-    // SAFETY: the caller's promise.
-    match unsafe { call(libc::SYS_mprotect, arguments) } {
-        0 => Ok(()),
-        _ => Err(PagesError::Refused),
-    }
 }
 
 /// Maps the memory of pieces, which follow each other, a second time, and returns the address of the first byte: what is written in one
@@ -464,7 +520,7 @@ unsafe fn view_piece(
         match file.filter(|_| !piece.shared) {
             Some(file) => {
                 let flags = libc::MAP_SHARED | libc::MAP_FIXED;
-                let (protection, offset) = (bits(piece.access), start - origin);
+                let (protection, offset) = (piece.access.bits(), start - origin);
                 map(to, size, protection, flags, file.0, offset)?;
                 map(start, size, protection, flags, file.0, offset)?;
             }
@@ -472,7 +528,13 @@ unsafe fn view_piece(
                 // Of no bytes: a second mapping of the same pages.
                 let moved = call(libc::SYS_mremap, [start, 0, size, FLAGS as usize, to, 0]);
                 if moved < 0 {
-                    return Err(PagesError::Refused);
+                    return Err(match not_moved(moved) {
+                        // Memory of a device, that has one place only.
+                        PagesError::Unmapped if moved == -(libc::EINVAL as isize) => {
+                            PagesError::Refused
+                        }
+                        error => error,
+                    });
                 }
             }
         }

@@ -21,16 +21,18 @@ pub(crate) struct Region {
     pub(crate) of_system: bool,
 }
 
-/// Returns the first region that ends above an address; `None` if there is none, or the system does not tell.
-pub(crate) fn region_at_or_after(address: u64) -> Option<Region> {
+/// The system does not tell: there is no `/proc`, or no file can be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NotTold;
+
+/// Returns the first region that ends above an address; `Ok(None)` if there is none.
+pub(crate) fn region_at_or_after(address: u64) -> Result<Option<Region>, NotTold> {
     let mut found = None;
-    each(|region| {
-        if region.addresses.end > address {
-            found = Some(region);
-        }
-        found.is_none()
+    each_after(address, |region| {
+        found = Some(region);
+        false
     })?;
-    found
+    Ok(found)
 }
 
 /// All regions together.
@@ -41,41 +43,82 @@ pub(crate) struct Extent {
     pub(crate) addresses: Range<u64>,
 }
 
-/// Returns how many regions the process has, and where; `None` if the system does not tell. A region of the system's own, in the upper
-/// half of the addresses, does not count.
-pub(crate) fn extent() -> Option<Extent> {
+/// Returns how many regions the process has, and where; `None` for a process without any.
+pub(crate) fn extent() -> Result<Option<Extent>, NotTold> {
     let mut extent: Option<Extent> = None;
-    each(|region| {
-        if region.addresses.end <= u64::MAX / 2 {
-            // They come in ascending order.
-            let before = extent.take();
-            let start = before.as_ref().map(|before| before.addresses.start);
-            extent = Some(Extent {
-                regions: before.map_or(0, |before| before.regions) + 1,
-                addresses: start.unwrap_or(region.addresses.start)..region.addresses.end,
-            });
-        }
+    each_after(0, |region| {
+        // They come in ascending order.
+        let before = extent.take();
+        let start = before.as_ref().map(|before| before.addresses.start);
+        extent = Some(Extent {
+            regions: before.map_or(0, |before| before.regions) + 1,
+            addresses: start.unwrap_or(region.addresses.start)..region.addresses.end,
+        });
         true
     })?;
-    extent
+    Ok(extent)
 }
 
-/// Shows each region, in ascending order, until `visit` returns `false`. `None` if the system does not tell.
-fn each(mut visit: impl FnMut(Region) -> bool) -> Option<()> {
+/// Shows each region that ends above an address, in ascending order, until `visit` returns `false`: all of them in one reading, which
+/// takes time for each region of the process.
+pub(crate) fn each_after(
+    address: u64,
+    mut visit: impl FnMut(Region) -> bool,
+) -> Result<(), NotTold> {
     lines::each(c"/proc/self/maps", |line| {
-        parse(line).is_none_or(&mut visit)
+        let region = match addresses(line) {
+            // Most lines are of regions below: they are not looked at any further.
+            Some((Range { end, .. }, _)) if end <= address => None,
+            _ => parse(line),
+        };
+        region.is_none_or(&mut visit)
     })
+    .ok_or(NotTold)
 }
 
-/// Parses the start of a line: `start-end rwxp offset major:minor inode path`.
+/// The end of the addresses that programs can have. A region of the system's own above it is none of the process.
+const HIGHEST: u64 = u64::MAX / 2;
+
+/// Returns whether a line is a region's first, one of the system's own included.
+pub(super) fn starts_region(line: &[u8]) -> bool {
+    addresses(line).is_some()
+}
+
+/// Parses the addresses at the start of a line, and returns the rest of it.
+fn addresses(line: &[u8]) -> Option<(Range<u64>, &[u8])> {
+    let (start, line) = hexadecimal(line)?;
+    let (end, line) = hexadecimal(line.strip_prefix(b"-")?)?;
+    Some((start..end, line))
+}
+
+/// Parses a number at the start of a text, and returns the rest of it.
+fn hexadecimal(text: &[u8]) -> Option<(u64, &[u8])> {
+    let mut number = 0_u64;
+    let mut length = 0;
+    for byte in text {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            _ => break,
+        };
+        number = number.checked_mul(16)? | u64::from(digit);
+        length += 1;
+    }
+    (length > 0).then_some((number, &text[length..]))
+}
+
+/// Parses the start of a line: `start-end rwxp offset major:minor inode path`. `None` for a region of the system's own.
 pub(super) fn parse(line: &[u8]) -> Option<Region> {
+    let (addresses, line) = addresses(line)?;
+    if addresses.end > HIGHEST {
+        return None;
+    }
     let line = core::str::from_utf8(line).ok().or_else(|| {
         // A path that is no text, or that is cut within a character.
         let valid = line.iter().position(|byte| !byte.is_ascii())?;
         core::str::from_utf8(&line[..valid]).ok()
     })?;
     let mut parts = line.split_ascii_whitespace();
-    let (start, end) = parts.next()?.split_once('-')?;
     let number = |text| u64::from_str_radix(text, 16).ok();
     let flags = parts.next()?.as_bytes();
     let has = |index: usize, flag| flags.get(index) == Some(&flag);
@@ -89,7 +132,7 @@ pub(super) fn parse(line: &[u8]) -> Option<Region> {
     let is_memory =
         path.starts_with("/dev/zero") || path.starts_with("/memfd:") || path.starts_with("/SYSV");
     Some(Region {
-        addresses: number(start)?..number(end)?,
+        addresses,
         readable: has(0, b'r'),
         writable: has(1, b'w'),
         executable: has(2, b'x'),
@@ -140,7 +183,18 @@ mod tests {
             assert_eq!((region.named, region.object), (false, 0), "{name}");
             assert_eq!(region.of_system, of_system, "{name}");
         }
-        for bad in ["", "x", "1-2", "1-2 rw", "1-2 rwxp zz", "1 rwxp 0"] {
+        let system = "ffffffffff600000-ffffffffff601000 --xp 0 00:00 0 [vsyscall]";
+        let bad = [
+            "",
+            "x",
+            "1-2",
+            "1-2 rw",
+            "1-2 rwxp zz",
+            "1 rwxp 0",
+            "-2 rwxp 0",
+            system,
+        ];
+        for bad in bad {
             assert_eq!(parse(bad.as_bytes()), None, "{bad}");
         }
     }
@@ -148,12 +202,16 @@ mod tests {
     #[test]
     fn the_own_stack_is_found_and_nothing_is_above_all() {
         let here = core::ptr::from_ref(&0_u8) as u64;
-        let region = region_at_or_after(here).expect("a region");
+        let region_at = |address| region_at_or_after(address).expect("told");
+        let region = region_at(here).expect("a region");
         assert!(region.addresses.contains(&here) && region.readable);
-        assert_eq!(region_at_or_after(u64::MAX), None);
-        let first = region_at_or_after(0).expect("a region");
+        let first = region_at(0).expect("a region");
         assert!(first.addresses.start > 0);
-        let extent = extent().expect("regions");
+        let extent = extent().expect("told").expect("regions");
+        // Above the last one is nothing, though the system lists a page of its own there.
+        for beyond in [extent.addresses.end, u64::MAX] {
+            assert_eq!(region_at(beyond), None, "{beyond:#x}");
+        }
         assert_eq!(extent.addresses.start, first.addresses.start);
         assert!(extent.addresses.end >= region.addresses.end && extent.regions > 3);
     }

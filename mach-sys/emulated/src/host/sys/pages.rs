@@ -1,6 +1,7 @@
 //! Pages that a call gives out: the arrays of `mach_port_names` and its like, released with `mach_vm_deallocate`.
 #![allow(unsafe_code)]
 
+use super::call::call;
 use super::reservation::Reservation;
 use crate::error::ReserveError;
 use core::mem::ManuallyDrop;
@@ -104,47 +105,10 @@ pub(crate) enum PagesError {
     Unmapped,
     /// The mapping there does not allow it.
     Refused,
-    /// The memory there is the system's own.
+    /// The system has too little of something else than room: files, or memory.
+    Shortage,
+    /// The system cannot do it, or the memory there is its own.
     System,
-}
-
-/// Maps zero-filled pages for reading and writing: at `address`, whose page is the first, or where the system likes. Returns their address.
-pub(crate) fn map(address: Option<usize>, bytes: usize) -> Result<usize, PagesError> {
-    let page = super::call::page_size();
-    let start = address.map(|address| address & !(page - 1));
-    let size = pages_of(start.unwrap_or(0), bytes).filter(|size| *size > 0);
-    let size = size.ok_or(PagesError::Range)?;
-    let fixed = match start {
-        Some(_) => libc::MAP_FIXED_NOREPLACE,
-        None => 0,
-    };
-    let start = start.unwrap_or(0);
-    // SAFETY: a new mapping that replaces no other.
-    let base = unsafe {
-        libc::mmap(
-            start as *mut libc::c_void,
-            size,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | fixed,
-            -1,
-            0,
-        )
-    };
-    if base == libc::MAP_FAILED {
-        return Err(match std::io::Error::last_os_error().raw_os_error() {
-            Some(libc::EEXIST) => PagesError::Occupied,
-            // Below the lowest address that may be mapped, or above the highest.
-            Some(libc::EPERM | libc::ENOMEM) if fixed != 0 => PagesError::Unmapped,
-            _ => PagesError::Occupied,
-        });
-    }
-    if fixed != 0 && base as usize != start {
-        // A kernel before 4.17, which takes the address as a hint.
-        // SAFETY: mapped above, and known to nothing else.
-        unsafe { libc::munmap(base, size) };
-        return Err(PagesError::Occupied);
-    }
-    Ok(base as usize)
 }
 
 /// The protection of pages.
@@ -155,7 +119,18 @@ pub(crate) struct Access {
     pub(crate) execute: bool,
 }
 
-/// Changes the protection of the pages that a range lies in.
+impl Access {
+    /// Returns it as `PROT_*`.
+    pub(super) fn bits(self) -> usize {
+        let bit = |has, bit| if has { bit } else { 0 };
+        let bits = bit(self.read, libc::PROT_READ)
+            | bit(self.write, libc::PROT_WRITE)
+            | bit(self.execute, libc::PROT_EXEC);
+        bits as usize
+    }
+}
+
+/// Changes the protection of the pages that a range lies in: of all, or where one is not mapped of none. Touches no `errno`.
 ///
 /// # Safety
 /// The memory is the caller's to protect.
@@ -168,17 +143,59 @@ pub(crate) unsafe fn protect(
     let size = bytes.checked_add(address - start);
     let size = size.and_then(|size| pages_of(start, size));
     let size = size.ok_or(PagesError::Range)?;
-    let bit = |has, bit| if has { bit } else { 0 };
-    let protection = bit(access.read, libc::PROT_READ)
-        | bit(access.write, libc::PROT_WRITE)
-        | bit(access.execute, libc::PROT_EXEC);
-    // SAFETY: the caller vouches that the pages are its own to protect.
-    let outcome = unsafe { libc::mprotect(start as *mut libc::c_void, size, protection) };
-    if outcome == 0 {
-        return Ok(());
+    let has_hole = has_hole(start, size);
+    if has_hole == Some(true) {
+        // The system would protect what is before it.
+        return Err(PagesError::Unmapped);
     }
-    Err(match std::io::Error::last_os_error().raw_os_error() {
-        Some(libc::EACCES) => PagesError::Refused,
-        _ => PagesError::Unmapped,
-    })
+    // SAFETY: the caller vouches that the pages are its own to protect.
+    let outcome = unsafe { call(libc::SYS_mprotect, [start, size, access.bits(), 0, 0, 0]) };
+    match outcome {
+        0 => Ok(()),
+        error if error == -(libc::EACCES as isize) => Err(PagesError::Refused),
+        // As many regions as the system lets a process have.
+        _ if has_hole == Some(false) => Err(PagesError::Shortage),
+        _ => Err(PagesError::Unmapped),
+    }
+}
+
+/// Returns whether a page of a range is not mapped; `None` where the system refuses the question.
+fn has_hole(start: usize, size: usize) -> Option<bool> {
+    // A write-back that starts nothing and waits for nothing, but looks at the range.
+    let question = [start, size, libc::MS_ASYNC as usize, 0, 0, 0];
+    // SAFETY: it reads and writes no memory.
+    match unsafe { call(libc::SYS_msync, question) } {
+        0 => Some(false),
+        error if error == -(libc::ENOMEM as isize) => Some(true),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_with_a_hole_keeps_its_protection() {
+        let page = size();
+        let words = 3 * page / size_of::<u32>();
+        let base = Words::new(words).expect("pages").give_out(words) as usize;
+        let access = |write| Access {
+            read: true,
+            write,
+            execute: false,
+        };
+        // SAFETY: the pages are this test's. No other test depends on what the hole has.
+        unsafe {
+            release(base + page, page).expect("mapped above");
+            if has_hole(base, 3 * page) == Some(true) {
+                let refused = protect(base, 3 * page, access(false));
+                assert_eq!(refused, Err(PagesError::Unmapped));
+                (base as *mut u8).write_volatile(1);
+            }
+            assert_eq!(protect(base, page, access(false)), Ok(()));
+            release(base, page).expect("mapped above");
+            release(base + 2 * page, page).expect("mapped above");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 
 use super::call::page_size;
 use super::lines::{self, number_after};
-use super::maps::{self, Region};
+use super::maps::{self, NotTold, Region};
 use core::sync::atomic::{AtomicU8, Ordering};
 
 /// A region's pages. Those that are counted in none of these are not there.
@@ -32,10 +32,6 @@ pub(crate) fn region_at_or_after(address: u64) -> Result<Option<(Region, Counts)
     look(address).ok_or(NotTold)
 }
 
-/// The system does not tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NotTold;
-
 fn look(address: u64) -> Option<Option<(Region, Counts)>> {
     let mut found: Option<(Region, Counts)> = None;
     let page = page_size() as u64;
@@ -46,7 +42,7 @@ fn look(address: u64) -> Option<Option<(Region, Counts)>> {
             return true;
         };
         // The region's lines end with the next region's first.
-        if maps::parse(line).is_some() {
+        if maps::starts_region(line) {
             return false;
         }
         let pages = |name| number_after(line, name).map(|kib| kib.saturating_mul(1024) / page);
@@ -87,9 +83,12 @@ fn is_own() -> bool {
         UNKNOWN => {
             // In the program's own file, where nothing is mapped or unmapped.
             let here = core::ptr::from_ref(&OWN) as u64;
-            let told = maps::region_at_or_after(here).map(|region| region.addresses);
-            let counted = look(here).flatten().map(|(region, _)| region.addresses);
-            let own = told.is_some() && told == counted;
+            let (Ok(told), Some(counted)) = (maps::region_at_or_after(here), look(here)) else {
+                // Not noted: the next look may be told.
+                return false;
+            };
+            let told = told.map(|region| region.addresses);
+            let own = told.is_some() && told == counted.map(|(region, _)| region.addresses);
             OWN.store(if own { YES } else { NO }, Ordering::Relaxed);
             own
         }
@@ -104,7 +103,7 @@ mod tests {
     #[test]
     fn a_page_that_is_written_to_is_resident_dirty_and_anonymous() {
         let page = page_size();
-        let base = crate::host::pages::map(None, 8 * page).expect("pages");
+        let base = crate::host::mappings::anywhere(8 * page).expect("pages");
         let counts = || match region_at_or_after(base as u64) {
             Ok(found) => {
                 let (region, counts) = found.expect("a region");
