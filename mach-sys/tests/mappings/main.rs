@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 mod arguments;
+mod blocked;
 mod maps;
 mod old_names;
 mod regions;

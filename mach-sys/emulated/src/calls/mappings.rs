@@ -184,6 +184,8 @@ unsafe fn share_at(
     let mut pieces = Vec::with_capacity(pieces.len() * 2 + 16);
     with_others_stopped(process, || {
         let _blocked = AllBlocked::begin();
+        // A page that cannot be read must not end a thread that has the signals of bad memory blocked.
+        let unreadable = process.mach.enter().blocked();
         let mut fits = true;
         pieces_of(range, |piece| {
             fits &= pieces.len() < pieces.capacity();
@@ -195,7 +197,8 @@ unsafe fn share_at(
             return Err(KernReturn::RESOURCE_SHORTAGE);
         }
         // SAFETY: the caller's promise. No other thread runs, no signal handler, and this one's own memory is elsewhere.
-        let base = unsafe { mappings::second_view(&pieces, place, in_child) }?;
+        let view = || unsafe { mappings::second_view(&pieces, place, in_child) };
+        let base = unreadable.around(view)?;
         Ok((base, common_protection(&pieces)))
     })
 }

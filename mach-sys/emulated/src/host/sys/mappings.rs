@@ -331,35 +331,50 @@ impl Drop for MemoryFile {
 }
 
 /// The entries of `/proc/self/pagemap`, one for each page of the process.
-struct PageMap(Option<i32>);
+struct PageMap {
+    file: Option<i32>,
+    /// Room for entries, in pages of its own.
+    room: usize,
+}
 
 impl PageMap {
-    fn open() -> Self {
+    /// Entries that are read at a time: reserved memory of many gigabytes takes a read for each 32 MiB.
+    const ENTRIES: usize = 8192;
+    const ROOM: usize = Self::ENTRIES * size_of::<u64>();
+
+    fn open() -> Result<Self, PagesError> {
+        let room = anywhere(Self::ROOM)?;
         let path = c"/proc/self/pagemap".as_ptr() as usize;
         let flags = (libc::O_RDONLY | libc::O_CLOEXEC) as usize;
         let open = [libc::AT_FDCWD as usize, path, flags, 0, 0, 0];
         // SAFETY: the path ends with a zero.
         let file = unsafe { call(libc::SYS_openat, open) };
-        Self(i32::try_from(file).ok().filter(|file| *file >= 0))
+        let file = i32::try_from(file).ok().filter(|file| *file >= 0);
+        Ok(Self { file, room })
     }
 
-    /// Reads the entries of pages from an address on, and returns how many there are; `None` if the system does not tell.
-    fn read(&self, address: usize, entries: &mut [u64]) -> Option<usize> {
+    /// Reads the entries of so many pages or fewer from an address on; `None` if the system does not tell.
+    fn read(&mut self, address: usize, pages: usize) -> Option<&[u64]> {
         let offset = address / page_size() * size_of::<u64>();
-        let to = entries.as_mut_ptr() as usize;
-        let arguments = [self.0? as usize, to, size_of_val(entries), offset, 0, 0];
-        // SAFETY: the kernel writes into the slice.
+        let bytes = pages.min(Self::ENTRIES) * size_of::<u64>();
+        let arguments = [self.file? as usize, self.room, bytes, offset, 0, 0];
+        // SAFETY: the kernel writes into the room, which is as large.
         let read = unsafe { call(libc::SYS_pread64, arguments) };
         let read = usize::try_from(read).ok()? / size_of::<u64>();
-        (read > 0).then_some(read)
+        // SAFETY: the room is mapped and zero-filled, belongs to this value, which is borrowed exclusively, and has that many entries.
+        let entries = unsafe { core::slice::from_raw_parts(self.room as *const u64, read) };
+        (read > 0).then_some(entries)
     }
 }
 
 impl Drop for PageMap {
     fn drop(&mut self) {
-        if let Some(file) = self.0 {
-            // SAFETY: a file of this value's.
-            unsafe { call(libc::SYS_close, [file as usize, 0, 0, 0, 0, 0]) };
+        // SAFETY: a file and pages of this value's.
+        unsafe {
+            if let Some(file) = self.file {
+                call(libc::SYS_close, [file as usize, 0, 0, 0, 0, 0]);
+            }
+            unmap(self.room, Self::ROOM);
         }
     }
 }
@@ -370,11 +385,10 @@ fn fill(file: &MemoryFile, whole: &Range<usize>, pieces: &[Piece]) -> Result<(),
     let write = (libc::PROT_READ | libc::PROT_WRITE) as usize;
     // SAFETY: a new mapping that replaces no other.
     let view = unsafe { map(0, size, write, libc::MAP_SHARED, file.0, 0) }?;
-    let page_map = PageMap::open();
-    let outcome = pieces
-        .iter()
-        .filter(|piece| !piece.shared)
-        .try_for_each(|piece| fill_piece(view, whole, piece, &page_map));
+    let outcome = PageMap::open().and_then(|mut page_map| {
+        let mut private = pieces.iter().filter(|piece| !piece.shared);
+        private.try_for_each(|piece| fill_piece(view, whole, piece, &mut page_map))
+    });
     // SAFETY: mapped above.
     unsafe { unmap(view, size) };
     outcome
@@ -384,7 +398,7 @@ fn fill_piece(
     view: usize,
     whole: &Range<usize>,
     piece: &Piece,
-    page_map: &PageMap,
+    page_map: &mut PageMap,
 ) -> Result<(), PagesError> {
     let Range { start, end } = piece.addresses.clone();
     let readable = Access {
@@ -404,41 +418,36 @@ fn fill_piece(
 }
 
 /// Copies the pages of a readable piece to the addresses that are `distance` above them.
-fn fill_from(distance: usize, piece: &Piece, page_map: &PageMap) -> Result<(), PagesError> {
+fn fill_from(distance: usize, piece: &Piece, page_map: &mut PageMap) -> Result<(), PagesError> {
     /// Bits of an entry: the page is there, or swapped out.
     const KEPT: u64 = 3 << 62;
-    const CHUNK: usize = 4096;
     let page = page_size();
     let Range { start, end } = piece.addresses.clone();
-    let mut entries = [0_u64; 256];
     let mut at = start;
     while at < end {
-        let wanted = entries.len().min((end - at).div_ceil(page));
-        let entries = &mut entries[..wanted];
-        let known = match piece.anonymous {
-            true => page_map.read(at, entries),
+        let told = match piece.anonymous {
+            true => page_map.read(at, (end - at).div_ceil(page)),
             // A file's pages are not there before they are read.
             false => None,
         };
-        let count = known.unwrap_or_else(|| {
-            entries.fill(KEPT);
-            entries.len()
-        });
-        for entry in &entries[..count] {
-            if at >= end {
-                break;
-            }
+        // What the system does not tell is there.
+        for entry in told.unwrap_or(&[KEPT]) {
             if entry & KEPT != 0 {
-                for from in (at..at + page).step_by(CHUNK) {
-                    let mut bytes = [0_u8; CHUNK];
-                    copy::read(from as u64, &mut bytes).map_err(|_| PagesError::Unmapped)?;
-                    let to = from.wrapping_add(distance) as u64;
-                    // The system has no memory left for the file.
-                    copy::write(to, &bytes).map_err(|_| PagesError::Shortage)?;
-                }
+                copy_page(at, at.wrapping_add(distance))?;
             }
             at += page;
         }
+    }
+    Ok(())
+}
+
+fn copy_page(from: usize, to: usize) -> Result<(), PagesError> {
+    let mut bytes = [0_u8; 4096];
+    for offset in (0..page_size()).step_by(bytes.len()) {
+        let (from, to) = ((from + offset) as u64, (to + offset) as u64);
+        copy::read(from, &mut bytes).map_err(|_| PagesError::Unmapped)?;
+        // The system has no memory left for the file.
+        copy::write(to, &bytes).map_err(|_| PagesError::Shortage)?;
     }
     Ok(())
 }
