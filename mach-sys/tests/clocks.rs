@@ -224,6 +224,28 @@ fn a_sleep_of_no_time_or_by_no_clock_is_refused() {
     }
 }
 
+/// Seconds have 32 bits: a sleep for ever does not sleep, and an alarm for then comes at once.
+#[test]
+fn a_time_that_is_too_far_ahead_is_past() {
+    with_clock(SYSTEM_CLOCK, |clock| {
+        let seconds = (now(clock) / 1_000_000_000) as u32;
+        let port = ReceiveRight::new().expect("a port");
+        let name = port.name().raw();
+        for far in [
+            time(u32::MAX, 0),
+            time(u32::MAX, 999_999_999),
+            time(u32::MAX - seconds + 1, 0),
+        ] {
+            let begun = Instant::now();
+            assert!(sleep(clock, TIME_RELATIVE, far).is_ok(), "{far:?}");
+            assert_eq!(alarm(clock, TIME_RELATIVE, far, name), Ok(()), "{far:?}");
+            let (code, kind, _) = receive(name, LONG).expect("a message").alarm();
+            assert_eq!((code, kind), (KernReturn::SUCCESS, TIME_RELATIVE));
+            assert!(begun.elapsed() < Duration::from_secs(30), "{far:?}");
+        }
+    });
+}
+
 /// Starts a thread that sleeps, and aborts it.
 fn aborted(sleeps: impl FnOnce() -> Answer + Send + 'static) -> Answer {
     static NAME: AtomicU32 = AtomicU32::new(0);

@@ -123,17 +123,28 @@ fn has_alarms(clock: &Kobject) -> bool {
     CLOCKS.get(clock.value as usize) == Some(&SYSTEM_CLOCK)
 }
 
+/// Nanoseconds of a second.
+const NANOSECONDS: u64 = 1_000_000_000;
+
 /// Returns the nanoseconds of the system clock at which a time comes. `KERN_INVALID_VALUE` if it is none.
 fn due(kind: alarm_type_t, time: mach_timespec_t, now: u64) -> Result<u64, KernReturn> {
     let is_known = matches!(kind, TIME_ABSOLUTE | TIME_RELATIVE);
     if !is_known || !(0..1_000_000_000).contains(&time.tv_nsec) {
         return Err(KernReturn::INVALID_VALUE);
     }
-    let time = u64::from(time.tv_sec) * 1_000_000_000 + time.tv_nsec as u64;
-    Ok(match kind {
-        TIME_RELATIVE => now.saturating_add(time),
-        _ => time,
-    })
+    let nanoseconds =
+        |time: mach_timespec_t| u64::from(time.tv_sec) * NANOSECONDS + time.tv_nsec as u64;
+    if kind == TIME_ABSOLUTE {
+        return Ok(nanoseconds(time));
+    }
+    let now = timespec(now);
+    let fraction = (time.tv_nsec + now.tv_nsec) as u64;
+    Ok(nanoseconds(mach_timespec_t {
+        // In 32 bits, as XNU's (`ADD_MACH_TIMESPEC`): a time beyond them is past.
+        tv_sec: (time.tv_sec.wrapping_add(now.tv_sec))
+            .wrapping_add((fraction / NANOSECONDS) as u32),
+        tv_nsec: (fraction % NANOSECONDS) as i32,
+    }))
 }
 
 /// Waits until the system clock shows a time.
