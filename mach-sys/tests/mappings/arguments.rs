@@ -400,7 +400,7 @@ fn no_more_than_the_maximum_is_given() {
     release(address, PAGE);
 }
 
-/// What the system cannot tell for a moment is not taken for memory that is not there, nor is the answer kept.
+/// An answer that the system cannot give for a moment is not taken for memory that is not there, nor kept.
 #[test]
 fn without_a_file_to_open_a_region_is_not_told() {
     const TEST: &str = "arguments::without_a_file_to_open_a_region_is_not_told";

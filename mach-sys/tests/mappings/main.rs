@@ -3,6 +3,7 @@
 
 mod arguments;
 mod blocked;
+mod copies;
 mod maps;
 mod old_names;
 mod regions;

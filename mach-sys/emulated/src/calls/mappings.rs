@@ -9,7 +9,7 @@ use super::target::{code, process, put};
 use crate::host::AllBlocked;
 use crate::host::mappings::{self, InChild, Piece, Place};
 use crate::host::maps;
-use crate::host::pages::Access;
+use crate::host::pages::{self, Access};
 use crate::host::stack;
 use crate::ipc::name::Name;
 use crate::process::Process;
@@ -203,6 +203,35 @@ unsafe fn share_at(
     })
 }
 
+/// Makes memory that is shared the task's own, in its place (`VM_PROT_COPY`). Other threads are stopped meanwhile: none of their writes is lost.
+///
+/// # Safety
+/// The memory is the caller's to replace.
+pub(super) unsafe fn make_private(
+    process: &Process,
+    task: mach_port_name_t,
+    range: &Range<usize>,
+) -> Result<(), KernReturn> {
+    let mut pieces = list(range)?;
+    pieces.retain(|piece| piece.shared);
+    if pieces.is_empty() {
+        return Ok(());
+    }
+    if holds_own_memory(range) {
+        return Err(KernReturn::NOT_SUPPORTED);
+    }
+    with_others_stopped(process, || {
+        let _blocked = AllBlocked::begin();
+        for piece in &pieces {
+            let (addresses, piece) = (&piece.addresses, core::slice::from_ref(piece));
+            let place = Place::Over(addresses.start);
+            // SAFETY: the caller's promise.
+            unsafe { copy_to(task, addresses, piece, place, InChild::ACopy) }?;
+        }
+        Ok(())
+    })
+}
+
 /// Returns whether a range has something of the calling thread's stack or thread-local memory in it, which this code writes to.
 fn holds_own_memory(range: &Range<usize>) -> bool {
     thread_local!(static OWN: u8 = const { 0 });
@@ -277,19 +306,34 @@ pub unsafe fn mach_vm_remap(
             match copy {
                 0 => share_at(process, &range, pieces, place, in_child)?,
                 _ => {
+                    if let Place::Over(to) = place {
+                        // What this code writes there until it has moved the copy would be lost.
+                        if holds_own_memory(&(to..to.saturating_add(size))) {
+                            return Err(KernReturn::NOT_SUPPORTED);
+                        }
+                    }
                     let base = copy_to(target, &range, &pieces, place, in_child)?;
                     (base, common_protection(&pieces))
                 }
             }
         };
-        Ok((base + offset, protection))
+        if flags & VM_FLAGS_RESILIENT_CODESIGN == 0 {
+            return Ok((base + offset, [protection, VM_PROT_ALL]));
+        }
+        // Code that nothing looks at is not to be run or written.
+        // SAFETY: the new mapping.
+        unsafe {
+            let made_readable = pages::protect(base, size, access_of(Protection::READ));
+            made_readable.inspect_err(|_| mappings::release_pages(base, size))?;
+        }
+        Ok((base + offset, [VM_PROT_READ; 2]))
     };
-    code(remap().map(|(base, protection)| {
+    code(remap().map(|(base, [present, most])| {
         // SAFETY: the seam's contract: the results are valid for a write.
         unsafe {
             put(address, base as mach_vm_address_t);
-            put(current, protection);
-            put(maximum, VM_PROT_ALL);
+            put(current, present);
+            put(maximum, most);
         }
     }))
 }

@@ -1,8 +1,9 @@
 //! Memory of the own task (`mach/mach_vm.h`).
 
+use super::mappings::make_private;
 use super::mig;
 use super::own_memory::own_memory;
-use super::place::{access_of, place, whole_pages};
+use super::place::{access_of, page_start, place, whole_pages};
 use super::target::{code, process, put};
 use crate::host::mappings::{self, InChild};
 use crate::host::maps::NotTold;
@@ -115,20 +116,29 @@ pub unsafe fn mach_vm_protect(
     protection: vm_prot_t,
 ) -> kern_return_t {
     let protect = || {
-        let _ = own_memory(process(), task)?;
+        let process = process()?;
+        let _ = own_memory(Ok(process), task)?;
         if size == 0 {
             return Ok(());
         }
         let wanted = Protection::from_bits(protection).ok_or(KernReturn::INVALID_ARGUMENT)?;
-        address
+        let start = page_start(address);
+        let end = address
             .checked_add(size)
-            .ok_or(KernReturn::INVALID_ARGUMENT)?;
+            .and_then(|end| usize::try_from(end).ok())
+            .and_then(|end| end.checked_next_multiple_of(pages::size()));
+        let end = end.ok_or(KernReturn::INVALID_ARGUMENT)?;
         if set_maximum != 0 {
             // The host's mappings have no maximum.
             return Err(KernReturn::NOT_SUPPORTED);
         }
-        // SAFETY: the seam's contract: the memory is the caller's to protect.
-        unsafe { pages::protect(address as usize, size as usize, access_of(wanted)) }?;
+        // SAFETY: the seam's contract: the memory is the caller's to protect, and with this bit to replace by a copy.
+        unsafe {
+            if wanted.contains(Protection::COPY) {
+                make_private(process, task, &(start..end))?;
+            }
+            pages::protect(start, end - start, access_of(wanted))?;
+        }
         Ok(())
     };
     code(protect())

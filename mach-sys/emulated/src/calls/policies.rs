@@ -166,6 +166,8 @@ pub unsafe fn thread_switch(
         (Some(wait), Ok(process)) if !wait.is_zero() => {
             let _ = sleep_for(process, wait);
         }
+        // The child of a fork: nothing can abort its wait.
+        (Some(wait), Err(_)) => std::thread::sleep(wait),
         _ => std::thread::yield_now(),
     }
     KernReturn::SUCCESS.raw()

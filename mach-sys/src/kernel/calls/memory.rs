@@ -35,8 +35,9 @@ kernel_calls! {
         size: mach_vm_size_t,
         flags: c_int,
     ) -> kern_return_t;
-    /// Changes the protection of the pages that `size` bytes at `address` lie in. With `set_maximum` it is the maximal protection, which the
-    /// emulation cannot set: `KERN_NOT_SUPPORTED`.
+    /// Changes the protection of the pages that `size` bytes at `address` lie in: of all, or where one is not mapped of none
+    /// (`KERN_INVALID_ADDRESS`). With `VM_PROT_COPY` shared memory becomes a private copy first. With `set_maximum` it is the maximal protection,
+    /// which the emulation cannot set: `KERN_NOT_SUPPORTED`.
     fn mach_vm_protect(
         task: mach_port_name_t,
         address: mach_vm_address_t,
