@@ -6,6 +6,7 @@ mod blocked;
 mod copies;
 mod maps;
 mod old_names;
+mod refused;
 mod regions;
 mod support;
 mod views;

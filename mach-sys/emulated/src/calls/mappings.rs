@@ -4,7 +4,7 @@
 use super::mig;
 use super::own_memory::own_memory;
 use super::place::{access_of, page_start, place, whole_pages};
-use super::stopped::with_others_stopped;
+use super::stopped::{make_room, with_others_stopped};
 use super::target::{code, process, put};
 use crate::host::AllBlocked;
 use crate::host::mappings::{self, InChild, Piece, Place};
@@ -114,8 +114,14 @@ fn pieces_of(range: &Range<usize>, mut see: impl FnMut(Piece)) -> Result<(), Ker
 /// Lists the pieces of memory in a range.
 fn list(range: &Range<usize>) -> Result<Vec<Piece>, KernReturn> {
     let mut pieces = Vec::new();
-    pieces_of(range, |piece| pieces.push(piece))?;
-    Ok(pieces)
+    let mut room = Ok(());
+    pieces_of(range, |piece| {
+        room = room.and_then(|()| make_room(&mut pieces, 1));
+        if room.is_ok() {
+            pieces.push(piece);
+        }
+    })?;
+    room.map(|()| pieces)
 }
 
 /// Copies memory to new pages, and returns the address of the first.
@@ -181,7 +187,9 @@ unsafe fn share_at(
         return Err(KernReturn::NOT_SUPPORTED);
     }
     // Room for as many pieces as there are, and for some more: they may change until the other threads stand still.
-    let mut pieces = Vec::with_capacity(pieces.len() * 2 + 16);
+    let most = pieces.len() * 2 + 16;
+    let mut pieces = Vec::new();
+    make_room(&mut pieces, most)?;
     with_others_stopped(process, || {
         let _blocked = AllBlocked::begin();
         // A page that cannot be read must not end a thread that has the signals of bad memory blocked.

@@ -44,7 +44,8 @@ pub(super) fn with_others_stopped<T>(
     process.meet_everyone();
     // Threads may start while the first are being stopped. Later there is no room to be had.
     let room = process.known_threads().count() * 2 + 64;
-    let mut stopped = Vec::with_capacity(room);
+    let mut stopped = Vec::new();
+    make_room(&mut stopped, room)?;
     let outcome = stop(process, &mut stopped).and_then(|()| {
         if !host::pause_watching_thread() {
             return Err(KernReturn::OPERATION_TIMED_OUT);
@@ -61,6 +62,12 @@ pub(super) fn with_others_stopped<T>(
         }
     }
     outcome
+}
+
+/// Makes room for so many more elements.
+pub(super) fn make_room<T>(list: &mut Vec<T>, more: usize) -> Result<(), KernReturn> {
+    let made = list.try_reserve(more);
+    made.map_err(|_| KernReturn::RESOURCE_SHORTAGE)
 }
 
 /// Stops the other threads, each of which is noted before it is waited for.

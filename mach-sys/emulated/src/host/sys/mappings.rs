@@ -259,9 +259,10 @@ pub(crate) unsafe fn move_pages(
 
 /// Tells from the result of `mremap` why pages were not moved.
 fn not_moved(result: isize) -> PagesError {
-    match result == -(libc::ENOMEM as isize) {
-        true => PagesError::Occupied,
-        false => PagesError::Unmapped,
+    match i32::try_from(-result) {
+        Ok(libc::ENOMEM) => PagesError::Occupied,
+        Ok(libc::ENOSYS | libc::EPERM | libc::EACCES) => PagesError::System,
+        _ => PagesError::Unmapped,
     }
 }
 

@@ -152,7 +152,14 @@ pub(crate) unsafe fn protect(
     let outcome = unsafe { call(libc::SYS_mprotect, [start, size, access.bits(), 0, 0, 0]) };
     match outcome {
         0 => Ok(()),
-        error if error == -(libc::EACCES as isize) => Err(PagesError::Refused),
+        // Memory that is sealed, too.
+        error
+            if [libc::EACCES, libc::EPERM]
+                .map(|refused| -(refused as isize))
+                .contains(&error) =>
+        {
+            Err(PagesError::Refused)
+        }
         // As many regions as the system lets a process have.
         _ if has_hole == Some(false) => Err(PagesError::Shortage),
         _ => Err(PagesError::Unmapped),
