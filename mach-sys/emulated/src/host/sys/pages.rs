@@ -143,8 +143,7 @@ pub(crate) unsafe fn protect(
     let size = bytes.checked_add(address - start);
     let size = size.and_then(|size| pages_of(start, size));
     let size = size.ok_or(PagesError::Range)?;
-    let has_hole = has_hole(start, size);
-    if has_hole == Some(true) {
+    if has_hole(start, size) == Some(true) {
         // The system would protect what is before it.
         return Err(PagesError::Unmapped);
     }
@@ -160,8 +159,8 @@ pub(crate) unsafe fn protect(
         {
             Err(PagesError::Refused)
         }
-        // As many regions as the system lets a process have.
-        _ if has_hole == Some(false) => Err(PagesError::Shortage),
+        // As many regions as the system lets a process have, if nothing was unmapped meanwhile.
+        _ if has_hole(start, size) == Some(false) => Err(PagesError::Shortage),
         _ => Err(PagesError::Unmapped),
     }
 }
