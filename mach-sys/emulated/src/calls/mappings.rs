@@ -3,12 +3,14 @@
 
 use super::mig;
 use super::own_memory::own_memory;
+use super::pieces::{self, common_protection};
 use super::place::{access_of, page_start, place, whole_pages};
-use super::stopped::{make_room, with_others_stopped};
+use super::stopped::with_others_stopped;
 use super::target::{code, process, put};
 use crate::host::AllBlocked;
 use crate::host::mappings::{self, InChild, Piece, Place};
 use crate::host::maps;
+use crate::host::page_list::PageList;
 use crate::host::pages::{self, Access};
 use crate::host::stack;
 use crate::ipc::name::Name;
@@ -54,76 +56,6 @@ fn in_child(inheritance: vm_inherit_t) -> Result<InChild, KernReturn> {
     }
 }
 
-/// Returns the protection of all of several pieces.
-fn common_protection(pieces: &[Piece]) -> vm_prot_t {
-    let mut protection = Protection::from_bits_truncate(VM_PROT_ALL);
-    for piece in pieces {
-        let Access {
-            read,
-            write,
-            execute,
-        } = piece.access;
-        protection.set(
-            Protection::READ,
-            protection.contains(Protection::READ) && read,
-        );
-        protection.set(
-            Protection::WRITE,
-            protection.contains(Protection::WRITE) && write,
-        );
-        protection.set(
-            Protection::EXECUTE,
-            protection.contains(Protection::EXECUTE) && execute,
-        );
-    }
-    protection.bits()
-}
-
-/// Calls `see` with each piece of memory in a range, in order. `KERN_INVALID_ADDRESS` if something of it is not mapped.
-fn pieces_of(range: &Range<usize>, mut see: impl FnMut(Piece)) -> Result<(), KernReturn> {
-    let mut at = range.start;
-    maps::each_after(at as u64, |region| {
-        let Range { start, end } = region.addresses;
-        if start > at as u64 {
-            return false;
-        }
-        // One that grew while the list was read may come twice.
-        if end > at as u64 {
-            let end = range.end.min(end as usize);
-            see(Piece {
-                addresses: at..end,
-                access: Access {
-                    read: region.readable,
-                    write: region.writable,
-                    execute: region.executable,
-                },
-                shared: region.shared,
-                anonymous: region.object == 0,
-                of_system: region.of_system,
-            });
-            at = end;
-        }
-        at < range.end
-    })?;
-    match at < range.end {
-        true => Err(KernReturn::INVALID_ADDRESS),
-        false => Ok(()),
-    }
-}
-
-/// Lists the pieces of memory in a range.
-fn list(range: &Range<usize>) -> Result<Vec<Piece>, KernReturn> {
-    let mut pieces = Vec::new();
-    let mut room = Ok(());
-    pieces_of(range, |piece| {
-        room = room.and_then(|()| make_room(&mut pieces, 1));
-        if room.is_ok() {
-            pieces.push(piece);
-        }
-    })?;
-    room.map(|()| pieces)
-}
-
 /// Copies memory to new pages, and returns the address of the first.
 ///
 /// # Safety
@@ -167,7 +99,7 @@ unsafe fn copy_to(
 unsafe fn share_at(
     process: &Process,
     range: &Range<usize>,
-    pieces: Vec<Piece>,
+    pieces: &[Piece],
     place: Place,
     in_child: InChild,
 ) -> Result<(usize, vm_prot_t), KernReturn> {
@@ -180,30 +112,19 @@ unsafe fn share_at(
     }
     if pieces.iter().all(|piece| piece.shared) {
         // SAFETY: the caller's promise; nothing but the second mapping changes.
-        let base = unsafe { mappings::second_view(&pieces, place, in_child) }?;
-        return Ok((base, common_protection(&pieces)));
+        let base = unsafe { mappings::second_view(pieces, place, in_child) }?;
+        return Ok((base, common_protection(pieces)));
     }
-    if holds_own_memory(range) {
+    if holds_own_memory(process, range) {
         return Err(KernReturn::NOT_SUPPORTED);
     }
     // Room for as many pieces as there are, and for some more: they may change until the other threads stand still.
-    let most = pieces.len() * 2 + 16;
-    let mut pieces = Vec::new();
-    make_room(&mut pieces, most)?;
+    let mut pieces = PageList::with_room(pieces.len() * 2 + 16)?;
     with_others_stopped(process, || {
         let _blocked = AllBlocked::begin();
         // A page that cannot be read must not end a thread that has the signals of bad memory blocked.
         let unreadable = process.mach.enter().blocked();
-        let mut fits = true;
-        pieces_of(range, |piece| {
-            fits &= pieces.len() < pieces.capacity();
-            if fits {
-                pieces.push(piece);
-            }
-        })?;
-        if !fits {
-            return Err(KernReturn::RESOURCE_SHORTAGE);
-        }
+        pieces::fill(&mut pieces, range)?;
         // SAFETY: the caller's promise. No other thread runs, no signal handler, and this one's own memory is elsewhere.
         let view = || unsafe { mappings::second_view(&pieces, place, in_child) };
         let base = unreadable.around(view)?;
@@ -220,17 +141,17 @@ pub(super) unsafe fn make_private(
     task: mach_port_name_t,
     range: &Range<usize>,
 ) -> Result<(), KernReturn> {
-    let mut pieces = list(range)?;
-    pieces.retain(|piece| piece.shared);
-    if pieces.is_empty() {
+    let pieces = pieces::list(range)?;
+    let mut shared = pieces.iter().filter(|piece| piece.shared).peekable();
+    if shared.peek().is_none() {
         return Ok(());
     }
-    if holds_own_memory(range) {
+    if holds_own_memory(process, range) {
         return Err(KernReturn::NOT_SUPPORTED);
     }
     with_others_stopped(process, || {
         let _blocked = AllBlocked::begin();
-        for piece in &pieces {
+        for piece in shared {
             let (addresses, piece) = (&piece.addresses, core::slice::from_ref(piece));
             let place = Place::Over(addresses.start);
             // SAFETY: the caller's promise.
@@ -241,12 +162,17 @@ pub(super) unsafe fn make_private(
 }
 
 /// Returns whether a range has something of the calling thread's stack or thread-local memory in it, which this code writes to.
-fn holds_own_memory(range: &Range<usize>) -> bool {
+fn holds_own_memory(process: &Process, range: &Range<usize>) -> bool {
     thread_local!(static OWN: u8 = const { 0 });
     let local = OWN.with(|own| core::ptr::from_ref(own) as usize);
     let frame = 0_u8;
     let frame = core::ptr::from_ref(&frame) as usize;
-    let bounds = stack::bounds().filter(|bounds| bounds.contains(&frame));
+    let bounds = {
+        // The question allocates: a thread that is suspended with the allocator's lock would hold up the others.
+        let _inside = process.mach.enter();
+        stack::bounds()
+    };
+    let bounds = bounds.filter(|bounds| bounds.contains(&frame));
     // A stack that the C library does not know: all of the memory that it is in.
     let stack = bounds.or_else(|| {
         let region = maps::region_at_or_after(frame as u64).ok()??.addresses;
@@ -307,16 +233,16 @@ pub unsafe fn mach_vm_remap(
             return Err(KernReturn::INVALID_ARGUMENT);
         }
         let range = start..end;
-        let pieces = list(&range)?;
+        let pieces = pieces::list(&range)?;
         let place = place(wanted, mask, flags)?;
         // SAFETY: the seam's contract: the memory is the caller's, and what is mapped in that place.
         let (base, protection) = unsafe {
             match copy {
-                0 => share_at(process, &range, pieces, place, in_child)?,
+                0 => share_at(process, &range, &pieces, place, in_child)?,
                 _ => {
                     if let Place::Over(to) = place {
                         // What this code writes there until it has moved the copy would be lost.
-                        if holds_own_memory(&(to..to.saturating_add(size))) {
+                        if holds_own_memory(process, &(to..to.saturating_add(size))) {
                             return Err(KernReturn::NOT_SUPPORTED);
                         }
                     }

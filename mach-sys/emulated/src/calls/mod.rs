@@ -13,6 +13,7 @@ mod memory;
 mod messages;
 mod mig;
 mod own_memory;
+mod pieces;
 mod place;
 mod policies;
 mod ports;

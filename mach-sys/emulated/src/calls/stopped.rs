@@ -2,6 +2,7 @@
 
 use super::threads::reach;
 use crate::host;
+use crate::host::page_list::PageList;
 use crate::host::suspend::reach::Target;
 use crate::process::Process;
 use crate::thread::kernel::Kernel;
@@ -44,8 +45,7 @@ pub(super) fn with_others_stopped<T>(
     process.meet_everyone();
     // Threads may start while the first are being stopped. Later there is no room to be had.
     let room = process.known_threads().count() * 2 + 64;
-    let mut stopped = Vec::new();
-    make_room(&mut stopped, room)?;
+    let mut stopped = PageList::with_room(room)?;
     let outcome = stop(process, &mut stopped).and_then(|()| {
         if !host::pause_watching_thread() {
             return Err(KernReturn::OPERATION_TIMED_OUT);
@@ -54,7 +54,7 @@ pub(super) fn with_others_stopped<T>(
         host::let_watching_thread_go_on();
         outcome
     });
-    for (thread, target) in stopped {
+    for &(thread, target) in &*stopped {
         let mut held = process.mach.lock();
         let kernel = &mut Kernel::of(&mut held);
         if run::is_still(kernel, thread, &target) {
@@ -64,14 +64,8 @@ pub(super) fn with_others_stopped<T>(
     outcome
 }
 
-/// Makes room for so many more elements.
-pub(super) fn make_room<T>(list: &mut Vec<T>, more: usize) -> Result<(), KernReturn> {
-    let made = list.try_reserve(more);
-    made.map_err(|_| KernReturn::RESOURCE_SHORTAGE)
-}
-
 /// Stops the other threads, each of which is noted before it is waited for.
-fn stop(process: &Process, stopped: &mut Vec<(ThreadId, Target)>) -> Result<(), KernReturn> {
+fn stop(process: &Process, stopped: &mut PageList<(ThreadId, Target)>) -> Result<(), KernReturn> {
     let begun = Instant::now();
     loop {
         process.meet_everyone();
@@ -95,11 +89,10 @@ fn stop(process: &Process, stopped: &mut Vec<(ThreadId, Target)>) -> Result<(), 
             if stopped.iter().any(|(known, stopped)| is_it(known, stopped)) {
                 continue;
             }
-            if stopped.len() == stopped.capacity() {
+            if !stopped.push((thread, target)) {
                 return Err(KernReturn::RESOURCE_SHORTAGE);
             }
             run::hold(kernel, thread);
-            stopped.push((thread, target));
         }
         for (_, target) in &stopped[before..] {
             match reach(target) {

@@ -47,5 +47,5 @@ pub(crate) use sys::mask::{AllBlocked, wait_was_interrupted};
 pub(crate) use sys::status::is_traced;
 pub(crate) use sys::thread::{gettid, stop_process};
 pub(crate) use sys::{
-    copy, cpu, futex, machine, mappings, maps, pages, reservation, smaps, stack, sync,
+    copy, cpu, futex, machine, mappings, maps, page_list, pages, reservation, smaps, stack, sync,
 };

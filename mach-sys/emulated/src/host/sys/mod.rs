@@ -16,6 +16,7 @@ pub(crate) mod maps;
 pub(in crate::host) mod mask;
 pub(in crate::host) mod needed;
 pub(in crate::host) mod object;
+pub(crate) mod page_list;
 pub(crate) mod pages;
 pub(in crate::host) mod proc_file;
 pub(in crate::host) mod process_status;
