@@ -197,7 +197,7 @@ fn each_range_that_is_none_has_its_error() {
             (
                 "map: anywhere, wraps",
                 mapped(LAST, 2 * PAGE, ANY, RW),
-                NONE,
+                NO_SPACE,
             ),
             ("map: rounds to 0", mapped(0, u64::MAX, ANY, RW), ARGUMENT),
             ("map: half", mapped(base, HALF, FIXED, RW), ADDRESS),

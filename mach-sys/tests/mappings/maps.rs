@@ -119,6 +119,68 @@ fn pages_are_mapped_with_a_protection_and_an_alignment() {
     );
 }
 
+/// As XNU's `vm_map_locate_space_anywhere` looks for room.
+#[test]
+fn anywhere_begins_at_the_address() {
+    const ANY: i32 = VM_FLAGS_ANYWHERE;
+    // No other thread may take the addresses meanwhile.
+    isolated("maps::anywhere_begins_at_the_address", || {
+        let at = |address: u64, mask, size| {
+            let all = [VM_PROT_DEFAULT, VM_PROT_ALL];
+            map(
+                task_self(),
+                (address, mask, ANY),
+                size,
+                0,
+                all,
+                VM_INHERIT_COPY,
+            )
+        };
+        // Pages 1 and 4 to 6 of eight are taken.
+        let base = at(0, 8 * PAGE - 1, 8 * PAGE).expect("pages");
+        for (page, count) in [(0, 1), (2, 2), (7, 1)] {
+            release(base + page * PAGE, count * PAGE);
+        }
+        let cases = [
+            // From, mask, pages; the page that is found.
+            (0, 0, 1, Some(0)),
+            (1, 0, 1, Some(2)),
+            (1, 2 * PAGE - 1, 1, Some(2)),
+            (3, 0, 1, Some(3)),
+            (3, 2 * PAGE - 1, 1, None),
+            (1, 0, 2, Some(2)),
+            (1, 0, 3, None),
+            (4, 0, 1, Some(7)),
+        ];
+        for (page, mask, pages, expected) in cases {
+            let from = base + page * PAGE + 5;
+            let found = at(from, mask, pages * PAGE).expect("pages");
+            store(found, 1);
+            release(found, pages * PAGE);
+            match expected {
+                Some(page) => assert_eq!(found, base + page * PAGE, "{page} {mask} {pages}"),
+                None => assert!(found > base + 6 * PAGE, "{page} {mask} {pages}"),
+            }
+            assert_eq!(found & mask, 0);
+        }
+        let copy = Remap {
+            at: base + 2 * PAGE,
+            ..COPY
+        };
+        let (found, ..) = remap(base + PAGE, copy).expect("a copy");
+        assert_eq!(found, base + 2 * PAGE);
+        // The call that allocates does not begin there.
+        let mut address = !(PAGE - 1);
+        // SAFETY: the result goes to a local variable.
+        let code = unsafe { kernel::mach_vm_allocate(task_self(), &mut address, PAGE, ANY) };
+        assert_eq!(answer(code), Ok(()));
+        release(address, PAGE);
+        // Nothing is free above all.
+        assert_eq!(at(!(PAGE - 1), 0, PAGE), Err(KernReturn::NO_SPACE));
+        release(base, 8 * PAGE);
+    });
+}
+
 fn copied(source: u64, size: u64, destination: u64) -> Answer {
     // SAFETY: the memory is the test's, or is not there.
     answer(unsafe { kernel::mach_vm_copy(task_self(), source, size, destination) })

@@ -96,6 +96,11 @@ pub unsafe fn mach_vm_allocate(
             return Ok(0);
         }
         let size = whole_pages(size)?;
+        // Anywhere does not begin at the address, as it does for `mach_vm_map`.
+        let wanted = match flags & VM_FLAGS_ANYWHERE {
+            0 => wanted,
+            _ => 0,
+        };
         let place = place(wanted, 0, flags)?;
         let access = access_of(Protection::READ | Protection::WRITE);
         // SAFETY: these flags replace nothing.

@@ -14,9 +14,12 @@ pub(super) fn place(
     flags: c_int,
 ) -> Result<Place, KernReturn> {
     if flags & VM_FLAGS_ANYWHERE != 0 {
-        return Ok(Place::Anywhere {
-            mask: mask as usize,
-        });
+        let from = match flags & VM_FLAGS_RANDOM_ADDR {
+            0 => page_start(address),
+            _ => 0,
+        };
+        let mask = mask as usize;
+        return Ok(Place::Anywhere { from, mask });
     }
     let start = page_start(address);
     if start as u64 & mask != 0 {

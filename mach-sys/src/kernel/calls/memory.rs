@@ -78,8 +78,8 @@ kernel_calls! {
         info: vm_region_info_t,
         count: *mut mach_msg_type_number_t,
     ) -> kern_return_t;
-    /// Maps zero-filled pages, with `object` null: anywhere with `VM_FLAGS_ANYWHERE`, at an address without the bits of `mask`, otherwise at
-    /// `address`, where nothing may be mapped unless `VM_FLAGS_OVERWRITE` is set. `address` gets the address of the first byte. The emulation has
+    /// Maps zero-filled pages, with `object` null: with `VM_FLAGS_ANYWHERE` at the first free address from `address` on that has no bit of
+    /// `mask`, or where the kernel likes from 0 on; otherwise at `address`, where nothing may be mapped unless `VM_FLAGS_OVERWRITE` is set. `address` gets the address of the first byte. The emulation has
     /// no memory objects, and keeps no maximal protection.
     fn mach_vm_map(
         task: mach_port_name_t,

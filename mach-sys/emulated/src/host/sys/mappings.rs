@@ -2,15 +2,16 @@
 #![allow(unsafe_code)]
 
 use super::call::{call, page_size};
-use super::copy;
+use super::maps::NotTold;
 use super::pages::{self, Access, PagesError};
+use super::{copy, gaps};
 use core::ops::Range;
 
 /// A place for pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// At an address of the system's choice that has none of these bits.
-    Anywhere { mask: usize },
+    /// At the first free address from one on that has none of these bits; at one of the system's choice from 0 on.
+    Anywhere { from: usize, mask: usize },
     /// At an address, whose page is the first, where nothing is mapped.
     At(usize),
     /// At an address, in place of all that is mapped there.
@@ -40,6 +41,14 @@ pub(crate) fn is_beyond(address: usize) -> bool {
 }
 
 impl Place {
+    /// Any page that is free.
+    const ANY: Self = Self::Anywhere { from: 0, mask: 0 };
+
+    /// Returns whether any page of the system's choice will do.
+    fn is_any(self) -> bool {
+        matches!(self, Self::Anywhere { from: 0, mask } if mask < page_size())
+    }
+
     /// Checks that pages may be there.
     fn check(self, size: usize) -> Result<(), PagesError> {
         match self {
@@ -97,8 +106,8 @@ unsafe fn unmap(start: usize, size: usize) {
     }
 }
 
-/// Maps pages of no file in a place, by `mmap`'s flags. `size` is one of whole pages. For [`Place::Anywhere`] the bits of its mask that are
-/// below a page's size alone are heeded.
+/// Maps pages of no file in a place, by `mmap`'s flags. `size` is one of whole pages. Of [`Place::Anywhere`] nothing is heeded: the caller has
+/// [looked](Place::is_any).
 ///
 /// # Safety
 /// With [`Place::Over`] what is mapped there is the caller's to replace.
@@ -132,18 +141,21 @@ unsafe fn anonymous(
 /// With [`Place::Over`] what is mapped there is the caller's to replace.
 unsafe fn reserve(place: Place, size: usize) -> Result<usize, PagesError> {
     let none = libc::PROT_NONE as usize;
-    let mask = match place {
-        Place::Anywhere { mask } if mask >= page_size() => mask,
+    let (from, mask) = match place {
+        Place::Anywhere { from, mask } if !place.is_any() => (from, mask),
         // SAFETY: the same contract.
         _ => return unsafe { anonymous(place, size, none, libc::MAP_PRIVATE) },
     };
+    if from > 0 {
+        return reserve_from(from, mask, size);
+    }
     let align = mask
         .checked_add(1)
         .and_then(usize::checked_next_power_of_two);
     let align = align.ok_or(PagesError::Occupied)?;
     let all = size.checked_add(align).ok_or(PagesError::Occupied)?;
     // SAFETY: a new mapping that replaces no other.
-    let base = unsafe { anonymous(place, all, none, libc::MAP_PRIVATE) }?;
+    let base = unsafe { anonymous(Place::ANY, all, none, libc::MAP_PRIVATE) }?;
     let start = base.next_multiple_of(align);
     // SAFETY: the ends of the mapping that was made above.
     unsafe {
@@ -151,6 +163,26 @@ unsafe fn reserve(place: Place, size: usize) -> Result<usize, PagesError> {
         unmap(start + size, base + all - (start + size));
     }
     Ok(start)
+}
+
+/// Maps pages without access at the first free address from one on.
+fn reserve_from(from: usize, mask: usize, size: usize) -> Result<usize, PagesError> {
+    /// Times that another thread may be faster.
+    const TRIES: usize = 32;
+    let (from, mask) = (from.max(LOWEST), mask | (page_size() - 1));
+    for _ in 0..TRIES {
+        let start = match gaps::first(from, mask, size, END) {
+            Ok(start) => start.ok_or(PagesError::Occupied)?,
+            Err(NotTold) => return Err(PagesError::System),
+        };
+        let none = libc::PROT_NONE as usize;
+        // SAFETY: no mapping is replaced.
+        match unsafe { anonymous(Place::At(start), size, none, libc::MAP_PRIVATE) } {
+            Err(PagesError::Occupied) => {}
+            reserved => return reserved,
+        }
+    }
+    Err(PagesError::Occupied)
 }
 
 /// Says what the child of a fork gets of pages that are private or shared already.
@@ -177,7 +209,7 @@ pub(crate) unsafe fn new_pages(
         _ => libc::MAP_PRIVATE,
     };
     let place = match place {
-        Place::Anywhere { mask } if mask >= page_size() => {
+        Place::Anywhere { .. } if !place.is_any() => {
             // SAFETY: no mapping is replaced.
             Place::Over(unsafe { reserve(place, size) }?)
         }
@@ -199,7 +231,7 @@ pub(crate) fn anywhere(bytes: usize) -> Result<usize, PagesError> {
         execute: false,
     };
     // SAFETY: no mapping is replaced.
-    unsafe { new_pages(Place::Anywhere { mask: 0 }, size, access, InChild::ACopy) }
+    unsafe { new_pages(Place::ANY, size, access, InChild::ACopy) }
 }
 
 /// Maps zero-filled pages that are to be [moved](move_pages) to a place, and not in it; with [`Place::Anywhere`] at their place.
@@ -209,7 +241,7 @@ pub(crate) fn new_pages_beside(
     access: Access,
     in_child: InChild,
 ) -> Result<usize, PagesError> {
-    let somewhere = Place::Anywhere { mask: 0 };
+    let somewhere = Place::ANY;
     let start = match place {
         // SAFETY: nothing is replaced.
         Place::Anywhere { .. } => return unsafe { new_pages(place, size, access, in_child) },

@@ -7,6 +7,7 @@ pub(crate) mod copy;
 pub(crate) mod cpu;
 pub(crate) mod credentials;
 pub(crate) mod futex;
+pub(in crate::host) mod gaps;
 pub(crate) mod installed;
 pub(in crate::host) mod lines;
 pub(crate) mod machine;
