@@ -92,7 +92,7 @@ fn no_write_is_lost_while_a_view_becomes_the_tasks_own() {
     });
 }
 
-/// What is written to the stack after it was copied would be lost with the stack.
+/// The stack that the call itself writes to would be lost.
 #[test]
 fn a_copy_does_not_replace_the_own_stack() {
     const TEST: &str = "copies::a_copy_does_not_replace_the_own_stack";
