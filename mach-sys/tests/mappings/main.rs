@@ -4,6 +4,7 @@
 mod arguments;
 mod blocked;
 mod copies;
+mod ended;
 mod maps;
 mod old_names;
 mod refused;

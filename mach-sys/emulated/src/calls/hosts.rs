@@ -4,8 +4,9 @@
 use super::mig;
 use super::structures::give_words;
 use super::target::{code, kobject_behind, put};
-use crate::host::machine::{self, Memory};
+use crate::host::machine::{self, Memory, Processors};
 use crate::host::pages;
+use crate::host::usage::ask;
 use crate::ipc::kobject::KobjectType;
 use crate::thread::kernel::Kernel;
 use core::mem::size_of;
@@ -79,11 +80,10 @@ fn subtype() -> cpu_subtype_t {
 }
 
 /// Returns what `HOST_BASIC_INFO` tells. The processors of one core are threads of Intel's kind on x86.
-fn basic_info(memory: &Memory) -> host_basic_info {
+fn basic_info(memory: &Memory, processors: &Processors) -> host_basic_info {
     /// The memory in 32 bits is 2 GiB at most.
     const LARGEST: u64 = 1 << 31;
     let is_x86 = cfg!(target_arch = "x86_64");
-    let processors = machine::processors();
     let cores = processors.cores.max(1);
     // As many cores to a processor that is not there as to one that is.
     let possible = processors.possible * cores / processors.online.max(1);
@@ -124,9 +124,10 @@ pub unsafe fn host_info(
                     Err(KernReturn::FAILURE)
                 }
                 HOST_BASIC_INFO => {
-                    let memory = machine::memory().ok_or(KernReturn::NOT_SUPPORTED)?;
+                    let (memory, processors) = ask(|| (machine::memory(), machine::processors()));
+                    let memory = memory.ok_or(KernReturn::NOT_SUPPORTED)?;
                     let counts = [HOST_BASIC_INFO_OLD_COUNT, HOST_BASIC_INFO_COUNT];
-                    give_largest(&counts, &basic_info(&memory), info, count)
+                    give_largest(&counts, &basic_info(&memory, &processors), info, count)
                 }
                 HOST_SEMAPHORE_TRAPS | HOST_MACH_MSG_TRAP => {
                     put(count, 0);
@@ -230,15 +231,15 @@ unsafe fn tell_statistics(
         }
         match flavor {
             HOST_VM_INFO => {
-                let statistics = statistics(&machine::memory().ok_or(unknown)?);
+                let statistics = statistics(&ask(machine::memory).ok_or(unknown)?);
                 give_largest(counts, &statistics, to, count)
             }
             HOST_VM_INFO64 => {
-                let statistics = statistics64(&machine::memory().ok_or(unknown)?);
+                let statistics = statistics64(&ask(machine::memory).ok_or(unknown)?);
                 give_largest(counts, &statistics, to, count)
             }
             _ => {
-                let ticks = machine::ticks().ok_or(unknown)?;
+                let ticks = ask(machine::ticks).ok_or(unknown)?;
                 let mut load = host_cpu_load_info::default();
                 // They start again at 0 beyond 32 bits, as XNU's do.
                 load.cpu_ticks[CPU_STATE_USER] = ticks.user as natural_t;

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::mig;
-use super::own_memory::own_memory;
+use super::own_memory::{check_task, own_memory};
 use super::pieces::{self, common_protection};
 use super::place::{access_of, page_start, place, whole_pages};
 use super::stopped::with_others_stopped;
@@ -13,6 +13,7 @@ use crate::host::maps;
 use crate::host::page_list::PageList;
 use crate::host::pages::{self, Access};
 use crate::host::stack;
+use crate::host::usage::ask;
 use crate::ipc::name::Name;
 use crate::process::Process;
 use core::ffi::c_int;
@@ -36,16 +37,6 @@ const MAP_FLAGS: c_int = VM_FLAGS_ANYWHERE
     | VM_FLAGS_OVERWRITE
     | VM_FLAGS_RETURN_DATA_ADDR
     | VM_FLAGS_ALIAS_MASK;
-
-/// Checks that a name is the own task's.
-fn check_task(
-    process: Result<&'static Process, KernReturn>,
-    task: mach_port_name_t,
-) -> Result<&'static Process, KernReturn> {
-    let checked = process?;
-    let _ = own_memory(Ok(checked), task)?;
-    Ok(checked)
-}
 
 fn in_child(inheritance: vm_inherit_t) -> Result<InChild, KernReturn> {
     match inheritance {
@@ -115,7 +106,7 @@ unsafe fn share_at(
         let base = unsafe { mappings::second_view(pieces, place, in_child) }?;
         return Ok((base, common_protection(pieces)));
     }
-    if holds_own_memory(process, range) {
+    if holds_own_memory(range) {
         return Err(KernReturn::NOT_SUPPORTED);
     }
     // Room for as many pieces as there are, and for some more: they may change until the other threads stand still.
@@ -146,7 +137,7 @@ pub(super) unsafe fn make_private(
     if shared.peek().is_none() {
         return Ok(());
     }
-    if holds_own_memory(process, range) {
+    if holds_own_memory(range) {
         return Err(KernReturn::NOT_SUPPORTED);
     }
     with_others_stopped(process, || {
@@ -162,20 +153,16 @@ pub(super) unsafe fn make_private(
 }
 
 /// Returns whether a range has something of the calling thread's stack or thread-local memory in it, which this code writes to.
-fn holds_own_memory(process: &Process, range: &Range<usize>) -> bool {
+fn holds_own_memory(range: &Range<usize>) -> bool {
     thread_local!(static OWN: u8 = const { 0 });
     let local = OWN.with(|own| core::ptr::from_ref(own) as usize);
     let frame = 0_u8;
     let frame = core::ptr::from_ref(&frame) as usize;
-    let bounds = {
-        // The question allocates: a thread that is suspended with the allocator's lock would hold up the others.
-        let _inside = process.mach.enter();
-        stack::bounds()
-    };
-    let bounds = bounds.filter(|bounds| bounds.contains(&frame));
+    let bounds = ask(stack::bounds).filter(|bounds| bounds.contains(&frame));
     // A stack that the C library does not know: all of the memory that it is in.
     let stack = bounds.or_else(|| {
-        let region = maps::region_at_or_after(frame as u64).ok()??.addresses;
+        let region = ask(|| maps::region_at_or_after(frame as u64));
+        let region = region.ok()??.addresses;
         Some(region.start as usize..region.end as usize)
     });
     let overlaps = |stack: Range<usize>| stack.start < range.end && range.start < stack.end;
@@ -242,7 +229,7 @@ pub unsafe fn mach_vm_remap(
                 _ => {
                     if let Place::Over(to) = place {
                         // What this code writes there until it has moved the copy would be lost.
-                        if holds_own_memory(process, &(to..to.saturating_add(size))) {
+                        if holds_own_memory(&(to..to.saturating_add(size))) {
                             return Err(KernReturn::NOT_SUPPORTED);
                         }
                     }
@@ -427,7 +414,7 @@ pub unsafe fn mach_vm_purgable_control(
             VM_PURGABLE_GET_STATE => {}
             _ => return Err(KernReturn::INVALID_ARGUMENT),
         }
-        let region = maps::region_at_or_after(address)?;
+        let region = ask(|| maps::region_at_or_after(address))?;
         let region = region.filter(|region| region.addresses.contains(&address));
         let region = region.ok_or(KernReturn::INVALID_ADDRESS)?;
         match control == VM_PURGABLE_SET_STATE && !region.writable {

@@ -29,3 +29,13 @@ pub(super) fn own_memory(
         Err(KernReturn::NOT_SUPPORTED)
     }
 }
+
+/// Checks that a name is the own task's.
+pub(super) fn check_task(
+    process: Result<&'static Process, KernReturn>,
+    task: mach_port_name_t,
+) -> Result<&'static Process, KernReturn> {
+    let checked = process?;
+    let _ = own_memory(Ok(checked), task)?;
+    Ok(checked)
+}

@@ -4,6 +4,7 @@ use crate::host::mappings::Piece;
 use crate::host::maps;
 use crate::host::page_list::PageList;
 use crate::host::pages::Access;
+use crate::host::usage::ask;
 use core::ops::Range;
 use mach_wire::kern_return::KernReturn;
 use mach_wire::vm::*;
@@ -68,9 +69,9 @@ fn each(range: &Range<usize>, mut see: impl FnMut(Piece)) -> Result<(), KernRetu
 /// Lists the pieces of memory in a range, with room for the ones that it may have a moment later.
 pub(super) fn list(range: &Range<usize>) -> Result<PageList<Piece>, KernReturn> {
     let mut count = 0;
-    each(range, |_| count += 1)?;
+    ask(|| each(range, |_| count += 1))?;
     let mut pieces = PageList::with_room(count * 2 + 16)?;
-    fill(&mut pieces, range)?;
+    ask(|| fill(&mut pieces, range))?;
     Ok(pieces)
 }
 

@@ -2,11 +2,12 @@
 #![allow(unsafe_code)]
 
 use super::mig;
-use super::own_memory::own_memory;
+use super::own_memory::check_task;
 use super::structures::give_words;
 use super::target::{code, put};
 use crate::host::maps::{self, Region};
 use crate::host::smaps::{self, Counts};
+use crate::host::usage::ask;
 use core::mem::size_of;
 use core::ops::Range;
 use mach_wire::kern_return::KernReturn;
@@ -114,17 +115,14 @@ fn top_info(region: &Region, counts: &Counts) -> vm_region_top_info {
 
 /// Returns the region at an address, or the next one above it.
 fn find(address: u64) -> Result<Region, KernReturn> {
-    maps::region_at_or_after(address)?.ok_or(KernReturn::INVALID_ADDRESS)
+    let found = ask(|| maps::region_at_or_after(address))?;
+    found.ok_or(KernReturn::INVALID_ADDRESS)
 }
 
 /// Does what [`find`] does, and returns the region's pages.
 fn find_counted(address: u64) -> Result<(Region, Counts), KernReturn> {
-    smaps::region_at_or_after(address)?.ok_or(KernReturn::INVALID_ADDRESS)
-}
-
-/// Checks that a name is the own task's.
-fn check_task(task: mach_port_name_t) -> Result<(), KernReturn> {
-    own_memory(mig::process(), task).map(|_| ())
+    let found = ask(|| smaps::region_at_or_after(address))?;
+    found.ok_or(KernReturn::INVALID_ADDRESS)
 }
 
 /// Writes the first words of a structure, and returns the addresses that it tells of.
@@ -156,7 +154,7 @@ pub unsafe fn mach_vm_region(
     // SAFETY: the seam's contract: both are readable.
     let (start, room) = unsafe { (address.read(), count.read()) };
     let told = || {
-        check_task(task)?;
+        check_task(mig::process(), task)?;
         let needed = match flavor {
             VM_REGION_BASIC_INFO_64 | VM_REGION_BASIC_INFO => VM_REGION_BASIC_INFO_COUNT_64,
             VM_REGION_EXTENDED_INFO => VM_REGION_EXTENDED_INFO_COUNT,
@@ -259,7 +257,7 @@ pub unsafe fn mach_vm_region_recurse(
     // SAFETY: the seam's contract: both are readable.
     let (start, room) = unsafe { (address.read(), count.read()) };
     let told = || {
-        check_task(task)?;
+        check_task(mig::process(), task)?;
         if room < VM_REGION_SUBMAP_SHORT_INFO_COUNT_64 {
             return Err(KernReturn::INVALID_ARGUMENT);
         }

@@ -1,10 +1,18 @@
-//! Resources that the process and its threads use, as the system reports them.
+//! Resources that the process and its threads use, as the system reports them. The calling thread is in the kernel meanwhile: one that was ended
+//! between a file's opening and its closing would leave it open.
 #![allow(unsafe_code)]
 
+use super::slot::inside::InKernel;
 use super::slot::region::{Slot, SlotId};
 use super::sys::{clock, maps, proc_file, process_status, task_list, task_stat, thread};
 use core::mem::MaybeUninit;
 use core::time::Duration;
+
+/// Asks the system something, for which it may open files or allocate. The calling thread is in the kernel meanwhile: one that is suspended or
+/// ended then stops when it has the answer, and leaves nothing open.
+pub(crate) fn ask<T>(question: impl FnOnce() -> T) -> T {
+    InKernel::during(question)
+}
 
 /// Time in code of the program's, and in the system's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +51,7 @@ pub(crate) struct ThreadUsage {
 pub(crate) fn of_thread(slot: SlotId) -> Option<ThreadUsage> {
     let header = Slot::of(slot)?.header();
     let tid = header.owner().tid();
+    let _inside = InKernel::enter();
     let stat = task_stat::read(tid)?;
     let age = clock::ticks_since_boot().saturating_sub(stat.start).max(1);
     Some(ThreadUsage {
@@ -129,6 +138,7 @@ pub(crate) struct MemoryUsage {
 
 /// Returns what the process's memory consists of; `None` where the system does not say.
 pub(crate) fn of_memory() -> Option<MemoryUsage> {
+    let _inside = InKernel::enter();
     let kinds = process_status::memory_by_kind()?;
     let extent = maps::extent().ok()??;
     Some(MemoryUsage {
@@ -142,6 +152,7 @@ pub(crate) fn of_memory() -> Option<MemoryUsage> {
 
 /// Returns what the process uses; `None` where the system does not say.
 pub(crate) fn of_process() -> Option<ProcessUsage> {
+    let _inside = InKernel::enter();
     let [virtual_size, resident] = proc_file::memory()?;
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: the result goes to a local variable.

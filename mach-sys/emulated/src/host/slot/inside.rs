@@ -105,6 +105,12 @@ impl InKernel {
         Self::with(slot().map(Slot::header))
     }
 
+    /// Runs something in the kernel that is not to be left half done: where the thread is suspended or ended, it stops afterwards.
+    pub(crate) fn during<T>(action: impl FnOnce() -> T) -> T {
+        let _inside = Self::enter();
+        action()
+    }
+
     /// Enters as [`enter`](Self::enter) does, for a thread that has not registered, with the header of the slot that its identifier found.
     pub(in crate::host) fn on(header: &'static Header) -> Self {
         Self::with(Some(header))

@@ -1,6 +1,7 @@
 //! Makes threads known that have made no kernel call yet: the suspension signal's handler registers them.
 
 use super::signal;
+use crate::host::slot::inside::InKernel;
 use crate::host::slot::keys::Keys;
 use crate::host::slot::origin;
 use crate::host::slot::region::{self, Slot};
@@ -30,6 +31,8 @@ pub(crate) fn everyone(is_known: impl Fn(crate::host::SlotId) -> bool) {
     loop {
         let mut asked = [0; PORTION];
         let mut count = 0;
+        // A thread that is ended meanwhile leaves no file open.
+        let inside = InKernel::enter();
         task_list::each(|tid| {
             if count < PORTION && !knows(tid) && may_be_met(tid) {
                 send_signal(tid, mask::suspension());
@@ -37,6 +40,7 @@ pub(crate) fn everyone(is_known: impl Fn(crate::host::SlotId) -> bool) {
                 count += 1;
             }
         });
+        drop(inside);
         for tid in &asked[..count] {
             while !knows(*tid) && exists(*tid) == Some(true) && begin.elapsed() < DEADLINE {
                 std::thread::sleep(Duration::from_micros(50));
@@ -54,6 +58,7 @@ pub(crate) fn is_everyone_known(is_known: impl Fn(crate::host::SlotId) -> bool) 
         return false;
     };
     let mut unknown = false;
+    let _inside = InKernel::enter();
     task_list::each(|tid| {
         let known = find(keys, tid)
             .is_some_and(|slot| slot.header().owner().tid() == tid && is_known(slot.id()));
