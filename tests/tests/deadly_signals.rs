@@ -5,11 +5,12 @@
 
 use exc_server::{Answered, Delivery, Exception, Routing, Server, Target};
 use mach_sys::exception::ExceptionMask;
+use mach_sys::kernel::{self, Config, CrashPolicy};
 use mach_sys::rights::ThreadRight;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tests::emulator::is_emulated;
 use tests::faults::undefined;
 use tests::instructions::skip_undefined;
@@ -17,15 +18,17 @@ use tests::isolated::{isolated, report_skipped};
 use tests::sandbox::refuse;
 use tests::watchdog::abort_after;
 
-/// Time that the fault waits for its answer: longer than the emulation takes to find the signal.
+/// Time that the fault waits for its answer where the process lives on: longer than the emulation takes to find the signal.
 const ANSWER: Duration = Duration::from_millis(1500);
+/// The same where the signal ends the process: an answer would let it arrive.
+const NO_ANSWER: Duration = Duration::from_secs(45);
 /// Time after which the signal is sent, in microseconds.
 const SENT: u32 = 300_000;
 /// The status of a process that lived on.
 const LIVED: i32 = 9;
 
-fn answered_late(exception: Exception<'_>) -> Answered {
-    match exception.defer(ANSWER.into()) {
+fn answered_late(exception: Exception<'_>, after: Duration) -> Answered {
+    match exception.defer(after.into()) {
         Ok((answered, deferred)) => {
             // Dropping it declines.
             core::mem::forget(deferred);
@@ -59,6 +62,17 @@ enum Arranged {
     Blocked,
     /// A sandbox refuses `tgkill`.
     Sandboxed,
+    /// The default action, and the emulation raises `EXC_CRASH`, for which it takes `SIGABRT`.
+    Crashing {
+        directed: bool,
+    },
+}
+
+/// Returns whether the signal ends the process.
+fn is_deadly(signal: i32, arranged: Arranged) -> bool {
+    let ignored = [libc::SIGCHLD, libc::SIGCONT, libc::SIGURG, libc::SIGWINCH];
+    let lives = [Arranged::Ignored, Arranged::Handled, Arranged::Blocked];
+    !ignored.contains(&signal) && !lives.contains(&arranged)
 }
 
 fn install(signal: i32, handler: usize, flags: i32) {
@@ -114,6 +128,7 @@ fn send_later(signal: i32, directed: bool) {
 
 /// The only thread that is not a server's faults, waits, and meanwhile the process is sent a signal.
 fn fault_while_sent(signal: i32, arranged: Arranged) {
+    install(libc::SIGILL, skip as *const () as usize, libc::SA_SIGINFO);
     install(signal, libc::SIG_DFL, 0);
     match arranged {
         Arranged::Default | Arranged::Directed => mask_with(signal, libc::SIG_UNBLOCK),
@@ -124,9 +139,20 @@ fn fault_while_sent(signal: i32, arranged: Arranged) {
             mask_with(signal, libc::SIG_UNBLOCK);
             assert!(refuse(&[libc::SYS_tgkill]), "filters of system calls");
         }
+        Arranged::Crashing { .. } => {
+            mask_with(signal, libc::SIG_UNBLOCK);
+            let mut config = Config::default();
+            config.crashes = CrashPolicy::OwnReceivers;
+            kernel::configure(config).expect("started");
+        }
     }
-    install(libc::SIGILL, skip as *const () as usize, libc::SA_SIGINFO);
-    let server = Server::builder().deferrals(1).start(answered_late);
+    let after = if is_deadly(signal, arranged) {
+        NO_ANSWER
+    } else {
+        ANSWER
+    };
+    let server = Server::builder().deferrals(1);
+    let server = server.start(move |exception: Exception<'_>| answered_late(exception, after));
     let server = server.expect("a server");
     let this = ThreadRight::current().expect("the own thread");
     let routing = Routing::new(ExceptionMask::BAD_INSTRUCTION, Delivery::THREAD);
@@ -134,7 +160,11 @@ fn fault_while_sent(signal: i32, arranged: Arranged) {
     let _route = route.expect("a route");
     let threads = std::fs::read_dir("/proc/self/task").expect("threads");
     assert_eq!(threads.count(), 3, "this, the server's, the emulation's");
-    send_later(signal, arranged == Arranged::Directed);
+    let directed = matches!(
+        arranged,
+        Arranged::Directed | Arranged::Crashing { directed: true }
+    );
+    send_later(signal, directed);
     undefined();
     assert_eq!(server.shutdown().expired, 1);
     assert_eq!(is_pending(signal), arranged == Arranged::Blocked);
@@ -147,6 +177,7 @@ fn fault_while_sent(signal: i32, arranged: Arranged) {
 /// Runs it in the child of a fork, which has one thread, and returns the child's status. This process has not started the emulation.
 fn status(signal: i32, arranged: Arranged) -> ExitStatus {
     let mut status = 0;
+    let begun = Instant::now();
     // SAFETY: the harness's thread waits, and holds no lock that the child needs.
     unsafe {
         let child = libc::fork();
@@ -157,6 +188,12 @@ fn status(signal: i32, arranged: Arranged) -> ExitStatus {
             libc::_exit(1);
         }
         assert_eq!(libc::waitpid(child, &mut status, 0), child);
+    }
+    if is_deadly(signal, arranged) {
+        assert!(
+            begun.elapsed() < NO_ANSWER,
+            "{signal} {arranged:?} waited for the answer"
+        );
     }
     ExitStatus::from_raw(status)
 }
@@ -181,7 +218,7 @@ fn r28_a_signal_with_a_deadly_default_ends_a_process_whose_threads_all_wait() {
         return report_skipped(NAME, "a processor's emulator makes no threads in children");
     }
     isolated(NAME, || {
-        abort_after(Duration::from_secs(60));
+        abort_after(Duration::from_secs(100));
         for signal in signals {
             let status = status(signal, Arranged::Default);
             assert_eq!(status.signal(), Some(signal), "{status}");
@@ -189,6 +226,32 @@ fn r28_a_signal_with_a_deadly_default_ends_a_process_whose_threads_all_wait() {
         for signal in [libc::SIGTERM, libc::SIGRTMAX()] {
             let status = status(signal, Arranged::Directed);
             assert_eq!(status.signal(), Some(signal), "to the thread: {status}");
+        }
+    });
+}
+
+/// The handler that the emulation has for it then takes the default action as well.
+#[test]
+fn r28_a_signal_of_abort_ends_a_process_whose_threads_all_wait_whatever_crashes_raise() {
+    const NAME: &str =
+        "r28_a_signal_of_abort_ends_a_process_whose_threads_all_wait_whatever_crashes_raise";
+    if is_emulated() {
+        return report_skipped(NAME, "a processor's emulator makes no threads in children");
+    }
+    isolated(NAME, || {
+        abort_after(Duration::from_secs(100));
+        for arranged in [
+            Arranged::Default,
+            Arranged::Directed,
+            Arranged::Crashing { directed: false },
+            Arranged::Crashing { directed: true },
+        ] {
+            let status = status(libc::SIGABRT, arranged);
+            assert_eq!(
+                status.signal(),
+                Some(libc::SIGABRT),
+                "{arranged:?}: {status}"
+            );
         }
     });
 }
@@ -212,7 +275,7 @@ fn r28_a_signal_that_no_thread_would_take_waits_for_the_answer_like_its_thread()
         return report_skipped(NAME, "a processor's emulator makes no threads in children");
     }
     isolated(NAME, || {
-        abort_after(Duration::from_secs(60));
+        abort_after(Duration::from_secs(100));
         for (signal, arranged) in cases {
             let status = status(signal, arranged);
             assert_eq!(
@@ -232,7 +295,7 @@ fn r28_a_deadly_signal_is_not_lost_where_a_sandbox_refuses_to_send_it() {
         return report_skipped(NAME, "a processor's emulator makes no threads in children");
     }
     isolated(NAME, || {
-        abort_after(Duration::from_secs(60));
+        abort_after(Duration::from_secs(100));
         let status = status(libc::SIGTERM, Arranged::Sandboxed);
         assert_eq!(status.signal(), Some(libc::SIGTERM), "{status}");
     });

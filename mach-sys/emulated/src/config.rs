@@ -156,7 +156,8 @@ pub enum GuardPolicy {
 /// five that faults raise, in `abort`, and at a fatal guard that no handler took ([`GuardPolicy::Deliver`]). Other signals raise none.
 ///
 /// Where it is raised, the emulation takes the first signal of `abort` (`SIGABRT`) if its action is the default at the start. A handler that
-/// the program installs later replaces that. The codes have the signal that XNU would post (A12.3), in Darwin's number, and the last
+/// the program installs later replaces that. Sent to a thread that waits for the answer to a fault, `SIGABRT` ends the process without an
+/// `EXC_CRASH`, as other deadly signals do there. The codes have the signal that XNU would post (A12.3), in Darwin's number, and the last
 /// exception of the thread that became a signal (A12.14); the process ends by the signal of
 /// [`fallback_signals`](Config::fallback_signals), whatever the answer is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,6 +11,7 @@ mod ended;
 mod exceptions;
 mod fork;
 mod guards;
+mod handlers;
 mod listing;
 mod many;
 mod moved;

@@ -99,8 +99,13 @@ impl Context {
         }
     }
 
+    /// Sets the signal mask of the interrupted code.
+    pub(in crate::host) fn set_signal_mask(&mut self, mask: Mask) {
+        self.write(Self::MASK, mask);
+    }
+
     /// Blocks signals in the interrupted code.
     pub(in crate::host) fn block_signals(&mut self, signals: Mask) {
-        self.write(Self::MASK, self.signal_mask() | signals);
+        self.set_signal_mask(self.signal_mask() | signals);
     }
 }

@@ -40,7 +40,7 @@ fn all_of(signals: Mask) -> impl Iterator<Item = i32> {
 }
 
 fn is_deadly(signal: i32) -> bool {
-    signals::ends_the_process(signal) && signals::is_default(signal)
+    signals::ends_the_process(signal) && signals::ends_by_default(signal)
 }
 
 /// Threads whose own pending signals are read in one look: each costs a file. Where more wait it is the next ones' turn at the next look.

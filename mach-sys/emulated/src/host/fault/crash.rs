@@ -49,6 +49,7 @@ pub(in crate::host) fn start(policy: CrashPolicy, generation: Generation) {
     let taken = is_on()
         && signals::is_default(libc::SIGABRT)
         && signals::install(libc::SIGABRT, aborted_at(), HANDLER_MASK);
+    signals::note_deadly(if taken { aborted_at() } else { 0 });
     TAKEN.store(taken, Ordering::Relaxed);
 }
 
@@ -58,6 +59,7 @@ pub(in crate::host) fn stop() -> Option<i32> {
     if !TAKEN.swap(false, Ordering::Relaxed) {
         return None;
     }
+    signals::note_deadly(0);
     match signals::handler(libc::SIGABRT) {
         Some(handler) if handler == aborted_at() => {
             signals::reset(libc::SIGABRT);

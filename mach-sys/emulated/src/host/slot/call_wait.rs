@@ -10,8 +10,8 @@ use super::suspension::Waits;
 #[derive(Debug)]
 pub(crate) struct CallWait {
     header: Option<&'static Header>,
-    /// The wait that a signal handler interrupted, which makes this call.
-    outer: Waits,
+    /// The wait that a signal handler interrupted, which makes this call, and whether it was aborted.
+    outer: (Waits, bool),
     arrivals: u32,
 }
 
@@ -31,7 +31,7 @@ impl CallWait {
         let header = inside::slot().map(Slot::header);
         Self {
             header,
-            outer: header.map_or(Waits::default(), |header| {
+            outer: header.map_or_else(Default::default, |header| {
                 header.suspension.begin_wait(waits)
             }),
             arrivals: header.map_or(0, |header| header.suspension.arrivals()),
@@ -58,7 +58,8 @@ impl Drop for CallWait {
     /// A signal handler may end its thread by unwinding, which drops what the call holds: then none of it is [abandoned].
     fn drop(&mut self) {
         if let Some(header) = self.header {
-            header.suspension.set_waits(self.outer);
+            let (waits, aborted) = self.outer;
+            header.suspension.set_waits(waits, aborted);
         }
     }
 }
@@ -67,6 +68,6 @@ impl Drop for CallWait {
 pub(crate) fn abandoned(slot: SlotId) -> Waits {
     let slot = Slot::of(slot);
     slot.map_or(Waits::default(), |slot| {
-        slot.header().suspension.begin_wait(Waits::default())
+        slot.header().suspension.begin_wait(Waits::default()).0
     })
 }

@@ -117,14 +117,15 @@ impl InKernel {
     }
 
     fn with(header: Option<&'static Header>) -> Self {
+        let blocked = THIS.with(|this| this.blocked_for_good.get() || this.grouped.get());
+        // Blocked first, as they are unblocked last: a fault in a handler that runs before it is one of the program's, and is served.
+        let before = (!blocked).then(|| mask::change(How::Block, ASYNCHRONOUS_MASK));
         if let Some(header) = header {
             // Only this thread and its own signal handlers look here: program order is all that matters.
             let depth = header.depth.load(Ordering::Relaxed);
             header.depth.store(depth.wrapping_add(1), Ordering::Relaxed);
             compiler_fence(Ordering::SeqCst);
         }
-        let blocked = THIS.with(|this| this.blocked_for_good.get() || this.grouped.get());
-        let before = (!blocked).then(|| mask::change(How::Block, ASYNCHRONOUS_MASK));
         Self { header, before }
     }
 

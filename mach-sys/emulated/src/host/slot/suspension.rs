@@ -77,7 +77,7 @@ impl Suspension {
         self.wanted.store(0, Ordering::Relaxed);
         self.out.store(INSIDE, Ordering::Relaxed);
         self.reblock.store(0, Ordering::Relaxed);
-        self.set_waits(Waits::default());
+        self.set_waits(Waits::default(), false);
         self.visitor.store(0, Ordering::Relaxed);
     }
 
@@ -139,11 +139,11 @@ impl Suspension {
         &self.event
     }
 
-    /// Notes that the thread, which calls this, waits for an object. Returns the wait that a signal handler interrupted, which makes the call.
-    pub(super) fn begin_wait(&self, waits: Waits) -> Waits {
-        let outer = self.waits();
-        self.aborted.store(0, Ordering::Relaxed);
-        self.set_waits(waits);
+    /// Notes that the thread, which calls this, waits for an object. Returns the wait that a signal handler interrupted, which makes the call,
+    /// and whether that was aborted.
+    pub(super) fn begin_wait(&self, waits: Waits) -> (Waits, bool) {
+        let outer = (self.waits(), self.is_aborted());
+        self.set_waits(waits, false);
         outer
     }
 
@@ -152,10 +152,11 @@ impl Suspension {
         self.aborted.load(Ordering::Relaxed) != 0
     }
 
-    /// Notes that the thread waits no more, but in the outer wait, if there is one.
-    pub(super) fn set_waits(&self, waits: Waits) {
+    /// Notes the thread's wait, and whether it was aborted.
+    pub(super) fn set_waits(&self, waits: Waits, aborted: bool) {
         self.waits_for.store(waits.object, Ordering::Relaxed);
         self.holds.store(waits.holds, Ordering::Relaxed);
+        self.aborted.store(u32::from(aborted), Ordering::Relaxed);
     }
 
     /// Returns the thread's wait in a kernel call.

@@ -7,6 +7,7 @@ use crate::host::context::Context;
 use crate::host::slot::inside;
 use crate::host::slot::region::Slot;
 use crate::host::slot::suspension::deliver_now;
+use crate::host::sys::mask::{self, ASYNCHRONOUS_MASK, How};
 use core::sync::atomic::Ordering;
 
 /// A call on the registers of the thread that makes it, erased to an address.
@@ -15,12 +16,22 @@ type Visit<'a> = &'a mut dyn FnMut(&mut Context);
 /// Calls `visit` with the calling thread's own registers: it goes on with what they are afterwards (A9.5). The call runs in the fault handler.
 pub(crate) fn visit(mut visit: impl FnMut(&mut Context)) -> Result<(), Unreachable> {
     let slot = inside::slot().ok_or(Unreachable::Refused)?;
+    // A handler of the program's that ran in between might not return here, and leave the address of a frame that is gone.
+    let before = mask::change(How::Block, ASYNCHRONOUS_MASK);
+    // The visitor sees, and leaves, what the caller has blocked: it may send the thread elsewhere.
+    let mut visit = |context: &mut Context| {
+        context.set_signal_mask(before);
+        visit(context);
+    };
     let mut erased: Visit<'_> = &mut visit;
     let visitor = &slot.header().suspension.visitor;
-    visitor.store(core::ptr::from_mut(&mut erased) as usize, Ordering::SeqCst);
+    // A handler of a sent fault signal may have interrupted another visit.
+    let outer = visitor.swap(core::ptr::from_mut(&mut erased) as usize, Ordering::SeqCst);
     let delivered = deliver();
     // Taken back, unless the signal did: what it points to ends here.
-    match visitor.swap(0, Ordering::SeqCst) {
+    let left = visitor.swap(outer, Ordering::SeqCst);
+    mask::change(How::Set, before);
+    match left {
         0 => Ok(()),
         _ => Err(delivered.err().unwrap_or(Unreachable::TimedOut)),
     }

@@ -4,6 +4,7 @@
 use super::call::call;
 use super::mask::{self, How, Mask};
 use super::thread::{getpid, gettid, kill_this_process};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// The kernel's `struct sigaction`, of which only the handler matters here; zeroes are the default action.
 #[derive(Default)]
@@ -41,6 +42,21 @@ pub(in crate::host) const fn ends_the_process(signal: i32) -> bool {
 /// Returns whether a signal has the default action.
 pub(in crate::host) fn is_default(signal: i32) -> bool {
     handler(signal) == Some(libc::SIG_DFL)
+}
+
+/// Address of the emulation's handler that takes the default action in the end; 0 for none.
+static DEADLY: AtomicUsize = AtomicUsize::new(0);
+
+/// Notes the handler that takes the default action in the end; 0 for none.
+pub(in crate::host) fn note_deadly(handler: usize) {
+    DEADLY.store(handler, Ordering::Relaxed);
+}
+
+/// Returns whether a signal has the default action, or a handler that takes it in the end.
+pub(in crate::host) fn ends_by_default(signal: i32) -> bool {
+    handler(signal).is_some_and(|handler| {
+        handler == libc::SIG_DFL || handler == DEADLY.load(Ordering::Relaxed)
+    })
 }
 
 /// Returns the handler of a signal; `None` where the system does not say.
