@@ -193,12 +193,13 @@ fn names_that_go_meanwhile_are_never_other_codes() {
             }
             let _ending = SetWhenDropped(&stop);
             at_work.wait();
-            let start = Census::take().expect("a census");
+            let census = || {
+                let _making = making.lock().expect("no panic");
+                Census::take().expect("a census")
+            };
+            let start = census();
             for _ in 0..CENSUSES {
-                let left = {
-                    let _making = making.lock().expect("no panic");
-                    Census::take().expect("a census").since(&start)
-                };
+                let left = census().since(&start);
                 for source in [
                     Source::Receive,
                     Source::Send,
