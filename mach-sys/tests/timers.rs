@@ -171,15 +171,15 @@ fn a_timer_is_armed_for_one_time() {
     assert_eq!((arm(timer, late), arm(timer, soon)), (Ok(()), Ok(())));
     assert!(receive(timer, LONG).is_ok());
     assert_eq!(cancel(timer), Ok(0));
-    assert_eq!((arm(timer, later(20)), arm(timer, late)), (Ok(()), Ok(())));
-    assert_eq!(receive(timer, 100), TIMED_OUT);
+    assert_eq!((arm(timer, later(500)), arm(timer, late)), (Ok(()), Ok(())));
+    assert_eq!(receive(timer, 600), TIMED_OUT);
     assert_eq!((cancel(timer), cancel(timer)), (Ok(late), Ok(0)));
     // A cancelled one sends nothing, and can be armed again.
-    assert_eq!(arm(timer, later(20)), Ok(()));
+    assert_eq!(arm(timer, later(500)), Ok(()));
     // SAFETY: the result is not wanted.
     let code = unsafe { kernel::mk_timer_cancel(timer, null_mut()) };
     assert_eq!(answer(code), Ok(()));
-    assert_eq!(receive(timer, 100), TIMED_OUT);
+    assert_eq!(receive(timer, 600), TIMED_OUT);
     assert_eq!(arm(timer, 0), Ok(()));
     assert!(receive(timer, LONG).is_ok());
     assert_eq!(destroy(timer), Ok(()));
@@ -202,12 +202,16 @@ fn one_message_is_queued_at_most_and_a_cancel_leaves_it() {
     for _ in 0..3 {
         assert_eq!(arm(timer, 0), Ok(()));
         wait_for("the message", || queued() == 1);
+        let mut last = 0;
         for _ in 0..10 {
             assert_eq!(arm(timer, 0), Ok(()));
-            assert_eq!(arm(timer, later(1)), Ok(()));
+            last = later(1);
+            assert_eq!(arm(timer, last), Ok(()));
             std::thread::sleep(Duration::from_millis(3));
         }
-        assert_eq!(cancel(timer), Ok(0));
+        // On a busy machine the last one may not have rung.
+        let cancelled = cancel(timer);
+        assert!([Ok(0), Ok(last)].contains(&cancelled), "{cancelled:?}");
         assert_eq!(queued(), 1);
         assert!(receive(timer, 0).is_ok());
         assert_eq!(receive(timer, 20), TIMED_OUT);

@@ -225,7 +225,9 @@ fn d4_4_a_terminated_thread_is_listed_with_a_reference_until_it_is_gone() {
                     }
                     !listed
                 });
-                assert_eq!(user_references(port, PortRight::DEAD_NAME), Ok(references));
+                wait_for("its references on the dead name", || {
+                    user_references(port, PortRight::DEAD_NAME) == Ok(references)
+                });
                 assert!(!threads().contains(&name));
                 core::mem::forget(handle);
             }
