@@ -7,6 +7,7 @@ mod copies;
 mod ended;
 mod maps;
 mod old_names;
+#[cfg(target_os = "linux")]
 mod refused;
 mod regions;
 mod support;
