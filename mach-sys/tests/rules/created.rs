@@ -137,10 +137,8 @@ fn resume(thread: Port) -> Answer<()> {
 /// Ends a thread, after which its name keeps its references: no library released one.
 fn terminate(thread: Port, references: u32) {
     // SAFETY: no pointers; the thread holds nothing.
-    assert_eq!(
-        answered(unsafe { kernel::thread_terminate(thread) }),
-        Ok(())
-    );
+    let ended = answered(unsafe { kernel::thread_terminate(thread) });
+    assert_eq!(ended, Ok(()));
     wait_for("the dead name", || {
         refs(thread, MACH_PORT_RIGHT_DEAD_NAME) == Ok(references)
     });
