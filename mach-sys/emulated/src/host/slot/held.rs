@@ -55,8 +55,9 @@ pub(in crate::host) fn raise_at_return(header: &Header, afterwards: impl FnOnce(
 /// Raises the kept signals after the calling thread has left the kernel.
 pub(super) fn raise_now(header: &Header) {
     if !header.held_back.is_empty() {
-        let before = mask::change(How::Block, SYNCHRONOUS_MASK);
-        header.held_back.raise(before);
-        mask::change(How::Set, before);
+        // The first that is not blocked arrives at once. None of the five is blocked for it: the handler of another signal that ran then
+        // could not fault.
+        let blocked = mask::change(How::Block, 0);
+        header.held_back.raise(blocked);
     }
 }

@@ -50,7 +50,7 @@ impl HeldBack {
     }
 
     /// Raises again what is kept, of those that are not blocked afterwards one: its own way through the entry raises the next. All at
-    /// once would need an alternate stack with room for all their frames. The five are blocked.
+    /// once would need an alternate stack with room for all their frames. In a fault handler the five are blocked.
     pub(super) fn raise(&self, blocked_afterwards: Mask) {
         for (signal, info) in SYNCHRONOUS.into_iter().zip(&self.infos) {
             let bit = mask::bit(signal);

@@ -13,6 +13,9 @@ use core::sync::atomic::Ordering;
 /// A call on the registers of the thread that makes it, erased to an address.
 type Visit<'a> = &'a mut dyn FnMut(&mut Context);
 
+/// Number of times that the suspension signal is sent again that was used up before it came.
+const TRIES: u32 = 16;
+
 /// Calls `visit` with the calling thread's own registers: it goes on with what they are afterwards (A9.5). The call runs in the fault handler.
 pub(crate) fn visit(mut visit: impl FnMut(&mut Context)) -> Result<(), Unreachable> {
     let slot = inside::slot().ok_or(Unreachable::Refused)?;
@@ -27,7 +30,14 @@ pub(crate) fn visit(mut visit: impl FnMut(&mut Context)) -> Result<(), Unreachab
     let visitor = &slot.header().suspension.visitor;
     // A handler of a sent fault signal may have interrupted another visit.
     let outer = visitor.swap(core::ptr::from_mut(&mut erased) as usize, Ordering::SeqCst);
-    let delivered = deliver();
+    let mut delivered = deliver();
+    // What was sent may have been used up in a handler of a sent fault signal, by another visit.
+    for _ in 0..TRIES {
+        if delivered.is_err() || visitor.load(Ordering::SeqCst) == 0 {
+            break;
+        }
+        delivered = deliver();
+    }
     // Taken back, unless the signal did: what it points to ends here.
     let left = visitor.swap(outer, Ordering::SeqCst);
     mask::change(How::Set, before);
