@@ -172,8 +172,9 @@ pub enum CrashPolicy {
     Xnu,
     /// Raises it to receivers in this process, in the place of those in another one: for tests of what a crash reporter does. The process's other
     /// threads run on until the answer, where XNU holds them. A second thread that crashes meanwhile waits for the first one's end, for up to
-    /// half a minute. Where the thread that crashes is the only one that would receive the request, it waits for an answer that does not come, and
-    /// nothing but `SIGKILL` ends that (A8.11).
+    /// half a minute. A `SIGABRT` that is sent to the process may come to the receiver's thread, which then is the one that crashes: block it there,
+    /// as the thread of an `exc_server::Server` has it blocked. Where the thread that crashes is the only one that would receive the request, it
+    /// waits for an answer that does not come, and nothing but `SIGKILL` ends that (A8.11).
     OwnReceivers,
 }
 
