@@ -64,10 +64,10 @@ impl Innermost {
         self.key
     }
 
-    /// Counts a handler that returned directly. Only the thread itself calls it.
+    /// Counts a handler that returned directly. Only the thread itself calls it; a signal may interrupt it, in whose handler another one
+    /// returns directly.
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn count_return(&self) {
-        let returned = self.returned.load(Ordering::Relaxed).wrapping_add(1);
-        self.returned.store(returned, Ordering::Relaxed);
+        self.returned.fetch_add(1, Ordering::Relaxed);
     }
 }

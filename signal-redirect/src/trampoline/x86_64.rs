@@ -142,6 +142,10 @@ global_asm!(
     // r12 becomes 1 if the thread returns directly.
     "test r12, r12",
     "jz 6f",
+    // A handler in assembly may leave any flag set. Downwards, or with checks of alignment, no function may be called; with the flag of
+    // nested tasks iretq would fault.
+    "push 2",
+    "popfq",
     "mov rdi, rbx",
     "mov rsi, r12",
     "call {prepare}",
@@ -183,9 +187,6 @@ global_asm!(
     // The direct return. Until the last instruction everything lies at or above rsp, in case another redirect interrupts it.
     "12:",
     "lea rsp, [rbx + {popped}]",
-    // With the flag of nested tasks, which a handler may have set, iretq would fault.
-    "push 2",
-    "popfq",
     "mov rax, [rbx + 160]",
     "mov rcx, [rbx + 176]",
     "mov rdx, [rbx + 184]",
