@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use crate::listing::threads;
-use crate::support::{assert_never, suspend, terminate, thread};
+use crate::support::{assert_never, resume, suspend, terminate, thread};
 use mach_sys::kern_return::KernReturn;
 use mach_sys::kernel::{self, Config, Generation, system};
 use mach_sys::message::Disposition;
@@ -233,4 +233,63 @@ fn d4_4_a_terminated_thread_is_listed_with_a_reference_until_it_is_gone() {
             }
         },
     );
+}
+
+/// A thread that is ended while it creates another one holds up no later creation.
+#[test]
+fn a_thread_that_is_ended_while_it_creates_threads_leaves_the_creation_to_others() {
+    const NAME: &str =
+        "ended::a_thread_that_is_ended_while_it_creates_threads_leaves_the_creation_to_others";
+    isolated(NAME, || {
+        start();
+        for round in 0..100 {
+            let (name, handle) = thread(|| {
+                loop {
+                    end_of_thread(create());
+                }
+            });
+            std::thread::sleep(std::time::Duration::from_micros(100 + 37 * round));
+            assert_eq!(terminate(name), KernReturn::SUCCESS);
+            // Its system thread is gone, and the C library does not know: it cannot be joined.
+            core::mem::forget(handle);
+            end_of_thread(create());
+        }
+    });
+}
+
+/// A thread that is suspended while it creates another one holds up no creation either.
+#[test]
+fn a_thread_that_is_suspended_while_it_creates_threads_leaves_the_creation_to_others() {
+    const NAME: &str =
+        "ended::a_thread_that_is_suspended_while_it_creates_threads_leaves_the_creation_to_others";
+    isolated(NAME, || {
+        start();
+        let (name, _) = thread(|| {
+            loop {
+                end_of_thread(create());
+            }
+        });
+        for round in 0..200 {
+            std::thread::sleep(std::time::Duration::from_micros(100 + 37 * (round % 50)));
+            assert_eq!(suspend(name), KernReturn::SUCCESS);
+            end_of_thread(create());
+            assert_eq!(resume(name), KernReturn::SUCCESS);
+        }
+        assert_eq!(suspend(name), KernReturn::SUCCESS);
+    });
+}
+
+fn create() -> mach_port_name_t {
+    let mut name = 0;
+    // SAFETY: the result goes to a local variable.
+    let code = unsafe { kernel::thread_create(system::task_self(), &mut name) };
+    assert_eq!(KernReturn::new(code), KernReturn::SUCCESS);
+    name
+}
+
+fn end_of_thread(name: mach_port_name_t) {
+    assert_eq!(terminate(name), KernReturn::SUCCESS);
+    // SAFETY: no pointers.
+    let code = unsafe { kernel::mach_port_deallocate(system::task_self(), name) };
+    assert_eq!(KernReturn::new(code), KernReturn::SUCCESS);
 }

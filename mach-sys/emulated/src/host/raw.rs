@@ -2,8 +2,9 @@
 //! library's code afterwards, and ends without the library.
 #![allow(unsafe_code)]
 
+use super::slot::inside::InKernel;
 use super::sys::futex;
-use super::sys::mask::{self, ASYNCHRONOUS_MASK, AllBlocked, How};
+use super::sys::mask::{self, ASYNCHRONOUS_MASK, How};
 use super::sys::pthread::{self, Start, Thread};
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::io;
@@ -19,27 +20,26 @@ static MADE: Mutex<Vec<Thread>> = Mutex::new(Vec::new());
 static ANSWER: AtomicU32 = AtomicU32::new(0);
 
 /// Starts a thread that runs `run`, which [answers](answer), and returns the answer. All its signals are blocked at its start, but the
-/// synchronous ones.
+/// synchronous ones. A maker that is suspended or ended stops when it has made it: it would hold up all others, and hold locks of the C
+/// library.
 pub(crate) fn make(run: fn()) -> io::Result<u32> {
-    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    let all = core::mem::take(&mut *made);
-    made.extend(all.into_iter().filter_map(|thread| thread.try_join().err()));
-    ANSWER.store(0, Ordering::SeqCst);
-    let started = {
-        let _blocked = AllBlocked::begin();
-        pthread::start(&Start {
+    InKernel::during(|| {
+        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = core::mem::take(&mut *made);
+        made.extend(all.into_iter().filter_map(|thread| thread.try_join().err()));
+        ANSWER.store(0, Ordering::SeqCst);
+        made.push(pthread::start(&Start {
             name: c"thread_create",
             stack_size: Some(STACK),
             run,
-        })
-    };
-    made.push(started?);
-    loop {
-        match ANSWER.load(Ordering::SeqCst) {
-            0 => futex::wait(&ANSWER, 0, None),
-            answer => return Ok(answer),
-        };
-    }
+        })?);
+        loop {
+            match ANSWER.load(Ordering::SeqCst) {
+                0 => futex::wait(&ANSWER, 0, None),
+                answer => return Ok(answer),
+            };
+        }
+    })
 }
 
 /// Answers the maker of the calling thread, not with 0.
