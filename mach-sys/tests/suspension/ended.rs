@@ -12,8 +12,10 @@ use mach_sys::message::{
 };
 use mach_sys::mig::MACH_NOTIFY_SEND_ONCE;
 use mach_sys::port::PortRight;
-use mach_sys::rights::{Name, ReceiveRight, Right, user_references};
+use mach_sys::rights::{Census, Name, ReceiveRight, Right, user_references};
 use mach_sys::types::{SYNC_POLICY_FIFO, mach_port_name_t, mach_timespec_t};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use test_support::isolated::isolated;
 use test_support::wait::wait_for;
@@ -279,6 +281,52 @@ fn a_thread_that_is_suspended_while_it_creates_threads_leaves_the_creation_to_ot
     });
 }
 
+/// XNU's call returns before its thread can be seen: it does not fail because another thread ended that.
+#[test]
+fn a_thread_that_is_ended_while_it_is_created_is_no_error_and_leaves_no_name() {
+    const NAME: &str =
+        "ended::a_thread_that_is_ended_while_it_is_created_is_no_error_and_leaves_no_name";
+    isolated(NAME, || {
+        start();
+        end_of_thread(create());
+        let (over, ended) = (Arc::new(AtomicBool::new(false)), channel());
+        let (creator, handle) = thread({
+            let over = Arc::clone(&over);
+            move || {
+                ended.1.recv().expect("heard");
+                while !over.load(Ordering::SeqCst) {
+                    let name = create();
+                    // It may have been ended.
+                    terminate(name);
+                    release(name);
+                }
+                ended.1.recv().expect("heard");
+            }
+        });
+        let known = threads();
+        known.iter().copied().for_each(release);
+        assert!(known.contains(&creator), "{known:?}");
+        let before = Census::take().expect("a census");
+        ended.0.send(()).expect("heard");
+        let mut count = 0;
+        while count < 200 {
+            for name in threads() {
+                if !known.contains(&name) {
+                    count += u32::from(terminate(name) == KernReturn::SUCCESS);
+                }
+                release(name);
+            }
+        }
+        over.store(true, Ordering::SeqCst);
+        wait_for("the census from before", || {
+            let now = Census::take().expect("a census");
+            now.since(&before).is_leak_free()
+        });
+        ended.0.send(()).expect("heard");
+        handle.join().expect("it did not fail");
+    });
+}
+
 fn create() -> mach_port_name_t {
     let mut name = 0;
     // SAFETY: the result goes to a local variable.
@@ -289,6 +337,10 @@ fn create() -> mach_port_name_t {
 
 fn end_of_thread(name: mach_port_name_t) {
     assert_eq!(terminate(name), KernReturn::SUCCESS);
+    release(name);
+}
+
+fn release(name: mach_port_name_t) {
     // SAFETY: no pointers.
     let code = unsafe { kernel::mach_port_deallocate(system::task_self(), name) };
     assert_eq!(KernReturn::new(code), KernReturn::SUCCESS);

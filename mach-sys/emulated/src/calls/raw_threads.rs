@@ -31,11 +31,33 @@ fn create(task: mach_port_name_t) -> Result<mach_port_name_t, KernReturn> {
         Ok(name) if name != NO_ROOM => name,
         _ => return Err(KernReturn::RESOURCE_SHORTAGE),
     };
-    if let Some(suspended) = Suspended::begin(process, name)? {
-        suspended.finish(process)?;
+    let suspended = Suspended::begin(process, name);
+    let stopped = suspended.and_then(|suspended| match suspended {
+        Some(suspended) => suspended.finish(process),
+        None => Ok(()),
+    });
+    created(process, name, stopped.and_then(|()| registers::clear(name)))
+}
+
+/// Returns the name of a new thread, or releases the thread and its name after an error. That another thread has ended it already is none,
+/// as XNU's call returns before that can be seen.
+fn created(
+    process: &Process,
+    name: mach_port_name_t,
+    outcome: Result<(), KernReturn>,
+) -> Result<mach_port_name_t, KernReturn> {
+    match outcome {
+        Ok(()) | Err(KernReturn::TERMINATED | KernReturn::SEND_INVALID_DEST) => Ok(name),
+        Err(error) => {
+            // SAFETY: no pointers; the thread runs nothing of the caller's yet.
+            unsafe { thread_terminate(name) };
+            let mut held = process.mach.lock();
+            let ipc = &mut held.ipc();
+            let _ = mach_port::deallocate(ipc, process.space, Name::new(name));
+            let _ = ipc.take_guard();
+            Err(error)
+        }
     }
-    registers::clear(name)?;
-    Ok(name)
 }
 
 pub unsafe fn thread_create(
@@ -66,22 +88,14 @@ pub unsafe fn thread_create_running(
     let run = || {
         let name = create(task)?;
         let set = registers::set(name, flavor, &words[..count]);
-        // SAFETY: no pointers; the thread runs nothing of the caller's yet.
-        let outcome = set.and_then(|()| match KernReturn::new(unsafe { thread_resume(name) }) {
-            KernReturn::SUCCESS => Ok(()),
-            error => Err(error),
+        let resumed = set.and_then(|()| {
+            // SAFETY: no pointers; the thread goes on with the registers that the caller gave it.
+            match KernReturn::new(unsafe { thread_resume(name) }) {
+                KernReturn::SUCCESS => Ok(()),
+                error => Err(error),
+            }
         });
-        if let Err(error) = outcome {
-            // SAFETY: as above.
-            unsafe { thread_terminate(name) };
-            let process = process()?;
-            let mut held = process.mach.lock();
-            let ipc = &mut held.ipc();
-            let _ = mach_port::deallocate(ipc, process.space, Name::new(name));
-            let _ = ipc.take_guard();
-            return Err(error);
-        }
-        Ok(name)
+        created(process()?, name, resumed)
     };
     code(run().map(|name| {
         // SAFETY: the seam's contract: `thread` is valid for a write.
