@@ -297,7 +297,7 @@ fn a_thread_that_is_ended_while_it_is_created_is_no_error_and_leaves_no_name() {
                 while !over.load(Ordering::SeqCst) {
                     let name = create();
                     // It may have been ended.
-                    terminate(name);
+                    let _ = terminate(name);
                     release(name);
                 }
                 ended.1.recv().expect("heard");

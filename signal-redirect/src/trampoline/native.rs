@@ -99,6 +99,9 @@ impl Entry {
     /// - fault with the stack pointer off the emergency stack, if it runs on that stack and uses it afterwards: neither on a stack that
     ///   it has switched to, nor with an invalid stack pointer. The thread may be sent to the top of the emergency stack again, and the
     ///   new frame would overwrite the frames there;
+    /// - return with other values in the registers that the calling convention preserves, the stack pointer among them: a handler in
+    ///   assembly. The trampoline keeps the addresses of its frame and of the thread's [`Innermost`](crate::Innermost) there, which a
+    ///   direct return does not check;
     /// - return with another vector length than it was called with (Linux: `PR_SVE_SET_VL`, `PR_SME_SET_VL`);
     /// - return in the child of a fork, unless it returns directly there ([`Redirect::return_directly`](crate::Redirect::return_directly)). The
     ///   child has no server that handles the return trap, so the trap ends it by a signal;
