@@ -15,7 +15,7 @@ use crate::child::{in_child, isolated, returns_directly};
 use crate::handlers::{CALLS, computing_handler, context, trashing_handler};
 use crate::machine::{self, Registers};
 use crate::redirects::TAG;
-use crate::{plan, server, signal_frame};
+use crate::{host, plan, server, signal_frame};
 
 /// Steps over the instruction and returns with the flag of nested tasks set, with which `iretq` faults.
 unsafe extern "C" fn nested_task(signal: c_int, info: *mut siginfo_t, uc: *mut ucontext_t) {
@@ -197,12 +197,11 @@ extern "C" fn on_step(_: c_int, _: *mut c_void, context: *mut c_void) {
     }
     let mut found = (false, 0_u32);
     // SAFETY: the kernel passes the thread's context. `look` takes what the unwinder passes, and the pair outlives the call.
-    let [pc, sp, flags] = unsafe {
+    let registers = unsafe {
         _Unwind_Backtrace(look, (&raw mut found).cast());
-        let registers = &(*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
-        [libc::REG_RIP, libc::REG_RSP, libc::REG_EFL]
-            .map(|number| registers[number as usize] as u64)
+        host::Context::new(context).state()
     };
+    let (pc, sp, flags) = (registers.rip, registers.rsp, registers.rflags);
     // The C library's functions and the linker's stubs, which it also steps through, have the unwind information that they have.
     let trap = server::trampoline().trap();
     if !(trap..trap + TRAMPOLINE).contains(&pc) {
