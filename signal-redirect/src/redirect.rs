@@ -145,9 +145,10 @@ impl Redirect {
     /// `innermost` to the frame that it is inside of now. The server of its next exception finds it there.
     ///
     /// The return trap remains the way back, and its server is still needed, whenever anything is out of the ordinary: an error that
-    /// `return_from` would find; a trace flag or a system flag to restore; segment selectors that the handler changed; a process with a user
-    /// shadow stack, which `iretq` does not pop, or one that Rosetta may translate, as `capabilities` say. On arm64, where no instruction
-    /// restores all registers at once, it is the only way. By default every handler returns by the trap.
+    /// `return_from` would find; a frame on an alternate or emergency stack, on which the thread must be known to be until it has left it; a
+    /// trace flag or a system flag to restore; segment selectors that the handler changed; a process with a user shadow stack, which `iretq`
+    /// does not pop, or one that Rosetta may translate, as `capabilities` say. On arm64, where no instruction restores all registers at
+    /// once, it is the only way. By default every handler returns by the trap.
     ///
     /// # Safety
     /// Until the handler has returned or the thread has left it, `innermost` is valid, and is that of the thread to redirect; and an address

@@ -39,6 +39,11 @@ pub(super) unsafe extern "C" fn prepare(frame: u64, innermost: u64) -> bool {
     let Ok(header) = opened::header(innermost.key(), frame, &memory) else {
         return false;
     };
+    if header[word::STACK_START] != header[word::STACK_END] {
+        // Between the end of the frame and the last instruction the thread is still on that stack, and the record would not say so: the
+        // handler of a signal that faults meanwhile could be sent to the stack's top. The server ends the frame while the thread is stopped.
+        return false;
+    }
     let Ok(opened) = Opened::<X86_64>::read(frame, header, &memory) else {
         return false;
     };

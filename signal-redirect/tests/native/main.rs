@@ -206,6 +206,8 @@ fn a_bad_stack_pointer_is_served_on_the_emergency_stack() {
                 assert!(emergency.contains(&LOCAL.load(Relaxed)));
             }
             assert_eq!(server::returns(), pointers.len());
+            // The record says that the thread is on that stack until it has left it.
+            assert_eq!(server::innermost().returned_directly(), 0, "by the trap");
         },
     );
 }

@@ -17,7 +17,7 @@ use std::any::Any;
 use std::ffi::{c_int, c_void};
 use std::sync::{Arc, Mutex};
 use tests::faults::registers;
-use thread_mgr::{Audit, Manager};
+use thread_mgr::{Audit, HandlerStack, Manager};
 
 /// Selects the library's part in a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,12 +42,14 @@ pub(crate) struct Cell {
 
 const LIMIT: Timeout = Timeout::After(Duration::from_secs(20));
 
-/// The signal of the trap that a redirected handler returns by. On x86_64 it returns directly.
-const RETURN_SIGNAL: Option<c_int> = if cfg!(target_arch = "x86_64") {
-    None
-} else {
-    Some(libc::SIGILL)
-};
+/// Returns the signal of the trap that a redirected handler returns by; `None` if it returns directly.
+const fn return_signal(stack: HandlerStack) -> Option<c_int> {
+    match stack {
+        _ if cfg!(target_arch = "aarch64") => Some(libc::SIGILL),
+        HandlerStack::Alternate => Some(libc::SIGSEGV),
+        _ => None,
+    }
+}
 
 /// The mask of all faults of the table.
 fn all_faults() -> ExceptionMask {
@@ -205,7 +207,7 @@ impl Cell {
         }
         let mut signals = vec![fault.signal()];
         if self.thread != Thread::Unknown {
-            signals.extend(RETURN_SIGNAL);
+            signals.extend(return_signal(self.policy.stack));
         }
         if self.surroundings.newcomer_that(&[Habit::PutBack]) {
             signals.retain(|signal| {

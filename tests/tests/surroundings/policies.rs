@@ -10,7 +10,7 @@ pub(crate) struct Policy {
     pub(crate) name: &'static str,
     pub(crate) displaced: WhenDisplaced,
     hardware_words: Option<bool>,
-    stack: HandlerStack,
+    pub(crate) stack: HandlerStack,
     blocked: Option<u32>,
 }
 
