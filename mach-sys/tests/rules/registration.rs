@@ -6,13 +6,18 @@ use mach_sys::exception::{
     EXCEPTION_DEFAULT, EXCEPTION_STATE, MACH_EXCEPTION_CODES,
 };
 use mach_sys::kern_return::KernReturn;
-use mach_sys::kernel::{self, system::task_self};
+use mach_sys::kernel;
+use mach_sys::kernel::system::{own_thread_port, task_self};
 use mach_sys::message::MACH_MSG_TYPE_MAKE_SEND_ONCE;
 use mach_sys::port::{
     MACH_PORT_RIGHT_DEAD_NAME, MACH_PORT_RIGHT_SEND, MPO_EXCEPTION_PORT, MPO_INSERT_SEND_RIGHT,
     mach_port_options_t,
 };
 use mach_sys::thread_state::{NativeState, ThreadState};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use test_support::emulator::is_emulated;
+use test_support::isolated::isolated;
+use test_support::wait::wait_for;
 
 const WIDE: i32 = MACH_EXCEPTION_CODES;
 const FLAVOR: i32 = NativeState::FLAVOR;
@@ -401,7 +406,68 @@ fn b6_7_a_threads_actions_are_released_after_its_end() {
     assert_eq!(refs(name, MACH_PORT_RIGHT_SEND), Ok(0));
     assert_eq!(status(name)[6], 1, "the slots' rights");
     drop(victim);
-    test_support::wait::wait_for("the slots' rights to go", || status(name)[6] == 0);
+    wait_for("the slots' rights to go", || status(name)[6] == 0);
+}
+
+/// B1.2, B6.7: calls on threads that end meanwhile have the codes of ended threads, and no right of their slots is left.
+#[test]
+fn b1_2_b6_7_registrations_race_with_the_ends_of_threads() {
+    isolated(
+        "registration::b1_2_b6_7_registrations_race_with_the_ends_of_threads",
+        || {
+            const ENDED: [KernReturn; 4] = [
+                KernReturn::FAILURE,
+                KernReturn::TERMINATED,
+                KernReturn::INVALID_ARGUMENT,
+                KernReturn::SEND_INVALID_DEST,
+            ];
+            let name = port();
+            let new = wish(THREE, name, EXCEPTION_STATE, FLAVOR);
+            let (thread, done) = (AtomicU32::new(0), AtomicBool::new(false));
+            let answered_calls = AtomicUsize::new(0);
+            std::thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| {
+                        while !done.load(Ordering::SeqCst) {
+                            let target = match thread.load(Ordering::SeqCst) {
+                                0 => continue,
+                                target => target,
+                            };
+                            let answers = [
+                                set(target, new).map(|()| Vec::new()),
+                                list(target, ALL, None, 32),
+                                list(target, TWO, Some(new), 32),
+                            ];
+                            for answer in answers {
+                                match answer {
+                                    Ok(entries) => {
+                                        answered_calls.fetch_add(1, Ordering::SeqCst);
+                                        for (_, port, ..) in entries {
+                                            assert_eq!(deallocate(port), Ok(()));
+                                        }
+                                    }
+                                    Err(code) => assert!(ENDED.contains(&code), "{code:?}"),
+                                }
+                            }
+                        }
+                    });
+                }
+                for _ in 0..if is_emulated() { 20 } else { 300 } {
+                    let publish = || {
+                        let before = answered_calls.load(Ordering::SeqCst);
+                        thread.store(own_thread_port(), Ordering::SeqCst);
+                        while answered_calls.load(Ordering::SeqCst) == before {
+                            std::thread::yield_now();
+                        }
+                    };
+                    scope.spawn(publish).join().expect("no panic");
+                }
+                done.store(true, Ordering::SeqCst);
+            });
+            assert_eq!(deallocate(name), Ok(()));
+            wait_for("the slots' rights to go", || status(name)[6] == 0);
+        },
+    );
 }
 
 /// Asks for a message about the last send right of a port.
