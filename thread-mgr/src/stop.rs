@@ -1,10 +1,10 @@
 //! Gives back the process's resources that the crate took.
 #![allow(unsafe_code)]
 
-use crate::{exit, inner};
+use crate::{exit, inner, waiting};
 use mach_sys::kernel::{self, StopError, Stopped};
 
-/// Gives back the resources that this crate and the emulated kernel took from the process: the key of thread-specific data, and those that
+/// Gives back the resources that this crate and the emulated kernel took from the process: the key of thread-specific data, a table, and those that
 /// [`kernel::stop`] lists. Call it once all managers are dropped and their threads have exited. Afterwards a shared library that contains
 /// this crate can be unloaded ([`Stopped::can_be_unloaded`]). Before that, on the emulated kernel, `dlclose` does not unload it. The next
 /// manager starts everything again.
@@ -44,6 +44,7 @@ pub unsafe fn stop() -> Result<Stopped, StopError> {
     unsafe {
         let stopped = kernel::stop()?;
         exit::delete_key();
+        waiting::free();
         Ok(stopped)
     }
 }

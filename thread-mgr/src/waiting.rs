@@ -19,8 +19,15 @@ struct Table {
     waiting: Mutex<BTreeMap<Thread, Thread>>,
 }
 
+impl Table {
+    /// Returns whether the table is the calling process's, and not that of its parent. It stays that when the emulated kernel is stopped.
+    fn is_this_process(&self) -> bool {
+        self.process.id() == Origin::current().id()
+    }
+}
+
 /// The table of the calling process. The child of a fork makes a new one and leaves the parent's alone: the parent's threads do not exist
-/// there, and one of them may have held the lock. A table is never freed.
+/// there, and one of them may have held the lock. [`free`] frees it when the crate is stopped.
 static TABLE: AtomicPtr<Table> = AtomicPtr::new(null_mut());
 
 /// An entry of the table: one thread waits for another until this is dropped.
@@ -58,9 +65,10 @@ impl Drop for Waiting {
 fn table() -> &'static Table {
     let mut seen = TABLE.load(Ordering::Acquire);
     loop {
-        // SAFETY: null, or a table that was leaked below, before its address was published.
+        // SAFETY: null, or a table that was leaked below, before its address was published. It is not freed while a function of this crate
+        // runs.
         let table = unsafe { seen.as_ref() };
-        if let Some(table) = table.filter(|table| table.process.id() == Origin::current().id()) {
+        if let Some(table) = table.filter(|table| table.is_this_process()) {
             return table;
         }
         let new = Box::into_raw(Box::new(Table {
@@ -68,7 +76,7 @@ fn table() -> &'static Table {
             waiting: Mutex::default(),
         }));
         match TABLE.compare_exchange(seen, new, Ordering::AcqRel, Ordering::Acquire) {
-            // SAFETY: it is never freed.
+            // SAFETY: it is not freed while a function of this crate runs.
             Ok(_) => return unsafe { &*new },
             Err(other) => {
                 // SAFETY: the address was not published, so this function still owns the table.
@@ -76,6 +84,20 @@ fn table() -> &'static Table {
                 seen = other;
             }
         }
+    }
+}
+
+/// Frees the calling process's table, if there is one.
+///
+/// # Safety
+/// No other thread calls a function of this crate meanwhile, and no [`Waiting`] is left.
+pub(crate) unsafe fn free() {
+    let table = TABLE.load(Ordering::Acquire);
+    // SAFETY: as in `table`.
+    if unsafe { table.as_ref() }.is_some_and(Table::is_this_process) {
+        TABLE.store(null_mut(), Ordering::Release);
+        // SAFETY: it came out of a box, and nothing else refers to it (caller's promise).
+        drop(unsafe { Box::from_raw(table) });
     }
 }
 

@@ -171,6 +171,10 @@ impl Installations {
             if let Some(moved) = self.list.layers.get(place) {
                 moved.place.store(place, Ordering::Relaxed);
             }
+            if self.list.layers.is_empty() {
+                // A library that contains this list may be unloaded.
+                self.list.layers = Vec::new();
+            }
         }
     }
 }
