@@ -31,6 +31,9 @@ class Whole(unittest.TestCase):
     def test_a_routine_that_returns_is_whole_and_alignment_behind_it_is_no_part_of_it(self):
         self.assertEqual(list(whole.cut(dict(whole.routines(WHOLE)))), [])
 
+    def test_a_routine_that_returns_by_iretq_is_whole(self):
+        self.assertEqual(list(whole.cut({"trap": [("mov", ""), ("iretq", "")]})), [])
+
     def test_a_routine_that_falls_through_was_cut(self):
         faults = list(whole.cut(dict(whole.routines(CUT))))
         self.assertEqual(faults, ["first ends in `ldr x0, [x0]`: the linker cut it"])

@@ -14,7 +14,7 @@ import sys
 
 HEADER = re.compile(r"^([0-9a-f]+) <(.+)>:$")
 INSTRUCTION = re.compile(r"^\s*[0-9a-f]+:\s+([a-z0-9.]+)\s*(.*)$")
-LEAVES = {"ret", "retq", "jmp", "jmpq", "ud2", "b", "br", "brk"}
+LEAVES = {"ret", "retq", "iretq", "jmp", "jmpq", "ud2", "b", "br", "brk"}
 # What lies between routines: alignment, which the disassembler takes for instructions.
 PADDING = re.compile(r"^(nop[wl]?|int3|udf|cs|data16)$|^addb$")
 
