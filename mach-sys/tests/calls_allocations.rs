@@ -102,6 +102,8 @@ fn no_call_on_memory_allocates() {
         base
     };
     let (whole, base) = (allocate(), pieces());
+    // Asked once: that allocates.
+    let emulated = is_emulated();
     let calls: [(&str, &dyn Fn() -> kern_return_t); 9] = [
         ("allocate, deallocate", &|| release(allocate())),
         ("protect", &|| protect(base, VM_PROT_DEFAULT)),
@@ -109,7 +111,7 @@ fn no_call_on_memory_allocates() {
         ("read", &|| read(base)),
         ("copy", &|| copy(whole)),
         ("remap, a copy", &|| remap(base, 1)),
-        ("remap, private memory", &|| match is_emulated() {
+        ("remap, private memory", &|| match emulated {
             true => 0,
             false => {
                 let base = pieces();
@@ -117,11 +119,11 @@ fn no_call_on_memory_allocates() {
                 release(base)
             }
         }),
-        ("remap, shared memory", &|| match is_emulated() {
+        ("remap, shared memory", &|| match emulated {
             true => 0,
             false => remap(base, 0),
         }),
-        ("protect with a copy", &|| match is_emulated() {
+        ("protect with a copy", &|| match emulated {
             true => 0,
             false => protect(base, VM_PROT_DEFAULT | VM_PROT_COPY),
         }),
