@@ -33,8 +33,8 @@ impl Shared {
 }
 
 /// The code of such a thread: no call, no thread-local memory.
+#[cfg(target_arch = "x86_64")]
 unsafe extern "C" fn run(shared: *const Shared) -> ! {
-    #[cfg(target_arch = "x86_64")]
     // SAFETY: the memory lives as long as the process; the handler of the fault skips the instruction.
     unsafe {
         core::arch::asm!(
@@ -50,8 +50,12 @@ unsafe extern "C" fn run(shared: *const Shared) -> ! {
             options(noreturn),
         )
     }
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: as above.
+}
+
+/// The code of such a thread. The first register is that of the first argument.
+#[cfg(target_arch = "aarch64")]
+unsafe extern "C" fn run(_first: u64, shared: *const Shared) -> ! {
+    // SAFETY: the memory lives as long as the process; the handler of the fault skips the instruction.
     unsafe {
         core::arch::asm!(
             "2: ldr x2, [x1]",
@@ -82,7 +86,7 @@ fn registers(shared: &'static Shared) -> NativeState {
     } else {
         top
     });
-    let argument = if cfg!(target_arch = "x86_64") { 4 } else { 0 };
+    let argument = if cfg!(target_arch = "x86_64") { 4 } else { 1 };
     let address = core::ptr::from_ref(shared) as u64;
     state.as_words_mut()[2 * argument..][..2]
         .copy_from_slice(&[address as u32, (address >> 32) as u32]);
