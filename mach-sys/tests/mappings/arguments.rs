@@ -300,7 +300,7 @@ fn each_range_that_is_none_has_its_error() {
         ];
         for (case, found, expected) in cases {
             // A processor's emulator has another end of memory.
-            if case == "allocate: beyond all" && is_emulated() {
+            if case.contains("beyond") && is_emulated() {
                 continue;
             }
             assert_eq!(found, expected, "{case}");
