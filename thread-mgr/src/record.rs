@@ -10,8 +10,8 @@ const CHUNK: usize = 256;
 /// Number of chunks.
 const CHUNKS: usize = 256;
 
-/// The record of one thread. The thread itself writes it before its route is open; the server's handler writes it while the thread is
-/// stopped.
+/// The record of one thread. The thread itself writes it before its route is open, and `innermost` when a handler returns directly; the
+/// server's handler writes it while the thread is stopped.
 #[derive(Debug)]
 pub(crate) struct Record {
     /// The name of the thread's kernel port, which the thread itself keeps (D1.2).

@@ -1,7 +1,7 @@
 //! x86_64's trampoline.
 //!
-//! The frame's address is in rbx, that of the thread's [`Innermost`](crate::Innermost) in r12, or 0. FXSAVE saves the x87 and SSE registers in the machine context, and they are restored from there
-//! with the handler's edits. XSAVE saves the components beyond them on the stack below the frame; AVX's is copied into the machine
+//! The frame's address is in rbx, that of the thread's [`Innermost`](crate::Innermost) in r12, or 0. FXSAVE saves the x87 and SSE
+//! registers in the machine context, and they are restored from there with the handler's edits. XSAVE saves the components beyond them on the stack below the frame; AVX's is copied into the machine
 //! context and back. All are restored exactly: a component in its initial state is in it again, and MXCSR comes from the machine
 //! context, not from XSAVE's area.
 #![allow(unsafe_code)]

@@ -12,7 +12,9 @@ use signal_redirect::{Entry, Innermost, Key, Redirect, SignalHandler};
 use test_support::instructions::undefined;
 
 use crate::child::{in_child, isolated, returns_directly};
-use crate::handlers::{CALLS, computing_handler, context, trashing_handler};
+use crate::handlers::{
+    _Unwind_Backtrace, _Unwind_GetIP, CALLS, computing_handler, context, trashing_handler,
+};
 use crate::machine::{self, Registers};
 use crate::redirects::TAG;
 use crate::{host, plan, server, signal_frame};
@@ -161,14 +163,6 @@ static MARRED: AtomicUsize = AtomicUsize::new(0);
 static LOST: AtomicUsize = AtomicUsize::new(0);
 /// Program counter of the first of them.
 static AT: AtomicU64 = AtomicU64::new(0);
-
-unsafe extern "C" {
-    fn _Unwind_Backtrace(
-        step: extern "C" fn(*mut c_void, *mut c_void) -> c_int,
-        data: *mut c_void,
-    ) -> c_int;
-    fn _Unwind_GetIP(context: *mut c_void) -> usize;
-}
 
 /// Size of the trampoline's code in bytes, rounded up.
 const TRAMPOLINE: u64 = 0x500;

@@ -162,11 +162,11 @@ pub(crate) unsafe extern "C" fn stack_repairing_handler(
 }
 
 unsafe extern "C" {
-    fn _Unwind_Backtrace(
+    pub(crate) fn _Unwind_Backtrace(
         step: extern "C" fn(*mut c_void, *mut c_void) -> c_int,
         data: *mut c_void,
     ) -> c_int;
-    fn _Unwind_GetIP(context: *mut c_void) -> usize;
+    pub(crate) fn _Unwind_GetIP(context: *mut c_void) -> usize;
     fn _Unwind_GetGR(context: *mut c_void, number: c_int) -> usize;
 }
 
