@@ -2,7 +2,7 @@
 
 use crate::host::entry;
 use crate::host::sys::mask::{self, HANDLER_MASK};
-use crate::host::sys::signals;
+use crate::host::sys::{signals, task_status};
 
 /// The first signal that is tried, in the middle of the real-time signals: components that take one count from either end.
 const FIRST: i32 = 50;
@@ -24,6 +24,7 @@ pub(in crate::host) fn take(wanted: Option<i32>) {
     };
     if signals::install(signal, entry::address(0), HANDLER_MASK) {
         mask::set_suspension(signal);
+        task_status::find_numbers(signal);
     }
 }
 

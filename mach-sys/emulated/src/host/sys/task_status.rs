@@ -1,8 +1,42 @@
 //! A thread's `/proc/self/task/…/status`, read without allocation.
 
-use super::mask::{Mask, bit};
+use super::mask::{self, ALL_MASK, How, Mask, bit};
 use super::proc_file::read_file;
+use super::thread::gettid;
+use core::sync::atomic::{AtomicI32, Ordering};
 use std::io::Write;
+
+/// The real-time signals, with those that C libraries keep to themselves.
+const REAL_TIME: Mask = !0 << 31;
+
+/// What the system adds to the number of a real-time signal here.
+static ADDED: AtomicI32 = AtomicI32::new(0);
+
+/// Finds out by which numbers the system tells real-time signals: a processor's emulator keeps the first ones of the host, and shows the host's
+/// files. The signal has a handler: it may be delivered meanwhile.
+pub(in crate::host) fn find_numbers(signal: i32) {
+    let looked = |mask| {
+        mask::change(How::Set, mask);
+        told(gettid(), b"SigBlk:").unwrap_or(0) & REAL_TIME
+    };
+    let before = mask::change(How::Block, ALL_MASK);
+    let blocked = looked(ALL_MASK) & !looked(ALL_MASK & !bit(signal));
+    mask::change(How::Set, before);
+    if blocked.is_power_of_two() {
+        let number = blocked.trailing_zeros() as i32 + 1;
+        ADDED.store(number - signal, Ordering::Relaxed);
+    }
+}
+
+/// Returns a mask by the numbers of this process, where the system adds this to those of the real-time signals.
+fn by_own_numbers(told: Mask, added: i32) -> Mask {
+    let real_time = told & REAL_TIME;
+    let moved = match added {
+        0.. => real_time.checked_shr(added.unsigned_abs()),
+        _ => real_time.checked_shl(added.unsigned_abs()),
+    };
+    told & !REAL_TIME | moved.unwrap_or(0) & REAL_TIME
+}
 
 /// Returns whether a thread of this process has a signal blocked; `None` where the system does not say.
 pub(in crate::host) fn blocks(tid: u32, signal: i32) -> Option<bool> {
@@ -15,6 +49,14 @@ pub(in crate::host) fn pending(tid: u32) -> Option<Mask> {
 }
 
 fn mask_in(tid: u32, line: &[u8]) -> Option<Mask> {
+    Some(by_own_numbers(
+        told(tid, line)?,
+        ADDED.load(Ordering::Relaxed),
+    ))
+}
+
+/// Returns a mask as the system tells it.
+fn told(tid: u32, line: &[u8]) -> Option<Mask> {
     let mut path = [0; 64];
     let mut rest = &mut path[..];
     write!(rest, "/proc/self/task/{tid}/status").ok()?;
@@ -47,8 +89,8 @@ fn parse(status: &[u8], name: &[u8]) -> Option<Mask> {
 
 #[cfg(test)]
 mod tests {
-    use super::{blocks, parse};
-    use crate::host::sys::mask::{self, How, bit};
+    use super::{blocks, by_own_numbers, find_numbers, parse};
+    use crate::host::sys::mask::{self, ALL_MASK, How, bit};
     use crate::host::sys::thread::gettid;
 
     #[test]
@@ -65,17 +107,38 @@ mod tests {
     }
 
     #[test]
+    fn real_time_signals_have_the_numbers_of_this_process() {
+        let (usr1, all) = (bit(libc::SIGUSR1), !0 << 31);
+        for (told, added, own) in [
+            (bit(50) | usr1, 0, bit(50) | usr1),
+            (bit(52) | usr1, 2, bit(50) | usr1),
+            (bit(48) | usr1, -2, bit(50) | usr1),
+            (bit(33) | bit(64), 2, bit(62)),
+            (bit(33) | bit(64), -2, bit(35)),
+            (all, 64, 0),
+            (all, i32::MIN, 0),
+        ] {
+            assert_eq!(by_own_numbers(told, added), own, "{told:#x} {added}");
+        }
+    }
+
+    #[test]
     fn the_calling_thread_is_told_apart_by_what_it_blocks() {
         let told = std::path::Path::new("/proc/self/task").exists();
-        let before = mask::change(How::Block, bit(libc::SIGUSR2));
-        let blocked = blocks(gettid(), libc::SIGUSR2);
-        mask::change(How::Set, before & !bit(libc::SIGUSR2));
-        let unblocked = blocks(gettid(), libc::SIGUSR2);
-        mask::change(How::Set, before);
-        assert_eq!(
-            (blocked, unblocked),
-            (told.then_some(true), told.then_some(false))
-        );
+        // Nothing sends this one.
+        find_numbers(58);
+        for signal in [libc::SIGUSR2, 40, 50, 51, 52, 60] {
+            let before = mask::change(How::Block, bit(signal));
+            let blocked = blocks(gettid(), signal);
+            mask::change(How::Set, ALL_MASK & !bit(signal));
+            let unblocked = blocks(gettid(), signal);
+            mask::change(How::Set, before);
+            assert_eq!(
+                (blocked, unblocked),
+                (told.then_some(true), told.then_some(false)),
+                "{signal}"
+            );
+        }
         assert_eq!(blocks(u32::MAX, libc::SIGUSR2), None);
     }
 }
