@@ -9,6 +9,7 @@ use mach_sys::rights::{
 };
 use mach_sys::types::*;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use test_support::isolated::isolated;
 use test_support::wait::wait_for;
@@ -96,37 +97,51 @@ fn waiting(semaphore: semaphore_t) -> std::thread::JoinHandle<Answer> {
     thread
 }
 
-/// A thread that waits for a semaphore once, and its name.
+/// A thread that waits for a semaphore once, and its name, which is one until the outcome was asked for.
 struct Waiter {
-    thread: std::thread::JoinHandle<Answer>,
+    thread: std::thread::JoinHandle<()>,
     name: mach_port_name_t,
+    outcome: mpsc::Receiver<Answer>,
+    stay: mpsc::Sender<()>,
 }
 
 impl Waiter {
     /// Starts it, and returns when it waits.
     fn of(semaphore: semaphore_t) -> Self {
         let ready = create(0);
-        let (says, named) = std::sync::mpsc::channel();
+        let (says, named) = mpsc::channel();
+        let (tells, outcome) = mpsc::channel();
+        let (stay, until) = mpsc::channel::<()>();
         let thread = std::thread::spawn(move || {
             says.send(kernel::system::own_thread_port())
                 .expect("the test listens");
-            wait_signal(semaphore, ready)
+            // Where a check has failed meanwhile, nobody listens.
+            let _ = tells.send(wait_signal(semaphore, ready));
+            let _ = until.recv();
         });
         let name = named.recv().expect("a thread");
         assert_eq!(wait(ready), Ok(()));
         assert_eq!(destroy(ready), Ok(()));
-        Self { thread, name }
+        Self {
+            thread,
+            name,
+            outcome,
+            stay,
+        }
     }
 
-    /// Waits until it goes on.
+    /// Waits until it goes on, and ends.
     fn outcome(self) -> Answer {
-        self.thread.join().expect("a thread")
+        let outcome = self.outcome.recv().expect("a thread");
+        drop(self.stay);
+        self.thread.join().expect("a thread");
+        outcome
     }
 
     /// Returns whether it still waits after a while.
     fn still_waits(&self) -> bool {
         std::thread::sleep(Duration::from_millis(20));
-        !self.thread.is_finished()
+        self.outcome.try_recv().is_err()
     }
 }
 
