@@ -269,8 +269,8 @@ fn installations_leave_in_every_order_and_the_lowest_is_not_lost() {
                             // the program, a smaller part, and a part of three.
                             let every = match (count, is_emulated()) {
                                 (4, false) => 13,
-                                (4, true) => 61,
-                                (3, true) => 5,
+                                (4, true) => 241,
+                                (3, true) => 11,
                                 _ => 1,
                             };
                             if (number + nth) % every != 0 {
@@ -286,7 +286,7 @@ fn installations_leave_in_every_order_and_the_lowest_is_not_lost() {
                     }
                 }
             });
-            let least = if is_emulated() { 4_000 } else { 15_000 };
+            let least = if is_emulated() { 1_000 } else { 15_000 };
             assert!(checked > least, "{checked}");
             wait_for_census(before);
         },

@@ -108,7 +108,9 @@ impl Message {
     }
 
     pub(crate) fn body(mut self, bytes: usize) -> Self {
-        self.bytes.extend((0..bytes).map(|at| at as u8));
+        let counting: Vec<u8> = (0..=u8::MAX).collect();
+        let counting = counting.repeat(bytes.div_ceil(counting.len()));
+        self.bytes.extend_from_slice(&counting[..bytes]);
         self
     }
 

@@ -17,6 +17,7 @@ use mach_sys::types::{SYNC_POLICY_FIFO, mach_port_name_t, mach_timespec_t};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
+use test_support::emulator::is_emulated;
 use test_support::isolated::isolated;
 use test_support::wait::wait_for;
 
@@ -309,7 +310,8 @@ fn a_thread_that_is_ended_while_it_is_created_is_no_error_and_leaves_no_name() {
         let before = Census::take().expect("a census");
         ended.0.send(()).expect("heard");
         let mut count = 0;
-        while count < 200 {
+        let enough = if is_emulated() { 30 } else { 200 };
+        while count < enough {
             for name in threads() {
                 if !known.contains(&name) {
                     count += u32::from(terminate(name) == KernReturn::SUCCESS);

@@ -6,6 +6,7 @@ use mach_sys::pod;
 use mach_sys::thread_state::Registers;
 use proptest::prelude::*;
 use signal_redirect::{Arm64, Fault, Redirect, Return, ReturnError, Stack as Place, X86_64};
+use test_support::emulator::is_emulated;
 
 /// Bytes of the larger thread state.
 const STATE: usize = 272;
@@ -170,7 +171,11 @@ fn nothing_is_a_frame<M: TestedMachine>(bytes: &[u8], garbage: &[u8], sp: u64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: if is_emulated() { 100 } else { 600 },
+        failure_persistence: None,
+        ..Default::default()
+    })]
 
     #[test]
     fn redirect_and_return_is_the_identity_x86_64(case in any_case()) {
