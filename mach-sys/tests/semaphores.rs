@@ -115,7 +115,7 @@ impl Waiter {
         let thread = std::thread::spawn(move || {
             says.send(kernel::system::own_thread_port())
                 .expect("the test listens");
-            // Where a check has failed meanwhile, nobody listens.
+            // Where a check has failed meanwhile, the test listens no more.
             let _ = tells.send(wait_signal(semaphore, ready));
             let _ = until.recv();
         });

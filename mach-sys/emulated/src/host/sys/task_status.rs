@@ -9,7 +9,7 @@ use std::io::Write;
 /// The real-time signals, with those that C libraries keep to themselves.
 const REAL_TIME: Mask = !0 << 31;
 
-/// What the system adds to the number of a real-time signal here.
+/// The number that the system adds to that of a real-time signal here.
 static ADDED: AtomicI32 = AtomicI32::new(0);
 
 /// Finds out by which numbers the system tells real-time signals: a processor's emulator keeps the first ones of the host, and shows the host's
