@@ -340,7 +340,8 @@ impl Origin {
 /// group instead of in each call. The five signals of the thread's own faults stay unblocked; on a thread that has one of them blocked
 /// nothing changes. A group inside a group is part of it.
 ///
-/// Inside a group the thread's signal mask must not be changed, and no `longjmp` may leave it: later calls would run with signals that are not
+/// [`enter_server_thread`] ends the group, and so does [`FaultReadiness::undo`] where it blocks one of the five again. Otherwise the thread's
+/// signal mask must not be changed inside a group, and no `longjmp` may leave it: later calls would run with signals that are not
 /// blocked, whose handlers could wait for a lock of the emulation's that this thread holds. A panic ends the group as it drops it.
 ///
 /// No call of a group may wait: a signal would not interrupt it. A `vfork` inside a group, in a fault handler for example, must not be followed

@@ -78,6 +78,109 @@ isolated! {
     }
 }
 
+/// A step between [`group_calls`] and the end of all.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Begin,
+    End,
+    Enter,
+    Restore,
+    Ready,
+    Undo,
+}
+
+/// Whether the thread has the asynchronous signals blocked after each step, and whether SIGBUS, which it has blocked at first.
+const ORDERS: [&[(Step, bool, bool)]; 6] = {
+    use Step::{Begin, End, Enter, Ready, Restore, Undo};
+    [
+        // It goes on as a server's thread, and afterwards as before the group.
+        &[
+            (Ready, false, false),
+            (Begin, true, false),
+            (Enter, true, false),
+            (End, true, false),
+            (Restore, false, false),
+            (Undo, false, true),
+        ],
+        &[
+            (Ready, false, false),
+            (Begin, true, false),
+            (Enter, true, false),
+            (Restore, false, false),
+            (End, false, false),
+            (Undo, false, true),
+        ],
+        // A group on a server's thread is none.
+        &[
+            (Ready, false, false),
+            (Enter, true, false),
+            (Begin, true, false),
+            (Restore, false, false),
+            (End, false, false),
+            (Undo, false, true),
+        ],
+        // The next group is another one, which the first one's end leaves alone.
+        &[
+            (Ready, false, false),
+            (Begin, true, false),
+            (Enter, true, false),
+            (Restore, false, false),
+            (Begin, true, false),
+            (End, true, false),
+            (End, false, false),
+            (Undo, false, true),
+        ],
+        &[
+            (Ready, false, false),
+            (Begin, true, false),
+            (Undo, false, true),
+            (End, false, true),
+        ],
+        &[
+            (Begin, false, true),
+            (Ready, false, false),
+            (End, false, false),
+            (Undo, false, true),
+        ],
+    ]
+};
+
+isolated! {
+    /// What else changes the mask ends the group, in whatever order: the thread never makes calls with signals unblocked that it takes for
+    /// blocked, and has its own mask at the end.
+    fn a_group_and_what_else_changes_the_mask_end_in_any_order() {
+        mach_sys::emulated::start().expect("started");
+        for (number, order) in ORDERS.into_iter().enumerate() {
+            on_raw_thread(move || {
+                make_calls();
+                block(&[libc::SIGBUS, libc::SIGALRM]);
+                // The first in, the first out.
+                let mut groups = std::collections::VecDeque::new();
+                let (mut outer, mut ready) = (None, None);
+                for (step, all, bus) in order {
+                    match step {
+                        Step::Begin => groups.push_back(group_calls()),
+                        Step::End => drop(groups.pop_front()),
+                        Step::Enter => outer = Some(system::enter_server_thread()),
+                        Step::Restore => outer.take().expect("entered").restore(),
+                        Step::Ready => ready = Some(system::prepare_for_faults()),
+                        Step::Undo => ready.take().expect("prepared").undo(),
+                    }
+                    for (signal, expected) in [
+                        (libc::SIGUSR1, *all),
+                        (libc::SIGALRM, true),
+                        (libc::SIGBUS, *bus),
+                        (libc::SIGSEGV, false),
+                    ] {
+                        assert_eq!(is_blocked(signal), expected, "{number}, {step:?}: {signal}");
+                    }
+                    make_calls();
+                }
+            });
+        }
+    }
+}
+
 isolated! {
     /// Each call takes care of the blocked one, as outside a group.
     fn a_thread_that_blocks_one_of_the_five_signals_has_no_group() {

@@ -154,7 +154,12 @@ impl Changed {
                 }
             }
         }
-        mask::change(How::Block, self.before.blocked & SYNCHRONOUS_MASK);
+        let blocked = self.before.blocked & SYNCHRONOUS_MASK;
+        if blocked != 0 {
+            // In a group of calls none of them may be blocked.
+            inside::end_group();
+            mask::change(How::Block, blocked);
+        }
     }
 }
 

@@ -28,8 +28,12 @@ struct This {
     blocked_for_good: Cell<bool>,
     /// True if it ever had: it is or was a server's thread.
     serves: Cell<bool>,
-    /// True while its kernel calls are a [`Group`].
-    grouped: Cell<bool>,
+    /// Number of the [`Group`] that its kernel calls are, from 1 on; 0 while they are none.
+    group: Cell<u64>,
+    /// Number of groups so far.
+    groups: Cell<u64>,
+    /// The signals that were blocked for the group.
+    blocked_for_group: Cell<Mask>,
     /// True while it starts the emulation, or waits for another thread that does.
     starting: Cell<bool>,
 }
@@ -42,7 +46,9 @@ thread_local! {
             stops: Cell::new(0),
             blocked_for_good: Cell::new(false),
             serves: Cell::new(false),
-            grouped: Cell::new(false),
+            group: Cell::new(0),
+            groups: Cell::new(0),
+            blocked_for_group: Cell::new(0),
             starting: Cell::new(false),
         }
     };
@@ -117,7 +123,7 @@ impl InKernel {
     }
 
     fn with(header: Option<&'static Header>) -> Self {
-        let blocked = THIS.with(|this| this.blocked_for_good.get() || this.grouped.get());
+        let blocked = THIS.with(|this| this.blocked_for_good.get() || this.group.get() != 0);
         // Blocked first, as they are unblocked last: a fault in a handler that runs before it is one of the program's, and is served.
         let before = (!blocked).then(|| mask::change(How::Block, ASYNCHRONOUS_MASK));
         if let Some(header) = header {
@@ -196,18 +202,18 @@ impl Drop for InKernel {
 /// Returns whether the calling process is not the one that the emulation was started in, for a kernel call. One system call, but on a
 /// server's thread and in a group of calls, which make no child that shares their memory and makes kernel calls.
 pub(crate) fn is_child() -> bool {
-    match THIS.with(|this| this.serves.get() || this.grouped.get()) {
+    match THIS.with(|this| this.serves.get() || this.group.get() != 0) {
         true => origin::is_copy(),
         false => origin::is_child(),
     }
 }
 
 /// Kernel calls of the calling thread that are made as a group, until this is dropped: the asynchronous signals are blocked once, and whether
-/// this is the emulation's process is asked once, not for each call.
+/// this is the emulation's process is asked once, not for each call. What else changes the thread's mask ends the group before.
 #[derive(Debug)]
 pub(crate) struct Group {
-    /// The signals that were blocked for it; `None` if the calls are made one by one, or belong to a group already.
-    blocked: Option<Mask>,
+    /// Its number; 0 if the calls are made one by one, or belong to a group already.
+    number: u64,
     /// It is about the thread that made it.
     not_send: PhantomData<*const ()>,
 }
@@ -217,28 +223,47 @@ impl Group {
     /// on a server's thread, in the child of a fork, and where the emulation was not started.
     pub(crate) fn begin() -> Self {
         Self {
-            blocked: block_for_group(),
+            number: block_for_group().map_or(0, number_group),
             not_send: PhantomData,
         }
     }
 
     /// Ends it, unless it has ended.
     pub(crate) fn end(&mut self) {
-        if let Some(blocked) = self.blocked.take() {
-            // Cleared first: from the first signal that arrives on, each call must block them itself.
-            THIS.with(|this| this.grouped.set(false));
-            mask::change(How::Unblock, blocked);
+        let number = core::mem::take(&mut self.number);
+        if number != 0 && THIS.with(|this| this.group.get() == number) {
+            end_group();
         }
     }
 }
 
 /// Returns whether the calling thread's kernel calls are a [`Group`].
 pub(in crate::host) fn is_grouped() -> bool {
-    THIS.with(|this| this.grouped.get())
+    THIS.with(|this| this.group.get() != 0)
+}
+
+/// Ends the calling thread's group, if its calls are one: they are made one by one from here on.
+pub(in crate::host) fn end_group() {
+    // Cleared first: from the first signal that arrives on, each call must block them itself.
+    let (group, blocked) = THIS.with(|this| (this.group.replace(0), this.blocked_for_group.get()));
+    if group != 0 {
+        mask::change(How::Unblock, blocked);
+    }
+}
+
+/// Begins a group for which these signals were blocked, and returns its number.
+fn number_group(blocked: Mask) -> u64 {
+    THIS.with(|this| {
+        let number = this.groups.get() + 1;
+        this.groups.set(number);
+        this.blocked_for_group.set(blocked);
+        this.group.set(number);
+        number
+    })
 }
 
 fn block_for_group() -> Option<Mask> {
-    let blocked = THIS.with(|this| this.blocked_for_good.get() || this.grouped.get());
+    let blocked = THIS.with(|this| this.blocked_for_good.get() || this.group.get() != 0);
     if blocked || origin::process().is_none() || origin::is_child() {
         return None;
     }
@@ -250,7 +275,6 @@ fn block_for_group() -> Option<Mask> {
         mask::change(How::Unblock, blocked);
         return None;
     }
-    THIS.with(|this| this.grouped.set(true));
     Some(blocked)
 }
 
@@ -263,6 +287,7 @@ impl Drop for Group {
 /// Blocks the asynchronous signals in the calling thread, until it ends or [`unblock`] is called. Returns the mask before, without the
 /// five.
 pub(crate) fn block_for_good() -> Mask {
+    end_group();
     // The suspension signal is not blocked: its handler leaves a thread alone that is in the kernel.
     let blocked = ASYNCHRONOUS_MASK & !mask::suspension_mask();
     let before = mask::change(How::Set, blocked);
