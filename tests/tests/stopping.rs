@@ -389,6 +389,87 @@ fn r11_a_kernel_that_something_needs_is_not_stopped() {
     });
 }
 
+/// Mappings of the process.
+fn mappings() -> usize {
+    Taken::now().mappings
+}
+
+/// Starts threads with small stacks, all there at once, and waits for their ends.
+fn threads_with_small_stacks(count: usize) -> usize {
+    extern "C" fn until(end: *mut core::ffi::c_void) -> *mut core::ffi::c_void {
+        // SAFETY: the starter's, which waits for this thread.
+        unsafe { &*end.cast::<Barrier>() }.wait();
+        core::ptr::null_mut()
+    }
+    let end = Barrier::new(count + 1);
+    let threads: Vec<_> = (0..count)
+        .map(|_| {
+            let mut attributes = core::mem::MaybeUninit::uninit();
+            let mut thread = core::mem::MaybeUninit::uninit();
+            let argument = core::ptr::from_ref(&end).cast_mut().cast();
+            // SAFETY: the attributes are initialised before they are used; the argument lives until the threads are joined.
+            unsafe {
+                libc::pthread_attr_init(attributes.as_mut_ptr());
+                libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), 128 * 1024);
+                let begin = until as extern "C" fn(_) -> _;
+                let made =
+                    libc::pthread_create(thread.as_mut_ptr(), attributes.as_ptr(), begin, argument);
+                assert_eq!(made, 0);
+                libc::pthread_attr_destroy(attributes.as_mut_ptr());
+                thread.assume_init()
+            }
+        })
+        .collect();
+    let there = mappings();
+    end.wait();
+    for thread in threads {
+        // SAFETY: made above, and joined once.
+        unsafe { libc::pthread_join(thread, core::ptr::null_mut()) };
+    }
+    there
+}
+
+/// D1.5: a thread of `thread_create` keeps the kernel from being stopped until it has ended. Then its stack is free: the C library gives it to
+/// the next thread.
+#[test]
+fn r11_threads_that_the_kernel_made_leave_no_stacks_behind() {
+    const NAME: &str = "r11_threads_that_the_kernel_made_leave_no_stacks_behind";
+    const THREADS: usize = 12;
+    isolated(NAME, || {
+        abort_after(Duration::from_secs(60));
+        let threads = [(); THREADS].map(|()| {
+            let mut name = 0;
+            // SAFETY: the name goes to a local variable.
+            assert_eq!(
+                unsafe { kernel::thread_create(system::task_self(), &mut name) },
+                0
+            );
+            name
+        });
+        assert_eq!(
+            stop_kernel(),
+            Err(StopError::Threads {
+                count: THREADS as u32
+            })
+        );
+        for thread in threads {
+            // SAFETY: no pointers. The thread runs nothing.
+            assert_eq!(unsafe { kernel::thread_terminate(thread) }, 0);
+        }
+        wait_for_ok("the ends of the threads", stop_kernel);
+        let before = mappings();
+        let there = threads_with_small_stacks(THREADS);
+        if is_emulated() {
+            return report_partly(
+                NAME,
+                "a processor's emulator has threads and memory of its own",
+            );
+        }
+        // Each new stack is a mapping, and its guard another.
+        assert!(there < before + THREADS, "{before} mappings, then {there}");
+    });
+}
+
 /// While one thread starts the kernel another one looks whether it is there.
 #[test]
 fn threads_that_start_the_kernel_at_once_all_get_it() {

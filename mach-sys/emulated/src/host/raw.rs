@@ -25,8 +25,7 @@ static ANSWER: AtomicU32 = AtomicU32::new(0);
 pub(crate) fn make(run: fn()) -> io::Result<u32> {
     InKernel::during(|| {
         let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-        let all = core::mem::take(&mut *made);
-        made.extend(all.into_iter().filter_map(|thread| thread.try_join().err()));
+        join_ended(&mut made);
         ANSWER.store(0, Ordering::SeqCst);
         made.push(pthread::start(&Start {
             name: c"thread_create",
@@ -40,6 +39,17 @@ pub(crate) fn make(run: fn()) -> io::Result<u32> {
             };
         }
     })
+}
+
+/// Frees what is left of threads that have ended.
+fn join_ended(made: &mut Vec<Thread>) {
+    let all = core::mem::take(made);
+    made.extend(all.into_iter().filter_map(|thread| thread.try_join().err()));
+}
+
+/// Frees what is left of all such threads, at a stop: each has ended, or the emulation would not be stopped.
+pub(in crate::host) fn forget_ended() {
+    join_ended(&mut MADE.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
 /// Answers the maker of the calling thread, not with 0.

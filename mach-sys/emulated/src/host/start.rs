@@ -10,6 +10,7 @@ use super::exit::{key, watcher};
 use super::fault::{
     Trap, Verdict, arrived, chained, crash, posted, previous, self_test, serve, trap,
 };
+use super::raw;
 use super::slot::inside;
 use super::slot::keys::Keys;
 use super::slot::region::{self, Slot, SlotId};
@@ -201,6 +202,7 @@ pub(crate) unsafe fn give_back(displaced: &[i32]) {
         region::give_back();
     }
     owner::forget_all();
+    raw::forget_ended();
     if displaced.is_empty() {
         object::unpin();
     }
