@@ -89,7 +89,7 @@ enum Step {
     Undo,
 }
 
-/// Whether the thread has the asynchronous signals blocked after each step, and whether SIGBUS, which it has blocked at first.
+/// Steps, after each of them if the thread has the asynchronous signals blocked, and if SIGBUS, which it has blocked at first.
 const ORDERS: [&[(Step, bool, bool)]; 6] = {
     use Step::{Begin, End, Enter, Ready, Restore, Undo};
     [
@@ -146,7 +146,7 @@ const ORDERS: [&[(Step, bool, bool)]; 6] = {
 };
 
 isolated! {
-    /// What else changes the mask ends the group, in whatever order: the thread never makes calls with signals unblocked that it takes for
+    /// Anything else that changes the mask ends the group, in any order: the thread never makes calls with signals unblocked that it takes for
     /// blocked, and has its own mask at the end.
     fn a_group_and_what_else_changes_the_mask_end_in_any_order() {
         mach_sys::emulated::start().expect("started");
