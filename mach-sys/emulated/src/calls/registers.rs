@@ -6,6 +6,7 @@ use super::threads::{find, reach};
 use super::{mig, unreachable};
 use crate::host::context::Context;
 use crate::host::suspend::own;
+use crate::host::suspend::patience::Patience;
 use crate::host::suspend::reach::{Target, Unreachable};
 use crate::process::Process;
 use crate::thread::kernel::Kernel;
@@ -17,7 +18,6 @@ use mach_wire::kern_return::KernReturn;
 use mach_wire::machine::Machine;
 use mach_wire::thread_state::{Flavor, NativeState, THREAD_STATE_MAX, ThreadState};
 use mach_wire::types::*;
-use std::time::Instant;
 
 /// Runs `call` on the registers of a thread that does not run, if they are there. Called under the lock.
 fn on_context<T>(
@@ -90,7 +90,7 @@ fn wait_for_context<T>(
     target: &Target,
     call: &mut impl FnMut(&mut Context) -> Result<T, KernReturn>,
 ) -> Result<T, KernReturn> {
-    let begin = Instant::now();
+    let mut patience = Patience::begin();
     loop {
         let event = target.event();
         {
@@ -103,7 +103,7 @@ fn wait_for_context<T>(
                 return Ok(outcome);
             }
         }
-        if !target.wait_for_event(begin, event) {
+        if !target.wait_for_event(&mut patience, event) {
             let reason = Unreachable::TimedOut;
             return Err(unreachable::note(target.thread_id(), reason));
         }

@@ -3,6 +3,7 @@
 use super::threads::reach;
 use crate::host;
 use crate::host::page_list::PageList;
+use crate::host::suspend::patience::Patience;
 use crate::host::suspend::reach::Target;
 use crate::process::Process;
 use crate::thread::kernel::Kernel;
@@ -11,7 +12,6 @@ use crate::thread::run;
 use core::time::Duration;
 use mach_wire::kern_return::KernReturn;
 use std::sync::{Mutex, TryLockError};
-use std::time::Instant;
 
 /// Held meanwhile: two threads would each wait for the other to stop.
 static ONE: Mutex<()> = Mutex::new(());
@@ -66,7 +66,7 @@ pub(super) fn with_others_stopped<T>(
 
 /// Stops the other threads, each of which is noted before it is waited for.
 fn stop(process: &Process, stopped: &mut PageList<(ThreadId, Target)>) -> Result<(), KernReturn> {
-    let begun = Instant::now();
+    let mut patience = Patience::begin();
     loop {
         process.meet_everyone();
         let before = stopped.len();
@@ -106,7 +106,7 @@ fn stop(process: &Process, stopped: &mut PageList<(ThreadId, Target)>) -> Result
                 return Ok(());
             }
             // A thread that is just starting, or is about to be gone: those that would start another are stopped.
-            if begun.elapsed() > DEADLINE {
+            if patience.waited() > DEADLINE {
                 return Err(KernReturn::OPERATION_TIMED_OUT);
             }
             std::thread::sleep(LOOK);

@@ -1,5 +1,6 @@
 //! Makes threads known that have made no kernel call yet: the suspension signal's handler registers them.
 
+use super::patience::Patience;
 use super::signal;
 use crate::host::slot::inside::InKernel;
 use crate::host::slot::keys::Keys;
@@ -8,7 +9,6 @@ use crate::host::slot::region::{self, Slot};
 use crate::host::sys::thread::{exists, send_signal};
 use crate::host::sys::{mask, task_list, task_status};
 use core::time::Duration;
-use std::time::Instant;
 
 /// Time that all unknown threads together may take.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ pub(crate) fn everyone(is_known: impl Fn(crate::host::SlotId) -> bool) {
         find(keys, tid)
             .is_some_and(|slot| slot.header().owner().tid() == tid && is_known(slot.id()))
     };
-    let begin = Instant::now();
+    let mut patience = Patience::begin();
     // In portions: one thread after the other would each wait for its turn on a processor.
     loop {
         let mut asked = [0; PORTION];
@@ -42,11 +42,11 @@ pub(crate) fn everyone(is_known: impl Fn(crate::host::SlotId) -> bool) {
         });
         drop(inside);
         for tid in &asked[..count] {
-            while !knows(*tid) && exists(*tid) == Some(true) && begin.elapsed() < DEADLINE {
+            while !knows(*tid) && exists(*tid) == Some(true) && patience.waited() < DEADLINE {
                 std::thread::sleep(Duration::from_micros(50));
             }
         }
-        if count < PORTION || begin.elapsed() >= DEADLINE {
+        if count < PORTION || patience.waited() >= DEADLINE {
             return;
         }
     }

@@ -8,10 +8,12 @@
 //! | `tracer` | reaches a thread that no signal reaches |
 //! | `meet` | makes threads known that have made no kernel call |
 //! | `own` | a thread's own registers, and its own suspension |
+//! | `patience` | the limits of these waits |
 
 pub(crate) mod meet;
 pub(crate) mod own;
 pub(in crate::host) mod park;
+pub(crate) mod patience;
 pub(crate) mod reach;
 pub(in crate::host) mod signal;
 mod tracer;

@@ -1,5 +1,6 @@
 //! The other side: asks a thread to stop, and waits until it has, is gone, or cannot be reached (G4.2, G4.6).
 
+use super::patience::Patience;
 use super::{signal, tracer};
 use crate::host::slot::identity::Identity;
 use crate::host::slot::region::{Slot, SlotId};
@@ -8,7 +9,6 @@ use crate::host::sys::thread::{exists, gettid, send_signal};
 use crate::host::sys::{futex, mask, task_stat, task_status};
 use core::sync::atomic::Ordering;
 use core::time::Duration;
-use std::time::Instant;
 
 /// Time that a thread may take until it has stopped. A computing thread takes microseconds; on a busy machine it first gets its turn.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -140,7 +140,7 @@ impl Target {
     pub(crate) fn wait(&self) -> Reached {
         let header = self.slot.header();
         let suspension = &header.suspension;
-        let begin = Instant::now();
+        let mut patience = Patience::begin();
         let (mut all, mut looks, mut ran) = (0_u32, 0, 0);
         loop {
             let event = suspension.event().load(Ordering::SeqCst);
@@ -151,7 +151,7 @@ impl Target {
                 return Reached::Stopped;
             }
             futex::wait(suspension.event(), event, Some(LOOK));
-            let waited = begin.elapsed();
+            let waited = patience.waited();
             if waited < LOOK || suspension.is_out() {
                 continue;
             }
@@ -186,9 +186,9 @@ impl Target {
     }
 
     /// Waits for an event of the thread: it may have shown its registers. Returns whether there is still time.
-    pub(crate) fn wait_for_event(&self, since: Instant, seen: u32) -> bool {
+    pub(crate) fn wait_for_event(&self, patience: &mut Patience, seen: u32) -> bool {
         futex::wait(self.slot.header().suspension.event(), seen, Some(LOOK));
-        since.elapsed() < DEADLINE
+        patience.waited() < DEADLINE
     }
 
     /// Returns the number of the thread's last event, for [`wait_for_event`](Self::wait_for_event).
