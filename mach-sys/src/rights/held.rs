@@ -51,3 +51,58 @@ impl Held {
         self.origin.is_current()
     }
 }
+
+/// Declares the type of a right that has a name to itself. Its last part is the kernel call that releases the right, where the value owns it.
+macro_rules! right {
+    ($(#[$meta:meta])* pub struct $right:ident, released by |$name:ident| $release:expr) => {
+        $(#[$meta])*
+        #[repr(transparent)]
+        pub struct $right {
+            held: Held,
+        }
+
+        // SAFETY: `repr(transparent)` over `Held`.
+        unsafe impl Hold for $right {
+            unsafe fn hold(name: Name) -> Self {
+                Self {
+                    held: Held::new(name),
+                }
+            }
+        }
+
+        impl Right for $right {
+            fn name(&self) -> Name {
+                self.held.name
+            }
+
+            unsafe fn from_name(name: Name) -> Self {
+                Self {
+                    held: Held::owned(name),
+                }
+            }
+
+            fn into_name(self) -> Name {
+                core::mem::ManuallyDrop::new(self).held.give_up()
+            }
+        }
+
+        impl Drop for $right {
+            fn drop(&mut self) {
+                if !self.held.is_current() {
+                    return;
+                }
+                self.held.release(|$name| {
+                    // SAFETY: this value owns the right that is released. An error means that other code has destroyed it.
+                    let _ = unsafe { $release };
+                });
+            }
+        }
+
+        impl core::fmt::Debug for $right {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                write!(f, "{}({})", stringify!($right), self.held.name)
+            }
+        }
+    };
+}
+pub(super) use right;

@@ -1,23 +1,20 @@
 //! Port sets.
 
 use super::array::Array;
-use super::held::Held;
+use super::held::{Held, right};
 use super::name::{Hold, Name, Right};
 use super::receive::ReceiveRight;
 use super::references::{allocate, modify_references};
 use crate::kern_return::{KernError, KernReturn};
 use crate::kernel;
 use crate::port::PortRight;
-use core::fmt;
-use core::mem::ManuallyDrop;
 
-/// A port set, from which messages of all its members can be received. Dropping it does not change the members (C9.3). A member that
-/// dies leaves all its sets (C9.3), so a set does not borrow its members.
-#[must_use = "dropping a port set destroys it"]
-#[doc(alias("MACH_PORT_RIGHT_PORT_SET", "mach_port_allocate"))]
-#[repr(transparent)]
-pub struct PortSet {
-    held: Held,
+right! {
+    /// A port set, from which messages of all its members can be received. Dropping it does not change the members (C9.3). A member that
+    /// dies leaves all its sets (C9.3), so a set does not borrow its members.
+    #[must_use = "dropping a port set destroys it"]
+    #[doc(alias("MACH_PORT_RIGHT_PORT_SET", "mach_port_allocate"))]
+    pub struct PortSet, released by |name| modify_references(name, PortRight::PORT_SET, -1)
 }
 
 impl PortSet {
@@ -97,47 +94,4 @@ pub fn set_contains(set: Name, port: Name) -> Result<bool, KernError> {
         kernel::mach_port_get_set_status(kernel::system::task_self(), set.raw(), to, count)
     })?;
     Ok(members.words().contains(&port.raw()))
-}
-
-// SAFETY: `repr(transparent)` over `Held`.
-unsafe impl Hold for PortSet {
-    unsafe fn hold(name: Name) -> Self {
-        Self {
-            held: Held::new(name),
-        }
-    }
-}
-
-impl Right for PortSet {
-    fn name(&self) -> Name {
-        self.held.name
-    }
-
-    unsafe fn from_name(name: Name) -> Self {
-        Self {
-            held: Held::owned(name),
-        }
-    }
-
-    fn into_name(self) -> Name {
-        ManuallyDrop::new(self).held.give_up()
-    }
-}
-
-impl Drop for PortSet {
-    fn drop(&mut self) {
-        if !self.held.is_current() {
-            return;
-        }
-        self.held.release(|name| {
-            // SAFETY: this value owns the set. An error means that other code has destroyed it.
-            let _ = unsafe { modify_references(name, PortRight::PORT_SET, -1) };
-        });
-    }
-}
-
-impl fmt::Debug for PortSet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PortSet({})", self.held.name)
-    }
 }

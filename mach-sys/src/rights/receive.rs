@@ -1,6 +1,6 @@
 //! Receive rights.
 
-use super::held::Held;
+use super::held::{Held, right};
 use super::label::Label;
 use super::name::{Hold, Name, Right};
 use super::owned::Change;
@@ -12,30 +12,27 @@ use crate::kernel;
 use crate::message::{MACH_MSG_TYPE_MAKE_SEND, MACH_MSG_TYPE_MAKE_SEND_ONCE};
 use crate::port::{PortOptionFlags, PortRight, mach_port_options_t};
 use crate::types::mach_port_context_t;
-use core::fmt;
-use core::mem::ManuallyDrop;
 
-/// The receive right of a port. Dropping it destroys the port and its queued messages, whose reply rights notify their receivers; send
-/// rights become dead names (C1.6).
-///
-/// ```
-/// use mach_sys::rights::{PortSet, ReceiveRight};
-///
-/// let port = ReceiveRight::new()?;
-/// port.set_context(7)?;
-/// assert_eq!(port.context()?, 7);
-/// let set = PortSet::new()?;
-/// set.insert(&port)?;
-/// # Ok::<(), mach_sys::kern_return::KernError>(())
-/// ```
-///
-/// The port is not guarded: in XNU the guard and the context are one field, and a strict guard hides the context, which identifies a
-/// route.
-#[must_use = "dropping the receive right destroys the port"]
-#[doc(alias("mach_port_allocate", "MACH_PORT_RIGHT_RECEIVE"))]
-#[repr(transparent)]
-pub struct ReceiveRight {
-    held: Held,
+right! {
+    /// The receive right of a port. Dropping it destroys the port and its queued messages, whose reply rights notify their receivers; send
+    /// rights become dead names (C1.6).
+    ///
+    /// ```
+    /// use mach_sys::rights::{PortSet, ReceiveRight};
+    ///
+    /// let port = ReceiveRight::new()?;
+    /// port.set_context(7)?;
+    /// assert_eq!(port.context()?, 7);
+    /// let set = PortSet::new()?;
+    /// set.insert(&port)?;
+    /// # Ok::<(), mach_sys::kern_return::KernError>(())
+    /// ```
+    ///
+    /// The port is not guarded: in XNU the guard and the context are one field, and a strict guard hides the context, which identifies a
+    /// route.
+    #[must_use = "dropping the receive right destroys the port"]
+    #[doc(alias("mach_port_allocate", "MACH_PORT_RIGHT_RECEIVE"))]
+    pub struct ReceiveRight, released by |name| modify_references(name, PortRight::RECEIVE, -1)
 }
 
 impl ReceiveRight {
@@ -184,48 +181,5 @@ impl ReceiveRight {
         let name = self.into_name();
         // SAFETY: this value owned the receive right.
         unsafe { modify_references(name, PortRight::RECEIVE, -1) }
-    }
-}
-
-// SAFETY: `repr(transparent)` over `Held`.
-unsafe impl Hold for ReceiveRight {
-    unsafe fn hold(name: Name) -> Self {
-        Self {
-            held: Held::new(name),
-        }
-    }
-}
-
-impl Right for ReceiveRight {
-    fn name(&self) -> Name {
-        self.held.name
-    }
-
-    unsafe fn from_name(name: Name) -> Self {
-        Self {
-            held: Held::owned(name),
-        }
-    }
-
-    fn into_name(self) -> Name {
-        ManuallyDrop::new(self).held.give_up()
-    }
-}
-
-impl Drop for ReceiveRight {
-    fn drop(&mut self) {
-        if !self.held.is_current() {
-            return;
-        }
-        self.held.release(|name| {
-            // SAFETY: this value owns the receive right. An error means that other code has destroyed it.
-            let _ = unsafe { modify_references(name, PortRight::RECEIVE, -1) };
-        });
-    }
-}
-
-impl fmt::Debug for ReceiveRight {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ReceiveRight({})", self.held.name)
     }
 }
