@@ -218,12 +218,14 @@ fn chains_that_are_no_circles_are_followed_to_their_end_on_many_threads() {
             let lost = Arc::default();
             let servers = forwarders(4, &lost);
             let orders: Vec<_> = (0..8).map(|_| vec![0, 1, 2, 3]).collect();
-            faults_at_once(&servers, &orders, 100);
+            let rounds = if is_emulated() { 20 } else { 100 };
+            faults_at_once(&servers, &orders, rounds);
             assert_eq!(lost.load(Ordering::SeqCst), 0);
             let forwarded = servers
                 .into_iter()
                 .map(|server| server.shutdown().forwarded);
-            assert_eq!(forwarded.collect::<Vec<_>>(), [0, 800, 800, 800]);
+            let all = u64::from(rounds) * 8;
+            assert_eq!(forwarded.collect::<Vec<_>>(), [0, all, all, all]);
             assert_eq!(below.stats().resumed, 0);
             wait_for_census(before);
         },
