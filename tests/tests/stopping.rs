@@ -440,10 +440,8 @@ fn r11_threads_that_the_kernel_made_leave_no_stacks_behind() {
         let threads = [(); THREADS].map(|()| {
             let mut name = 0;
             // SAFETY: the name goes to a local variable.
-            assert_eq!(
-                unsafe { kernel::thread_create(system::task_self(), &mut name) },
-                0
-            );
+            let code = unsafe { kernel::thread_create(system::task_self(), &mut name) };
+            assert_eq!(code, 0);
             name
         });
         assert_eq!(
@@ -454,7 +452,8 @@ fn r11_threads_that_the_kernel_made_leave_no_stacks_behind() {
         );
         for thread in threads {
             // SAFETY: no pointers. The thread runs nothing.
-            assert_eq!(unsafe { kernel::thread_terminate(thread) }, 0);
+            let code = unsafe { kernel::thread_terminate(thread) };
+            assert_eq!(code, 0);
         }
         wait_for_ok("the ends of the threads", stop_kernel);
         let before = mappings();
