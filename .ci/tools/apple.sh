@@ -38,7 +38,7 @@ python3 "$tools/imports.py" "$SDKROOT/usr/lib/libSystem.tbd" "${programs[@]}"
 
 say "release: stripped, and every routine of assembly whole, here and in the programs above (the linker drops what nothing names)"
 python3 "$tools/test_whole.py"
-# What others wrote is not optimized: nobody looks at it, and it would take twice as long as all the rest.
+# What others wrote is not optimized: nobody looks at it, and the build would take twice as long.
 cargo build --locked --release -p examples --bin main-job --target "$triple" --config 'profile.release.package."*".opt-level=0'
 python3 "$tools/whole.py" llvm-objdump-19 "$CARGO_TARGET_DIR/$triple/release/main-job" "${programs[@]}"
 # Unattended, nothing is built twice, and the next target needs the room.

@@ -55,14 +55,19 @@ struct Taken {
 impl Taken {
     fn now() -> Self {
         let count = |folder| std::fs::read_dir(folder).expect("a folder").count();
-        let maps = std::fs::read_to_string("/proc/self/maps").expect("mappings");
         Self {
             keys: keys(),
-            mappings: maps.lines().count(),
+            mappings: mappings(),
             files: count("/proc/self/fd"),
             threads: count("/proc/self/task"),
         }
     }
+}
+
+/// Returns the number of mappings.
+fn mappings() -> usize {
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("mappings");
+    maps.lines().count()
 }
 
 /// Returns the number of keys of thread-specific data that can be made.
@@ -389,12 +394,8 @@ fn r11_a_kernel_that_something_needs_is_not_stopped() {
     });
 }
 
-/// Mappings of the process.
-fn mappings() -> usize {
-    Taken::now().mappings
-}
-
-/// Starts threads with small stacks, all there at once, and waits for their ends.
+/// Starts threads with small stacks, all there at once, and waits for their ends. Returns the number of mappings while they are there. Not by
+/// `std::thread`, which maps an alternate stack for each.
 fn threads_with_small_stacks(count: usize) -> usize {
     extern "C" fn until(end: *mut core::ffi::c_void) -> *mut core::ffi::c_void {
         // SAFETY: the starter's, which waits for this thread.

@@ -38,6 +38,17 @@ struct This {
     starting: Cell<bool>,
 }
 
+impl This {
+    fn is_grouped(&self) -> bool {
+        self.group.get() != 0
+    }
+
+    /// Returns whether the thread has the asynchronous signals blocked, for good or for a group of calls.
+    fn has_blocked(&self) -> bool {
+        self.blocked_for_good.get() || self.is_grouped()
+    }
+}
+
 thread_local! {
     static THIS: This = const {
         This {
@@ -123,7 +134,7 @@ impl InKernel {
     }
 
     fn with(header: Option<&'static Header>) -> Self {
-        let blocked = THIS.with(|this| this.blocked_for_good.get() || this.group.get() != 0);
+        let blocked = THIS.with(This::has_blocked);
         // Blocked first, as they are unblocked last: a fault in a handler that runs before it is one of the program's, and is served.
         let before = (!blocked).then(|| mask::change(How::Block, ASYNCHRONOUS_MASK));
         if let Some(header) = header {
@@ -202,14 +213,15 @@ impl Drop for InKernel {
 /// Returns whether the calling process is not the one that the emulation was started in, for a kernel call. One system call, but on a
 /// server's thread and in a group of calls, which make no child that shares their memory and makes kernel calls.
 pub(crate) fn is_child() -> bool {
-    match THIS.with(|this| this.serves.get() || this.group.get() != 0) {
+    match THIS.with(|this| this.serves.get() || this.is_grouped()) {
         true => origin::is_copy(),
         false => origin::is_child(),
     }
 }
 
 /// Kernel calls of the calling thread that are made as a group, until this is dropped: the asynchronous signals are blocked once, and whether
-/// this is the emulation's process is asked once, not for each call. What else changes the thread's mask ends the group before.
+/// this is the emulation's process is asked once, not for each call. It ends before where the thread's mask is changed for longer:
+/// [`end_group`].
 #[derive(Debug)]
 pub(crate) struct Group {
     /// Its number; 0 if the calls are made one by one, or belong to a group already.
@@ -223,7 +235,7 @@ impl Group {
     /// on a server's thread, in the child of a fork, and where the emulation was not started.
     pub(crate) fn begin() -> Self {
         Self {
-            number: block_for_group().map_or(0, number_group),
+            number: begin_group(),
             not_send: PhantomData,
         }
     }
@@ -239,7 +251,7 @@ impl Group {
 
 /// Returns whether the calling thread's kernel calls are a [`Group`].
 pub(in crate::host) fn is_grouped() -> bool {
-    THIS.with(|this| this.group.get() != 0)
+    THIS.with(This::is_grouped)
 }
 
 /// Ends the calling thread's group, if its calls are one: they are made one by one from here on.
@@ -251,21 +263,10 @@ pub(in crate::host) fn end_group() {
     }
 }
 
-/// Begins a group for which these signals were blocked, and returns its number.
-fn number_group(blocked: Mask) -> u64 {
-    THIS.with(|this| {
-        let number = this.groups.get() + 1;
-        this.groups.set(number);
-        this.blocked_for_group.set(blocked);
-        this.group.set(number);
-        number
-    })
-}
-
-fn block_for_group() -> Option<Mask> {
-    let blocked = THIS.with(|this| this.blocked_for_good.get() || this.group.get() != 0);
-    if blocked || origin::process().is_none() || origin::is_child() {
-        return None;
+/// Blocks the signals for a group and begins it, if the calls are not made one by one. Returns its number; 0 for none.
+fn begin_group() -> u64 {
+    if THIS.with(This::has_blocked) || origin::process().is_none() || origin::is_child() {
+        return 0;
     }
     // As on a server's thread, the suspension signal is not blocked: its handler leaves a thread alone that is in the kernel.
     let wanted = ASYNCHRONOUS_MASK & !mask::suspension_mask();
@@ -273,9 +274,15 @@ fn block_for_group() -> Option<Mask> {
     let blocked = wanted & !before;
     if before & SYNCHRONOUS_MASK != 0 {
         mask::change(How::Unblock, blocked);
-        return None;
+        return 0;
     }
-    Some(blocked)
+    THIS.with(|this| {
+        let number = this.groups.get() + 1;
+        this.groups.set(number);
+        this.blocked_for_group.set(blocked);
+        this.group.set(number);
+        number
+    })
 }
 
 impl Drop for Group {

@@ -5,7 +5,7 @@
 use core::time::Duration;
 use std::time::Instant;
 
-/// The longest time from one look to the next that counts. Who waits looks every few milliseconds; on a busy machine it first gets its turn.
+/// The longest time from one look to the next that counts. A waiting thread looks every few milliseconds; on a busy machine it first gets its turn.
 const STEP: Duration = Duration::from_millis(250);
 
 /// The time that a thread has waited so far, as far as it counts.
@@ -24,7 +24,7 @@ impl Patience {
         }
     }
 
-    /// Looks how long it was. Called in each round of the wait.
+    /// Looks how long it was. Called in each round of the wait: what lies between two calls counts as one step at most.
     pub(crate) fn waited(&mut self) -> Duration {
         self.waited_at(Instant::now())
     }

@@ -49,10 +49,7 @@ pub(in crate::host) fn pending(tid: u32) -> Option<Mask> {
 }
 
 fn mask_in(tid: u32, line: &[u8]) -> Option<Mask> {
-    Some(by_own_numbers(
-        told(tid, line)?,
-        ADDED.load(Ordering::Relaxed),
-    ))
+    told(tid, line).map(|told| by_own_numbers(told, ADDED.load(Ordering::Relaxed)))
 }
 
 /// Returns a mask as the system tells it.
