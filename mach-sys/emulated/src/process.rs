@@ -72,15 +72,19 @@ pub fn start() -> Result<(), &'static StartError> {
 /// Starts the emulated Mach with a configuration. Has no effect if it is already running, because of a kernel call for example.
 ///
 /// # Errors
-/// Starts the emulation with a configuration, as [`start`] does with the default one.
+/// The same as for [`start`].
 pub fn start_with(config: Config) -> Result<(), &'static StartError> {
-    set_up(config).map(|_| ())
+    set_up(|| config).map(|_| ())
 }
 
 /// Returns the process's kernel, started if it was not, for a call of the calling thread's: the thread is registered with the system layer, so
 /// that it has a record that says when it is in the kernel.
 pub(super) fn current() -> Result<&'static Process, &'static StartError> {
-    caller().map(|(process, _)| process)
+    let process = set_up(Config::default)?;
+    match threads::is_registered() {
+        true => Ok(process),
+        false => threads::register().map_or(Err(&StartError::Threads), |_| Ok(process)),
+    }
 }
 
 /// Returns what [`current`] returns, and makes the thread's reply port for a MIG routine (G6.1), unless there is no room for one. Costs
@@ -94,7 +98,7 @@ pub(super) fn current_with_reply_port() -> Result<&'static Process, &'static Sta
 
 #[inline]
 fn caller() -> Result<(&'static Process, SlotId), &'static StartError> {
-    let process = set_up(Config::default())?;
+    let process = set_up(Config::default)?;
     let slot = threads::register().map_err(|_| &StartError::Threads)?;
     Ok((process, slot))
 }
@@ -110,13 +114,14 @@ pub(super) fn own_mig_reply_port() -> mach_port_name_t {
 pub(super) fn task_name() -> Option<mach_port_name_t> {
     match PROCESS.get() {
         Some(process) => process.as_ref().ok().map(|process| process.task_name),
-        None => set_up(Config::default())
+        None => set_up(Config::default)
             .ok()
             .map(|process| process.task_name),
     }
 }
 
-fn set_up(config: Config) -> Result<&'static Process, &'static StartError> {
+#[inline]
+fn set_up(config: impl FnOnce() -> Config) -> Result<&'static Process, &'static StartError> {
     if host::is_child() {
         // G4.3: another thread may have held the kernel's lock when its copy was made. A child that shares the memory must not take
         // the lock, as it may be killed at any moment.
@@ -124,7 +129,7 @@ fn set_up(config: Config) -> Result<&'static Process, &'static StartError> {
     }
     match PROCESS.get() {
         Some(process) => process.as_ref(),
-        None => set_up_now(config),
+        None => set_up_now(config()),
     }
 }
 

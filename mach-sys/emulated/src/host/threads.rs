@@ -18,6 +18,12 @@ use core::sync::atomic::Ordering;
 #[error("all slots for threads are taken")]
 pub(crate) struct Exhausted;
 
+/// Returns whether the calling thread [registered](register).
+#[inline]
+pub(crate) fn is_registered() -> bool {
+    inside::is_registered()
+}
+
 /// Registers the calling thread, once: a slot, an alternate stack if it has none, the five signals unblocked, its end announced.
 pub(crate) fn register() -> Result<SlotId, Exhausted> {
     match inside::slot() {

@@ -11,7 +11,6 @@ use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::num::NonZeroU32;
 use core::ops::{Index, IndexMut};
-use core::ptr::NonNull;
 
 /// Marks types for which all bytes zero is a valid value.
 ///
@@ -50,17 +49,13 @@ impl<T: Zeroed> Table<T> {
 
     #[inline]
     fn base(&self) -> *mut T {
-        if self.length == 0 {
-            NonNull::dangling().as_ptr()
-        } else {
-            self.memory.base().cast().as_ptr()
-        }
+        self.memory.base().cast().as_ptr()
     }
 
     #[inline]
     pub(crate) fn as_slice(&self) -> &[T] {
-        // SAFETY: the mapping holds `length` entries (page alignment suffices for every `T` here), zeroes are valid by the
-        // trait's contract, and `&mut self` access excludes this borrow.
+        // SAFETY: the mapping holds `length` entries (page alignment suffices for every `T` here, and an address without a mapping for
+        // none of them), zeroes are valid by the trait's contract, and `&mut self` access excludes this borrow.
         unsafe { core::slice::from_raw_parts(self.base(), self.length) }
     }
 

@@ -10,7 +10,7 @@ use core::mem::{offset_of, size_of};
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::{
     DescriptorKind, Disposition, MACH_MSG_GUARD_FLAGS_MASK, MACH_MSG_GUARD_FLAGS_UNGUARDED_ON_SEND,
-    MACH_MSG_PHYSICAL_COPY, MACH_MSG_VIRTUAL_COPY, MACH_MSGH_BITS_IS_COMPLEX, mach_msg_base_t,
+    MACH_MSG_PHYSICAL_COPY, MACH_MSG_VIRTUAL_COPY, mach_msg_base_t,
     mach_msg_guarded_port_descriptor_t, mach_msg_ool_descriptor_t, mach_msg_ool_ports_descriptor_t,
     mach_msg_port_descriptor_t, mach_msg_type_descriptor_t,
 };
@@ -55,6 +55,7 @@ enum Descriptor {
 }
 
 impl Descriptors {
+    #[inline]
     pub(super) fn of(message: &Kmsg) -> Self {
         Self {
             at: BODY,
@@ -63,8 +64,14 @@ impl Descriptors {
         }
     }
 
+    #[inline]
     fn next(&mut self, message: &Kmsg) -> Option<Descriptor> {
         self.left = self.left.checked_sub(1)?;
+        Some(self.read(message))
+    }
+
+    /// Reads the descriptor that the walk has reached, and goes behind it.
+    fn read(&mut self, message: &Kmsg) -> Descriptor {
         let at = self.at;
         let memory = |address: u64, bytes, deallocate: u8, holds_ports| Memory {
             at,
@@ -99,7 +106,7 @@ impl Descriptors {
         if let Descriptor::Memory(memory, _) = descriptor {
             self.offset += pages::whole_pages(memory.bytes);
         }
-        Some(descriptor)
+        descriptor
     }
 
     /// Returns the next descriptor of out-of-line memory.
@@ -114,7 +121,7 @@ impl Descriptors {
 
 /// Finds what is wrong with the descriptors of a message as its sender wrote it (C10.1).
 pub(super) fn check(message: &Kmsg) -> Result<(), KernReturn> {
-    if !MACH_MSGH_BITS_IS_COMPLEX(message.header().msgh_bits) {
+    if !message.is_complex() {
         return Ok(());
     }
     let small = KernReturn::SEND_MSG_TOO_SMALL;
@@ -249,6 +256,7 @@ pub(crate) struct Rights {
 }
 
 impl Rights {
+    #[inline]
     pub(crate) fn of(message: &Kmsg) -> Self {
         Self {
             descriptors: Descriptors::of(message),

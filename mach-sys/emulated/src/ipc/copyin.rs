@@ -93,6 +93,16 @@ pub(crate) fn copyin(
     dead: Dead,
 ) -> Result<Right, KernReturn> {
     check(ipc, space, name, disposition, dead)?;
+    take(ipc, space, name, disposition)
+}
+
+/// Takes a right from a name, of which it was [checked](check) just before.
+pub(super) fn take(
+    ipc: &mut Ipc<'_, '_>,
+    space: SpaceId,
+    name: Name,
+    disposition: Disposition,
+) -> Result<Right, KernReturn> {
     let entry = ipc.space(space).get(name).ok_or(KernReturn::INVALID_NAME)?;
     let Some(port) = entry.port() else {
         if disposition != Disposition::COPY_SEND {

@@ -36,8 +36,8 @@ pub(super) fn copyin_header(
     message: &mut Kmsg,
 ) -> Result<(), KernReturn> {
     let wanted = validate(ipc, &message.header())?;
-    check_rights(ipc, space, wanted)?;
-    take_rights(ipc, space, wanted, message)
+    let vanishes = check_rights(ipc, space, wanted)?;
+    take_rights(ipc, space, wanted, vanishes, message)
 }
 
 fn is_sendable(disposition: Disposition) -> bool {
@@ -73,8 +73,9 @@ fn validate(ipc: &Ipc<'_, '_>, header: &mach_msg_header_t) -> Result<Wanted, Ker
     Ok(wanted)
 }
 
-/// Finds what is wrong with the rights, in the order of C10.2. Changes nothing but dead names.
-fn check_rights(ipc: &mut Ipc<'_, '_>, space: SpaceId, wanted: Wanted) -> Result<(), KernReturn> {
+/// Finds what is wrong with the rights, in the order of C10.2. Changes nothing but dead names. Returns whether the message
+/// [vanishes].
+fn check_rights(ipc: &mut Ipc<'_, '_>, space: SpaceId, wanted: Wanted) -> Result<bool, KernReturn> {
     let Wanted {
         destination,
         to,
@@ -103,7 +104,8 @@ fn check_rights(ipc: &mut Ipc<'_, '_>, space: SpaceId, wanted: Wanted) -> Result
     if shared_once || none(ipc) {
         return invalid;
     }
-    if !vanishes(ipc, space, wanted) {
+    let vanishes = vanishes(ipc, space, wanted);
+    if !vanishes {
         copyin::check(ipc, space, destination, to, Dead::Refused)
             .map_err(|_| KernReturn::SEND_INVALID_DEST)?;
     }
@@ -113,7 +115,7 @@ fn check_rights(ipc: &mut Ipc<'_, '_>, space: SpaceId, wanted: Wanted) -> Result
             return invalid;
         }
     }
-    Ok(())
+    Ok(vanishes)
 }
 
 /// Returns whether the destination is a send-once right whose port died and which no call looked at since: the message is
@@ -146,6 +148,7 @@ fn take_rights(
     ipc: &mut Ipc<'_, '_>,
     space: SpaceId,
     wanted: Wanted,
+    vanishes: bool,
     message: &mut Kmsg,
 ) -> Result<(), KernReturn> {
     let Wanted {
@@ -167,15 +170,18 @@ fn take_rights(
     } else {
         None
     };
-    message.destination = if vanishes(ipc, space, wanted) {
+    message.destination = if vanishes {
         let entry = ipc.space(space).get(destination);
         let port = entry.and_then(Entry::port);
         let request = uref::free(ipc, space, destination);
         debug_assert_eq!(request, Right::Null);
         port.map_or(Right::Dead, Right::SendOnce)
-    } else {
+    } else if copy_first {
         copyin::copyin(ipc, space, destination, to, Dead::Refused)
             .map_err(|_| KernReturn::SEND_INVALID_DEST)?
+    } else {
+        // Nothing has changed since it was checked.
+        copyin::take(ipc, space, destination, to).map_err(|_| KernReturn::SEND_INVALID_DEST)?
     };
     message.reply = match early {
         Some(right) => right,

@@ -2,7 +2,7 @@
 
 use super::block::Block;
 use super::id::{Id, PortId};
-use core::mem::size_of;
+use core::mem::{offset_of, size_of};
 use mach_wire::message::{
     Disposition, MACH_MSGH_BITS_IS_COMPLEX, MAX_TRAILER_SIZE, mach_msg_base_t, mach_msg_header_t,
     mach_msg_mac_trailer_t,
@@ -106,6 +106,7 @@ impl Kmsg {
         self.from_kernel = false;
     }
 
+    #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
         if self.content.is_none() {
             pod::word_bytes(&self.words)
@@ -114,6 +115,7 @@ impl Kmsg {
         }
     }
 
+    #[inline]
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         if self.content.is_none() {
             pod::word_bytes_mut(&mut self.words)
@@ -123,6 +125,7 @@ impl Kmsg {
     }
 
     /// Returns the structure at a byte of the buffer. Its place is inside: the callers look at the message's size first.
+    #[inline]
     pub(super) fn at<T: Pod>(&self, at: usize) -> T {
         self.bytes()
             .get(at..)
@@ -130,6 +133,7 @@ impl Kmsg {
             .unwrap_or_else(pod::zeroed)
     }
 
+    #[inline]
     pub(super) fn put<T: Pod>(&mut self, at: usize, value: &T) {
         let bytes = pod::bytes_of(value);
         if let Some(to) = self.bytes_mut().get_mut(at..at + bytes.len()) {
@@ -151,9 +155,16 @@ impl Kmsg {
         self.size = size_of::<T>() as u32;
     }
 
+    /// Returns whether the header says that descriptors follow it.
+    #[inline]
+    pub(super) fn is_complex(&self) -> bool {
+        MACH_MSGH_BITS_IS_COMPLEX(self.at(offset_of!(mach_msg_header_t, msgh_bits)))
+    }
+
     /// Returns how many descriptors the message has.
+    #[inline]
     pub(crate) fn descriptors(&self) -> usize {
-        if MACH_MSGH_BITS_IS_COMPLEX(self.header().msgh_bits) && self.size as usize >= BODY {
+        if self.is_complex() && self.size as usize >= BODY {
             self.at::<mach_msg_base_t>(0).body.msgh_descriptor_count as usize
         } else {
             0

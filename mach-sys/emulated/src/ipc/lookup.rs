@@ -11,6 +11,7 @@ use super::state::Ipc;
 use mach_wire::kern_return::KernReturn;
 
 /// Returns whether an entry holds send or send-once rights of a dead port, and no receive right.
+#[inline]
 fn is_stale(ipc: &Ipc<'_, '_>, entry: &Entry) -> bool {
     let sends = entry.rights.has(Rights::SEND) || entry.rights.has(Rights::SEND_ONCE);
     let dead = |port| !ipc.port(port).alive;
@@ -18,14 +19,17 @@ fn is_stale(ipc: &Ipc<'_, '_>, entry: &Entry) -> bool {
 }
 
 /// Converts a name whose port died into a dead name with the same references (C1.1).
+#[inline]
 pub(crate) fn convert_dead(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name) {
-    let stale = |entry: &Entry| match is_stale(ipc, entry) {
-        true => entry.port().map(|port| (port, entry.rights)),
-        false => None,
-    };
-    let Some((port, rights)) = ipc.space(space).get(name).and_then(stale) else {
-        return;
-    };
+    let stale = |entry: &&Entry| is_stale(ipc, entry);
+    let entry = ipc.space(space).get(name).filter(stale);
+    if let Some((port, rights)) = entry.and_then(|entry| Some((entry.port()?, entry.rights))) {
+        convert(ipc, space, name, port, rights);
+    }
+}
+
+#[cold]
+fn convert(ipc: &mut Ipc<'_, '_>, space: SpaceId, name: Name, port: PortId, rights: Rights) {
     let once = rights.has(Rights::SEND_ONCE);
     if !once {
         reverse::unlist(ipc, space, name, port);

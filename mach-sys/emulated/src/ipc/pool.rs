@@ -94,12 +94,22 @@ impl Pool {
     /// # Safety
     /// The buffer was taken from this pool, and what owned it was neither dropped nor will be.
     pub(super) unsafe fn reclaim(&self, id: u32) -> Buffer<'_> {
-        Buffer { pool: self, id }
+        self.buffer(id)
+    }
+
+    /// Makes the value that owns a buffer, for the one that has its identifier.
+    #[inline]
+    fn buffer(&self, id: u32) -> Buffer<'_> {
+        Buffer {
+            pool: self,
+            cell: self.cell(id),
+            id,
+        }
     }
 
     fn take_from(&self, list: &FreeList) -> Option<Buffer<'_>> {
         let id = self.pop(list).or_else(|| list.fresh())?;
-        let mut buffer = Buffer { pool: self, id };
+        let mut buffer = self.buffer(id);
         buffer.reset();
         Some(buffer)
     }
@@ -192,6 +202,7 @@ impl fmt::Debug for Pool {
 /// One message buffer, owned. Dropping it gives the buffer back; the rights in it are for the kernel to release before.
 pub(crate) struct Buffer<'p> {
     pool: &'p Pool,
+    cell: &'p Cell,
     id: u32,
 }
 
@@ -201,7 +212,7 @@ impl Deref for Buffer<'_> {
     #[inline]
     fn deref(&self) -> &Kmsg {
         // SAFETY: this value owns the identifier, so no other code reaches the content.
-        unsafe { &*self.pool.cell(self.id).content.get() }
+        unsafe { &*self.cell.content.get() }
     }
 }
 
@@ -209,7 +220,7 @@ impl DerefMut for Buffer<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut Kmsg {
         // SAFETY: as above.
-        unsafe { &mut *self.pool.cell(self.id).content.get() }
+        unsafe { &mut *self.cell.content.get() }
     }
 }
 
@@ -301,7 +312,7 @@ impl HandOff {
         match self.word.swap(NOTHING, Ordering::AcqRel) {
             NOTHING => Handed::Nothing,
             ENDED => Handed::Ended,
-            id => Handed::Message(Buffer { pool, id }),
+            id => Handed::Message(pool.buffer(id)),
         }
     }
 }
@@ -327,10 +338,10 @@ impl Queue {
     }
 
     pub(crate) fn push(&mut self, buffer: Buffer<'_>) {
-        let (pool, id) = (buffer.pool, buffer.id);
+        let Buffer { pool, cell, id } = buffer;
         core::mem::forget(buffer);
         // SAFETY: the buffer was given to this queue just now, and the queue is borrowed exclusively.
-        unsafe { (*pool.cell(id).content.get()).next = 0 };
+        unsafe { (*cell.content.get()).next = 0 };
         if self.tail == 0 {
             self.head = id;
         } else {
@@ -345,10 +356,7 @@ impl Queue {
         if self.head == 0 {
             return None;
         }
-        let buffer = Buffer {
-            pool,
-            id: self.head,
-        };
+        let buffer = pool.buffer(self.head);
         self.head = buffer.next;
         if self.head == 0 {
             self.tail = 0;

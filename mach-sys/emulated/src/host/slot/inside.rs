@@ -75,6 +75,13 @@ pub(in crate::host) fn slot() -> Option<Slot> {
     Slot::of(super::region::from_index(index as usize)?)
 }
 
+/// Returns whether the calling thread registered.
+#[inline]
+pub(in crate::host) fn is_registered() -> bool {
+    let (slot, stops) = THIS.with(|this| (this.slot.get(), this.stops.get()));
+    slot != 0 && stops == origin::stops()
+}
+
 /// Returns the calling thread's identity, if it registered.
 pub(in crate::host) fn identity() -> Option<Identity> {
     let (bits, stops) = THIS.with(|this| (this.word.get(), this.stops.get()));

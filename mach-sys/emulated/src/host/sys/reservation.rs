@@ -11,6 +11,10 @@ pub(crate) struct Reservation {
     bytes: usize,
 }
 
+/// Has the alignment of the smallest page.
+#[repr(align(4096))]
+struct Aligned;
+
 // SAFETY: the mapping belongs to this value alone; what may be read and written through it is its users' business.
 unsafe impl Send for Reservation {}
 // SAFETY: as above: `&Reservation` only gives out the address.
@@ -54,11 +58,13 @@ impl Reservation {
     /// Returns a reservation of no memory.
     pub(crate) const fn none() -> Self {
         Self {
-            base: NonNull::dangling(),
+            base: NonNull::<Aligned>::dangling().cast(),
             bytes: 0,
         }
     }
 
+    /// Returns the address of the first byte, which is aligned as a page's.
+    #[inline]
     pub(crate) fn base(&self) -> NonNull<u8> {
         self.base
     }
