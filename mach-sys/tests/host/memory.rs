@@ -290,6 +290,73 @@ isolated! {
     }
 }
 
+isolated! {
+    /// Of each length, to and from each alignment.
+    fn copies_end_with_the_last_byte_that_is_there() {
+        const BEFORE: u64 = 16;
+        let pages = Pages::new();
+        let edge = pages.at(5);
+        let source: Vec<u8> = (0..=250).collect();
+        for length in 1..=80 {
+            for from in 0..17 {
+                let to = edge - length;
+                // SAFETY: the end of a writable page.
+                let there = unsafe {
+                    core::slice::from_raw_parts_mut((to - BEFORE) as *mut u8, (BEFORE + length) as usize)
+                };
+                there.fill(0x5a);
+                let bytes = &source[from..from + length as usize];
+                // SAFETY: the bytes are a local vector's.
+                let outcome = unsafe {
+                    kernel::mach_vm_write(system::task_self(), to, bytes.as_ptr() as usize, length as u32)
+                };
+                let (before, copied) = there.split_at(BEFORE as usize);
+                assert_eq!(outcome, 0, "{length} bytes from {from}");
+                assert_eq!((before, copied), (&[0x5a; BEFORE as usize][..], bytes), "{length} bytes from {from}");
+            }
+        }
+    }
+}
+
+isolated! {
+    /// C10.1, C11.5: in the copy itself, without a look before it.
+    fn c10_1_messages_of_each_size_are_copied_to_the_edge_and_refused_behind_it() {
+        const TRAILER: u64 = 8;
+        let pages = Pages::new();
+        let (before, edge) = (pages.at(3), pages.at(5));
+        let port = ReceiveRight::new().expect("a port");
+        let send = port.make_send().expect("a send right");
+        let name = port.name().raw();
+        for size in (24..=120_u64).step_by(4) {
+            let mut words = vec![19, size as u32, send.name().raw(), 0, 0, 7_u32];
+            words.extend(6..size as u32 / 4);
+            let put = |at: u64| {
+                // SAFETY: the bytes are writable, and no other code uses them.
+                unsafe { core::ptr::copy_nonoverlapping(words.as_ptr().cast(), at as *mut u8, size as usize) };
+            };
+            put(before);
+            put(edge - size);
+            for behind in [1, 3, 4, 7, 8, 15, 16, 17] {
+                let outcome = message(edge - size + behind, MACH_SEND_MSG, size as u32, 0);
+                assert_eq!(outcome, SEND_INVALID_DATA, "{size} bytes, {behind} behind the edge");
+                assert_eq!(message(before, MACH_SEND_MSG, size as u32, 0), 0);
+                let to = edge - size - TRAILER + behind;
+                let outcome = message(to, MACH_RCV_MSG, 256, name);
+                assert_eq!(outcome, RCV_INVALID_DATA, "{size} bytes, {behind} behind the edge");
+            }
+            put(edge - size);
+            assert_eq!(message(edge - size, MACH_SEND_MSG, size as u32, 0), 0, "{size} bytes");
+            let to = edge - size - TRAILER;
+            assert_eq!(message(to, MACH_RCV_MSG, 256, name), 0, "{size} bytes");
+            // SAFETY: the end of a writable page; `u32` reads need no alignment here.
+            let received: Vec<u32> = (0..size / 4).map(|word| unsafe {
+                ((to + 4 * word) as *const u32).read_unaligned()
+            }).collect();
+            assert_eq!(received[5..], words[5..], "{size} bytes");
+        }
+    }
+}
+
 static HANDLED: AtomicUsize = AtomicUsize::new(0);
 
 extern "C" fn count(_: i32) {
