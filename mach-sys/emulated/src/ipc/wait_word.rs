@@ -14,8 +14,9 @@ pub(crate) struct WaitWord {
     cpu: AtomicU32,
 }
 
-/// Longest spin of a waiting thread before it sleeps: about four traps.
-const SPIN: Duration = Duration::from_micros(50);
+/// Longest spin of a waiting thread before it sleeps: a fault, and an interrupt of either CPU, which take a virtual machine some 25 µs each.
+/// A thread that sleeps too early takes longer to wake than the other spins, which then sleeps, too, and so on.
+const SPIN: Duration = Duration::from_micros(100);
 
 /// Result of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
