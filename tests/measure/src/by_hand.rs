@@ -157,7 +157,7 @@ fn serve(set: Name) {
 }
 
 /// Makes a reply of the request in the buffer, and returns its size.
-fn answer(message: &mut [u32]) -> Option<usize> {
+pub(crate) fn answer(message: &mut [u32]) -> Option<usize> {
     let request = mig::decode(pod::word_bytes(message), Accept::Both).ok()?;
     let to = ReplyTo::request(&request);
     if let Identity::ThreadAndTask { thread, .. } = request.identity() {

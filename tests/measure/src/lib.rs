@@ -19,6 +19,7 @@ pub mod leaks;
 pub mod line;
 pub mod machine;
 pub mod memory;
+pub mod messages;
 pub mod redirect;
 pub mod round_trip;
 pub mod rounds;

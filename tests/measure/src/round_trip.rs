@@ -6,6 +6,7 @@ use crate::effort::Effort;
 use crate::faults::{KINDS, Kind};
 use crate::floor::{Floor, STEPS};
 use crate::line::{Line, Way};
+use crate::messages::Messages;
 use crate::rounds::{batch, medians};
 use crate::served::{self, route};
 use crate::{Error, NotHere, cpus, machine};
@@ -24,6 +25,7 @@ struct Ways {
     opening: Server,
     state: ByHand,
     default: ByHand,
+    messages: Messages,
     thread: ThreadRight,
 }
 
@@ -34,6 +36,7 @@ impl Ways {
             opening: served::start(false)?,
             state: ByHand::start(Form::State, 1)?,
             default: ByHand::start(Form::Default, 1)?,
+            messages: Messages::new()?,
             thread: ThreadRight::current()?,
         })
     }
@@ -74,7 +77,7 @@ pub fn spare_core(effort: Effort) -> Result<Vec<Line>, Error> {
     if !cpus::apart() {
         return Err(NotHere("there is no second CPU").into());
     }
-    let ways = Ways::start()?;
+    let mut ways = Ways::start()?;
     let times = effort.batch;
     let mut lines = Vec::new();
     for kind in KINDS {
@@ -89,6 +92,7 @@ pub fn spare_core(effort: Effort) -> Result<Vec<Line>, Error> {
             opening,
             state,
             default,
+            messages,
             isolated,
         ] = medians(effort.rounds, || {
             let floor = Floor::on_another_cpu()?;
@@ -111,6 +115,7 @@ pub fn spare_core(effort: Effort) -> Result<Vec<Line>, Error> {
                 ways.served(&ways.opening, kind, times)?,
                 ways.by_hand(ways.state.registration(), kind, times)?,
                 ways.by_hand(ways.default.registration(), kind, times)?,
+                ways.messages.time(times)?,
                 ways.isolated(kind)?,
             ])
         })?
@@ -121,7 +126,8 @@ pub fn spare_core(effort: Effort) -> Result<Vec<Line>, Error> {
             .or("by hand, STATE", state)
             .or("by hand, DEFAULT", default)
             .or("handler that may start threads", opening)
-            .or("an isolated fault", isolated);
+            .or("an isolated fault", isolated)
+            .or("its two messages, by one thread", messages);
         for (step, figure) in STEPS[1..].iter().zip([call, stack, copy, hand_off]) {
             line = line.or(&format!("floor: {step}"), figure);
         }
