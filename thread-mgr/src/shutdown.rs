@@ -307,10 +307,10 @@ impl Released {
         let promise = inner.promise;
         let ends = Arc::clone(&inner.ends);
         // If this was the last thread of a dropped manager, the server stops here, not after the normalization. That runs user code.
-        if Arc::strong_count(&inner) == 1 {
+        if let Some(last) = Arc::into_inner(inner) {
             group = None;
+            drop(last);
         }
-        drop(inner);
         // Answers in flight may hold rights: nothing is trimmed if the wait for them timed out.
         let found = match (promise, in_flight) {
             // SAFETY: the promise is the contract of `trim`.

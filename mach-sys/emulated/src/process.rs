@@ -334,9 +334,10 @@ impl Process {
         name
     }
 
-    /// Makes the process's other threads known that have made no kernel call yet, as far as they can be.
-    pub(super) fn meet_everyone(&self) {
-        meet::everyone(|slot| self.known_thread(slot).is_some());
+    /// Makes the process's other threads known that have made no kernel call yet, as far as they can be. Returns `false` if some took
+    /// too long.
+    pub(super) fn meet_everyone(&self) -> bool {
+        meet::everyone(|slot| self.known_thread(slot).is_some())
     }
 
     /// Notes the time of the first alarm. Called under the kernel's lock.

@@ -340,9 +340,11 @@ impl Origin {
 /// group instead of in each call. The five signals of the thread's own faults stay unblocked; on a thread that has one of them blocked
 /// nothing changes. A group inside a group is part of it.
 ///
-/// [`enter_server_thread`] ends the group, and so does [`FaultReadiness::undo`] where it blocks one of the five again. Otherwise the thread's
-/// signal mask must not be changed inside a group, and no `longjmp` may leave it: later calls would run with signals that are not
-/// blocked, whose handlers could wait for a lock of the emulation's that this thread holds. A panic ends the group as it drops it.
+/// [`enter_server_thread`] and [`OuterMask::restore`] end the group, and so does [`FaultReadiness::undo`] where it blocks one of the five
+/// again. Otherwise the thread's signal mask must not be changed inside a group, and no `longjmp` may leave it: later calls would run with
+/// signals that are not blocked, whose handlers could wait for a lock of the emulation's that this thread holds. A panic ends the group as it
+/// drops it. Nor must the thread fault inside a group if a handler of the program's for that signal makes kernel calls: there the signal is
+/// blocked, and a bad address in such a call would end the process.
 ///
 /// No call of a group may wait: a signal would not interrupt it. A `vfork` inside a group, in a fault handler for example, must not be followed
 /// by kernel calls of the child, which are refused elsewhere (G4.3).
@@ -404,7 +406,7 @@ pub struct FaultReadiness {
 impl FaultReadiness {
     /// Restores the calling thread's previous alternate signal stack, if the emulation's is still registered, and blocks the signals again
     /// that were unblocked. Changes that the thread has made meanwhile stay. A thread that runs on its alternate signal stack keeps it,
-    /// because the system refuses to change it there.
+    /// because the system refuses to change it there. A thread that has become a server thread keeps the signals unblocked.
     pub fn undo(self) {
         self.inner.undo();
     }

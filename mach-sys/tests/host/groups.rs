@@ -90,7 +90,7 @@ enum Step {
 }
 
 /// Steps, after each of them if the thread has the asynchronous signals blocked, and if SIGBUS, which it has blocked at first.
-const ORDERS: [&[(Step, bool, bool)]; 6] = {
+const ORDERS: [&[(Step, bool, bool)]; 8] = {
     use Step::{Begin, End, Enter, Ready, Restore, Undo};
     [
         // It goes on as a server's thread, and afterwards as before the group.
@@ -136,6 +136,23 @@ const ORDERS: [&[(Step, bool, bool)]; 6] = {
             (Undo, false, true),
             (End, false, true),
         ],
+        // A second restoration ends a group, too.
+        &[
+            (Ready, false, false),
+            (Enter, true, false),
+            (Restore, false, false),
+            (Begin, true, false),
+            (Restore, false, false),
+            (End, false, false),
+            (Undo, false, true),
+        ],
+        // A server's thread never has the five blocked.
+        &[
+            (Ready, false, false),
+            (Enter, true, false),
+            (Undo, true, false),
+            (Restore, false, false),
+        ],
         &[
             (Begin, false, true),
             (Ready, false, false),
@@ -162,7 +179,7 @@ isolated! {
                         Step::Begin => groups.push_back(group_calls()),
                         Step::End => drop(groups.pop_front()),
                         Step::Enter => outer = Some(system::enter_server_thread()),
-                        Step::Restore => outer.take().expect("entered").restore(),
+                        Step::Restore => outer.expect("entered").restore(),
                         Step::Ready => ready = Some(system::prepare_for_faults()),
                         Step::Undo => ready.take().expect("prepared").undo(),
                     }

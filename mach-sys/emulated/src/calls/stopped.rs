@@ -42,7 +42,10 @@ pub(super) fn with_others_stopped<T>(
         drop(inside);
         std::thread::sleep(LOOK);
     };
-    process.meet_everyone();
+    if !process.meet_everyone() && !process.knows_everyone() {
+        // While others run: they would stand still as long.
+        return Err(KernReturn::OPERATION_TIMED_OUT);
+    }
     // Threads may start while the first are being stopped. Later there is no room to be had.
     let room = process.known_threads().count() * 2 + 64;
     let mut stopped = PageList::with_room(room)?;
@@ -68,7 +71,7 @@ pub(super) fn with_others_stopped<T>(
 fn stop(process: &Process, stopped: &mut PageList<(ThreadId, Target)>) -> Result<(), KernReturn> {
     let mut patience = Patience::begin();
     loop {
-        process.meet_everyone();
+        let in_time = process.meet_everyone();
         let before = stopped.len();
         for thread in process.known_threads() {
             let mut held = process.mach.lock();
@@ -106,7 +109,7 @@ fn stop(process: &Process, stopped: &mut PageList<(ThreadId, Target)>) -> Result
                 return Ok(());
             }
             // A thread that is just starting, or is about to be gone: those that would start another are stopped.
-            if patience.waited() > DEADLINE {
+            if !in_time || patience.waited() > DEADLINE {
                 return Err(KernReturn::OPERATION_TIMED_OUT);
             }
             std::thread::sleep(LOOK);

@@ -4,7 +4,7 @@
 
 use super::slot::inside::InKernel;
 use super::sys::futex;
-use super::sys::mask::{self, ASYNCHRONOUS_MASK, How};
+use super::sys::mask::{self, ASYNCHRONOUS_MASK, AllBlocked, How};
 use super::sys::pthread::{self, Start, Thread};
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::io;
@@ -27,11 +27,15 @@ pub(crate) fn make(run: fn()) -> io::Result<u32> {
         let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
         join_ended(&mut made);
         ANSWER.store(0, Ordering::SeqCst);
-        made.push(pthread::start(&Start {
-            name: c"thread_create",
-            stack_size: Some(STACK),
-            run,
-        })?);
+        made.push({
+            // A server's thread and a group of calls have the suspension signal unblocked: its handler would register the thread first.
+            let _blocked = AllBlocked::begin();
+            pthread::start(&Start {
+                name: c"thread_create",
+                stack_size: Some(STACK),
+                run,
+            })?
+        });
         loop {
             match ANSWER.load(Ordering::SeqCst) {
                 0 => futex::wait(&ANSWER, 0, None),
@@ -47,7 +51,7 @@ fn join_ended(made: &mut Vec<Thread>) {
     made.extend(all.into_iter().filter_map(|thread| thread.try_join().err()));
 }
 
-/// Frees what is left of all such threads, at a stop: each has ended, or the emulation would not be stopped.
+/// Frees what is left of all such threads that have ended, at a stop.
 pub(in crate::host) fn forget_ended() {
     join_ended(&mut MADE.lock().unwrap_or_else(PoisonError::into_inner));
 }

@@ -161,8 +161,8 @@ impl Changed {
             }
         }
         let blocked = self.before.blocked & SYNCHRONOUS_MASK;
-        if blocked != 0 {
-            // In a group of calls none of them may be blocked.
+        if blocked != 0 && !inside::is_serving() {
+            // In a group of calls none of them may be blocked, nor on a server's thread.
             inside::end_group();
             mask::change(How::Block, blocked);
         }

@@ -43,6 +43,9 @@ global_asm!(
     "je 16f",
     "cmp edi, {sigbus}",
     "jne 1f",
+    // An alignment check, which is cleared where the copy goes on.
+    "cmp dword ptr [rsi + 8], {bus_adraln}",
+    "je 1f",
     "16:",
     "movzx eax, byte ptr [rsi + 8]",
     "shl edi, 8",
@@ -228,6 +231,7 @@ global_asm!(
     restore_mask = const offset_of!(Restore, mask),
     sigsegv = const libc::SIGSEGV,
     sigbus = const libc::SIGBUS,
+    bus_adraln = const libc::BUS_ADRALN,
     context = const CONTEXT,
     info_after_context = const INFO - CONTEXT,
     uc_stack = const 16,

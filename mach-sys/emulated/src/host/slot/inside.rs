@@ -160,7 +160,7 @@ impl InKernel {
     }
 
     /// Returns which signals of a probed copy the thread had blocked when it entered. On a thread that blocked the asynchronous signals
-    /// for good, and then no system call looked: none. In a group none is blocked.
+    /// for good, and then no system call looked: none. In a group none is blocked, but in a handler of one of the five.
     pub(crate) fn blocked(&self) -> Blocked {
         Blocked(self.before.unwrap_or(0) & COPY_MASK)
     }
@@ -286,8 +286,9 @@ fn begin_group() -> u64 {
     THIS.with(|this| {
         let number = this.groups.get() + 1;
         this.groups.set(number);
-        this.blocked_for_group.set(blocked);
+        // The group first: a signal handler that makes a group in between would leave its own signals here.
         this.group.set(number);
+        this.blocked_for_group.set(blocked);
         number
     })
 }
@@ -313,11 +314,14 @@ pub(crate) fn block_for_good() -> Mask {
     before & !SYNCHRONOUS_MASK
 }
 
-/// Ends [`block_for_good`] with a mask that it returned.
+/// Ends [`block_for_good`] with a mask that it returned, and a group that began since.
 pub(crate) fn unblock(outer: Mask) {
     note_serving(false);
     // Cleared first: from the first signal that arrives on, each call must block them itself.
-    THIS.with(|this| this.blocked_for_good.set(false));
+    THIS.with(|this| {
+        this.blocked_for_good.set(false);
+        this.group.set(0);
+    });
     mask::change(How::Set, outer);
 }
 

@@ -14,13 +14,14 @@ use core::time::Duration;
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Makes all threads of the process known that the system lists, and waits until they are. Leaves out the emulation's own, and those that have the
-/// suspension signal blocked. `is_known` says whether the layers above know the thread that has a slot.
-pub(crate) fn everyone(is_known: impl Fn(crate::host::SlotId) -> bool) {
+/// suspension signal blocked. `is_known` says whether the layers above know the thread that has a slot. Returns `false` if the time
+/// ran out.
+pub(crate) fn everyone(is_known: impl Fn(crate::host::SlotId) -> bool) -> bool {
     if !signal::is_intact() {
-        return;
+        return true;
     }
     let Some(keys) = region::keys() else {
-        return;
+        return true;
     };
     let knows = |tid: u32| {
         find(keys, tid)
@@ -46,8 +47,11 @@ pub(crate) fn everyone(is_known: impl Fn(crate::host::SlotId) -> bool) {
                 std::thread::sleep(Duration::from_micros(50));
             }
         }
-        if count < PORTION || patience.waited() >= DEADLINE {
-            return;
+        if patience.waited() >= DEADLINE {
+            return false;
+        }
+        if count < PORTION {
+            return true;
         }
     }
 }

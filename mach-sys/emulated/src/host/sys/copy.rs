@@ -154,8 +154,13 @@ pub(in crate::host) fn ended_by(signal: i32, si_code: i32, pc: usize) -> Option<
         mach_sys_probed_copy_begin as *const () as usize,
         mach_sys_probed_copy_end as *const () as usize,
     );
-    let is_copy =
-        (begin..end).contains(&pc) && si_code > 0 && matches!(signal, libc::SIGSEGV | libc::SIGBUS);
+    // On x86_64 an alignment check, which says nothing of the address.
+    let is_aligned =
+        !(cfg!(target_arch = "x86_64") && signal == libc::SIGBUS && si_code == libc::BUS_ADRALN);
+    let is_copy = is_aligned
+        && (begin..end).contains(&pc)
+        && si_code > 0
+        && matches!(signal, libc::SIGSEGV | libc::SIGBUS);
     is_copy.then_some((end, (signal as usize) << 8 | si_code as usize & 0xff))
 }
 
