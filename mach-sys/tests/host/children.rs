@@ -6,17 +6,19 @@ use crate::faults::Kind;
 use crate::isolated::{report_partly, report_skipped};
 use crate::registers::{self, assert_kept};
 use crate::support::{
-    OwnStack, install, on_raw_thread, succeeds, succeeds_in_own_namespace, test_name,
+    OwnStack, install, isolated, on_raw_thread, succeeds, succeeds_in_own_namespace, test_name,
 };
 use mach_sys::emulated::{self, StartError};
-use mach_sys::kern_return::KernError;
-use mach_sys::kernel::system::Origin;
+use mach_sys::kern_return::{KernError, KernReturn};
+use mach_sys::kernel::mach_vm_remap;
+use mach_sys::kernel::system::{Origin, task_self};
 use mach_sys::rights::{Census, ReceiveRight, ThreadRight};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+use test_support::emulator::is_emulated;
 use test_support::wait::wait_for_ok;
 
 /// A way to make a process.
@@ -378,4 +380,55 @@ fn g4_3_a_child_with_its_parents_identifier_and_memory_is_another_process() {
         assert_eq!(Census::take().expect("a census"), before);
         server.stop();
     });
+}
+
+isolated! {
+    /// A thread that the emulation does not know, and that takes no signal, as in `vfork`: a call that needs all others stopped gives up
+    /// while they run.
+    fn no_thread_stands_still_for_one_that_cannot_be_met() {
+        const CHILD: Duration = Duration::from_secs(12);
+        const WAITS: Made = Made::Clone(libc::CLONE_VM | libc::CLONE_VFORK);
+        fn sleep() -> i32 {
+            std::thread::sleep(CHILD);
+            0
+        }
+        emulated::start().expect("started");
+        if is_emulated() {
+            let name = test_name!(no_thread_stands_still_for_one_that_cannot_be_met);
+            report_skipped(name, "the parent of a vfork may take signals here");
+            return;
+        }
+        let source = Box::new([7_u8; 1 << 16]);
+        let waits = std::thread::spawn(|| WAITS.run(sleep));
+        let longest = Arc::new(AtomicUsize::new(0));
+        let gaps = Arc::clone(&longest);
+        let over = Arc::new(AtomicUsize::new(0));
+        let ends = Arc::clone(&over);
+        let looks = std::thread::spawn(move || {
+            // It is known.
+            drop(ThreadRight::current());
+            let mut last = Instant::now();
+            while ends.load(Ordering::Relaxed) == 0 {
+                std::thread::sleep(Duration::from_millis(1));
+                gaps.fetch_max(last.elapsed().as_millis() as usize, Ordering::Relaxed);
+                last = Instant::now();
+            }
+        });
+        std::thread::sleep(Duration::from_millis(200));
+        let (task, begin) = (task_self(), Instant::now());
+        let (mut to, mut current, mut most) = (0, 0, 0);
+        // SAFETY: a new mapping, at an address of the kernel's choice; the results go to local variables.
+        let code = unsafe {
+            let from = source.as_ptr() as u64 & !0xfff;
+            mach_vm_remap(task, &mut to, 1 << 16, 0, 1, task, from, 0, &mut current, &mut most, 1)
+        };
+        let took = begin.elapsed();
+        over.store(1, Ordering::Relaxed);
+        looks.join().expect("looked");
+        assert_eq!(KernReturn::new(code), KernReturn::OPERATION_TIMED_OUT);
+        assert!(took < CHILD - Duration::from_secs(1), "{took:?}");
+        // On a busy machine a thread waits for its turn, too.
+        assert!(longest.load(Ordering::Relaxed) < 2000, "{longest:?} ms");
+        waits.join().expect("ended");
+    }
 }
