@@ -6,8 +6,8 @@
 //!
 //! # Tombstones that no probe needs become empty again
 //! Otherwise there would soon be no empty place, and each new thread would look at all of them. The watching thread alone sweeps, when
-//! it has freed a key: from the empty place that ends the run, which it *changes* (the high half of a word without a key is a version),
-//! leftwards to the one before it. It empties a tombstone that no key behind it was looked up across, and changes the others.
+//! it has freed a key: from the empty place that ends the run, which it *changes* (the high half of a word without a key is a version,
+//! which never comes back), leftwards to the one before it. It empties a tombstone that no key behind it was looked up across, and changes the others.
 //! A thread enters a key only at a word that it saw while nothing was swept, by compare-exchange:
 //! - It saw the places before its own as they were at one time: no sweep began or ended since the first of them (`sweeps`).
 //! - A sweep that begins afterwards changes the thread's own place before it looks at those to the left of it. Either that came first, and
@@ -73,6 +73,8 @@ pub(in crate::host) struct Keys {
     near: usize,
     /// Counts beginnings and ends of sweeps: odd during one.
     sweeps: AtomicU32,
+    /// Number of words without a key that were written.
+    versions: AtomicU32,
 }
 
 impl Keys {
@@ -87,6 +89,7 @@ impl Keys {
             words: (0..count).map(|_| AtomicU64::new(0)).collect(),
             near,
             sweeps: AtomicU32::new(0),
+            versions: AtomicU32::new(0),
         }
     }
 
@@ -258,15 +261,23 @@ impl Keys {
     /// Ends what [`begin_to_free`](Self::begin_to_free) began: the key can be claimed again. For the watching thread alone.
     pub(in crate::host) fn free(&self, seen: Seen) {
         if let Some(word) = self.words.get(seen.index) {
-            // With the epoch of the identity: it is never the word that another thread saw earlier.
-            let epoch = seen.word & !u64::from(u32::MAX);
             if self.is_near(seen.index) {
-                word.store(epoch | u64::from(EMPTY), Ordering::Release);
+                word.store(self.without_key(EMPTY), Ordering::Release);
                 return;
             }
-            word.store(epoch | u64::from(TOMBSTONE), Ordering::Release);
+            word.store(self.without_key(TOMBSTONE), Ordering::Release);
             self.sweep(seen.index);
         }
+    }
+
+    /// Returns a word without a key that no thread has seen: one that was interrupted before it enters its key finds that the place changed,
+    /// whatever was there meanwhile.
+    fn without_key(&self, low: u32) -> u64 {
+        let version = self
+            .versions
+            .fetch_add(1, Ordering::Relaxed)
+            .wrapping_add(1);
+        u64::from(version) << 32 | u64::from(low)
     }
 
     /// Empties the tombstones of the run around a place that was just freed, as far as no key needs them.
@@ -320,8 +331,7 @@ impl Keys {
                 TOMBSTONE => to(TOMBSTONE),
                 tid => return tid,
             };
-            let version = (word >> 32).wrapping_add(1) << 32;
-            if self.exchange(index, word, version | u64::from(next)) {
+            if self.exchange(index, word, self.without_key(next)) {
                 return next;
             }
         }
@@ -330,7 +340,7 @@ impl Keys {
 
 #[cfg(test)]
 mod tests {
-    use super::{EMPTY, Identity, Keys, NEAR, Seen, tid_of};
+    use super::{EMPTY, Identity, Keys, NEAR, Seen, TOMBSTONE, tid_of};
     use std::sync::atomic::{AtomicBool, Ordering};
 
     fn seen(keys: &Keys, index: usize) -> Seen {
@@ -391,6 +401,35 @@ mod tests {
         let seen = keys.unmark(seen(keys, index)).expect("unchanged");
         assert!(keys.begin_to_free(seen));
         keys.free(seen);
+    }
+
+    /// A thread that is about to enter a key may be interrupted for any time: the word that it saw must not be there again.
+    #[test]
+    fn no_word_without_a_key_comes_back() {
+        let keys = Keys::new(4);
+        let mut seen = std::collections::HashSet::new();
+        let mut before = [0; 4];
+        let mut look = || {
+            for (index, before) in before.iter_mut().enumerate() {
+                let word = keys.load(index);
+                let is_new = word != core::mem::replace(before, word);
+                if is_new && matches!(tid_of(word), EMPTY | TOMBSTONE) {
+                    assert!(seen.insert((index, word)), "place {index}: {word:#x}");
+                }
+            }
+        };
+        // A tombstone at 1 that the key at 2 needs, in the middle of each run that is swept.
+        let first = keys.find_or_claim(5).expect("a place");
+        assert_eq!((first, keys.find_or_claim(9)), (1, Some(2)));
+        end(&keys, first);
+        for life in 0..1000 {
+            // Now and then a key is there.
+            let tid = if life % 10 == 0 { 5 } else { 4 };
+            let index = keys.find_or_claim(tid).expect("a place");
+            look();
+            end(&keys, index);
+            look();
+        }
     }
 
     #[test]
