@@ -7,9 +7,12 @@
 //! | stack for the handler (`Redirect::room`) | | |
 //! | vector registers beyond those of the machine context, saved by the trampoline | by processor | by processor |
 //! | header | 144 | 144 |
-//! | machine context | 712, with AVX 1032 | 816 |
-//! | `ucontext_t` | 56 | 56 |
 //! | `siginfo_t` | 104 | 104 |
+//! | `ucontext_t` | 56 | 56 |
+//! | machine context | 712, with AVX 1032 | 816 |
+//!
+//! The server writes all up to the machine context's vector registers, as one piece. Those are the trampoline's to write, on the thread's own
+//! processor; the server writes them only if the redirect sets them.
 //!
 //! SSE and NEON registers have no part of their own: the trampoline saves them in the machine context, where the handler reads and
 //! edits them, and restores them from there. AVX's upper halves are copied there and back.
@@ -20,7 +23,7 @@ use mach_sys::darwin::{
     SS_DISABLE, SS_ONSTACK, arm_mcontext64_t, siginfo_t, stack_t, ucontext_t, x86_mcontext_avx64_t,
     x86_mcontext64_t,
 };
-use mach_sys::pod::{self, Pod, bytes_of};
+use mach_sys::pod::{self, bytes_of};
 
 use crate::machine::Rewriter;
 
@@ -29,6 +32,9 @@ pub(crate) type Header = [u64; HEADER_WORDS];
 pub(crate) const HEADER_WORDS: usize = 18;
 pub(crate) const HEADER_SIZE: u64 = size_of::<Header>() as u64;
 pub(crate) const HEADER_ALIGN: u64 = 64;
+/// Offset of the machine context from the header, in bytes.
+pub(crate) const CONTEXT_AT: u64 =
+    HEADER_SIZE + (size_of::<siginfo_t>() + size_of::<ucontext_t>()) as u64;
 
 /// Indices of the header's words.
 pub(crate) mod word {
@@ -69,15 +75,15 @@ pub(crate) mod flag {
     pub(crate) const FLOAT_GIVEN: u64 = 2;
 }
 
-const LARGEST: usize = size_of::<Header>()
-    + size_of::<x86_mcontext_avx64_t>()
-    + size_of::<ucontext_t>()
-    + size_of::<siginfo_t>();
+const LARGEST: usize = CONTEXT_AT as usize + size_of::<x86_mcontext_avx64_t>();
 // On both machines every part is aligned as its type requires. On x86_64 the FXSAVE image, 8 bytes into `fs`, is aligned to 16.
-static_assertions::const_assert!(size_of::<Header>() % 16 == 0);
+static_assertions::const_assert!(size_of::<Header>() % 8 == 0);
+static_assertions::const_assert!(size_of::<siginfo_t>() % 8 == 0);
+static_assertions::const_assert!(CONTEXT_AT % 16 == 0);
 static_assertions::const_assert!(
-    (size_of::<Header>() + offset_of!(x86_mcontext64_t, fs) + 8) % 16 == 0
+    (CONTEXT_AT as usize + offset_of!(x86_mcontext64_t, fs) + 8) % 16 == 0
 );
+// `Redirect::apply` proves each of its pages writable by eight bytes.
 static_assertions::const_assert!(size_of::<x86_mcontext64_t>() % 8 == 0);
 static_assertions::const_assert!(size_of::<arm_mcontext64_t>() % 16 == 0);
 static_assertions::const_assert!(size_of::<x86_mcontext_avx64_t>() % 8 == 0);
@@ -107,12 +113,12 @@ impl FrameId {
 pub struct Frame {
     /// Address of the header, aligned to 64 bytes, and the stack pointer at the trampoline's entry.
     pub address: u64,
-    /// Address of the machine context.
-    pub mcontext: u64,
-    /// Address of the `ucontext_t`.
-    pub ucontext: u64,
     /// Address of the `siginfo_t`.
     pub siginfo: u64,
+    /// Address of the `ucontext_t`.
+    pub ucontext: u64,
+    /// Address of the machine context.
+    pub mcontext: u64,
     /// Lowest address that [`Redirect::apply`](crate::Redirect::apply) has proven to be writable.
     pub low: u64,
     /// End of the frame. Nothing at this address or above is written.
@@ -133,18 +139,17 @@ impl Frame {
 
     /// Returns the bytes from the header to the end, with a machine context of `context` bytes.
     pub(crate) const fn size(context: u64) -> u64 {
-        HEADER_SIZE + context + (size_of::<ucontext_t>() + size_of::<siginfo_t>()) as u64
+        CONTEXT_AT + context
     }
 
     /// Returns the frame with its header at `address`. The caller has checked that it fits.
     pub(crate) const fn at(address: u64, context: u64, low: u64, depth: u32) -> Self {
-        let mcontext = address + HEADER_SIZE;
-        let ucontext = mcontext + context;
+        let siginfo = address + HEADER_SIZE;
         Self {
             address,
-            mcontext,
-            ucontext,
-            siginfo: ucontext + size_of::<ucontext_t>() as u64,
+            siginfo,
+            ucontext: siginfo + size_of::<siginfo_t>() as u64,
+            mcontext: address + CONTEXT_AT,
             low,
             high: address + Self::size(context),
             depth,
@@ -152,35 +157,42 @@ impl Frame {
     }
 }
 
-/// The bytes of a frame, starting at its header.
+/// The bytes of a frame that a server writes, starting at its header.
 pub(crate) struct Image {
     bytes: [u8; LARGEST],
     filled: usize,
 }
 
 impl Image {
-    /// Creates the bytes of `frame`. `context` is the start of the machine context; the trampoline fills in what follows up to the
-    /// frame's `ucontext_t`.
+    /// Creates the bytes of `frame`. `context` is the start of the machine context; the trampoline fills in what follows. If the vector
+    /// registers are not `given`, they are the trampoline's, too, and no part of the bytes.
     pub(crate) fn new<M: Rewriter>(
         header: &Header,
         context: &M::Context,
+        given: bool,
         ucontext: &ucontext_t,
         siginfo: &siginfo_t,
         frame: &Frame,
     ) -> Self {
+        let (context, end) = match given {
+            true => (bytes_of(context), frame.high - frame.address),
+            false => (
+                &bytes_of(context)[..M::FLOAT_AT as usize],
+                CONTEXT_AT + M::FLOAT_AT,
+            ),
+        };
         let mut image = Self {
             bytes: [0; LARGEST],
-            filled: (frame.high - frame.address) as usize,
+            filled: end as usize,
         };
-        image.put(0, header);
+        image.put(0, bytes_of(header));
+        image.put(frame.siginfo - frame.address, bytes_of(siginfo));
+        image.put(frame.ucontext - frame.address, bytes_of(ucontext));
         image.put(frame.mcontext - frame.address, context);
-        image.put(frame.ucontext - frame.address, ucontext);
-        image.put(frame.siginfo - frame.address, siginfo);
         image
     }
 
-    fn put(&mut self, offset: u64, part: &impl Pod) {
-        let part = bytes_of(part);
+    fn put(&mut self, offset: u64, part: &[u8]) {
         let place = offset as usize..offset as usize + part.len();
         // `LARGEST` is the sum of the largest parts, so there is always a place.
         if let Some(place) = self.bytes.get_mut(place) {

@@ -3,7 +3,7 @@
 use mach_sys::pod;
 
 use crate::error::ReturnError;
-use crate::frame::{FrameId, HEADER_SIZE, Header, flag, sealed, word};
+use crate::frame::{CONTEXT_AT, FrameId, Header, flag, sealed, word};
 use crate::key::Key;
 use crate::machine::{CONTEXT_STATE, Rewriter};
 use crate::memory::Memory;
@@ -41,7 +41,7 @@ impl<M: Rewriter> Opened<M> {
         let mut state: M::State = pod::zeroed();
         // The seal is valid, so a redirect wrote the header with the context after it: no overflow.
         memory.read(
-            frame + HEADER_SIZE + CONTEXT_STATE,
+            frame + CONTEXT_AT + CONTEXT_STATE,
             pod::bytes_of_mut(&mut state),
         )?;
         let [a, b, c, d] = [0, 1, 2, 3].map(|at| header[word::KEPT + at]);

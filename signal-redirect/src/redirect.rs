@@ -281,6 +281,9 @@ impl<M: Rewriter, C: Code<M>> Redirect<M, C> {
 
     /// Writes the frame and returns the registers that enter the handler. It does not set them.
     ///
+    /// The vector registers of the machine context, which are the last part of the frame, are written by the trampoline when the thread enters
+    /// it, unless the plan [has them](Self::float_state).
+    ///
     /// It writes to every page of the frame, down to the lowest that the trampoline and the handler's [`room`](Self::room) need, so that
     /// the thread does not fault before its handler runs. It writes nothing outside `frame.low..frame.high`, except on a stack that it
     /// tried before [`emergency`](Self::emergency). It writes pages from the highest to the lowest and stops at the first that cannot be
@@ -365,12 +368,13 @@ impl<M: Rewriter, C: Code<M>> Redirect<M, C> {
             uc_sigmask: self.shown_mask,
             uc_stack: stack_of(alternate, was_on_it),
             uc_link: 0,
-            uc_mcsize: frame.ucontext - frame.mcontext,
+            uc_mcsize: frame.high - frame.mcontext,
             uc_mcontext: frame.mcontext,
         };
         let image = Image::new::<M>(
             &self.header(state, &frame, alternate, errno),
             &M::context(exception, state, &float),
+            self.float.is_some(),
             &ucontext,
             &info.siginfo(),
             &frame,
@@ -378,6 +382,7 @@ impl<M: Rewriter, C: Code<M>> Redirect<M, C> {
         if *stack == Stack::Interrupted {
             probe_above(memory, state.sp(), &frame)?;
         }
+        probe_rest(memory, &frame, image.bytes().len() as u64)?;
         put(memory, &frame, image.bytes())?;
         probe_below(memory, &frame)?;
 
@@ -489,7 +494,17 @@ fn probe_above(memory: &impl Memory, sp: u64, frame: &Frame) -> Result<(), Redir
     Ok(())
 }
 
-/// Writes the frame page by page, from the top.
+/// Writes to every page of the frame above its first bytes, which are written next: what is there is the trampoline's to write.
+fn probe_rest(memory: &mut impl Memory, frame: &Frame, first: u64) -> Result<(), RedirectError> {
+    let mut page = page_of(frame.high - 1);
+    while page > page_of(frame.address + first - 1) {
+        memory.write(page, &[0; 8])?;
+        page -= PAGE;
+    }
+    Ok(())
+}
+
+/// Writes the first bytes of the frame page by page, from the top.
 fn put(memory: &mut impl Memory, frame: &Frame, image: &[u8]) -> Result<(), RedirectError> {
     let mut rest = image;
     while !rest.is_empty() {

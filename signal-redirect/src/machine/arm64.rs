@@ -37,6 +37,8 @@ impl Rewriter for Arm64 {
 static_assertions::const_assert!(offset_of!(arm_mcontext64_t, ss) as u64 == CONTEXT_STATE);
 
 impl Rewrite for Arm64 {
+    const FLOAT_AT: u64 = offset_of!(arm_mcontext64_t, ns) as u64;
+
     fn check(state: &arm_thread_state64_t) -> Result<(), RedirectError> {
         if state.is_signed() {
             return Err(RedirectError::Signed(state.flags));

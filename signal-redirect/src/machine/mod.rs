@@ -62,6 +62,9 @@ pub(crate) mod sealed {
 
     /// The functions of a machine that only this crate uses.
     pub trait Rewrite: Sized {
+        /// Offset of the vector registers in the machine context, in bytes. They are the last of [`Rewriter::Context`].
+        const FLOAT_AT: u64;
+
         /// Returns an error if a thread with this state cannot be redirected and resumed.
         fn check(state: &<Self as Rewriter>::State) -> Result<(), RedirectError>
         where

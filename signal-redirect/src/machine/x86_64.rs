@@ -69,6 +69,8 @@ impl Rewriter for X86_64 {
 static_assertions::const_assert!(offset_of!(x86_mcontext64_t, ss) as u64 == CONTEXT_STATE);
 
 impl Rewrite for X86_64 {
+    const FLOAT_AT: u64 = offset_of!(x86_mcontext64_t, fs) as u64;
+
     fn check(state: &x86_thread_state64_t) -> Result<(), RedirectError> {
         if CODE_32.contains(&state.cs) {
             return Err(RedirectError::CodeSegment(state.cs));

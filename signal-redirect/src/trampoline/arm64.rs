@@ -19,21 +19,21 @@ use mach_sys::darwin::arm_mcontext64_t;
 use mach_sys::processor::Arm64Vectors;
 use mach_sys::thread_state::{arm_neon_state64_t, arm_thread_state64_t};
 
-use crate::frame::{HEADER_SIZE, flag, word};
+use crate::frame::{CONTEXT_AT, flag, word};
 use crate::machine::TOO_LONG;
 use crate::vector_save::{VectorSave, scalable};
 
 use super::plan::ENTRY;
 
 // Offsets that the assembly below has as literals.
-const HEADER: usize = HEADER_SIZE as usize;
-const NEON: usize = HEADER + offset_of!(arm_mcontext64_t, ns);
+const CONTEXT: usize = CONTEXT_AT as usize;
+const NEON: usize = CONTEXT + offset_of!(arm_mcontext64_t, ns);
 const _: () = {
-    const STATE: usize = HEADER + offset_of!(arm_mcontext64_t, ss);
-    assert!(STATE == 160);
-    assert!(STATE + offset_of!(arm_thread_state64_t, sp) == 408);
-    assert!(STATE + offset_of!(arm_thread_state64_t, pc) == 416);
-    assert!(NEON == 432);
+    const STATE: usize = CONTEXT + offset_of!(arm_mcontext64_t, ss);
+    assert!(STATE == 320);
+    assert!(STATE + offset_of!(arm_thread_state64_t, sp) == 568);
+    assert!(STATE + offset_of!(arm_thread_state64_t, pc) == 576);
+    assert!(NEON == 592);
 };
 static_assertions::const_assert!(flag::FLOAT_GIVEN == 1 << 1);
 static_assertions::const_assert!(ENTRY == 16);
@@ -104,48 +104,48 @@ global_asm!(
     // DWARF's number for pc, because lr is a saved register here. It is a value (`DW_CFA_val_expression`), because libgcc has no
     // size for this register.
     ".cfi_return_column 32",
-    ".cfi_escape 0x16, 32, 4, 0x83, (416 & 127) | 128, 416 >> 7, 0x06",
+    ".cfi_escape 0x16, 32, 4, 0x83, (576 & 127) | 128, 576 >> 7, 0x06",
     // The frame of the caller, which is the interrupted function, begins at the interrupted sp.
-    ".cfi_escape 0x0f, 4, 0x83, (408 & 127) | 128, 408 >> 7, 0x06",
-    saved!("0", "160"),
-    saved!("1", "168"),
-    saved!("2", "176"),
-    saved!("3", "184"),
-    saved!("4", "192"),
-    saved!("5", "200"),
-    saved!("6", "208"),
-    saved!("7", "216"),
-    saved!("8", "224"),
-    saved!("9", "232"),
-    saved!("10", "240"),
-    saved!("11", "248"),
-    saved!("12", "256"),
-    saved!("13", "264"),
-    saved!("14", "272"),
-    saved!("15", "280"),
-    saved!("16", "288"),
-    saved!("17", "296"),
-    saved!("18", "304"),
-    saved!("19", "312"),
-    saved!("20", "320"),
-    saved!("21", "328"),
-    saved!("22", "336"),
-    saved!("23", "344"),
-    saved!("24", "352"),
-    saved!("25", "360"),
-    saved!("26", "368"),
-    saved!("27", "376"),
-    saved!("28", "384"),
-    saved!("29", "392"),
-    saved!("30", "400"),
-    saved!("72", "560"),
-    saved!("73", "576"),
-    saved!("74", "592"),
-    saved!("75", "608"),
-    saved!("76", "624"),
-    saved!("77", "640"),
-    saved!("78", "656"),
-    saved!("79", "672"),
+    ".cfi_escape 0x0f, 4, 0x83, (568 & 127) | 128, 568 >> 7, 0x06",
+    saved!("0", "320"),
+    saved!("1", "328"),
+    saved!("2", "336"),
+    saved!("3", "344"),
+    saved!("4", "352"),
+    saved!("5", "360"),
+    saved!("6", "368"),
+    saved!("7", "376"),
+    saved!("8", "384"),
+    saved!("9", "392"),
+    saved!("10", "400"),
+    saved!("11", "408"),
+    saved!("12", "416"),
+    saved!("13", "424"),
+    saved!("14", "432"),
+    saved!("15", "440"),
+    saved!("16", "448"),
+    saved!("17", "456"),
+    saved!("18", "464"),
+    saved!("19", "472"),
+    saved!("20", "480"),
+    saved!("21", "488"),
+    saved!("22", "496"),
+    saved!("23", "504"),
+    saved!("24", "512"),
+    saved!("25", "520"),
+    saved!("26", "528"),
+    saved!("27", "536"),
+    saved!("28", "544"),
+    saved!("29", "552"),
+    saved!("30", "560"),
+    saved!("72", "720"),
+    saved!("73", "736"),
+    saved!("74", "752"),
+    saved!("75", "768"),
+    saved!("76", "784"),
+    saved!("77", "800"),
+    saved!("78", "816"),
+    saved!("79", "832"),
     // Permanently undefined. The number marks the trap in crash reports. The frame's address is in x19 and sp.
     "udf #0x5254",
     ".p2align 4",
@@ -174,6 +174,7 @@ global_asm!(
     "mrs x12, fpcr",
     "str w11, [x10, #{fpsr}]",
     "str w12, [x10, #{fpcr}]",
+    "str xzr, [x10, #{reserved}]",
     "2:",
     "ldr w9, [x19, #{mask}]",
     "cbz w9, 3f",
@@ -346,6 +347,7 @@ global_asm!(
     neon = const NEON,
     fpsr = const offset_of!(arm_neon_state64_t, fpsr),
     fpcr = const offset_of!(arm_neon_state64_t, fpcr),
+    reserved = const offset_of!(arm_neon_state64_t, reserved),
     mask = const word::SAVE_MASK * 8,
     save_size = const word::SAVE_SIZE * 8,
     vectors = const scalable::VECTORS,

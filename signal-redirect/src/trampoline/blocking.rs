@@ -6,7 +6,7 @@ use core::ffi::c_int;
 use mach_sys::darwin::{siginfo_t, ucontext_t};
 use mach_sys::kernel::system;
 
-use crate::frame::{HEADER_SIZE, word};
+use crate::frame::{CONTEXT_AT, word};
 
 /// The type of a handler with the tag, which is in the fourth argument register.
 type Tagged = unsafe extern "C" fn(c_int, *mut siginfo_t, *mut ucontext_t, u64);
@@ -28,9 +28,9 @@ unsafe extern "C" fn blocking(
     context: *mut ucontext_t,
     tag: u64,
 ) {
-    // SAFETY: the trampoline passes the frame's own structures; the machine context follows the header.
+    // SAFETY: the trampoline passes the frame's own structures; the header lies before the machine context.
     let (handler, blocked) = unsafe {
-        let header = ((*context).uc_mcontext - HEADER_SIZE) as *const u64;
+        let header = ((*context).uc_mcontext - CONTEXT_AT) as *const u64;
         (
             header.add(word::BLOCKING_HANDLER).read(),
             header.add(word::BLOCKED).read() as u32,

@@ -14,19 +14,23 @@ use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use mach_sys::darwin::{x86_mcontext_avx64_t, x86_mcontext64_t};
 use mach_sys::thread_state::{x86_avx_state64_t, x86_thread_state64_t};
 
-use crate::frame::{HEADER_SIZE, flag, word};
+use crate::frame::{CONTEXT_AT, flag, word};
 use crate::vector_save::VectorSave;
 
 use super::direct;
 use super::plan::ENTRY;
 
 // Offsets that the assembly below has as literals.
-const HEADER: usize = HEADER_SIZE as usize;
+const CONTEXT: usize = CONTEXT_AT as usize;
 const _: () = {
-    const STATE: usize = HEADER + offset_of!(x86_mcontext64_t, ss);
-    assert!(STATE == 160);
-    assert!(STATE + offset_of!(x86_thread_state64_t, rsp) == 216);
-    assert!(STATE + offset_of!(x86_thread_state64_t, rip) == 288);
+    const STATE: usize = CONTEXT + offset_of!(x86_mcontext64_t, ss);
+    assert!(STATE == 320);
+    assert!(STATE + offset_of!(x86_thread_state64_t, rsp) == 376);
+    assert!(STATE + offset_of!(x86_thread_state64_t, rip) == 448);
+    // What follows the FXSAVE image: to the end without AVX, and with it to the upper halves, and behind them.
+    assert!(FX + 520 == CONTEXT + size_of::<x86_mcontext64_t>());
+    assert!(FX + 564 + 16 == YMMH);
+    assert!(YMMH + 256 + 4 == CONTEXT + size_of::<x86_mcontext_avx64_t>());
 };
 static_assertions::const_assert!(ENTRY == 16);
 
@@ -69,23 +73,23 @@ global_asm!(
     ".cfi_startproc simple",
     ".cfi_signal_frame",
     // The frame of the caller, which is the interrupted function, begins at the interrupted rsp. This also gives rsp's value.
-    ".cfi_escape 0x0f, 4, 0x73, (216 & 127) | 128, 216 >> 7, 0x06",
-    saved!("0", "160"), // rax
-    saved!("1", "184"), // rdx
-    saved!("2", "176"), // rcx
-    saved!("3", "168"), // rbx
-    saved!("4", "200"), // rsi
-    saved!("5", "192"), // rdi
-    saved!("6", "208"), // rbp
-    saved!("8", "224"), // r8
-    saved!("9", "232"), // r9
-    saved!("10", "240"), // r10
-    saved!("11", "248"), // r11
-    saved!("12", "256"), // r12
-    saved!("13", "264"), // r13
-    saved!("14", "272"), // r14
-    saved!("15", "280"), // r15
-    saved!("16", "288"), // rip
+    ".cfi_escape 0x0f, 4, 0x73, (376 & 127) | 128, 376 >> 7, 0x06",
+    saved!("0", "320"), // rax
+    saved!("1", "344"), // rdx
+    saved!("2", "336"), // rcx
+    saved!("3", "328"), // rbx
+    saved!("4", "360"), // rsi
+    saved!("5", "352"), // rdi
+    saved!("6", "368"), // rbp
+    saved!("8", "384"), // r8
+    saved!("9", "392"), // r9
+    saved!("10", "400"), // r10
+    saved!("11", "408"), // r11
+    saved!("12", "416"), // r12
+    saved!("13", "424"), // r13
+    saved!("14", "432"), // r14
+    saved!("15", "440"), // r15
+    saved!("16", "448"), // rip
     // Privileged: raises a general protection fault, with rip here and the frame's address in rbx and rsp.
     "hlt",
     "ud2",
@@ -102,6 +106,17 @@ global_asm!(
     "test byte ptr [rbx + {flags}], {float_given}",
     "jnz 2f",
     "fxsave64 [rbx + {fx}]",
+    // The rest of the machine context: what FXSAVE does not write, and in one with AVX what follows.
+    "xor eax, eax",
+    "mov [rbx + {fx} - 8], rax",
+    "pxor xmm0, xmm0",
+    ".irp at, 416, 432, 448, 464, 480, 496\n movups [rbx + {fx} + \\at], xmm0\n.endr",
+    "mov [rbx + {fx} + 512], rax",
+    "test byte ptr [rbx + {mask}], {avx_bit}",
+    "jz 2f",
+    ".irp at, 520, 536, 552, 564\n movups [rbx + {fx} + \\at], xmm0\n.endr",
+    for_each_half!("movups [rbx + {ymmh} + \\at], xmm0"),
+    "mov dword ptr [rbx + {ymmh} + 256], eax",
     "2:",
     "mov eax, [rbx + {mask}]",
     "test eax, eax",
@@ -187,21 +202,21 @@ global_asm!(
     // The direct return. Until the last instruction everything lies at or above rsp, in case another redirect interrupts it.
     "12:",
     "lea rsp, [rbx + {popped}]",
-    "mov rax, [rbx + 160]",
-    "mov rcx, [rbx + 176]",
-    "mov rdx, [rbx + 184]",
-    "mov rdi, [rbx + 192]",
-    "mov rsi, [rbx + 200]",
-    "mov rbp, [rbx + 208]",
-    "mov r8, [rbx + 224]",
-    "mov r9, [rbx + 232]",
-    "mov r10, [rbx + 240]",
-    "mov r11, [rbx + 248]",
-    "mov r12, [rbx + 256]",
-    "mov r13, [rbx + 264]",
-    "mov r14, [rbx + 272]",
-    "mov r15, [rbx + 280]",
-    "mov rbx, [rbx + 168]",
+    "mov rax, [rbx + 320]",
+    "mov rcx, [rbx + 336]",
+    "mov rdx, [rbx + 344]",
+    "mov rdi, [rbx + 352]",
+    "mov rsi, [rbx + 360]",
+    "mov rbp, [rbx + 368]",
+    "mov r8, [rbx + 384]",
+    "mov r9, [rbx + 392]",
+    "mov r10, [rbx + 400]",
+    "mov r11, [rbx + 408]",
+    "mov r12, [rbx + 416]",
+    "mov r13, [rbx + 424]",
+    "mov r14, [rbx + 432]",
+    "mov r15, [rbx + 440]",
+    "mov rbx, [rbx + 328]",
     // rbx does not lead to the frame any more. The caller's rsp is the fourth word that is popped, its rip the first; all others are
     // in their registers.
     ".cfi_escape 0x0f, 3, 0x77, 24, 0x06",
@@ -242,11 +257,11 @@ global_asm!(
 );
 
 /// Offset of the FXSAVE image from the header, in bytes. The state's first 8 bytes are XNU's.
-const FX: usize = HEADER + offset_of!(x86_mcontext64_t, fs) + 8;
+const FX: usize = CONTEXT + offset_of!(x86_mcontext64_t, fs) + 8;
 
 /// Offset of the upper halves from the header, in bytes.
 const YMMH: usize =
-    HEADER + offset_of!(x86_mcontext_avx64_t, fs) + offset_of!(x86_avx_state64_t, fpu_ymmh);
+    CONTEXT + offset_of!(x86_mcontext_avx64_t, fs) + offset_of!(x86_avx_state64_t, fpu_ymmh);
 
 unsafe extern "C" {
     fn signal_redirect_trap();

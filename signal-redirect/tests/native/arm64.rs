@@ -2,6 +2,7 @@
 
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use mach_sys::kernel::{KERNEL, Kernel};
@@ -452,6 +453,11 @@ pub(crate) fn fourth_argument() -> u64 {
     // SAFETY: reads a register.
     unsafe { asm!("mov {}, x3", out(reg) value, options(nomem, nostack, preserves_flags)) };
     value
+}
+
+/// Returns the bytes of a machine context in which no register is: behind FPCR.
+pub(crate) fn reserved(_: usize) -> Vec<Range<usize>> {
+    vec![808..816]
 }
 
 pub(crate) fn float_of(context: &Context) -> Float {

@@ -94,6 +94,24 @@ pub(crate) unsafe extern "C" fn observing_handler(
     machine::trash();
 }
 
+static COPIED: AtomicPtr<Vec<u8>> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Returns the bytes of the machine context that `copying_handler` saw.
+pub(crate) fn copied_context() -> Vec<u8> {
+    // SAFETY: `copying_handler` stored a leaked box, in this thread, before it returned.
+    unsafe { (*COPIED.load(Relaxed)).clone() }
+}
+
+pub(crate) unsafe extern "C" fn copying_handler(_: c_int, _: *mut siginfo_t, uc: *mut ucontext_t) {
+    // SAFETY: `uc` is what this handler was given; the machine context has that many bytes.
+    unsafe {
+        let (at, size) = ((*uc).uc_mcontext as *const u8, (*uc).uc_mcsize as usize);
+        let bytes = core::slice::from_raw_parts(at, size).to_vec();
+        COPIED.store(Box::into_raw(Box::new(bytes)), Relaxed);
+        step_over(context(uc));
+    }
+}
+
 pub(crate) unsafe extern "C" fn editing_handler(_: c_int, _: *mut siginfo_t, uc: *mut ucontext_t) {
     // SAFETY: `uc` is what this handler was given.
     let context = unsafe { context(uc) };

@@ -86,6 +86,33 @@ fn the_handler_sees_the_signal_the_address_and_the_registers() {
     );
 }
 
+/// What no register is in is zero in the machine context, whatever was on the stack before.
+#[test]
+fn reserved_parts_of_the_machine_context_are_zero() {
+    in_child("reserved_parts_of_the_machine_context_are_zero", || {
+        let mut stack = vec![0u8; 64 * 1024];
+        let base = stack.as_mut_ptr() as u64;
+        let end = base + stack.len() as u64;
+        let alternate = signal_redirect::Stack::Alternate(base..end);
+        let supplied = Registers::patterned(77).float();
+        let plans = [
+            plan(copying_handler).stack(alternate.clone()),
+            plan(copying_handler).stack(alternate).float_state(supplied),
+        ];
+        for plan in plans {
+            stack.fill(0xa5);
+            server::serve_with(plan);
+            machine::run(&Registers::patterned(3));
+            let context = copied_context();
+            let reserved = machine::reserved(context.len());
+            assert!(!reserved.is_empty());
+            for at in reserved.into_iter().flatten() {
+                assert_eq!(context[at], 0, "byte {at}");
+            }
+        }
+    });
+}
+
 /// Edits of the machine context take effect: of a general register, of vector registers, and of the floating-point control word.
 #[test]
 fn edits_arrive_and_nothing_else_changes() {

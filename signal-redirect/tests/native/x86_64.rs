@@ -2,6 +2,7 @@
 
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use mach_sys::kernel::{KERNEL, Kernel};
@@ -560,6 +561,15 @@ pub(crate) fn fourth_argument() -> u64 {
     // SAFETY: reads a register.
     unsafe { asm!("mov {}, rcx", out(reg) value, options(nomem, nostack, preserves_flags)) };
     value
+}
+
+/// Returns the bytes of a machine context of that size in which no register is: before the FXSAVE image, at its end, and in one with AVX
+/// around the upper halves.
+pub(crate) fn reserved(size: usize) -> Vec<Range<usize>> {
+    match size {
+        712 => vec![184..192, 608..712],
+        _ => vec![184..192, 608..772, 1028..1032],
+    }
 }
 
 pub(crate) fn float_of(context: &Context) -> Float {

@@ -24,7 +24,7 @@ on_both! {
 fn a_change_of_any_word_of_the_header_is_a_forgery<M: TestedMachine>() {
     let (entered, frame, memory) = apply::<M>(&M::plan().tag(5), SP);
     let trap = M::at_trap(&entered);
-    let words = (frame.mcontext - frame.address) / 8;
+    let words = (frame.siginfo - frame.address) / 8;
     assert_eq!(words, 18);
     // The last word has the interrupted code's errno, which a thread that returns directly stores there itself.
     for word in 0..words - 1 {

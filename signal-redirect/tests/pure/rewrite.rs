@@ -66,7 +66,7 @@ fn the_handler_finds_darwins_structures<M: TestedMachine>() {
     let context: ucontext_t = memory.get(frame.ucontext);
     assert_eq!(context.uc_mcontext, frame.mcontext);
     assert_eq!(context.uc_mcsize, M::CONTEXT_SIZE);
-    assert_eq!(frame.ucontext - frame.mcontext, M::CONTEXT_SIZE);
+    assert_eq!(frame.high - frame.mcontext, M::CONTEXT_SIZE);
     assert_eq!(context.uc_sigmask, 0x4002);
     assert_eq!((context.uc_onstack, context.uc_link), (0, 0));
     assert_eq!(context.uc_stack.ss_flags, 4, "SS_DISABLE");
@@ -81,17 +81,30 @@ fn the_handler_finds_darwins_structures<M: TestedMachine>() {
 }
 
 fn any_stack_pointer_gives_an_aligned_frame_below_the_red_zone<M: TestedMachine>() {
-    for sp in SP - 130..SP + 130 {
-        let (entered, frame, memory) = apply::<M>(&M::plan(), sp);
-        assert_eq!(entered.sp() % 64, 0);
-        assert!(frame.high <= sp - 128, "{sp:#x}");
-        assert!(
-            sp - 128 - frame.high < 64,
-            "only the alignment leaves bytes free"
-        );
-        let written = memory.written();
-        assert!(frame.low <= written.start && written.end <= frame.high);
-        assert_eq!(written.end, frame.high);
+    // A stack pointer just above a page's beginning: the frame is in two pages.
+    const PAGE: u64 = SP & !0xfff;
+    for given in [false, true] {
+        let mut plan = M::plan();
+        if given {
+            plan = plan.float_state(patterned(3));
+        }
+        for sp in (SP - 130..SP + 130).chain(PAGE..PAGE + 2500) {
+            let (entered, frame, memory) = apply::<M>(&plan, sp);
+            assert_eq!(entered.sp() % 64, 0);
+            assert!(frame.high <= sp - 128, "{sp:#x}");
+            assert!(
+                sp - 128 - frame.high < 64,
+                "only the alignment leaves bytes free"
+            );
+            let written = memory.written();
+            assert!(frame.low <= written.start && written.end <= frame.high);
+            assert!(memory.touched_every_page(frame.low..frame.high));
+            // The vector registers, which are last, are the trampoline's to write unless they are given.
+            if given {
+                assert_eq!(written.end, frame.high);
+            }
+            assert!(written.end >= frame.mcontext + M::REGISTERS_AT + size_of::<M::State>() as u64);
+        }
     }
 }
 
@@ -354,7 +367,7 @@ fn without_avx_the_machine_context_is_the_short_one() {
     let trampoline = TrampolinePlan::<X86_64>::at(TRAP, key());
     let plan = Redirect::plan(HANDLER, trampoline);
     let (_, frame, memory) = apply::<X86_64>(&plan, SP);
-    assert_eq!(frame.ucontext - frame.mcontext, 712);
+    assert_eq!(frame.high - frame.mcontext, 712);
     let context: ucontext_t = memory.get(frame.ucontext);
     assert_eq!(context.uc_mcsize, 712);
     assert_eq!(frame.address - frame.low, 16);
@@ -378,7 +391,7 @@ fn arm64s_streaming_mode_has_room_below_the_frame() {
             .unwrap();
         assert_eq!(frame.address - frame.low, size + 16 + 700);
         assert!(memory.touched_every_page(frame.low..frame.high));
-        assert_eq!(frame.ucontext - frame.mcontext, 816);
+        assert_eq!(frame.high - frame.mcontext, 816);
 
         // If the frame does not fit, the thread is not redirected.
         let plan = plan.stack(Place::Within(frame.low + 1..range.end));
