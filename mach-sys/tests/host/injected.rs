@@ -134,8 +134,9 @@ fn step(tid: i32, signal: i32) -> i32 {
     }
 }
 
-/// Lets a child fault, and sends its thread a signal. Returns the child's status.
-fn send(signal: i32, stack: Stack, answered: Answered, at: At) -> i32 {
+/// Lets a child fault, and sends its thread a signal. Returns the child's status; and how many instructions the thread had executed, if it was
+/// back from its first fault by then and nothing was sent.
+fn send(signal: i32, stack: Stack, answered: Answered, at: At) -> Result<i32, usize> {
     let mut pipe = [0; 2];
     // SAFETY: a child with one thread, which leaves by `_exit`; the thread that is traced is its own.
     unsafe {
@@ -153,12 +154,18 @@ fn send(signal: i32, stack: Stack, answered: Answered, at: At) -> i32 {
         libc::close(pipe[0]);
         let mut status = wait(tid);
         let (mut steps, mut passed) = (0, 0);
+        let (mut fault, mut is_back) = (None, false);
         while libc::WIFSTOPPED(status) {
+            let pc = registers(tid).rip;
+            if passed == libc::SIGILL {
+                fault.get_or_insert(pc);
+            }
+            is_back = fault.is_some_and(|fault| pc == fault + 2);
             let there = match at {
                 At::Step(wanted) => steps == wanted,
-                At::Address(wanted) => registers(tid).rip as usize == wanted,
+                At::Address(wanted) => pc as usize == wanted,
             };
-            if there {
+            if there || is_back {
                 break;
             }
             status = step(tid, passed);
@@ -168,17 +175,20 @@ fn send(signal: i32, stack: Stack, answered: Answered, at: At) -> i32 {
                 signal => signal,
             };
         }
-        assert!(libc::WIFSTOPPED(status), "{at:?} is not on the way");
+        assert!(libc::WIFSTOPPED(status), "the thread ended");
         let mut registers = registers(tid);
         registers.eflags &= !STEP;
         libc::ptrace(libc::PTRACE_SETREGS, tid, 0_usize, &raw const registers);
-        libc::syscall(libc::SYS_tgkill, child, tid, signal);
+        if !is_back {
+            libc::syscall(libc::SYS_tgkill, child, tid, signal);
+        }
         while libc::WIFSTOPPED(status) {
             libc::ptrace(libc::PTRACE_CONT, tid, 0_usize, passed as usize);
             status = wait(tid);
             passed = libc::WSTOPSIG(status);
         }
-        wait(child)
+        let status = wait(child);
+        if is_back { Err(steps) } else { Ok(status) }
     }
 }
 
@@ -187,7 +197,7 @@ isolated! {
         let at = At::Address(mach_sys_fault_between as *const () as usize);
         for answered in [Answered::ByServer, Answered::Declined] {
             for signal in [libc::SIGSEGV, libc::SIGTRAP] {
-                assert_eq!(send(signal, Stack::Own, answered, at), 0, "{signal} {answered:?}");
+                assert_eq!(send(signal, Stack::Own, answered, at), Ok(0), "{signal} {answered:?}");
             }
         }
     }
@@ -200,7 +210,24 @@ isolated! {
             for answered in [Answered::ByServer, Answered::Declined] {
                 for step in (3..120).step_by(3) {
                     let outcome = send(libc::SIGTRAP, stack, answered, At::Step(step));
-                    assert_eq!(outcome, 0, "{stack:?} {answered:?} after {step} steps");
+                    assert_eq!(outcome, Ok(0), "{stack:?} {answered:?} after {step} steps");
+                }
+            }
+        }
+    }
+}
+
+isolated! {
+    /// From the entry to the return; the last of them are on the way out.
+    fn a_signal_sent_anywhere_in_the_fault_handler_harms_no_frame() {
+        for stack in [Stack::Lent, Stack::Own] {
+            for answered in [Answered::ByServer, Answered::Declined] {
+                let sent = |step| send(libc::SIGSEGV, stack, answered, At::Step(step));
+                let all = sent(usize::MAX).expect_err("nothing is sent after the return");
+                for step in [all / 3, all * 2 / 3, all - 120, all - 60, all - 15] {
+                    // Waits differ: the thread may be back before.
+                    let outcome = sent(step).unwrap_or(0);
+                    assert_eq!(outcome, 0, "{stack:?} {answered:?} after {step} of {all} steps");
                 }
             }
         }
