@@ -86,7 +86,7 @@ fn the_handler_sees_the_signal_the_address_and_the_registers() {
     );
 }
 
-/// What no register is in is zero in the machine context, whatever was on the stack before.
+/// The bytes of the machine context that belong to no register are zero, whatever was on the stack before.
 #[test]
 fn reserved_parts_of_the_machine_context_are_zero() {
     in_child("reserved_parts_of_the_machine_context_are_zero", || {
