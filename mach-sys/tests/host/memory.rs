@@ -104,6 +104,16 @@ isolated! {
         assert_eq!(read(readable, mine), (KernReturn::SUCCESS, LENGTH as u64));
         assert_eq!(write(readable, mine), KernReturn::PROTECTION_FAILURE);
         assert_eq!(read(mine, readable).0, KernReturn::PROTECTION_FAILURE);
+        // A range that wraps is looked at before the other is read, of any size.
+        for size in [LENGTH as u64, 640, 641, 4096] {
+            let (unreadable, wrapping) = (pages.at(2) - 5, u64::MAX - 3);
+            let mut copied = 0;
+            // SAFETY: both addresses are probed; the count goes to a local variable.
+            let outcome = unsafe {
+                kernel::mach_vm_read_overwrite(system::task_self(), unreadable, size, wrapping, &mut copied)
+            };
+            assert_eq!(KernReturn::new(outcome), KernReturn::INVALID_ADDRESS, "{size} bytes");
+        }
         // Across two good pages.
         let across = pages.at(4) - 7;
         assert_eq!(read(across, mine), (KernReturn::SUCCESS, LENGTH as u64));

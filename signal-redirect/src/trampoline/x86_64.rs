@@ -105,9 +105,13 @@ global_asm!(
     "13:",
     "test byte ptr [rbx + {flags}], {float_given}",
     "jnz 2f",
-    "fxsave64 [rbx + {fx}]",
-    // The rest of the machine context: what FXSAVE does not write, and in one with AVX what follows.
+    // Some processors save the last x87 instruction and its operand only while an exception is pending.
     "xor eax, eax",
+    "mov [rbx + {fx}], rax",
+    "mov [rbx + {fx} + 8], rax",
+    "mov [rbx + {fx} + 16], rax",
+    "fxsave64 [rbx + {fx}]",
+    // The rest of the machine context: what FXSAVE never writes, and in one with AVX what follows.
     "mov [rbx + {fx} - 8], rax",
     "pxor xmm0, xmm0",
     ".irp at, 416, 432, 448, 464, 480, 496\n movups [rbx + {fx} + \\at], xmm0\n.endr",

@@ -133,18 +133,18 @@ impl<T> Monitor<T> {
         to: u64,
         size: u64,
     ) -> Result<(), KernReturn> {
+        let (source, destination) = (one_byte_a_page(from, size)?, one_byte_a_page(to, size)?);
         if size <= SMALL {
             let bytes = &mut [0; SMALL as usize][..size as usize];
             self.copy_from_user(blocked, from, bytes)?;
             // What cannot be written to one page changes nothing.
             if to % PAGE + size > PAGE {
-                for byte in one_byte_a_page(to, size)? {
+                for byte in destination {
                     blocked.around(|| copy::prove_writable(byte))?;
                 }
             }
             return Ok(self.copy_to_user(blocked, to, bytes)?);
         }
-        let (source, destination) = (one_byte_a_page(from, size)?, one_byte_a_page(to, size)?);
         if size >= LARGE {
             self.copy_from_user(blocked, from + (size - 1), &mut [0])?;
             blocked.around(|| copy::prove_writable(to + (size - 1)))?;
@@ -175,8 +175,9 @@ impl<T> Monitor<T> {
     }
 }
 
-/// The size in bytes up to which a copy is read whole before any of it is written: a redirect's frame is no larger.
-const SMALL: u64 = 512;
+/// The size in bytes up to which a copy is read whole before any of it is written. The part of a redirect's frame that the server writes is no
+/// larger, where it sets no vector registers.
+const SMALL: u64 = 640;
 
 /// The size in bytes from which a copy's ends are proven first.
 const LARGE: u64 = 1 << 24;
