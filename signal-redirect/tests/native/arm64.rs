@@ -2,7 +2,6 @@
 
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
-use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use mach_sys::kernel::{KERNEL, Kernel};
@@ -455,9 +454,9 @@ pub(crate) fn fourth_argument() -> u64 {
     value
 }
 
-/// Returns the bytes of a machine context in which no register is: behind FPCR.
-pub(crate) fn reserved(_: usize) -> Vec<Range<usize>> {
-    vec![808..816]
+/// Returns the offsets of the bytes in a machine context of that size in which no register is: behind FPCR.
+pub(crate) fn reserved(size: usize) -> Vec<usize> {
+    (808..size).collect()
 }
 
 pub(crate) fn float_of(context: &Context) -> Float {

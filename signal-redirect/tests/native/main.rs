@@ -106,7 +106,7 @@ fn reserved_parts_of_the_machine_context_are_zero() {
             let context = copied_context();
             let reserved = machine::reserved(context.len());
             assert!(!reserved.is_empty());
-            for at in reserved.into_iter().flatten() {
+            for at in reserved {
                 assert_eq!(context[at], 0, "byte {at}");
             }
         }

@@ -2,7 +2,6 @@
 
 use core::arch::{asm, global_asm};
 use core::mem::offset_of;
-use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use mach_sys::kernel::{KERNEL, Kernel};
@@ -563,13 +562,11 @@ pub(crate) fn fourth_argument() -> u64 {
     value
 }
 
-/// Returns the bytes of a machine context of that size in which no register is: before the FXSAVE image, at its end, and in one with AVX
-/// around the upper halves.
-pub(crate) fn reserved(size: usize) -> Vec<Range<usize>> {
-    match size {
-        712 => vec![184..192, 608..712],
-        _ => vec![184..192, 608..772, 1028..1032],
-    }
+/// Returns the offsets of the bytes in a machine context of that size in which no register is: before the FXSAVE image, at its end, and in one
+/// with AVX around the upper halves.
+pub(crate) fn reserved(size: usize) -> Vec<usize> {
+    let behind = if size == 712 { 608..712 } else { 608..772 };
+    (184..192).chain(behind).chain(1028..size).collect()
 }
 
 pub(crate) fn float_of(context: &Context) -> Float {
