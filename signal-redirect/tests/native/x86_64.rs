@@ -562,8 +562,7 @@ pub(crate) fn fourth_argument() -> u64 {
     value
 }
 
-/// Returns the offsets of the bytes in a machine context of that size in which no register is: before the FXSAVE image, at its end, and in one
-/// with AVX around the upper halves.
+/// Returns the offsets of the bytes in a machine context of that size in which no register is: around the FXSAVE image and the upper halves.
 pub(crate) fn reserved(size: usize) -> Vec<usize> {
     let behind = if size == 712 { 608..712 } else { 608..772 };
     (184..192).chain(behind).chain(1028..size).collect()

@@ -1,5 +1,4 @@
-//! The cost of a fault whose thread runs a handler and returns, over one that a server skips; and what the looks at the stopped thread
-//! cost that a redirect takes beside writing the frame.
+//! The cost of a fault whose thread runs a handler and returns, over one that a server skips.
 #![allow(unsafe_code)]
 
 use crate::bare::{install, repair};
@@ -11,12 +10,8 @@ use crate::served::{self, route};
 use crate::{Error, cpus, machine};
 use core::ffi::c_int;
 use mach_sys::darwin::{siginfo_t, ucontext_t};
-use mach_sys::kernel::system;
-use mach_sys::rights::{Right, ThreadRight};
-use mach_sys::thread_state::{NativeState, ThreadState};
-use signal_redirect::{Entry, Memory, Native, OwnMemory, Rewriter};
-use std::hint::black_box;
-use std::sync::mpsc;
+use mach_sys::rights::ThreadRight;
+use signal_redirect::Entry;
 use thread_mgr::Manager;
 
 /// The most that a redirect may take over a round trip, where handlers return without a trap.
@@ -37,23 +32,11 @@ pub fn entry() -> Entry {
     unsafe { Entry::new(skip) }
 }
 
-/// A thread that waits until the sender is dropped.
-fn waiting() -> Result<(ThreadRight, mpsc::Sender<()>), Error> {
-    let (send, receive) = mpsc::channel();
-    let (end, wait) = mpsc::channel::<()>();
-    std::thread::spawn(move || {
-        let _ = send.send(ThreadRight::current());
-        let _ = wait.recv();
-    });
-    Ok((receive.recv()??, end))
-}
-
 /// Measures a redirect, with the round trip as its floor.
 ///
 /// # Errors
 /// The kernel's.
 pub fn measure(effort: Effort) -> Result<Vec<Line>, Error> {
-    type Trap = <Native as Rewriter>::ExceptionState;
     machine::needs_emulation()?;
     if !cpus::apart() {
         cpus::together();
@@ -61,13 +44,8 @@ pub fn measure(effort: Effort) -> Result<Vec<Line>, Error> {
     let manager = cpus::start_server(|| Manager::builder(entry()).build())?;
     let server = served::start(true)?;
     let own = ThreadRight::current()?;
-    let (other, end) = waiting()?;
-    let name = other.name().raw();
-    // SAFETY: the own errno is read, and nothing written.
-    let memory = unsafe { OwnMemory::new() };
-    let errno = system::errno_address() as u64;
     let times = effort.batch;
-    let [bare, skipped, redirected, registers, trap, errno] = medians(effort.rounds, || {
+    let [bare, skipped, redirected] = medians(effort.rounds, || {
         let bare = {
             let _handler = install(KINDS[0].signal, repair);
             batch(times, undefined)
@@ -82,28 +60,9 @@ pub fn measure(effort: Effort) -> Result<Vec<Line>, Error> {
             batch(10, undefined);
             batch(times, undefined)
         };
-        Ok::<_, Error>([
-            bare,
-            skipped,
-            redirected,
-            batch(times, || {
-                let mut state = NativeState::default();
-                let words = state.as_words_mut();
-                black_box(system::read_thread_state(name, NativeState::FLAVOR, words).is_ok());
-            }),
-            batch(times, || {
-                let mut state = Trap::default();
-                let words = state.as_words_mut();
-                black_box(system::read_thread_state(name, Trap::FLAVOR, words).is_ok());
-            }),
-            batch(times, || {
-                let mut bytes = [0; 4];
-                black_box(memory.read(errno, &mut bytes).is_ok());
-            }),
-        ])
+        Ok::<_, Error>([bare, skipped, redirected])
     })?
     .map(|nanoseconds| nanoseconds / 1e3);
-    drop(end);
     let target = if cfg!(target_arch = "x86_64") {
         NO_TRAP
     } else {
@@ -111,10 +70,6 @@ pub fn measure(effort: Effort) -> Result<Vec<Line>, Error> {
     };
     let what = format!("redirect and return, {}", KINDS[0].name);
     let floor = Way::new("round trip", skipped);
-    let line = Line::over_floor(&what, "µs", redirected, floor, target)
-        .or("sigaction", bare)
-        .or("of that: a look at the registers (two)", registers)
-        .or("of that: a look at the exception state", trap)
-        .or("of that: errno read, or written", errno);
+    let line = Line::over_floor(&what, "µs", redirected, floor, target).or("sigaction", bare);
     Ok(vec![line])
 }

@@ -13,8 +13,7 @@
 //! over the live frame. In case 4 with an interrupted stack elsewhere the frame is copied before, and put back should that happen; where
 //! more than the frame lies there the signals are blocked meanwhile. It is registered in case 4, too, though nothing would be lost if signals
 //! started over a frame that has a copy: several at once need more room than an owner's stack may have, 8 KiB for threads of Rust's std.
-//! A fault of the probed copy is recognised before all
-//! that, by its program counter, and needs no stack.
+//! A fault of the probed copy is recognised before all that, by its program counter, and needs no stack.
 //!
 //! A handler that was installed over this one may pass a fault on by calling the entry. That is an ordinary call, and the handler goes
 //! on when it returns, if its frame is on an alternate stack. If it is on the interrupted stack itself, what a redirect writes there
