@@ -65,14 +65,18 @@ impl<M: Rewriter> Fault<M> {
         self
     }
 
-    /// Sets the processor's exception state to one that was read from the stopped thread with `thread_get_state`, unlike
-    /// [`exception_state`](Self::exception_state), which takes any. If the kernel has not filled it in (R22), the state is derived from
-    /// the codes.
-    pub fn looked_up(mut self, state: M::ExceptionState) -> Self {
-        self.exception = Some(match self.cause {
-            Cause::Exception(exception_type, codes) => M::looked_up(exception_type, codes, state),
-            Cause::Signal(_) => state,
-        });
+    /// Sets the processor's exception state to the one that `look` returns: that of the stopped thread, read with `thread_get_state`.
+    ///
+    /// `look` is not called if the exception's codes say the same. On x86_64 they do for most exceptions, but not for page faults (a write,
+    /// or a read). If `look` returns `None`, or a state that the kernel has not filled in (R22), the state is derived from the codes.
+    pub fn look_up(mut self, look: impl FnOnce() -> Option<M::ExceptionState>) -> Self {
+        self.exception = match self.cause {
+            Cause::Exception(exception_type, codes) if M::codes_tell(exception_type, codes) => None,
+            Cause::Exception(exception_type, codes) => {
+                look().map(|found| M::looked_up(exception_type, codes, found))
+            }
+            Cause::Signal(_) => look(),
+        };
         self
     }
 

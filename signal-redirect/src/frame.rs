@@ -25,7 +25,7 @@ use mach_sys::darwin::{
 };
 use mach_sys::pod::{self, bytes_of};
 
-use crate::machine::Rewriter;
+use crate::machine::{CONTEXT_STATE, Rewriter};
 
 /// The header: 64-bit words that the trampolines read at fixed offsets.
 pub(crate) type Header = [u64; HEADER_WORDS];
@@ -75,7 +75,8 @@ pub(crate) mod flag {
     pub(crate) const FLOAT_GIVEN: u64 = 2;
 }
 
-const LARGEST: usize = CONTEXT_AT as usize + size_of::<x86_mcontext_avx64_t>();
+/// Bytes of the largest frame.
+pub(crate) const LARGEST: usize = CONTEXT_AT as usize + size_of::<x86_mcontext_avx64_t>();
 // On both machines every part is aligned as its type requires. On x86_64 the FXSAVE image, 8 bytes into `fs`, is aligned to 16.
 static_assertions::const_assert!(size_of::<Header>() % 8 == 0);
 static_assertions::const_assert!(size_of::<siginfo_t>() % 8 == 0);
@@ -157,52 +158,40 @@ impl Frame {
     }
 }
 
-/// The bytes of a frame that a server writes, starting at its header.
-pub(crate) struct Image {
-    bytes: [u8; LARGEST],
-    filled: usize,
-}
-
-impl Image {
-    /// Creates the bytes of `frame`. `context` is the start of the machine context; the trampoline fills in what follows. If the vector
-    /// registers are not `given`, they are the trampoline's, too, and no part of the bytes.
-    pub(crate) fn new<M: Rewriter>(
-        header: &Header,
-        context: &M::Context,
-        given: bool,
-        ucontext: &ucontext_t,
-        siginfo: &siginfo_t,
-        frame: &Frame,
-    ) -> Self {
-        let (context, end) = match given {
-            true => (bytes_of(context), frame.high - frame.address),
-            false => (
-                &bytes_of(context)[..M::FLOAT_AT as usize],
-                CONTEXT_AT + M::FLOAT_AT,
-            ),
-        };
-        let mut image = Self {
-            bytes: [0; LARGEST],
-            filled: end as usize,
-        };
-        image.put(0, bytes_of(header));
-        image.put(frame.siginfo - frame.address, bytes_of(siginfo));
-        image.put(frame.ucontext - frame.address, bytes_of(ucontext));
-        image.put(frame.mcontext - frame.address, context);
-        image
-    }
-
-    fn put(&mut self, offset: u64, part: &[u8]) {
+/// Fills `bytes`, which are zero, with the part of a frame that a server writes, and returns it. It starts at the header. The vector
+/// registers, if they are not given, and what follows them in the machine context, are the trampoline's to write: without them, no part.
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn fill<'b, M: Rewriter>(
+    bytes: &'b mut [u8; LARGEST],
+    frame: &Frame,
+    header: &Header,
+    siginfo: &siginfo_t,
+    ucontext: &ucontext_t,
+    exception: &M::ExceptionState,
+    state: &M::State,
+    float: Option<&M::FloatState>,
+) -> &'b [u8] {
+    let float_at = CONTEXT_AT + M::FLOAT_AT;
+    let mut put = |offset: u64, part: &[u8]| {
         let place = offset as usize..offset as usize + part.len();
         // `LARGEST` is the sum of the largest parts, so there is always a place.
-        if let Some(place) = self.bytes.get_mut(place) {
+        if let Some(place) = bytes.get_mut(place) {
             place.copy_from_slice(part);
         }
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes[..self.filled]
-    }
+    };
+    put(0, bytes_of(header));
+    put(frame.siginfo - frame.address, bytes_of(siginfo));
+    put(frame.ucontext - frame.address, bytes_of(ucontext));
+    put(CONTEXT_AT, bytes_of(exception));
+    put(CONTEXT_AT + CONTEXT_STATE, bytes_of(state));
+    let filled = match float {
+        Some(float) => {
+            put(float_at, bytes_of(float));
+            frame.high - frame.address
+        }
+        None => float_at,
+    };
+    &bytes[..filled as usize]
 }
 
 /// Returns the description of the alternate stack for a handler's `ucontext_t`.

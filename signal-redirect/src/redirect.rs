@@ -10,7 +10,7 @@ use mach_sys::thread_state::Registers;
 use crate::error::RedirectError;
 use crate::fault::Fault;
 use crate::frame::{
-    Frame, FrameId, HEADER_ALIGN, HEADER_WORDS, Header, Image, flag, sealed, stack_of, word,
+    Frame, FrameId, HEADER_ALIGN, HEADER_WORDS, Header, LARGEST, fill, flag, sealed, stack_of, word,
 };
 use crate::innermost::Innermost;
 use crate::machine::{Native, Rewriter};
@@ -358,7 +358,6 @@ impl<M: Rewriter, C: Code<M>> Redirect<M, C> {
     ) -> Result<(M::State, Frame), RedirectError> {
         let (exception, info) = fault.describe(state)?;
         let frame = self.place(state.sp(), stack)?;
-        let float = self.float.unwrap_or_default();
         let (alternate, was_on_it) = match stack {
             Stack::Alternate(range) => (Some(range), is_on(range, state.sp())),
             _ => (None, false),
@@ -371,19 +370,22 @@ impl<M: Rewriter, C: Code<M>> Redirect<M, C> {
             uc_mcsize: frame.high - frame.mcontext,
             uc_mcontext: frame.mcontext,
         };
-        let image = Image::new::<M>(
-            &self.header(state, &frame, alternate, errno),
-            &M::context(exception, state, &float),
-            self.float.is_some(),
-            &ucontext,
-            &info.siginfo(),
+        let mut bytes = [0; LARGEST];
+        let image = fill::<M>(
+            &mut bytes,
             &frame,
+            &self.header(state, &frame, alternate, errno),
+            &info.siginfo(),
+            &ucontext,
+            &exception,
+            state,
+            self.float.as_ref(),
         );
         if *stack == Stack::Interrupted {
             probe_above(memory, state.sp(), &frame)?;
         }
-        probe_rest(memory, &frame, image.bytes().len() as u64)?;
-        put(memory, &frame, image.bytes())?;
+        probe_rest(memory, &frame, image.len() as u64)?;
+        put(memory, &frame, image)?;
         probe_below(memory, &frame)?;
 
         let mut entered = *state;

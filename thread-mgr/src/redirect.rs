@@ -185,13 +185,13 @@ impl Redirector {
             }),
         };
         let [code, subcode] = exception.codes();
-        let fault = Fault::new(exception.exception_type(), code, subcode);
-        let fault = match exception_state(record.thread()) {
-            Some(found) => fault.looked_up(found),
-            None => fault,
-        };
-        let plan = self.plan.clone().inside(inside).tag(exception.tag());
-        let plan = plan.errno_at(record.errno());
+        let fault = Fault::new(exception.exception_type(), code, subcode)
+            .look_up(|| exception_state(record.thread()));
+        let plan = self.plan.clone();
+        let plan = plan
+            .inside(inside)
+            .tag(exception.tag())
+            .errno_at(record.errno());
         // SAFETY: record and errno are the thread's, and the record lives as long as the thread is managed, which no handler ends
         // (`Entry::new`).
         let plan = unsafe { plan.return_directly(record.innermost(), &self.capabilities) };

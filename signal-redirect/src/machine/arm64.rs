@@ -77,18 +77,6 @@ impl Rewrite for Arm64 {
         size_of::<arm_mcontext64_t>() as u64
     }
 
-    fn context(
-        exception: arm_exception_state64_t,
-        state: &arm_thread_state64_t,
-        float: &arm_neon_state64_t,
-    ) -> arm_mcontext64_t {
-        arm_mcontext64_t {
-            es: exception,
-            ss: *state,
-            ns: *float,
-        }
-    }
-
     fn exception_state(
         exception_type: ExceptionType,
         [code, subcode]: [i64; 2],
@@ -103,6 +91,11 @@ impl Rewrite for Arm64 {
             far: if has_address { subcode as u64 } else { 0 },
             ..Default::default()
         }
+    }
+
+    fn codes_tell(_: ExceptionType, _: [i64; 2]) -> bool {
+        // The codes do not contain the syndrome.
+        false
     }
 
     fn looked_up(

@@ -62,7 +62,8 @@ pub(crate) mod sealed {
 
     /// The functions of a machine that only this crate uses.
     pub trait Rewrite: Sized {
-        /// Offset of the vector registers in the machine context, in bytes. They are the last of [`Rewriter::Context`].
+        /// Offset of the vector registers in the machine context, in bytes. They are the last of [`Rewriter::Context`], whose first is
+        /// the exception state, and whose second, at [`CONTEXT_STATE`], the thread state.
         const FLOAT_AT: u64;
 
         /// Returns an error if a thread with this state cannot be redirected and resumed.
@@ -115,20 +116,16 @@ pub(crate) mod sealed {
         /// Returns the bytes of the machine context: of [`Rewriter::Context`], and of what the trampoline adds to it.
         fn context_size(save: VectorSave) -> u64;
 
-        /// Returns the machine context with these states.
-        fn context(
-            exception: <Self as Rewriter>::ExceptionState,
-            state: &<Self as Rewriter>::State,
-            float: &<Self as Rewriter>::FloatState,
-        ) -> <Self as Rewriter>::Context
-        where
-            Self: Rewriter;
-
         /// Returns the exception state, as far as it can be derived from the codes.
         fn exception_state(
             exception_type: ExceptionType,
             codes: [i64; 2],
         ) -> <Self as Rewriter>::ExceptionState
+        where
+            Self: Rewriter;
+
+        /// Returns `true` if the exception state that is derived from these codes is the processor's.
+        fn codes_tell(exception_type: ExceptionType, codes: [i64; 2]) -> bool
         where
             Self: Rewriter;
 

@@ -125,19 +125,6 @@ impl Rewrite for X86_64 {
         }
     }
 
-    fn context(
-        exception: x86_exception_state64_t,
-        state: &x86_thread_state64_t,
-        float: &x86_float_state64_t,
-    ) -> x86_mcontext64_t {
-        x86_mcontext64_t {
-            es: exception,
-            ss: *state,
-            fs: *float,
-            reserved: 0,
-        }
-    }
-
     fn exception_state(
         exception_type: ExceptionType,
         [code, subcode]: [i64; 2],
@@ -180,6 +167,24 @@ impl Rewrite for X86_64 {
             trapno,
             ..Default::default()
         }
+    }
+
+    fn codes_tell(exception_type: ExceptionType, [code, _]: [i64; 2]) -> bool {
+        // Not a page fault's: they do not say whether it was a write. (`int 0x7f` has the codes of an undefined instruction.)
+        matches!(
+            (exception_type, code),
+            (ExceptionType::BAD_ACCESS, EXC_I386_GPFLT)
+                | (
+                    ExceptionType::BAD_INSTRUCTION,
+                    EXC_I386_INVOP | EXC_I386_INVTSSFLT..=EXC_I386_STKFLT
+                )
+                | (
+                    ExceptionType::ARITHMETIC,
+                    EXC_I386_DIV | EXC_I386_INTO | EXC_I386_EXTERR | EXC_I386_SSEEXTERR
+                )
+                | (ExceptionType::SOFTWARE, EXC_I386_BOUND)
+                | (ExceptionType::BREAKPOINT, EXC_I386_SGL | EXC_I386_BPT)
+        )
     }
 
     fn looked_up(

@@ -192,6 +192,82 @@ fn a_given_exception_state_is_shown() {
     assert_eq!((arm.address, arm.exception), (state.far, state));
 }
 
+/// The stopped thread is looked at if the codes do not say all, and what the kernel has not filled in is not taken (R22).
+#[test]
+fn the_thread_is_looked_at_only_if_the_codes_do_not_tell() {
+    let found = x86_exception_state64_t {
+        trapno: 14,
+        cpu: 0,
+        err: 6,
+        faultvaddr: ADDRESS as u64,
+    };
+    for (kind, code, subcode, looks) in [
+        (Kind::BAD_ACCESS, 1, ADDRESS, true),
+        (Kind::BAD_ACCESS, 2, ADDRESS, true),
+        (Kind::BAD_ACCESS, 5, 0, true),
+        (Kind::BAD_ACCESS, 13, 0x2a, false),
+        (Kind::BAD_INSTRUCTION, 1, 0, false),
+        (Kind::BAD_INSTRUCTION, 2, 0, true),
+        (Kind::BAD_INSTRUCTION, 10, 3, false),
+        (Kind::BAD_INSTRUCTION, 12, 3, false),
+        (Kind::BAD_INSTRUCTION, 13, 3, true),
+        (Kind::ARITHMETIC, 1, 0, false),
+        (Kind::ARITHMETIC, 2, 0, false),
+        (Kind::ARITHMETIC, 3, 0, true),
+        (Kind::ARITHMETIC, 5, 0xb084, false),
+        (Kind::ARITHMETIC, 8, 0x1d84, false),
+        (Kind::SOFTWARE, 7, 0, false),
+        (Kind::BREAKPOINT, 1, 0, false),
+        (Kind::BREAKPOINT, 2, 0, false),
+        (Kind::BREAKPOINT, 3, 0, true),
+    ] {
+        let plain = Fault::<X86_64>::new(kind, code, subcode);
+        let derived = seen(plain).unwrap().exception;
+        for answer in [Some(found), Some(Default::default()), None] {
+            let mut looked = false;
+            let fault = plain.look_up(|| {
+                looked = true;
+                answer
+            });
+            assert_eq!(looked, looks, "{kind} {code}");
+            let expected = match answer {
+                Some(answer) if looks && answer.trapno != 0 => x86_exception_state64_t {
+                    // A page fault's address is in its codes.
+                    faultvaddr: match derived.trapno {
+                        14 => subcode as u64,
+                        _ => answer.faultvaddr,
+                    },
+                    ..answer
+                },
+                _ => derived,
+            };
+            assert_eq!(seen(fault).unwrap().exception, expected, "{kind} {code}");
+        }
+    }
+    let found = arm_exception_state64_t {
+        far: ADDRESS as u64,
+        esr: 0x9200_0047,
+        exception: 0,
+    };
+    for (kind, code) in [
+        (Kind::BAD_ACCESS, 1),
+        (Kind::BAD_INSTRUCTION, 1),
+        (Kind::ARITHMETIC, 1),
+        (Kind::BREAKPOINT, 1),
+    ] {
+        let plain = Fault::<Arm64>::new(kind, code, 0);
+        assert_eq!(
+            seen(plain.look_up(|| Some(found))).unwrap().exception,
+            found
+        );
+        let unfilled = plain.look_up(|| Some(Default::default()));
+        assert_eq!(
+            seen(unfilled).unwrap().exception,
+            seen(plain).unwrap().exception
+        );
+    }
+}
+
 /// The caller chooses the signal of an interrupt, and of an exception that XNU sends no signal for.
 #[test]
 fn a_chosen_signal_is_passed_on() {
