@@ -44,22 +44,29 @@ impl core::fmt::Debug for Saved {
 /// # Panics
 /// If the host has no such signal.
 pub fn install(signal: c_int, handler: Handler) -> Installed {
-    install_with(signal, handler, libc::SA_ONSTACK)
+    // SAFETY: zeroes are a valid action.
+    let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
+    action.sa_flags = libc::SA_ONSTACK;
+    install_as(action, signal, handler)
 }
 
-/// Installs such a handler, which runs on the interrupted stack.
+/// Installs such a handler, which runs on the interrupted stack with all signals blocked, as the start of a round trip does.
 ///
 /// # Panics
 /// If the host has no such signal.
-pub fn install_on_the_interrupted_stack(signal: c_int, handler: Handler) -> Installed {
-    install_with(signal, handler, 0)
+pub fn install_with_signals_blocked(signal: c_int, handler: Handler) -> Installed {
+    // SAFETY: zeroes are a valid action, and its mask is valid for a write.
+    let action = unsafe {
+        let mut action: libc::sigaction = core::mem::zeroed();
+        libc::sigfillset(&mut action.sa_mask);
+        action
+    };
+    install_as(action, signal, handler)
 }
 
-fn install_with(signal: c_int, handler: Handler, flags: c_int) -> Installed {
-    // SAFETY: zeroes are a valid action.
-    let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
+fn install_as(mut action: libc::sigaction, signal: c_int, handler: Handler) -> Installed {
     action.sa_sigaction = handler as *const () as usize;
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_NODEFER | flags;
+    action.sa_flags |= libc::SA_SIGINFO | libc::SA_NODEFER;
     Installed {
         signal,
         before: Saved(swap(signal, &action)),

@@ -1,11 +1,11 @@
-//! The least cost of a round trip: a bare handler that repairs its fault, then the same with what a round trip cannot do without,
+//! The least cost of a round trip: a bare handler, with all signals blocked, that repairs its fault, then the same with what a round trip cannot do without,
 //! added one by one.
 //!
 //! With a server on another CPU: two system calls, the copy of the signal frame, one hand-off of a request and a reply of 300 bytes, six
 //! transfers of a lock between the CPUs' caches. With a server on the same CPU: two futex hand-offs, each of which switches threads.
 #![allow(unsafe_code)]
 
-use crate::bare::{Handler, Installed, install_on_the_interrupted_stack, repair};
+use crate::bare::{Handler, Installed, install_with_signals_blocked, repair};
 use crate::{Error, cpus};
 use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_long, c_void};
@@ -213,7 +213,7 @@ impl Floor {
     /// Installs the floor's handler for a signal, with the steps up to this one. The handler of the server on the same CPU has no steps.
     pub fn install(&self, signal: c_int, step: usize) -> Installed {
         STEP.store(step as u32, Ordering::SeqCst);
-        install_on_the_interrupted_stack(signal, self.handler)
+        install_with_signals_blocked(signal, self.handler)
     }
 }
 

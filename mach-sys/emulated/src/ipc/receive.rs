@@ -98,7 +98,7 @@ pub(crate) fn receive<T>(
     };
     // While this thread waits the object may die; its slot must not become another object.
     ipc.retain(object);
-    let mut deadline = request.deadline();
+    let mut deadline = None;
     let mut spin = peer::take_replied_elsewhere();
     let found = loop {
         let mut ipc = held.ipc();
@@ -112,6 +112,7 @@ pub(crate) fn receive<T>(
         };
         let wait = CallWait::begin(Holding::Reference.in_wait_for(object));
         drop(held);
+        deadline = deadline.or_else(|| request.deadline());
         let waited = kernel.wait(object, sequence, deadline, spin);
         spin = false;
         held = kernel.lock();
@@ -124,7 +125,7 @@ pub(crate) fn receive<T>(
             }
             Waited::Interrupted => {
                 // C11.4: retried with the full timeout again.
-                deadline = request.deadline();
+                deadline = None;
                 continue;
             }
         };

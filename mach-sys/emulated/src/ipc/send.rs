@@ -194,10 +194,10 @@ fn post<'k, T>(
     message: Buffer<'k>,
     request: SendRequest,
 ) -> Result<(), KernReturn> {
-    let timeout = Duration::from_millis(u64::from(request.timeout));
-    let deadline =
-        (request.options.contains(MessageOptions::SEND_TIMEOUT)).then(|| Instant::now() + timeout);
-    // A send-once right is never held up.
+    let timeout = (request.options.contains(MessageOptions::SEND_TIMEOUT))
+        .then(|| Duration::from_millis(u64::from(request.timeout)));
+    let mut deadline = None;
+    // A send-once right is never held up, and most sends are not: the clock is read by those that are.
     while let Right::Send(port) = message.destination {
         let ipc = held.ipc();
         if !mqueue::is_full(&ipc, port) {
@@ -207,6 +207,7 @@ fn post<'k, T>(
         let sequence = ipc.wait_word(object).sequence();
         let wait = CallWait::begin(Holding::Message(message.id()).in_wait_for(object));
         drop(held);
+        deadline = deadline.or_else(|| timeout.map(|timeout| Instant::now() + timeout));
         let waited = kernel.wait(object, sequence, deadline, false);
         held = kernel.lock();
         let waited = waited.with(wait.end());
