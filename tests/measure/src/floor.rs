@@ -1,5 +1,5 @@
-//! The least cost of a round trip: a bare handler, with all signals blocked, that repairs its fault, then the same with what a round trip cannot do without,
-//! added one by one.
+//! The least cost of a round trip: a bare handler, with all signals blocked, that repairs its fault, then the same with what a round trip
+//! cannot do without, added one by one.
 //!
 //! With a server on another CPU: two system calls, the copy of the signal frame, one hand-off of a request and a reply of 300 bytes, six
 //! transfers of a lock between the CPUs' caches. With a server on the same CPU: two futex hand-offs, each of which switches threads.
