@@ -6,6 +6,7 @@ use crate::host::context::Context;
 use crate::host::fault::{Trap, Verdict, crash};
 use crate::host::threads;
 use crate::ipc::id::PortId;
+use crate::ipc::member::Receivers;
 use crate::ipc::pool::Buffer;
 use crate::ipc::request::{self, Ended};
 use crate::ipc::right;
@@ -104,11 +105,12 @@ pub(super) fn search(
             }
         };
         // An abort lasts until the exception's end: each level's message is sent, and each wait ends at once (A8.2).
-        let ended = request::wait_for_reply(mach, locked, sent.reply_port, sent.spin, |tables| {
-            let run = tables.thread(thread).run;
-            // A8.11: nothing but the answer ends the wait of such a type.
-            !fault.is_a_notice() && (run.aborted || run.terminated)
-        });
+        let ended =
+            request::wait_for_reply(mach, locked, sent.reply_port, sent.receivers, |tables| {
+                let run = tables.thread(thread).run;
+                // A8.11: nothing but the answer ends the wait of such a type.
+                !fault.is_a_notice() && (run.aborted || run.terminated)
+            });
         result = settle(mach, thread, &sent, ended, context, &mut scratch);
         if matches!(result, Ok(()) | Err(KernReturn::RCV_PORT_DIED)) {
             break;
@@ -135,8 +137,7 @@ struct Sent {
     /// The flavor that was sent to a hardened handler (A4.12).
     hardened: Option<Flavor>,
     reply_port: PortId,
-    /// True if spinning for the reply can win.
-    spin: bool,
+    receivers: Receivers,
 }
 
 /// Sends a level the request, if it has a handler.
@@ -157,12 +158,12 @@ fn send(
     let identity = rights.identity(&mut kernel.ipc, fault.thread_id);
     let message = write_request(message, wanted, fault, identity, state);
     let held = rights.into_held();
-    let spin = request::send(&mut kernel.ipc, wanted.port, message, reply_port, held);
+    let receivers = request::send(&mut kernel.ipc, wanted.port, message, reply_port, held);
     Ok(Sent {
         routine: wanted.routine,
         hardened: wanted.hardened.then_some(wanted.flavor),
         reply_port,
-        spin,
+        receivers,
     })
 }
 

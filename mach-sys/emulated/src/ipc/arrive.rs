@@ -40,8 +40,9 @@ fn as_reply<'k>(
     debug_assert_eq!(used, Right::SendOnce(port));
     use_up_send_once(ipc, port);
     let object = WaitOn::Port(port);
-    peer::note_reply(ipc.wait_word(object).waiter_is_elsewhere());
     ipc.hand_off(port).give(message);
+    // The thread that waits goes on. What else is in its line of the cache is read after that.
+    peer::note_reply(ipc.wait_word(object).waiter_is_elsewhere());
     ipc.wake(object);
     Ok(())
 }

@@ -71,7 +71,7 @@ impl Right {
 
 /// One message inside the kernel.
 #[derive(Debug)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub(crate) struct Kmsg {
     /// The next message in the queue that this one is in; 0 at its end.
     pub(super) next: u32,

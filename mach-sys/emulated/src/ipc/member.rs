@@ -1,6 +1,7 @@
 //! Membership of ports in sets, and which members have messages (C9).
 
 use super::id::{LinkId, PortId, SetId};
+use super::monitor::Monitor;
 use super::pset::{Link, Neighbours};
 use super::state::Ipc;
 use super::waitq::WaitOn;
@@ -195,14 +196,26 @@ pub(super) fn rotate(ipc: &mut Ipc<'_, '_>, set: SetId) {
     }
 }
 
-/// Returns whether a thread that received from this port, or from one of its sets, last ran on another CPU than the caller.
-pub(crate) fn receiver_is_elsewhere(ipc: &Ipc<'_, '_>, port: PortId) -> bool {
-    let mut at = first_of_port(ipc, port);
-    let mut elsewhere = ipc.wait_word(WaitOn::Port(port)).waiter_is_elsewhere();
-    while let (Some(id), false) = (at, elsewhere) {
-        let link = ipc.link(id);
-        elsewhere = ipc.wait_word(WaitOn::Set(link.set)).waiter_is_elsewhere();
-        at = link.of_port.next;
+/// Where threads wait for a port's messages: at the port, and at the last of the sets that it came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Receivers {
+    port: PortId,
+    set: Option<SetId>,
+}
+
+impl Receivers {
+    pub(crate) fn of(ipc: &Ipc<'_, '_>, port: PortId) -> Self {
+        Self {
+            port,
+            set: first_of_port(ipc, port).map(|id| ipc.link(id).set),
+        }
     }
-    elsewhere
+
+    /// Returns whether one that waited there last ran on another CPU than the caller. Reads words that these threads look at: after the
+    /// message is out, where nothing waits for the caller.
+    pub(crate) fn are_elsewhere<T>(self, kernel: &Monitor<T>) -> bool {
+        let is_elsewhere = |object| kernel.waiting(object).word.waiter_is_elsewhere();
+        is_elsewhere(WaitOn::Port(self.port))
+            || self.set.is_some_and(|set| is_elsewhere(WaitOn::Set(set)))
+    }
 }

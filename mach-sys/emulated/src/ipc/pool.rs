@@ -13,6 +13,8 @@ use core::fmt;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+/// A buffer in cache lines of its own, with its link in the first of them.
+#[repr(C, align(64))]
 struct Cell {
     next_free: AtomicU32,
     content: UnsafeCell<Kmsg>,

@@ -2,7 +2,7 @@
 
 use super::id::PortId;
 use super::kmsg::Right;
-use super::member;
+use super::member::Receivers;
 use super::monitor::{Held, Monitor};
 use super::mqueue::{self, QueueFull};
 use super::pool::{Buffer, Handed};
@@ -22,14 +22,14 @@ pub(crate) fn create_reply_port(ipc: &mut Ipc<'_, '_>) -> Option<PortId> {
 
 /// Sends a request of the kernel's to a live port with a queue, with `reply_port`'s send-once right as the reply right. The queue
 /// limit does not count (A5.1); when the kernel is full, the end of the message is the reply. The rights in `held` are released when the
-/// wait for the reply ends. Returns whether spinning for the reply can win.
+/// wait for the reply ends. Returns where its receivers wait.
 pub(crate) fn send<'k>(
     ipc: &mut Ipc<'_, 'k>,
     port: PortId,
     mut message: Buffer<'k>,
     reply_port: PortId,
     held: [Right; HELD],
-) -> bool {
+) -> Receivers {
     message.from_kernel = true;
     message.destination = right::copy_send(ipc, port);
     message.reply = right::make_send_once(ipc, reply_port);
@@ -37,11 +37,11 @@ pub(crate) fn send<'k>(
     if let PortKind::Reply(reply) = &mut ipc.port_mut(reply_port).kind {
         reply.begin(held);
     }
-    let spin = member::receiver_is_elsewhere(ipc, port);
+    let receivers = Receivers::of(ipc, port);
     if let Err(QueueFull(message)) = mqueue::enqueue(ipc, port, message) {
         right::destroy_message(ipc, message);
     }
-    spin
+    receivers
 }
 
 /// Returns whether a request is out on a reply port, and its end has not come.
@@ -81,11 +81,12 @@ pub(crate) fn wait_for_reply<'k, T>(
     kernel: &'k Monitor<T>,
     mut held: Held<'k, T>,
     reply_port: PortId,
-    mut spin: bool,
+    receivers: Receivers,
     is_interrupted: impl Fn(&T) -> bool,
 ) -> Ended<'k> {
     let object = WaitOn::Port(reply_port);
     let waiting = kernel.waiting(object);
+    let mut is_first_wait = true;
     loop {
         let (ipc, above) = held.parts();
         if let Some(ended) = Ended::of(waiting.hand_off.take(ipc.pool)) {
@@ -96,6 +97,7 @@ pub(crate) fn wait_for_reply<'k, T>(
         }
         let sequence = waiting.word.sequence();
         drop(held);
+        let spin = core::mem::take(&mut is_first_wait) && receivers.are_elsewhere(kernel);
         // Interrupted waits are waits: no signal but the five can arrive here (G2.3).
         if matches!(
             kernel.wait(object, sequence, None, spin),
@@ -106,7 +108,6 @@ pub(crate) fn wait_for_reply<'k, T>(
         if let Some(ended) = Ended::of(waiting.hand_off.take(kernel.pool())) {
             return ended;
         }
-        spin = false;
         held = kernel.lock_with_signals_blocked();
     }
 }

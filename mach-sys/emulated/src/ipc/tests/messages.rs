@@ -398,7 +398,7 @@ fn a5_1_messages_that_nothing_receives_leave_room_for_the_kernels_and_their_repl
     assert_eq!(notices.len(), limits.reserved_messages as usize);
     // More requests, one after the other, than the reserve has buffers.
     for round in 0..2 * limits.reserved_messages {
-        world.ipc(|ipc| {
+        let receivers = world.ipc(|ipc| {
             let mut message = ipc.pool.take_reserved().expect("a buffer of the reserve");
             message.write(&mach_msg_header_t {
                 msgh_size: 24,
@@ -407,14 +407,14 @@ fn a5_1_messages_that_nothing_receives_leave_room_for_the_kernels_and_their_repl
             });
             let port = ipc.space(world.space).get(handler).and_then(|e| e.port());
             let held = [crate::ipc::kmsg::Right::Null; crate::ipc::reply::HELD];
-            crate::ipc::request::send(ipc, port.expect("a port"), message, reply_port, held);
+            crate::ipc::request::send(ipc, port.expect("a port"), message, reply_port, held)
         });
         let request = world.receive(handler).expect("the request");
         assert_eq!(request.id(), 2405, "{round}");
         let reply = Message::to(request.remote(), Disposition::MOVE_SEND_ONCE, 2505);
         assert_eq!(world.send(&reply), Ok(()), "{round}");
         let held = world.kernel.lock_with_signals_blocked();
-        let reply = wait_for_reply(&world.kernel, held, reply_port, false, |()| false);
+        let reply = wait_for_reply(&world.kernel, held, reply_port, receivers, |()| false);
         let Ended::Reply(reply) = reply else {
             panic!("a reply, not {reply:?}");
         };
