@@ -65,10 +65,14 @@ impl<M: Rewriter> Fault<M> {
         self
     }
 
-    /// Sets the processor's exception state to the one that `look` returns: that of the stopped thread, read with `thread_get_state`.
+    /// Replaces the processor's exception state with the one that `look` returns: that of the stopped thread, read with
+    /// `thread_get_state`.
     ///
-    /// `look` is not called if the exception's codes say the same. On x86_64 they do for most exceptions, but not for page faults (a write,
-    /// or a read). If `look` returns `None`, or a state that the kernel has not filled in (R22), the state is derived from the codes.
+    /// `look` is not called for exceptions of x86_64 whose codes contain the trap's number and error code: all in A12.10 but page faults,
+    /// whose codes do not say whether it was a write. For them, and if `look` returns `None` or a state that the kernel has not filled in
+    /// (R22), the state is derived from the codes: `int 0x7f` is shown as an undefined instruction.
+    ///
+    /// A fault made by [`signal`](Self::signal) has no codes. Its state is the one that `look` returns, or zero.
     pub fn look_up(mut self, look: impl FnOnce() -> Option<M::ExceptionState>) -> Self {
         self.exception = match self.cause {
             Cause::Exception(exception_type, codes) if M::codes_tell(exception_type, codes) => None,

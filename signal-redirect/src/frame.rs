@@ -158,8 +158,8 @@ impl Frame {
     }
 }
 
-/// Fills `bytes`, which are zero, with the part of a frame that a server writes, and returns it. It starts at the header. The vector
-/// registers, if they are not given, and what follows them in the machine context, are the trampoline's to write: without them, no part.
+/// Fills `bytes`, which are zero, with the part of a frame that a server writes, from the header on, and returns that part. If `float` is
+/// `None`, it ends before the vector registers, which the trampoline writes, with all that follows them.
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn fill<'b, M: Rewriter>(
     bytes: &'b mut [u8; LARGEST],

@@ -189,7 +189,7 @@ global_asm!(
     "pmovmskb eax, xmm0",
     "cmp eax, 0xffff",
     "jne 14f",
-    // Takes AVX to its initial state, and takes less time than XRSTOR.
+    // Zeroes the upper halves, which is AVX's initial state, in less time than XRSTOR.
     "cmp dword ptr [rbx + {mask}], {avx_bit}",
     "jne 7f",
     "vzeroupper",
