@@ -163,6 +163,16 @@ pub const fn word_bytes(words: &[u32]) -> &[u8] {
     unsafe { core::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) }
 }
 
+/// Returns the words of bytes; `None` if they are not aligned for words, or are no whole number of them.
+#[inline]
+pub fn bytes_as_words(bytes: &[u8]) -> Option<&[u32]> {
+    // SAFETY: all bytes are a word.
+    match unsafe { bytes.align_to::<u32>() } {
+        ([], words, []) => Some(words),
+        _ => None,
+    }
+}
+
 /// Returns the bytes of words, for reading and writing.
 #[inline]
 pub const fn word_bytes_mut(words: &mut [u32]) -> &mut [u8] {

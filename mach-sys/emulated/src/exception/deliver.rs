@@ -21,11 +21,14 @@ use mach_wire::message::Disposition;
 use mach_wire::mig::{HeaderPort, Identity, Raise, Reply, Routine, check_reply};
 use mach_wire::thread_state::Flavor;
 
+/// Number of an exception's codes.
+const CODES: usize = 2;
+
 /// The original exception: the same for every level (A1.9).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fault {
     pub(super) exception: ExceptionType,
-    pub(super) codes: [i64; 2],
+    pub(super) codes: [i64; CODES],
     /// The 64-bit identifier of the thread.
     pub(super) thread_id: u64,
 }
@@ -71,10 +74,6 @@ pub(super) fn search(
     fault: Fault,
     context: &mut Context,
 ) -> Result<(), KernReturn> {
-    // A state passes through here on its way between the context and a message: not on the stack, which is a small one.
-    let Some(mut scratch) = mach.pool().take_reserved() else {
-        return Err(KernReturn::RESOURCE_SHORTAGE);
-    };
     let mut held = mach.lock_with_signals_blocked();
     let victim = held.parts().1.thread_mut(thread);
     victim.faulting = context.as_raw() as usize;
@@ -96,7 +95,7 @@ pub(super) fn search(
             held = Some(locked);
             continue;
         }
-        let sent = match send(kernel, thread, level, fault, context, &mut scratch) {
+        let sent = match send(kernel, thread, level, fault, context) {
             Ok(sent) => sent,
             Err(error) => {
                 result = Err(error);
@@ -111,7 +110,7 @@ pub(super) fn search(
                 // A8.11: nothing but the answer ends the wait of such a type.
                 !fault.is_a_notice() && (run.aborted || run.terminated)
             });
-        result = settle(mach, thread, &sent, ended, context, &mut scratch);
+        result = settle(mach, thread, &sent, ended, context);
         if matches!(result, Ok(()) | Err(KernReturn::RCV_PORT_DIED)) {
             break;
         }
@@ -147,16 +146,15 @@ fn send(
     level: Level,
     fault: Fault,
     context: &Context,
-    scratch: &mut Buffer<'_>,
 ) -> Result<Sent, KernReturn> {
     let wanted = wanted(kernel, level, fault.exception)?;
-    let state = fetch_state(context, wanted, kernel.ipc.rules, scratch)?;
     let message = kernel.ipc.pool.take_reserved();
-    let message = message.ok_or(KernReturn::RESOURCE_SHORTAGE)?;
+    let mut message = message.ok_or(KernReturn::RESOURCE_SHORTAGE)?;
+    let words = fetch_state(context, wanted, kernel.ipc.rules, &mut message)?;
     let reply_port = run::reply_port(kernel, thread).ok_or(KernReturn::RESOURCE_SHORTAGE)?;
     let rights = DeliveryRights::make(kernel, thread, wanted.port, wanted.routine)?;
     let identity = rights.identity(&mut kernel.ipc, fault.thread_id);
-    let message = write_request(message, wanted, fault, identity, state);
+    let message = write_request(message, wanted, fault, identity, words);
     let held = rights.into_held();
     let receivers = request::send(&mut kernel.ipc, wanted.port, message, reply_port, held);
     Ok(Sent {
@@ -174,7 +172,6 @@ fn settle(
     sent: &Sent,
     ended: Ended<'_>,
     context: &mut Context,
-    scratch: &mut Buffer<'_>,
 ) -> Result<(), KernReturn> {
     let mut reply = match ended {
         Ended::Reply(reply) => reply,
@@ -185,7 +182,7 @@ fn settle(
             return Err(KernReturn::RCV_INTERRUPTED);
         }
     };
-    let outcome = apply(&mut reply, sent, mach.rules(), context, scratch);
+    let outcome = apply(&mut reply, sent, mach.rules(), context);
     // A notification can be the reply, and ends the wait without what sends do for it.
     if reply.from_kernel || reply.carries_rights() {
         let mut held = mach.lock_with_signals_blocked();
@@ -217,30 +214,31 @@ pub(super) fn wanted(
     })
 }
 
-/// Fetches the words of the state that the request carries, with room for as many as the flavor has. Without them nothing is sent
-/// (A4.1).
-fn fetch_state<'s>(
+/// Fetches the state that the request carries, into its place at the end of the message: with room for as many words as the flavor has. Returns
+/// their number. Without them nothing is sent (A4.1).
+fn fetch_state(
     context: &Context,
     wanted: Wanted,
     rules: &Rules,
-    scratch: &'s mut Buffer<'_>,
-) -> Result<&'s [u32], KernReturn> {
+    message: &mut Buffer<'_>,
+) -> Result<usize, KernReturn> {
     let mut count = 0;
     if wanted.routine.has_state() {
         let room = wanted.flavor.count().unwrap_or(0) as usize;
-        let room = &mut scratch.words[..room.min(rules.largest_state())];
+        let at = wanted.routine.request_size(CODES, 0) / 4;
+        let room = &mut message.words[at..][..room.min(rules.largest_state())];
         state::get(context, wanted.flavor, room, &mut count)?;
     }
-    Ok(&scratch.words[..count as usize])
+    Ok(count as usize)
 }
 
-/// Writes the request as it will lie in the queue: rights' words where the receiver finds names.
+/// Writes the request as it will lie in the queue, around its state: rights' words where the receiver finds names.
 fn write_request<'k>(
     mut message: Buffer<'k>,
     wanted: Wanted,
     fault: Fault,
     identity: Identity,
-    state: &[u32],
+    words: usize,
 ) -> Buffer<'k> {
     let request = Raise {
         routine: wanted.routine,
@@ -252,10 +250,10 @@ fn write_request<'k>(
         exception: fault.exception,
         codes: &fault.codes,
         flavor: wanted.flavor.raw,
-        state,
+        state: &[],
     };
     // The identity is of the routine's kind, the state fits, and a buffer has room for the largest request: it is encoded.
-    let size = request.encode(message.bytes_mut());
+    let size = request.encode_around_state(words, message.bytes_mut());
     debug_assert!(size.is_ok());
     message.size = size.unwrap_or_default() as u32;
     message
@@ -267,7 +265,6 @@ fn apply(
     sent: &Sent,
     rules: &Rules,
     context: &mut Context,
-    scratch: &mut Buffer<'_>,
 ) -> Result<(), KernReturn> {
     request::reply_as_received(reply);
     let size = reply.size as usize;
@@ -275,9 +272,10 @@ fn apply(
     let Some(flavor) = accepted.flavor else {
         return Ok(());
     };
+    // A buffer's words are aligned, and a reply's state begins after a whole number of them.
     let words = accepted
         .new_state
-        .copy_to(&mut scratch.words)
+        .as_words()
         .ok_or(KernReturn::MIG_TYPE_ERROR)?;
     // A4.4: the result of the set is the result of the delivery.
     let flavor = Flavor::new(Machine::NATIVE, flavor);

@@ -84,6 +84,27 @@ impl Raise<'_> {
         "exception_raise"
     ))]
     pub fn encode(&self, to: &mut [u8]) -> Result<usize, EncodeError> {
+        let (size, mut rest) = self.encode_up_to_state(self.state.len(), to)?;
+        rest.put_bytes(pod::word_bytes(self.state));
+        Ok(size)
+    }
+
+    /// Writes the message around `words` words of state that are in their place already, which begins at
+    /// [`request_size`](Routine::request_size) with no words. Returns the message's size in bytes, with the state. The field
+    /// [`state`](Self::state) is ignored.
+    ///
+    /// # Errors
+    /// As of [`encode`](Self::encode).
+    pub fn encode_around_state(&self, words: usize, to: &mut [u8]) -> Result<usize, EncodeError> {
+        self.encode_up_to_state(words, to).map(|(size, _)| size)
+    }
+
+    /// Writes all but the words of the state. Returns the size of the message in bytes, and a writer of what is left.
+    fn encode_up_to_state<'t>(
+        &self,
+        words: usize,
+        to: &'t mut [u8],
+    ) -> Result<(usize, Writer<'t>), EncodeError> {
         let shape = self.routine.shape();
         if self.codes.len() > CODES_MAX {
             return Err(EncodeError::CodeCount {
@@ -91,16 +112,16 @@ impl Raise<'_> {
             });
         }
         let maximum = if shape.state { THREAD_STATE_MAX } else { 0 };
-        if self.state.len() > maximum {
+        if words > maximum {
             return Err(EncodeError::StateCount {
-                found: self.state.len(),
+                found: words,
                 maximum,
             });
         }
         if self.identity.kind() != shape.identity {
             return Err(EncodeError::Identity);
         }
-        let size = self.size();
+        let size = self.routine.request_size(self.codes.len(), words);
         let length = to.len();
         let to = to.get_mut(..size).ok_or(EncodeError::Buffer {
             needed: size,
@@ -120,10 +141,9 @@ impl Raise<'_> {
         }
         if shape.state {
             writer.put(&self.flavor);
-            writer.put(&(self.state.len() as u32));
-            writer.put_bytes(pod::word_bytes(self.state));
+            writer.put(&(words as u32));
         }
-        Ok(size)
+        Ok((size, writer))
     }
 
     fn header(&self, size: usize) -> mach_msg_header_t {

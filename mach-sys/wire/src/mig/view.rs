@@ -67,6 +67,12 @@ impl<'a> Words<'a> {
         self.bytes
     }
 
+    /// Returns the words where they are in the message; `None` if they are not aligned there.
+    #[inline]
+    pub fn as_words(self) -> Option<&'a [u32]> {
+        pod::bytes_as_words(self.bytes)
+    }
+
     /// Copies all words to the start of `to` and returns them; `None` if they do not fit.
     #[inline]
     pub fn copy_to(self, to: &mut [u32]) -> Option<&mut [u32]> {
