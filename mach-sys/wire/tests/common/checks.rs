@@ -7,6 +7,7 @@ use mach_wire::mig::{
     Accept, DecodeError, HeaderPort, Notification, REPLY_SIZE_MAX, Raise, Request, Routine,
     check_reply, decode, notify_server, serve,
 };
+use mach_wire::pod;
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
     let bytes = bytes.get(at..at.checked_add(4)?)?;
@@ -127,6 +128,7 @@ fn check_encoding(request: &Request<'_>) {
     let mut again = vec![0; raise.size()];
     let size = raise.encode(&mut again).expect("a decoded request encodes");
     assert_eq!(size, header.msgh_size as usize);
+    check_encoding_around_state(&raise, &again);
     let decoded = decode(&again, Accept::Both).expect("what was encoded decodes");
     assert_eq!(decoded.routine(), request.routine());
     assert_eq!(decoded.identity(), request.identity());
@@ -137,6 +139,31 @@ fn check_encoding(request: &Request<'_>) {
         decoded.old_state().as_bytes(),
         request.old_state().as_bytes()
     );
+}
+
+/// Checks that a request written around its state is the same, that no word of the state is touched, and that the state is found where it
+/// lies, in messages that are aligned and in those that are not.
+fn check_encoding_around_state(raise: &Raise<'_>, expected: &[u8]) {
+    let (words, size) = (raise.state.len(), expected.len());
+    let at = raise.routine.request_size(raise.codes.len(), 0);
+    for shift in 0..4 {
+        let mut room = vec![0xa5a5_a5a5_u32; size / 4 + 2];
+        let bytes = &mut pod::word_bytes_mut(&mut room)[shift..];
+        bytes[at..size].copy_from_slice(&expected[at..]);
+        let around = Raise {
+            state: &[],
+            ..*raise
+        };
+        assert_eq!(around.encode_around_state(words, bytes), Ok(size));
+        assert_eq!(bytes[..size], *expected);
+        assert_eq!(bytes[size], 0xa5, "behind the message");
+        let request = decode(&bytes[..size], Accept::Both).expect("the same message");
+        let found = request.old_state().as_words();
+        let aligned = words == 0 || shift == 0;
+        assert_eq!(found, aligned.then_some(raise.state));
+        let mut short = vec![0; at - 1];
+        assert!(around.encode_around_state(words, &mut short).is_err());
+    }
 }
 
 fn check_server(bytes: &[u8], accept: Accept) {
