@@ -196,7 +196,7 @@ pub(super) fn rotate(ipc: &mut Ipc<'_, '_>, set: SetId) {
     }
 }
 
-/// Where threads wait for a port's messages: at the port, and at the last of the sets that it came to.
+/// The objects at which threads wait for a port's messages: the port, and the last of the sets that it came to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Receivers {
     port: PortId,
