@@ -4,7 +4,7 @@ use crate::bare::{install, repair};
 use crate::by_hand::{ByHand, Form, Registration};
 use crate::effort::Effort;
 use crate::faults::{KINDS, Kind};
-use crate::floor::{Floor, STEPS};
+use crate::floor::{COPY, Floor, STEPS};
 use crate::line::{Line, Way};
 use crate::messages::Messages;
 use crate::rounds::{batch, medians};
@@ -143,32 +143,37 @@ pub fn spare_core(effort: Effort) -> Result<Vec<Line>, Error> {
 pub fn one_core(effort: Effort) -> Result<Vec<Line>, Error> {
     machine::needs_emulation()?;
     cpus::together();
-    let ways = Ways::start()?;
+    let mut ways = Ways::start()?;
     let floor_server = Floor::on_the_same_cpu()?;
     let times = effort.batch;
     let mut lines = Vec::new();
     for kind in KINDS {
-        let [bare, floor, served, state, default] = medians(effort.rounds, || {
-            let floor = {
-                let _handler = floor_server.install(kind.signal, 0);
-                batch(times, kind.take)
-            };
-            Ok::<_, Error>([
-                bare(kind, times),
-                floor,
-                ways.served(&ways.server, kind, times)?,
-                ways.by_hand(ways.state.registration(), kind, times)?,
-                ways.by_hand(ways.default.registration(), kind, times)?,
-            ])
-        })?
-        .map(|nanoseconds| nanoseconds / 1e3);
+        let [bare, floor, entered, served, state, default, messages] =
+            medians(effort.rounds, || {
+                let floor = |step| {
+                    let _handler = floor_server.install(kind.signal, step);
+                    batch(times, kind.take)
+                };
+                Ok::<_, Error>([
+                    bare(kind, times),
+                    floor(0),
+                    floor(COPY),
+                    ways.served(&ways.server, kind, times)?,
+                    ways.by_hand(ways.state.registration(), kind, times)?,
+                    ways.by_hand(ways.default.registration(), kind, times)?,
+                    ways.messages.time(times)?,
+                ])
+            })?
+            .map(|nanoseconds| nanoseconds / 1e3);
         let what = format!("round trip, {}, one core", kind.name);
         let floor = Way::new("two futex hand-offs", floor);
         lines.push(
             Line::over_floor(&what, "µs", served, floor, ONE_CORE)
                 .or("sigaction", bare)
                 .or("by hand, STATE", state)
-                .or("by hand, DEFAULT", default),
+                .or("by hand, DEFAULT", default)
+                .or("its two messages, by one thread", messages)
+                .or("floor: + two system calls, copy of 2.8 KB", entered),
         );
     }
     Ok(lines)
