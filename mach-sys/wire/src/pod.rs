@@ -163,10 +163,11 @@ pub const fn word_bytes(words: &[u32]) -> &[u8] {
     unsafe { core::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) }
 }
 
-/// Returns the words of bytes; `None` if they are not aligned for words, or are no whole number of them.
+/// Returns the words of bytes; `None` if they are not aligned for words, or are no whole number of them. No bytes are no words at every
+/// address. Not `const`, since constants have no addresses to align.
 #[inline]
 pub fn bytes_as_words(bytes: &[u8]) -> Option<&[u32]> {
-    // SAFETY: all bytes are a word.
+    // SAFETY: every bit pattern is a `u32`, and the borrow is shared.
     match unsafe { bytes.align_to::<u32>() } {
         ([], words, []) => Some(words),
         _ => None,

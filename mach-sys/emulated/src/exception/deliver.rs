@@ -215,7 +215,7 @@ pub(super) fn wanted(
 }
 
 /// Fetches the state that the request carries, into its place at the end of the message: with room for as many words as the flavor has. Returns
-/// their number. Without them nothing is sent (A4.1).
+/// the number of words fetched; 0 for a routine without state. After an error nothing is sent (A4.1).
 fn fetch_state(
     context: &Context,
     wanted: Wanted,

@@ -196,26 +196,33 @@ pub(super) fn rotate(ipc: &mut Ipc<'_, '_>, set: SetId) {
     }
 }
 
-/// The objects at which threads wait for a port's messages: the port, and the last of the sets that it came to.
+/// Number of a port's sets in which its receivers are looked for: rarely has a port more.
+const SETS: usize = 4;
+
+/// A port and the sets that it joined last: where its receivers are looked for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Receivers {
     port: PortId,
-    set: Option<SetId>,
+    pub(super) sets: [Option<SetId>; SETS],
 }
 
 impl Receivers {
+    /// Returns the places of a port's receivers.
     pub(crate) fn of(ipc: &Ipc<'_, '_>, port: PortId) -> Self {
-        Self {
-            port,
-            set: first_of_port(ipc, port).map(|id| ipc.link(id).set),
-        }
+        let mut at = first_of_port(ipc, port);
+        let sets = [(); SETS].map(|()| {
+            let link = ipc.link(at?);
+            at = link.of_port.next;
+            Some(link.set)
+        });
+        Self { port, sets }
     }
 
-    /// Returns whether one that waited there last ran on another CPU than the caller. Reads words that these threads look at: after the
-    /// message is out, where nothing waits for the caller.
+    /// Returns whether the last thread that waited at one of them last ran on another CPU than the caller. Called after the lock was given
+    /// back, because the words are in cache lines that the receivers write.
     pub(crate) fn are_elsewhere<T>(self, kernel: &Monitor<T>) -> bool {
         let is_elsewhere = |object| kernel.waiting(object).word.waiter_is_elsewhere();
-        is_elsewhere(WaitOn::Port(self.port))
-            || self.set.is_some_and(|set| is_elsewhere(WaitOn::Set(set)))
+        let mut sets = self.sets.into_iter().flatten();
+        is_elsewhere(WaitOn::Port(self.port)) || sets.any(|set| is_elsewhere(WaitOn::Set(set)))
     }
 }

@@ -89,9 +89,9 @@ impl Raise<'_> {
         Ok(size)
     }
 
-    /// Writes the message around `words` words of state that are in their place already, which begins at
-    /// [`request_size`](Routine::request_size) with no words. Returns the message's size in bytes, with the state. The field
-    /// [`state`](Self::state) is ignored.
+    /// Writes the message around `words` words of state that are in their place already. The state begins at
+    /// [`routine.request_size(codes.len(), 0)`](Routine::request_size). Returns the message's size in bytes, with the state. The field
+    /// [`state`](Self::state), and with it [`size`](Self::size), is ignored.
     ///
     /// # Errors
     /// As of [`encode`](Self::encode).

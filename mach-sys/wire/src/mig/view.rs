@@ -1,6 +1,7 @@
 //! Decoded requests, borrowed from their bytes.
 //!
-//! A message is aligned to at most 4, and a 64-bit code may be unaligned. So elements are copied and never referenced.
+//! A message is aligned to at most 4, and a 64-bit code may be unaligned. So codes are copied; the words of a state are
+//! referenced in place only if they are aligned ([`Words::as_words`]).
 
 use crate::exception::{ExceptionType, Meaning};
 use crate::machine::Machine;
@@ -67,7 +68,7 @@ impl<'a> Words<'a> {
         self.bytes
     }
 
-    /// Returns the words where they are in the message; `None` if they are not aligned there.
+    /// Returns the words where they are in the message; `None` if there are any and they are not aligned.
     #[inline]
     pub fn as_words(self) -> Option<&'a [u32]> {
         pod::bytes_as_words(self.bytes)

@@ -4,8 +4,8 @@
 use mach_wire::kern_return::KernReturn;
 use mach_wire::message::Disposition;
 use mach_wire::mig::{
-    Accept, DecodeError, HeaderPort, Notification, REPLY_SIZE_MAX, Raise, Request, Routine,
-    check_reply, decode, notify_server, serve,
+    Accept, DecodeError, EncodeError, HeaderPort, Notification, REPLY_SIZE_MAX, Raise, Request,
+    Routine, check_reply, decode, notify_server, serve,
 };
 use mach_wire::pod;
 
@@ -161,8 +161,19 @@ fn check_encoding_around_state(raise: &Raise<'_>, expected: &[u8]) {
         let found = request.old_state().as_words();
         let aligned = words == 0 || shift == 0;
         assert_eq!(found, aligned.then_some(raise.state));
-        let mut short = vec![0; at - 1];
-        assert!(around.encode_around_state(words, &mut short).is_err());
+        for length in [0, at - 1, at, size - 1]
+            .into_iter()
+            .filter(|length| *length < size)
+        {
+            let mut short = vec![0xa5; length];
+            let refused = around.encode_around_state(words, &mut short);
+            let needed = EncodeError::Buffer {
+                needed: size,
+                length,
+            };
+            assert_eq!(refused, Err(needed));
+            assert!(short.iter().all(|byte| *byte == 0xa5), "{length}");
+        }
     }
 }
 

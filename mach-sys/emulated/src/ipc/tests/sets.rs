@@ -1,6 +1,7 @@
 //! Port sets (C9).
 
 use super::*;
+use crate::ipc::member::Receivers;
 use crate::ipc::names::CHUNK;
 use mach_wire::port::*;
 
@@ -29,6 +30,25 @@ fn c9_1_c9_2_membership_and_its_errors() {
     assert_eq!(world.move_to(port, set), Ok(()));
     assert_eq!(world.move_to(port, set), Ok(()));
     assert_eq!(world.move_to(port, Name::NULL), Ok(()));
+}
+
+/// A thread that waits for a reply spins if the receiver, at whichever of the port's sets, is on another CPU.
+#[test]
+fn the_receivers_of_a_port_are_looked_for_in_its_older_sets_too() {
+    let world = World::new();
+    let (port, sets) = (world.port(), [world.set(), world.set(), world.set()]);
+    for set in sets {
+        world.join(port, set).unwrap();
+    }
+    world.ipc(|ipc| {
+        let entry = |name| ipc.space(world.space).get(name).expect("a right");
+        let id = entry(port).port().expect("a port");
+        let found = Receivers::of(ipc, id).sets;
+        for set in sets {
+            assert!(found.contains(&entry(set).set()), "{found:?}");
+        }
+        assert_eq!(found.into_iter().flatten().count(), sets.len());
+    });
 }
 
 #[test]
