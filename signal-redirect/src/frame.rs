@@ -158,40 +158,43 @@ impl Frame {
     }
 }
 
-/// Fills `bytes`, which are zero, with the part of a frame that a server writes, from the header on, and returns that part. If `float` is
-/// `None`, it ends before the vector registers, which the trampoline writes, with all that follows them.
-#[allow(clippy::too_many_arguments)]
-pub(crate) fn fill<'b, M: Rewriter>(
-    bytes: &'b mut [u8; LARGEST],
-    frame: &Frame,
-    header: &Header,
-    siginfo: &siginfo_t,
-    ucontext: &ucontext_t,
-    exception: &M::ExceptionState,
-    state: &M::State,
-    float: Option<&M::FloatState>,
-) -> &'b [u8] {
-    let float_at = CONTEXT_AT + M::FLOAT_AT;
-    let mut put = |offset: u64, part: &[u8]| {
-        let place = offset as usize..offset as usize + part.len();
-        // `LARGEST` is the sum of the largest parts, so there is always a place.
-        if let Some(place) = bytes.get_mut(place) {
-            place.copy_from_slice(part);
-        }
-    };
-    put(0, bytes_of(header));
-    put(frame.siginfo - frame.address, bytes_of(siginfo));
-    put(frame.ucontext - frame.address, bytes_of(ucontext));
-    put(CONTEXT_AT, bytes_of(exception));
-    put(CONTEXT_AT + CONTEXT_STATE, bytes_of(state));
-    let filled = match float {
-        Some(float) => {
-            put(float_at, bytes_of(float));
-            frame.high - frame.address
-        }
-        None => float_at,
-    };
-    &bytes[..filled as usize]
+/// The parts of a frame that a server writes.
+pub(crate) struct Parts<'p, M: Rewriter> {
+    pub(crate) header: Header,
+    pub(crate) siginfo: siginfo_t,
+    pub(crate) ucontext: ucontext_t,
+    pub(crate) exception: M::ExceptionState,
+    pub(crate) state: &'p M::State,
+    /// The vector registers; `None` if they are the trampoline's to write, with all that follows them.
+    pub(crate) float: Option<&'p M::FloatState>,
+}
+
+impl<M: Rewriter> Parts<'_, M> {
+    /// Writes the parts of `frame` into `bytes`, which are zero, from the header on, and returns the bytes that they take. Without vector
+    /// registers these end before them.
+    pub(crate) fn write<'b>(&self, frame: &Frame, bytes: &'b mut [u8; LARGEST]) -> &'b [u8] {
+        let float_at = CONTEXT_AT + M::FLOAT_AT;
+        let mut put = |offset: u64, part: &[u8]| {
+            let place = offset as usize..offset as usize + part.len();
+            // `LARGEST` is the sum of the largest parts, so there is always a place.
+            if let Some(place) = bytes.get_mut(place) {
+                place.copy_from_slice(part);
+            }
+        };
+        put(0, bytes_of(&self.header));
+        put(frame.siginfo - frame.address, bytes_of(&self.siginfo));
+        put(frame.ucontext - frame.address, bytes_of(&self.ucontext));
+        put(CONTEXT_AT, bytes_of(&self.exception));
+        put(CONTEXT_AT + CONTEXT_STATE, bytes_of(self.state));
+        let end = match self.float {
+            Some(float) => {
+                put(float_at, bytes_of(float));
+                frame.high - frame.address
+            }
+            None => float_at,
+        };
+        &bytes[..end as usize]
+    }
 }
 
 /// Returns the description of the alternate stack for a handler's `ucontext_t`.

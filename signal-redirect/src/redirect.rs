@@ -10,7 +10,8 @@ use mach_sys::thread_state::Registers;
 use crate::error::RedirectError;
 use crate::fault::Fault;
 use crate::frame::{
-    Frame, FrameId, HEADER_ALIGN, HEADER_WORDS, Header, LARGEST, fill, flag, sealed, stack_of, word,
+    Frame, FrameId, HEADER_ALIGN, HEADER_WORDS, Header, LARGEST, Parts, flag, sealed, stack_of,
+    word,
 };
 use crate::innermost::Innermost;
 use crate::machine::{Native, Rewriter};
@@ -371,16 +372,15 @@ impl<M: Rewriter, C: Code<M>> Redirect<M, C> {
             uc_mcontext: frame.mcontext,
         };
         let mut bytes = [0; LARGEST];
-        let image = fill::<M>(
-            &mut bytes,
-            &frame,
-            &self.header(state, &frame, alternate, errno),
-            &info.siginfo(),
-            &ucontext,
-            &exception,
+        let parts = Parts::<M> {
+            header: self.header(state, &frame, alternate, errno),
+            siginfo: info.siginfo(),
+            ucontext,
+            exception,
             state,
-            self.float.as_ref(),
-        );
+            float: self.float.as_ref(),
+        };
+        let image = parts.write(&frame, &mut bytes);
         if *stack == Stack::Interrupted {
             probe_above(memory, state.sp(), &frame)?;
         }

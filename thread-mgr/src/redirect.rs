@@ -187,8 +187,9 @@ impl Redirector {
         let [code, subcode] = exception.codes();
         let fault = Fault::new(exception.exception_type(), code, subcode)
             .look_up(|| exception_state(record.thread()));
-        let plan = self.plan.clone();
-        let plan = plan
+        let plan = self
+            .plan
+            .clone()
             .inside(inside)
             .tag(exception.tag())
             .errno_at(record.errno());

@@ -163,8 +163,8 @@ pub const fn word_bytes(words: &[u32]) -> &[u8] {
     unsafe { core::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) }
 }
 
-/// Returns the words of bytes; `None` if they are not aligned for words, or are no whole number of them. No bytes are no words at every
-/// address. Not `const`, since constants have no addresses to align.
+/// Returns the words of bytes; `None` if they are not aligned for words, or are no whole number of them. Without bytes there are no words,
+/// and the address does not matter. Not `const`, because `align_to` is not.
 #[inline]
 pub fn bytes_as_words(bytes: &[u8]) -> Option<&[u32]> {
     // SAFETY: every bit pattern is a `u32`, and the borrow is shared.

@@ -44,10 +44,7 @@ impl core::fmt::Debug for Saved {
 /// # Panics
 /// If the host has no such signal.
 pub fn install(signal: c_int, handler: Handler) -> Installed {
-    // SAFETY: zeroes are a valid action.
-    let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
-    action.sa_flags = libc::SA_ONSTACK;
-    install_as(action, signal, handler)
+    install_with(signal, handler, |action| action.sa_flags = libc::SA_ONSTACK)
 }
 
 /// Installs such a handler, which runs on the interrupted stack with all signals blocked, as the start of a round trip does.
@@ -55,16 +52,20 @@ pub fn install(signal: c_int, handler: Handler) -> Installed {
 /// # Panics
 /// If the host has no such signal.
 pub fn install_with_signals_blocked(signal: c_int, handler: Handler) -> Installed {
-    // SAFETY: zeroes are a valid action, and its mask is valid for a write.
-    let action = unsafe {
-        let mut action: libc::sigaction = core::mem::zeroed();
-        libc::sigfillset(&mut action.sa_mask);
-        action
-    };
-    install_as(action, signal, handler)
+    install_with(signal, handler, |action| {
+        // SAFETY: the mask is valid for a write.
+        unsafe { libc::sigfillset(&mut action.sa_mask) };
+    })
 }
 
-fn install_as(mut action: libc::sigaction, signal: c_int, handler: Handler) -> Installed {
+fn install_with(
+    signal: c_int,
+    handler: Handler,
+    change: impl FnOnce(&mut libc::sigaction),
+) -> Installed {
+    // SAFETY: zeroes are a valid action.
+    let mut action: libc::sigaction = unsafe { core::mem::zeroed() };
+    change(&mut action);
     action.sa_sigaction = handler as *const () as usize;
     action.sa_flags |= libc::SA_SIGINFO | libc::SA_NODEFER;
     Installed {

@@ -18,17 +18,14 @@ use mach_wire::exception::{Behavior, BehaviorModifiers, ExceptionType};
 use mach_wire::kern_return::KernReturn;
 use mach_wire::machine::Machine;
 use mach_wire::message::Disposition;
-use mach_wire::mig::{HeaderPort, Identity, Raise, Reply, Routine, check_reply};
+use mach_wire::mig::{CODES_MAX, HeaderPort, Identity, Raise, Reply, Routine, check_reply};
 use mach_wire::thread_state::Flavor;
-
-/// Number of an exception's codes.
-const CODES: usize = 2;
 
 /// The original exception: the same for every level (A1.9).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fault {
     pub(super) exception: ExceptionType,
-    pub(super) codes: [i64; CODES],
+    pub(super) codes: [i64; CODES_MAX],
     /// The 64-bit identifier of the thread.
     pub(super) thread_id: u64,
 }
@@ -225,7 +222,7 @@ fn fetch_state(
     let mut count = 0;
     if wanted.routine.has_state() {
         let room = wanted.flavor.count().unwrap_or(0) as usize;
-        let at = wanted.routine.request_size(CODES, 0) / 4;
+        let at = wanted.routine.request_size(CODES_MAX, 0) / 4;
         let room = &mut message.words[at..][..room.min(rules.largest_state())];
         state::get(context, wanted.flavor, room, &mut count)?;
     }

@@ -86,7 +86,8 @@ pub(crate) fn wait_for_reply<'k, T>(
 ) -> Ended<'k> {
     let object = WaitOn::Port(reply_port);
     let waiting = kernel.waiting(object);
-    let mut is_first_wait = true;
+    // Only the first wait spins.
+    let mut receivers = Some(receivers);
     loop {
         let (ipc, above) = held.parts();
         if let Some(ended) = Ended::of(waiting.hand_off.take(ipc.pool)) {
@@ -97,7 +98,7 @@ pub(crate) fn wait_for_reply<'k, T>(
         }
         let sequence = waiting.word.sequence();
         drop(held);
-        let spin = core::mem::take(&mut is_first_wait) && receivers.are_elsewhere(kernel);
+        let spin = receivers.take().is_some_and(|at| at.are_elsewhere(kernel));
         // Interrupted waits are waits: no signal but the five can arrive here (G2.3).
         if matches!(
             kernel.wait(object, sequence, None, spin),

@@ -223,7 +223,6 @@ pub(crate) fn wait<T>(
     other: Option<Name>,
     timeout: Option<Duration>,
 ) -> Result<(), KernReturn> {
-    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let mut held = kernel.lock();
     let ipc = &mut held.ipc();
     let other = other.map(|other| find(ipc, space, other)).transpose()?;
@@ -245,6 +244,7 @@ pub(crate) fn wait<T>(
     let object = WaitOn::Port(port);
     // While this thread waits the port may die; its slot must not become another's.
     ipc.retain(object);
+    let mut deadline = None;
     let outcome = loop {
         let ipc = &mut held.ipc();
         if ipc.state.waiters[waiter].given {
@@ -260,6 +260,8 @@ pub(crate) fn wait<T>(
         let sequence = ipc.wait_word(object).sequence();
         let wait = CallWait::begin(Holding::Waiter(waiter).in_wait_for(object));
         drop(held);
+        // As of sends and receives, the clock is read by those that wait.
+        deadline = deadline.or_else(|| Instant::now().checked_add(timeout?));
         let waited = kernel.wait(object, sequence, deadline, false);
         held = kernel.lock();
         let error = match waited.with(wait.end()) {
